@@ -1,0 +1,178 @@
+package authority
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"hash/crc32"
+	"strings"
+
+	"github.com/pawlauth/pawl/token"
+)
+
+// An API key is keyPrefix, 32 random bytes, and their CRC-32, in base64url: a
+// scanner can find a leaked one, and a damaged one is known without the store.
+const (
+	keyPrefix  = "pawl_"
+	secretSize = 32
+)
+
+func newKey() (text string, hash KeyHash) {
+	raw := make([]byte, secretSize, secretSize+crc32.Size)
+	rand.Read(raw) // never fails (crypto/rand)
+	sum := crc32.ChecksumIEEE(raw)
+	raw = append(raw, byte(sum>>24), byte(sum>>16), byte(sum>>8), byte(sum))
+	text = keyPrefix + base64.RawURLEncoding.EncodeToString(raw)
+	return text, sha256.Sum256([]byte(text))
+}
+
+// parseKey returns the hash of a key that is whole. The store is asked for the
+// hash: that comparison tells an attacker nothing about the key.
+func parseKey(text string) (KeyHash, bool) {
+	body, ok := strings.CutPrefix(text, keyPrefix)
+	if !ok || len(body) != base64.RawURLEncoding.EncodedLen(secretSize+crc32.Size) {
+		return KeyHash{}, false
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(body)
+	if err != nil || len(raw) != secretSize+crc32.Size {
+		return KeyHash{}, false
+	}
+	sum := crc32.ChecksumIEEE(raw[:secretSize])
+	if string(raw[secretSize:]) != string([]byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)}) {
+		return KeyHash{}, false
+	}
+	return sha256.Sum256([]byte(text)), true
+}
+
+func maskKey(text string) string { return text[:len(keyPrefix)+4] + "********" }
+
+// ownerOf returns the user whose keys are meant, if the caller may handle them.
+func (a *Authority) ownerOf(ctx context.Context, c Caller, userID int64) (*User, error) {
+	if userID <= 0 {
+		return nil, invalid("userId is missing; it is a positive integer.")
+	}
+	return a.changeable(ctx, c, userID, true)
+}
+
+// CreateKey makes a key, and returns it with its text, which is shown only here.
+func (a *Authority) CreateKey(ctx context.Context, c Caller, userID int64, v Visibility) (Key, string, error) {
+	owner, err := a.ownerOf(ctx, c, userID)
+	if err != nil {
+		return Key{}, "", err
+	}
+	k := Key{UserID: owner.ID, Visibility: v}
+	if v == SessionKey {
+		if c.Session == nil || c.User.ID != owner.ID {
+			return Key{}, "", errSessionKey
+		}
+		k.Session = c.Session.ID
+	}
+	return a.addKey(ctx, c, k)
+}
+
+// GeneratePrimaryKey makes the user's primary key; the earlier one is dead.
+func (a *Authority) GeneratePrimaryKey(ctx context.Context, c Caller, userID int64) (string, error) {
+	owner, err := a.ownerOf(ctx, c, userID)
+	if err != nil {
+		return "", err
+	}
+	_, text, err := a.addKey(ctx, c, Key{UserID: owner.ID, Visibility: Private, Primary: true})
+	return text, err
+}
+
+func (a *Authority) addKey(ctx context.Context, c Caller, k Key) (Key, string, error) {
+	text, hash := newKey()
+	k.Mask, k.Created = maskKey(text), a.now()
+	k, err := a.store.CreateKey(ctx, k, hash)
+	if err != nil {
+		return Key{}, "", storeError(err, errUserNotFound)
+	}
+	a.log.InfoContext(ctx, "key made", "key", k.ID, "user", k.UserID, "caller", c.User.ID)
+	return k, text, nil
+}
+
+// Keys lists the keys of a user; a zero visibility matches all. Keys of
+// sessions that are over are not among them.
+func (a *Authority) Keys(ctx context.Context, c Caller, userID int64, v Visibility) ([]Key, error) {
+	if _, err := a.ownerOf(ctx, c, userID); err != nil {
+		return nil, err
+	}
+	all, err := a.store.Keys(ctx, userID)
+	if err != nil {
+		return nil, storeError(err, nil)
+	}
+	keys := []Key{}
+	for _, k := range all {
+		if v == 0 || k.Visibility == v {
+			keys = append(keys, k)
+		}
+	}
+	return keys, nil
+}
+
+// PrimaryKey returns the record of the user's primary key.
+func (a *Authority) PrimaryKey(ctx context.Context, c Caller, userID int64) (Key, error) {
+	keys, err := a.Keys(ctx, c, userID, 0)
+	if err != nil {
+		return Key{}, err
+	}
+	for _, k := range keys {
+		if k.Primary {
+			return k, nil
+		}
+	}
+	return Key{}, errNoPrimaryKey
+}
+
+// DeleteKey removes a key. One that the caller may not handle is as good as
+// not there.
+func (a *Authority) DeleteKey(ctx context.Context, c Caller, keyID int64) error {
+	if keyID <= 0 {
+		return invalid("keyId is missing; it is a positive integer.")
+	}
+	k, err := a.store.Key(ctx, keyID)
+	if err != nil {
+		return storeError(err, errKeyNotFound)
+	}
+	if _, err := a.ownerOf(ctx, c, k.UserID); err != nil {
+		if e, ok := err.(*Error); ok && (e.Kind == KindNotFound || e.Kind == KindAccessDenied) {
+			return errKeyNotFound
+		}
+		return err
+	}
+	a.log.InfoContext(ctx, "key removed", "key", k.ID, "user", k.UserID, "caller", c.User.ID)
+	return storeError(a.store.DeleteKey(ctx, keyID), errKeyNotFound)
+}
+
+// Sessions lists the live sessions of a user; 0 means the caller.
+func (a *Authority) Sessions(ctx context.Context, c Caller, userID int64) ([]SessionRecord, error) {
+	if userID == 0 {
+		userID = c.User.ID
+	}
+	if _, err := a.visible(ctx, c, userID, true); err != nil {
+		return nil, err
+	}
+	records, err := a.store.Sessions(ctx, userID, a.now())
+	return records, storeError(err, nil)
+}
+
+// EndSession ends one session of the caller, or of a user whom the caller may
+// change.
+func (a *Authority) EndSession(ctx context.Context, c Caller, id token.SessionID) error {
+	live, err := a.store.Session(ctx, id)
+	if err != nil {
+		return storeError(err, errGone)
+	}
+	if a.now() >= live.Session.Expires {
+		return errGone
+	}
+	if _, err := a.changeable(ctx, c, live.User.ID, true); err != nil {
+		if e, ok := err.(*Error); ok && (e.Kind == KindNotFound || e.Kind == KindAccessDenied) {
+			return errGone
+		}
+		return err
+	}
+	a.log.InfoContext(ctx, "session ended", "user", live.User.ID, "session", id, "caller", c.User.ID)
+	return storeError(a.store.EndSession(ctx, id), nil)
+}

@@ -1,0 +1,91 @@
+package authority
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+)
+
+// The refresh policy: what an old token means. Pure functions of the session's
+// row, the token's generation and the time (the contract, section 4).
+
+// Policy is the settings of sessions. Durations are in seconds.
+type Policy struct {
+	TokenLife    int64 // from a login or refresh to the token's exp
+	SessionLife  int64 // from the login to the session's end
+	BearerGrace  int64 // how long the immediate predecessor passes as a bearer; 0: not at all
+	KeylessRetry int64 // how long a refresh without an Idempotency-Key is replayed; 0: not at all
+	KeyMode      KeyMode
+}
+
+// KeyMode is what a refresh wants of X-API-Key.
+type KeyMode string
+
+// The key modes.
+const (
+	KeyOptional KeyMode = "optional" // a key that is sent must be valid
+	KeyRequired KeyMode = "required" // a valid key must be sent
+	KeyBound    KeyMode = "bound"    // and it must be of the token's user
+)
+
+const (
+	retryWindow = 120 // seconds in which the same request gets the same answer
+	raceWindow  = 10  // seconds in which an old token is taken for a race of the client's own
+)
+
+// verdict is what an old token at the refresh endpoint is taken for.
+type verdict uint8
+
+const (
+	verdictRace   verdict = iota // refuse, and no more
+	verdictReplay                // the answer was lost: give it again
+	verdictTheft                 // refuse, and end the session
+)
+
+// judge says what a token of an earlier generation than the session's own is.
+//
+// The row knows when the last two generations were left. A token that is older
+// than both was rotated no later than the older of the two times, so it is
+// theft as soon as that is. Time that went backwards counts as no time.
+func judge(s Session, generation uint32, retry RetryKey, now int64, p Policy) verdict {
+	if generation >= s.Generation {
+		return verdictRace // not an old token at all: never theft
+	}
+	rotated := s.Refreshed
+	if generation+1 < s.Generation {
+		rotated = s.Previous
+	}
+	age := now - rotated
+	if generation+1 == s.Generation && now < s.Expires && sameRetry(s.RetryKey, retry) {
+		window := int64(retryWindow)
+		if retry == (RetryKey{}) {
+			window = p.KeylessRetry
+		}
+		if age < window {
+			return verdictReplay
+		}
+	}
+	if age > raceWindow {
+		return verdictTheft
+	}
+	return verdictRace
+}
+
+// bearerGood reports whether a token of this generation passes as a bearer.
+func bearerGood(s Session, generation uint32, now int64, p Policy) bool {
+	if generation == s.Generation {
+		return true
+	}
+	return generation+1 == s.Generation && now-s.Refreshed < p.BearerGrace
+}
+
+func sameRetry(a, b RetryKey) bool { return subtle.ConstantTimeCompare(a[:], b[:]) == 1 }
+
+// HashRetryKey gives what the row remembers of an Idempotency-Key; an empty
+// key gives the zero value.
+func HashRetryKey(key string) RetryKey {
+	if key == "" {
+		return RetryKey{}
+	}
+	sum := sha256.Sum256([]byte(key))
+	return RetryKey(sum[:16])
+}

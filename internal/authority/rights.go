@@ -1,0 +1,65 @@
+package authority
+
+import "context"
+
+// administers reports whether a user of this level and place is an admin of p:
+// Root, TechOps and NetOps anywhere, a NetworkAdmin in its network, a
+// MailboxAdmin in its mailbox.
+func (u *User) administers(p Place) bool {
+	switch {
+	case u.Level <= NetOps:
+		return true
+	case u.Level == NetworkAdmin:
+		return u.NetworkID == p.NetworkID
+	case u.Level == MailboxAdmin:
+		return u.Place == p
+	}
+	return false
+}
+
+// isAdmin reports whether the user is an admin of any place.
+func (u *User) isAdmin() bool { return u.Level <= NetworkAdmin || u.Level == MailboxAdmin }
+
+// visible returns the user of that id if the caller may see them: as an admin
+// of the place or, where self allows it, as that user. Who is no admin at all
+// learns that; an admin of another place learns nothing.
+func (a *Authority) visible(ctx context.Context, c Caller, id int64, self bool) (*User, error) {
+	if self && id == c.User.ID {
+		return c.User, nil
+	}
+	if !c.User.isAdmin() {
+		return nil, errLevel
+	}
+	user, err := a.store.User(ctx, id)
+	if err != nil {
+		return nil, storeError(err, errUserNotFound)
+	}
+	if !c.User.administers(user.Place) {
+		return nil, errUserNotFound
+	}
+	return user, nil
+}
+
+// changeable returns the user if the caller may change them: visible, and not
+// above the caller.
+func (a *Authority) changeable(ctx context.Context, c Caller, id int64, self bool) (*User, error) {
+	user, err := a.visible(ctx, c, id, self)
+	if err != nil {
+		return nil, err
+	}
+	if user.Level < c.User.Level {
+		return nil, errLevel
+	}
+	return user, nil
+}
+
+// mayGive returns nil if the caller may put someone at this level and place.
+func (c Caller) mayGive(level Level, p Place) error {
+	switch {
+	case level < c.User.Level:
+		return errLevel
+	case !c.User.administers(p):
+		return errPlace
+	}
+	return nil
+}

@@ -1,0 +1,143 @@
+package authority
+
+import (
+	"context"
+	"errors"
+
+	"github.com/pawlauth/pawl/token"
+)
+
+// What a Store's errors mean; anything else is a fault of the store.
+var (
+	// ErrNotFound says that there is no such user, key or session (any more),
+	// or that it may not do what was asked.
+	ErrNotFound = errors.New("not found")
+	// ErrDuplicate says that the login is taken.
+	ErrDuplicate = errors.New("duplicate")
+	// ErrUnavailable says that the store cannot be reached or cannot write
+	// now. Nothing was changed, unless the answer to a commit itself was lost.
+	ErrUnavailable = errors.New("store unavailable")
+)
+
+// Store keeps the state of an Authority.
+//
+// Each method is one atomic step, and what it changed is durable when it
+// returns nil: it outlives the death of the process and of the machine. Steps
+// are linearizable, over all the nodes that share the store: who calls after a
+// method returned sees what it did.
+//
+// A user whose status turns to one that may not sign in loses all sessions in
+// that same step, and a session is opened only for a user who may sign in. So
+// where there is a session, its user may use it.
+type Store interface {
+	SessionStore
+	UserStore
+	KeyStore
+	SigningKeyStore
+	// Ready returns nil if the store can serve, else ErrUnavailable.
+	Ready(ctx context.Context) error
+	// Close ends the store; steps under way are finished first.
+	Close() error
+}
+
+// SessionStore keeps one row for each live session.
+type SessionStore interface {
+	// OpenSession adds a session of a user who may sign in, else ErrNotFound.
+	OpenSession(ctx context.Context, s SessionRecord) error
+	// Session returns a session and its user, or ErrNotFound.
+	Session(ctx context.Context, id token.SessionID) (Live, error)
+	// Rotate is the compare-and-swap: if the session is at r.From, it is moved
+	// to the generation after it, and returned as it is then, with moved true.
+	// If it is at another generation nothing changes, and it is returned as it
+	// is. If there is no such session the error is ErrNotFound.
+	// However many calls with the same From come at once, one moves.
+	Rotate(ctx context.Context, r Rotation) (live Live, moved bool, err error)
+	// EndSession ends a session and its SessionKeys. It is no error if there is none.
+	EndSession(ctx context.Context, id token.SessionID) error
+	// EndSessions ends all sessions of a user and their SessionKeys, but for
+	// the one that except names (zero: for none).
+	EndSessions(ctx context.Context, userID int64, except token.SessionID) error
+	// Sessions lists the sessions of a user whose token is not over at now,
+	// oldest first.
+	Sessions(ctx context.Context, userID, now int64) ([]SessionRecord, error)
+	// Sweep removes sessions whose token is over at now. It looks at no more
+	// than limit rows, goes on at the next call where the last one stopped, and
+	// returns how many it removed, and whether it has come round.
+	Sweep(ctx context.Context, now int64, limit int) (removed int, done bool, err error)
+}
+
+// Rotation is what Rotate needs to know.
+type Rotation struct {
+	Session  token.SessionID
+	From     uint32
+	At       int64 // becomes Refreshed
+	Expires  int64 // becomes Expires, but never after the session's Ends
+	RetryKey RetryKey
+}
+
+// UserStore keeps users and their password hashes.
+type UserStore interface {
+	// CreateUser adds a user and returns it. An ID of 0 asks the store for
+	// one. A login is unique without regard to case, else ErrDuplicate.
+	CreateUser(ctx context.Context, u User, passwordHash string) (*User, error)
+	// User returns a user, or ErrNotFound.
+	User(ctx context.Context, id int64) (*User, error)
+	// UserByLogin finds a user without regard to case, or ErrNotFound.
+	UserByLogin(ctx context.Context, login string) (u *User, passwordHash string, err error)
+	// ListUsers returns a page of users by id.
+	ListUsers(ctx context.Context, f UserFilter) ([]User, error)
+	// UpdateUser changes what is not nil in c, and returns the user as it is
+	// then. See Store for what a status does to sessions; Terminated removes
+	// the keys too, and a user who is Terminated is ErrNotFound here.
+	UpdateUser(ctx context.Context, id int64, c UserChange) (*User, error)
+	// SetPassword replaces the password hash of a user who is not Terminated,
+	// and ends the user's sessions but for except, if end is true.
+	SetPassword(ctx context.Context, id int64, passwordHash string, end bool, except token.SessionID) error
+}
+
+// UserFilter picks users; zero fields match all.
+type UserFilter struct {
+	NetworkID *int64
+	MailboxID *int64
+	Level     Level
+	Status    Status
+	Offset    int64
+	Limit     int64 // 0 means none are returned
+}
+
+// UserChange is a change to a user; nil fields stay.
+type UserChange struct {
+	Email, FirstName, LastName *string
+	NetworkID, MailboxID       *int64
+	Level                      *Level
+	Status                     *Status
+}
+
+// KeyHash is the SHA-256 of an API key: what the store keeps of it.
+type KeyHash [32]byte
+
+// KeyStore keeps API keys.
+type KeyStore interface {
+	// CreateKey adds a key and returns it with its ID. If it is Primary, the
+	// user's earlier primary key is removed in the same step. The user, and the
+	// session of a SessionKey, must be there, else ErrNotFound.
+	CreateKey(ctx context.Context, k Key, hash KeyHash) (Key, error)
+	// KeyByHash returns the key and its user, or ErrNotFound.
+	KeyByHash(ctx context.Context, hash KeyHash) (Key, *User, error)
+	// Key returns a key, or ErrNotFound.
+	Key(ctx context.Context, id int64) (Key, error)
+	// Keys lists the keys of a user by id.
+	Keys(ctx context.Context, userID int64) ([]Key, error)
+	// DeleteKey removes a key, or returns ErrNotFound.
+	DeleteKey(ctx context.Context, id int64) error
+}
+
+// SigningKeyStore keeps the keys that sign tokens, as JSON Web Keys.
+type SigningKeyStore interface {
+	// SigningKeys returns the keys, the one that signs first; none at first.
+	SigningKeys(ctx context.Context) ([][]byte, error)
+	// AddSigningKey adds a key that signs from now on, if id is not there yet,
+	// and if there is no key at all or first is false: so of many nodes that
+	// start at once on an empty store, one makes the key.
+	AddSigningKey(ctx context.Context, id string, jwk []byte, first bool) error
+}

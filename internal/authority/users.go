@@ -1,0 +1,340 @@
+package authority
+
+import (
+	"context"
+	"net/mail"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/pawlauth/pawl/internal/password"
+	"github.com/pawlauth/pawl/token"
+)
+
+const (
+	maxLogin = 254 // characters, as the longest mail address (RFC 5321)
+	maxName  = 100 // characters
+	maxPage  = 500
+)
+
+// NewUser is what CreateUser needs. A nil place is the caller's; a zero level
+// is MailboxUser.
+type NewUser struct {
+	Login, Password, Email, FirstName, LastName string
+	NetworkID, MailboxID                        *int64
+	Level                                       Level
+}
+
+// CreateUser adds a user at a place that the caller administers.
+func (a *Authority) CreateUser(ctx context.Context, c Caller, n NewUser) (*User, error) {
+	if !c.User.isAdmin() {
+		return nil, errLevel
+	}
+	if n.Level == 0 {
+		n.Level = MailboxUser
+	}
+	place := c.User.Place.with(n.NetworkID, n.MailboxID)
+	if err := firstError(checkLogin(n.Login), checkEmail(&n.Email), checkName("firstName", &n.FirstName),
+		checkName("lastName", &n.LastName), checkPlace(n.NetworkID, n.MailboxID)); err != nil {
+		return nil, err
+	}
+	if err := c.mayGive(n.Level, place); err != nil {
+		return nil, err
+	}
+	hash, err := a.newHash(ctx, "password", n.Password)
+	if err != nil {
+		return nil, err
+	}
+	user, err := a.store.CreateUser(ctx, User{
+		Login: n.Login, Email: n.Email, FirstName: n.FirstName, LastName: n.LastName,
+		Place: place, Level: n.Level, Status: Active, Created: a.now(),
+	}, hash)
+	if err != nil {
+		return nil, storeError(err, nil)
+	}
+	a.log.InfoContext(ctx, "user made", "user", user.ID, "level", user.Level, "caller", c.User.ID)
+	return user, nil
+}
+
+// newHash checks a new password against the rules, and hashes it.
+func (a *Authority) newHash(ctx context.Context, field, passwd string) (string, error) {
+	if passwd == "" {
+		return "", invalid(field + " is missing.")
+	}
+	if err := a.rules.Check(passwd); err != nil {
+		return "", invalid(field + " " + err.Error() + ".")
+	}
+	hash, err := a.passwords.Hash(ctx, passwd)
+	return hash, passwordError(err)
+}
+
+// User returns a user whom the caller may see.
+func (a *Authority) User(ctx context.Context, c Caller, id int64) (*User, error) {
+	if id <= 0 {
+		return nil, invalid("userId is missing; it is a positive integer.")
+	}
+	return a.visible(ctx, c, id, true)
+}
+
+// ListUsers returns a page of the users of a place that the caller
+// administers; a filter that is not given means all of it.
+func (a *Authority) ListUsers(ctx context.Context, c Caller, f UserFilter, page int64) ([]User, error) {
+	switch {
+	case !c.User.isAdmin():
+		return nil, errLevel
+	case page < 1 || page > 1<<31:
+		return nil, invalid("pageNo must be 1 or more.")
+	case f.Limit < 1 || f.Limit > maxPage:
+		return nil, invalid("recordsPerPage must be from 1 to 500.")
+	}
+	if c.User.Level >= NetworkAdmin && f.NetworkID == nil {
+		f.NetworkID = &c.User.NetworkID
+	}
+	if c.User.Level >= MailboxAdmin && f.MailboxID == nil {
+		f.MailboxID = &c.User.MailboxID
+	}
+	if !c.User.administers(c.User.Place.with(f.NetworkID, f.MailboxID)) {
+		return nil, errPlace
+	}
+	f.Offset = (page - 1) * f.Limit
+	users, err := a.store.ListUsers(ctx, f)
+	return users, storeError(err, nil)
+}
+
+// UserByLogin returns the user with that login, or none.
+func (a *Authority) UserByLogin(ctx context.Context, c Caller, login string) ([]User, error) {
+	if !c.User.isAdmin() {
+		return nil, errLevel
+	}
+	if login == "" {
+		return nil, invalid("login is missing.")
+	}
+	user, _, err := a.store.UserByLogin(ctx, login)
+	switch {
+	case err == nil && c.User.administers(user.Place):
+		return []User{*user}, nil
+	case err == nil:
+		return []User{}, nil
+	}
+	err = storeError(err, errUserNotFound)
+	if err == errUserNotFound {
+		return []User{}, nil
+	}
+	return nil, err
+}
+
+// UpdateUser changes names and email, of oneself or as an admin, and the
+// status, to Active or Suspended, as an admin of someone else.
+func (a *Authority) UpdateUser(ctx context.Context, c Caller, id int64, change UserChange) (*User, error) {
+	if id <= 0 {
+		return nil, invalid("userId is missing; it is a positive integer.")
+	}
+	if err := firstError(checkEmail(change.Email), checkName("firstName", change.FirstName), checkName("lastName", change.LastName)); err != nil {
+		return nil, err
+	}
+	user, err := a.changeable(ctx, c, id, true)
+	if err != nil {
+		return nil, err
+	}
+	if s := change.Status; s != nil {
+		switch {
+		case *s != Active && *s != Suspended:
+			return nil, invalid("status must be Active or Suspended.")
+		case !c.User.administers(user.Place):
+			return nil, errLevel
+		case *s == Suspended && id == c.User.ID:
+			return nil, errOwnStatus
+		}
+	}
+	return a.update(ctx, c, id, change)
+}
+
+// SetRole changes a level, and with it a place if one is given; a zero level
+// keeps the level.
+func (a *Authority) SetRole(ctx context.Context, c Caller, id int64, level Level, networkID, mailboxID *int64) (*User, error) {
+	change := UserChange{NetworkID: networkID, MailboxID: mailboxID}
+	if level != 0 {
+		change.Level = &level
+	}
+	if id <= 0 {
+		return nil, invalid("userId is missing; it is a positive integer.")
+	}
+	if err := checkPlace(networkID, mailboxID); err != nil {
+		return nil, err
+	}
+	user, err := a.changeable(ctx, c, id, false)
+	if err != nil {
+		return nil, err
+	}
+	if level == 0 {
+		level = user.Level
+	}
+	if err := c.mayGive(level, user.Place.with(networkID, mailboxID)); err != nil {
+		return nil, err
+	}
+	return a.update(ctx, c, id, change)
+}
+
+func (a *Authority) update(ctx context.Context, c Caller, id int64, change UserChange) (*User, error) {
+	user, err := a.store.UpdateUser(ctx, id, change)
+	if err != nil {
+		return nil, storeError(err, errUserNotFound)
+	}
+	a.log.InfoContext(ctx, "user changed", "user", id, "level", user.Level, "status", user.Status, "caller", c.User.ID)
+	return user, nil
+}
+
+// TerminateUser ends a user for good, with all sessions and keys.
+func (a *Authority) TerminateUser(ctx context.Context, c Caller, id int64) error {
+	if id == c.User.ID {
+		return errOwnStatus
+	}
+	if _, err := a.changeable(ctx, c, id, false); err != nil {
+		return err
+	}
+	terminated := Terminated
+	_, err := a.update(ctx, c, id, UserChange{Status: &terminated})
+	return err
+}
+
+// ResetUser ends every session of a user.
+func (a *Authority) ResetUser(ctx context.Context, c Caller, id int64) error {
+	if _, err := a.changeable(ctx, c, id, true); err != nil {
+		return err
+	}
+	a.log.InfoContext(ctx, "sessions reset", "user", id, "caller", c.User.ID)
+	return storeError(a.store.EndSessions(ctx, id, token.SessionID{}), nil)
+}
+
+// SetPassword replaces a user's password, as a NetworkAdmin of the place or
+// above. The user's sessions go on: ResetUser ends them.
+func (a *Authority) SetPassword(ctx context.Context, c Caller, id int64, passwd string) error {
+	if id <= 0 {
+		return invalid("userId is missing; it is a positive integer.")
+	}
+	if c.User.Level > NetworkAdmin {
+		return errLevel
+	}
+	if _, err := a.changeable(ctx, c, id, false); err != nil {
+		return err
+	}
+	hash, err := a.newHash(ctx, "newPassword", passwd)
+	if err != nil {
+		return err
+	}
+	a.log.InfoContext(ctx, "password set", "user", id, "caller", c.User.ID)
+	return storeError(a.store.SetPassword(ctx, id, hash, false, token.SessionID{}), errUserNotFound)
+}
+
+// ChangePassword replaces the caller's own password, and ends the caller's
+// other sessions if asked to.
+func (a *Authority) ChangePassword(ctx context.Context, c Caller, current, next string, endOthers bool) error {
+	if current == "" {
+		return invalid("currentPassword is missing.")
+	}
+	if err := a.rules.Check(next); err != nil && next != "" {
+		return invalid("newPassword " + err.Error() + ".") // before the costly check
+	}
+	_, hash, err := a.store.UserByLogin(ctx, c.User.Login)
+	if err != nil {
+		return storeError(err, errSession)
+	}
+	ok, _, err := a.passwords.Check(ctx, current, hash)
+	if err != nil {
+		return passwordError(err)
+	}
+	if !ok {
+		return errCredentials
+	}
+	hash, err = a.newHash(ctx, "newPassword", next)
+	if err != nil {
+		return err
+	}
+	var keep token.SessionID
+	if c.Session != nil {
+		keep = c.Session.ID
+	}
+	a.log.InfoContext(ctx, "password changed", "user", c.User.ID)
+	return storeError(a.store.SetPassword(ctx, c.User.ID, hash, endOthers, keep), errSession)
+}
+
+// GeneratePassword makes a random password of 8 to 128 characters that passes
+// the rules.
+func (a *Authority) GeneratePassword(length int64) (string, error) {
+	if length < 8 || length > 128 {
+		return "", invalid("length must be from 8 to 128.")
+	}
+	if a.rules.LongInsteadOfClasses {
+		length = max(length, 15)
+	}
+	return password.Generate(int(length)), nil
+}
+
+func (p Place) with(networkID, mailboxID *int64) Place {
+	if networkID != nil {
+		p.NetworkID = *networkID
+	}
+	if mailboxID != nil {
+		p.MailboxID = *mailboxID
+	}
+	return p
+}
+
+func firstError(errs ...*Error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkLogin(login string) *Error {
+	switch {
+	case login == "":
+		return invalid("login is missing.")
+	case !printable(login, maxLogin) || strings.TrimSpace(login) != login:
+		return invalid("login must have 1 to 254 printable characters, and no space at its ends.")
+	}
+	return nil
+}
+
+func checkEmail(email *string) *Error {
+	if email == nil {
+		return nil
+	}
+	address, err := mail.ParseAddress(*email)
+	if err != nil || address.Address != *email || !printable(*email, maxLogin) {
+		return invalid("email is missing or is not a mail address.")
+	}
+	return nil
+}
+
+func checkName(field string, name *string) *Error {
+	if name == nil || printable(*name, maxName) {
+		return nil
+	}
+	return invalid(field + " must have at most 100 printable characters.")
+}
+
+func checkPlace(networkID, mailboxID *int64) *Error {
+	switch {
+	case networkID != nil && *networkID < 0:
+		return invalid("networkId must be 0 or more.")
+	case mailboxID != nil && *mailboxID < 0:
+		return invalid("mailboxId must be 0 or more.")
+	}
+	return nil
+}
+
+func printable(s string, most int) bool {
+	if utf8.RuneCountInString(s) > most {
+		return false
+	}
+	for _, r := range s {
+		if !unicode.IsPrint(r) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,158 @@
+// Package password hashes passwords with argon2id (RFC 9106), checks what a
+// new one must have, and makes random ones.
+package password
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+
+	"golang.org/x/crypto/argon2"
+)
+
+// ErrBusy says that as many hashes run and wait as may; nothing was done.
+var ErrBusy = errors.New("password: too many checks at once")
+
+const (
+	saltBytes = 16
+	hashBytes = 32
+	// waiting is how many callers may wait for each one that runs.
+	waiting = 16
+)
+
+// Params is the cost of argon2id. Zero fields take the default of OWASP's
+// Password Storage Cheat Sheet: 19 MiB, 2 passes, 1 lane.
+type Params struct {
+	MemoryKiB uint32
+	Passes    uint32
+	Lanes     uint8
+}
+
+func (p Params) withDefaults() Params {
+	if p.MemoryKiB == 0 {
+		p.MemoryKiB = 19 * 1024
+	}
+	if p.Passes == 0 {
+		p.Passes = 2
+	}
+	if p.Lanes == 0 {
+		p.Lanes = 1
+	}
+	return p
+}
+
+// Hasher hashes and checks passwords. No more run at once than there are
+// processors, and a bounded number waits: a flood of logins meets ErrBusy, and
+// the memory stays.
+type Hasher struct {
+	params  Params
+	admit   chan struct{} // holds one for each that runs or waits
+	running chan struct{} // holds one for each that runs
+	decoy   string        // what an unknown login is checked against
+}
+
+// NewHasher returns a hasher with the cost p.
+func NewHasher(p Params) *Hasher {
+	n := runtime.GOMAXPROCS(0)
+	h := &Hasher{
+		params:  p.withDefaults(),
+		admit:   make(chan struct{}, n*(1+waiting)),
+		running: make(chan struct{}, n),
+	}
+	h.decoy = h.encode(make([]byte, saltBytes), make([]byte, hashBytes))
+	return h
+}
+
+// Hash returns the PHC string of a password with a new salt. The error is
+// ErrBusy, or the context's.
+func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
+	if err := h.enter(ctx); err != nil {
+		return "", err
+	}
+	defer h.leave()
+	salt := make([]byte, saltBytes)
+	rand.Read(salt) // never fails (crypto/rand)
+	return h.encode(salt, derive(password, salt, h.params, hashBytes)), nil
+}
+
+// Check reports whether the password is the one that phc was made of, and
+// whether phc has another cost than new hashes get. An empty phc stands for an
+// unknown login: it takes the same time and is never right. The error is
+// ErrBusy, the context's, or about a phc that cannot be read.
+func (h *Hasher) Check(ctx context.Context, password, phc string) (ok, outdated bool, err error) {
+	known := phc != ""
+	if !known {
+		phc = h.decoy
+	}
+	params, salt, want, err := decode(phc)
+	if err != nil {
+		return false, false, err
+	}
+	if err := h.enter(ctx); err != nil {
+		return false, false, err
+	}
+	defer h.leave()
+	got := derive(password, salt, params, uint32(len(want)))
+	same := subtle.ConstantTimeCompare(got, want) == 1
+	return same && known, params != h.params, nil
+}
+
+func (h *Hasher) enter(ctx context.Context) error {
+	select {
+	case h.admit <- struct{}{}:
+	default:
+		return ErrBusy
+	}
+	select {
+	case h.running <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		<-h.admit
+		return ctx.Err()
+	}
+}
+
+func (h *Hasher) leave() { <-h.running; <-h.admit }
+
+func derive(password string, salt []byte, p Params, size uint32) []byte {
+	return argon2.IDKey([]byte(password), salt, p.Passes, p.MemoryKiB, p.Lanes, size)
+}
+
+func (h *Hasher) encode(salt, hash []byte) string {
+	b64 := base64.RawStdEncoding.EncodeToString
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s",
+		argon2.Version, h.params.MemoryKiB, h.params.Passes, h.params.Lanes, b64(salt), b64(hash))
+}
+
+var errPHC = errors.New("password: not an argon2id hash in PHC form")
+
+// The dearest cost that is read from a hash: a forged or damaged row cannot
+// take all the memory.
+const (
+	maxMemoryKiB = 1 << 20
+	maxPasses    = 64
+)
+
+func decode(phc string) (p Params, salt, hash []byte, err error) {
+	parts := strings.Split(phc, "$")
+	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" || parts[2] != fmt.Sprintf("v=%d", argon2.Version) {
+		return p, nil, nil, errPHC
+	}
+	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &p.MemoryKiB, &p.Passes, &p.Lanes); err != nil {
+		return p, nil, nil, errPHC
+	}
+	if p.MemoryKiB > maxMemoryKiB || p.Passes == 0 || p.Passes > maxPasses || p.Lanes == 0 {
+		return p, nil, nil, errPHC
+	}
+	salt, err1 := base64.RawStdEncoding.DecodeString(parts[4])
+	hash, err2 := base64.RawStdEncoding.DecodeString(parts[5])
+	if err1 != nil || err2 != nil || len(hash) == 0 || len(hash) > 128 {
+		return p, nil, nil, errPHC
+	}
+	return p, salt, hash, nil
+}

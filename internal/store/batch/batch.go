@@ -1,0 +1,96 @@
+// Package batch is group commit: callers that wait at the same time share one
+// commit, and each gets its own outcome.
+package batch
+
+import (
+	"context"
+	"errors"
+	"sync"
+)
+
+// ErrClosed is what Do returns after Close.
+var ErrClosed = errors.New("batch: closed")
+
+// Op is one caller's step. What commit learns of it is kept in the Op itself.
+type Op[T any] struct {
+	Value T
+	done  chan struct{}
+}
+
+// Group gathers ops and hands them to commit: all that wait, up to a limit, at
+// once. While a commit runs the next batch gathers, so a batch is as large as
+// the load makes it, and nobody waits on a timer.
+type Group[T any] struct {
+	commit func([]*Op[T])
+	limit  int
+
+	mu      sync.Mutex // guards what follows
+	waiting []*Op[T]
+	idle    int // committers that could start
+	closed  bool
+	running sync.WaitGroup
+}
+
+// New returns a group. Of each batch of at most limit ops, commit must make
+// them durable, or not, and record each op's outcome in its Value. No more than
+// committers calls of commit run at once.
+func New[T any](limit, committers int, commit func([]*Op[T])) *Group[T] {
+	return &Group[T]{commit: commit, limit: limit, idle: committers}
+}
+
+// Do runs one op and returns when its batch is over. An op that has been handed
+// in is carried out even if ctx ends; then the error is the context's, the
+// outcome is not known, and Value must not be touched.
+func (g *Group[T]) Do(ctx context.Context, op *Op[T]) error {
+	op.done = make(chan struct{})
+	g.mu.Lock()
+	if g.closed {
+		g.mu.Unlock()
+		return ErrClosed
+	}
+	g.waiting = append(g.waiting, op)
+	if g.idle > 0 {
+		g.idle--
+		g.running.Add(1)
+		go g.drain()
+	}
+	g.mu.Unlock()
+	select {
+	case <-op.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// drain commits batches until nobody waits.
+func (g *Group[T]) drain() {
+	defer g.running.Done()
+	for {
+		g.mu.Lock()
+		n := min(len(g.waiting), g.limit)
+		if n == 0 {
+			g.idle++
+			g.mu.Unlock()
+			return
+		}
+		ops := g.waiting[:n:n]
+		g.waiting = g.waiting[n:]
+		if len(g.waiting) == 0 {
+			g.waiting = nil
+		}
+		g.mu.Unlock()
+		g.commit(ops)
+		for _, op := range ops {
+			close(op.done)
+		}
+	}
+}
+
+// Close lets the ops that wait finish, and refuses others.
+func (g *Group[T]) Close() {
+	g.mu.Lock()
+	g.closed = true
+	g.mu.Unlock()
+	g.running.Wait()
+}

@@ -1,0 +1,257 @@
+package token
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"math/big"
+	"sync"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// Algorithm is a JWS algorithm by its registered name (RFC 7518, 3.1; RFC 8037).
+type Algorithm string
+
+// The algorithms that a key can have.
+const (
+	HS256 Algorithm = "HS256"
+	ES256 Algorithm = "ES256"
+	EdDSA Algorithm = "EdDSA"
+	RS256 Algorithm = "RS256"
+)
+
+// Algorithms lists them, the default first.
+var Algorithms = []Algorithm{HS256, ES256, EdDSA, RS256}
+
+const (
+	hmacSecretBytes = 32   // RFC 7518, 3.2: at least the size of the hash
+	rsaBits         = 3072 // NIST SP 800-57: 128 bits of strength
+	minRSABits      = 2048 // RFC 7518, 3.3
+)
+
+// Key signs and verifies with one algorithm. A public key only verifies.
+type Key struct {
+	alg    Algorithm
+	id     string // the RFC 7638 thumbprint
+	header string // the encoded header and its dot: how a token names this key
+	jwk    jose.JSONWebKey
+
+	secret []byte    // HS256
+	macs   sync.Pool // HS256: keyed hash.Hash values, ready after Reset
+}
+
+// GenerateKey makes a new key from the system's random source.
+func GenerateKey(alg Algorithm) (*Key, error) {
+	var material any
+	var err error
+	switch alg {
+	case HS256:
+		secret := make([]byte, hmacSecretBytes)
+		_, err = rand.Read(secret)
+		material = secret
+	case ES256:
+		material, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case EdDSA:
+		_, material, err = ed25519.GenerateKey(rand.Reader)
+	case RS256:
+		material, err = rsa.GenerateKey(rand.Reader, rsaBits)
+	default:
+		return nil, fmt.Errorf("token: unknown algorithm %q: use HS256, ES256, EdDSA or RS256", alg)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("token: making a key: %w", err)
+	}
+	return newKey(jose.JSONWebKey{Key: material})
+}
+
+// ParseJWK reads a key from its JSON form (RFC 7517). The algorithm follows
+// from the key's type; a member "alg" that says another is an error.
+func ParseJWK(text []byte) (*Key, error) {
+	var jwk jose.JSONWebKey
+	if err := jwk.UnmarshalJSON(text); err != nil {
+		return nil, errors.New("token: not a JSON Web Key that can be read (RFC 7517)") // the cause may quote the key
+	}
+	return newKey(jwk)
+}
+
+// ParseJWKSet reads {"keys":[...]}, or a single key.
+func ParseJWKSet(text []byte) ([]*Key, error) {
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := json.Unmarshal(text, &set); err != nil || len(set.Keys) == 0 {
+		set.Keys = []json.RawMessage{text}
+	}
+	keys := make([]*Key, 0, len(set.Keys))
+	for _, one := range set.Keys {
+		key, err := ParseJWK(one)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+func newKey(jwk jose.JSONWebKey) (*Key, error) {
+	alg, err := algorithmOf(jwk.Key)
+	if err != nil {
+		return nil, err
+	}
+	if jwk.Algorithm != "" && jwk.Algorithm != string(alg) {
+		return nil, fmt.Errorf("token: the key says alg %q, its type wants %s", jwk.Algorithm, alg)
+	}
+	thumbprint, err := jwk.Thumbprint(crypto.SHA256)
+	if err != nil {
+		return nil, fmt.Errorf("token: key thumbprint: %w", err)
+	}
+	id := base64.RawURLEncoding.EncodeToString(thumbprint)
+	jwk.Algorithm, jwk.KeyID, jwk.Use = string(alg), id, "sig"
+	key := &Key{alg: alg, id: id, jwk: jwk}
+	header := `{"alg":"HS256","typ":"JWT"}` // the seed page's, exactly
+	if alg == HS256 {
+		key.secret = jwk.Key.([]byte)
+		key.macs.New = func() any { return hmac.New(sha256.New, key.secret) }
+	} else {
+		header = fmt.Sprintf(`{"alg":"%s","kid":"%s","typ":"JWT"}`, alg, id)
+	}
+	key.header = encoding.EncodeToString([]byte(header)) + "."
+	return key, nil
+}
+
+func algorithmOf(material any) (Algorithm, error) {
+	switch k := material.(type) {
+	case []byte:
+		if len(k) < hmacSecretBytes {
+			return "", fmt.Errorf("token: an HS256 key needs %d bytes or more, this one has %d (RFC 7518, 3.2)", hmacSecretBytes, len(k))
+		}
+		return HS256, nil
+	case *ecdsa.PrivateKey:
+		return ecAlgorithm(k.Curve)
+	case *ecdsa.PublicKey:
+		return ecAlgorithm(k.Curve)
+	case ed25519.PrivateKey, ed25519.PublicKey:
+		return EdDSA, nil
+	case *rsa.PrivateKey:
+		return rsaAlgorithm(&k.PublicKey)
+	case *rsa.PublicKey:
+		return rsaAlgorithm(k)
+	}
+	return "", fmt.Errorf("token: a key of type %T cannot sign tokens", material)
+}
+
+func ecAlgorithm(curve elliptic.Curve) (Algorithm, error) {
+	if curve != elliptic.P256() {
+		return "", errors.New("token: an EC key must be on P-256")
+	}
+	return ES256, nil
+}
+
+func rsaAlgorithm(k *rsa.PublicKey) (Algorithm, error) {
+	if k.N.BitLen() < minRSABits {
+		return "", fmt.Errorf("token: an RSA key needs %d bits or more, this one has %d", minRSABits, k.N.BitLen())
+	}
+	return RS256, nil
+}
+
+// ID is the key's RFC 7638 thumbprint, which tokens carry as kid (HS256 tokens
+// carry none: their header is the seed page's).
+func (k *Key) ID() string { return k.id }
+
+// Algorithm is the one algorithm that the key signs and verifies with.
+func (k *Key) Algorithm() Algorithm { return k.alg }
+
+// CanSign reports whether the key has its private part.
+func (k *Key) CanSign() bool { return k.alg == HS256 || !k.jwk.IsPublic() }
+
+// MarshalJWK gives the JSON form of the whole key. It is a secret.
+func (k *Key) MarshalJWK() ([]byte, error) { return k.jwk.MarshalJSON() }
+
+// Public gives the public part, or nil for HS256, which has none.
+func (k *Key) Public() *Key {
+	if k.alg == HS256 {
+		return nil
+	}
+	public, _ := newKey(k.jwk.Public())
+	return public
+}
+
+// appendSignature appends the encoded signature of signed to out, after a dot.
+func (k *Key) appendSignature(out, signed []byte) ([]byte, error) {
+	if k.alg == HS256 {
+		return k.appendMAC(append(out, '.'), signed), nil
+	}
+	signature, err := k.sign(signed)
+	if err != nil {
+		return nil, fmt.Errorf("token: signing: %w", err)
+	}
+	return encoding.AppendEncode(append(out, '.'), signature), nil
+}
+
+func (k *Key) sign(signed []byte) ([]byte, error) {
+	digest := sha256.Sum256(signed)
+	switch key := k.jwk.Key.(type) {
+	case *ecdsa.PrivateKey:
+		r, s, err := ecdsa.Sign(rand.Reader, key, digest[:])
+		if err != nil {
+			return nil, err
+		}
+		out := make([]byte, 64) // RFC 7518, 3.4: r and s, 32 bytes each
+		r.FillBytes(out[:32])
+		s.FillBytes(out[32:])
+		return out, nil
+	case ed25519.PrivateKey:
+		return ed25519.Sign(key, signed), nil
+	case *rsa.PrivateKey:
+		return rsa.SignPKCS1v15(nil, key, crypto.SHA256, digest[:])
+	}
+	return nil, errors.New("the key has no private part")
+}
+
+// appendMAC appends the encoded HMAC of signed.
+func (k *Key) appendMAC(out, signed []byte) []byte {
+	mac := k.macs.Get().(hash.Hash)
+	defer k.macs.Put(mac)
+	mac.Reset()
+	mac.Write(signed)
+	var sum [sha256.Size]byte
+	return encoding.AppendEncode(out, mac.Sum(sum[:0]))
+}
+
+// verifies reports whether signature is the key's own over signed. An HMAC is
+// compared in its encoded form, so no second encoding of it passes.
+func (k *Key) verifies(signed, signature []byte) bool {
+	if k.alg == HS256 {
+		var want [48]byte
+		return sameText(k.appendMAC(want[:0], signed), signature)
+	}
+	raw, err := encoding.DecodeString(string(signature))
+	if err != nil || encoding.EncodedLen(len(raw)) != len(signature) {
+		return false
+	}
+	digest := sha256.Sum256(signed)
+	public := k.jwk.Key
+	if !k.jwk.IsPublic() {
+		public = k.jwk.Public().Key
+	}
+	switch key := public.(type) {
+	case *ecdsa.PublicKey:
+		return len(raw) == 64 && ecdsa.Verify(key, digest[:], new(big.Int).SetBytes(raw[:32]), new(big.Int).SetBytes(raw[32:]))
+	case ed25519.PublicKey:
+		return len(raw) == ed25519.SignatureSize && ed25519.Verify(key, signed, raw)
+	case *rsa.PublicKey:
+		return rsa.VerifyPKCS1v15(key, crypto.SHA256, digest[:], raw) == nil
+	}
+	return false
+}
