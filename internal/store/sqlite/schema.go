@@ -73,3 +73,20 @@ func pragma(conn *sqlite.Conn, name string) (value int64, err error) {
 	})
 	return value, err
 }
+
+// refuseForeign refuses a file that another program wrote, before anything in
+// it is changed.
+func refuseForeign(conn *sqlite.Conn, path string) error {
+	id, err := pragma(conn, "application_id")
+	if err != nil {
+		return fmt.Errorf("%s is not a database that can be read: %w; restore it from a backup", path, err)
+	}
+	tables, err := pragma(conn, "schema_version")
+	if err != nil {
+		return fmt.Errorf("%s is not a database that can be read: %w; restore it from a backup", path, err)
+	}
+	if id != applicationID && tables > 0 {
+		return fmt.Errorf("%s is not a database of Pawl's: choose another folder with --data", path)
+	}
+	return nil
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/pawlauth/pawl/internal/app"
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/password"
+)
+
+type initCmd struct {
+	Config   string `placeholder:"FILE" help:"JSON file of settings."`
+	Data     string `default:"pawl-data" placeholder:"DIR" help:"Data folder."`
+	Login    string `required:"" help:"Login of the administrator: a mail address."`
+	JSON     bool   `name:"json" help:"Print JSON."`
+	settings `embed:""`
+}
+
+func (c *initCmd) Help() string {
+	return "Example:\n  pawl init --login admin@example.com --data /var/lib/pawl\n\nThe password and the key are printed once; keep them."
+}
+
+func (c *initCmd) Run(ctx context.Context, std stdio) (err error) {
+	config, err := c.app(c.Data)
+	if err != nil {
+		return err
+	}
+	a, err := app.Open(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.Close()) }()
+	roots, err := a.Store.ListUsers(ctx, authority.UserFilter{Level: authority.Root, Limit: 1})
+	if err != nil {
+		return err
+	}
+	if len(roots) > 0 {
+		return fmt.Errorf("the data folder %s has an administrator already, %s: sign in as them to make others", c.Data, roots[0].Login)
+	}
+	secret := password.Generate(24)
+	user, key, err := a.Authority.Bootstrap(ctx, authority.User{
+		Login: c.Login, Email: c.Login, Level: authority.Root, Status: authority.Active,
+		Place: authority.Place{NetworkID: 1, MailboxID: 1}}, secret)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(std.out, map[string]string{"login": user.Login, "password": secret, "apiKey": key})
+	}
+	_, err = fmt.Fprintf(std.out, "login     %s\npassword  %s\napiKey    %s\n\nThey are shown only now. Next: pawl serve --data %s\n", user.Login, secret, key, c.Data)
+	return err
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/pawlauth/pawl/api"
+)
+
+type keyCmd struct {
+	Create keyCreateCmd `cmd:"" help:"Make a key of a user and print it, once."`
+	List   keyListCmd   `cmd:"" help:"List the keys of a user."`
+	Remove keyRemoveCmd `cmd:"" help:"Remove a key."`
+}
+
+type keyCreateCmd struct {
+	one        `embed:""`
+	Visibility string `default:"Private" enum:"Private,Shared,Public" help:"Who is meant to see it (${enum})."`
+}
+
+func (*keyCreateCmd) Help() string { return "Example:\n  pawl key create ada@example.com --json" }
+
+func (c *keyCreateCmd) Run(ctx context.Context, std stdio) error {
+	id, err := c.userID(ctx, c.User)
+	if err != nil {
+		return err
+	}
+	var key api.Key
+	if err := c.post(ctx, "/v2/keys/create", api.CreateKeyRequest{UserID: id, Visibility: c.Visibility}, &key); err != nil {
+		return err
+	}
+	return c.showKeys(std, key)
+}
+
+func (r remote) showKeys(std stdio, keys ...api.Key) error {
+	return table(std, r.JSON, keys, "ID\tUSER\tKEY\tVISIBILITY\tCREATED", func(k api.Key) string {
+		return fmt.Sprintf("%d\t%d\t%s\t%s\t%s", k.KeyID, k.UserID, k.Key, k.Visibility, k.Created)
+	})
+}
+
+type keyListCmd struct {
+	one `embed:""`
+}
+
+func (*keyListCmd) Help() string { return "Example:\n  pawl key list ada@example.com" }
+
+func (c *keyListCmd) Run(ctx context.Context, std stdio) error {
+	id, err := c.userID(ctx, c.User)
+	if err != nil {
+		return err
+	}
+	keys := []api.Key{}
+	if err := c.post(ctx, "/v2/keys/list", api.ListKeysRequest{UserID: id}, &keys); err != nil {
+		return err
+	}
+	return c.showKeys(std, keys...)
+}
+
+type keyRemoveCmd struct {
+	remote `embed:""`
+	ID     int64 `arg:"" help:"Id of the key."`
+}
+
+func (*keyRemoveCmd) Help() string { return "Example:\n  pawl key remove 12" }
+
+func (c *keyRemoveCmd) Run(ctx context.Context, std stdio) error {
+	if err := c.do(ctx, http.MethodDelete, "/v2/keys", api.DeleteKeyRequest{KeyID: c.ID}, nil); err != nil {
+		return err
+	}
+	return c.say(std, "The key is removed.")
+}
+
+type sessionCmd struct {
+	List sessionListCmd `cmd:"" help:"List the live sessions of a user."`
+	End  sessionEndCmd  `cmd:"" help:"End one session."`
+}
+
+type sessionListCmd struct {
+	one `embed:""`
+}
+
+func (*sessionListCmd) Help() string { return "Example:\n  pawl session list ada@example.com" }
+
+func (c *sessionListCmd) Run(ctx context.Context, std stdio) error {
+	id, err := c.userID(ctx, c.User)
+	if err != nil {
+		return err
+	}
+	sessions := []api.Session{}
+	if err := c.post(ctx, "/v2/auth/sessions", api.SessionsRequest{UserID: &id}, &sessions); err != nil {
+		return err
+	}
+	return table(std, c.JSON, sessions, "SESSION\tCREATED\tEXPIRES\tREFRESHES\tIP", func(s api.Session) string {
+		return fmt.Sprintf("%s\t%s\t%s\t%d\t%s", s.SessionID, s.Created, s.ExpiresAt, s.Refreshes, s.IP)
+	})
+}
+
+type sessionEndCmd struct {
+	remote `embed:""`
+	ID     string `arg:"" help:"Id of the session."`
+}
+
+func (*sessionEndCmd) Help() string { return "Example:\n  pawl session end bVZ3aGlsZSBubyBvbmUgcg" }
+
+func (c *sessionEndCmd) Run(ctx context.Context, std stdio) error {
+	if err := c.do(ctx, http.MethodDelete, "/v2/auth/sessions/"+c.ID, nil, nil); err != nil {
+		return err
+	}
+	return c.say(std, "The session is ended.")
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/pawlauth/pawl/api"
+)
+
+type loginCmd struct {
+	remote `embed:""`
+	Login  string `required:"" help:"Login (PAWL_LOGIN)."`
+	Passwd string `name:"password" hidden:"" help:"Read from PAWL_PASSWORD."`
+}
+
+func (*loginCmd) Help() string {
+	return "The password comes from PAWL_PASSWORD, or from standard input.\n\nExample:\n  pawl login --login ada@example.com < password.txt"
+}
+
+func (c *loginCmd) Run(ctx context.Context, std stdio) error {
+	var err error
+	if c.Passwd == "" {
+		if c.Passwd, err = readSecret(std.in, "password"); err != nil {
+			return err
+		}
+	}
+	return c.exchange(ctx, std, "/v2/auth/login", api.LoginRequest{Login: c.Login, Password: c.Passwd})
+}
+
+type refreshCmd struct {
+	remote `embed:""`
+}
+
+func (*refreshCmd) Help() string { return "Example:\n  pawl refresh < token.txt > token.new" }
+
+func (c *refreshCmd) Run(ctx context.Context, std stdio) error {
+	text, err := readSecret(std.in, "token")
+	if err != nil {
+		return err
+	}
+	return c.exchange(ctx, std, "/v2/auth/refresh", api.RefreshRequest{Token: text})
+}
+
+// exchange prints the token that a call gives.
+func (r remote) exchange(ctx context.Context, std stdio, path string, body any) error {
+	var got api.Token
+	if err := r.post(ctx, path, body, &got); err != nil {
+		return err
+	}
+	if r.JSON {
+		return printJSON(std.out, got)
+	}
+	_, err := fmt.Fprintln(std.out, got.Token)
+	return err
+}
+
+// readSecret reads one line; what names it in an error.
+func readSecret(in io.Reader, what string) (string, error) {
+	line, err := bufio.NewReader(io.LimitReader(in, api.MaxBodyBytes)).ReadString('\n')
+	if err != nil && err != io.EOF {
+		return "", fmt.Errorf("standard input cannot be read: %w", err)
+	}
+	line = strings.TrimRight(line, "\r\n")
+	if line == "" {
+		return "", usagef("send the %s on standard input, as one line", what)
+	}
+	return line, nil
+}

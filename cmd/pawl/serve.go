@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/pawlauth/pawl/internal/app"
+	"github.com/pawlauth/pawl/internal/server"
+)
+
+type serveCmd struct {
+	Config   string `placeholder:"FILE" help:"JSON file of settings."`
+	Addr     string `default:":8080" help:"Address to listen on."`
+	Data     string `default:"pawl-data" placeholder:"DIR" help:"Data folder."`
+	TLSCert  string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM; with --tls-key turns on HTTPS."`
+	TLSKey   string `name:"tls-key" placeholder:"FILE" help:"Private key, PEM."`
+	settings `embed:""`
+}
+
+func (c *serveCmd) Help() string {
+	return "Example:\n  pawl init --login admin@example.com --data /var/lib/pawl\n  pawl serve --data /var/lib/pawl --addr :8443 --tls-cert cert.pem --tls-key key.pem"
+}
+
+func (c *serveCmd) Run(ctx context.Context, std stdio) error {
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return usagef("--tls-cert and --tls-key go together: give both or neither")
+	}
+	config, err := c.app(c.Data)
+	if err != nil {
+		return err
+	}
+	config.Log = newLogger(std.err)
+	a, err := app.Open(ctx, config)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", c.Addr)
+	if err != nil {
+		return errors.Join(fmt.Errorf("cannot listen: %w; choose another --addr", err), a.Close())
+	}
+	config.Log.Info("listening", "addr", listener.Addr().String(), "tls", c.TLSCert != "")
+	return serve(ctx, a, listener, c.TLSCert, c.TLSKey)
+}
+
+func newLogger(w io.Writer) *slog.Logger {
+	return slog.New(server.LogHandler(slog.NewJSONHandler(w, nil)))
+}
+
+// drainTimeout is how long requests in flight may take after a SIGTERM.
+const drainTimeout = 8 * time.Second
+
+// serve answers until ctx ends, then lets the requests in flight end, and
+// closes the app, whether the drain was in time or not.
+func serve(ctx context.Context, a *app.App, listener net.Listener, cert, key string) error {
+	srv := &http.Server{
+		Handler:           a.Handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug), // broken handshakes of strangers
+	}
+	failed := make(chan error, 1)
+	go func() {
+		if cert != "" {
+			failed <- srv.ServeTLS(listener, cert, key)
+		} else {
+			failed <- srv.Serve(listener)
+		}
+	}()
+	var err error
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		drain, cancel := context.WithTimeout(context.Background(), drainTimeout)
+		defer cancel()
+		err = srv.Shutdown(drain)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = srv.Close()
+		}
+	}
+	return errors.Join(err, a.Close())
+}

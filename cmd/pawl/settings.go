@@ -1,0 +1,163 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/pawlauth/pawl/internal/app"
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/password"
+	"github.com/pawlauth/pawl/token"
+)
+
+// settings is how a server behaves: of serve, dev and config alike. Each is a
+// flag, a PAWL_* variable and a name in the file of --config.
+type settings struct {
+	Issuer          string          `default:"pawl" help:"Issuer (iss) of tokens."`
+	Audience        string          `default:"pawl" help:"Audience (aud) of tokens."`
+	Algorithm       token.Algorithm `default:"HS256" enum:"HS256,ES256,EdDSA,RS256" help:"Algorithm of the signing key (${enum})."`
+	SigningKeyFile  string          `placeholder:"FILE" help:"Sign with the first key of this JWK (set), verify with all of them."`
+	TokenLife       time.Duration   `default:"1h" help:"Life of a token."`
+	SessionLife     time.Duration   `default:"720h" help:"Life of a session, which no refresh passes."`
+	BearerGrace     time.Duration   `default:"0s" help:"How long the token before the current one still passes as a bearer."`
+	KeylessRetry    time.Duration   `default:"0s" help:"How long a refresh without Idempotency-Key is answered again."`
+	RefreshKey      string          `default:"optional" enum:"optional,required,bound" help:"X-API-Key on a refresh (${enum})."`
+	PasswordMemory  uint32          `default:"19456" help:"Memory of argon2id, in KiB."`
+	PasswordPasses  uint32          `default:"2" help:"Passes of argon2id."`
+	PasswordLanes   uint8           `default:"1" help:"Lanes of argon2id."`
+	PasswordLengths bool            `help:"New passwords need 15 characters and no classes (NIST SP 800-63B-4)."`
+}
+
+// app checks the settings and gives them the form that app.Open takes.
+func (s settings) app(data string) (app.Config, error) {
+	whole := func(name string, d, least time.Duration) (int64, error) {
+		if d < least || d%time.Second != 0 || d > 10*365*24*time.Hour {
+			return 0, usagef("--%s must be whole seconds, at least %s, at most 10 years", name, least)
+		}
+		return int64(d / time.Second), nil
+	}
+	c := app.Config{Data: data, Issuer: s.Issuer, Audience: s.Audience, Algorithm: s.Algorithm, SigningKeyFile: s.SigningKeyFile,
+		Argon2: password.Params{MemoryKiB: s.PasswordMemory, Passes: s.PasswordPasses, Lanes: s.PasswordLanes},
+		Rules:  password.Rules{LongInsteadOfClasses: s.PasswordLengths}, Build: buildVersion()}
+	c.Policy.KeyMode = authority.KeyMode(s.RefreshKey)
+	var err error
+	for _, d := range []struct {
+		name        string
+		value       time.Duration
+		least       time.Duration
+		destination *int64
+	}{
+		{"token-life", s.TokenLife, time.Second, &c.Policy.TokenLife},
+		{"session-life", s.SessionLife, time.Second, &c.Policy.SessionLife},
+		{"bearer-grace", s.BearerGrace, 0, &c.Policy.BearerGrace},
+		{"keyless-retry", s.KeylessRetry, 0, &c.Policy.KeylessRetry},
+	} {
+		if *d.destination, err = whole(d.name, d.value, d.least); err != nil {
+			return c, err
+		}
+	}
+	if s.PasswordMemory < 8 || s.PasswordMemory > 1<<20 || s.PasswordPasses < 1 || s.PasswordPasses > 64 || s.PasswordLanes < 1 {
+		return c, usagef("--password-memory must be from 8 to 1048576 KiB, --password-passes from 1 to 64, --password-lanes 1 or more")
+	}
+	return c, nil
+}
+
+// settingsFile is the file of --config: a JSON object whose names are those of
+// the flags. As a kong resolver it also gives PAWL_* variables, which go first.
+type settingsFile struct {
+	path   string
+	values map[string]any
+}
+
+// loadFile finds --config or PAWL_CONFIG, and reads the file.
+func loadFile(args []string) (*settingsFile, error) {
+	f := &settingsFile{path: os.Getenv("PAWL_CONFIG"), values: map[string]any{}}
+	for i, arg := range args {
+		if value, ok := strings.CutPrefix(arg, "--config="); ok {
+			f.path = value
+		} else if arg == "--config" && i+1 < len(args) {
+			f.path = args[i+1]
+		}
+	}
+	if f.path == "" {
+		return f, nil
+	}
+	text, err := os.ReadFile(f.path)
+	if err != nil {
+		return nil, fmt.Errorf("the settings file cannot be read: %w", err)
+	}
+	if err := json.Unmarshal(text, &f.values); err != nil {
+		return nil, fmt.Errorf("the settings file %s is not a JSON object: %w", f.path, err)
+	}
+	return f, nil
+}
+
+// Validate refuses names that no flag has: a typing error must not pass for a
+// setting.
+func (f *settingsFile) Validate(application *kong.Application) error {
+	known := map[string]bool{}
+	_ = kong.Visit(application, func(node kong.Visitable, next kong.Next) error {
+		if flag, ok := node.(*kong.Flag); ok {
+			known[flag.Name] = true
+		}
+		return next(nil)
+	})
+	for name, value := range f.values {
+		if !known[name] {
+			return usagef("the settings file %s: there is no setting %q; \"pawl config\" lists them", f.path, name)
+		}
+		if _, err := scalar(value); err != nil {
+			return usagef("the settings file %s: %s: %v", f.path, name, err)
+		}
+	}
+	return nil
+}
+
+// Resolve gives the value of a flag that the command line does not give.
+func (f *settingsFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	if slices.Contains([]string{"help", "config", "json"}, flag.Name) {
+		return nil, nil
+	}
+	if value, ok := os.LookupEnv(variable(flag.Name)); ok {
+		return value, nil
+	}
+	if value, ok := f.values[flag.Name]; ok {
+		return scalar(value)
+	}
+	return nil, nil
+}
+
+// source says where the value of a flag comes from, for a flag that is not on
+// the command line.
+func (f *settingsFile) source(name string) string {
+	if _, ok := os.LookupEnv(variable(name)); ok {
+		return variable(name)
+	}
+	if _, ok := f.values[name]; ok {
+		return f.path
+	}
+	return "default"
+}
+
+func variable(flag string) string {
+	return "PAWL_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+func scalar(value any) (string, error) {
+	switch v := value.(type) {
+	case string:
+		return v, nil
+	case bool:
+		return strconv.FormatBool(v), nil
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64), nil
+	}
+	return "", fmt.Errorf("must be a string, a number, true or false")
+}

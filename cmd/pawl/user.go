@@ -1,0 +1,231 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/pawlauth/pawl/api"
+)
+
+type userCmd struct {
+	Add      userAddCmd      `cmd:"" help:"Make a user; its password is read from standard input, or made and printed."`
+	List     userListCmd     `cmd:"" help:"List users."`
+	Show     userShowCmd     `cmd:"" help:"Show one user."`
+	Suspend  userSuspendCmd  `cmd:"" help:"End a user's sessions and keep the user out."`
+	Resume   userResumeCmd   `cmd:"" help:"Let a suspended user in again."`
+	Role     userRoleCmd     `cmd:"" help:"Change a user's level, network or mailbox."`
+	Password userPasswordCmd `cmd:"" help:"Set a user's password, read from standard input."`
+	Reset    userResetCmd    `cmd:"" help:"End every session of a user."`
+	Remove   userRemoveCmd   `cmd:"" help:"Terminate a user for good."`
+}
+
+// one is the user that a command is about.
+type one struct {
+	remote `embed:""`
+	User   string `arg:"" help:"Login, or id."`
+}
+
+type userAddCmd struct {
+	remote        `embed:""`
+	Login         string `arg:"" help:"Login."`
+	Email         string `help:"Mail address; the login if not given."`
+	FirstName     string `help:"First name."`
+	LastName      string `help:"Last name."`
+	Level         string `default:"MailboxUser" help:"Level."`
+	NetworkID     *int64 `name:"network" help:"Network; the caller's if not given."`
+	MailboxID     *int64 `name:"mailbox" help:"Mailbox; the caller's if not given."`
+	PasswordStdin bool   `help:"Read the password from standard input instead of making one."`
+}
+
+func (*userAddCmd) Help() string {
+	return "Example:\n  pawl user add ada@example.com --level NetworkUser --network 7"
+}
+
+func (c *userAddCmd) Run(ctx context.Context, std stdio) error {
+	request := api.CreateUserRequest{Login: c.Login, Email: c.Email, FirstName: c.FirstName, LastName: c.LastName,
+		AuthLevel: c.Level, NetworkID: c.NetworkID, MailboxID: c.MailboxID}
+	if request.Email == "" {
+		request.Email = c.Login
+	}
+	var err error
+	if c.PasswordStdin {
+		request.Password, err = readSecret(std.in, "password")
+	} else {
+		err = c.post(ctx, "/v2/users/generate-password", api.GeneratePasswordRequest{Length: new(int64(20))}, &request.Password)
+	}
+	if err != nil {
+		return err
+	}
+	var made struct {
+		api.User
+		Password string `json:"password,omitempty"`
+	}
+	if err := c.post(ctx, "/v2/users", request, &made.User); err != nil {
+		return err
+	}
+	if !c.PasswordStdin {
+		made.Password = request.Password
+	}
+	if c.JSON {
+		return printJSON(std.out, made)
+	}
+	fmt.Fprintf(std.out, "userId    %d\nlogin     %s\n", made.UserID, made.Login)
+	if made.Password != "" {
+		fmt.Fprintf(std.out, "password  %s\n", made.Password)
+	}
+	return nil
+}
+
+type userListCmd struct {
+	remote  `embed:""`
+	Network *int64 `help:"Only this network."`
+	Mailbox *int64 `help:"Only this mailbox."`
+	Level   string `help:"Only this level."`
+	Status  string `help:"Only this status."`
+}
+
+func (*userListCmd) Help() string { return "Example:\n  pawl user list --status Suspended --json" }
+
+// Run goes through all the pages.
+func (c *userListCmd) Run(ctx context.Context, std stdio) error {
+	const perPage = 500
+	all := []api.User{}
+	for page := int64(1); ; page++ {
+		var users []api.User
+		if err := c.post(ctx, "/v2/users/list", api.ListUsersRequest{NetworkID: c.Network, MailboxID: c.Mailbox, AuthLevel: c.Level,
+			Status: c.Status, PageNo: &page, RecordsPerPage: new(int64(perPage))}, &users); err != nil {
+			return err
+		}
+		all = append(all, users...)
+		if len(users) < perPage {
+			return c.showUsers(std, all...)
+		}
+	}
+}
+
+type userShowCmd struct {
+	one `embed:""`
+}
+
+func (*userShowCmd) Help() string { return "Example:\n  pawl user show ada@example.com" }
+
+func (c *userShowCmd) Run(ctx context.Context, std stdio) error {
+	u, err := c.user(ctx, c.User)
+	if err != nil {
+		return err
+	}
+	return c.showUsers(std, u)
+}
+
+type userSuspendCmd struct {
+	one `embed:""`
+}
+
+func (*userSuspendCmd) Help() string { return "Example:\n  pawl user suspend ada@example.com" }
+
+func (c *userSuspendCmd) Run(ctx context.Context, std stdio) error {
+	return c.setStatus(ctx, std, "Suspended")
+}
+
+type userResumeCmd struct {
+	one `embed:""`
+}
+
+func (*userResumeCmd) Help() string { return "Example:\n  pawl user resume ada@example.com" }
+
+func (c *userResumeCmd) Run(ctx context.Context, std stdio) error {
+	return c.setStatus(ctx, std, "Active")
+}
+
+func (c *one) setStatus(ctx context.Context, std stdio, status string) error {
+	id, err := c.userID(ctx, c.User)
+	if err != nil {
+		return err
+	}
+	var u api.User
+	if err := c.do(ctx, http.MethodPut, "/v2/users", api.UpdateUserRequest{UserID: id, Status: &status}, &u); err != nil {
+		return err
+	}
+	return c.showUsers(std, u)
+}
+
+type userRoleCmd struct {
+	one     `embed:""`
+	Level   string `arg:"" default:"NoChange" help:"Level; NoChange keeps it."`
+	Network *int64 `help:"Network to move to."`
+	Mailbox *int64 `help:"Mailbox to move to."`
+}
+
+func (*userRoleCmd) Help() string {
+	return "Example:\n  pawl user role ada@example.com NetworkAdmin --network 7"
+}
+
+func (c *userRoleCmd) Run(ctx context.Context, std stdio) error {
+	id, err := c.userID(ctx, c.User)
+	if err != nil {
+		return err
+	}
+	var u api.User
+	if err := c.post(ctx, "/v2/users/role", api.RoleRequest{UserID: id, AuthLevel: c.Level, NetworkID: c.Network, MailboxID: c.Mailbox}, &u); err != nil {
+		return err
+	}
+	return c.showUsers(std, u)
+}
+
+type userPasswordCmd struct {
+	one `embed:""`
+}
+
+func (*userPasswordCmd) Help() string {
+	return "Example:\n  pawl user password ada@example.com < new-password.txt"
+}
+
+func (c *userPasswordCmd) Run(ctx context.Context, std stdio) error {
+	id, err := c.userID(ctx, c.User)
+	if err != nil {
+		return err
+	}
+	secret, err := readSecret(std.in, "new password")
+	if err != nil {
+		return err
+	}
+	if err := c.post(ctx, "/v2/users/password", api.SetPasswordRequest{UserID: id, NewPassword: secret}, nil); err != nil {
+		return err
+	}
+	return c.say(std, "The password is set; \"pawl user reset\" ends the sessions that are open.")
+}
+
+type userResetCmd struct {
+	one `embed:""`
+}
+
+func (*userResetCmd) Help() string { return "Example:\n  pawl user reset ada@example.com" }
+
+func (c *userResetCmd) Run(ctx context.Context, std stdio) error {
+	id, err := c.userID(ctx, c.User)
+	if err != nil {
+		return err
+	}
+	if err := c.post(ctx, fmt.Sprintf("/v2/users/reset/%d", id), nil, nil); err != nil {
+		return err
+	}
+	return c.say(std, "Every session of the user is ended.")
+}
+
+type userRemoveCmd struct {
+	one `embed:""`
+}
+
+func (*userRemoveCmd) Help() string { return "Example:\n  pawl user remove ada@example.com" }
+
+func (c *userRemoveCmd) Run(ctx context.Context, std stdio) error {
+	id, err := c.userID(ctx, c.User)
+	if err != nil {
+		return err
+	}
+	if err := c.do(ctx, http.MethodDelete, fmt.Sprintf("/v2/users/%d", id), nil, nil); err != nil {
+		return err
+	}
+	return c.say(std, "The user is terminated; sessions and keys are dead.")
+}

@@ -1,0 +1,90 @@
+package server
+
+import (
+	"cmp"
+	"context"
+
+	"github.com/pawlauth/pawl/api"
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/token"
+)
+
+// none is the request of a call that has no body.
+type none = struct{}
+
+func issued(i authority.Issued, err error) (answer, error) {
+	return secret(api.Token{Token: i.Token, ExpiresAt: api.Time(i.Expires), UserID: i.UserID}), err
+}
+
+func (s *Server) login(ctx context.Context, r request, body api.LoginRequest) (answer, error) {
+	if err := s.authority.CheckKey(ctx, r.apiKey); err != nil {
+		return answer{}, err
+	}
+	login := cmp.Or(body.Login, body.Email, body.Username)
+	return issued(s.authority.Login(ctx, login, body.Password, origin(r.http)))
+}
+
+func (s *Server) refresh(ctx context.Context, r request, body api.RefreshRequest) (answer, error) {
+	retry := authority.HashRetryKey(r.http.Header.Get("Idempotency-Key"))
+	return issued(s.authority.Refresh(ctx, body.Token, r.apiKey, retry, origin(r.http)))
+}
+
+func (s *Server) logout(ctx context.Context, r request, _ none) (answer, error) {
+	return answer{message: api.MessageLoggedOut}, s.authority.Logout(ctx, r.caller)
+}
+
+func (s *Server) session(_ context.Context, r request, _ none) (answer, error) {
+	u := r.caller.User
+	info := api.SessionInfo{UserID: u.ID, Login: u.Login, NetworkID: u.NetworkID, MailboxID: u.MailboxID, AuthLevel: u.Level.String()}
+	if r.caller.Session != nil {
+		expires := api.Time(r.caller.Session.Expires)
+		info.ExpiresAt = &expires
+	}
+	return ok(info), nil
+}
+
+func (s *Server) changePassword(ctx context.Context, r request, body api.PasswordRequest) (answer, error) {
+	err := s.authority.ChangePassword(ctx, r.caller, body.CurrentPassword, body.NewPassword, body.RevokeOtherSessions)
+	return answer{message: api.MessagePasswordChanged}, err
+}
+
+func (s *Server) version(context.Context, request, none) (answer, error) {
+	return ok(api.VersionInfo{Version: api.Version, Build: s.build}), nil
+}
+
+func (s *Server) sessions(ctx context.Context, r request, body api.SessionsRequest) (answer, error) {
+	var userID int64
+	if body.UserID != nil {
+		userID = *body.UserID
+		if userID <= 0 {
+			return answer{}, invalid("userId must be a positive integer.")
+		}
+	}
+	records, err := s.authority.Sessions(ctx, r.caller, userID)
+	list := make([]api.Session, len(records))
+	for i, record := range records {
+		list[i] = wireSession(record, r.caller)
+	}
+	return ok(list), err
+}
+
+func wireSession(record authority.SessionRecord, caller authority.Caller) api.Session {
+	out := api.Session{
+		SessionID: record.ID.String(), Current: caller.Session != nil && caller.Session.ID == record.ID,
+		Created: api.Time(record.Created), ExpiresAt: api.Time(record.Expires),
+		Refreshes: int64(record.Generation) - 1, IP: record.IP, UserAgent: record.UserAgent,
+	}
+	if record.Generation > 1 {
+		refreshed := api.Time(record.Refreshed)
+		out.LastRefreshed = &refreshed
+	}
+	return out
+}
+
+func (s *Server) endSession(ctx context.Context, r request, _ none) (answer, error) {
+	id, valid := token.ParseSessionID(r.http.PathValue("id"))
+	if !valid {
+		return answer{}, invalid("sessionId is not of the form of a session's id; list them with /v2/auth/sessions.")
+	}
+	return ok(true), s.authority.EndSession(ctx, r.caller, id)
+}

@@ -1,0 +1,129 @@
+// Package server is Pawl's HTTP side: the routes, one typed adapter for all of
+// them, and the table from error kinds to answers.
+package server
+
+import (
+	"log/slog"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pawlauth/pawl/internal/authority"
+)
+
+// RequestTimeout is how long one request may take.
+const RequestTimeout = 10 * time.Second
+
+// Server answers the wire contract.
+type Server struct {
+	authority *authority.Authority
+	build     string
+	log       *slog.Logger
+	mux       *http.ServeMux
+}
+
+// New returns the handler of the whole contract. The build is what
+// /v2/auth/version says of this binary.
+func New(a *authority.Authority, build string, log *slog.Logger) *Server {
+	s := &Server{authority: a, build: build, log: log, mux: http.NewServeMux()}
+	s.routes()
+	return s
+}
+
+// routes is every call of the contract. The first argument of an adapter says
+// who may call: anyone (open), or a caller with a token or a key (signedIn).
+func (s *Server) routes() {
+	s.handle("/v2/auth/login", methods{"POST": open(s.login)})
+	s.handle("/v2/auth/refresh", methods{"POST": open(s.refresh)})
+	s.handle("/v2/auth/logout", methods{"POST": signedIn(s.logout)})
+	s.handle("/v2/auth/session", methods{"POST": signedIn(s.session)})
+	s.handle("/v2/auth/password", methods{"PUT": signedIn(s.changePassword)})
+	s.handle("/v2/auth/version", methods{"GET": open(s.version)})
+	s.handle("/v2/auth/sessions", methods{"POST": signedIn(s.sessions)})
+	s.handle("/v2/auth/sessions/{id}", methods{"DELETE": signedIn(s.endSession)})
+
+	s.handle("/v2/users", methods{"POST": signedIn(s.createUser), "PUT": signedIn(s.updateUser)})
+	s.handle("/v2/users/me", methods{"GET": signedIn(s.me)})
+	s.handle("/v2/users/{id}", methods{"GET": signedIn(s.user), "DELETE": signedIn(s.terminateUser)})
+	s.handle("/v2/users/list", methods{"POST": signedIn(s.listUsers)})
+	s.handle("/v2/users/by-name", methods{"POST": signedIn(s.userByName)})
+	s.handle("/v2/users/role", methods{"POST": signedIn(s.setRole)})
+	s.handle("/v2/users/set-network-mailbox", methods{"POST": signedIn(s.setPlace)})
+	s.handle("/v2/users/password", methods{"POST": signedIn(s.setPassword)})
+	s.handle("/v2/users/generate-password", methods{"POST": signedIn(s.generatePassword)})
+	s.handle("/v2/users/reset/{id}", methods{"POST": signedIn(s.resetUser)})
+	s.handle("/v2/users/key-generate/{id}", methods{"POST": signedIn(s.generateKey)})
+	s.handle("/v2/users/key/{id}", methods{"GET": open(s.readKeyBack)})
+
+	s.handle("/v2/keys", methods{"DELETE": signedIn(s.deleteKey)})
+	s.handle("/v2/keys/create", methods{"POST": signedIn(s.createKey)})
+	s.handle("/v2/keys/list", methods{"POST": signedIn(s.listKeys)})
+	s.handle("/v2/keys/get-key", methods{"POST": signedIn(s.primaryKey)})
+}
+
+// methods is what one path answers.
+type methods map[string]endpoint
+
+// allow is the value of Allow, in a fixed order.
+func (m methods) allow() string {
+	var names []string
+	for name := range m {
+		names = append(names, name)
+		if name == http.MethodGet {
+			names = append(names, http.MethodHead)
+		}
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
+func (s *Server) handle(pattern string, m methods) {
+	allow := m.allow()
+	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		method := r.Method
+		if method == http.MethodHead {
+			method = http.MethodGet
+		}
+		if endpoint, ok := m[method]; ok {
+			s.serve(w, r, endpoint)
+			return
+		}
+		w.Header().Set("Allow", allow)
+		s.fail(w, r, &statusError{http.StatusMethodNotAllowed, &authority.Error{Kind: authority.KindNotFound,
+			Message: "This path does not answer " + printableMethod(r.Method) + "; use " + allow + "."}})
+	})
+}
+
+// ServeHTTP answers one request: whatever happens, with one envelope.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r = withRequestID(w, r)
+	defer s.recover(w, r)
+	// ServeMux would answer a path that is not clean with a redirect in HTML.
+	_, pattern := s.mux.Handler(r)
+	if pattern == "" || path.Clean(r.URL.Path) != r.URL.Path {
+		s.fail(w, r, errNoPath)
+		return
+	}
+	s.mux.ServeHTTP(w, r)
+}
+
+var errNoPath = &authority.Error{Kind: authority.KindNotFound,
+	Message: "There is no such path; see docs/api.md for those that there are."}
+
+func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
+	if cause := recover(); cause != nil {
+		if cause == http.ErrAbortHandler {
+			panic(cause)
+		}
+		s.fail(w, r, panicError{cause})
+	}
+}
+
+func printableMethod(m string) string {
+	if len(m) > 16 || strings.ContainsFunc(m, func(r rune) bool { return r < 'A' || r > 'Z' }) {
+		return "this method"
+	}
+	return m
+}

@@ -1,0 +1,116 @@
+package sqlite
+
+import (
+	"context"
+
+	"zombiezen.com/go/sqlite"
+
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/token"
+)
+
+const keyColumns = "id, user_id, visibility, is_primary, session_id, mask, created"
+
+func scanKey(stmt *sqlite.Stmt) authority.Key {
+	k := authority.Key{ID: stmt.ColumnInt64(0), UserID: stmt.ColumnInt64(1), Visibility: authority.Visibility(stmt.ColumnInt64(2)),
+		Primary: stmt.ColumnBool(3), Mask: stmt.ColumnText(5), Created: stmt.ColumnInt64(6)}
+	stmt.ColumnBytes(4, k.Session[:])
+	return k
+}
+
+// CreateKey adds a key; a primary one replaces the user's earlier one.
+func (s *Store) CreateKey(ctx context.Context, k authority.Key, hash authority.KeyHash) (authority.Key, error) {
+	var made authority.Key
+	var gone gone
+	err := s.write(ctx, func(conn *sqlite.Conn) error {
+		if k.Primary {
+			if err := gone.deleteKeys(conn, "user_id = ? AND is_primary", k.UserID); err != nil {
+				return err
+			}
+		}
+		var session any
+		primary := int64(0)
+		if k.Primary {
+			primary = 1
+		}
+		if k.Session != (token.SessionID{}) {
+			session = k.Session[:]
+		}
+		stmt := conn.Prep(`INSERT INTO api_key (user_id, hash, visibility, is_primary, session_id, mask, created)
+			SELECT id, ?2, ?3, ?4, ?5, ?6, ?7 FROM user WHERE id = ?1 AND status <> ?8 AND (?5 IS NULL OR EXISTS (SELECT 1 FROM session WHERE id = ?5))
+			RETURNING ` + keyColumns)
+		bind(stmt, k.UserID, hash[:], int64(k.Visibility), primary, session, k.Mask, k.Created, int64(authority.Terminated))
+		return one(stmt, func() { made = scanKey(stmt) })
+	}, func() { s.memory.forget(gone) })
+	return made, err
+}
+
+// KeyByHash returns a key and its user, from memory once it has been seen.
+func (s *Store) KeyByHash(ctx context.Context, hash authority.KeyHash) (authority.Key, *authority.User, error) {
+	key, err := s.memory.keys.get(hash, func() (authority.Key, error) { return s.selectKey(ctx, "hash = ?", hash[:]) })
+	if err != nil {
+		return authority.Key{}, nil, err
+	}
+	user, err := s.User(ctx, key.UserID)
+	return key, user, err
+}
+
+// Key returns a key.
+func (s *Store) Key(ctx context.Context, id int64) (authority.Key, error) {
+	return s.selectKey(ctx, "id = ?", id)
+}
+
+func (s *Store) selectKey(ctx context.Context, where string, arg any) (k authority.Key, err error) {
+	err = s.read(ctx, func(conn *sqlite.Conn) error {
+		stmt := conn.Prep("SELECT " + keyColumns + " FROM api_key WHERE " + where)
+		bind(stmt, arg)
+		return one(stmt, func() { k = scanKey(stmt) })
+	})
+	return k, err
+}
+
+// Keys lists the keys of a user.
+func (s *Store) Keys(ctx context.Context, userID int64) (keys []authority.Key, err error) {
+	err = s.read(ctx, func(conn *sqlite.Conn) error {
+		stmt := conn.Prep("SELECT " + keyColumns + " FROM api_key WHERE user_id = ? ORDER BY id")
+		bind(stmt, userID)
+		return each(stmt, func() { keys = append(keys, scanKey(stmt)) })
+	})
+	return keys, err
+}
+
+// DeleteKey removes a key.
+func (s *Store) DeleteKey(ctx context.Context, id int64) error {
+	var gone gone
+	return s.write(ctx, func(conn *sqlite.Conn) error {
+		if err := gone.deleteKeys(conn, "id = ?", id); err != nil {
+			return err
+		}
+		if len(gone.keys) == 0 {
+			return authority.ErrNotFound
+		}
+		return nil
+	}, func() { s.memory.forget(gone) })
+}
+
+// SigningKeys returns the signing keys, the newest first.
+func (s *Store) SigningKeys(ctx context.Context) (keys [][]byte, err error) {
+	err = s.read(ctx, func(conn *sqlite.Conn) error {
+		stmt := conn.Prep("SELECT jwk FROM signing_key ORDER BY rank DESC")
+		return each(stmt, func() { keys = append(keys, []byte(stmt.ColumnText(0))) })
+	})
+	return keys, err
+}
+
+// AddSigningKey adds the key that signs from now on.
+func (s *Store) AddSigningKey(ctx context.Context, id string, jwk []byte, first bool) error {
+	return s.write(ctx, func(conn *sqlite.Conn) error {
+		stmt := conn.Prep("INSERT INTO signing_key (id, jwk) SELECT ?1, ?2 WHERE NOT ?3 OR NOT EXISTS (SELECT 1 FROM signing_key) ON CONFLICT (id) DO NOTHING")
+		wantEmpty := int64(0)
+		if first {
+			wantEmpty = 1
+		}
+		bind(stmt, id, string(jwk), wantEmpty)
+		return each(stmt, func() {})
+	}, nil)
+}
