@@ -112,7 +112,7 @@ func newKey(jwk jose.JSONWebKey) (*Key, error) {
 	if jwk.Algorithm != "" && jwk.Algorithm != string(alg) {
 		return nil, fmt.Errorf("token: the key says alg %q, its type wants %s", jwk.Algorithm, alg)
 	}
-	thumbprint, err := jwk.Thumbprint(crypto.SHA256)
+	thumbprint, err := thumbprint(jwk)
 	if err != nil {
 		return nil, fmt.Errorf("token: key thumbprint: %w", err)
 	}
@@ -128,6 +128,17 @@ func newKey(jwk jose.JSONWebKey) (*Key, error) {
 	}
 	key.header = encoding.EncodeToString([]byte(header)) + "."
 	return key, nil
+}
+
+// thumbprint is RFC 7638's; for a symmetric key, which go-jose leaves out, it
+// is that of section 3.2. It never leaves the server.
+func thumbprint(jwk jose.JSONWebKey) ([]byte, error) {
+	secret, ok := jwk.Key.([]byte)
+	if !ok {
+		return jwk.Thumbprint(crypto.SHA256)
+	}
+	sum := sha256.Sum256([]byte(`{"k":"` + base64.RawURLEncoding.EncodeToString(secret) + `","kty":"oct"}`))
+	return sum[:], nil
 }
 
 func algorithmOf(material any) (Algorithm, error) {
