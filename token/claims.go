@@ -18,6 +18,9 @@ const sessionIDLength = 22
 // String gives the text of the id.
 func (id SessionID) String() string { return encoding.EncodeToString(id[:]) }
 
+// MarshalText gives the text of the id.
+func (id SessionID) MarshalText() ([]byte, error) { return encoding.AppendEncode(nil, id[:]), nil }
+
 // GoString keeps ids short in test output.
 func (id SessionID) GoString() string { return hex.EncodeToString(id[:4]) }
 

@@ -75,29 +75,29 @@ func (codec *Codec) Sign(c Claims) (string, error) {
 // issuer and audience, and now is before its exp. The error is ErrForm,
 // ErrInvalid or ErrExpired; with ErrExpired the claims are there too.
 func (codec *Codec) Verify(token string, now time.Time) (Claims, error) {
-	if len(token) > MaxLength {
-		return Claims{}, Form(token)
-	}
-	dot := strings.LastIndexByte(token, '.')
-	if dot < 0 {
-		return Claims{}, ErrForm
-	}
-	signed, signature := token[:dot], token[dot+1:]
-	header := codec.keys.verify(signed, signature)
-	if header == 0 {
-		if err := Form(token); err != nil {
-			return Claims{}, err
-		}
-		return Claims{}, ErrInvalid
-	}
-	c, ok := codec.decode(signed[header:])
+	c, ok := codec.open(token)
 	switch {
+	case !ok && Form(token) != nil:
+		return Claims{}, ErrForm
 	case !ok:
 		return Claims{}, ErrInvalid
 	case now.Unix() >= c.Expires:
 		return c, ErrExpired
 	}
 	return c, nil
+}
+
+// open returns the claims of a token that one of the keys signed.
+func (codec *Codec) open(token string) (Claims, bool) {
+	dot := strings.LastIndexByte(token, '.')
+	if dot < 0 || len(token) > MaxLength {
+		return Claims{}, false
+	}
+	header := codec.keys.verify(token[:dot], token[dot+1:])
+	if header == 0 {
+		return Claims{}, false
+	}
+	return codec.decode(token[header:dot])
 }
 
 // decode reads the middle part of a token.

@@ -54,7 +54,7 @@ func judge(s Session, generation uint32, retry RetryKey, now int64, p Policy) ve
 	if generation+1 < s.Generation {
 		rotated = s.Previous
 	}
-	age := now - rotated
+	age := max(now-rotated, 0)
 	if generation+1 == s.Generation && now < s.Expires && sameRetry(s.RetryKey, retry) {
 		window := int64(retryWindow)
 		if retry == (RetryKey{}) {
@@ -75,7 +75,7 @@ func bearerGood(s Session, generation uint32, now int64, p Policy) bool {
 	if generation == s.Generation {
 		return true
 	}
-	return generation+1 == s.Generation && now-s.Refreshed < p.BearerGrace
+	return generation+1 == s.Generation && max(now-s.Refreshed, 0) < p.BearerGrace
 }
 
 func sameRetry(a, b RetryKey) bool { return subtle.ConstantTimeCompare(a[:], b[:]) == 1 }

@@ -1,0 +1,407 @@
+// Package storetest is the one suite that every store passes whole.
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/token"
+)
+
+const now = 1_795_500_000
+
+// Run tests a store. open returns a handle on the same state at each call
+// within one test, after the test closed the handle before.
+func Run(t *testing.T, newState func(t *testing.T) (open func() authority.Store)) {
+	for name, test := range map[string]func(*testing.T, *state){
+		"Rotate": testRotate, "RotateRace": testRotateRace, "RotateAgainstEnd": testRotateAgainstEnd,
+		"SessionNeedsUser": testSessionNeedsUser, "EndSessions": testEndSessions, "StatusEndsSessions": testStatusEndsSessions,
+		"Sweep": testSweep, "Users": testUsers, "ListUsers": testListUsers, "Passwords": testPasswords,
+		"Keys": testKeys, "SessionKeys": testSessionKeys, "SigningKeys": testSigningKeys, "Reopen": testReopen,
+	} {
+		t.Run(name, func(t *testing.T) {
+			open := newState(t)
+			s := &state{T: t, Store: open(), open: open}
+			t.Cleanup(func() { s.Store.Close() })
+			test(t, s)
+		})
+	}
+}
+
+// state is a store under test, with helpers that end the test on an error.
+type state struct {
+	*testing.T
+	authority.Store
+	open  func() authority.Store
+	count byte
+}
+
+func (s *state) ok(err error) {
+	s.Helper()
+	if err != nil {
+		s.Fatal(err)
+	}
+}
+
+func (s *state) is(err, want error) {
+	s.Helper()
+	if !errors.Is(err, want) {
+		s.Fatalf("error %v, want %v", err, want)
+	}
+}
+
+func (s *state) user(login string) *authority.User {
+	s.Helper()
+	u, err := s.CreateUser(s.Context(), authority.User{Login: login, Email: login, Level: authority.MailboxUser, Status: authority.Active,
+		Place: authority.Place{NetworkID: 1, MailboxID: 2}, Created: now}, "hash")
+	s.ok(err)
+	return u
+}
+
+func (s *state) session(u *authority.User) authority.Session {
+	s.Helper()
+	s.count++
+	record := authority.SessionRecord{
+		Session: authority.Session{ID: token.SessionID{s.count, 9}, UserID: u.ID, Generation: 1, Created: now, Refreshed: now, Expires: now + 3600, Ends: now + 10_000},
+		Origin:  authority.Origin{IP: "192.0.2.1", UserAgent: "test"},
+	}
+	s.ok(s.OpenSession(s.Context(), record))
+	return record.Session
+}
+
+func (s *state) mustLive(id token.SessionID) authority.Session {
+	s.Helper()
+	live, err := s.Session(s.Context(), id)
+	s.ok(err)
+	if live.User == nil || live.User.ID != live.Session.UserID {
+		s.Fatalf("session of user %d came with user %+v", live.Session.UserID, live.User)
+	}
+	return live.Session
+}
+
+func (s *state) mustBeGone(id token.SessionID) {
+	s.Helper()
+	_, err := s.Session(s.Context(), id)
+	s.is(err, authority.ErrNotFound)
+	_, _, err = s.Rotate(s.Context(), authority.Rotation{Session: id, From: 1, At: now, Expires: now + 1})
+	s.is(err, authority.ErrNotFound)
+}
+
+func testRotate(t *testing.T, s *state) {
+	first := s.session(s.user("a"))
+	retry := authority.HashRetryKey("k1")
+	live, moved, err := s.Rotate(t.Context(), authority.Rotation{Session: first.ID, From: 1, At: now + 5, Expires: now + 3605, RetryKey: retry})
+	s.ok(err)
+	want := first
+	want.Generation, want.Refreshed, want.Previous, want.Expires, want.RetryKey = 2, now+5, now, now+3605, retry
+	if !moved || live.Session != want {
+		t.Fatalf("moved %v to %+v, want %+v", moved, live.Session, want)
+	}
+	if got := s.mustLive(first.ID); got != want {
+		t.Errorf("read %+v, want %+v", got, want)
+	}
+	for _, from := range []uint32{0, 1, 3} {
+		live, moved, err := s.Rotate(t.Context(), authority.Rotation{Session: first.ID, From: from, At: now + 6, Expires: now + 3606})
+		s.ok(err)
+		if moved || live.Session != want {
+			t.Errorf("from %d: moved %v to %+v", from, moved, live.Session)
+		}
+	}
+	live, moved, err = s.Rotate(t.Context(), authority.Rotation{Session: first.ID, From: 2, At: now + 9000, Expires: now + 12_600})
+	s.ok(err)
+	if !moved || live.Session.Expires != first.Ends || live.Session.RetryKey != (authority.RetryKey{}) {
+		t.Errorf("expires %d passes the end %d, or the retry key stayed", live.Session.Expires, first.Ends)
+	}
+	_, _, err = s.Rotate(t.Context(), authority.Rotation{Session: token.SessionID{77}, From: 1, At: now, Expires: now + 1})
+	s.is(err, authority.ErrNotFound)
+}
+
+// testRotateRace lets 100 callers spend the same generation, ten times over.
+func testRotateRace(t *testing.T, s *state) {
+	session := s.session(s.user("a"))
+	for from := uint32(1); from <= 10; from++ {
+		var mu sync.Mutex // guards winners
+		winners := 0
+		var group sync.WaitGroup
+		for range 100 {
+			group.Go(func() {
+				live, moved, err := s.Rotate(t.Context(), authority.Rotation{Session: session.ID, From: from, At: now, Expires: now + 3600})
+				if err != nil || live.Session.Generation != from+1 {
+					t.Errorf("generation %d, %v", live.Session.Generation, err)
+				}
+				if moved {
+					mu.Lock()
+					winners++
+					mu.Unlock()
+				}
+			})
+		}
+		group.Wait()
+		if winners != 1 {
+			t.Fatalf("generation %d has %d successors", from, winners)
+		}
+	}
+}
+
+// testRotateAgainstEnd lets rotations race the end of a session: whoever is
+// first, it stays ended.
+func testRotateAgainstEnd(t *testing.T, s *state) {
+	u := s.user("a")
+	for range 20 {
+		session := s.session(u)
+		var group sync.WaitGroup
+		for range 10 {
+			group.Go(func() {
+				_, _, err := s.Rotate(t.Context(), authority.Rotation{Session: session.ID, From: 1, At: now, Expires: now + 3600})
+				if err != nil && !errors.Is(err, authority.ErrNotFound) {
+					t.Error(err)
+				}
+			})
+		}
+		s.ok(s.EndSession(t.Context(), session.ID))
+		s.mustBeGone(session.ID)
+		group.Wait()
+		s.mustBeGone(session.ID)
+	}
+}
+
+func testSessionNeedsUser(t *testing.T, s *state) {
+	s.is(s.OpenSession(t.Context(), authority.SessionRecord{Session: authority.Session{ID: token.SessionID{1}, UserID: 99, Generation: 1}}), authority.ErrNotFound)
+	u := s.user("a")
+	suspended := authority.Suspended
+	_, err := s.UpdateUser(t.Context(), u.ID, authority.UserChange{Status: &suspended})
+	s.ok(err)
+	s.is(s.OpenSession(t.Context(), authority.SessionRecord{Session: authority.Session{ID: token.SessionID{2}, UserID: u.ID, Generation: 1}}), authority.ErrNotFound)
+	s.mustBeGone(token.SessionID{2})
+}
+
+func testEndSessions(t *testing.T, s *state) {
+	a, b := s.user("a"), s.user("b")
+	one, two, other := s.session(a), s.session(a), s.session(b)
+	s.ok(s.EndSessions(t.Context(), a.ID, two.ID))
+	s.mustBeGone(one.ID)
+	s.mustLive(two.ID)
+	s.ok(s.EndSessions(t.Context(), a.ID, token.SessionID{}))
+	s.mustBeGone(two.ID)
+	s.mustLive(other.ID)
+	s.ok(s.EndSession(t.Context(), one.ID)) // none there: no error
+	list, err := s.Sessions(t.Context(), b.ID, now)
+	s.ok(err)
+	if len(list) != 1 || list[0].Session != other || list[0].IP != "192.0.2.1" {
+		t.Errorf("sessions: %+v", list)
+	}
+	list, err = s.Sessions(t.Context(), b.ID, other.Expires)
+	if s.ok(err); len(list) != 0 {
+		t.Errorf("a session that is over is listed: %+v", list)
+	}
+}
+
+func testStatusEndsSessions(t *testing.T, s *state) {
+	for i, status := range []authority.Status{authority.Suspended, authority.Terminated} {
+		u := s.user(fmt.Sprint("user", i))
+		session := s.session(u)
+		key, err := s.CreateKey(t.Context(), authority.Key{UserID: u.ID, Visibility: authority.Private}, authority.KeyHash{byte(i), 1})
+		s.ok(err)
+		changed, err := s.UpdateUser(t.Context(), u.ID, authority.UserChange{Status: &status})
+		s.ok(err)
+		if changed.Status != status {
+			t.Errorf("status %v, want %v", changed.Status, status)
+		}
+		s.mustBeGone(session.ID)
+		_, owner, err := s.KeyByHash(t.Context(), authority.KeyHash{byte(i), 1})
+		if status == authority.Terminated {
+			s.is(err, authority.ErrNotFound)
+			active := authority.Active
+			_, err = s.UpdateUser(t.Context(), u.ID, authority.UserChange{Status: &active})
+			s.is(err, authority.ErrNotFound)
+			_, err = s.CreateKey(t.Context(), authority.Key{UserID: u.ID, Visibility: authority.Private}, authority.KeyHash{9})
+			s.is(err, authority.ErrNotFound)
+		} else if s.ok(err); owner.Status != status || key.UserID != u.ID {
+			t.Errorf("the key's user is %+v", owner)
+		}
+	}
+}
+
+func testSweep(t *testing.T, s *state) {
+	u := s.user("a")
+	var sessions []authority.Session
+	for range 10 {
+		sessions = append(sessions, s.session(u))
+	}
+	for i := range 5 {
+		_, _, err := s.Rotate(t.Context(), authority.Rotation{Session: sessions[i*2].ID, From: 1, At: now, Expires: now + 9000})
+		s.ok(err)
+	}
+	total := 0
+	for step := range 5 {
+		removed, done, err := s.Sweep(t.Context(), now+3600, 4)
+		s.ok(err)
+		total += removed
+		if done {
+			break
+		}
+		if step == 4 {
+			t.Fatal("the sweep of 10 rows in steps of 4 does not come round")
+		}
+	}
+	if total != 5 {
+		t.Errorf("swept %d, want 5", total)
+	}
+	for i, session := range sessions {
+		if i%2 == 0 {
+			s.mustLive(session.ID)
+		} else {
+			s.mustBeGone(session.ID)
+		}
+	}
+}
+
+func testUsers(t *testing.T, s *state) {
+	u, err := s.CreateUser(t.Context(), authority.User{ID: 4821, Login: "Ada@Example.com", Level: authority.Root, Status: authority.Active}, "hash")
+	s.ok(err)
+	if u.ID != 4821 {
+		t.Errorf("id %d", u.ID)
+	}
+	_, err = s.CreateUser(t.Context(), authority.User{Login: "ADA@example.COM", Level: authority.Root, Status: authority.Active}, "hash")
+	s.is(err, authority.ErrDuplicate)
+	found, hash, err := s.UserByLogin(t.Context(), "ada@example.com")
+	s.ok(err)
+	if *found != *u || hash != "hash" {
+		t.Errorf("found %+v %q", found, hash)
+	}
+	_, _, err = s.UserByLogin(t.Context(), "nobody")
+	s.is(err, authority.ErrNotFound)
+	name, level, network := "Ada", authority.NetOps, int64(7)
+	changed, err := s.UpdateUser(t.Context(), u.ID, authority.UserChange{FirstName: &name, Level: &level, NetworkID: &network})
+	s.ok(err)
+	want := *u
+	want.FirstName, want.Level, want.NetworkID = name, level, network
+	if read, err := s.User(t.Context(), u.ID); err != nil || *changed != want || *read != want {
+		t.Errorf("changed %+v, read %+v, %v; want %+v", changed, read, err, want)
+	}
+	_, err = s.User(t.Context(), 99)
+	s.is(err, authority.ErrNotFound)
+	_, err = s.UpdateUser(t.Context(), 99, authority.UserChange{FirstName: &name})
+	s.is(err, authority.ErrNotFound)
+}
+
+func testListUsers(t *testing.T, s *state) {
+	for i := range 5 {
+		_, err := s.CreateUser(t.Context(), authority.User{Login: fmt.Sprint(i), Level: authority.MailboxUser, Status: authority.Active,
+			Place: authority.Place{NetworkID: int64(i % 2), MailboxID: int64(i)}}, "hash")
+		s.ok(err)
+	}
+	zero, three := int64(0), int64(3)
+	for _, c := range []struct {
+		filter authority.UserFilter
+		want   string
+	}{
+		{authority.UserFilter{Limit: 10}, "01234"}, {authority.UserFilter{Limit: 2, Offset: 2}, "23"}, {authority.UserFilter{}, ""},
+		{authority.UserFilter{Limit: 10, NetworkID: &zero}, "024"}, {authority.UserFilter{Limit: 10, MailboxID: &three}, "3"},
+		{authority.UserFilter{Limit: 10, Level: authority.Root}, ""}, {authority.UserFilter{Limit: 10, Status: authority.Active}, "01234"},
+	} {
+		users, err := s.ListUsers(t.Context(), c.filter)
+		s.ok(err)
+		got := ""
+		for _, u := range users {
+			got += u.Login
+		}
+		if got != c.want {
+			t.Errorf("%+v lists %q, want %q", c.filter, got, c.want)
+		}
+	}
+}
+
+func testPasswords(t *testing.T, s *state) {
+	u := s.user("a")
+	one, two := s.session(u), s.session(u)
+	s.ok(s.SetPassword(t.Context(), u.ID, "new", false, token.SessionID{}))
+	s.mustLive(one.ID)
+	s.ok(s.SetPassword(t.Context(), u.ID, "newer", true, two.ID))
+	s.mustBeGone(one.ID)
+	s.mustLive(two.ID)
+	if _, hash, err := s.UserByLogin(t.Context(), "a"); err != nil || hash != "newer" {
+		t.Errorf("hash %q, %v", hash, err)
+	}
+	s.is(s.SetPassword(t.Context(), 99, "x", false, token.SessionID{}), authority.ErrNotFound)
+}
+
+func testKeys(t *testing.T, s *state) {
+	u := s.user("a")
+	first, err := s.CreateKey(t.Context(), authority.Key{UserID: u.ID, Visibility: authority.Private, Primary: true, Mask: "m", Created: now}, authority.KeyHash{1})
+	s.ok(err)
+	shared, err := s.CreateKey(t.Context(), authority.Key{UserID: u.ID, Visibility: authority.Shared, Created: now}, authority.KeyHash{2})
+	s.ok(err)
+	if k, owner, err := s.KeyByHash(t.Context(), authority.KeyHash{1}); err != nil || k != first || owner.ID != u.ID {
+		t.Errorf("key %+v of %+v, %v", k, owner, err)
+	}
+	second, err := s.CreateKey(t.Context(), authority.Key{UserID: u.ID, Visibility: authority.Private, Primary: true}, authority.KeyHash{3})
+	s.ok(err)
+	_, _, err = s.KeyByHash(t.Context(), authority.KeyHash{1})
+	s.is(err, authority.ErrNotFound)
+	keys, err := s.Keys(t.Context(), u.ID)
+	if s.ok(err); len(keys) != 2 || keys[0] != shared || keys[1] != second {
+		t.Errorf("keys %+v", keys)
+	}
+	s.ok(s.DeleteKey(t.Context(), shared.ID))
+	s.is(s.DeleteKey(t.Context(), shared.ID), authority.ErrNotFound)
+	_, err = s.Key(t.Context(), shared.ID)
+	s.is(err, authority.ErrNotFound)
+	_, err = s.CreateKey(t.Context(), authority.Key{UserID: 99, Visibility: authority.Private}, authority.KeyHash{4})
+	s.is(err, authority.ErrNotFound)
+}
+
+func testSessionKeys(t *testing.T, s *state) {
+	u := s.user("a")
+	one, two := s.session(u), s.session(u)
+	for i, session := range []authority.Session{one, two} {
+		_, err := s.CreateKey(t.Context(), authority.Key{UserID: u.ID, Visibility: authority.SessionKey, Session: session.ID}, authority.KeyHash{byte(i)})
+		s.ok(err)
+		_, _, err = s.KeyByHash(t.Context(), authority.KeyHash{byte(i)})
+		s.ok(err)
+	}
+	s.ok(s.EndSession(t.Context(), one.ID))
+	_, _, err := s.KeyByHash(t.Context(), authority.KeyHash{0})
+	s.is(err, authority.ErrNotFound)
+	_, _, err = s.KeyByHash(t.Context(), authority.KeyHash{1})
+	s.ok(err)
+	_, err = s.CreateKey(t.Context(), authority.Key{UserID: u.ID, Visibility: authority.SessionKey, Session: one.ID}, authority.KeyHash{5})
+	s.is(err, authority.ErrNotFound)
+}
+
+// testSigningKeys lets ten nodes start at once: one of them makes the key.
+func testSigningKeys(t *testing.T, s *state) {
+	var group sync.WaitGroup
+	for i := range 10 {
+		group.Go(func() {
+			if err := s.AddSigningKey(t.Context(), fmt.Sprint(i), []byte(`{}`), true); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	s.ok(s.AddSigningKey(t.Context(), "later", []byte(`{"later":1}`), false))
+	keys, err := s.SigningKeys(t.Context())
+	if s.ok(err); len(keys) != 2 || string(keys[0]) != `{"later":1}` {
+		t.Errorf("keys %q", keys)
+	}
+}
+
+func testReopen(t *testing.T, s *state) {
+	u := s.user("a")
+	session, ended := s.session(u), s.session(u)
+	_, _, err := s.Rotate(t.Context(), authority.Rotation{Session: session.ID, From: 1, At: now + 1, Expires: now + 2, RetryKey: authority.HashRetryKey("k")})
+	s.ok(err)
+	s.ok(s.EndSession(t.Context(), ended.ID))
+	before := s.mustLive(session.ID)
+	s.ok(s.Ready(t.Context()))
+	s.ok(s.Close())
+	s.Store = s.open()
+	if after := s.mustLive(session.ID); after != before {
+		t.Errorf("before %+v, after %+v", before, after)
+	}
+	s.mustBeGone(ended.ID)
+}
