@@ -2,7 +2,7 @@
 FUZZTIME ?= 30s
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/pawl
 	go build -trimpath -o bin/pawl ./cmd/pawl
@@ -11,29 +11,31 @@ deps: ## install what the tests need (Debian packages)
 	@scripts/install-test-deps
 
 lint: ## formatting, vet, staticcheck
-	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
+	@unformatted=$$(gofmt -l .) && test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }
 	go vet ./...
 	go tool staticcheck ./...
 
 test: deps lint ## everything, with the race detector
 	go test -race -timeout 20m ./...
 
-test-short: ## without the examples and the long runs
+test-short: ## without the long runs
 	go test -short ./...
 
 bench: ## durable refreshes a second from 64 connections, beside a bare server
 	go test -run '^$$' -bench . -benchtime 5s ./test/load
 
 fuzz: ## run each fuzz target for FUZZTIME (30s)
-	@for pkg in $$(go list ./...); do \
-	  for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
-	    echo "$$pkg $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	@set -e; for package in $$(go list ./...); do \
+	  targets=$$(go test -list '^Fuzz' $$package); \
+	  for target in $$(echo "$$targets" | grep '^Fuzz'); do \
+	    echo "$$package $$target"; \
+	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
 	  done; \
 	done
 
 cross: ## does it build for darwin and windows
-	GOOS=darwin go build ./...
-	GOOS=windows go build ./...
+	GOOS=darwin go build -o /dev/null ./...
+	GOOS=windows go build -o /dev/null ./...
 
 clean: ## remove what was built
 	rm -rf bin

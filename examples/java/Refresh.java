@@ -64,9 +64,9 @@ public class Refresh {
 
     /** Reads one field as it is written; a real program would use a JSON library. */
     private static String field(String json, String name) {
-        var match = Pattern.compile('"' + name + "\"\\s*:\\s*\"?((?<=\")(?:[^\"\\\\]|\\\\.)*|[\\w.+-]+)").matcher(json);
+        var match = Pattern.compile('"' + name + "\"\\s*:\\s*(\"(?:[^\"\\\\]|\\\\.)*\"|[^\\s,}]+)").matcher(json);
         check(match.find(), "the answer has no " + name);
-        return match.group(1);
+        return match.group(1).replaceAll("^\"|\"$", "");
     }
 
     private static String quote(String text) {

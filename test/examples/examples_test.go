@@ -1,110 +1,214 @@
-// Package examples_test runs the client examples against the real binary.
+//go:build unix
+
+// Package examples_test runs the programs in examples as their README says:
+// against the real binary, with its dev.env read by a shell.
 package examples_test
 
 import (
-	"bufio"
+	"bytes"
 	"context"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 )
 
-var want = regexp.MustCompile(`^signed in as user 4821
+const (
+	startLimit   = 30 * time.Second
+	exampleLimit = 2 * time.Minute
+	stopLimit    = 20 * time.Second // more than the server gives requests in flight
+)
+
+var wanted = regexp.MustCompile(`^signed in as user 4821
 refreshed: new token expires \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ
 old token: 401 InvalidSession
 new token: 200
 $`)
 
 func TestExamples(t *testing.T) {
-	if testing.Short() {
-		t.Skip("needs the interpreters of five languages")
+	folder, err := filepath.Abs("../../examples")
+	if err != nil {
+		t.Fatal(err)
 	}
 	env := startDev(t)
-	python := "python3"
-	if exec.Command(python, "-c", "import requests").Run() != nil {
-		python = "/usr/bin/python3"
-	}
-	for _, example := range [][]string{
-		{"curl/refresh.sh"},
-		{"node", "node/refresh.mjs"},
-		{python, "python/refresh.py"},
-		{"java", "java/Refresh.java"},
-		{"dotnet", "run", "--project", "csharp"},
-	} {
-		t.Run(filepath.Dir(example[len(example)-1])+example[0], func(t *testing.T) { runExample(t, env, example) })
-	}
-}
 
-func runExample(t *testing.T, env, example []string) {
-	if example[0] == "dotnet" {
+	t.Run("curl", func(t *testing.T) {
+		need(t, "bash", "curl", "jq")
+		runExample(t, env, filepath.Join(folder, "curl/refresh.sh"))
+	})
+	t.Run("csharp", func(t *testing.T) {
 		if _, err := exec.LookPath("dotnet"); err != nil {
 			t.Skip("dotnet is not installed: the C# example was not run")
 		}
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		runExample(t, env, "dotnet", "run", "--project", copyCSharp(t, filepath.Join(folder, "csharp")))
+	})
+	t.Run("java", func(t *testing.T) {
+		need(t, "java")
+		runExample(t, env, "java", filepath.Join(folder, "java/Refresh.java"))
+	})
+	t.Run("node", func(t *testing.T) {
+		need(t, "node")
+		runExample(t, env, "node", filepath.Join(folder, "node/refresh.mjs"))
+	})
+	t.Run("python", func(t *testing.T) {
+		runExample(t, env, pythonWithRequests(t), filepath.Join(folder, "python/refresh.py"))
+	})
+}
+
+// runExample checks the four lines and the exit code of one program.
+func runExample(t *testing.T, env string, program ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), exampleLimit)
 	defer cancel()
-	command := exec.CommandContext(ctx, example[0], example[1:]...)
-	command.Dir = "../../examples"
-	if strings.Contains(example[0], "/") && !filepath.IsAbs(example[0]) {
-		command.Path, _ = filepath.Abs(filepath.Join(command.Dir, example[0]))
-		command.Err = nil
-	}
-	command.Env = env
-	var complaints strings.Builder
-	command.Stderr = &complaints
-	out, err := command.Output()
+	command := withEnv(ctx, env, program...)
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
+	command.WaitDelay = 5 * time.Second // for children that hold its output
+	stdout, err := command.Output()
 	if err != nil {
-		t.Fatalf("%v: %v\n%s(a missing interpreter? \"make deps\" installs them)", example, err, complaints.String())
+		t.Fatalf("%v: %v\nstdout:\n%s\nstderr:\n%s", program, err, stdout, stderr.Bytes())
 	}
-	if !want.Match(out) {
-		t.Errorf("%v printed:\n%s", example, out)
+	if !wanted.Match(stdout) {
+		t.Errorf("%v printed:\n%s\nwanted a match of:\n%s", program, stdout, wanted)
 	}
 }
 
-// startDev runs the real binary until the test ends, and returns an
-// environment with what dev.env says.
-func startDev(t *testing.T) []string {
-	dir := t.TempDir()
-	binary := filepath.Join(dir, "pawl")
-	if runtime.GOOS == "windows" {
-		t.Skip("the end of the server is tested with SIGTERM")
+// withEnv is the program with the variables of an env file, which a shell reads.
+func withEnv(ctx context.Context, env string, program ...string) *exec.Cmd {
+	args := append([]string{"-c", `set -a; . "$1"; set +a; shift; exec "$@"`, "sh", env}, program...)
+	return exec.CommandContext(ctx, "sh", args...)
+}
+
+// need fails the test if a tool is missing: a skip would hide it.
+func need(t *testing.T, tools ...string) {
+	t.Helper()
+	for _, tool := range tools {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Fatalf("%s is not on PATH: run \"make deps\"", tool)
+		}
 	}
-	if out, err := exec.Command("go", "build", "-o", binary, "github.com/pawlauth/pawl/cmd/pawl").CombinedOutput(); err != nil {
+}
+
+// pythonWithRequests prefers the python3 on PATH; "make deps" gives requests
+// to Debian's own, which may be another.
+func pythonWithRequests(t *testing.T) string {
+	t.Helper()
+	for _, python := range []string{"python3", "/usr/bin/python3"} {
+		if exec.CommandContext(t.Context(), python, "-c", "import requests").Run() == nil {
+			return python
+		}
+	}
+	t.Fatal("no python3 that can import requests: run \"make deps\"")
+	return ""
+}
+
+// copyCSharp copies the project to where its build may write, and keeps dotnet
+// from adding to the output and from leaving build servers behind.
+func copyCSharp(t *testing.T, project string) string {
+	t.Helper()
+	for name, value := range map[string]string{
+		"DOTNET_NOLOGO": "1", "DOTNET_CLI_TELEMETRY_OPTOUT": "1",
+		"MSBUILDDISABLENODEREUSE": "1", "UseSharedCompilation": "false",
+	} {
+		t.Setenv(name, value)
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"Program.cs", "Refresh.csproj"} {
+		text, err := os.ReadFile(filepath.Join(project, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// startDev builds pawl and runs "pawl dev" until the test ends. It returns the
+// path of dev.env as soon as the server that it names answers.
+func startDev(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	binary, data, log := filepath.Join(dir, "pawl"), filepath.Join(dir, "data"), filepath.Join(dir, "log")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./cmd/pawl")
+	build.Dir = "../.."
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	server := exec.Command(binary, "dev", "--addr", "127.0.0.1:0", "--data", filepath.Join(dir, "data"))
-	stdout, err := server.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = server.Process.Signal(syscall.SIGTERM)
-		if err := server.Wait(); err != nil {
-			t.Errorf("after SIGTERM: %v", err)
-		}
-	})
-	line, err := bufio.NewReader(stdout).ReadString('\n') // it listens when it says so
-	if err != nil || !strings.HasPrefix(line, "Pawl listens on ") {
-		t.Fatalf("pawl dev said %q, %v", line, err)
-	}
-	text, err := os.ReadFile(filepath.Join(dir, "data", "dev.env"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	env := os.Environ()
-	for line := range strings.Lines(string(text)) {
-		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
-			env = append(env, name+"="+strings.Trim(value, "'"))
+	exited := start(t, log, binary, "dev", "--addr", "127.0.0.1:0", "--data", data)
+
+	env := filepath.Join(data, "dev.env")
+	deadline := time.After(startLimit)
+	for !answers(t, env) {
+		select {
+		case <-exited:
+			t.Fatalf("pawl dev ended early:\n%s", readLog(log))
+		case <-deadline:
+			t.Fatalf("pawl dev did not answer within %v:\n%s", startLimit, readLog(log))
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
 	return env
+}
+
+// start runs a server until the test ends. Then it gets SIGTERM, and has to
+// exit with 0.
+func start(t *testing.T, log, binary string, args ...string) (exited <-chan struct{}) {
+	t.Helper()
+	output, err := os.Create(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer output.Close()
+	server := exec.CommandContext(t.Context(), binary, args...)
+	server.Env = slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "PAWL_") }) // settings of the caller's
+	server.Stdout, server.Stderr = output, output
+	server.Cancel = func() error { return server.Process.Signal(syscall.SIGTERM) }
+	server.WaitDelay = stopLimit // then it is killed
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = server.Wait() // an error even of a clean exit, since the context has ended
+	}()
+	t.Cleanup(func() {
+		<-done // the test's context has ended before, and that sent the SIGTERM
+		if !server.ProcessState.Success() {
+			t.Errorf("pawl dev after SIGTERM: %v\n%s", server.ProcessState, readLog(log))
+		}
+	})
+	return done
+}
+
+// answers tells whether the server that the env file names is there.
+func answers(t *testing.T, env string) bool {
+	t.Helper()
+	if _, err := os.Stat(env); err != nil {
+		return false
+	}
+	url, err := withEnv(t.Context(), env, "printenv", "PAWL_URL").Output()
+	if err != nil {
+		return false
+	}
+	client := http.Client{Timeout: 5 * time.Second}
+	response, err := client.Get(strings.TrimSpace(string(url)) + "/v2/auth/version")
+	if err != nil {
+		return false
+	}
+	defer response.Body.Close()
+	return response.StatusCode == http.StatusOK
+}
+
+func readLog(path string) []byte {
+	text, _ := os.ReadFile(path)
+	return text
 }

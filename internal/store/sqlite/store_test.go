@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	zsqlite "zombiezen.com/go/sqlite"
@@ -13,6 +14,7 @@ import (
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/store/sqlite"
 	"github.com/pawlauth/pawl/internal/store/storetest"
+	"github.com/pawlauth/pawl/token"
 )
 
 func TestConformance(t *testing.T) {
@@ -110,5 +112,56 @@ func execute(t *testing.T, path, sql string) {
 	defer conn.Close()
 	if err := sqlitex.ExecuteTransient(conn, sql, nil); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestRefreshesDoNotGrowTheFile: ten times the refreshes, the same file.
+func TestRefreshesDoNotGrowTheFile(t *testing.T) {
+	dir := t.TempDir()
+	ids := make([]token.SessionID, 100)
+	first, second := uint32(101), uint32(1001)
+	if testing.Short() {
+		first, second = 11, 101
+	}
+	s := open(t, dir)
+	u, err := s.CreateUser(t.Context(), authority.User{Login: "a", Level: authority.Root, Status: authority.Active}, "hash")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range ids {
+		ids[i] = token.SessionID{byte(i), 1}
+		if err := s.OpenSession(t.Context(), authority.SessionRecord{Session: authority.Session{ID: ids[i], UserID: u.ID, Generation: 1, Ends: 1 << 31}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refreshTo := func(from, to uint32) int64 {
+		var group sync.WaitGroup
+		for _, id := range ids {
+			group.Go(func() {
+				for g := from; g < to; g++ {
+					_, moved, err := s.Rotate(t.Context(), authority.Rotation{Session: id, From: g, At: 1_795_500_000, Expires: 1_795_503_600, RetryKey: authority.RetryKey{1}})
+					if err != nil || !moved {
+						t.Errorf("moved %v, %v", moved, err)
+						return
+					}
+				}
+			})
+		}
+		group.Wait()
+		if err := s.Close(); err != nil { // which checkpoints
+			t.Fatal(err)
+		}
+		info, err := os.Stat(filepath.Join(dir, sqlite.FileName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	before := refreshTo(1, first)
+	s = open(t, dir)
+	if after := refreshTo(first, second); after > before {
+		t.Errorf("the file grew from %d to %d bytes", before, after)
+	} else {
+		t.Logf("%d refreshes: %d bytes; %d: %d bytes", 100*(first-1), before, 100*(second-1), after)
 	}
 }

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/pawlauth/pawl/pawltest"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"pawl": func() {
+			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			os.Exit(run(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
+		},
+	})
+}
+
+// TestScripts runs the command lines of testdata/script. Those that need a
+// server have one, at PAWL_URL.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			server := pawltest.New(env.T().(testing.TB))
+			env.Setenv("PAWL_URL", server.URL)
+			env.Setenv("PAWL_API_KEY", server.AdminKey)
+			env.Setenv("PAWL_LOGIN", pawltest.Login)
+			env.Setenv("USER_KEY", server.APIKey)
+			return nil
+		},
+	})
+}
