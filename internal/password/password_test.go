@@ -1,0 +1,100 @@
+package password_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/pawlauth/pawl/internal/password"
+)
+
+var cheap = password.Params{MemoryKiB: 64, Passes: 1}
+
+func TestHashAndCheck(t *testing.T) {
+	h := password.NewHasher(cheap)
+	phc, err := h.Hash(t.Context(), "secret")
+	if err != nil || !strings.HasPrefix(phc, "$argon2id$v=19$m=64,t=1,p=1$") {
+		t.Fatalf("%q, %v", phc, err)
+	}
+	for passwd, want := range map[string]bool{"secret": true, "Secret": false, "": false} {
+		if ok, outdated, err := h.Check(t.Context(), passwd, phc); ok != want || outdated || err != nil {
+			t.Errorf("Check(%q) = %v, %v, %v", passwd, ok, outdated, err)
+		}
+	}
+	if ok, _, err := h.Check(t.Context(), "secret", ""); ok || err != nil {
+		t.Errorf("an unknown login: %v, %v", ok, err)
+	}
+	if ok, outdated, err := password.NewHasher(password.Params{MemoryKiB: 128, Passes: 1}).Check(t.Context(), "secret", phc); !ok || !outdated || err != nil {
+		t.Errorf("of another cost: %v, %v, %v", ok, outdated, err)
+	}
+	for _, damaged := range []string{"x", "$argon2id$", "$argon2id$v=19$m=99999999,t=1,p=1$AAAA$AAAA", "$argon2id$v=19$m=64,t=0,p=1$AAAA$AAAA",
+		"$argon2id$v=19$m=64,t=1,p=1$AAAA$", "$argon2i$v=19$m=64,t=1,p=1$AAAA$AAAA"} {
+		if _, _, err := h.Check(t.Context(), "secret", damaged); err == nil {
+			t.Errorf("Check took the hash %q", damaged)
+		}
+	}
+}
+
+// TestFlood offers many times what may wait: some are refused at once, and the
+// rest are served.
+func TestFlood(t *testing.T) {
+	h := password.NewHasher(password.Params{MemoryKiB: 8 * 1024, Passes: 1})
+	var mu sync.Mutex // guards busy and served
+	busy, served := 0, 0
+	start := make(chan struct{})
+	var group sync.WaitGroup
+	for range 2000 {
+		group.Go(func() {
+			<-start
+			_, err := h.Hash(context.Background(), "secret")
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err == nil:
+				served++
+			case errors.Is(err, password.ErrBusy):
+				busy++
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	close(start)
+	group.Wait()
+	if busy == 0 || served == 0 {
+		t.Errorf("%d refused, %d served", busy, served)
+	}
+}
+
+func TestRules(t *testing.T) {
+	classes, long := password.Rules{}, password.Rules{LongInsteadOfClasses: true}
+	for _, c := range []struct {
+		rules  password.Rules
+		passwd string
+		good   bool
+	}{
+		{classes, "Sup3r$ecret!", true}, {classes, "Aa1$567", false}, {classes, "Aa1$5678", true}, {classes, "aa1$5678", false},
+		{classes, "AA1$5678", false}, {classes, "Aab$cdef", false}, {classes, "Aa123456x", false}, {classes, "P@SSW0RD", false},
+		{classes, "p@ssw0rD", false}, {classes, "Äöü1$xyzÄ", true}, {classes, "Aa1$" + strings.Repeat("x", 10_000), true},
+		{long, "fourteen chars", false}, {long, "fifteen chars!!", true}, {long, "correct horse battery staple", false},
+	} {
+		if err := c.rules.Check(c.passwd); (err == nil) != c.good {
+			t.Errorf("%+v of %.20q: %v", c.rules, c.passwd, err)
+		}
+	}
+}
+
+func TestGenerate(t *testing.T) {
+	seen := map[string]bool{}
+	for _, length := range []int{8, 12, 128} {
+		for range 100 {
+			p := password.Generate(length)
+			if len(p) != length || (password.Rules{}).Check(p) != nil || seen[p] {
+				t.Fatalf("Generate(%d) = %q", length, p)
+			}
+			seen[p] = true
+		}
+	}
+}
