@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/pawlauth/pawl/internal/testbin"
 )
 
 const (
@@ -136,13 +138,8 @@ func copyCSharp(t *testing.T, project string) string {
 func startDev(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	binary, data, log := filepath.Join(dir, "pawl"), filepath.Join(dir, "data"), filepath.Join(dir, "log")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./cmd/pawl")
-	build.Dir = "../.."
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	exited := start(t, log, binary, "dev", "--addr", "127.0.0.1:0", "--data", data)
+	data, log := filepath.Join(dir, "data"), filepath.Join(dir, "log")
+	exited := start(t, log, testbin.Build(t), "dev", "--addr", "127.0.0.1:0", "--data", data)
 
 	env := filepath.Join(data, "dev.env")
 	deadline := time.After(startLimit)
@@ -183,7 +180,7 @@ func start(t *testing.T, log, binary string, args ...string) (exited <-chan stru
 	t.Cleanup(func() {
 		<-done // the test's context has ended before, and that sent the SIGTERM
 		if !server.ProcessState.Success() {
-			t.Errorf("pawl dev after SIGTERM: %v\n%s", server.ProcessState, readLog(log))
+			t.Errorf("pawl dev ended with %v, not cleanly on SIGTERM:\n%s", server.ProcessState, readLog(log))
 		}
 	})
 	return done

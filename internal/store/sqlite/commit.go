@@ -25,7 +25,7 @@ type write struct {
 }
 
 // write runs one step and returns when it is durable. The step goes on if ctx
-// ends; the error then is ctx's.
+// ends; what run and apply write to must not be touched then.
 func (s *Store) write(ctx context.Context, run func(*sqlite.Conn) error, apply func()) error {
 	op := &batch.Op[write]{Value: write{run: run, apply: apply}}
 	if err := s.group.Do(ctx, op); err != nil {

@@ -42,7 +42,10 @@ func (s *Store) CreateKey(ctx context.Context, k authority.Key, hash authority.K
 		bind(stmt, k.UserID, hash[:], int64(k.Visibility), primary, session, k.Mask, k.Created, int64(authority.Terminated))
 		return one(stmt, func() { made = scanKey(stmt) })
 	}, func() { s.memory.forget(gone) })
-	return made, err
+	if err != nil {
+		return authority.Key{}, err // and made may still be written to
+	}
+	return made, nil
 }
 
 // KeyByHash returns a key and its user, from memory once it has been seen.

@@ -35,7 +35,10 @@ func (s *Store) CreateUser(ctx context.Context, u authority.User, passwordHash s
 			u.NetworkID, u.MailboxID, int64(u.Level), int64(u.Status), u.Created)
 		return unique(one(stmt, func() { user = scanUser(stmt) }))
 	}, nil)
-	return user, err
+	if err != nil {
+		return nil, err // and user may still be written to
+	}
+	return user, nil
 }
 
 // unique turns SQLite's word for it into ErrDuplicate.
@@ -122,7 +125,10 @@ func (s *Store) UpdateUser(ctx context.Context, id int64, c authority.UserChange
 		s.memory.forget(gone)
 		s.memory.users.put(id, user)
 	})
-	return user, err
+	if err != nil {
+		return nil, err // and user may still be written to
+	}
+	return user, nil
 }
 
 func orNull[T any](p *T) any {
