@@ -26,7 +26,7 @@ type Client struct {
 // New returns a client of the server at that address, such as
 // http://127.0.0.1:8080. The key and the bearer token may be empty.
 func New(url, apiKey, bearer string) *Client {
-	return &Client{strings.TrimRight(url, "/"), apiKey, bearer, &http.Client{Timeout: 30 * time.Second}}
+	return &Client{strings.TrimRight(url, "/"), apiKey, bearer, &http.Client{Timeout: 30 * time.Second, CheckRedirect: stay}}
 }
 
 // Error is an answer of the server that is not a success.
@@ -36,6 +36,10 @@ type Error struct {
 	Message string
 }
 
+// stay follows no redirect: it would carry the key or a body to another host.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// Error gives the server's message, code and status.
 func (e *Error) Error() string { return fmt.Sprintf("%s (%s, %d)", e.Message, e.Code, e.Status) }
 
 const maxAnswer = 16 << 20 // bytes

@@ -42,11 +42,7 @@ func run(ctx context.Context, args []string, std stdio) int {
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
-	file, err := loadFile(args)
-	if err != nil {
-		fmt.Fprintf(std.err, "pawl: %v\n", err)
-		return exitUsage
-	}
+	file := loadFile(args)
 	exited := -1
 	var c cli
 	parser, err := kong.New(&c, kong.Name("pawl"),

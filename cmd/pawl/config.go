@@ -28,12 +28,12 @@ type setting struct {
 // Run shows the settings. None of them is a secret: those are in files, of
 // which the settings have the names.
 func (c *configCmd) Run(parsed *kong.Context, std stdio, file *settingsFile) error {
-	if _, err := c.app(c.Data); err != nil {
+	if _, err := c.check(); err != nil {
 		return err
 	}
 	var all []setting
 	for _, flag := range parsed.Selected().Flags {
-		if slices.Contains([]string{"help", "config", "json"}, flag.Name) {
+		if unsettable(flag.Name) {
 			continue
 		}
 		source := file.source(flag.Name)

@@ -17,12 +17,12 @@ import (
 type devCmd struct {
 	Config   string `placeholder:"FILE" help:"JSON file of settings."`
 	Addr     string `default:"127.0.0.1:8080" help:"Loopback address to listen on."`
-	Data     string `default:"pawl-data" placeholder:"DIR" help:"Data folder."`
+	Data     string `default:"pawl-dev" placeholder:"DIR" help:"Data folder."`
 	settings `embed:""`
 }
 
 func (c *devCmd) Help() string {
-	return "Example:\n  pawl dev --addr 127.0.0.1:9000 --data ./pawl-data\n\nThe users, passwords and keys are in DIR/dev.env, for a shell to read."
+	return "Example:\n  pawl dev --addr 127.0.0.1:9000 --data ./pawl-dev\n\nThe users, passwords and keys are in DIR/dev.env, for a shell to read."
 }
 
 // The user of the seed page, and the administrator beside it.
@@ -98,7 +98,8 @@ func prepareDev(ctx context.Context, a *app.App, path, url string) (devEnv, erro
 	return env, writeSecret(path, text.String())
 }
 
-// ensureUser returns a password and a key of the user that work.
+// ensureUser returns a password and a key of the user. What the file had is
+// kept; a key that does not work any more is replaced.
 func ensureUser(ctx context.Context, a *app.App, key, passwd string, u authority.User) (string, string, error) {
 	known, _, err := a.Store.UserByLogin(ctx, u.Login)
 	if errors.Is(err, authority.ErrNotFound) {
@@ -110,6 +111,9 @@ func ensureUser(ctx context.Context, a *app.App, key, passwd string, u authority
 	}
 	if err != nil {
 		return "", "", err
+	}
+	if !known.Status.MaySignIn() {
+		return passwd, key, nil // someone tries what that does: it stays so
 	}
 	root := authority.Caller{User: &authority.User{Level: authority.Root}}
 	if passwd == "" {

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/pawlauth/pawl/internal/app"
@@ -27,13 +29,21 @@ func (c *serveCmd) Help() string {
 	return "Example:\n  pawl init --login admin@example.com --data /var/lib/pawl\n  pawl serve --data /var/lib/pawl --addr :8443 --tls-cert cert.pem --tls-key key.pem"
 }
 
-func (c *serveCmd) Run(ctx context.Context, std stdio) error {
+// check refuses settings that do not go together.
+func (c *serveCmd) check() (app.Config, error) {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
-		return usagef("--tls-cert and --tls-key go together: give both or neither")
+		return app.Config{}, usagef("--tls-cert and --tls-key go together: give both or neither")
 	}
-	config, err := c.app(c.Data)
+	return c.app(c.Data)
+}
+
+func (c *serveCmd) Run(ctx context.Context, std stdio) error {
+	config, err := c.check()
 	if err != nil {
 		return err
+	}
+	if _, err := os.Stat(filepath.Join(c.Data, "dev.env")); err == nil {
+		return usagef("the data folder %s was made by pawl dev, and everyone knows its password: choose another with --data", c.Data)
 	}
 	config.Log = newLogger(std.err)
 	a, err := app.Open(ctx, config)

@@ -20,19 +20,19 @@ import (
 // settings is how a server behaves: of serve, dev and config alike. Each is a
 // flag, a PAWL_* variable and a name in the file of --config.
 type settings struct {
-	Issuer          string          `default:"pawl" help:"Issuer (iss) of tokens."`
-	Audience        string          `default:"pawl" help:"Audience (aud) of tokens."`
-	Algorithm       token.Algorithm `default:"HS256" enum:"HS256,ES256,EdDSA,RS256" help:"Algorithm of the signing key (${enum})."`
-	SigningKeyFile  string          `placeholder:"FILE" help:"Sign with the first key of this JWK (set), verify with all of them."`
-	TokenLife       time.Duration   `default:"1h" help:"Life of a token."`
-	SessionLife     time.Duration   `default:"720h" help:"Life of a session, which no refresh passes."`
-	BearerGrace     time.Duration   `default:"0s" help:"How long the token before the current one still passes as a bearer."`
-	KeylessRetry    time.Duration   `default:"0s" help:"How long a refresh without Idempotency-Key is answered again."`
-	RefreshKey      string          `default:"optional" enum:"optional,required,bound" help:"X-API-Key on a refresh (${enum})."`
-	PasswordMemory  uint32          `default:"19456" help:"Memory of argon2id, in KiB."`
-	PasswordPasses  uint32          `default:"2" help:"Passes of argon2id."`
-	PasswordLanes   uint8           `default:"1" help:"Lanes of argon2id."`
-	PasswordLengths bool            `help:"New passwords need 15 characters and no classes (NIST SP 800-63B-4)."`
+	Issuer         string          `default:"pawl" help:"Issuer (iss) of tokens."`
+	Audience       string          `default:"pawl" help:"Audience (aud) of tokens."`
+	Algorithm      token.Algorithm `default:"HS256" enum:"HS256,ES256,EdDSA,RS256" help:"Algorithm of the signing key that Pawl makes (${enum})."`
+	SigningKeyFile string          `placeholder:"FILE" help:"Sign with the first key of this JWK (set), whatever --algorithm says, and verify with all of them."`
+	TokenLife      time.Duration   `default:"1h" help:"Life of a token."`
+	SessionLife    time.Duration   `default:"720h" help:"Life of a session, which no refresh passes."`
+	BearerGrace    time.Duration   `default:"0s" help:"How long the token before the current one still passes as a bearer."`
+	KeylessRetry   time.Duration   `default:"0s" help:"How long a refresh without Idempotency-Key is answered again."`
+	RefreshKey     string          `default:"optional" enum:"optional,required,bound" help:"X-API-Key on a refresh (${enum})."`
+	PasswordMemory uint32          `default:"19456" help:"Memory of argon2id, in KiB."`
+	PasswordPasses uint32          `default:"2" help:"Passes of argon2id."`
+	PasswordLanes  uint8           `default:"1" help:"Lanes of argon2id."`
+	PasswordRule   string          `default:"classes" enum:"classes,length" help:"New passwords need 8 characters of four classes, or 15 of any (${enum})."`
 }
 
 // app checks the settings and gives them the form that app.Open takes.
@@ -45,7 +45,7 @@ func (s settings) app(data string) (app.Config, error) {
 	}
 	c := app.Config{Data: data, Issuer: s.Issuer, Audience: s.Audience, Algorithm: s.Algorithm, SigningKeyFile: s.SigningKeyFile,
 		Argon2: password.Params{MemoryKiB: s.PasswordMemory, Passes: s.PasswordPasses, Lanes: s.PasswordLanes},
-		Rules:  password.Rules{LongInsteadOfClasses: s.PasswordLengths}, Build: buildVersion()}
+		Rules:  password.Rules{LongInsteadOfClasses: s.PasswordRule == "length"}, Build: buildVersion()}
 	c.Policy.KeyMode = authority.KeyMode(s.RefreshKey)
 	var err error
 	for _, d := range []struct {
@@ -63,6 +63,9 @@ func (s settings) app(data string) (app.Config, error) {
 			return c, err
 		}
 	}
+	if n := max(len(s.Issuer), len(s.Audience)); n > 256 || s.Issuer == "" || s.Audience == "" {
+		return c, usagef("--issuer and --audience must have 1 to 256 bytes")
+	}
 	if s.PasswordMemory < 8 || s.PasswordMemory > 1<<20 || s.PasswordPasses < 1 || s.PasswordPasses > 64 || s.PasswordLanes < 1 {
 		return c, usagef("--password-memory must be from 8 to 1048576 KiB, --password-passes from 1 to 64, --password-lanes 1 or more")
 	}
@@ -74,10 +77,11 @@ func (s settings) app(data string) (app.Config, error) {
 type settingsFile struct {
 	path   string
 	values map[string]any
+	err    error // of reading it; said to the commands that have settings
 }
 
 // loadFile finds --config or PAWL_CONFIG, and reads the file.
-func loadFile(args []string) (*settingsFile, error) {
+func loadFile(args []string) *settingsFile {
 	f := &settingsFile{path: os.Getenv("PAWL_CONFIG"), values: map[string]any{}}
 	for i, arg := range args {
 		if value, ok := strings.CutPrefix(arg, "--config="); ok {
@@ -87,28 +91,28 @@ func loadFile(args []string) (*settingsFile, error) {
 		}
 	}
 	if f.path == "" {
-		return f, nil
+		return f
 	}
 	text, err := os.ReadFile(f.path)
 	if err != nil {
-		return nil, fmt.Errorf("the settings file cannot be read: %w", err)
+		f.err = usagef("the settings file cannot be read: %w", err)
+	} else if err := json.Unmarshal(text, &f.values); err != nil {
+		f.err = usagef("the settings file %s is not a JSON object: %w", f.path, err)
 	}
-	if err := json.Unmarshal(text, &f.values); err != nil {
-		return nil, fmt.Errorf("the settings file %s is not a JSON object: %w", f.path, err)
-	}
-	return f, nil
+	return f
 }
 
 // Validate refuses names that no flag has: a typing error must not pass for a
 // setting.
 func (f *settingsFile) Validate(application *kong.Application) error {
 	known := map[string]bool{}
-	_ = kong.Visit(application, func(node kong.Visitable, next kong.Next) error {
-		if flag, ok := node.(*kong.Flag); ok {
-			known[flag.Name] = true
+	for _, command := range application.Children {
+		if command.Name == "serve" {
+			for _, flag := range command.Flags {
+				known[flag.Name] = !unsettable(flag.Name)
+			}
 		}
-		return next(nil)
-	})
+	}
 	for name, value := range f.values {
 		if !known[name] {
 			return usagef("the settings file %s: there is no setting %q; \"pawl config\" lists them", f.path, name)
@@ -122,10 +126,13 @@ func (f *settingsFile) Validate(application *kong.Application) error {
 
 // Resolve gives the value of a flag that the command line does not give.
 func (f *settingsFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
-	if slices.Contains([]string{"help", "config", "json"}, flag.Name) {
+	if unsettable(flag.Name) {
 		return nil, nil
 	}
-	if value, ok := os.LookupEnv(variable(flag.Name)); ok {
+	if f.err != nil {
+		return nil, f.err
+	}
+	if value := os.Getenv(variable(flag.Name)); value != "" {
 		return value, nil
 	}
 	if value, ok := f.values[flag.Name]; ok {
@@ -137,7 +144,7 @@ func (f *settingsFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (
 // source says where the value of a flag comes from, for a flag that is not on
 // the command line.
 func (f *settingsFile) source(name string) string {
-	if _, ok := os.LookupEnv(variable(name)); ok {
+	if os.Getenv(variable(name)) != "" {
 		return variable(name)
 	}
 	if _, ok := f.values[name]; ok {
@@ -145,6 +152,9 @@ func (f *settingsFile) source(name string) string {
 	}
 	return "default"
 }
+
+// unsettable are the flags that only the command line can give.
+func unsettable(flag string) bool { return slices.Contains([]string{"help", "config", "json"}, flag) }
 
 func variable(flag string) string {
 	return "PAWL_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))

@@ -85,36 +85,39 @@ func (a *Authority) Login(ctx context.Context, login, passwd string, from Origin
 		return Issued{}, errCredentials
 	}
 	if outdated {
-		a.rehash(ctx, user, passwd)
+		hash = a.rehash(ctx, user, passwd, hash)
 	}
-	return a.open(ctx, user, from)
+	return a.open(ctx, user, hash, from)
 }
 
-func (a *Authority) open(ctx context.Context, user *User, from Origin) (Issued, error) {
+func (a *Authority) open(ctx context.Context, user *User, hash string, from Origin) (Issued, error) {
 	now := a.now()
 	s := Session{
 		UserID: user.ID, Generation: 1, Created: now, Refreshed: now,
 		Expires: now + min(a.policy.TokenLife, a.policy.SessionLife), Ends: now + a.policy.SessionLife,
 	}
 	rand.Read(s.ID[:]) // never fails (crypto/rand)
-	err := a.store.OpenSession(ctx, SessionRecord{s, from})
+	err := a.store.OpenSession(ctx, SessionRecord{s, from}, hash)
 	if err != nil {
-		return Issued{}, storeError(err, errCredentials) // suspended in between
+		return Issued{}, storeError(err, errCredentials) // suspended, or the password changed, in between
 	}
 	a.log.InfoContext(ctx, "login", "user", user.ID, "session", s.ID, "ip", from.IP)
 	return a.issue(Live{s, user})
 }
 
-// rehash replaces a hash of another cost. That it fails is no reason to refuse
-// the login.
-func (a *Authority) rehash(ctx context.Context, user *User, passwd string) {
+// rehash replaces a hash of another cost, unless the password was changed since
+// it was checked, and returns the hash that holds. That it fails is no reason
+// to refuse the login.
+func (a *Authority) rehash(ctx context.Context, user *User, passwd, old string) string {
 	hash, err := a.passwords.Hash(ctx, passwd)
 	if err == nil {
-		err = a.store.SetPassword(ctx, user.ID, hash, false, token.SessionID{})
+		err = a.store.SetPassword(ctx, user.ID, PasswordChange{Hash: hash, If: old})
 	}
 	if err != nil {
 		a.log.WarnContext(ctx, "password not rehashed", "user", user.ID, "err", err)
+		return old
 	}
+	return hash
 }
 
 func passwordError(err error) error {
@@ -138,10 +141,13 @@ func (a *Authority) Refresh(ctx context.Context, text, apiKey string, retry Retr
 	if keyErr := a.checkRefreshKey(ctx, apiKey, claims); keyErr != nil {
 		return Issued{}, keyErr
 	}
+	now := a.now()
+	if errors.Is(err, token.ErrExpired) {
+		return Issued{}, a.refreshExpired(ctx, claims, now, from)
+	}
 	if err != nil {
 		return Issued{}, errSession
 	}
-	now := a.now()
 	live, moved, err := a.store.Rotate(ctx, Rotation{
 		Session: claims.Session, From: claims.Generation,
 		At: now, Expires: now + a.policy.TokenLife, RetryKey: retry,
@@ -152,26 +158,41 @@ func (a *Authority) Refresh(ctx context.Context, text, apiKey string, retry Retr
 	case moved:
 		return a.issue(live)
 	}
-	return a.refreshOld(ctx, live, claims.Generation, retry, now, from)
-}
-
-// refreshOld answers a refresh with a token that is not the current one.
-func (a *Authority) refreshOld(ctx context.Context, live Live, generation uint32, retry RetryKey, now int64, from Origin) (Issued, error) {
-	switch judge(live.Session, generation, retry, now, a.policy) {
+	switch judge(live.Session, claims.Generation, claims.IssuedAt, retry, now, a.policy) {
 	case verdictReplay:
 		return a.issue(live)
 	case verdictTheft:
-		if err := a.store.EndSession(ctx, live.Session.ID); err != nil {
-			return Issued{}, storeError(err, nil)
-		}
-		a.log.WarnContext(ctx, "token reuse found: session revoked", "user", live.User.ID,
-			"session", live.Session.ID, "generation", generation, "current", live.Session.Generation, "ip", from.IP)
+		return Issued{}, a.revokeStolen(ctx, live, claims.Generation, from)
 	}
 	return Issued{}, errSession
 }
 
-// checkRefreshKey holds the key to the policy; claims are the zero value for a
-// token that did not verify.
+// refreshExpired refuses a token whose time is over. If it is an old one too,
+// someone else has spent it since: the owner who comes back is how that is found.
+func (a *Authority) refreshExpired(ctx context.Context, claims token.Claims, now int64, from Origin) error {
+	live, err := a.store.Session(ctx, claims.Session)
+	if err != nil {
+		return storeError(err, errSession)
+	}
+	if judge(live.Session, claims.Generation, claims.IssuedAt, RetryKey{}, now, a.policy) == verdictTheft {
+		return a.revokeStolen(ctx, live, claims.Generation, from)
+	}
+	return errSession
+}
+
+// revokeStolen ends a session of which an old token was found in use, and
+// gives the answer: the same as for any token that is not valid.
+func (a *Authority) revokeStolen(ctx context.Context, live Live, generation uint32, from Origin) error {
+	if err := a.store.EndSession(ctx, live.Session.ID); err != nil {
+		return storeError(err, nil)
+	}
+	a.log.WarnContext(ctx, "token reuse found: session revoked", "user", live.User.ID,
+		"session", live.Session.ID, "generation", generation, "current", live.Session.Generation, "ip", from.IP)
+	return errSession
+}
+
+// checkRefreshKey holds the key to the policy; claims have no subject for a
+// token that is not ours.
 func (a *Authority) checkRefreshKey(ctx context.Context, apiKey string, claims token.Claims) error {
 	if apiKey == "" {
 		if a.policy.KeyMode == KeyOptional {
@@ -263,8 +284,7 @@ func (a *Authority) Logout(ctx context.Context, c Caller) error {
 	if c.Session == nil {
 		return nil
 	}
-	a.log.InfoContext(ctx, "logout", "user", c.User.ID, "session", c.Session.ID)
-	return storeError(a.store.EndSession(ctx, c.Session.ID), nil)
+	return a.done(ctx, storeError(a.store.EndSession(ctx, c.Session.ID), nil), "logout", "user", c.User.ID, "session", c.Session.ID)
 }
 
 // Sweep removes sessions that are over, in small steps, until it has seen all
@@ -326,15 +346,27 @@ func parseKeys(ctx context.Context, store SigningKeyStore) ([]*token.Key, error)
 	return keys, nil
 }
 
-// Bootstrap adds a user with a primary key, asking nobody: for the first
-// administrator, and for a server to develop against. An ID of 0 asks for one.
+// done logs what was done, if it was, and passes the error on.
+func (a *Authority) done(ctx context.Context, err error, what string, attrs ...any) error {
+	if err == nil {
+		a.log.InfoContext(ctx, what, attrs...)
+	}
+	return err
+}
+
+// Bootstrap adds a user with a primary key, asking nobody and holding the
+// password to no rule: for the first administrator, and for a server to develop
+// against. An ID of 0 asks for one.
 func (a *Authority) Bootstrap(ctx context.Context, u User, passwd string) (user *User, apiKey string, err error) {
 	if err := checkLogin(u.Login); err != nil {
 		return nil, "", err
 	}
-	hash, err := a.newHash(ctx, "password", passwd)
-	if err != nil {
+	if err := checkEmail(&u.Email); err != nil {
 		return nil, "", err
+	}
+	hash, err := a.passwords.Hash(ctx, passwd)
+	if err != nil {
+		return nil, "", passwordError(err)
 	}
 	u.Created = a.now()
 	user, err = a.store.CreateUser(ctx, u, hash)

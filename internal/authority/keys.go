@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"hash/crc32"
 	"strings"
 
@@ -92,8 +93,16 @@ func (a *Authority) addKey(ctx context.Context, c Caller, k Key) (Key, string, e
 	return k, text, nil
 }
 
-// Keys lists the keys of a user; a zero visibility matches all. Keys of
-// sessions that are over are not among them.
+// hide makes what the caller may not handle as good as not there.
+func hide(err error, notFound *Error) error {
+	if e, ok := errors.AsType[*Error](err); ok && (e.Kind == KindNotFound || e.Kind == KindAccessDenied) {
+		return notFound
+	}
+	return err
+}
+
+// Keys lists the keys of a user; a zero visibility matches all. The key of a
+// session whose token is over stays among them until the session is swept.
 func (a *Authority) Keys(ctx context.Context, c Caller, userID int64, v Visibility) ([]Key, error) {
 	if _, err := a.ownerOf(ctx, c, userID); err != nil {
 		return nil, err
@@ -136,13 +145,10 @@ func (a *Authority) DeleteKey(ctx context.Context, c Caller, keyID int64) error 
 		return storeError(err, errKeyNotFound)
 	}
 	if _, err := a.ownerOf(ctx, c, k.UserID); err != nil {
-		if e, ok := err.(*Error); ok && (e.Kind == KindNotFound || e.Kind == KindAccessDenied) {
-			return errKeyNotFound
-		}
-		return err
+		return hide(err, errKeyNotFound)
 	}
-	a.log.InfoContext(ctx, "key removed", "key", k.ID, "user", k.UserID, "caller", c.User.ID)
-	return storeError(a.store.DeleteKey(ctx, keyID), errKeyNotFound)
+	err = storeError(a.store.DeleteKey(ctx, keyID), errKeyNotFound)
+	return a.done(ctx, err, "key removed", "key", k.ID, "user", k.UserID, "caller", c.User.ID)
 }
 
 // Sessions lists the live sessions of a user; 0 means the caller.
@@ -168,11 +174,8 @@ func (a *Authority) EndSession(ctx context.Context, c Caller, id token.SessionID
 		return errGone
 	}
 	if _, err := a.changeable(ctx, c, live.User.ID, true); err != nil {
-		if e, ok := err.(*Error); ok && (e.Kind == KindNotFound || e.Kind == KindAccessDenied) {
-			return errGone
-		}
-		return err
+		return hide(err, errGone)
 	}
-	a.log.InfoContext(ctx, "session ended", "user", live.User.ID, "session", id, "caller", c.User.ID)
-	return storeError(a.store.EndSession(ctx, id), nil)
+	err = storeError(a.store.EndSession(ctx, id), nil)
+	return a.done(ctx, err, "session ended", "user", live.User.ID, "session", id, "caller", c.User.ID)
 }

@@ -43,18 +43,21 @@ const (
 
 // judge says what a token of an earlier generation than the session's own is.
 //
-// The row knows when the last two generations were left. A token that is older
-// than both was rotated no later than the older of the two times, so it is
-// theft as soon as that is. Time that went backwards counts as no time.
-func judge(s Session, generation uint32, retry RetryKey, now int64, p Policy) verdict {
-	if generation >= s.Generation {
+// The row knows when the last two generations were left. When an older one was
+// left it does not know, but not before its token was issued; where that is
+// longer ago than a race lasts, it is theft: else a thief who refreshes every
+// few seconds would never be found. Time that went backwards counts as no time.
+func judge(s Session, generation uint32, issued int64, retry RetryKey, now int64, p Policy) verdict {
+	left := issued
+	switch {
+	case generation >= s.Generation:
 		return verdictRace // not an old token at all: never theft
+	case generation+1 == s.Generation:
+		left = s.Refreshed
+	case generation+2 == s.Generation:
+		left = s.Previous
 	}
-	rotated := s.Refreshed
-	if generation+1 < s.Generation {
-		rotated = s.Previous
-	}
-	age := max(now-rotated, 0)
+	age := max(now-left, 0)
 	if generation+1 == s.Generation && now < s.Expires && sameRetry(s.RetryKey, retry) {
 		window := int64(retryWindow)
 		if retry == (RetryKey{}) {

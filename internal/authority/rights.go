@@ -53,6 +53,24 @@ func (a *Authority) changeable(ctx context.Context, c Caller, id int64, self boo
 	return user, nil
 }
 
+// again returns the caller as it is now, for a check of rights after slow work:
+// a caller who was suspended or signed out meanwhile may do nothing any more.
+func (a *Authority) again(ctx context.Context, c Caller) (Caller, error) {
+	user, err := a.store.User(ctx, c.User.ID)
+	if err != nil {
+		return c, storeError(err, errSession)
+	}
+	if !user.Status.MaySignIn() {
+		return c, errSession
+	}
+	if c.Session != nil {
+		if _, err := a.store.Session(ctx, c.Session.ID); err != nil {
+			return c, storeError(err, errSession)
+		}
+	}
+	return Caller{user, c.Session}, nil
+}
+
 // mayGive returns nil if the caller may put someone at this level and place.
 func (c Caller) mayGive(level Level, p Place) error {
 	switch {

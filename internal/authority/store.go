@@ -42,8 +42,9 @@ type Store interface {
 
 // SessionStore keeps one row for each live session.
 type SessionStore interface {
-	// OpenSession adds a session of a user who may sign in, else ErrNotFound.
-	OpenSession(ctx context.Context, s SessionRecord) error
+	// OpenSession adds a session of a user who may sign in and whose password
+	// hash still is the one that the login was checked against, else ErrNotFound.
+	OpenSession(ctx context.Context, s SessionRecord, passwordHash string) error
 	// Session returns a session and its user, or ErrNotFound.
 	Session(ctx context.Context, id token.SessionID) (Live, error)
 	// Rotate is the compare-and-swap: if the session is at r.From, it is moved
@@ -90,9 +91,17 @@ type UserStore interface {
 	// then. See Store for what a status does to sessions; Terminated removes
 	// the keys too, and a user who is Terminated is ErrNotFound here.
 	UpdateUser(ctx context.Context, id int64, c UserChange) (*User, error)
-	// SetPassword replaces the password hash of a user who is not Terminated,
-	// and ends the user's sessions but for except, if end is true.
-	SetPassword(ctx context.Context, id int64, passwordHash string, end bool, except token.SessionID) error
+	// SetPassword replaces the password hash of a user who is not Terminated.
+	// It is ErrNotFound if there is no such user, or the hash is not c.If.
+	SetPassword(ctx context.Context, id int64, c PasswordChange) error
+}
+
+// PasswordChange is a new password hash.
+type PasswordChange struct {
+	Hash        string
+	If          string          // only if the hash is this one now; "" is any
+	EndSessions bool            // end the user's sessions in the same step
+	Except      token.SessionID // but for this one
 }
 
 // UserFilter picks users; zero fields match all.

@@ -62,6 +62,12 @@ func (l Level) String() string      { return nameOf(levelNames, int(l)) }
 func (s Status) String() string     { return nameOf(statusNames, int(s)) }
 func (v Visibility) String() string { return nameOf(visibilityNames, int(v)) }
 
+// MarshalText gives the name, for logs.
+func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
+// MarshalText gives the name, for logs.
+func (s Status) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
 func nameOf(names []string, i int) string {
 	if i <= 0 || i >= len(names) {
 		return fmt.Sprintf("unknown(%d)", i)

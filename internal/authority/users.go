@@ -45,6 +45,12 @@ func (a *Authority) CreateUser(ctx context.Context, c Caller, n NewUser) (*User,
 	if err != nil {
 		return nil, err
 	}
+	if c, err = a.again(ctx, c); err != nil {
+		return nil, err
+	}
+	if err := c.mayGive(n.Level, place); err != nil {
+		return nil, err
+	}
 	user, err := a.store.CreateUser(ctx, User{
 		Login: n.Login, Email: n.Email, FirstName: n.FirstName, LastName: n.LastName,
 		Place: place, Level: n.Level, Status: Active, Created: a.now(),
@@ -202,8 +208,7 @@ func (a *Authority) ResetUser(ctx context.Context, c Caller, id int64) error {
 	if _, err := a.changeable(ctx, c, id, true); err != nil {
 		return err
 	}
-	a.log.InfoContext(ctx, "sessions reset", "user", id, "caller", c.User.ID)
-	return storeError(a.store.EndSessions(ctx, id, token.SessionID{}), nil)
+	return a.done(ctx, storeError(a.store.EndSessions(ctx, id, token.SessionID{}), nil), "sessions reset", "user", id, "caller", c.User.ID)
 }
 
 // SetPassword replaces a user's password, as a NetworkAdmin of the place or
@@ -222,8 +227,14 @@ func (a *Authority) SetPassword(ctx context.Context, c Caller, id int64, passwd 
 	if err != nil {
 		return err
 	}
-	a.log.InfoContext(ctx, "password set", "user", id, "caller", c.User.ID)
-	return storeError(a.store.SetPassword(ctx, id, hash, false, token.SessionID{}), errUserNotFound)
+	if c, err = a.again(ctx, c); err != nil {
+		return err
+	}
+	if _, err := a.changeable(ctx, c, id, false); err != nil {
+		return err
+	}
+	err = storeError(a.store.SetPassword(ctx, id, PasswordChange{Hash: hash}), errUserNotFound)
+	return a.done(ctx, err, "password set", "user", id, "caller", c.User.ID)
 }
 
 // ChangePassword replaces the caller's own password, and ends the caller's
@@ -235,39 +246,36 @@ func (a *Authority) ChangePassword(ctx context.Context, c Caller, current, next 
 	if err := a.rules.Check(next); err != nil && next != "" {
 		return invalid("newPassword " + err.Error() + ".") // before the costly check
 	}
-	_, hash, err := a.store.UserByLogin(ctx, c.User.Login)
+	_, old, err := a.store.UserByLogin(ctx, c.User.Login)
 	if err != nil {
 		return storeError(err, errSession)
 	}
-	ok, _, err := a.passwords.Check(ctx, current, hash)
+	ok, _, err := a.passwords.Check(ctx, current, old)
 	if err != nil {
 		return passwordError(err)
 	}
 	if !ok {
 		return errCredentials
 	}
-	hash, err = a.newHash(ctx, "newPassword", next)
+	hash, err := a.newHash(ctx, "newPassword", next)
 	if err != nil {
 		return err
 	}
-	var keep token.SessionID
+	change := PasswordChange{Hash: hash, If: old, EndSessions: endOthers}
 	if c.Session != nil {
-		keep = c.Session.ID
+		change.Except = c.Session.ID
 	}
-	a.log.InfoContext(ctx, "password changed", "user", c.User.ID)
-	return storeError(a.store.SetPassword(ctx, c.User.ID, hash, endOthers, keep), errSession)
+	err = storeError(a.store.SetPassword(ctx, c.User.ID, change), errCredentials) // changed in between
+	return a.done(ctx, err, "password changed", "user", c.User.ID)
 }
 
 // GeneratePassword makes a random password of 8 to 128 characters that passes
-// the rules.
+// the rules: it is longer than asked for where they want that.
 func (a *Authority) GeneratePassword(length int64) (string, error) {
 	if length < 8 || length > 128 {
 		return "", invalid("length must be from 8 to 128.")
 	}
-	if a.rules.LongInsteadOfClasses {
-		length = max(length, 15)
-	}
-	return password.Generate(int(length)), nil
+	return password.Generate(max(int(length), a.rules.Least())), nil
 }
 
 func (p Place) with(networkID, mailboxID *int64) Place {

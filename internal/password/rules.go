@@ -41,12 +41,8 @@ var common = sync.OnceValue(func() map[string]bool {
 // Check returns nil if the password is good enough, else an error that says
 // what is missing, in words that follow the field's name: "must have ...".
 func (r Rules) Check(password string) error {
-	least := minClassed
-	if r.LongInsteadOfClasses {
-		least = minLong
-	}
-	if utf8.RuneCountInString(password) < least {
-		return fmt.Errorf("must have %d characters or more", least)
+	if utf8.RuneCountInString(password) < r.Least() {
+		return fmt.Errorf("must have %d characters or more", r.Least())
 	}
 	if !r.LongInsteadOfClasses && !hasAllClasses(password) {
 		return errors.New("must have a lower-case and an upper-case letter, a digit and another character")
@@ -55,6 +51,14 @@ func (r Rules) Check(password string) error {
 		return errors.New("is on the list of common passwords; choose another")
 	}
 	return nil
+}
+
+// Least is how many characters a password must have.
+func (r Rules) Least() int {
+	if r.LongInsteadOfClasses {
+		return minLong
+	}
+	return minClassed
 }
 
 func hasAllClasses(password string) bool {

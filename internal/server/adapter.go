@@ -25,7 +25,6 @@ import (
 type request struct {
 	http   *http.Request
 	caller authority.Caller // of a signedIn endpoint
-	apiKey string
 }
 
 // answer is what a handler says on success.
@@ -55,16 +54,9 @@ func adapt[T any](authenticate bool, handler func(context.Context, request, T) (
 	hasBody := reflect.TypeFor[T]().NumField() > 0
 	return func(ctx context.Context, s *Server, r *http.Request) (answer, error) {
 		req := request{http: r}
-		var err error
-		if req.apiKey, err = apiKey(r); err != nil {
-			return answer{}, err
-		}
 		if authenticate {
-			bearer, err := bearerToken(r)
-			if err != nil {
-				return answer{}, err
-			}
-			if req.caller, err = s.authority.Authenticate(ctx, bearer, req.apiKey); err != nil {
+			var err error
+			if req.caller, err = s.caller(ctx, r); err != nil {
 				return answer{}, err
 			}
 		}
@@ -76,6 +68,19 @@ func adapt[T any](authenticate bool, handler func(context.Context, request, T) (
 		}
 		return handler(ctx, req, body)
 	}
+}
+
+// caller finds who sent the request.
+func (s *Server) caller(ctx context.Context, r *http.Request) (authority.Caller, error) {
+	key, err := apiKey(r)
+	if err != nil {
+		return authority.Caller{}, err
+	}
+	bearer, err := bearerToken(r)
+	if err != nil {
+		return authority.Caller{}, err
+	}
+	return s.authority.Authenticate(ctx, bearer, key)
 }
 
 // serve runs an endpoint within the request's deadline. The exchange itself is

@@ -17,7 +17,11 @@ func issued(i authority.Issued, err error) (answer, error) {
 }
 
 func (s *Server) login(ctx context.Context, r request, body api.LoginRequest) (answer, error) {
-	if err := s.authority.CheckKey(ctx, r.apiKey); err != nil {
+	key, err := apiKey(r.http)
+	if err != nil {
+		return answer{}, err
+	}
+	if err := s.authority.CheckKey(ctx, key); err != nil {
 		return answer{}, err
 	}
 	login := cmp.Or(body.Login, body.Email, body.Username)
@@ -25,8 +29,12 @@ func (s *Server) login(ctx context.Context, r request, body api.LoginRequest) (a
 }
 
 func (s *Server) refresh(ctx context.Context, r request, body api.RefreshRequest) (answer, error) {
+	key, err := apiKey(r.http)
+	if err != nil {
+		return answer{}, err
+	}
 	retry := authority.HashRetryKey(r.http.Header.Get("Idempotency-Key"))
-	return issued(s.authority.Refresh(ctx, body.Token, r.apiKey, retry, origin(r.http)))
+	return issued(s.authority.Refresh(ctx, body.Token, key, retry, origin(r.http)))
 }
 
 func (s *Server) logout(ctx context.Context, r request, _ none) (answer, error) {

@@ -209,6 +209,31 @@ func TestTheftOfAGrandparent(t *testing.T) {
 	b.session(401, fresher)
 }
 
+// TestTheftByAFastThief: refreshing every few seconds does not hide a thief
+// from the owner's old token.
+func TestTheftByAFastThief(t *testing.T) {
+	b := start(t)
+	owner := b.login()
+	thief := owner
+	for range 4 {
+		b.Clock.Add(5 * time.Second)
+		thief = b.refresh(200, thief)
+	}
+	b.refresh(401, owner)
+	b.session(401, thief)
+}
+
+func TestTheftFoundAfterExpiry(t *testing.T) {
+	b := start(t)
+	owner := b.login()
+	b.Clock.Add(50 * time.Minute)
+	thief := b.refresh(200, owner)
+	b.Clock.Add(10 * time.Minute) // the owner's token is over
+	b.session(200, thief)
+	b.refresh(401, owner)
+	b.session(401, thief)
+}
+
 func TestBearerGrace(t *testing.T) {
 	b := start(t, func(c *app.Config) { c.Policy.BearerGrace = 5 })
 	first := b.login()

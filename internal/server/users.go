@@ -52,7 +52,11 @@ func levelChange(name string) (authority.Level, error) {
 	if name == "NoChange" {
 		return 0, nil
 	}
-	return authority.ParseLevel("authLevel", name)
+	level, err := authority.ParseLevel("authLevel", name)
+	if err != nil {
+		err = invalid("authLevel must be a level, such as MailboxUser, or NoChange.")
+	}
+	return level, err
 }
 
 func (s *Server) createUser(ctx context.Context, r request, body api.CreateUserRequest) (answer, error) {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -32,6 +33,8 @@ type Dev struct {
 func StartDev(t testing.TB, binary, data string) *Dev {
 	t.Helper()
 	cmd := exec.Command(binary, "dev", "--addr", "127.0.0.1:0", "--data", data)
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "PAWL_") })
+	cmd.Stderr = new(strings.Builder)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +48,9 @@ func StartDev(t testing.TB, binary, data string) *Dev {
 	})
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil || !strings.HasPrefix(line, "Pawl listens on ") {
-		t.Fatalf("pawl dev said %q, %v", line, err)
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // after which standard error is whole
+		t.Fatalf("pawl dev said %q, %v\n%s", line, err, cmd.Stderr)
 	}
 	text, err := os.ReadFile(filepath.Join(data, "dev.env"))
 	if err != nil {

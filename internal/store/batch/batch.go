@@ -5,11 +5,18 @@ package batch
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 )
 
-// ErrClosed is what Do returns after Close.
-var ErrClosed = errors.New("batch: closed")
+// The errors of Do, beside the context's. With both nothing was done.
+var (
+	ErrClosed = errors.New("batch: closed")
+	ErrFull   = errors.New("batch: too many wait")
+)
+
+// full is how many may wait: far more than a commit that works leaves waiting.
+const full = 10_000
 
 // Op is one caller's step. What commit learns of it is kept in the Op itself.
 type Op[T any] struct {
@@ -38,15 +45,20 @@ func New[T any](limit, committers int, commit func([]*Op[T])) *Group[T] {
 	return &Group[T]{commit: commit, limit: limit, idle: committers}
 }
 
-// Do runs one op and returns when its batch is over. An op that has been handed
-// in is carried out even if ctx ends; then the error is the context's, the
-// outcome is not known, and Value must not be touched.
+// Do runs one op and returns when its batch is over. If ctx ends while the op
+// waits, it is taken back and nothing was done. If it ends while the op is in a
+// commit, the op goes on, its outcome is not known, and Value must not be
+// touched. The error is the context's in both cases.
 func (g *Group[T]) Do(ctx context.Context, op *Op[T]) error {
 	op.done = make(chan struct{})
 	g.mu.Lock()
 	if g.closed {
 		g.mu.Unlock()
 		return ErrClosed
+	}
+	if len(g.waiting) >= full {
+		g.mu.Unlock()
+		return ErrFull
 	}
 	g.waiting = append(g.waiting, op)
 	if g.idle > 0 {
@@ -59,7 +71,16 @@ func (g *Group[T]) Do(ctx context.Context, op *Op[T]) error {
 	case <-op.done:
 		return nil
 	case <-ctx.Done():
+		g.takeBack(op)
 		return ctx.Err()
+	}
+}
+
+func (g *Group[T]) takeBack(op *Op[T]) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if i := slices.Index(g.waiting, op); i >= 0 {
+		g.waiting = append(g.waiting[:i:i], g.waiting[i+1:]...) // a batch shares the array, so nothing in it moves
 	}
 }
 

@@ -21,10 +21,10 @@ func scanKey(stmt *sqlite.Stmt) authority.Key {
 // CreateKey adds a key; a primary one replaces the user's earlier one.
 func (s *Store) CreateKey(ctx context.Context, k authority.Key, hash authority.KeyHash) (authority.Key, error) {
 	var made authority.Key
-	var gone gone
+	var out removed
 	err := s.write(ctx, func(conn *sqlite.Conn) error {
 		if k.Primary {
-			if err := gone.deleteKeys(conn, "user_id = ? AND is_primary", k.UserID); err != nil {
+			if err := out.deleteKeys(conn, "user_id = ? AND is_primary", k.UserID); err != nil {
 				return err
 			}
 		}
@@ -41,7 +41,7 @@ func (s *Store) CreateKey(ctx context.Context, k authority.Key, hash authority.K
 			RETURNING ` + keyColumns)
 		bind(stmt, k.UserID, hash[:], int64(k.Visibility), primary, session, k.Mask, k.Created, int64(authority.Terminated))
 		return one(stmt, func() { made = scanKey(stmt) })
-	}, func() { s.memory.forget(gone) })
+	}, func() { s.memory.forget(out) })
 	if err != nil {
 		return authority.Key{}, err // and made may still be written to
 	}
@@ -84,16 +84,16 @@ func (s *Store) Keys(ctx context.Context, userID int64) (keys []authority.Key, e
 
 // DeleteKey removes a key.
 func (s *Store) DeleteKey(ctx context.Context, id int64) error {
-	var gone gone
+	var out removed
 	return s.write(ctx, func(conn *sqlite.Conn) error {
-		if err := gone.deleteKeys(conn, "id = ?", id); err != nil {
+		if err := out.deleteKeys(conn, "id = ?", id); err != nil {
 			return err
 		}
-		if len(gone.keys) == 0 {
+		if len(out.keys) == 0 {
 			return authority.ErrNotFound
 		}
 		return nil
-	}, func() { s.memory.forget(gone) })
+	}, func() { s.memory.forget(out) })
 }
 
 // SigningKeys returns the signing keys, the newest first.

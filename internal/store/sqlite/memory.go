@@ -9,8 +9,9 @@ import (
 
 // memory is what the process knows of its file. An entry is put or dropped
 // after the commit that changed it and before the caller hears of it. What is
-// not there is read from the file under the shard's lock, so a read that began
-// before a commit cannot bring back what the commit replaced.
+// not there is read from the file without the lock, and kept only if nothing in
+// its table changed meanwhile: a read that began before a commit cannot bring
+// back what the commit replaced.
 type memory struct {
 	sessions [shards]table[token.SessionID, entry] // an id is random, so any byte picks a shard
 	users    table[int64, *authority.User]
@@ -53,7 +54,7 @@ func (m *memory) session(id token.SessionID, load func() (authority.Session, err
 
 func (m *memory) putSession(s authority.Session) { m.shard(s.ID).put(s.ID, pack(s)) }
 
-func (m *memory) forget(g gone) {
+func (m *memory) forget(g removed) {
 	for _, id := range g.sessions {
 		m.shard(id).drop(id)
 	}
@@ -64,33 +65,36 @@ func (m *memory) forget(g gone) {
 
 // table is a map with a lock.
 type table[K comparable, V any] struct {
-	mu   sync.RWMutex // guards rows
-	rows map[K]V
+	mu      sync.RWMutex // guards what follows
+	rows    map[K]V
+	changes uint64 // one more at each put and drop
 }
 
 // get returns the value of k, which load finds if it is not there yet.
 func (t *table[K, V]) get(k K, load func() (V, error)) (V, error) {
 	t.mu.RLock()
 	v, ok := t.rows[k]
+	before := t.changes
 	t.mu.RUnlock()
 	if ok {
 		return v, nil
 	}
+	v, err := load()
+	if err != nil {
+		return v, err
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if v, ok := t.rows[k]; ok {
-		return v, nil
-	}
-	v, err := load()
-	if err == nil {
+	if t.changes == before {
 		t.set(k, v)
 	}
-	return v, err
+	return v, nil
 }
 
 func (t *table[K, V]) put(k K, v V) {
 	t.mu.Lock()
 	t.set(k, v)
+	t.changes++
 	t.mu.Unlock()
 }
 
@@ -104,5 +108,6 @@ func (t *table[K, V]) set(k K, v V) {
 func (t *table[K, V]) drop(k K) {
 	t.mu.Lock()
 	delete(t.rows, k)
+	t.changes++
 	t.mu.Unlock()
 }

@@ -81,11 +81,11 @@ func refuseForeign(conn *sqlite.Conn, path string) error {
 	if err != nil {
 		return fmt.Errorf("%s is not a database that can be read: %w; restore it from a backup", path, err)
 	}
-	tables, err := pragma(conn, "schema_version")
+	changes, err := pragma(conn, "schema_version") // 0 in a file that is empty
 	if err != nil {
 		return fmt.Errorf("%s is not a database that can be read: %w; restore it from a backup", path, err)
 	}
-	if id != applicationID && tables > 0 {
+	if id != applicationID && changes > 0 {
 		return fmt.Errorf("%s is not a database of Pawl's: choose another folder with --data", path)
 	}
 	return nil

@@ -34,11 +34,12 @@ func retryBytes(k authority.RetryKey) []byte {
 }
 
 // OpenSession adds a session of a user who may sign in.
-func (s *Store) OpenSession(ctx context.Context, r authority.SessionRecord) error {
+func (s *Store) OpenSession(ctx context.Context, r authority.SessionRecord, passwordHash string) error {
 	return s.write(ctx, func(conn *sqlite.Conn) error {
-		stmt := conn.Prep(`INSERT INTO session SELECT ?, id, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM user WHERE id = ? AND status < ?`)
+		stmt := conn.Prep("INSERT INTO session (" + sessionColumns + `, ip, user_agent)
+			SELECT ?, id, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM user WHERE id = ? AND status < ? AND password_hash = ?`)
 		bind(stmt, r.ID[:], int64(r.Generation), r.Created, r.Refreshed, r.Previous, r.Expires, r.Ends,
-			retryBytes(r.RetryKey), r.IP, r.UserAgent, r.UserID, int64(authority.Suspended))
+			retryBytes(r.RetryKey), r.IP, r.UserAgent, r.UserID, int64(authority.Suspended), passwordHash)
 		return changeOne(conn, stmt)
 	}, func() { s.memory.putSession(r.Session) })
 }
@@ -114,19 +115,19 @@ func (s *Store) EndSessions(ctx context.Context, userID int64, except token.Sess
 }
 
 func (s *Store) endSessions(ctx context.Context, where string, args ...any) error {
-	var gone gone
+	var out removed
 	return s.write(ctx, func(conn *sqlite.Conn) error {
-		return gone.deleteSessions(conn, where, args...)
-	}, func() { s.memory.forget(gone) })
+		return out.deleteSessions(conn, where, args...)
+	}, func() { s.memory.forget(out) })
 }
 
-// gone is what a step removed, for memory to follow after the commit.
-type gone struct {
+// removed is what a step removed, for memory to follow after the commit.
+type removed struct {
 	sessions []token.SessionID
 	keys     []authority.KeyHash
 }
 
-func (g *gone) deleteSessions(conn *sqlite.Conn, where string, args ...any) error {
+func (g *removed) deleteSessions(conn *sqlite.Conn, where string, args ...any) error {
 	if err := g.deleteKeys(conn, "session_id IN (SELECT id FROM session WHERE "+where+")", args...); err != nil {
 		return err
 	}
@@ -139,7 +140,7 @@ func (g *gone) deleteSessions(conn *sqlite.Conn, where string, args ...any) erro
 	})
 }
 
-func (g *gone) deleteKeys(conn *sqlite.Conn, where string, args ...any) error {
+func (g *removed) deleteKeys(conn *sqlite.Conn, where string, args ...any) error {
 	stmt := conn.Prep("DELETE FROM api_key WHERE " + where + " RETURNING hash")
 	bind(stmt, args...)
 	return each(stmt, func() {
@@ -171,7 +172,7 @@ type sweepCursor struct {
 
 // Sweep goes through the sessions in the order of their ids: an index on the
 // time would cost every refresh a second page.
-func (s *Store) Sweep(ctx context.Context, now int64, limit int) (removed int, done bool, err error) {
+func (s *Store) Sweep(ctx context.Context, now int64, limit int) (count int, done bool, err error) {
 	s.cursor.mu.Lock()
 	defer s.cursor.mu.Unlock()
 	var last token.SessionID
@@ -188,11 +189,11 @@ func (s *Store) Sweep(ctx context.Context, now int64, limit int) (removed int, d
 		})
 	})
 	if err == nil && over > 0 {
-		var gone gone
+		var out removed
 		err = s.write(ctx, func(conn *sqlite.Conn) error {
-			return gone.deleteSessions(conn, "id > ? AND id <= ? AND expires <= ?", s.cursor.next[:], last[:], now)
-		}, func() { s.memory.forget(gone) })
-		removed = len(gone.sessions)
+			return out.deleteSessions(conn, "id > ? AND id <= ? AND expires <= ?", s.cursor.next[:], last[:], now)
+		}, func() { s.memory.forget(out) })
+		count = len(out.sessions)
 	}
 	if err != nil {
 		return 0, false, err
@@ -201,5 +202,5 @@ func (s *Store) Sweep(ctx context.Context, now int64, limit int) (removed int, d
 		last = token.SessionID{}
 	}
 	s.cursor.next = last
-	return removed, seen < limit, nil
+	return count, seen < limit, nil
 }

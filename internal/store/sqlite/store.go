@@ -126,7 +126,7 @@ func (s *Store) Close() error {
 	return errors.Join(err, s.lock.Close())
 }
 
-// Ready returns nil: what an embedded store needs, it has since Open.
+// Ready returns nil if the file can be read.
 func (s *Store) Ready(ctx context.Context) error {
 	return s.read(ctx, func(conn *sqlite.Conn) error {
 		return sqlitex.Execute(conn, "SELECT 1 FROM session LIMIT 1", nil)

@@ -7,7 +7,6 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"github.com/pawlauth/pawl/internal/authority"
-	"github.com/pawlauth/pawl/token"
 )
 
 const userColumns = "id, login, email, first_name, last_name, network_id, mailbox_id, level, status, created"
@@ -102,7 +101,7 @@ func (s *Store) ListUsers(ctx context.Context, f authority.UserFilter) ([]author
 // UpdateUser changes a user, and ends what the new status ends.
 func (s *Store) UpdateUser(ctx context.Context, id int64, c authority.UserChange) (*authority.User, error) {
 	var user *authority.User
-	var gone gone
+	var out removed
 	err := s.write(ctx, func(conn *sqlite.Conn) error {
 		stmt := conn.Prep(`UPDATE user SET email = coalesce(?, email), first_name = coalesce(?, first_name), last_name = coalesce(?, last_name),
 			network_id = coalesce(?, network_id), mailbox_id = coalesce(?, mailbox_id), level = coalesce(?, level), status = coalesce(?, status)
@@ -116,13 +115,13 @@ func (s *Store) UpdateUser(ctx context.Context, id int64, c authority.UserChange
 			return nil
 		}
 		if user.Status == authority.Terminated {
-			if err := gone.deleteKeys(conn, "user_id = ?", id); err != nil {
+			if err := out.deleteKeys(conn, "user_id = ?", id); err != nil {
 				return err
 			}
 		}
-		return gone.deleteSessions(conn, "user_id = ?", id)
+		return out.deleteSessions(conn, "user_id = ?", id)
 	}, func() {
-		s.memory.forget(gone)
+		s.memory.forget(out)
 		s.memory.users.put(id, user)
 	})
 	if err != nil {
@@ -146,14 +145,14 @@ func number[T ~uint8](p *T) any {
 }
 
 // SetPassword replaces a password hash, and ends sessions if asked to.
-func (s *Store) SetPassword(ctx context.Context, id int64, hash string, end bool, except token.SessionID) error {
-	var gone gone
+func (s *Store) SetPassword(ctx context.Context, id int64, c authority.PasswordChange) error {
+	var out removed
 	return s.write(ctx, func(conn *sqlite.Conn) error {
-		stmt := conn.Prep("UPDATE user SET password_hash = ? WHERE id = ? AND status <> ?")
-		bind(stmt, hash, id, int64(authority.Terminated))
-		if err := changeOne(conn, stmt); err != nil || !end {
+		stmt := conn.Prep("UPDATE user SET password_hash = ?1 WHERE id = ?2 AND status <> ?3 AND ?4 IN ('', password_hash)")
+		bind(stmt, c.Hash, id, int64(authority.Terminated), c.If)
+		if err := changeOne(conn, stmt); err != nil || !c.EndSessions {
 			return err
 		}
-		return gone.deleteSessions(conn, "user_id = ? AND id <> ?", id, except[:])
-	}, func() { s.memory.forget(gone) })
+		return out.deleteSessions(conn, "user_id = ? AND id <> ?", id, c.Except[:])
+	}, func() { s.memory.forget(out) })
 }

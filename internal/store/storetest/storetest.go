@@ -68,7 +68,7 @@ func (s *state) session(u *authority.User) authority.Session {
 		Session: authority.Session{ID: token.SessionID{s.count, 9}, UserID: u.ID, Generation: 1, Created: now, Refreshed: now, Expires: now + 3600, Ends: now + 10_000},
 		Origin:  authority.Origin{IP: "192.0.2.1", UserAgent: "test"},
 	}
-	s.ok(s.OpenSession(s.Context(), record))
+	s.ok(s.OpenSession(s.Context(), record, "hash"))
 	return record.Session
 }
 
@@ -169,12 +169,13 @@ func testRotateAgainstEnd(t *testing.T, s *state) {
 }
 
 func testSessionNeedsUser(t *testing.T, s *state) {
-	s.is(s.OpenSession(t.Context(), authority.SessionRecord{Session: authority.Session{ID: token.SessionID{1}, UserID: 99, Generation: 1}}), authority.ErrNotFound)
+	s.is(s.OpenSession(t.Context(), authority.SessionRecord{Session: authority.Session{ID: token.SessionID{1}, UserID: 99, Generation: 1}}, "hash"), authority.ErrNotFound)
 	u := s.user("a")
+	s.is(s.OpenSession(t.Context(), authority.SessionRecord{Session: authority.Session{ID: token.SessionID{3}, UserID: u.ID, Generation: 1}}, "an older hash"), authority.ErrNotFound)
 	suspended := authority.Suspended
 	_, err := s.UpdateUser(t.Context(), u.ID, authority.UserChange{Status: &suspended})
 	s.ok(err)
-	s.is(s.OpenSession(t.Context(), authority.SessionRecord{Session: authority.Session{ID: token.SessionID{2}, UserID: u.ID, Generation: 1}}), authority.ErrNotFound)
+	s.is(s.OpenSession(t.Context(), authority.SessionRecord{Session: authority.Session{ID: token.SessionID{2}, UserID: u.ID, Generation: 1}}, "hash"), authority.ErrNotFound)
 	s.mustBeGone(token.SessionID{2})
 }
 
@@ -318,15 +319,16 @@ func testListUsers(t *testing.T, s *state) {
 func testPasswords(t *testing.T, s *state) {
 	u := s.user("a")
 	one, two := s.session(u), s.session(u)
-	s.ok(s.SetPassword(t.Context(), u.ID, "new", false, token.SessionID{}))
+	s.is(s.SetPassword(t.Context(), u.ID, authority.PasswordChange{Hash: "new", If: "another"}), authority.ErrNotFound)
+	s.ok(s.SetPassword(t.Context(), u.ID, authority.PasswordChange{Hash: "new", If: "hash"}))
 	s.mustLive(one.ID)
-	s.ok(s.SetPassword(t.Context(), u.ID, "newer", true, two.ID))
+	s.ok(s.SetPassword(t.Context(), u.ID, authority.PasswordChange{Hash: "newer", EndSessions: true, Except: two.ID}))
 	s.mustBeGone(one.ID)
 	s.mustLive(two.ID)
 	if _, hash, err := s.UserByLogin(t.Context(), "a"); err != nil || hash != "newer" {
 		t.Errorf("hash %q, %v", hash, err)
 	}
-	s.is(s.SetPassword(t.Context(), 99, "x", false, token.SessionID{}), authority.ErrNotFound)
+	s.is(s.SetPassword(t.Context(), 99, authority.PasswordChange{Hash: "x"}), authority.ErrNotFound)
 }
 
 func testKeys(t *testing.T, s *state) {

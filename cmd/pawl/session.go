@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/pawlauth/pawl/api"
+)
+
+type sessionCmd struct {
+	List sessionListCmd `cmd:"" help:"List the live sessions of a user."`
+	End  sessionEndCmd  `cmd:"" help:"End one session."`
+}
+
+type sessionListCmd struct {
+	one `embed:""`
+}
+
+func (*sessionListCmd) Help() string { return "Example:\n  pawl session list ada@example.com" }
+
+func (c *sessionListCmd) Run(ctx context.Context, std stdio) error {
+	id, err := c.userID(ctx, c.User)
+	if err != nil {
+		return err
+	}
+	sessions := []api.Session{}
+	if err := c.post(ctx, "/v2/auth/sessions", api.SessionsRequest{UserID: &id}, &sessions); err != nil {
+		return err
+	}
+	return table(std, c.JSON, sessions, "SESSION\tCREATED\tEXPIRES\tREFRESHES\tIP", func(s api.Session) string {
+		return fmt.Sprintf("%s\t%s\t%s\t%d\t%s", s.SessionID, s.Created, s.ExpiresAt, s.Refreshes, s.IP)
+	})
+}
+
+type sessionEndCmd struct {
+	remote `embed:""`
+	ID     string `arg:"" help:"Id of the session."`
+}
+
+func (*sessionEndCmd) Help() string { return "Example:\n  pawl session end bVZ3aGlsZSBubyBvbmUgcg" }
+
+func (c *sessionEndCmd) Run(ctx context.Context, std stdio) error {
+	if err := c.do(ctx, http.MethodDelete, "/v2/auth/sessions/"+c.ID, nil, nil); err != nil {
+		return err
+	}
+	return c.say(std, "The session is ended.")
+}
