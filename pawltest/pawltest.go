@@ -36,6 +36,16 @@ type Server struct {
 // Option changes a setting of the server.
 type Option func(*app.Config)
 
+// WithTokenLife sets the life of a token; whole seconds, 1 h if not given.
+func WithTokenLife(d time.Duration) Option {
+	return func(c *app.Config) { c.Policy.TokenLife = int64(d / time.Second) }
+}
+
+// WithSessionLife sets the life of a session; whole seconds, 30 days if not given.
+func WithSessionLife(d time.Duration) Option {
+	return func(c *app.Config) { c.Policy.SessionLife = int64(d / time.Second) }
+}
+
 // New starts a server with cheap password hashes and a clock of its own.
 func New(t testing.TB, options ...Option) *Server {
 	t.Helper()

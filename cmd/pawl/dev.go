@@ -43,13 +43,9 @@ func (c *devCmd) Run(ctx context.Context, std stdio) error {
 		return err
 	}
 	config.Log = newLogger(std.err)
-	a, err := app.Open(ctx, config)
+	a, listener, err := open(ctx, config, c.Addr)
 	if err != nil {
 		return err
-	}
-	listener, err := net.Listen("tcp", c.Addr)
-	if err != nil {
-		return errors.Join(fmt.Errorf("cannot listen: %w; choose another --addr", err), a.Close())
 	}
 	env, err := prepareDev(ctx, a, filepath.Join(c.Data, "dev.env"), "http://"+listener.Addr().String())
 	if err != nil {

@@ -46,16 +46,25 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 		return usagef("the data folder %s was made by pawl dev, and everyone knows its password: choose another with --data", c.Data)
 	}
 	config.Log = newLogger(std.err)
-	a, err := app.Open(ctx, config)
+	a, listener, err := open(ctx, config, c.Addr)
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", c.Addr)
-	if err != nil {
-		return errors.Join(fmt.Errorf("cannot listen: %w; choose another --addr", err), a.Close())
-	}
 	config.Log.Info("listening", "addr", listener.Addr().String(), "tls", c.TLSCert != "")
 	return serve(ctx, a, listener, c.TLSCert, c.TLSKey)
+}
+
+// open opens the app and listens; with an error both are closed.
+func open(ctx context.Context, config app.Config, addr string) (*app.App, net.Listener, error) {
+	a, err := app.Open(ctx, config)
+	if err != nil {
+		return nil, nil, err
+	}
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("cannot listen: %w; choose another --addr", err), a.Close())
+	}
+	return a, listener, nil
 }
 
 func newLogger(w io.Writer) *slog.Logger {

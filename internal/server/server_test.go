@@ -258,7 +258,7 @@ func TestBearerGraceEndsWithTheSession(t *testing.T) {
 }
 
 func TestLives(t *testing.T) {
-	b := start(t, func(c *app.Config) { c.Policy.TokenLife, c.Policy.SessionLife = 60, 100 })
+	b := start(t, pawltest.WithTokenLife(time.Minute), pawltest.WithSessionLife(100*time.Second))
 	token := b.login()
 	b.Clock.Add(59 * time.Second)
 	fresh := b.refresh(200, token)
