@@ -52,7 +52,7 @@ func (c *devCmd) Run(ctx context.Context, std stdio) error {
 		return errors.Join(err, listener.Close(), a.Close())
 	}
 	fmt.Fprint(std.out, devBanner(env, filepath.Join(c.Data, "dev.env")))
-	return serve(ctx, a, listener, "", "")
+	return serve(ctx, a, config.Log, listener, "", "")
 }
 
 // devEnv is the file that a shell reads.

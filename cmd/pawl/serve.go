@@ -51,7 +51,7 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 		return err
 	}
 	config.Log.Info("listening", "addr", listener.Addr().String(), "tls", c.TLSCert != "")
-	return serve(ctx, a, listener, c.TLSCert, c.TLSKey)
+	return serve(ctx, a, config.Log, listener, c.TLSCert, c.TLSKey)
 }
 
 // open opens the app and listens; with an error both are closed.
@@ -76,7 +76,7 @@ const drainTimeout = 8 * time.Second
 
 // serve answers until ctx ends, then lets the requests in flight end, and
 // closes the app, whether the drain was in time or not.
-func serve(ctx context.Context, a *app.App, listener net.Listener, cert, key string) error {
+func serve(ctx context.Context, a *app.App, log *slog.Logger, listener net.Listener, cert, key string) error {
 	srv := &http.Server{
 		Handler:           a.Handler,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -84,7 +84,7 @@ func serve(ctx context.Context, a *app.App, listener net.Listener, cert, key str
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug), // broken handshakes of strangers
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	failed := make(chan error, 1)
 	go func() {
