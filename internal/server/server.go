@@ -57,6 +57,7 @@ func (s *Server) routes() {
 	s.handle("/v2/users/key-generate/{id}", methods{"POST": signedIn(s.generateKey)})
 	s.handle("/v2/users/key/{id}", methods{"GET": open(s.readKeyBack)})
 
+	s.mux.HandleFunc("/", s.noPath)
 	s.handle("/v2/keys", methods{"DELETE": signedIn(s.deleteKey)})
 	s.handle("/v2/keys/create", methods{"POST": signedIn(s.createKey)})
 	s.handle("/v2/keys/list", methods{"POST": signedIn(s.listKeys)})
@@ -100,14 +101,14 @@ func (s *Server) handle(pattern string, m methods) {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = withRequestID(w, r)
 	defer s.recover(w, r)
-	// ServeMux would answer a path that is not clean with a redirect in HTML.
-	_, pattern := s.mux.Handler(r)
-	if pattern == "" || path.Clean(r.URL.Path) != r.URL.Path {
-		s.fail(w, r, errNoPath)
+	if path.Clean(r.URL.Path) != r.URL.Path {
+		s.noPath(w, r) // ServeMux would answer with a redirect in HTML
 		return
 	}
 	s.mux.ServeHTTP(w, r)
 }
+
+func (s *Server) noPath(w http.ResponseWriter, r *http.Request) { s.fail(w, r, errNoPath) }
 
 var errNoPath = &authority.Error{Kind: authority.KindNotFound,
 	Message: "There is no such path; see docs/api.md for those that there are."}

@@ -41,6 +41,9 @@ func TestFilesAreTheOwnersAlone(t *testing.T) {
 	if err != nil || len(entries) < 2 {
 		t.Fatalf("%v, %v", entries, err)
 	}
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 && runtime.GOOS != "windows" {
+		t.Errorf("the folder: %v, %v", info, err)
+	}
 	for _, entry := range entries {
 		info, err := entry.Info()
 		if err != nil {
