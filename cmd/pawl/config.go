@@ -25,8 +25,8 @@ type setting struct {
 	Source string `json:"source"`
 }
 
-// Run shows the settings. None of them is a secret: those are in files, of
-// which the settings have the names.
+// Run shows the settings. None of them is a secret, but for a password in the
+// store's address: the others are in files, of which the settings have the names.
 func (c *configCmd) Run(parsed *kong.Context, std stdio, file *settingsFile) error {
 	if _, err := c.check(); err != nil {
 		return err
@@ -42,7 +42,11 @@ func (c *configCmd) Run(parsed *kong.Context, std stdio, file *settingsFile) err
 		}) {
 			source = "flag"
 		}
-		all = append(all, setting{flag.Name, fmt.Sprint(flag.Target.Interface()), source})
+		value := fmt.Sprint(flag.Target.Interface())
+		if flag.Name == "store" {
+			value = withoutPassword(value)
+		}
+		all = append(all, setting{flag.Name, value, source})
 	}
 	if c.JSON {
 		return printJSON(std.out, all)

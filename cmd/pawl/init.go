@@ -11,11 +11,13 @@ import (
 )
 
 type initCmd struct {
-	Config   string `placeholder:"FILE" help:"JSON file of settings."`
-	Data     string `default:"pawl-data" placeholder:"DIR" help:"Data folder."`
-	Login    string `required:"" help:"Login of the administrator: a mail address."`
-	JSON     bool   `name:"json" help:"Print JSON."`
-	settings `embed:""`
+	Config string `placeholder:"FILE" help:"JSON file of settings."`
+	Data   string `default:"pawl-data" placeholder:"DIR" help:"Data folder."`
+	Login  string `required:"" help:"Login of the administrator: a mail address."`
+	JSON   bool   `name:"json" help:"Print JSON."`
+
+	storeSettings `embed:""`
+	settings      `embed:""`
 }
 
 func (c *initCmd) Help() string {
@@ -25,6 +27,9 @@ func (c *initCmd) Help() string {
 func (c *initCmd) Run(ctx context.Context, std stdio) (err error) {
 	config, err := c.app(c.Data)
 	if err != nil {
+		return err
+	}
+	if err := c.apply(&config); err != nil {
 		return err
 	}
 	a, err := app.Open(ctx, config)
@@ -37,7 +42,7 @@ func (c *initCmd) Run(ctx context.Context, std stdio) (err error) {
 		return err
 	}
 	if len(roots) > 0 {
-		return fmt.Errorf("the data folder %s has an administrator already, %s: sign in as them to make others", c.Data, roots[0].Login)
+		return fmt.Errorf("%s has an administrator already, %s: sign in as them to make others", c.place(), roots[0].Login)
 	}
 	secret := password.Generate(24)
 	user, key, err := a.Authority.Bootstrap(ctx, authority.User{
@@ -49,6 +54,14 @@ func (c *initCmd) Run(ctx context.Context, std stdio) (err error) {
 	if c.JSON {
 		return printJSON(std.out, map[string]string{"login": user.Login, "password": secret, "apiKey": key})
 	}
-	_, err = fmt.Fprintf(std.out, "login     %s\npassword  %s\napiKey    %s\n\nThey are shown only now. Next: pawl serve --data %s\n", user.Login, secret, key, c.Data)
+	_, err = fmt.Fprintf(std.out, "login     %s\npassword  %s\napiKey    %s\n\nThey are shown only now. Next: pawl serve, on %s\n", user.Login, secret, key, c.place())
 	return err
+}
+
+// place names the store.
+func (c *initCmd) place() string {
+	if app.IsPostgres(c.Store) {
+		return "the store " + withoutPassword(c.Store)
+	}
+	return "the data folder " + c.Data
 }

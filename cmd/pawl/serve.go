@@ -17,12 +17,14 @@ import (
 )
 
 type serveCmd struct {
-	Config   string `placeholder:"FILE" help:"JSON file of settings."`
-	Addr     string `default:":8080" help:"Address to listen on."`
-	Data     string `default:"pawl-data" placeholder:"DIR" help:"Data folder."`
-	TLSCert  string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM; with --tls-key turns on HTTPS."`
-	TLSKey   string `name:"tls-key" placeholder:"FILE" help:"Private key, PEM."`
-	settings `embed:""`
+	Config  string `placeholder:"FILE" help:"JSON file of settings."`
+	Addr    string `default:":8080" help:"Address to listen on."`
+	Data    string `default:"pawl-data" placeholder:"DIR" help:"Data folder."`
+	TLSCert string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM; with --tls-key turns on HTTPS."`
+	TLSKey  string `name:"tls-key" placeholder:"FILE" help:"Private key, PEM."`
+
+	storeSettings `embed:""`
+	settings      `embed:""`
 }
 
 func (c *serveCmd) Help() string {
@@ -34,7 +36,11 @@ func (c *serveCmd) check() (app.Config, error) {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return app.Config{}, usagef("--tls-cert and --tls-key go together: give both or neither")
 	}
-	return c.app(c.Data)
+	config, err := c.app(c.Data)
+	if err == nil {
+		err = c.apply(&config)
+	}
+	return config, err
 }
 
 func (c *serveCmd) Run(ctx context.Context, std stdio) error {
@@ -42,7 +48,7 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(filepath.Join(c.Data, "dev.env")); err == nil {
+	if _, err := os.Stat(filepath.Join(c.Data, "dev.env")); err == nil && !app.IsPostgres(c.Store) {
 		return usagef("the data folder %s was made by pawl dev, and everyone knows its password: choose another with --data", c.Data)
 	}
 	config.Log = newLogger(std.err)

@@ -4,6 +4,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -13,25 +14,30 @@ import (
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/password"
+	"github.com/pawlauth/pawl/internal/seal"
 	"github.com/pawlauth/pawl/internal/server"
-	"github.com/pawlauth/pawl/internal/store/sqlite"
 	"github.com/pawlauth/pawl/token"
 )
 
 // Config says how a Pawl is put together. All but Data have a zero value that
 // stands for the default.
 type Config struct {
-	Data           string           // the folder of the embedded store
-	Issuer         string           // iss of tokens; "pawl"
-	Audience       string           // aud of tokens; "pawl"
-	Algorithm      token.Algorithm  // of new signing keys; HS256
-	SigningKeyFile string           // a JWK or JWK set that takes the place of the store's keys: the first signs
-	Policy         authority.Policy // durations of 0 take the contract's default, but for the two graces
-	Argon2         password.Params
-	Rules          password.Rules
-	Build          string
-	Clock          func() time.Time // time.Now
-	Log            *slog.Logger     // says nothing
+	Data  string // the folder of the embedded store
+	Store string // address of the store; "" is the embedded one in Data
+	// VerifyStaleness is how old the state may be that a bearer is checked
+	// against, on PostgreSQL; 0 reads it for each check.
+	VerifyStaleness time.Duration
+	MasterKey       *seal.Box        // seals the signing keys in the store; nil leaves them in clear
+	Issuer          string           // iss of tokens; "pawl"
+	Audience        string           // aud of tokens; "pawl"
+	Algorithm       token.Algorithm  // of new signing keys; HS256
+	SigningKeyFile  string           // a JWK or JWK set that takes the place of the store's keys: the first signs
+	Policy          authority.Policy // durations of 0 take the contract's default, but for the two graces
+	Argon2          password.Params
+	Rules           password.Rules
+	Build           string
+	Clock           func() time.Time // time.Now
+	Log             *slog.Logger     // says nothing
 }
 
 // The contract's lives, in seconds.
@@ -76,10 +82,11 @@ type App struct {
 	sweeper sync.WaitGroup
 }
 
-// Open opens the store and starts the sweeper. Close ends both.
+// Open opens the store and starts the sweeper. Close ends both. A store that is
+// the target of a copy that was not finished is refused.
 func Open(ctx context.Context, c Config) (*App, error) {
 	c.setDefaults()
-	store, err := sqlite.Open(c.Data)
+	store, err := OpenStore(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +98,10 @@ func Open(ctx context.Context, c Config) (*App, error) {
 	return a, nil
 }
 
-func assemble(ctx context.Context, c Config, store authority.Store) (*App, error) {
+func assemble(ctx context.Context, c Config, store Store) (*App, error) {
+	if copying, err := store.Copying(ctx); err != nil || copying {
+		return nil, errors.Join(err, errHalfCopied)
+	}
 	keys, err := signingKeys(ctx, c, store)
 	if err != nil {
 		return nil, err
@@ -111,9 +121,11 @@ func assemble(ctx context.Context, c Config, store authority.Store) (*App, error
 	return a, nil
 }
 
+var errHalfCopied = errors.New("this store is the target of a copy that was not finished, and has only a part of the state: run pawl store copy again")
+
 func signingKeys(ctx context.Context, c Config, store authority.Store) ([]*token.Key, error) {
 	if c.SigningKeyFile == "" {
-		return authority.LoadKeys(ctx, store, c.Algorithm)
+		return authority.LoadKeys(ctx, store, c.Algorithm, c.MasterKey)
 	}
 	text, err := os.ReadFile(c.SigningKeyFile)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -300,50 +299,6 @@ func (a *Authority) Sweep(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-// LoadKeys returns the signing keys of the store, and makes one of that
-// algorithm if there is none, or if the one that signs has another algorithm.
-func LoadKeys(ctx context.Context, store SigningKeyStore, alg token.Algorithm) ([]*token.Key, error) {
-	for try := 0; ; try++ {
-		keys, err := parseKeys(ctx, store)
-		if err != nil {
-			return nil, err
-		}
-		if len(keys) > 0 && keys[0].Algorithm() == alg {
-			return keys, nil
-		}
-		if try > 0 {
-			return nil, fmt.Errorf("the signing key is %s, not %s: another node uses another algorithm", keys[0].Algorithm(), alg)
-		}
-		key, err := token.GenerateKey(alg)
-		if err != nil {
-			return nil, err
-		}
-		jwk, err := key.MarshalJWK()
-		if err != nil {
-			return nil, err
-		}
-		if err := store.AddSigningKey(ctx, key.ID(), jwk, len(keys) == 0); err != nil {
-			return nil, err
-		}
-	}
-}
-
-func parseKeys(ctx context.Context, store SigningKeyStore) ([]*token.Key, error) {
-	texts, err := store.SigningKeys(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var keys []*token.Key
-	for _, text := range texts {
-		key, err := token.ParseJWK(text)
-		if err != nil {
-			return nil, fmt.Errorf("a signing key in the store is damaged: %w", err)
-		}
-		keys = append(keys, key)
-	}
-	return keys, nil
 }
 
 // done logs what was done, if it was, and passes the error on.

@@ -141,12 +141,19 @@ type KeyStore interface {
 	DeleteKey(ctx context.Context, id int64) error
 }
 
-// SigningKeyStore keeps the keys that sign tokens, as JSON Web Keys.
+// SigningKey is a key that signs tokens: a JSON Web Key, sealed where there is
+// a master key (see LoadKeys). The ID is its thumbprint.
+type SigningKey struct {
+	ID  string
+	JWK string
+}
+
+// SigningKeyStore keeps the keys that sign tokens.
 type SigningKeyStore interface {
 	// SigningKeys returns the keys, the one that signs first; none at first.
-	SigningKeys(ctx context.Context) ([][]byte, error)
-	// AddSigningKey adds a key that signs from now on, if id is not there yet,
-	// and if there is no key at all or first is false: so of many nodes that
-	// start at once on an empty store, one makes the key.
-	AddSigningKey(ctx context.Context, id string, jwk []byte, first bool) error
+	SigningKeys(ctx context.Context) ([]SigningKey, error)
+	// AddSigningKey adds a key that signs from now on, if its ID is not there
+	// yet, and if there is no key at all or first is false: so of many nodes
+	// that start at once on an empty store, one makes the key.
+	AddSigningKey(ctx context.Context, k SigningKey, first bool) error
 }

@@ -28,24 +28,23 @@ func (s *Store) CreateKey(ctx context.Context, k authority.Key, hash authority.K
 				return err
 			}
 		}
-		var session any
-		primary := int64(0)
-		if k.Primary {
-			primary = 1
-		}
-		if k.Session != (token.SessionID{}) {
-			session = k.Session[:]
-		}
 		stmt := conn.Prep(`INSERT INTO api_key (user_id, hash, visibility, is_primary, session_id, mask, created)
 			SELECT id, ?2, ?3, ?4, ?5, ?6, ?7 FROM user WHERE id = ?1 AND status <> ?8 AND (?5 IS NULL OR EXISTS (SELECT 1 FROM session WHERE id = ?5))
 			RETURNING ` + keyColumns)
-		bind(stmt, k.UserID, hash[:], int64(k.Visibility), primary, session, k.Mask, k.Created, int64(authority.Terminated))
+		bind(stmt, k.UserID, hash[:], int64(k.Visibility), flag(k.Primary), sessionOrNull(k.Session), k.Mask, k.Created, int64(authority.Terminated))
 		return one(stmt, func() { made = scanKey(stmt) })
 	}, func() { s.memory.forget(out) })
 	if err != nil {
 		return authority.Key{}, err // and made may still be written to
 	}
 	return made, nil
+}
+
+func sessionOrNull(id token.SessionID) any {
+	if id == (token.SessionID{}) {
+		return nil
+	}
+	return id[:]
 }
 
 // KeyByHash returns a key and its user, from memory once it has been seen.
@@ -97,23 +96,21 @@ func (s *Store) DeleteKey(ctx context.Context, id int64) error {
 }
 
 // SigningKeys returns the signing keys, the newest first.
-func (s *Store) SigningKeys(ctx context.Context) (keys [][]byte, err error) {
+func (s *Store) SigningKeys(ctx context.Context) (keys []authority.SigningKey, err error) {
 	err = s.read(ctx, func(conn *sqlite.Conn) error {
-		stmt := conn.Prep("SELECT jwk FROM signing_key ORDER BY rank DESC")
-		return each(stmt, func() { keys = append(keys, []byte(stmt.ColumnText(0))) })
+		stmt := conn.Prep("SELECT id, jwk FROM signing_key ORDER BY rank DESC")
+		return each(stmt, func() {
+			keys = append(keys, authority.SigningKey{ID: stmt.ColumnText(0), JWK: stmt.ColumnText(1)})
+		})
 	})
 	return keys, err
 }
 
 // AddSigningKey adds the key that signs from now on.
-func (s *Store) AddSigningKey(ctx context.Context, id string, jwk []byte, first bool) error {
+func (s *Store) AddSigningKey(ctx context.Context, k authority.SigningKey, first bool) error {
 	return s.write(ctx, func(conn *sqlite.Conn) error {
 		stmt := conn.Prep("INSERT INTO signing_key (id, jwk) SELECT ?1, ?2 WHERE NOT ?3 OR NOT EXISTS (SELECT 1 FROM signing_key) ON CONFLICT (id) DO NOTHING")
-		wantEmpty := int64(0)
-		if first {
-			wantEmpty = 1
-		}
-		bind(stmt, id, string(jwk), wantEmpty)
+		bind(stmt, k.ID, k.JWK, flag(first))
 		return each(stmt, func() {})
 	}, nil)
 }

@@ -63,6 +63,15 @@ func (m *memory) forget(g removed) {
 	}
 }
 
+// clear forgets all of it.
+func (m *memory) clear() {
+	for i := range m.sessions {
+		m.sessions[i].clear()
+	}
+	m.users.clear()
+	m.keys.clear()
+}
+
 // table is a map with a lock.
 type table[K comparable, V any] struct {
 	mu      sync.RWMutex // guards what follows
@@ -89,6 +98,13 @@ func (t *table[K, V]) get(k K, load func() (V, error)) (V, error) {
 		t.set(k, v)
 	}
 	return v, nil
+}
+
+func (t *table[K, V]) clear() {
+	t.mu.Lock()
+	clear(t.rows)
+	t.changes++
+	t.mu.Unlock()
 }
 
 func (t *table[K, V]) put(k K, v V) {

@@ -157,11 +157,14 @@ func (s *Store) Sessions(ctx context.Context, userID, now int64) (records []auth
 		stmt := conn.Prep("SELECT " + sessionColumns + ", ip, user_agent FROM session WHERE user_id = ? AND expires > ? ORDER BY created, id")
 		bind(stmt, userID, now)
 		return each(stmt, func() {
-			records = append(records, authority.SessionRecord{Session: scanSession(stmt),
-				Origin: authority.Origin{IP: stmt.ColumnText(9), UserAgent: stmt.ColumnText(10)}})
+			records = append(records, scanRecord(stmt))
 		})
 	})
 	return records, err
+}
+
+func scanRecord(stmt *sqlite.Stmt) authority.SessionRecord {
+	return authority.SessionRecord{Session: scanSession(stmt), Origin: authority.Origin{IP: stmt.ColumnText(9), UserAgent: stmt.ColumnText(10)}}
 }
 
 // sweepCursor is where the next step of the sweep begins.

@@ -26,6 +26,14 @@ func bind(stmt *sqlite.Stmt, args ...any) {
 	}
 }
 
+// flag is a truth value as SQLite has it.
+func flag(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
 // each runs a statement to its end, and calls row at each row.
 func each(stmt *sqlite.Stmt, row func()) error {
 	defer reset(stmt)

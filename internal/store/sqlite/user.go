@@ -24,14 +24,8 @@ func scanUser(stmt *sqlite.Stmt) *authority.User {
 func (s *Store) CreateUser(ctx context.Context, u authority.User, passwordHash string) (*authority.User, error) {
 	var user *authority.User
 	err := s.write(ctx, func(conn *sqlite.Conn) error {
-		stmt := conn.Prep(`INSERT INTO user (id, login, login_folded, password_hash, email, first_name, last_name, network_id, mailbox_id, level, status, created)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING ` + userColumns)
-		var id any
-		if u.ID != 0 {
-			id = u.ID
-		}
-		bind(stmt, id, u.Login, strings.ToLower(u.Login), passwordHash, u.Email, u.FirstName, u.LastName,
-			u.NetworkID, u.MailboxID, int64(u.Level), int64(u.Status), u.Created)
+		stmt := conn.Prep(insertUser + " RETURNING " + userColumns)
+		bind(stmt, userValues(u, passwordHash)...)
 		return unique(one(stmt, func() { user = scanUser(stmt) }))
 	}, nil)
 	if err != nil {

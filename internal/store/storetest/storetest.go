@@ -379,15 +379,15 @@ func testSigningKeys(t *testing.T, s *state) {
 	var group sync.WaitGroup
 	for i := range 10 {
 		group.Go(func() {
-			if err := s.AddSigningKey(t.Context(), fmt.Sprint(i), []byte(`{}`), true); err != nil {
+			if err := s.AddSigningKey(t.Context(), authority.SigningKey{ID: fmt.Sprint(i), JWK: `{}`}, true); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	group.Wait()
-	s.ok(s.AddSigningKey(t.Context(), "later", []byte(`{"later":1}`), false))
+	s.ok(s.AddSigningKey(t.Context(), authority.SigningKey{ID: "later", JWK: `{"later":1}`}, false))
 	keys, err := s.SigningKeys(t.Context())
-	if s.ok(err); len(keys) != 2 || string(keys[0]) != `{"later":1}` {
+	if s.ok(err); len(keys) != 2 || keys[0] != (authority.SigningKey{ID: "later", JWK: `{"later":1}`}) {
 		t.Errorf("keys %q", keys)
 	}
 }

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"net/url"
+	"os"
+	"regexp"
+	"time"
+
+	"github.com/pawlauth/pawl/internal/app"
+	"github.com/pawlauth/pawl/internal/seal"
+)
+
+// storeSettings say where the state is.
+type storeSettings struct {
+	Store           string        `default:"sqlite:" placeholder:"ADDRESS" help:"Where the state is: sqlite: (in the data folder) or postgres://USER@HOST,HOST/DATABASE. Give one with a password as PAWL_STORE."`
+	MasterKeyFile   string        `placeholder:"FILE" help:"Seals the signing keys in the store: 32 bytes in base64. PAWL_MASTER_KEY may hold the key itself."`
+	VerifyStaleness time.Duration `default:"0s" help:"How old the state may be that a bearer is checked against, on PostgreSQL; 0s reads it for each check."`
+}
+
+// apply puts the settings into c.
+func (s storeSettings) apply(c *app.Config) (err error) {
+	if s.VerifyStaleness < 0 || s.VerifyStaleness > time.Minute {
+		return usagef("--verify-staleness must be from 0s to 1m")
+	}
+	c.Store, c.VerifyStaleness = s.Store, s.VerifyStaleness
+	c.MasterKey, err = masterKey(s.MasterKeyFile)
+	return err
+}
+
+// masterKey reads the key from the file, or from PAWL_MASTER_KEY; there may be
+// none. It is no flag: arguments are seen by every user of the machine.
+func masterKey(file string) (*seal.Box, error) {
+	text := os.Getenv("PAWL_MASTER_KEY")
+	if file != "" {
+		read, err := os.ReadFile(file)
+		if err != nil {
+			return nil, usagef("the master key file cannot be read: %w", err)
+		}
+		text = string(read)
+	}
+	if text == "" {
+		return nil, nil
+	}
+	box, err := seal.NewBox(text)
+	if err != nil {
+		return nil, usagef("the master key cannot be used: %w", err)
+	}
+	return box, nil
+}
+
+var passwordWord = regexp.MustCompile(`(password=)('(?:[^'\\]|\\.)*'|[^ &]+)`)
+
+// withoutPassword is a store's address as it may be shown.
+func withoutPassword(address string) string {
+	if u, err := url.Parse(address); err == nil {
+		address = u.Redacted()
+	} else if app.IsPostgres(address) {
+		return "postgres://(cannot be read)"
+	}
+	return passwordWord.ReplaceAllString(address, "${1}xxxxx")
+}

@@ -1,0 +1,55 @@
+package authority
+
+import (
+	"context"
+	"errors"
+
+	"github.com/pawlauth/pawl/token"
+)
+
+// ErrInUse says that a store has state of its own, and is no target of a copy.
+var ErrInUse = errors.New("the store is not empty")
+
+// Copying is how all of a store's state is read and written, for moving it to
+// a store of another kind. Nobody else may use either store meanwhile.
+//
+// A copy is begun, written and ended. Between begin and end the target is
+// marked; a server does not start on it. One that was cut off is begun again,
+// from nothing: so no session that ended in the source meanwhile comes alive.
+type Copying interface {
+	// BeginCopy marks the store, and empties it if it was marked before. The
+	// error is ErrInUse for a store that has users and no mark.
+	BeginCopy(ctx context.Context) error
+	// EndCopy takes the mark away.
+	EndCopy(ctx context.Context) error
+	// Copying reports whether the mark is there.
+	Copying(ctx context.Context) (bool, error)
+	// Count counts what there is.
+	Count(ctx context.Context) (Counts, error)
+	// ReadUsers, ReadSessions and ReadKeys return the next rows by id after
+	// the one named (zero: from the first), limit at most.
+	ReadUsers(ctx context.Context, after int64, limit int) ([]UserRecord, error)
+	ReadSessions(ctx context.Context, after token.SessionID, limit int) ([]SessionRecord, error)
+	ReadKeys(ctx context.Context, after int64, limit int) ([]KeyRecord, error)
+	// WriteUsers, WriteSessions and WriteKeys add rows as they are, all or none.
+	WriteUsers(ctx context.Context, users []UserRecord) error
+	WriteSessions(ctx context.Context, sessions []SessionRecord) error
+	WriteKeys(ctx context.Context, keys []KeyRecord) error
+}
+
+// Counts is how many rows of each kind a store has.
+type Counts struct {
+	Users, Sessions, Keys, SigningKeys int64
+}
+
+// UserRecord is a user with the password's hash.
+type UserRecord struct {
+	User
+	PasswordHash string
+}
+
+// KeyRecord is a key with its hash.
+type KeyRecord struct {
+	Key
+	Hash KeyHash
+}

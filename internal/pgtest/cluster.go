@@ -1,0 +1,277 @@
+//go:build linux
+
+// Package pgtest starts throw-away PostgreSQL clusters for tests: a real
+// server, in a temporary folder, on a free port, that ends with the test.
+package pgtest
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const startLimit = 60 * time.Second
+
+// Cluster is one PostgreSQL server.
+type Cluster struct {
+	Addr string // host:port
+
+	dir     string
+	cmd     *exec.Cmd
+	exited  chan struct{} // closed when the server has ended
+	made    atomic.Int64  // databases
+	options []string
+}
+
+// Start makes a cluster and starts it. Options are settings of
+// postgresql.conf, such as "synchronous_commit=on".
+func Start(t testing.TB, options ...string) *Cluster {
+	t.Helper()
+	c := &Cluster{dir: folder(t), options: options}
+	c.run(t, "initdb", "-D", c.data(), "-U", "pawl", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-instructions")
+	c.Restart(t)
+	return c
+}
+
+// folder is a temporary folder that the user of the server can reach.
+func folder(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "pawl-pg-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if id := credential(t); id != nil {
+		if err := os.Chown(dir, int(id.Uid), int(id.Gid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// credential is who the server runs as: PostgreSQL refuses root.
+func credential(t testing.TB) *syscall.Credential {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		t.Fatalf("%v: run \"make deps\"", err)
+	}
+	uid, _ := strconv.Atoi(u.Uid)
+	gid, _ := strconv.Atoi(u.Gid)
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+}
+
+func (c *Cluster) data() string { return filepath.Join(c.dir, "data") }
+func (c *Cluster) log() string  { return filepath.Join(c.dir, "log") }
+
+// program finds a program of PostgreSQL's: Debian keeps them out of PATH.
+func program(t testing.TB, name string) string {
+	t.Helper()
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
+	if len(found) > 0 {
+		return found[len(found)-1]
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Fatalf("%s is not there: run \"make deps\"", name)
+	}
+	return path
+}
+
+func (c *Cluster) command(t testing.TB, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(program(t, name), args...)
+	cmd.Dir = c.dir
+	// The server ends with the test's process, however that ends.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential(t), Pdeathsig: syscall.SIGQUIT}
+	return cmd
+}
+
+func (c *Cluster) run(t testing.TB, name string, args ...string) {
+	t.Helper()
+	if out, err := c.command(t, name, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", name, err, out)
+	}
+}
+
+// Restart starts the server, on another port than before, and returns when it
+// answers.
+func (c *Cluster) Restart(t testing.TB) {
+	t.Helper()
+	c.Addr = freeAddr(t)
+	host, port, _ := net.SplitHostPort(c.Addr)
+	args := []string{"-D", c.data(), "-p", port, "-c", "listen_addresses=" + host, "-c", "unix_socket_directories="}
+	for _, option := range c.options {
+		args = append(args, "-c", option)
+	}
+	log, err := os.Create(c.log())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	c.cmd = c.command(t, "postgres", args...)
+	c.cmd.Stdout, c.cmd.Stderr = log, log
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	exited := make(chan struct{})
+	c.exited = exited
+	go func(cmd *exec.Cmd) { _ = cmd.Wait(); close(exited) }(c.cmd)
+	t.Cleanup(c.Stop)
+	c.await(t)
+}
+
+func freeAddr(t testing.TB) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// await waits until the server answers.
+func (c *Cluster) await(t testing.TB) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	for {
+		conn, err := pgx.Connect(ctx, c.anyDSN("postgres"))
+		if err == nil {
+			conn.Close(ctx)
+			return
+		}
+		select {
+		case <-c.exited:
+			t.Fatalf("the cluster ended: %v\n%s", err, c.readLog())
+		case <-ctx.Done():
+			t.Fatalf("the cluster does not answer: %v\n%s", err, c.readLog())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func (c *Cluster) readLog() []byte {
+	text, _ := os.ReadFile(c.log())
+	return text
+}
+
+// DSN is the address of a database.
+func (c *Cluster) DSN(database string) string { return DSN(database, c.Addr) }
+
+// anyDSN also takes a standby, which cannot be written to.
+func (c *Cluster) anyDSN(database string) string {
+	return strings.Replace(c.DSN(database), "read-write", "any", 1)
+}
+
+// DSN is the address of a database on one of several hosts.
+func DSN(database string, addrs ...string) string {
+	u := url.URL{Scheme: "postgres", User: url.User("pawl"), Host: strings.Join(addrs, ","), Path: "/" + database,
+		RawQuery: "sslmode=disable&target_session_attrs=read-write"}
+	return u.String()
+}
+
+// Database makes an empty database and returns its name.
+func (c *Cluster) Database(t testing.TB) string {
+	t.Helper()
+	name := fmt.Sprint("test", c.made.Add(1))
+	c.Exec(t, "postgres", "CREATE DATABASE "+name)
+	return name
+}
+
+// Exec runs statements in a database.
+func (c *Cluster) Exec(t testing.TB, database string, statements ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, c.DSN(database))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	for _, sql := range statements {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+}
+
+// Kill ends the server and all its processes with -9, as a power cut would.
+func (c *Cluster) Kill() {
+	pids := append([]int{c.cmd.Process.Pid}, children(c.cmd.Process.Pid)...)
+	for _, pid := range pids {
+		_ = syscall.Kill(pid, syscall.SIGKILL) // an error says that it has ended
+	}
+	<-c.exited
+}
+
+func children(parent int) (pids []int) {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		text, _ := os.ReadFile(path)
+		// pid (name) state ppid: the name may have spaces
+		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if len(fields) > 1 && fields[1] == strconv.Itoa(parent) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// Stop ends the server at once, if it runs.
+func (c *Cluster) Stop() {
+	select {
+	case <-c.exited:
+		return
+	default:
+	}
+	_ = c.cmd.Process.Signal(syscall.SIGQUIT) // an immediate shutdown
+	select {
+	case <-c.exited:
+	case <-time.After(10 * time.Second):
+		c.Kill()
+	}
+}
+
+// Standby copies the cluster into another that follows it under this name.
+func (c *Cluster) Standby(t testing.TB, name string) *Cluster {
+	t.Helper()
+	standby := &Cluster{dir: folder(t), options: c.options}
+	standby.run(t, "pg_basebackup", "-D", standby.data(), "-R", "-X", "stream", "-c", "fast", "-d", c.anyDSN("")+"&application_name="+name)
+	standby.Restart(t)
+	return standby
+}
+
+// Promote turns a standby into a primary, and returns when it can be written to.
+func (c *Cluster) Promote(t testing.TB) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, c.anyDSN("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	var promoted bool
+	if err := conn.QueryRow(ctx, "SELECT pg_promote()").Scan(&promoted); err != nil || !promoted {
+		t.Fatalf("promoted: %v, %v", promoted, err)
+	}
+}

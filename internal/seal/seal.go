@@ -1,0 +1,69 @@
+// Package seal encrypts small secrets with a master key, for a store that
+// others can read: AES-256-GCM, with the secret's name as additional data.
+package seal
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"strings"
+)
+
+// KeyBytes is the length of a master key.
+const KeyBytes = 32
+
+const prefix = "pawl-sealed:1:" // the form of a sealed text, and its version
+
+// ErrKey says that a text is not a master key.
+var ErrKey = errors.New("a master key is 32 random bytes in base64; make one with: openssl rand -base64 32")
+
+// ErrOpen says that a sealed text was not sealed with this key under this name.
+var ErrOpen = errors.New("sealed with another key, or damaged")
+
+// Box seals and opens with one master key.
+type Box struct{ aead cipher.AEAD }
+
+// NewBox reads a master key: KeyBytes bytes in base64, with white space around
+// it or none. The error is ErrKey, and never quotes the text.
+func NewBox(text string) (*Box, error) {
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
+	if err != nil || len(key) != KeyBytes {
+		return nil, ErrKey
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	return &Box{aead}, err
+}
+
+// NewKey makes a master key.
+func NewKey() string {
+	key := make([]byte, KeyBytes)
+	rand.Read(key) // never fails (crypto/rand)
+	return base64.StdEncoding.EncodeToString(key)
+}
+
+// Sealed reports whether a text has the form that Seal gives.
+func Sealed(text string) bool { return strings.HasPrefix(text, prefix) }
+
+// Seal encrypts a secret under a name, which Open must be given again.
+func (b *Box) Seal(name, secret string) string {
+	return prefix + base64.RawStdEncoding.EncodeToString(b.aead.Seal(nil, nil, []byte(secret), []byte(name)))
+}
+
+// Open gives back what Seal was given. The error is ErrOpen.
+func (b *Box) Open(name, text string) (string, error) {
+	raw, err := base64.RawStdEncoding.DecodeString(strings.TrimPrefix(text, prefix))
+	if err != nil {
+		return "", ErrOpen
+	}
+	secret, err := b.aead.Open(nil, nil, raw, []byte(name))
+	if err != nil {
+		return "", ErrOpen
+	}
+	return string(secret), nil
+}

@@ -1,0 +1,75 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pawlauth/pawl/internal/authority"
+)
+
+// The SQLSTATEs that are told apart (PostgreSQL, appendix A).
+const (
+	codeReadOnly              = "25006"
+	codeForeignKeyViolation   = "23503"
+	codeUniqueViolation       = "23505"
+	codeSerializationFailure  = "40001"
+	codeUnknownOutcome        = "40003" // of a distributed engine: the commit may have happened
+	codeDeadlock              = "40P01"
+	codeInsufficientPrivilege = "42501"
+)
+
+// unavailable are the SQLSTATEs, or their classes, that say that the database
+// cannot serve now: what an operator mends, and not a fault of ours.
+var unavailable = []string{"08", "25", "28", "3D", "3F", "40", codeInsufficientPrivilege, "42P01", "53", "55", "57", "58", "XX"}
+
+// explain turns an error of pgx into one of the Store's contract. What is no
+// SQLSTATE at all comes from the connection.
+func explain(err error) error {
+	switch {
+	case err == nil, errors.Is(err, authority.ErrNotFound):
+		return err
+	case errors.Is(err, pgx.ErrNoRows):
+		return authority.ErrNotFound
+	}
+	refused, ok := errors.AsType[*pgconn.PgError](err)
+	switch {
+	case ok && refused.Code == codeUniqueViolation:
+		return authority.ErrDuplicate
+	case ok && refused.Code == codeForeignKeyViolation:
+		return authority.ErrNotFound // it went while this step began
+	case ok && !hasAnyPrefix(refused.Code, unavailable):
+		return err
+	}
+	return fmt.Errorf("%w: %w", authority.ErrUnavailable, err)
+}
+
+// mayRetry reports whether a step that is safe to repeat should be: after a
+// conflict with another node, and when the connection died, so that nobody
+// knows whether it happened.
+func mayRetry(err error) bool {
+	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return hasAnyPrefix(refused.Code, []string{codeSerializationFailure, codeDeadlock, codeUnknownOutcome, codeReadOnly, "08", "57P"})
+	}
+	return !errors.Is(err, context.Canceled)
+}
+
+// isConflict reports whether PostgreSQL undid a transaction because of another:
+// nothing happened, and it may be run again.
+func isConflict(err error) bool {
+	refused, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (refused.Code == codeSerializationFailure || refused.Code == codeDeadlock)
+}
+
+func hasAnyPrefix(code string, prefixes []string) bool {
+	for _, prefix := range prefixes {
+		if strings.HasPrefix(code, prefix) {
+			return true
+		}
+	}
+	return false
+}

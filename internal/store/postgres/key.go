@@ -1,0 +1,98 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/token"
+)
+
+// CreateKey adds a key; a primary one replaces the user's earlier one. The
+// user's row is locked, so that keys of one user are made one after another,
+// and none after the user is terminated.
+func (s *Store) CreateKey(ctx context.Context, k authority.Key, hash authority.KeyHash) (made authority.Key, err error) {
+	err = s.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		err := changeOne(tx.Exec(ctx, "SELECT 1 FROM pawl.users WHERE id = $1 AND status <> $2 FOR NO KEY UPDATE", k.UserID, int64(authority.Terminated)))
+		if err != nil {
+			return err
+		}
+		if k.Primary {
+			if _, err := tx.Exec(ctx, "DELETE FROM pawl.api_key WHERE user_id = $1 AND is_primary", k.UserID); err != nil {
+				return err
+			}
+		}
+		made, err = scanKey(tx.QueryRow(ctx, `INSERT INTO pawl.api_key AS k (user_id, hash, visibility, is_primary, session_id, mask, created)
+			VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING `+keyColumns,
+			k.UserID, hash[:], int64(k.Visibility), k.Primary, sessionOrNull(k.Session), k.Mask, k.Created))
+		return err
+	})
+	if err != nil {
+		return authority.Key{}, err
+	}
+	return made, nil
+}
+
+func sessionOrNull(id token.SessionID) *[16]byte {
+	if id == (token.SessionID{}) {
+		return nil
+	}
+	return (*[16]byte)(&id)
+}
+
+// KeyByHash returns a key and its user, as they are now.
+func (s *Store) KeyByHash(ctx context.Context, hash authority.KeyHash) (authority.Key, *authority.User, error) {
+	found, err := look(ctx, s.keys, hash)
+	return found.key, found.user, err
+}
+
+// Key returns a key.
+func (s *Store) Key(ctx context.Context, id int64) (k authority.Key, err error) {
+	err = s.queryOne(ctx, "SELECT "+keyColumns+" FROM pawl.api_key k WHERE k.id = $1", []any{id}, func(row pgx.Rows) error {
+		k, err = scanKey(row)
+		return err
+	})
+	return k, err
+}
+
+// Keys lists the keys of a user.
+func (s *Store) Keys(ctx context.Context, userID int64) (keys []authority.Key, err error) {
+	err = s.query(ctx, "SELECT "+keyColumns+" FROM pawl.api_key k WHERE k.user_id = $1 ORDER BY k.id", []any{userID}, func(rows pgx.Rows) error {
+		k, err := scanKey(rows)
+		keys = append(keys, k)
+		return err
+	})
+	return keys, err
+}
+
+// DeleteKey removes a key.
+func (s *Store) DeleteKey(ctx context.Context, id int64) error {
+	return s.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		return changeOne(tx.Exec(ctx, "DELETE FROM pawl.api_key WHERE id = $1", id))
+	})
+}
+
+// SigningKeys returns the signing keys, the newest first.
+func (s *Store) SigningKeys(ctx context.Context) (keys []authority.SigningKey, err error) {
+	err = s.query(ctx, "SELECT id, jwk FROM pawl.signing_key ORDER BY rank DESC", nil, func(rows pgx.Rows) error {
+		var k authority.SigningKey
+		err := rows.Scan(&k.ID, &k.JWK)
+		keys = append(keys, k)
+		return err
+	})
+	return keys, err
+}
+
+// AddSigningKey adds the key that signs from now on. The one row of state is locked, so
+// that of nodes that start at once one makes the first key.
+func (s *Store) AddSigningKey(ctx context.Context, k authority.SigningKey, first bool) error {
+	return s.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT 1 FROM pawl.state FOR UPDATE"); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `INSERT INTO pawl.signing_key (id, jwk) SELECT $1, $2
+			WHERE NOT $3 OR NOT EXISTS (SELECT 1 FROM pawl.signing_key) ON CONFLICT (id) DO NOTHING`, k.ID, k.JWK, first)
+		return err
+	})
+}

@@ -1,0 +1,142 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/store/batch"
+	"github.com/pawlauth/pawl/token"
+)
+
+// lookup is one caller's read of one row.
+type lookup[K comparable, V any] struct {
+	key   K
+	value V
+	err   error
+}
+
+// readBatch answers many lookups with one query. The query begins after each
+// of them was asked for, so that none is answered from before it.
+func readBatch[K comparable, V any](s *Store, read func(context.Context, *Store, []K) (map[K]V, error)) func([]*batch.Op[lookup[K, V]]) {
+	return func(ops []*batch.Op[lookup[K, V]]) {
+		ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
+		defer cancel()
+		keys := make([]K, len(ops))
+		for i, op := range ops {
+			keys[i] = op.Value.key
+		}
+		found, err := read(ctx, s, keys)
+		err = s.failed(err)
+		for _, op := range ops {
+			value, there := found[op.Value.key]
+			op.Value.value, op.Value.err = value, err
+			if err == nil && !there {
+				op.Value.err = authority.ErrNotFound
+			}
+		}
+	}
+}
+
+// look asks a group for one row.
+func look[K comparable, V any](ctx context.Context, group *batch.Group[lookup[K, V]], key K) (V, error) {
+	op := &batch.Op[lookup[K, V]]{Value: lookup[K, V]{key: key}}
+	if err := group.Do(ctx, op); err != nil {
+		var none V
+		return none, fmt.Errorf("%w: %w", authority.ErrUnavailable, err)
+	}
+	return op.Value.value, op.Value.err
+}
+
+const (
+	userColumns    = "u.id, u.login, u.email, u.first_name, u.last_name, u.network_id, u.mailbox_id, u.level, u.status, u.created"
+	sessionColumns = "s.id, s.user_id, s.generation, s.created, s.refreshed, s.previous, s.expires, s.ends, s.retry_key"
+	liveColumns    = sessionColumns + ", " + userColumns
+	keyColumns     = "k.id, k.user_id, k.visibility, k.is_primary, k.session_id, k.mask, k.created"
+)
+
+func userFields(u *authority.User) []any {
+	return []any{&u.ID, &u.Login, &u.Email, &u.FirstName, &u.LastName, &u.NetworkID, &u.MailboxID, (*uint8)(&u.Level), (*uint8)(&u.Status), &u.Created}
+}
+
+func scanUser(row pgx.Row, more ...any) (*authority.User, error) {
+	u := new(authority.User)
+	err := row.Scan(append(userFields(u), more...)...)
+	return u, err
+}
+
+// sessionFields are where a row's columns go; the retry key has no fixed length.
+func sessionFields(s *authority.Session, retryKey *[]byte) []any {
+	return []any{(*[16]byte)(&s.ID), &s.UserID, &s.Generation, &s.Created, &s.Refreshed, &s.Previous, &s.Expires, &s.Ends, retryKey}
+}
+
+func scanLive(row pgx.Row, more ...any) (authority.Live, error) {
+	live := authority.Live{User: new(authority.User)}
+	var retryKey []byte
+	fields := append(sessionFields(&live.Session, &retryKey), userFields(live.User)...)
+	err := row.Scan(append(fields, more...)...)
+	copy(live.Session.RetryKey[:], retryKey)
+	return live, err
+}
+
+func scanKey(row pgx.Row, more ...any) (k authority.Key, err error) {
+	var session *[16]byte
+	err = row.Scan(append([]any{&k.ID, &k.UserID, (*uint8)(&k.Visibility), &k.Primary, &session, &k.Mask, &k.Created}, more...)...)
+	if session != nil {
+		k.Session = *session
+	}
+	return k, err
+}
+
+func readSessions(ctx context.Context, s *Store, ids []token.SessionID) (map[token.SessionID]authority.Live, error) {
+	found := make(map[token.SessionID]authority.Live, len(ids))
+	wanted := make([][16]byte, len(ids)) // a SessionID itself would go as text
+	for i, id := range ids {
+		wanted[i] = id
+	}
+	rows, err := s.pool.Query(ctx, "SELECT "+liveColumns+` FROM pawl.session s JOIN pawl.users u ON u.id = s.user_id
+		WHERE s.id = ANY ($1) AND u.status < $2`, wanted, int64(authority.Suspended))
+	return found, each(rows, err, func(rows pgx.Rows) error {
+		live, err := scanLive(rows)
+		found[live.Session.ID] = live
+		return err
+	})
+}
+
+// keyAndUser is a key and whose it is.
+type keyAndUser struct {
+	key  authority.Key
+	user *authority.User
+}
+
+func readKeys(ctx context.Context, s *Store, hashes []authority.KeyHash) (map[authority.KeyHash]keyAndUser, error) {
+	found := make(map[authority.KeyHash]keyAndUser, len(hashes))
+	wanted := make([][]byte, len(hashes))
+	for i := range hashes {
+		wanted[i] = hashes[i][:]
+	}
+	rows, err := s.pool.Query(ctx, "SELECT "+keyColumns+", k.hash, "+userColumns+` FROM pawl.api_key k JOIN pawl.users u ON u.id = k.user_id
+		WHERE k.hash = ANY ($1)`, wanted)
+	return found, each(rows, err, func(rows pgx.Rows) error {
+		user := new(authority.User)
+		var hash []byte
+		key, err := scanKey(rows, append([]any{&hash}, userFields(user)...)...)
+		if err == nil {
+			found[authority.KeyHash(hash)] = keyAndUser{key, user}
+		}
+		return err
+	})
+}
+
+func compareIDs(a, b token.SessionID) int { return bytes.Compare(a[:], b[:]) }
+
+// retryBytes stores the zero key as nothing.
+func retryBytes(k authority.RetryKey) []byte {
+	if k == (authority.RetryKey{}) {
+		return []byte{}
+	}
+	return k[:]
+}

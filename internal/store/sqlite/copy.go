@@ -1,0 +1,154 @@
+package sqlite
+
+import (
+	"context"
+	"strings"
+
+	"zombiezen.com/go/sqlite"
+
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/token"
+)
+
+// BeginCopy marks the store, and empties it if it was marked before.
+func (s *Store) BeginCopy(ctx context.Context) error {
+	return s.write(ctx, func(conn *sqlite.Conn) error {
+		used, err := count(conn, "user")
+		if err != nil {
+			return err
+		}
+		marked, err := count(conn, "copying")
+		if err != nil {
+			return err
+		}
+		if used > 0 && marked == 0 {
+			return authority.ErrInUse
+		}
+		for _, statement := range []string{"DELETE FROM api_key", "DELETE FROM session", "DELETE FROM signing_key", "DELETE FROM user",
+			"INSERT OR IGNORE INTO copying VALUES (1)"} {
+			if err := each(conn.Prep(statement), func() {}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, func() { s.memory.clear() })
+}
+
+// EndCopy takes the mark away.
+func (s *Store) EndCopy(ctx context.Context) error {
+	return s.write(ctx, func(conn *sqlite.Conn) error {
+		return each(conn.Prep("DELETE FROM copying"), func() {})
+	}, nil)
+}
+
+// Copying reports whether the mark is there.
+func (s *Store) Copying(ctx context.Context) (marked bool, err error) {
+	err = s.read(ctx, func(conn *sqlite.Conn) error {
+		n, err := count(conn, "copying")
+		marked = n > 0
+		return err
+	})
+	return marked, err
+}
+
+// Count counts what there is.
+func (s *Store) Count(ctx context.Context) (n authority.Counts, err error) {
+	err = s.read(ctx, func(conn *sqlite.Conn) (err error) {
+		for table, into := range map[string]*int64{"user": &n.Users, "session": &n.Sessions, "api_key": &n.Keys, "signing_key": &n.SigningKeys} {
+			if *into, err = count(conn, table); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return n, err
+}
+
+func count(conn *sqlite.Conn, table string) (n int64, err error) {
+	stmt := conn.Prep("SELECT count(*) FROM " + table)
+	return n, one(stmt, func() { n = stmt.ColumnInt64(0) })
+}
+
+// ReadUsers returns the next users by id.
+func (s *Store) ReadUsers(ctx context.Context, after int64, limit int) (users []authority.UserRecord, err error) {
+	err = s.read(ctx, func(conn *sqlite.Conn) error {
+		stmt := conn.Prep("SELECT " + userColumns + ", password_hash FROM user WHERE id > ? ORDER BY id LIMIT ?")
+		bind(stmt, after, int64(limit))
+		return each(stmt, func() {
+			users = append(users, authority.UserRecord{User: *scanUser(stmt), PasswordHash: stmt.ColumnText(10)})
+		})
+	})
+	return users, err
+}
+
+// ReadSessions returns the next sessions by id.
+func (s *Store) ReadSessions(ctx context.Context, after token.SessionID, limit int) (sessions []authority.SessionRecord, err error) {
+	err = s.read(ctx, func(conn *sqlite.Conn) error {
+		stmt := conn.Prep("SELECT " + sessionColumns + ", ip, user_agent FROM session WHERE id > ? ORDER BY id LIMIT ?")
+		bind(stmt, after[:], int64(limit))
+		return each(stmt, func() { sessions = append(sessions, scanRecord(stmt)) })
+	})
+	return sessions, err
+}
+
+// ReadKeys returns the next keys by id.
+func (s *Store) ReadKeys(ctx context.Context, after int64, limit int) (keys []authority.KeyRecord, err error) {
+	err = s.read(ctx, func(conn *sqlite.Conn) error {
+		stmt := conn.Prep("SELECT " + keyColumns + ", hash FROM api_key WHERE id > ? ORDER BY id LIMIT ?")
+		bind(stmt, after, int64(limit))
+		return each(stmt, func() {
+			record := authority.KeyRecord{Key: scanKey(stmt)}
+			stmt.ColumnBytes(7, record.Hash[:])
+			keys = append(keys, record)
+		})
+	})
+	return keys, err
+}
+
+// copyIn runs one statement for each row, in one step.
+func (s *Store) copyIn(ctx context.Context, sql string, n int, row func(i int) []any) error {
+	return s.write(ctx, func(conn *sqlite.Conn) error {
+		stmt := conn.Prep(sql)
+		for i := range n {
+			bind(stmt, row(i)...)
+			if err := each(stmt, func() {}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, nil)
+}
+
+// WriteUsers adds users as they are.
+func (s *Store) WriteUsers(ctx context.Context, users []authority.UserRecord) error {
+	return s.copyIn(ctx, insertUser, len(users), func(i int) []any { return userValues(users[i].User, users[i].PasswordHash) })
+}
+
+// WriteSessions adds sessions as they are.
+func (s *Store) WriteSessions(ctx context.Context, sessions []authority.SessionRecord) error {
+	return s.copyIn(ctx, "INSERT INTO session ("+sessionColumns+", ip, user_agent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", len(sessions), func(i int) []any {
+		r := &sessions[i]
+		return []any{r.ID[:], r.UserID, int64(r.Generation), r.Created, r.Refreshed, r.Previous, r.Expires, r.Ends, retryBytes(r.RetryKey), r.IP, r.UserAgent}
+	})
+}
+
+// WriteKeys adds keys as they are.
+func (s *Store) WriteKeys(ctx context.Context, keys []authority.KeyRecord) error {
+	return s.copyIn(ctx, "INSERT INTO api_key ("+keyColumns+", hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", len(keys), func(i int) []any {
+		k := &keys[i]
+		return []any{k.ID, k.UserID, int64(k.Visibility), flag(k.Primary), sessionOrNull(k.Session), k.Mask, k.Created, k.Hash[:]}
+	})
+}
+
+const insertUser = `INSERT INTO user (id, login, login_folded, password_hash, email, first_name, last_name, network_id, mailbox_id, level, status, created)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+
+// userValues are what insertUser binds.
+func userValues(u authority.User, passwordHash string) []any {
+	var id any
+	if u.ID != 0 {
+		id = u.ID
+	}
+	return []any{id, u.Login, strings.ToLower(u.Login), passwordHash, u.Email, u.FirstName, u.LastName,
+		u.NetworkID, u.MailboxID, int64(u.Level), int64(u.Status), u.Created}
+}

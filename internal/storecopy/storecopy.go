@@ -1,0 +1,100 @@
+// Package storecopy moves all of the state from one store to another, of
+// whatever kinds they are.
+package storecopy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/seal"
+	"github.com/pawlauth/pawl/token"
+)
+
+// Store is a store that can be copied.
+type Store interface {
+	authority.SigningKeyStore
+	authority.Copying
+}
+
+const page = 5000 // rows that are read and written at once
+
+// Copy fills to with all that from has, and checks the counts. Signing keys are
+// opened and sealed with box; a nil box leaves them as they are. show hears of
+// the progress. Until Copy returns nil, to is marked as a part.
+func Copy(ctx context.Context, from, to Store, box *seal.Box, show func(what string, done, total int64)) (authority.Counts, error) {
+	want, err := from.Count(ctx)
+	if err != nil {
+		return want, err
+	}
+	if err := to.BeginCopy(ctx); err != nil {
+		return want, err
+	}
+	if err := copyKeysThatSign(ctx, from, to, box); err != nil {
+		return want, err
+	}
+	err = rows(ctx, "users", want.Users, show, from.ReadUsers, to.WriteUsers, func(u authority.UserRecord) int64 { return u.ID })
+	if err != nil {
+		return want, err
+	}
+	err = rows(ctx, "sessions", want.Sessions, show, from.ReadSessions, to.WriteSessions, func(s authority.SessionRecord) token.SessionID { return s.ID })
+	if err != nil {
+		return want, err
+	}
+	err = rows(ctx, "keys", want.Keys, show, from.ReadKeys, to.WriteKeys, func(k authority.KeyRecord) int64 { return k.ID })
+	if err != nil {
+		return want, err
+	}
+	got, err := to.Count(ctx)
+	if err != nil {
+		return want, err
+	}
+	if got != want {
+		return want, fmt.Errorf("the counts differ: %+v were to be copied, and %+v are there: is a server running on one of the stores?", want, got)
+	}
+	return got, to.EndCopy(ctx)
+}
+
+// rows copies one kind of row page by page, in the order of the ids.
+func rows[ID, Row any](ctx context.Context, what string, total int64, show func(string, int64, int64),
+	read func(context.Context, ID, int) ([]Row, error), write func(context.Context, []Row) error, id func(Row) ID) error {
+	var after ID
+	for done := int64(0); ; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		some, err := read(ctx, after, page)
+		if err != nil {
+			return err
+		}
+		if len(some) > 0 {
+			if err := write(ctx, some); err != nil {
+				return err
+			}
+			after = id(some[len(some)-1])
+			done += int64(len(some))
+		}
+		show(what, done, total)
+		if len(some) < page {
+			return nil
+		}
+	}
+}
+
+// copyKeysThatSign adds the oldest first: the last one that is added signs.
+func copyKeysThatSign(ctx context.Context, from, to Store, box *seal.Box) error {
+	keys, err := from.SigningKeys(ctx)
+	if err != nil {
+		return err
+	}
+	for _, key := range slices.Backward(keys) {
+		if key, err = authority.OpenSigningKey(key, box); err != nil {
+			return err
+		}
+		if err := to.AddSigningKey(ctx, authority.SealSigningKey(key, box), false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
