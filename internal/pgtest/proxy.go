@@ -12,11 +12,11 @@ import (
 type Proxy struct {
 	Addr string
 
-	target   string
 	listener net.Listener
 	running  sync.WaitGroup
 
 	mu     sync.Mutex // guards what follows
+	target string
 	change *sync.Cond // the mode has changed
 	mode   mode
 	conns  map[net.Conn]bool
@@ -49,6 +49,13 @@ func NewProxy(t testing.TB, target string) *Proxy {
 	return p
 }
 
+// SetTarget sends new connections to another address.
+func (p *Proxy) SetTarget(target string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = target
+}
+
 // Pass lets all bytes through.
 func (p *Proxy) Pass() { p.set(passing) }
 
@@ -74,14 +81,14 @@ func (p *Proxy) set(m mode) {
 	}
 }
 
-// await returns the mode, once it is not stalled.
-func (p *Proxy) await() mode {
+// await returns the mode, once it is not stalled, and the target.
+func (p *Proxy) await() (mode, string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for p.mode == stalled {
 		p.change.Wait()
 	}
-	return p.mode
+	return p.mode, p.target
 }
 
 func (p *Proxy) accept() {
@@ -96,10 +103,11 @@ func (p *Proxy) accept() {
 
 func (p *Proxy) serve(client net.Conn) {
 	defer client.Close()
-	if p.await() == dropping {
+	mode, target := p.await()
+	if mode == dropping {
 		return
 	}
-	server, err := net.Dial("tcp", p.target)
+	server, err := net.Dial("tcp", target)
 	if err != nil {
 		return
 	}
@@ -138,7 +146,7 @@ func (p *Proxy) copy(to, from net.Conn, answers bool) {
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
-		m := p.await()
+		m, _ := p.await()
 		if err != nil || m == dropping || m == muted && answers {
 			return
 		}

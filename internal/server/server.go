@@ -57,6 +57,7 @@ func (s *Server) routes() {
 	s.handle("/v2/users/key-generate/{id}", methods{"POST": signedIn(s.generateKey)})
 	s.handle("/v2/users/key/{id}", methods{"GET": open(s.readKeyBack)})
 
+	s.healthRoutes()
 	s.mux.HandleFunc("/", s.noPath)
 	s.handle("/v2/keys", methods{"DELETE": signedIn(s.deleteKey)})
 	s.handle("/v2/keys/create", methods{"POST": signedIn(s.createKey)})

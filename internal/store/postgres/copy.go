@@ -93,13 +93,14 @@ func (s *Store) ReadKeys(ctx context.Context, after int64, limit int) (keys []au
 	return keys, err
 }
 
-// copyIn adds rows in one step.
+// copyIn adds rows in one step, which takes as long as it takes.
 func (s *Store) copyIn(ctx context.Context, table, columns string, n int, row func(i int) []any) error {
-	return s.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		_, err := tx.CopyFrom(ctx, pgx.Identifier{"pawl", table}, strings.Fields(columns),
 			pgx.CopyFromSlice(n, func(i int) ([]any, error) { return row(i), nil }))
 		return err
 	})
+	return s.failed(err)
 }
 
 // WriteUsers adds users as they are.

@@ -40,7 +40,7 @@ func (s *Store) Rotate(ctx context.Context, r authority.Rotation) (authority.Liv
 }
 
 // resolveFor is how long a batch whose outcome is not known is asked about.
-const resolveFor = 3 * time.Second
+const resolveFor = 4 * time.Second
 
 // rotateBatch carries out a batch. The statement is the compare-and-swap, and
 // it may be sent again: it passes over a row that this same attempt has moved.

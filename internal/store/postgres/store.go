@@ -41,7 +41,7 @@ const (
 	readers  = 2
 	// stepTimeout bounds one try of a statement or a transaction: a connection
 	// that hangs is given up after it.
-	stepTimeout = 3 * time.Second
+	stepTimeout = 5 * time.Second
 )
 
 // Store is an authority.Store on PostgreSQL.

@@ -1,0 +1,42 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+)
+
+// readyTimeout is how long the store may take to answer /readyz: less than
+// load balancers wait.
+const readyTimeout = 2 * time.Second
+
+// healthRoutes are for load balancers, outside the contract: 200 or 503, and
+// one word in JSON.
+func (s *Server) healthRoutes() {
+	s.mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { health(w, http.StatusOK, "ok") })
+	s.mux.HandleFunc("/readyz", s.ready)
+}
+
+// ready says whether requests would be served: the store can be reached and
+// written to.
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
+	defer cancel()
+	if err := s.authority.Ready(ctx); err != nil {
+		s.log.WarnContext(ctx, "not ready", "err", errors.Unwrap(err))
+		w.Header().Set("Retry-After", "1")
+		health(w, http.StatusServiceUnavailable, "unavailable")
+		return
+	}
+	health(w, http.StatusOK, "ok")
+}
+
+func health(w http.ResponseWriter, status int, word string) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, `{"status":"`+word+"\"}\n") // the client is gone: nobody to tell
+}

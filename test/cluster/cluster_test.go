@@ -1,0 +1,187 @@
+//go:build linux
+
+// Package cluster_test runs several nodes on one PostgreSQL, for real, and lets
+// the database fail under them.
+package cluster_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pawlauth/pawl/api"
+	"github.com/pawlauth/pawl/internal/app"
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/password"
+	"github.com/pawlauth/pawl/internal/seal"
+)
+
+const (
+	login  = "ada@example.com"
+	passwd = "C0rrect$horse"
+)
+
+// node is one Pawl of a cluster.
+type node struct {
+	*app.App
+	url string
+}
+
+// nodes are the Pawls that share a database.
+type nodes struct {
+	*testing.T
+	all  []node
+	box  *seal.Box
+	http *http.Client
+}
+
+// startNodes starts n Pawls at once on one database, and makes the user.
+func startNodes(t *testing.T, n int, dsn string, options ...func(*app.Config)) *nodes {
+	t.Helper()
+	c := openNodes(t, n, dsn, options...)
+	_, _, err := c.all[0].Authority.Bootstrap(t.Context(), authority.User{Login: login, Email: login, Level: authority.Root, Status: authority.Active,
+		Place: authority.Place{NetworkID: 1, MailboxID: 1}}, passwd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// openNodes starts n Pawls at once on one database.
+func openNodes(t *testing.T, n int, dsn string, options ...func(*app.Config)) *nodes {
+	t.Helper()
+	box, err := seal.NewBox(seal.NewKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := app.Config{Store: dsn, MasterKey: box, Argon2: password.Params{MemoryKiB: 64, Passes: 1}}
+	for _, option := range options {
+		option(&config)
+	}
+	c := &nodes{T: t, all: make([]node, n), box: config.MasterKey, http: &http.Client{
+		Transport: &http.Transport{MaxIdleConnsPerHost: 128}, Timeout: 20 * time.Second}}
+	t.Cleanup(c.http.CloseIdleConnections)
+	var group sync.WaitGroup
+	for i := range c.all {
+		group.Go(func() {
+			a, err := app.Open(t.Context(), config)
+			if err != nil {
+				t.Errorf("node %d: %v", i, err)
+				return
+			}
+			web := httptest.NewServer(a.Handler)
+			c.all[i] = node{a, web.URL}
+			t.Cleanup(func() {
+				web.Close()
+				if err := a.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+	group.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	return c
+}
+
+// call sends one request to a node, and returns the status and the token that
+// the answer has. A status of 0 says that there was no answer.
+func (c *nodes) call(node int, path, body string, headers ...string) (status int, token string) {
+	req, err := http.NewRequest("POST", c.all[node%len(c.all)].url+path, strings.NewReader(body))
+	if err != nil {
+		c.Error(err)
+		return 0, ""
+	}
+	for _, header := range headers {
+		name, value, _ := strings.Cut(header, ": ")
+		req.Header.Set(name, value)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return 0, ""
+	}
+	defer resp.Body.Close()
+	var envelope api.Envelope[json.RawMessage]
+	if err := json.NewDecoder(resp.Body).Decode(&envelope); err != nil {
+		c.Errorf("%s: no envelope: %v", path, err)
+	}
+	var data struct{ Token string }
+	_ = json.Unmarshal(envelope.Data, &data)
+	return resp.StatusCode, data.Token
+}
+
+func (c *nodes) login(node int) string {
+	c.Helper()
+	status, token := c.call(node, "/v2/auth/login", fmt.Sprintf(`{"login":%q,"password":%q}`, login, passwd))
+	if status != 200 {
+		c.Errorf("login: %d", status)
+	}
+	return token
+}
+
+func (c *nodes) refresh(node int, token, retryKey string) (int, string) {
+	var headers []string
+	if retryKey != "" {
+		headers = append(headers, "Idempotency-Key: "+retryKey)
+	}
+	return c.call(node, "/v2/auth/refresh", fmt.Sprintf(`{"token":%q}`, token), headers...)
+}
+
+// session is the status that a bearer gets at a node.
+func (c *nodes) session(node int, token string) int {
+	status, _ := c.call(node, "/v2/auth/session", "", "Authorization: Bearer "+token)
+	return status
+}
+
+// everywhere wants a bearer to have this status at every node.
+func (c *nodes) everywhere(token string, want int) bool {
+	c.Helper()
+	for i := range c.all {
+		if got := c.session(i, token); got != want {
+			c.Errorf("node %d answers %d to a token, want %d", i, got, want)
+			return false
+		}
+	}
+	return true
+}
+
+// await waits until ok, for as long as limit.
+func await(t *testing.T, limit time.Duration, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %v for %s", limit, what)
+		}
+	}
+}
+
+// figures is what a run prints at its end.
+type figures struct {
+	refreshes, unanswered, lost, oldPassed atomic.Int64
+}
+
+func (f *figures) String() string {
+	return fmt.Sprintf("%d refreshes acknowledged, %d lost; %d old tokens passed; %d tries met an unavailable store",
+		f.refreshes.Load(), f.lost.Load(), f.oldPassed.Load(), f.unanswered.Load())
+}
+
+// report prints the figures where a person reads them, and fails the test if
+// one that must be 0 is not.
+func (f *figures) report(t *testing.T, what string) {
+	t.Helper()
+	fmt.Fprintf(os.Stderr, "%s: %s\n", what, f)
+	if f.lost.Load() != 0 || f.oldPassed.Load() != 0 || f.refreshes.Load() == 0 {
+		t.Errorf("%s: %s", what, f)
+	}
+}
+
+func unavailable(status int) bool { return status == 503 || status == 0 }

@@ -1,0 +1,142 @@
+//go:build linux
+
+package cluster_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pawlauth/pawl/internal/pgtest"
+)
+
+var failovers = flag.Int("failovers", 1, "how many primaries TestFailover kills")
+
+const chains = 16
+
+// TestFailover kills the primary with -9 under load and promotes its
+// synchronous standby, again and again: what was answered 200 holds.
+func TestFailover(t *testing.T) {
+	primary := pgtest.Start(t, "synchronous_commit=on")
+	database := primary.Database(t)
+	// The nodes know two addresses that stay; what is behind them changes.
+	front := [2]*pgtest.Proxy{pgtest.NewProxy(t, primary.Addr), pgtest.NewProxy(t, "127.0.0.1:1")}
+	c := startNodes(t, 3, pgtest.DSN(database, front[0].Addr, front[1].Addr))
+	var f figures
+	for round := range *failovers {
+		standby := synchronous(t, primary, round)
+		front[(round+1)%2].SetTarget(standby.Addr)
+		stop := make(chan struct{})
+		group := runChains(c, &f, chains, stop)
+		seen := f.refreshes.Load()
+		await(t, time.Minute, "refreshes before the kill", func() bool { return t.Failed() || f.refreshes.Load() > seen+10*chains })
+		primary.Kill()
+		await(t, time.Minute, "the nodes to notice", func() bool { return t.Failed() || notReady(c) })
+		standby.Promote(t)
+		seen = f.refreshes.Load()
+		await(t, time.Minute, "service to come back", func() bool { return t.Failed() || f.refreshes.Load() > seen+10*chains })
+		close(stop)
+		group.Wait()
+		primary = standby
+		fmt.Fprintf(os.Stderr, "failover %d of %d: %s\n", round+1, *failovers, &f)
+	}
+	f.report(t, "failover")
+}
+
+// notReady reports whether some node says that it cannot serve.
+func notReady(c *nodes) bool {
+	for _, node := range c.all {
+		resp, err := c.http.Get(node.url + "/readyz")
+		if err != nil {
+			c.Error(err)
+			return true
+		}
+		resp.Body.Close()
+		if resp.StatusCode == 503 {
+			return true
+		}
+	}
+	return false
+}
+
+// synchronous makes a standby, and has the primary answer no commit before the
+// standby has it.
+func synchronous(t *testing.T, primary *pgtest.Cluster, round int) *pgtest.Cluster {
+	t.Helper()
+	name := fmt.Sprint("standby", round)
+	standby := primary.Standby(t, name)
+	primary.Exec(t, "postgres", fmt.Sprintf("ALTER SYSTEM SET synchronous_standby_names = '%s'", name), "SELECT pg_reload_conf()")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, primary.DSN("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	await(t, time.Minute, "the standby to be synchronous", func() bool {
+		var n int
+		err := conn.QueryRow(ctx, "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'").Scan(&n)
+		return err == nil && n == 1
+	})
+	return standby
+}
+
+// TestCutOff cuts the database off for a while, in the two ways that networks
+// have: nothing comes through, or connections are refused. Requests get 503,
+// nothing is half done, and service comes back by itself.
+func TestCutOff(t *testing.T) {
+	cluster := pgtest.Start(t)
+	database := cluster.Database(t)
+	for name, cut := range map[string]func(*pgtest.Proxy){"stalled": (*pgtest.Proxy).Stall, "dropped": (*pgtest.Proxy).Drop} {
+		t.Run(name, func(t *testing.T) {
+			proxy := pgtest.NewProxy(t, cluster.Addr)
+			if name == "dropped" {
+				database = cluster.Database(t)
+			}
+			c := startNodes(t, 2, pgtest.DSN(database, proxy.Addr))
+			var f figures
+			token := c.login(0)
+			stop := make(chan struct{})
+			group := runChains(c, &f, chains, stop)
+			await(t, time.Minute, "refreshes", func() bool { return t.Failed() || f.refreshes.Load() > 5*chains })
+			cut(proxy)
+			begun := time.Now()
+			await(t, time.Minute, "the nodes to notice", func() bool { return t.Failed() || notReady(c) })
+			if status := c.session(0, token); status != 503 {
+				t.Errorf("without a store a check answers %d, want 503", status)
+			}
+			await(t, time.Minute, "10 seconds to pass", func() bool { return time.Since(begun) > 10*time.Second })
+			proxy.Pass()
+			seen := f.refreshes.Load()
+			await(t, time.Minute, "service to come back", func() bool { return t.Failed() || f.refreshes.Load() > seen+5*chains })
+			close(stop)
+			group.Wait()
+			f.report(t, "cut off, "+name)
+		})
+	}
+}
+
+// TestLostAnswers loses the answers of the database itself: the refresh may
+// have happened, and the node finds out.
+func TestLostAnswers(t *testing.T) {
+	cluster := pgtest.Start(t)
+	proxy := pgtest.NewProxy(t, cluster.Addr)
+	c := startNodes(t, 1, pgtest.DSN(cluster.Database(t), proxy.Addr))
+	for range 10 {
+		token := c.login(0)
+		proxy.Mute()
+		time.AfterFunc(300*time.Millisecond, proxy.Pass)
+		status, next := c.refresh(0, token, "")
+		if status != 200 {
+			t.Fatalf("a refresh whose commit was not answered: %d", status)
+		}
+		c.everywhere(next, 200)
+		c.everywhere(token, 401)
+		proxy.Pass()
+	}
+}
