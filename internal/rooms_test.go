@@ -11,15 +11,18 @@ import (
 func TestRooms(t *testing.T) {
 	const module = "github.com/pawlauth/pawl/"
 	may := map[string][]string{
-		"internal": {}, "api": {}, "token": {}, "internal/store/batch": {}, "internal/password": {}, "internal/testbin": {},
+		"internal": {}, "api": {}, "token": {}, "internal/store/batch": {}, "internal/password": {}, "internal/testbin": {}, "internal/pgtest": {}, "internal/seal": {},
 		"client":                   {"api"},
-		"internal/authority":       {"token", "internal/password"},
+		"internal/authority":       {"token", "internal/password", "internal/seal"},
 		"internal/store/sqlite":    {"internal/authority", "internal/store/batch", "token"},
+		"internal/store/postgres":  {"internal/authority", "internal/store/batch", "token"},
+		"internal/storecopy":       {"internal/authority", "internal/seal", "token"},
 		"internal/store/storetest": {"internal/authority", "token"},
 		"internal/server":          {"internal/authority", "api", "token"},
-		"internal/app":             {"internal/authority", "internal/password", "internal/server", "internal/store/sqlite", "token"},
-		"pawltest":                 {"internal/app", "internal/authority", "internal/password"},
-		"cmd/pawl":                 {"api", "client", "token", "internal/app", "internal/authority", "internal/password", "internal/server"},
+		"internal/app":             {"internal/authority", "internal/password", "internal/seal", "internal/server", "internal/store/postgres", "internal/store/sqlite", "token"},
+		"pawltest":                 {"internal/app", "internal/authority", "internal/password", "internal/seal"},
+		"cmd/pawl": {"api", "client", "token", "internal/app", "internal/authority", "internal/password", "internal/seal", "internal/server",
+			"internal/store/sqlite", "internal/storecopy"},
 	}
 	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", module+"...").Output()
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/password"
+	"github.com/pawlauth/pawl/internal/seal"
 )
 
 // The user and the administrator that every server has.
@@ -44,6 +45,15 @@ func WithTokenLife(d time.Duration) Option {
 // WithSessionLife sets the life of a session; whole seconds, 30 days if not given.
 func WithSessionLife(d time.Duration) Option {
 	return func(c *app.Config) { c.Policy.SessionLife = int64(d / time.Second) }
+}
+
+// WithPostgres keeps the state in an empty database of PostgreSQL's, such as
+// postgres://user@host/database, in the place of a file.
+func WithPostgres(dsn string) Option {
+	return func(c *app.Config) {
+		c.Store = dsn
+		c.MasterKey, _ = seal.NewBox(seal.NewKey()) // a key of NewKey's is always one
+	}
 }
 
 // New starts a server with cheap password hashes and a clock of its own.

@@ -199,9 +199,15 @@ func (c *Cluster) Database(t testing.TB) string {
 // Exec runs statements in a database.
 func (c *Cluster) Exec(t testing.TB, database string, statements ...string) {
 	t.Helper()
+	Exec(t, c.DSN(database), statements...)
+}
+
+// Exec runs statements in the database of a DSN.
+func Exec(t testing.TB, dsn string, statements ...string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, c.DSN(database))
+	conn, err := pgx.Connect(ctx, dsn)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,10 @@ import (
 	"github.com/pawlauth/pawl/pawltest"
 )
 
+// postgresVariable names the address of a PostgreSQL that the servers of these
+// tests keep their state in; without it they have a file each.
+const postgresVariable = "PAWL_TEST_POSTGRES"
+
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // browser sends requests to one server.
@@ -30,6 +34,9 @@ type browser struct {
 }
 
 func start(t testing.TB, options ...pawltest.Option) *browser {
+	if addr := os.Getenv(postgresVariable); addr != "" {
+		options = append(options, pawltest.WithPostgres(newDatabase(t, addr)))
+	}
 	return &browser{t, pawltest.New(t, options...)}
 }
 

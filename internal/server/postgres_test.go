@@ -1,0 +1,40 @@
+//go:build linux
+
+package server_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"sync/atomic"
+	"testing"
+
+	"github.com/pawlauth/pawl/internal/pgtest"
+)
+
+var databases atomic.Int64
+
+// newDatabase makes a database in the cluster at addr and returns its DSN.
+func newDatabase(t testing.TB, addr string) string {
+	t.Helper()
+	name := fmt.Sprint("server", databases.Add(1))
+	pgtest.Exec(t, pgtest.DSN("postgres", addr), "CREATE DATABASE "+name)
+	return pgtest.DSN(name, addr)
+}
+
+// TestOnPostgres runs all tests of this package once more, with PostgreSQL
+// beneath each server.
+func TestOnPostgres(t *testing.T) {
+	if os.Getenv(postgresVariable) != "" {
+		t.Skip("this is that run")
+	}
+	if testing.Short() {
+		t.Skip("a long run")
+	}
+	cluster := pgtest.Start(t)
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.timeout=10m")
+	cmd.Env = append(os.Environ(), postgresVariable+"="+cluster.Addr)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
