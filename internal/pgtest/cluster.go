@@ -40,27 +40,34 @@ type Cluster struct {
 // postgresql.conf, such as "synchronous_commit=on".
 func Start(t testing.TB, options ...string) *Cluster {
 	t.Helper()
-	c := &Cluster{dir: folder(t), options: options}
+	c := &Cluster{dir: Folder(t), options: options}
 	c.run(t, "initdb", "-D", c.data(), "-U", "pawl", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-instructions")
 	c.Restart(t)
 	return c
 }
 
-// folder is a temporary folder that the user of the server can reach.
-func folder(t testing.TB) string {
+// Folder is a temporary folder of the user's that servers run as.
+func Folder(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "pawl-pg-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
+	Own(t, dir)
+	return dir
+}
+
+// Own gives a folder to the user that servers run as.
+func Own(t testing.TB, dir string) {
+	t.Helper()
 	if id := credential(t); id != nil {
 		if err := os.Chown(dir, int(id.Uid), int(id.Gid)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return dir
 }
+
 
 // credential is who the server runs as: PostgreSQL refuses root.
 func credential(t testing.TB) *syscall.Credential {
@@ -260,7 +267,7 @@ func (c *Cluster) Stop() {
 // Standby copies the cluster into another that follows it under this name.
 func (c *Cluster) Standby(t testing.TB, name string) *Cluster {
 	t.Helper()
-	standby := &Cluster{dir: folder(t), options: c.options}
+	standby := &Cluster{dir: Folder(t), options: c.options}
 	standby.run(t, "pg_basebackup", "-D", standby.data(), "-R", "-X", "stream", "-c", "fast", "-d", c.anyDSN("")+"&application_name="+name)
 	standby.Restart(t)
 	return standby
@@ -280,4 +287,18 @@ func (c *Cluster) Promote(t testing.TB) {
 	if err := conn.QueryRow(ctx, "SELECT pg_promote()").Scan(&promoted); err != nil || !promoted {
 		t.Fatalf("promoted: %v, %v", promoted, err)
 	}
+}
+
+// RequirePassword has the server ask this user for a password.
+func (c *Cluster) RequirePassword(t testing.TB, user string) {
+	t.Helper()
+	path := filepath.Join(c.data(), "pg_hba.conf")
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, append([]byte("host all "+user+" 127.0.0.1/32 scram-sha-256\n"), text...), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Exec(t, "postgres", "SELECT pg_reload_conf()")
 }

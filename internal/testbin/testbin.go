@@ -4,6 +4,8 @@ package testbin
 
 import (
 	"bufio"
+	"encoding/json"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,7 +35,7 @@ type Dev struct {
 func StartDev(t testing.TB, binary, data string) *Dev {
 	t.Helper()
 	cmd := exec.Command(binary, "dev", "--addr", "127.0.0.1:0", "--data", data)
-	cmd.Env = slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "PAWL_") })
+	cmd.Env = cleanEnv()
 	cmd.Stderr = new(strings.Builder)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -63,4 +65,47 @@ func StartDev(t testing.TB, binary, data string) *Dev {
 		}
 	}
 	return &Dev{cmd, env}
+}
+
+// Server is a "pawl serve" that listens.
+type Server struct {
+	*exec.Cmd
+	URL string
+}
+
+// StartServe starts "pawl serve" on a free port, with more arguments and
+// variables, and returns when it listens. It is killed at the test's end if it
+// is still there.
+func StartServe(t testing.TB, binary string, env []string, args ...string) *Server {
+	t.Helper()
+	cmd := exec.Command(binary, append([]string{"serve", "--addr", "127.0.0.1:0"}, args...)...)
+	cmd.Env = append(cleanEnv(), env...)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // an error says that it has ended
+		_ = cmd.Wait()
+	})
+	lines := bufio.NewScanner(stderr)
+	var said strings.Builder
+	for lines.Scan() {
+		said.WriteString(lines.Text() + "\n")
+		var record struct{ Msg, Addr string }
+		if json.Unmarshal(lines.Bytes(), &record) == nil && record.Msg == "listening" {
+			go io.Copy(io.Discard, stderr) // ends with the process
+			return &Server{cmd, "http://" + record.Addr}
+		}
+	}
+	t.Fatalf("pawl serve ended:\n%s", said.String())
+	return nil
+}
+
+// cleanEnv is the environment without settings of Pawl's.
+func cleanEnv() []string {
+	return slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "PAWL_") })
 }

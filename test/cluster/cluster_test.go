@@ -26,6 +26,8 @@ import (
 const (
 	login  = "ada@example.com"
 	passwd = "C0rrect$horse"
+
+	loginBody = `{"login":"` + login + `","password":"` + passwd + `"}`
 )
 
 // node is one Pawl of a cluster.
@@ -65,9 +67,7 @@ func openNodes(t *testing.T, n int, dsn string, options ...func(*app.Config)) *n
 	for _, option := range options {
 		option(&config)
 	}
-	c := &nodes{T: t, all: make([]node, n), box: config.MasterKey, http: &http.Client{
-		Transport: &http.Transport{MaxIdleConnsPerHost: 128}, Timeout: 20 * time.Second}}
-	t.Cleanup(c.http.CloseIdleConnections)
+	c := &nodes{T: t, all: make([]node, n), box: config.MasterKey, http: newClient(t)}
 	var group sync.WaitGroup
 	for i := range c.all {
 		group.Go(func() {
@@ -91,6 +91,12 @@ func openNodes(t *testing.T, n int, dsn string, options ...func(*app.Config)) *n
 		t.FailNow()
 	}
 	return c
+}
+
+func newClient(t *testing.T) *http.Client {
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 128}, Timeout: 20 * time.Second}
+	t.Cleanup(client.CloseIdleConnections)
+	return client
 }
 
 // call sends one request to a node, and returns the status and the token that
@@ -121,7 +127,7 @@ func (c *nodes) call(node int, path, body string, headers ...string) (status int
 
 func (c *nodes) login(node int) string {
 	c.Helper()
-	status, token := c.call(node, "/v2/auth/login", fmt.Sprintf(`{"login":%q,"password":%q}`, login, passwd))
+	status, token := c.call(node, "/v2/auth/login", loginBody)
 	if status != 200 {
 		c.Errorf("login: %d", status)
 	}

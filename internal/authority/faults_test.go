@@ -1,0 +1,104 @@
+package authority_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/password"
+	"github.com/pawlauth/pawl/internal/store/sqlite"
+	"github.com/pawlauth/pawl/internal/store/storetest"
+	"github.com/pawlauth/pawl/token"
+)
+
+// faulty is an authority on a real file whose store can be made to fail, and a
+// token of a session in it.
+func faulty(t *testing.T) (*authority.Authority, *storetest.Faulty, string) {
+	t.Helper()
+	file, err := sqlite.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	key, err := token.GenerateKey(token.HS256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := token.NewKeySet(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := &storetest.Faulty{Store: file}
+	a := authority.New(authority.Config{Store: store, Codec: token.NewCodec("pawl", "pawl", keys), Clock: time.Now, Log: slog.New(slog.DiscardHandler),
+		Passwords: password.NewHasher(password.Params{MemoryKiB: 64, Passes: 1}), Policy: authority.Policy{TokenLife: 3600, SessionLife: 86400, KeyMode: authority.KeyOptional}})
+	if _, _, err := a.Bootstrap(t.Context(), authority.User{Login: "ada@example.com", Email: "ada@example.com", Level: authority.Root, Status: authority.Active}, "C0rrect$horse"); err != nil {
+		t.Fatal(err)
+	}
+	issued, err := a.Login(t.Context(), "ada@example.com", "C0rrect$horse", authority.Origin{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a, store, issued.Token
+}
+
+// TestRefreshThatSawAnError: whether it happened or not, the caller hears that
+// the store was away, and the same request again gets the one successor.
+func TestRefreshThatSawAnError(t *testing.T) {
+	for name, fault := range map[string]storetest.Fault{"not committed": storetest.NotCommitted, "committed": storetest.Committed} {
+		t.Run(name, func(t *testing.T) {
+			a, store, old := faulty(t)
+			refresh := func() (string, error) {
+				issued, err := a.Refresh(t.Context(), old, "", authority.HashRetryKey("k"), authority.Origin{})
+				return issued.Token, err
+			}
+			store.Set(fault)
+			wantKind(t, authority.KindUnavailable)(refresh())
+			if good(t.Context(), a, old) != (fault == storetest.NotCommitted) {
+				t.Error("the old token is not as the step left it")
+			}
+			store.Set(storetest.NoFault)
+			first, err := refresh()
+			again, errAgain := refresh()
+			if err != nil || errAgain != nil || first != again {
+				t.Fatalf("the same request again: %v, %v; the same token: %v", err, errAgain, first == again)
+			}
+			if good(t.Context(), a, old) || !good(t.Context(), a, first) {
+				t.Error("the old token passes, or the new one does not")
+			}
+		})
+	}
+}
+
+// TestLogoutThatSawAnError: a logout whose end was not stored is not answered
+// as if it were.
+func TestLogoutThatSawAnError(t *testing.T) {
+	a, store, text := faulty(t)
+	caller, err := a.Authenticate(t.Context(), text, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fault := range []storetest.Fault{storetest.NotCommitted, storetest.Committed} {
+		store.Set(fault)
+		wantKind(t, authority.KindUnavailable)("", a.Logout(t.Context(), caller))
+		if good(t.Context(), a, text) != (fault == storetest.NotCommitted) {
+			t.Error("the session is not as the step left it")
+		}
+	}
+}
+
+func wantKind(t *testing.T, want authority.Kind) func(string, error) {
+	return func(_ string, err error) {
+		t.Helper()
+		if refused, ok := errors.AsType[*authority.Error](err); !ok || refused.Kind != want || refused.RetryAfter == 0 {
+			t.Errorf("error %v, want kind %v with a time to wait", err, want)
+		}
+	}
+}
+
+func good(ctx context.Context, a *authority.Authority, text string) bool {
+	_, err := a.Authenticate(ctx, text, "")
+	return err == nil
+}
