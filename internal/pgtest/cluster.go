@@ -5,6 +5,7 @@
 package pgtest
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -67,7 +68,6 @@ func Own(t testing.TB, dir string) {
 		}
 	}
 }
-
 
 // credential is who the server runs as: PostgreSQL refuses root.
 func credential(t testing.TB) *syscall.Credential {
@@ -235,12 +235,33 @@ func (c *Cluster) Kill() {
 	<-c.exited
 }
 
+// CPU is the processor time that the server and its processes have used.
+func (c *Cluster) CPU() (used time.Duration) {
+	const tick = 10 * time.Millisecond // USER_HZ is 100 on Linux
+	for _, pid := range append([]int{c.cmd.Process.Pid}, children(c.cmd.Process.Pid)...) {
+		fields := stat(fmt.Sprintf("/proc/%d/stat", pid))
+		if len(fields) < 13 {
+			continue
+		}
+		for _, ticks := range fields[11:13] { // utime and stime
+			n, _ := strconv.Atoi(ticks)
+			used += time.Duration(n) * tick
+		}
+	}
+	return used
+}
+
+// stat is the fields of /proc/PID/stat after the name, which may have spaces.
+func stat(path string) []string {
+	text, _ := os.ReadFile(path)
+	_, rest, _ := bytes.Cut(text, []byte(") "))
+	return strings.Fields(string(rest))
+}
+
 func children(parent int) (pids []int) {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, path := range stats {
-		text, _ := os.ReadFile(path)
-		// pid (name) state ppid: the name may have spaces
-		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+		fields := stat(path) // state ppid ...
 		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
 		if len(fields) > 1 && fields[1] == strconv.Itoa(parent) {
 			pids = append(pids, pid)

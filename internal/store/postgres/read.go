@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 
@@ -130,8 +129,6 @@ func readKeys(ctx context.Context, s *Store, hashes []authority.KeyHash) (map[au
 		return err
 	})
 }
-
-func compareIDs(a, b token.SessionID) int { return bytes.Compare(a[:], b[:]) }
 
 // retryBytes stores the zero key as nothing.
 func retryBytes(k authority.RetryKey) []byte {

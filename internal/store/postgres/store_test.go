@@ -3,12 +3,15 @@
 package postgres_test
 
 import (
+	"slices"
+	"sync"
 	"testing"
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/pgtest"
 	"github.com/pawlauth/pawl/internal/store/postgres"
 	"github.com/pawlauth/pawl/internal/store/storetest"
+	"github.com/pawlauth/pawl/token"
 )
 
 func TestConformance(t *testing.T) {
@@ -26,4 +29,63 @@ func open(t testing.TB, c postgres.Config) *postgres.Store {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// TestNoDeadlock lets two nodes move the same sessions in opposite
+// orders: each generation has one successor, and nobody waits in a circle.
+func TestNoDeadlock(t *testing.T) {
+	cluster := pgtest.Start(t)
+	dsn := cluster.DSN(cluster.Database(t))
+	nodes := []*postgres.Store{open(t, postgres.Config{DSN: dsn}), open(t, postgres.Config{DSN: dsn})}
+	u, err := nodes[0].CreateUser(t.Context(), authority.User{Login: "a", Level: authority.Root, Status: authority.Active}, "hash")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := make([]token.SessionID, 64)
+	for i := range ids {
+		ids[i] = token.SessionID{byte(i * 37), 1}
+		s := authority.Session{ID: ids[i], UserID: u.ID, Generation: 1, Expires: 1 << 40, Ends: 1 << 40}
+		if err := nodes[0].OpenSession(t.Context(), authority.SessionRecord{Session: s}, "hash"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const rounds = 30
+	for from := uint32(1); from <= rounds; from++ {
+		var mu sync.Mutex // guards moved
+		moved := map[token.SessionID]int{}
+		var group sync.WaitGroup
+		for n, node := range nodes {
+			order := slices.Clone(ids)
+			if n == 1 {
+				slices.Reverse(order)
+			}
+			for _, id := range order {
+				group.Go(func() {
+					_, won, err := node.Rotate(t.Context(), authority.Rotation{Session: id, From: from, Expires: 1 << 40})
+					if err != nil {
+						t.Error(err)
+					}
+					if won {
+						mu.Lock()
+						moved[id]++
+						mu.Unlock()
+					}
+				})
+			}
+		}
+		group.Wait()
+		for _, id := range ids {
+			if moved[id] != 1 {
+				t.Fatalf("generation %d of %v has %d successors", from, id, moved[id])
+			}
+		}
+	}
+	for _, node := range nodes {
+		if err := node.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := number(t, dsn, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"); n != 0 {
+		t.Errorf("%v deadlocks", n)
+	}
 }
