@@ -1,8 +1,9 @@
 .DEFAULT_GOAL := help
 FUZZTIME ?= 30s
+FAILOVERS ?= 20
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/pawl
 	go build -trimpath -o bin/pawl ./cmd/pawl
@@ -24,6 +25,9 @@ test-short: ## without the long runs
 bench: ## durable refreshes a second from 64 connections, beside a bare server
 	go test -run '^$$' -bench . -benchtime 5s ./test/load
 
+torture-postgres: ## kill FAILOVERS (20) primaries under load, and count what is lost
+	go test -count 1 -timeout 2h -run 'TestFailover$$' ./test/cluster -failovers $(FAILOVERS)
+
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@set -e; for package in $$(go list ./...); do \
 	  targets=$$(go test -list '^Fuzz' $$package); \
@@ -40,4 +44,4 @@ cross: ## does it build for darwin and windows
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help build deps lint test test-short bench fuzz cross clean
+.PHONY: help build deps lint test test-short bench torture-postgres fuzz cross clean

@@ -10,6 +10,12 @@ import (
 	"github.com/pawlauth/pawl/internal/seal"
 )
 
+type storeCmd struct {
+	Copy        storeCopyCmd        `cmd:"" help:"Copy everything from one store to another, with no server running on either."`
+	Backup      storeBackupCmd      `cmd:"" help:"Copy the embedded store to a file, while the server runs."`
+	EndSessions storeEndSessionsCmd `cmd:"" help:"End every session in a store that comes from a backup."`
+}
+
 // storeSettings say where the state is.
 type storeSettings struct {
 	Store           string        `default:"sqlite:" placeholder:"ADDRESS" help:"Where the state is: sqlite: (in the data folder) or postgres://USER@HOST,HOST/DATABASE. Give one with a password as PAWL_STORE."`

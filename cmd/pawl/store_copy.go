@@ -11,11 +11,6 @@ import (
 	"github.com/pawlauth/pawl/internal/storecopy"
 )
 
-type storeCmd struct {
-	Copy   storeCopyCmd   `cmd:"" help:"Copy everything from one store to another, with no server running on either."`
-	Backup storeBackupCmd `cmd:"" help:"Copy the embedded store to a file, while the server runs."`
-}
-
 type storeCopyCmd struct {
 	From          string `required:"" placeholder:"ADDRESS" help:"The store to read: sqlite:FOLDER or postgres://..."`
 	To            string `required:"" placeholder:"ADDRESS" help:"The store to fill; it must be empty, or have a part of an earlier copy."`
@@ -37,7 +32,11 @@ func (c *storeCopyCmd) Run(ctx context.Context, std stdio) (err error) {
 		return err
 	}
 	open := func(address string) (app.Store, error) {
-		return app.OpenStore(ctx, app.Config{Store: address, MasterKey: box})
+		config := app.Config{Store: address, MasterKey: box}
+		if err := app.NeedMasterKey(config); err != nil {
+			return nil, err
+		}
+		return app.OpenStore(ctx, config)
 	}
 	from, err := open(c.From)
 	if err != nil {

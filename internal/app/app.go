@@ -86,6 +86,9 @@ type App struct {
 // the target of a copy that was not finished is refused.
 func Open(ctx context.Context, c Config) (*App, error) {
 	c.setDefaults()
+	if err := NeedMasterKey(c); err != nil {
+		return nil, err
+	}
 	store, err := OpenStore(ctx, c)
 	if err != nil {
 		return nil, err

@@ -29,13 +29,18 @@ func IsPostgres(address string) bool {
 	return strings.HasPrefix(address, urlPrefix) || strings.HasPrefix(address, longURL)
 }
 
-// OpenStore opens the store that c names. A database that others can read is
-// opened only with a way to keep signing keys from them.
+// NeedMasterKey returns an error if c names a database that others can read,
+// and no way to keep its signing keys from them.
+func NeedMasterKey(c Config) error {
+	if IsPostgres(c.Store) && c.MasterKey == nil && c.SigningKeyFile == "" {
+		return errors.New("a store on PostgreSQL needs a master key, which seals the signing keys in it: make one with openssl rand -base64 32, and give the same to every node, as --master-key-file or PAWL_MASTER_KEY")
+	}
+	return nil
+}
+
+// OpenStore opens the store that c names.
 func OpenStore(ctx context.Context, c Config) (Store, error) {
 	if IsPostgres(c.Store) {
-		if c.MasterKey == nil && c.SigningKeyFile == "" {
-			return nil, errors.New("a store on PostgreSQL needs a master key, which seals the signing keys in it: make one with openssl rand -base64 32, and give the same to every node, as --master-key-file or PAWL_MASTER_KEY")
-		}
 		return postgres.Open(ctx, postgres.Config{DSN: c.Store, Staleness: c.VerifyStaleness})
 	}
 	dir, ok := strings.CutPrefix(c.Store, sqlitePrefix)

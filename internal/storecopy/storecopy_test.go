@@ -152,3 +152,22 @@ func TestCutOff(t *testing.T) {
 		})
 	}
 }
+
+// TestEndSessions: a store from a backup is emptied of its sessions, and of no
+// more.
+func TestEndSessions(t *testing.T) {
+	cluster := pgtest.Start(t)
+	for name, address := range map[string]string{"PostgreSQL": cluster.DSN(cluster.Database(t)), "SQLite": "sqlite:" + t.TempDir()} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, address, nil)
+			fill(t, s, nil)
+			if ended, err := storecopy.EndSessions(t.Context(), s, quiet); err != nil || ended != 50 {
+				t.Fatalf("ended %d, %v", ended, err)
+			}
+			want := authority.Counts{Users: 10, Keys: 10, SigningKeys: 2} // the keys of sessions went with them
+			if n := must(s.Count(t.Context()))(t); n != want {
+				t.Errorf("left %+v, want %+v", n, want)
+			}
+		})
+	}
+}

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/pawlauth/pawl/internal/app"
+	"github.com/pawlauth/pawl/internal/storecopy"
+)
+
+type storeEndSessionsCmd struct {
+	Store string `required:"" placeholder:"ADDRESS" help:"sqlite:FOLDER or postgres://..."`
+	JSON  bool   `name:"json" help:"Print JSON."`
+}
+
+func (*storeEndSessionsCmd) Help() string {
+	return `Example:
+  pawl store end-sessions --store sqlite:/var/lib/pawl
+
+For a store that comes from a backup: its sessions are as they were then, so tokens that were dead would work again. Run it
+before the server starts.`
+}
+
+func (c *storeEndSessionsCmd) Run(ctx context.Context, std stdio) (err error) {
+	store, err := app.OpenStore(ctx, app.Config{Store: c.Store})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	progress := newProgress(std.err)
+	ended, err := storecopy.EndSessions(ctx, store, progress.show)
+	progress.end()
+	switch {
+	case err != nil:
+		return fmt.Errorf("some sessions are left: %w; run the same line again", err)
+	case c.JSON:
+		return printJSON(std.out, map[string]int64{"ended": ended})
+	}
+	_, err = fmt.Fprintf(std.out, "Ended %d sessions.\n", ended)
+	return err
+}
