@@ -19,7 +19,7 @@ func Run(t *testing.T, newState func(t *testing.T) (open func() authority.Store)
 	for name, test := range map[string]func(*testing.T, *state){
 		"Rotate": testRotate, "RotateRace": testRotateRace, "RotateAgainstEnd": testRotateAgainstEnd,
 		"SessionNeedsUser": testSessionNeedsUser, "EndSessions": testEndSessions, "StatusEndsSessions": testStatusEndsSessions,
-		"Sweep": testSweep, "Users": testUsers, "ListUsers": testListUsers, "Passwords": testPasswords,
+		"OpenAgainstSuspend": testOpenAgainstSuspend, "Sweep": testSweep, "Users": testUsers, "ListUsers": testListUsers, "Passwords": testPasswords,
 		"Keys": testKeys, "SessionKeys": testSessionKeys, "SigningKeys": testSigningKeys, "Reopen": testReopen,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -222,6 +222,45 @@ func testStatusEndsSessions(t *testing.T, s *state) {
 			s.is(err, authority.ErrNotFound)
 		} else if s.ok(err); owner.Status != status || key.UserID != u.ID {
 			t.Errorf("the key's user is %+v", owner)
+		} else {
+			s.resume(u)
+			s.mustBeGone(session.ID) // for good
+		}
+	}
+}
+
+func (s *state) resume(u *authority.User) {
+	s.Helper()
+	active := authority.Active
+	_, err := s.UpdateUser(s.Context(), u.ID, authority.UserChange{Status: &active})
+	s.ok(err)
+}
+
+// testOpenAgainstSuspend lets logins race a suspension: whichever is first, no
+// session outlives it.
+func testOpenAgainstSuspend(t *testing.T, s *state) {
+	u := s.user("a")
+	suspended := authority.Suspended
+	for round := range byte(20) {
+		var group sync.WaitGroup
+		for i := range byte(10) {
+			group.Go(func() {
+				err := s.OpenSession(t.Context(), authority.SessionRecord{Session: authority.Session{ID: token.SessionID{round, i, 7},
+					UserID: u.ID, Generation: 1, Created: now, Refreshed: now, Expires: now + 3600, Ends: now + 3600}}, "hash")
+				if err != nil && !errors.Is(err, authority.ErrNotFound) {
+					t.Error(err)
+				}
+			})
+		}
+		group.Go(func() {
+			if _, err := s.UpdateUser(t.Context(), u.ID, authority.UserChange{Status: &suspended}); err != nil {
+				t.Error(err)
+			}
+		})
+		group.Wait()
+		s.resume(u)
+		for i := range byte(10) {
+			s.mustBeGone(token.SessionID{round, i, 7})
 		}
 	}
 }

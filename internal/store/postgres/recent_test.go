@@ -1,0 +1,54 @@
+package postgres
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/token"
+)
+
+// TestRecentNeverGoesBack feeds outcomes of reads that were overtaken: by a
+// refresh of this node's, by the end of the session, and by another's word.
+func TestRecentNeverGoesBack(t *testing.T) {
+	at := func(generation uint32) authority.Live {
+		return authority.Live{Session: authority.Session{ID: token.SessionID{1}, Generation: generation}, User: &authority.User{ID: 1}}
+	}
+	id := token.SessionID{1}
+	r := newRecent(time.Hour)
+	begun := r.now()
+	r.put(at(3))
+	if live, err := r.learn(id, at(2), nil, begun); err != nil || live.Session.Generation != 3 {
+		t.Errorf("an overtaken read gives generation %d, %v", live.Session.Generation, err)
+	}
+	r.expire(id)
+	if _, known, _ := r.get(id); known {
+		t.Error("what another node has changed is still used")
+	}
+	if live, _ := r.learn(id, at(2), nil, begun); live.Session.Generation != 3 {
+		t.Errorf("after another's word an overtaken read gives generation %d", live.Session.Generation)
+	}
+	if live, _ := r.learn(id, at(4), nil, r.now()); live.Session.Generation != 4 {
+		t.Errorf("a newer read gives generation %d", live.Session.Generation)
+	}
+	r.end([]token.SessionID{id})
+	if _, err := r.learn(id, at(5), nil, begun); !errors.Is(err, authority.ErrNotFound) {
+		t.Errorf("after the end an overtaken read gives %v", err)
+	}
+	if _, known, err := r.get(id); !known || !errors.Is(err, authority.ErrNotFound) {
+		t.Errorf("after the end: known %v, %v", known, err)
+	}
+}
+
+// TestRecentIsBounded: neither the sessions nor what is to be told grow without
+// a limit, whatever the other nodes and the database do.
+func TestRecentIsBounded(t *testing.T) {
+	r := newRecent(time.Hour)
+	for i := range 2 * mostRecent {
+		r.put(authority.Live{Session: authority.Session{ID: token.SessionID{byte(i), byte(i >> 8), byte(i >> 16)}, Generation: 1}})
+	}
+	if len(r.rows) > mostRecent || len(r.dirty) > mostRecent {
+		t.Errorf("%d sessions are kept and %d are to be told, at most %d may be", len(r.rows), len(r.dirty), mostRecent)
+	}
+}
