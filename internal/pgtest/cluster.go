@@ -285,11 +285,13 @@ func (c *Cluster) Stop() {
 	}
 }
 
-// Standby copies the cluster into another that follows it under this name.
-func (c *Cluster) Standby(t testing.TB, name string) *Cluster {
+// Standby copies the cluster into another that follows it under this name, and
+// reaches it at an address that may be a proxy's.
+func (c *Cluster) Standby(t testing.TB, name, via string) *Cluster {
 	t.Helper()
 	standby := &Cluster{dir: Folder(t), options: c.options}
-	standby.run(t, "pg_basebackup", "-D", standby.data(), "-R", "-X", "stream", "-c", "fast", "-d", c.anyDSN("")+"&application_name="+name)
+	conninfo := strings.Replace(DSN("", via), "read-write", "any", 1) + "&application_name=" + name
+	standby.run(t, "pg_basebackup", "-D", standby.data(), "-R", "-X", "stream", "-c", "fast", "-d", conninfo)
 	standby.Restart(t)
 	return standby
 }

@@ -94,7 +94,7 @@ func TestStartRefused(t *testing.T) {
 	cluster.Exec(t, "postgres", "CREATE ROLE weak LOGIN", "CREATE ROLE locked LOGIN PASSWORD 's3cret'")
 	cluster.RequirePassword(t, "locked")
 	as := func(dsn, user string) string { return strings.Replace(dsn, "//pawl@", "//"+user+"@", 1) }
-	standby := cluster.Standby(t, "standby")
+	standby := cluster.Standby(t, "standby", cluster.Addr)
 	wrongFile := filepath.Join(t.TempDir(), "wrong")
 	if err := os.WriteFile(wrongFile, []byte("no key"), 0o600); err != nil {
 		t.Fatal(err)

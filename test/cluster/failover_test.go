@@ -20,7 +20,9 @@ var failovers = flag.Int("failovers", 1, "how many primaries TestFailover kills"
 const chains = 16
 
 // TestFailover kills the primary with -9 under load and promotes its
-// synchronous standby, again and again: what was answered 200 holds.
+// synchronous standby, again and again: what was answered 200 holds. The link
+// between the two fails first, so that the primary has commits that the standby
+// lacks: none of them may have been answered.
 func TestFailover(t *testing.T) {
 	primary := pgtest.Start(t, "synchronous_commit=on")
 	database := primary.Database(t)
@@ -29,14 +31,18 @@ func TestFailover(t *testing.T) {
 	c := startNodes(t, 3, pgtest.DSN(database, front[0].Addr, front[1].Addr))
 	var f figures
 	for round := range *failovers {
-		standby := synchronous(t, primary, round)
+		standby, link := synchronous(t, primary, round)
 		front[(round+1)%2].SetTarget(standby.Addr)
 		stop := make(chan struct{})
 		group := runChains(c, &f, chains, stop)
 		seen := f.refreshes.Load()
 		await(t, time.Minute, "refreshes before the kill", func() bool { return t.Failed() || f.refreshes.Load() > seen+10*chains })
+		refused := f.unanswered.Load()
+		link.Stall()
+		awaitLag(t, primary)
 		primary.Kill()
-		await(t, time.Minute, "the nodes to notice", func() bool { return t.Failed() || notReady(c) })
+		link.Drop()
+		await(t, time.Minute, "requests to be refused", func() bool { return t.Failed() || notReady(c) && f.unanswered.Load() > refused })
 		standby.Promote(t)
 		seen = f.refreshes.Load()
 		await(t, time.Minute, "service to come back", func() bool { return t.Failed() || f.refreshes.Load() > seen+10*chains })
@@ -66,24 +72,36 @@ func notReady(c *nodes) bool {
 
 // synchronous makes a standby, and has the primary answer no commit before the
 // standby has it.
-func synchronous(t *testing.T, primary *pgtest.Cluster, round int) *pgtest.Cluster {
+func synchronous(t *testing.T, primary *pgtest.Cluster, round int) (*pgtest.Cluster, *pgtest.Proxy) {
 	t.Helper()
 	name := fmt.Sprint("standby", round)
-	standby := primary.Standby(t, name)
+	link := pgtest.NewProxy(t, primary.Addr)
+	standby := primary.Standby(t, name, link.Addr)
 	primary.Exec(t, "postgres", fmt.Sprintf("ALTER SYSTEM SET synchronous_standby_names = '%s'", name), "SELECT pg_reload_conf()")
+	awaitTrue(t, primary, "SELECT count(*) = 1 FROM pg_stat_replication WHERE sync_state = 'sync'")
+	return standby, link
+}
+
+// awaitLag waits until the primary has written what its standby does not have.
+func awaitLag(t *testing.T, primary *pgtest.Cluster) {
+	t.Helper()
+	awaitTrue(t, primary, "SELECT bool_and(flush_lsn < pg_current_wal_flush_lsn()) FROM pg_stat_replication")
+}
+
+// awaitTrue waits until a query of the cluster's answers true.
+func awaitTrue(t *testing.T, cluster *pgtest.Cluster, sql string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, primary.DSN("postgres"))
+	conn, err := pgx.Connect(ctx, cluster.DSN("postgres"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close(ctx)
-	await(t, time.Minute, "the standby to be synchronous", func() bool {
-		var n int
-		err := conn.QueryRow(ctx, "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'").Scan(&n)
-		return err == nil && n == 1
+	await(t, time.Minute, sql, func() bool {
+		var yes bool
+		return conn.QueryRow(ctx, sql).Scan(&yes) == nil && yes
 	})
-	return standby
 }
 
 // TestCutOff cuts the database off for a while, in the two ways that networks

@@ -3,14 +3,11 @@
 package cluster_test
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/pgtest"
@@ -174,7 +171,7 @@ func TestNodesTellEachOther(t *testing.T) {
 	cluster := pgtest.Start(t)
 	dsn := cluster.DSN(cluster.Database(t))
 	c := startNodes(t, 2, dsn, staleness(time.Minute))
-	awaitListeners(t, dsn, 2)
+	awaitListeners(t, cluster, 2)
 	old := c.login(0)
 	c.everywhere(old, 200)
 	status, next := c.refresh(0, old, "")
@@ -190,18 +187,9 @@ func TestNodesTellEachOther(t *testing.T) {
 }
 
 // awaitListeners waits until so many nodes hear what the others say.
-func awaitListeners(t *testing.T, dsn string, n int64) {
+func awaitListeners(t *testing.T, cluster *pgtest.Cluster, n int) {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
-	await(t, time.Minute, "the nodes to listen", func() bool {
-		var listening int64
-		err := conn.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND state = 'idle' AND datname = current_database()").Scan(&listening)
-		return err == nil && listening == n
-	})
+	awaitTrue(t, cluster, fmt.Sprintf("SELECT count(*) = %d FROM pg_stat_activity WHERE query LIKE 'LISTEN%%' AND state = 'idle'", n))
 }
 
 // TestStaleness: a node that hears nothing accepts what it has read until the
@@ -213,7 +201,7 @@ func TestStaleness(t *testing.T) {
 	database := cluster.Database(t)
 	c := startNodes(t, 1, cluster.DSN(database), staleness(bound))
 	deaf := startDeaf(t, pgtest.DSN(database, proxy.Addr), c, staleness(bound))
-	awaitListeners(t, cluster.DSN(database), 2)
+	awaitListeners(t, cluster, 2)
 	token := c.login(0)
 	if deaf.session(0, token) != 200 {
 		t.Fatal("a good token is not good at the other node")
