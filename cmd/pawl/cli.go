@@ -34,6 +34,7 @@ type cli struct {
 	Session sessionCmd `cmd:"" help:"Handle sessions on a running server."`
 	Login   loginCmd   `cmd:"" help:"Sign in and print the token."`
 	Refresh refreshCmd `cmd:"" help:"Read a token from standard input, exchange it, and print the new one."`
+	Bench   benchCmd   `cmd:"" help:"Drive a running server with real chains, and print what it does a second."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
