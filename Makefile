@@ -1,5 +1,6 @@
 .DEFAULT_GOAL := help
 FUZZTIME ?= 30s
+MICRO = '^Benchmark(Parse|Verify|Sign|Encode|Handler|Store)'
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,8 +22,14 @@ test: deps lint ## everything, with the race detector
 test-short: ## without the long runs
 	go test -short ./...
 
-bench: ## durable refreshes a second from 64 connections, beside a bare server
-	go test -run '^$$' -bench . -benchtime 5s ./test/load
+bench: ## the table of docs/benchmarks.md, then the micro-benchmarks; about 5 minutes
+	go run ./test/load
+	@file=$$(mktemp) && trap 'rm -f '$$file EXIT && \
+	  go test -run '^$$' -bench $(MICRO) -benchmem -benchtime 200ms -count 6 ./token ./internal/server ./internal/store/sqlite > $$file || { cat $$file; exit 1; }; \
+	  go tool benchstat $$file
+
+bench-plots: ## write the plots of docs/benchmarks.md anew; about 5 minutes
+	go run ./test/load -plots docs
 
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@set -e; for package in $$(go list ./...); do \
@@ -40,4 +47,4 @@ cross: ## does it build for darwin and windows
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help build deps lint test test-short bench fuzz cross clean
+.PHONY: help build deps lint test test-short bench bench-plots fuzz cross clean
