@@ -23,7 +23,7 @@ func appendEnvelope(b []byte, e api.Envelope[any]) []byte {
 		ok := false
 		switch data := e.Data.(type) {
 		case api.Token:
-			b, ok = appendToken(b, data)
+			b, ok = appendToken(b, data), true
 		case api.SessionInfo:
 			b, ok = appendSession(b, data)
 		}
@@ -39,33 +39,33 @@ func appendEnvelope(b []byte, e api.Envelope[any]) []byte {
 	return into.Bytes()
 }
 
-// appendToken and appendSession report false for a text that needs escapes.
-
-func appendToken(b []byte, t api.Token) ([]byte, bool) {
+// appendToken writes a token as it is: base64url and dots need no escapes.
+func appendToken(b []byte, t api.Token) []byte {
 	b = append(append(b, `{"token":"`...), t.Token...)
-	b = append(b, `","expiresAt":"`...)
-	b, _ = t.ExpiresAt.AppendText(b)
+	b, _ = t.ExpiresAt.AppendText(append(b, `","expiresAt":"`...))
 	b = strconv.AppendInt(append(b, `","userId":`...), t.UserID, 10)
-	return append(b, '}'), plain(t.Token)
+	return append(b, '}')
 }
 
+// appendSession reports false for a text that needs escapes.
 func appendSession(b []byte, s api.SessionInfo) ([]byte, bool) {
 	b = strconv.AppendInt(append(b, `{"userId":`...), s.UserID, 10)
 	b = append(append(b, `,"login":"`...), s.Login...)
 	b = strconv.AppendInt(append(b, `","networkId":`...), s.NetworkID, 10)
 	b = strconv.AppendInt(append(b, `,"mailboxId":`...), s.MailboxID, 10)
 	b = append(append(b, `,"authLevel":"`...), s.AuthLevel...)
+	b = append(b, `","expiresAt":`...)
 	if s.ExpiresAt == nil {
-		b = append(b, `","expiresAt":null`...)
+		b = append(b, `null`...)
 	} else {
-		b, _ = s.ExpiresAt.AppendText(append(b, `","expiresAt":"`...))
+		b, _ = s.ExpiresAt.AppendText(append(b, '"'))
 		b = append(b, '"')
 	}
 	return append(b, '}'), plain(s.Login) && plain(s.AuthLevel)
 }
 
 // plain reports whether a text stands in JSON as it is.
-func plain[T string | []byte](text T) bool {
+func plain(text string) bool {
 	for i := range len(text) {
 		if ch := text[i]; ch < ' ' || ch > '~' || ch == '"' || ch == '\\' {
 			return false

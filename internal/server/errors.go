@@ -51,7 +51,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if !ok {
 		s.log.ErrorContext(withRequestID(r.Context(), w), "internal error", "path", r.Pattern, "err", err)
 		write(w, http.StatusInternalServerError, api.Envelope[any]{ErrorCode: api.CodeInternalError,
-			Message: "Something went wrong on our side; report request id " + w.Header().Get("X-Request-Id") + "."})
+			Message: "Something went wrong on our side; report request id " + answerID(w) + "."})
 		return
 	}
 	if known.Err != nil {
@@ -92,9 +92,11 @@ func setRequestID(w http.ResponseWriter, r *http.Request) {
 	w.Header()["X-Request-Id"] = []string{id}
 }
 
+func answerID(w http.ResponseWriter) string { return w.Header().Get("X-Request-Id") }
+
 // withRequestID gives the context the id of the answer, for the log.
 func withRequestID(ctx context.Context, w http.ResponseWriter) context.Context {
-	return context.WithValue(ctx, requestIDKey{}, w.Header().Get("X-Request-Id"))
+	return context.WithValue(ctx, requestIDKey{}, answerID(w))
 }
 
 func requestID(ctx context.Context) string {
