@@ -12,6 +12,8 @@ func TestRooms(t *testing.T) {
 	const module = "github.com/pawlauth/pawl/"
 	may := map[string][]string{
 		"internal": {}, "api": {}, "token": {}, "internal/store/batch": {}, "internal/password": {}, "internal/testbin": {},
+		"internal/bench":           {"api"},
+		"test/load":                {"api", "internal/bench", "internal/testbin"},
 		"client":                   {"api"},
 		"internal/authority":       {"token", "internal/password"},
 		"internal/store/sqlite":    {"internal/authority", "internal/store/batch", "token"},
@@ -19,7 +21,7 @@ func TestRooms(t *testing.T) {
 		"internal/server":          {"internal/authority", "api", "token"},
 		"internal/app":             {"internal/authority", "internal/password", "internal/server", "internal/store/sqlite", "token"},
 		"pawltest":                 {"internal/app", "internal/authority", "internal/password"},
-		"cmd/pawl":                 {"api", "client", "token", "internal/app", "internal/authority", "internal/password", "internal/server"},
+		"cmd/pawl":                 {"api", "client", "token", "internal/app", "internal/authority", "internal/bench", "internal/password", "internal/server"},
 	}
 	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", module+"...").Output()
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pawlauth/pawl/api"
@@ -34,10 +35,8 @@ func parseTarget(text string) (target, error) {
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	}
-	return target{net.JoinHostPort(u.Hostname(), port), u.Host, trimSlash(u.EscapedPath()), u.Scheme == "https"}, nil
+	return target{net.JoinHostPort(u.Hostname(), port), u.Host, strings.TrimRight(u.EscapedPath(), "/"), u.Scheme == "https"}, nil
 }
-
-func trimSlash(path string) string { return string(bytes.TrimRight([]byte(path), "/")) }
 
 // conn is one HTTP/1.1 connection. It is made by hand because net/http's client
 // costs more than the server that is measured, and both share a machine.
@@ -82,10 +81,19 @@ func (c *conn) exchange(call Call, token []byte) (answer, error) {
 	} else {
 		c.out = append(append(c.out, token...), "\r\n\r\n"...)
 	}
+	return c.send(call == Refresh)
+}
+
+// send sends the request that was made. A success must carry a token if issues says so.
+func (c *conn) send(issues bool) (answer, error) {
 	if _, err := c.Write(c.out); err != nil {
-		return answer{}, err
+		return answer{}, lost(err)
 	}
-	return c.read()
+	got, err := c.read()
+	if err == nil && issues && got.code == "" && len(got.token) == 0 {
+		return answer{}, errAnswer
+	}
+	return got, err
 }
 
 func (c *conn) appendBody(before string, text []byte, after string) {
@@ -110,10 +118,7 @@ func (l *Load) login(ctx context.Context, r api.LoginRequest) (answer, error) {
 	_ = c.SetDeadline(time.Now().Add(grace))
 	c.out = append(c.out[:0], l.target.head("/v2/auth/login")...)
 	c.appendBody("", body, "")
-	if _, err := c.Write(c.out); err != nil {
-		return answer{}, err
-	}
-	return c.read()
+	return c.send(true)
 }
 
 // answer is what a server said.
