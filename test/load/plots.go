@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/pawlauth/pawl/internal/bench"
@@ -26,7 +27,7 @@ func writePlots(ctx context.Context, servers []*server, each time.Duration, dir 
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(dir, "latency-"+s.name+".svg"), latency.svg(), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, "latency-"+strings.ToLower(s.name)+".svg"), latency.svg(), 0o644); err != nil {
 			return err
 		}
 	}

@@ -77,6 +77,17 @@ func roundStep(v float64) float64 {
 	return 10 * power
 }
 
+// picture is an SVG that is being written.
+type picture struct{ bytes.Buffer }
+
+func (out *picture) label(x, y float64, anchor, text string) {
+	fmt.Fprintf(out, `<text x="%.1f" y="%.1f" text-anchor="%s">%s</text>`+"\n", x, y, anchor, html.EscapeString(text))
+}
+
+func (out *picture) rule(x1, y1, x2, y2 float64) {
+	fmt.Fprintf(out, `<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="#ddd"/>`+"\n", x1, y1, x2, y2)
+}
+
 func (p *plot) svg() []byte {
 	var xs, ys []float64
 	for _, line := range p.lines {
@@ -86,36 +97,39 @@ func (p *plot) svg() []byte {
 	}
 	x := newAxis(xs, p.logX, 2, left, width-right)
 	y := newAxis(ys, p.logY, 10, height-bottom, top)
-	var out bytes.Buffer
-	fmt.Fprintf(&out, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`+"\n", width, height)
-	fmt.Fprintf(&out, `<rect width="100%%" height="100%%" fill="white"/>`+"\n")
-	label := func(x, y float64, anchor, text string) {
-		fmt.Fprintf(&out, `<text x="%.1f" y="%.1f" text-anchor="%s">%s</text>`+"\n", x, y, anchor, html.EscapeString(text))
-	}
-	label((x.from+x.to)/2, 20, "middle", p.title)
-	label((x.from+x.to)/2, height-12, "middle", p.x)
-	label(x.from-60, top-14, "start", p.y)
-	rule := func(x1, y1, x2, y2 float64) {
-		fmt.Fprintf(&out, `<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="#ddd"/>`+"\n", x1, y1, x2, y2)
-	}
-	for _, mark := range x.marks {
-		rule(x.at(mark), y.from, x.at(mark), y.to)
-		label(x.at(mark), y.from+18, "middle", fmt.Sprintf("%g", mark))
-	}
-	for _, mark := range y.marks {
-		rule(x.from, y.at(mark), x.to, y.at(mark))
-		label(x.from-6, y.at(mark)+4, "end", fmt.Sprintf("%g", mark))
-	}
+	out := new(picture)
+	fmt.Fprintf(out, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`+"\n", width, height)
+	fmt.Fprintf(out, `<rect width="100%%" height="100%%" fill="white"/>`+"\n")
+	p.drawAxes(out, x, y)
 	for i, line := range p.lines {
-		colour := colours[i%len(colours)]
-		fmt.Fprintf(&out, `<polyline fill="none" stroke="%s" stroke-width="2" points="`, colour)
-		for _, at := range line.points {
-			fmt.Fprintf(&out, "%.1f,%.1f ", x.at(at.x), y.at(at.y))
-		}
-		legend := float64(top + 20*i)
-		fmt.Fprintf(&out, `"/>`+"\n"+`<rect x="%.1f" y="%.1f" width="14" height="4" fill="%s"/>`+"\n", x.to+14, legend-6, colour)
-		label(x.to+34, legend, "start", line.name)
+		line.draw(out, x, y, i)
 	}
 	out.WriteString("</svg>\n")
 	return out.Bytes()
+}
+
+func (p *plot) drawAxes(out *picture, x, y axis) {
+	out.label((x.from+x.to)/2, 20, "middle", p.title)
+	out.label((x.from+x.to)/2, height-12, "middle", p.x)
+	out.label(x.from-60, top-14, "start", p.y)
+	for _, mark := range x.marks {
+		out.rule(x.at(mark), y.from, x.at(mark), y.to)
+		out.label(x.at(mark), y.from+18, "middle", fmt.Sprintf("%g", mark))
+	}
+	for _, mark := range y.marks {
+		out.rule(x.from, y.at(mark), x.to, y.at(mark))
+		out.label(x.from-6, y.at(mark)+4, "end", fmt.Sprintf("%g", mark))
+	}
+}
+
+// draw draws the i-th line, and its name beside the picture.
+func (s series) draw(out *picture, x, y axis, i int) {
+	colour := colours[i%len(colours)]
+	fmt.Fprintf(out, `<polyline fill="none" stroke="%s" stroke-width="2" points="`, colour)
+	for _, at := range s.points {
+		fmt.Fprintf(out, "%.1f,%.1f ", x.at(at.x), y.at(at.y))
+	}
+	legend := float64(top + 20*i)
+	fmt.Fprintf(out, `"/>`+"\n"+`<rect x="%.1f" y="%.1f" width="14" height="4" fill="%s"/>`+"\n", x.to+14, legend-6, colour)
+	out.label(x.to+34, legend, "start", s.name)
 }
