@@ -2,85 +2,52 @@ package server
 
 import (
 	"context"
-	"sync"
+	"net/http"
+	"sync/atomic"
 	"time"
 )
 
-// requestContext is the context of one request: it has the request id, and ends
-// RequestTimeout after it began or when the request is over, whichever is
-// first. It makes its timer when somebody waits: a request that is answered
-// from memory never does, and a timer is a twelfth of such a request's time in
-// Pawl (BenchmarkHandler).
+// deadlines gives requests their deadline. Those that begin in the same second
+// share one context, and so one timer: a timer for each is a fifth of a session
+// call's time in Pawl (BenchmarkHandler). It is safe for concurrent use.
+type deadlines struct {
+	current atomic.Pointer[second] // replaced, never changed
+}
+
+// second is the context of the requests that begin in one second.
+type second struct {
+	context.Context
+	begins time.Time
+	_      context.CancelFunc // not needed: the deadline ends the context
+}
+
+// at returns a context that ends RequestTimeout after the second began.
+func (d *deadlines) at(now time.Time) context.Context {
+	s := d.current.Load()
+	if s != nil && now.Sub(s.begins) < time.Second && !now.Before(s.begins) {
+		return s.Context
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), now.Add(RequestTimeout))
+	s = &second{ctx, now, cancel}
+	d.current.Store(s) // two that come at once make two: either is right
+	return ctx
+}
+
+// requestContext is the context of one request. It does not end when the client
+// goes away: the outcome of an exchange would be lost.
 type requestContext struct {
-	context.Context // gives values alone
-	id              string
-	deadline        time.Time
-
-	mu     sync.Mutex      // guards what follows
-	timed  context.Context // nil until somebody waits
-	cancel context.CancelFunc
-	over   bool
+	context.Context
+	id string
 }
 
-// newRequestContext takes values, and nothing else, from the context of the
-// HTTP request: the exchange is not given up when the client goes away, as its
-// outcome would be lost.
-func newRequestContext(of context.Context, id string) *requestContext {
-	return &requestContext{Context: context.WithoutCancel(of), id: id, deadline: time.Now().Add(RequestTimeout)}
-}
-
-// end is called when the request is over.
-func (c *requestContext) end() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.over = true
-	if c.timed != nil {
-		c.cancel()
-	}
-}
-
-// wait returns the context that has the timer.
-func (c *requestContext) wait() context.Context {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.timed == nil {
-		c.timed, c.cancel = context.WithDeadline(c.Context, c.deadline)
-		if c.over {
-			c.cancel()
-		}
-	}
-	return c.timed
-}
-
-func (c *requestContext) Deadline() (time.Time, bool) { return c.deadline, true }
-func (c *requestContext) Done() <-chan struct{}       { return c.wait().Done() }
-
-func (c *requestContext) Err() error {
-	c.mu.Lock()
-	timed, over := c.timed, c.over
-	c.mu.Unlock()
-	switch {
-	case timed != nil:
-		return timed.Err()
-	case over:
-		return context.Canceled
-	case !time.Now().Before(c.deadline):
-		return context.DeadlineExceeded
-	}
-	return nil
-}
-
-// Value asks the context that has the timer where there is one: by that, the
-// contexts below it are cancelled without a goroutine for each.
+// Value gives the request id, for the log.
 func (c *requestContext) Value(key any) any {
 	if key == (requestIDKey{}) {
 		return c.id
 	}
-	c.mu.Lock()
-	timed := c.timed
-	c.mu.Unlock()
-	if timed != nil {
-		return timed.Value(key)
-	}
 	return c.Context.Value(key)
+}
+
+func (s *Server) context(w http.ResponseWriter) context.Context {
+	return &requestContext{s.deadlines.at(time.Now()), answerID(w)}
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/pawlauth/pawl/internal/authority"
 )
 
-// RequestTimeout is how long one request may take.
+// RequestTimeout is how long one request may take; the last second of it may be
+// missing.
 const RequestTimeout = 10 * time.Second
 
 // Server answers the wire contract.
@@ -21,6 +22,7 @@ type Server struct {
 	authority *authority.Authority
 	build     string
 	log       *slog.Logger
+	deadlines deadlines
 	mux       *http.ServeMux
 	exact     map[string]http.HandlerFunc // by path, those of mux that have no wildcard: a tenth of its time
 }
