@@ -37,36 +37,44 @@ func record(ctx context.Context, s *server) (map[string]recorded, error) {
 		if err != nil {
 			return nil, err
 		}
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+path, bytes.NewReader(body))
+		got, err := post(ctx, s.url+path, token, body)
 		if err != nil {
 			return nil, err
-		}
-		req.Header.Set("Content-Type", "application/json")
-		if token != "" {
-			req.Header.Set("Authorization", "Bearer "+token)
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return nil, err
-		}
-		defer resp.Body.Close()
-		text, err := io.ReadAll(resp.Body)
-		if err != nil || resp.StatusCode != http.StatusOK {
-			return nil, fmt.Errorf("%s was answered %d %s, %v", path, resp.StatusCode, text, err)
 		}
 		var envelope api.Envelope[api.Token]
-		if err := json.Unmarshal(text, &envelope); err != nil {
+		if err := json.Unmarshal(got.Body, &envelope); err != nil {
 			return nil, err
 		}
 		if envelope.Data.Token != "" {
 			token = envelope.Data.Token
 		}
-		for _, own := range []string{"Date", "Content-Length"} { // net/http's own
-			resp.Header.Del(own)
-		}
-		answers[path] = recorded{resp.Header, text}
+		answers[path] = got
 	}
 	return answers, nil
+}
+
+// post returns a success, without the headers that net/http makes anew.
+func post(ctx context.Context, url, bearer string, body []byte) (recorded, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return recorded{}, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if bearer != "" {
+		req.Header.Set("Authorization", "Bearer "+bearer)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return recorded{}, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return recorded{}, fmt.Errorf("%s was answered %d, %v", url, resp.StatusCode, err)
+	}
+	resp.Header.Del("Date")
+	resp.Header.Del("Content-Length")
+	return recorded{resp.Header, text}, nil
 }
 
 // startFloor starts this program again, as the floor.
