@@ -1,6 +1,7 @@
 .DEFAULT_GOAL := help
 FUZZTIME ?= 30s
 FAILOVERS ?= 20
+MICRO = '^Benchmark(Parse|Verify|Sign|Encode|Handler|Store)'
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,8 +23,14 @@ test: deps lint ## everything, with the race detector
 test-short: ## without the long runs
 	go test -short ./...
 
-bench: ## durable refreshes a second from 64 connections, beside a bare server
-	go test -run '^$$' -bench . -benchtime 5s ./test/load
+bench: ## the table of docs/benchmarks.md, then the micro-benchmarks; about 5 minutes
+	go run ./test/load
+	@file=$$(mktemp) && trap 'rm -f '$$file EXIT && \
+	  go test -run '^$$' -bench $(MICRO) -benchmem -benchtime 200ms -count 6 ./token ./internal/server ./internal/store/sqlite > $$file || { cat $$file; exit 1; }; \
+	  go tool benchstat $$file
+
+bench-plots: ## write the plots of docs/benchmarks.md anew; about 5 minutes
+	go run ./test/load -plots docs
 
 torture-postgres: ## kill FAILOVERS (20) primaries under load, and count what is lost
 	go test -count 1 -timeout 2h -run 'TestFailover$$' ./test/cluster -failovers $(FAILOVERS)
@@ -44,4 +51,4 @@ cross: ## does it build for darwin and windows
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help build deps lint test test-short bench torture-postgres fuzz cross clean
+.PHONY: help build deps lint test test-short bench bench-plots torture-postgres fuzz cross clean

@@ -9,7 +9,7 @@ import (
 // UTC with a Z: 2026-05-07T20:00:00Z.
 type Time int64
 
-const layout = "2006-01-02T15:04:05Z"
+const layout = time.RFC3339 // which ends in Z for UTC
 
 // At converts t, dropping what is below a second.
 func At(t time.Time) Time { return Time(t.Unix()) }

@@ -12,6 +12,8 @@ func TestRooms(t *testing.T) {
 	const module = "github.com/pawlauth/pawl/"
 	may := map[string][]string{
 		"internal": {}, "api": {}, "token": {}, "internal/store/batch": {}, "internal/password": {}, "internal/testbin": {}, "internal/pgtest": {}, "internal/seal": {},
+		"internal/bench":           {"api"},
+		"test/load":                {"api", "internal/bench", "internal/testbin"},
 		"client":                   {"api"},
 		"internal/authority":       {"token", "internal/password", "internal/seal"},
 		"internal/store/sqlite":    {"internal/authority", "internal/store/batch", "token"},
@@ -21,7 +23,7 @@ func TestRooms(t *testing.T) {
 		"internal/server":          {"internal/authority", "api", "token"},
 		"internal/app":             {"internal/authority", "internal/password", "internal/seal", "internal/server", "internal/store/postgres", "internal/store/sqlite", "token"},
 		"pawltest":                 {"internal/app", "internal/authority", "internal/password", "internal/seal"},
-		"cmd/pawl": {"api", "client", "token", "internal/app", "internal/authority", "internal/password", "internal/seal", "internal/server",
+		"cmd/pawl": {"api", "client", "token", "internal/app", "internal/authority", "internal/bench", "internal/password", "internal/seal", "internal/server",
 			"internal/store/sqlite", "internal/storecopy"},
 	}
 	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", module+"...").Output()

@@ -35,6 +35,7 @@ type cli struct {
 	Store   storeCmd   `cmd:"" help:"Copy or back up the state itself."`
 	Login   loginCmd   `cmd:"" help:"Sign in and print the token."`
 	Refresh refreshCmd `cmd:"" help:"Read a token from standard input, exchange it, and print the new one."`
+	Bench   benchCmd   `cmd:"" help:"Drive a running server with real chains, and print what it does a second."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

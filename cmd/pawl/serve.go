@@ -83,6 +83,7 @@ const drainTimeout = 8 * time.Second
 // serve answers until ctx ends, then lets the requests in flight end, and
 // closes the app, whether the drain was in time or not.
 func serve(ctx context.Context, a *app.App, log *slog.Logger, listener net.Listener, cert, key string) error {
+	defer holdHeapFloor()()
 	srv := &http.Server{
 		Handler:           a.Handler,
 		ReadHeaderTimeout: 5 * time.Second,

@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,8 +10,8 @@ import (
 	"net"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
-	"sync"
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -83,42 +82,44 @@ func (s *Server) caller(ctx context.Context, r *http.Request) (authority.Caller,
 	return s.authority.Authenticate(ctx, bearer, key)
 }
 
-// serve runs an endpoint within the request's deadline. The exchange itself is
-// not given up when the client goes away: its outcome would be lost.
+// serve runs an endpoint within the request's deadline.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), RequestTimeout)
-	defer cancel()
-	a, err := e(ctx, s, r)
+	a, err := e(s.context(w), s, r)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
 	if a.secret {
-		w.Header().Set("Cache-Control", "no-store")
+		w.Header()["Cache-Control"] = noStore
 	}
 	write(w, http.StatusOK, api.Envelope[any]{Success: true, Data: a.data, Message: a.message})
 }
 
-var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+// Header values that are the same in every answer; net/http only reads them.
+var (
+	noStore    = []string{"no-store"}
+	typeJSON   = []string{"application/json; charset=utf-8"}
+	noSniffing = []string{"nosniff"}
+)
 
 func write(w http.ResponseWriter, status int, envelope api.Envelope[any]) {
-	buffer := buffers.Get().(*bytes.Buffer)
+	buffer := buffers.Get().(*[]byte)
 	defer buffers.Put(buffer)
-	buffer.Reset()
-	encoder := json.NewEncoder(buffer)
-	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(envelope) // our own types always encode, into memory
+	*buffer = appendEnvelope((*buffer)[:0], envelope)
 	h := w.Header()
-	h.Set("Content-Type", "application/json; charset=utf-8")
-	h.Set("X-Content-Type-Options", "nosniff")
+	h["Content-Type"] = typeJSON
+	h["X-Content-Type-Options"] = noSniffing
 	w.WriteHeader(status)
-	_, _ = w.Write(buffer.Bytes()) // the client is gone: nobody to tell
+	_, _ = w.Write(*buffer) // the client is gone: nobody to tell
 }
 
 // decode reads the body: one JSON object in UTF-8 of at most MaxBodyBytes. No
 // body at all is an empty object, so that what is missing is said by name.
 func decode(r *http.Request, into any) error {
-	body, err := io.ReadAll(io.LimitReader(r.Body, api.MaxBodyBytes+1))
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	body, err := readAll((*buffer)[:0], r.Body)
+	*buffer = body
 	switch {
 	case err != nil:
 		return invalid("The body could not be read whole; send it again.")
@@ -135,9 +136,24 @@ func decode(r *http.Request, into any) error {
 	return explainJSON(jsonv2.Unmarshal(body, into, jsonv2.MatchCaseInsensitiveNames(true)))
 }
 
+// readAll appends the body to b, but no more than one byte above what is allowed.
+func readAll(b []byte, from io.Reader) ([]byte, error) {
+	for {
+		b = slices.Grow(b, 512)
+		n, err := from.Read(b[len(b):min(cap(b), api.MaxBodyBytes+1)])
+		b = b[:len(b)+n]
+		if err == io.EOF || len(b) > api.MaxBodyBytes {
+			return b, nil
+		}
+		if err != nil {
+			return b, err
+		}
+	}
+}
+
 // isJSON takes application/json in UTF-8, and no Content-Type at all.
 func isJSON(contentType string) bool {
-	if contentType == "" {
+	if contentType == "" || contentType == "application/json" {
 		return true
 	}
 	media, params, err := mime.ParseMediaType(contentType)

@@ -49,13 +49,13 @@ func (e panicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.cause
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	known, ok := errors.AsType[*authority.Error](err)
 	if !ok {
-		s.log.ErrorContext(r.Context(), "internal error", "path", r.Pattern, "err", err)
+		s.log.ErrorContext(withRequestID(r.Context(), w), "internal error", "path", r.Pattern, "err", err)
 		write(w, http.StatusInternalServerError, api.Envelope[any]{ErrorCode: api.CodeInternalError,
-			Message: "Something went wrong on our side; report request id " + requestID(r.Context()) + "."})
+			Message: "Something went wrong on our side; report request id " + answerID(w) + "."})
 		return
 	}
 	if known.Err != nil {
-		s.log.WarnContext(r.Context(), "request refused", "path", r.Pattern, "err", known.Err)
+		s.log.WarnContext(withRequestID(r.Context(), w), "request refused", "path", r.Pattern, "err", known.Err)
 	}
 	a := answers[known.Kind]
 	status := a.status
@@ -82,15 +82,21 @@ func challenge(r *http.Request, kind authority.Kind) string {
 
 type requestIDKey struct{}
 
-// withRequestID keeps a well-formed X-Request-Id of the caller's, and makes
-// one where there is none.
-func withRequestID(w http.ResponseWriter, r *http.Request) *http.Request {
+// setRequestID keeps a well-formed X-Request-Id of the caller's, and makes one
+// where there is none. The answer's header is where it is read from.
+func setRequestID(w http.ResponseWriter, r *http.Request) {
 	id := r.Header.Get("X-Request-Id")
 	if !wellFormedID(id) {
 		id = rand.Text()
 	}
-	w.Header().Set("X-Request-Id", id)
-	return r.WithContext(context.WithValue(r.Context(), requestIDKey{}, id))
+	w.Header()["X-Request-Id"] = []string{id}
+}
+
+func answerID(w http.ResponseWriter) string { return w.Header().Get("X-Request-Id") }
+
+// withRequestID gives the context the id of the answer, for the log.
+func withRequestID(ctx context.Context, w http.ResponseWriter) context.Context {
+	return context.WithValue(ctx, requestIDKey{}, answerID(w))
 }
 
 func requestID(ctx context.Context) string {

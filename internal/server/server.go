@@ -13,7 +13,8 @@ import (
 	"github.com/pawlauth/pawl/internal/authority"
 )
 
-// RequestTimeout is how long one request may take.
+// RequestTimeout is how long one request may take; the last second of it may be
+// missing.
 const RequestTimeout = 10 * time.Second
 
 // Server answers the wire contract.
@@ -21,13 +22,15 @@ type Server struct {
 	authority *authority.Authority
 	build     string
 	log       *slog.Logger
+	deadlines deadlines
 	mux       *http.ServeMux
+	exact     map[string]http.HandlerFunc // by path, those of mux that have no wildcard: a tenth of its time
 }
 
 // New returns the handler of the whole contract. The build is what
 // /v2/auth/version says of this binary.
 func New(a *authority.Authority, build string, log *slog.Logger) *Server {
-	s := &Server{authority: a, build: build, log: log, mux: http.NewServeMux()}
+	s := &Server{authority: a, build: build, log: log, mux: http.NewServeMux(), exact: map[string]http.HandlerFunc{}}
 	s.routes()
 	return s
 }
@@ -83,7 +86,8 @@ func (m methods) allow() string {
 
 func (s *Server) handle(pattern string, m methods) {
 	allow := m.allow()
-	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		r.Pattern = pattern // for the log
 		method := r.Method
 		if method == http.MethodHead {
 			method = http.MethodGet
@@ -95,13 +99,21 @@ func (s *Server) handle(pattern string, m methods) {
 		w.Header().Set("Allow", allow)
 		s.fail(w, r, &statusError{http.StatusMethodNotAllowed, &authority.Error{Kind: authority.KindNotFound,
 			Message: "This path does not answer " + printableMethod(r.Method) + "; use " + allow + "."}})
-	})
+	}
+	s.mux.HandleFunc(pattern, handler)
+	if !strings.Contains(pattern, "{") {
+		s.exact[pattern] = handler
+	}
 }
 
 // ServeHTTP answers one request: whatever happens, with one envelope.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	r = withRequestID(w, r)
+	setRequestID(w, r)
 	defer s.recover(w, r)
+	if handler, ok := s.exact[r.URL.Path]; ok && r.URL.RawPath == "" {
+		handler(w, r)
+		return
+	}
 	if path.Clean(r.URL.Path) != r.URL.Path {
 		s.noPath(w, r) // ServeMux would answer with a redirect in HTML
 		return

@@ -5,6 +5,7 @@ package testbin
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -17,11 +18,20 @@ import (
 // Build builds cmd/pawl and returns the binary's path.
 func Build(t testing.TB) string {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "pawl.exe") // the ending is for windows, and does no harm elsewhere
-	if out, err := exec.Command("go", "build", "-o", binary, "github.com/pawlauth/pawl/cmd/pawl").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	binary, err := BuildIn(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
 	}
 	return binary
+}
+
+// BuildIn builds cmd/pawl in a folder and returns the binary's path.
+func BuildIn(dir string) (string, error) {
+	binary := filepath.Join(dir, "pawl.exe") // the ending is for windows, and does no harm elsewhere
+	if out, err := exec.Command("go", "build", "-o", binary, "github.com/pawlauth/pawl/cmd/pawl").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return binary, nil
 }
 
 // Dev is a "pawl dev" that listens.
@@ -34,37 +44,49 @@ type Dev struct {
 // caller ends the process; at the test's end it is killed if it is still there.
 func StartDev(t testing.TB, binary, data string) *Dev {
 	t.Helper()
+	dev, err := RunDev(binary, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(dev.Kill)
+	return dev
+}
+
+// RunDev is StartDev outside of a test; the caller kills the process.
+func RunDev(binary, data string) (*Dev, error) {
 	cmd := exec.Command(binary, "dev", "--addr", "127.0.0.1:0", "--data", data)
 	cmd.Env = cleanEnv()
 	cmd.Stderr = new(strings.Builder)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // an error says that it has ended
-		_ = cmd.Wait()
-	})
+	dev := &Dev{Cmd: cmd, Env: map[string]string{}}
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil || !strings.HasPrefix(line, "Pawl listens on ") {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait() // after which standard error is whole
-		t.Fatalf("pawl dev said %q, %v\n%s", line, err, cmd.Stderr)
+		dev.Kill() // after which standard error is whole
+		return nil, fmt.Errorf("pawl dev said %q, %v\n%s", line, err, cmd.Stderr)
 	}
 	text, err := os.ReadFile(filepath.Join(data, "dev.env"))
 	if err != nil {
-		t.Fatal(err)
+		dev.Kill()
+		return nil, err
 	}
-	env := map[string]string{}
 	for line := range strings.Lines(string(text)) {
 		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
-			env[name] = strings.Trim(value, "'")
+			dev.Env[name] = strings.Trim(value, "'")
 		}
 	}
-	return &Dev{cmd, env}
+	return dev, nil
+}
+
+// Kill ends the process, if it is still there, and waits for its end.
+func (d *Dev) Kill() {
+	_ = d.Process.Kill() // an error says that it has ended
+	_ = d.Wait()
 }
 
 // Server is a "pawl serve" that listens.

@@ -1,0 +1,92 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Call is a kind of request.
+type Call int
+
+// The calls that can be driven.
+const (
+	Refresh Call = iota
+	Session
+	callCount
+)
+
+var callNames = [callCount]string{"refresh", "session"}
+
+// String gives the call's name: the last part of its path.
+func (c Call) String() string { return callNames[c] }
+
+// Mix is how often each call comes, by its weight.
+type Mix [callCount]int
+
+// Only is a mix of one call alone.
+func Only(c Call) Mix {
+	var m Mix
+	m[c] = 1
+	return m
+}
+
+// UnmarshalText reads refresh=1,session=9; a call that is not named does not come.
+func (m *Mix) UnmarshalText(text []byte) error {
+	var got Mix
+	sum := 0
+	for part := range strings.SplitSeq(string(text), ",") {
+		name, weight, _ := strings.Cut(part, "=")
+		n, err := strconv.Atoi(weight)
+		call := -1
+		for i, known := range callNames {
+			if name == known {
+				call = i
+			}
+		}
+		if call < 0 || err != nil || n < 0 || n > 1000 {
+			return fmt.Errorf("%q: a mix looks like refresh=1,session=9, with weights from 0 to 1000", text)
+		}
+		got[call] = n
+		sum += n
+	}
+	if sum == 0 {
+		return fmt.Errorf("%q: a mix needs a weight above 0", text)
+	}
+	*m = got
+	return nil
+}
+
+func (m Mix) pick(random *rand.Rand) Call {
+	if m[Session] == 0 {
+		return Refresh
+	}
+	if random.IntN(m[Refresh]+m[Session]) < m[Refresh] {
+		return Refresh
+	}
+	return Session
+}
+
+// pace says when requests are due, one at a time to whichever worker is free,
+// until end. When none is free the next ones are late, and still say when they
+// were due.
+func pace(ctx context.Context, rate float64, start, end time.Time, due chan<- time.Time) {
+	defer close(due)
+	for n := 0; ; n++ {
+		at := start.Add(time.Duration(float64(n) / rate * float64(time.Second)))
+		if at.After(end) || time.Now().After(end) {
+			return
+		}
+		if wait := time.Until(at); wait > 0 {
+			sleep(wait)
+		}
+		select {
+		case due <- at:
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,74 @@
+package server
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/pawlauth/pawl/api"
+)
+
+// FuzzEnvelope holds the answers that are written by hand against encoding/json.
+func FuzzEnvelope(f *testing.F) {
+	f.Add("a.b.c", int64(1), int64(1_795_500_000), true)
+	f.Add("\"\\\x00é\u2028<&>\xff", int64(-1), int64(0), false)
+	f.Fuzz(func(t *testing.T, text string, number, at int64, key bool) {
+		at %= 200_000_000_000 // years of four digits, as RFC 3339 has them
+		expires := api.Time(max(at, 0))
+		session := api.SessionInfo{UserID: number, Login: text, NetworkID: number, MailboxID: number, AuthLevel: text, ExpiresAt: &expires}
+		if key {
+			session.ExpiresAt = nil
+		}
+		issued := base64.RawURLEncoding.EncodeToString([]byte(text)) // as a token is
+		for _, data := range []any{api.Token{Token: issued, ExpiresAt: expires, UserID: number}, session} {
+			e := api.Envelope[any]{Success: true, Data: data}
+			var want bytes.Buffer
+			encoder := json.NewEncoder(&want)
+			encoder.SetEscapeHTML(false)
+			if err := encoder.Encode(e); err != nil {
+				t.Fatal(err)
+			}
+			if got := appendEnvelope(nil, e); !bytes.Equal(got, want.Bytes()) {
+				t.Errorf("%s, want %s", got, want.Bytes())
+			}
+		}
+	})
+}
+
+var benchToken = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9." + strings.Repeat("x", 340) + "." + strings.Repeat("y", 43)
+
+// BenchmarkParse reads the body of a refresh.
+func BenchmarkParse(b *testing.B) {
+	body := `{"token":"` + benchToken + `"}`
+	r := httptest.NewRequest("POST", "/", nil)
+	r.Header.Set("Content-Type", "application/json")
+	reader := strings.NewReader(body)
+	r.Body = io.NopCloser(reader)
+	b.ReportAllocs()
+	for b.Loop() {
+		reader.Reset(body)
+		var into api.RefreshRequest
+		if err := decode(r, &into); err != nil || into.Token != benchToken {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkEncode writes the answer of a refresh: by hand, and with
+// encoding/json, which an answer with a message takes.
+func BenchmarkEncode(b *testing.B) {
+	for name, message := range map[string]string{"plain": "", "general": "."} {
+		b.Run(name, func(b *testing.B) {
+			var data any = api.Token{Token: benchToken, ExpiresAt: 1_795_500_000, UserID: 4821}
+			out := make([]byte, 0, 1024)
+			b.ReportAllocs()
+			for b.Loop() {
+				out = appendEnvelope(out[:0], api.Envelope[any]{Success: true, Data: data, Message: message})
+			}
+		})
+	}
+}

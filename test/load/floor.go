@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+
+	"github.com/pawlauth/pawl/api"
+)
+
+// The floor is the least that a server on net/http does: it reads the body and
+// writes the very answer that Pawl gave to one such call, headers and all. It
+// is a process of its own, as Pawl is.
+
+const floorMode = "serve-the-floor"
+
+// recorded is one answer of Pawl's.
+type recorded struct {
+	Header http.Header
+	Body   []byte
+}
+
+// record makes one call of each kind to a Pawl and keeps the answers by path.
+func record(ctx context.Context, s *server) (map[string]recorded, error) {
+	answers := map[string]recorded{}
+	token := ""
+	for _, path := range []string{"/v2/auth/login", "/v2/auth/session", "/v2/auth/refresh"} {
+		body, err := json.Marshal(map[string]string{"login": s.login, "password": s.password, "token": token})
+		if err != nil {
+			return nil, err
+		}
+		got, err := post(ctx, s.url+path, token, body)
+		if err != nil {
+			return nil, err
+		}
+		var envelope api.Envelope[api.Token]
+		if err := json.Unmarshal(got.Body, &envelope); err != nil {
+			return nil, err
+		}
+		if envelope.Data.Token != "" {
+			token = envelope.Data.Token
+		}
+		answers[path] = got
+	}
+	return answers, nil
+}
+
+// post returns a success, without the headers that net/http makes anew.
+func post(ctx context.Context, url, bearer string, body []byte) (recorded, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return recorded{}, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if bearer != "" {
+		req.Header.Set("Authorization", "Bearer "+bearer)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return recorded{}, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return recorded{}, fmt.Errorf("%s was answered %d, %v", url, resp.StatusCode, err)
+	}
+	resp.Header.Del("Date")
+	resp.Header.Del("Content-Length")
+	return recorded{resp.Header, text}, nil
+}
+
+// startFloor starts this program again, as the floor.
+func startFloor(ctx context.Context, pawl *server) (*server, error) {
+	answers, err := record(ctx, pawl)
+	if err != nil {
+		return nil, fmt.Errorf("recording answers for the floor: %w", err)
+	}
+	input, err := json.Marshal(answers)
+	if err != nil {
+		return nil, err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(self, floorMode)
+	cmd.Stdin, cmd.Stderr = bytes.NewReader(input), os.Stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	stop := func() { _ = cmd.Process.Kill(); _ = cmd.Wait() } // an error says that it has ended
+	url, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		stop()
+		return nil, fmt.Errorf("the floor did not start: %w", err)
+	}
+	return &server{name: floorName, url: strings.TrimSpace(url), login: pawl.login, password: pawl.password, pid: cmd.Process.Pid, stop: stop}, nil
+}
+
+// serveFloor says where it listens, and serves until it is killed.
+func serveFloor(in io.Reader, out io.Writer) error {
+	var answers map[string]recorded
+	if err := json.NewDecoder(in).Decode(&answers); err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "http://%s\n", listener.Addr())
+	return http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := answers[r.URL.Path]
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			return
+		}
+		h := w.Header()
+		for name, values := range answer.Header {
+			h[name] = values
+		}
+		_, _ = w.Write(answer.Body) // the client is gone: nobody to tell
+	}))
+}

@@ -1,0 +1,80 @@
+// Command load measures the real binary over HTTP, beside a bare server in the
+// same run: quote the ratios, machines differ. It is what "make bench" and
+// "make bench-plots" run; docs/benchmarks.md has the method.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/pawlauth/pawl/internal/bench"
+)
+
+func main() {
+	if len(os.Args) == 2 && os.Args[1] == floorMode {
+		fail(serveFloor(os.Stdin, os.Stdout))
+		return
+	}
+	rounds := flag.Int("rounds", 5, "rounds of the table")
+	each := flag.Duration("each", 4*time.Second, "length of each measurement")
+	plots := flag.String("plots", "", "write the plots into this folder, and no table")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	fail(run(ctx, *rounds, *each, *plots))
+}
+
+func fail(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "load:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, rounds int, each time.Duration, plots string) error {
+	dir, err := os.MkdirTemp("", "pawl-load-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	sessions := 64
+	if plots != "" {
+		sessions = mostConns
+	}
+	servers, err := startAll(ctx, dir, sessions)
+	for _, s := range servers {
+		defer s.stop()
+	}
+	switch {
+	case err != nil:
+		return err
+	case plots != "":
+		return writePlots(ctx, servers, each, plots)
+	}
+	return printTable(ctx, os.Stdout, servers, rounds, each)
+}
+
+// measure drives one kind of call as fast as it goes.
+func (s *server) measure(ctx context.Context, call bench.Call, conns int, each time.Duration) (bench.Result, error) {
+	return s.run(ctx, bench.Plan{Conns: conns, Duration: each, Mix: bench.Only(call)})
+}
+
+func (s *server) run(ctx context.Context, p bench.Plan) (bench.Result, error) {
+	p.PID = s.pid
+	result, err := s.load.Run(ctx, p)
+	if err != nil {
+		return result, fmt.Errorf("%s: %w", s.name, err)
+	}
+	for _, c := range result.Calls {
+		for code, n := range c.Errors {
+			return result, fmt.Errorf("%s: %d answers were %s: this run measures nothing", s.name, n, code)
+		}
+	}
+	return result, nil
+}
+
+func say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/pawlauth/pawl/internal/bench"
+	"github.com/pawlauth/pawl/internal/testbin"
+)
+
+// server is one server that is measured, with open chains.
+type server struct {
+	name            string
+	url             string
+	login, password string
+	pid             int
+	stop            func()
+
+	load *bench.Load
+}
+
+const floorName = "floor"
+
+// stores starts a Pawl on each store: the name, and how it is started.
+var stores = []struct {
+	name  string
+	start func(binary, dir string) (*server, error)
+}{
+	{"SQLite", startSQLite},
+}
+
+func startSQLite(binary, dir string) (*server, error) {
+	dev, err := testbin.RunDev(binary, filepath.Join(dir, "sqlite"))
+	if err != nil {
+		return nil, err
+	}
+	return &server{url: dev.Env["PAWL_URL"], login: dev.Env["PAWL_LOGIN"], password: dev.Env["PAWL_PASSWORD"],
+		pid: dev.Process.Pid, stop: dev.Kill}, nil
+}
+
+// startAll starts the floor and a Pawl on each store, the floor first, and
+// opens sessions on each. With an error, those that run are returned too.
+func startAll(ctx context.Context, dir string, sessions int) ([]*server, error) {
+	say("building")
+	binary, err := testbin.BuildIn(dir)
+	if err != nil {
+		return nil, err
+	}
+	var servers []*server
+	for _, store := range stores {
+		s, err := store.start(binary, dir)
+		if err != nil {
+			return servers, fmt.Errorf("%s: %w", store.name, err)
+		}
+		s.name = store.name
+		servers = append(servers, s)
+	}
+	floor, err := startFloor(ctx, servers[0])
+	if err != nil {
+		return servers, err
+	}
+	servers = append([]*server{floor}, servers...)
+	for _, s := range servers {
+		say("%s: opening %d sessions", s.name, sessions)
+		if s.load, err = bench.Open(ctx, s.url, s.login, s.password, sessions, nil); err != nil {
+			return servers, fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	return servers, nil
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pawlauth/pawl/internal/bench"
+)
+
+const tableConns = 64
+
+var calls = []bench.Call{bench.Session, bench.Refresh}
+
+// cell is what the rounds say of one call on one server. Ratios are taken to
+// the floor of the same round.
+type cell struct {
+	perSecond, cpu, p50, p99 []float64
+	rateRatio, cpuRatio      []float64
+}
+
+// printTable drives all servers in turn, in rounds, so that a machine that
+// slows down slows all of them, and prints medians.
+func printTable(ctx context.Context, out io.Writer, servers []*server, rounds int, each time.Duration) error {
+	cells := map[string]*cell{}
+	for round := range rounds + 1 {
+		warmUp := round == 0
+		for _, call := range calls {
+			for _, s := range servers {
+				result, err := s.measure(ctx, call, tableConns, each)
+				if err != nil {
+					return err
+				}
+				if !warmUp {
+					add(cells, call, s, result)
+					say("round %d of %d: %-8s %-8s %9.0f a second", round, rounds, call, s.name, result.PerSecond)
+				}
+			}
+		}
+	}
+	printMachine(out)
+	fmt.Fprintf(out, "%d connections, %d rounds of %s, medians (least to most)\n\n", tableConns, rounds, each)
+	fmt.Fprintln(out, "| call | server | requests a second | of the floor | server CPU, µs a request | times the floor's | p50 ms | p99 ms |")
+	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|")
+	for _, call := range calls {
+		for _, s := range servers {
+			c := cells[key(call, s)]
+			fmt.Fprintf(out, "| %s | %s | %.0f (%.0f to %.0f) | %.2f (%.2f to %.2f) | %.1f | %.2f | %.2f | %.2f |\n", call, s.name,
+				median(c.perSecond), slices.Min(c.perSecond), slices.Max(c.perSecond),
+				median(c.rateRatio), slices.Min(c.rateRatio), slices.Max(c.rateRatio),
+				median(c.cpu), median(c.cpuRatio), median(c.p50), median(c.p99))
+		}
+	}
+	return printHalf(ctx, out, servers, cells, each)
+}
+
+func key(call bench.Call, s *server) string { return call.String() + " " + s.name }
+
+// add files a result. The floor comes first in each round.
+func add(cells map[string]*cell, call bench.Call, s *server, r bench.Result) {
+	c := cells[key(call, s)]
+	if c == nil {
+		c = new(cell)
+		cells[key(call, s)] = c
+	}
+	cpu := 0.0 // not known on this system
+	if r.CPUMicros != nil {
+		cpu = *r.CPUMicros
+	}
+	c.perSecond = append(c.perSecond, r.PerSecond)
+	c.cpu = append(c.cpu, cpu)
+	c.p50 = append(c.p50, r.Calls[0].P50)
+	c.p99 = append(c.p99, r.Calls[0].P99)
+	floor := cells[call.String()+" "+floorName]
+	c.rateRatio = append(c.rateRatio, r.PerSecond/floor.perSecond[len(floor.perSecond)-1])
+	c.cpuRatio = append(c.cpuRatio, cpu/floor.cpu[len(floor.cpu)-1])
+}
+
+// printHalf shows what a refresh takes at half of the rate that was reached.
+func printHalf(ctx context.Context, out io.Writer, servers []*server, cells map[string]*cell, each time.Duration) error {
+	fmt.Fprint(out, "\nRefreshes at half of the highest rate, latency from when each was due\n\n")
+	fmt.Fprintln(out, "| server | offered | answered a second | p50 ms | p99 ms | p99.9 ms | p99/p50 |")
+	fmt.Fprintln(out, "|---|---|---|---|---|---|---|")
+	for _, s := range servers {
+		rate := median(cells[key(bench.Refresh, s)].perSecond) / 2
+		say("%s: refreshes at %.0f a second", s.name, rate)
+		r, err := s.run(ctx, bench.Plan{Conns: tableConns, Duration: 3 * each, Rate: rate, Mix: bench.Only(bench.Refresh)})
+		if err != nil {
+			return err
+		}
+		c := r.Calls[0]
+		fmt.Fprintf(out, "| %s | %.0f | %.0f | %.2f | %.2f | %.2f | %.1f |\n", s.name, rate, r.PerSecond, c.P50, c.P99, c.P999, c.P99/c.P50)
+	}
+	return nil
+}
+
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
+}
+
+// printMachine says what the figures were made on.
+func printMachine(out io.Writer) {
+	model := "unknown CPU"
+	text, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(text)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			model = strings.TrimSpace(value)
+			break
+		}
+	}
+	commit, _ := exec.Command("git", "describe", "--always", "--dirty").Output() // empty outside of a clone
+	fmt.Fprintf(out, "%s, %d cores shared with the load, %s %s/%s, %s, commit %s\n",
+		model, runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH, time.Now().Format(time.DateOnly), strings.TrimSpace(string(commit)))
+}
