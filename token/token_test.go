@@ -222,7 +222,9 @@ func TestSignRefuses(t *testing.T) {
 }
 
 func TestWeakKeysAreRefused(t *testing.T) {
-	for _, jwk := range []string{``, `null`, `[]`, `{"kty":"oct","k":"AAAA"}`, `{"kty":"oct","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","alg":"ES256"}`} {
+	for _, jwk := range []string{``, `null`, `[]`, `{"kty":"oct","k":"AAAA"}`, `{"kty":"oct","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","alg":"ES256"}`,
+		`{"kty":"oct","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","use":"enc"}`,
+		`{"kty":"oct","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","key_ops":["encrypt"]}`} {
 		if _, err := token.ParseJWK([]byte(jwk)); err == nil {
 			t.Errorf("ParseJWK(%s) took it", jwk)
 		}
