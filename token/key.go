@@ -94,7 +94,21 @@ func ParseJWK(text []byte) (*Key, error) {
 	if meant.Operations != nil && !slices.Contains(meant.Operations, "sign") && !slices.Contains(meant.Operations, "verify") {
 		return nil, errors.New("token: the key's key_ops have neither sign nor verify: it is not meant for signatures")
 	}
-	return newKey(jwk)
+	key, err := newKey(jwk)
+	if err != nil || key.proves() {
+		return key, err
+	}
+	return nil, errors.New("token: the key's private part does not belong to its public part")
+}
+
+// proves reports whether the key verifies what it signs, if it can sign.
+func (k *Key) proves() bool {
+	if !k.CanSign() {
+		return true
+	}
+	probe := []byte("probe")
+	signature, err := k.appendSignature(nil, probe)
+	return err == nil && k.verifies(probe, signature[1:])
 }
 
 // ParseJWKSet reads {"keys":[...]}, or a single key.
