@@ -35,6 +35,9 @@ bench-plots: ## write the plots of docs/benchmarks.md anew; about 5 minutes
 torture-postgres: ## kill FAILOVERS (20) primaries under load, and count what is lost
 	go test -count 1 -timeout 2h -run 'TestFailover$$' ./test/cluster -failovers $(FAILOVERS)
 
+model: ## check the model of the rotation, and its mutants, with spin (docs/model)
+	scripts/check-model
+
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@set -e; for package in $$(go list ./...); do \
 	  targets=$$(go test -list '^Fuzz' $$package); \
@@ -51,4 +54,4 @@ cross: ## does it build for darwin and windows
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help build deps lint test test-short bench bench-plots torture-postgres fuzz cross clean
+.PHONY: help build deps lint test test-short bench bench-plots torture-postgres model fuzz cross clean

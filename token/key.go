@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"hash"
 	"math/big"
+	"slices"
 	"sync"
 
 	"github.com/go-jose/go-jose/v4"
@@ -76,13 +77,38 @@ func GenerateKey(alg Algorithm) (*Key, error) {
 }
 
 // ParseJWK reads a key from its JSON form (RFC 7517). The algorithm follows
-// from the key's type; a member "alg" that says another is an error.
+// from the key's type; a member "alg" that says another is an error, as are
+// "use" and "key_ops" that are not for signatures (RFC 7517, 4.2 and 4.3).
 func ParseJWK(text []byte) (*Key, error) {
 	var jwk jose.JSONWebKey
-	if err := jwk.UnmarshalJSON(text); err != nil {
+	var meant struct {
+		Use        string   `json:"use"`
+		Operations []string `json:"key_ops"`
+	}
+	if jwk.UnmarshalJSON(text) != nil || json.Unmarshal(text, &meant) != nil {
 		return nil, errors.New("token: not a JSON Web Key that can be read (RFC 7517)") // the cause may quote the key
 	}
-	return newKey(jwk)
+	if meant.Use != "" && meant.Use != "sig" {
+		return nil, errors.New(`token: the key's use is not "sig": it is not meant for signatures`)
+	}
+	if meant.Operations != nil && !slices.Contains(meant.Operations, "sign") && !slices.Contains(meant.Operations, "verify") {
+		return nil, errors.New("token: the key's key_ops have neither sign nor verify: it is not meant for signatures")
+	}
+	key, err := newKey(jwk)
+	if err != nil || key.proves() {
+		return key, err
+	}
+	return nil, errors.New("token: the key's private part does not belong to its public part")
+}
+
+// proves reports whether the key verifies what it signs, if it can sign.
+func (k *Key) proves() bool {
+	if !k.CanSign() {
+		return true
+	}
+	probe := []byte("probe")
+	signature, err := k.appendSignature(nil, probe)
+	return err == nil && k.verifies(probe, signature[1:])
 }
 
 // ParseJWKSet reads {"keys":[...]}, or a single key.

@@ -222,7 +222,10 @@ func TestSignRefuses(t *testing.T) {
 }
 
 func TestWeakKeysAreRefused(t *testing.T) {
-	for _, jwk := range []string{``, `null`, `[]`, `{"kty":"oct","k":"AAAA"}`, `{"kty":"oct","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","alg":"ES256"}`} {
+	for _, jwk := range []string{``, `null`, `[]`, `{"kty":"oct","k":"AAAA"}`, `{"kty":"oct","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","alg":"ES256"}`,
+		`{"kty":"oct","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","use":"enc"}`,
+		`{"kty":"oct","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","key_ops":["encrypt"]}`,
+		`{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0","d":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE"}`} {
 		if _, err := token.ParseJWK([]byte(jwk)); err == nil {
 			t.Errorf("ParseJWK(%s) took it", jwk)
 		}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/go-json-experiment/json"
 
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/authority"
@@ -96,8 +96,10 @@ func loadFile(args []string) *settingsFile {
 	text, err := os.ReadFile(f.path)
 	if err != nil {
 		f.err = usagef("the settings file cannot be read: %w", err)
-	} else if err := json.Unmarshal(text, &f.values); err != nil {
+	} else if err := json.Unmarshal(text, &f.values); err != nil { // refuses a name that is there twice
 		f.err = usagef("the settings file %s is not a JSON object: %w", f.path, err)
+	} else if f.values == nil {
+		f.err = usagef("the settings file %s is not a JSON object: it is null", f.path)
 	}
 	return f
 }

@@ -64,7 +64,7 @@ func NewHasher(p Params) *Hasher {
 		admit:   make(chan struct{}, n*(1+waiting)),
 		running: make(chan struct{}, n),
 	}
-	h.decoy = h.encode(make([]byte, saltBytes), make([]byte, hashBytes))
+	h.decoy = encode(h.params, make([]byte, saltBytes), make([]byte, hashBytes))
 	return h
 }
 
@@ -77,7 +77,7 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	defer h.leave()
 	salt := make([]byte, saltBytes)
 	rand.Read(salt) // never fails (crypto/rand)
-	return h.encode(salt, derive(password, salt, h.params, hashBytes)), nil
+	return encode(h.params, salt, derive(password, salt, h.params, hashBytes)), nil
 }
 
 // Check reports whether the password is the one that phc was made of, and
@@ -123,10 +123,10 @@ func derive(password string, salt []byte, p Params, size uint32) []byte {
 	return argon2.IDKey([]byte(password), salt, p.Passes, p.MemoryKiB, p.Lanes, size)
 }
 
-func (h *Hasher) encode(salt, hash []byte) string {
+func encode(p Params, salt, hash []byte) string {
 	b64 := base64.RawStdEncoding.EncodeToString
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s",
-		argon2.Version, h.params.MemoryKiB, h.params.Passes, h.params.Lanes, b64(salt), b64(hash))
+		argon2.Version, p.MemoryKiB, p.Passes, p.Lanes, b64(salt), b64(hash))
 }
 
 var errPHC = errors.New("password: not an argon2id hash in PHC form")
@@ -152,6 +152,9 @@ func decode(phc string) (p Params, salt, hash []byte, err error) {
 	salt, err1 := base64.RawStdEncoding.DecodeString(parts[4])
 	hash, err2 := base64.RawStdEncoding.DecodeString(parts[5])
 	if err1 != nil || err2 != nil || len(hash) == 0 || len(hash) > 128 {
+		return p, nil, nil, errPHC
+	}
+	if encode(p, salt, hash) != phc { // Sscanf and base64 take more than one way to write it
 		return p, nil, nil, errPHC
 	}
 	return p, salt, hash, nil

@@ -30,7 +30,8 @@ func TestHashAndCheck(t *testing.T) {
 		t.Errorf("of another cost: %v, %v, %v", ok, outdated, err)
 	}
 	for _, damaged := range []string{"x", "$argon2id$", "$argon2id$v=19$m=99999999,t=1,p=1$AAAA$AAAA", "$argon2id$v=19$m=64,t=0,p=1$AAAA$AAAA",
-		"$argon2id$v=19$m=64,t=1,p=1$AAAA$", "$argon2i$v=19$m=64,t=1,p=1$AAAA$AAAA"} {
+		"$argon2id$v=19$m=64,t=1,p=1$AAAA$", "$argon2i$v=19$m=64,t=1,p=1$AAAA$AAAA",
+		"$argon2id$v=19$m=64,t=1,p=1x$AAAA$AAAA", "$argon2id$v=19$m=064,t=1,p=1$AAAA$AAAA", "$argon2id$v=19$m=64,t=1,p=1$AAAA$AB"} {
 		if _, _, err := h.Check(t.Context(), "secret", damaged); err == nil {
 			t.Errorf("Check took the hash %q", damaged)
 		}

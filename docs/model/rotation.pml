@@ -1,0 +1,355 @@
+/* The rotation of one session's token, in Promela (https://spinroot.com).
+ *
+ * Refreshers, a bearer check and an administrator run for ever against one row.
+ * They send any token that ever left a node, with the Idempotency-Key or
+ * without, to any node: so a client that retries, its own other tab and a thief
+ * are all among them. Nodes crash, commits fail, and answers are lost.
+ *
+ * OWNED is one node that keeps the row in memory (SQLite). Without it two nodes
+ * share a store and read the row each time. BREAK_* are mutants; each must
+ * break a claim. `make model` runs all of it; README.md says how to read it.
+ */
+
+#ifndef GENERATIONS
+#define GENERATIONS 4 /* the last one is not refreshed */
+#endif
+#ifndef FAULTS
+#define FAULTS 2 /* in one history */
+#endif
+#ifdef OWNED
+#define NODES 1
+#define IN_MEMORY
+#else
+#define NODES 2
+#ifdef BREAK_CACHE
+#define IN_MEMORY
+#endif
+#endif
+
+/* The claims. Each is true until a step finds otherwise, and asserts them. */
+bool one_successor = true; /* a token has one successor, whoever asks and however often */
+bool never_lost = true;    /* a refresh that was answered holds, through any fault */
+bool stays_revoked = true; /* nothing passes that was sent after the end was answered */
+bool old_is_dead = true;   /* no old token passes that was sent after its successor left */
+#ifndef CLAIMS
+#define CLAIMS one_successor && never_lost && stays_revoked && old_is_dead
+#endif
+
+/* The row, and what an open transaction makes of it; generation 0 is no row.
+ * mint tells two tokens of one generation apart, as iat and the signature do. */
+typedef Row { byte gen; byte mint; bool key }
+Row row, tx;
+bool may = true; /* the user may sign in; false only in a mutant */
+#define NOBODY 255
+byte writer = NOBODY; /* the node whose transaction is open */
+bool rotated;         /* the transaction has a rotation */
+bool committed;       /* it is durable, and memory has yet to follow */
+byte memory[NODES];   /* the generation that a node remembers; 0 is nothing */
+bool overtaken;       /* memory changed since the check's read began */
+byte faults;
+
+/* What left a node, for the claims. */
+byte answered = 1;             /* the newest generation */
+byte mint_of[GENERATIONS + 1]; /* of each generation that left; 0 is none yet */
+byte gave[GENERATIONS + 1];    /* the successor of each: generation and mint */
+bool ended;                    /* the end of the session */
+
+/* Requests: a step is staged in a transaction, and done or dead with it. */
+#define REQUESTS 3
+#define ADMIN 2
+mtype = { idle, again, staged, done, dead }
+mtype = { moved, replay, theft, refused }
+mtype state[REQUESTS] = idle;
+byte at[REQUESTS]; /* the node */
+
+inline copy(to, from_) {
+	to.gen = from_.gen; to.mint = from_.mint; to.key = from_.key
+}
+
+inline remove(row_) {
+	row_.gen = 0; row_.mint = 0; row_.key = false
+}
+
+inline any_node(n) {
+	if
+	:: n = 0
+#if NODES > 1
+	:: n = 1
+#endif
+	fi
+}
+
+/* any_token picks one that left a node, up to the generation newest. */
+inline any_token(token, newest) {
+	token = 1;
+	do
+	:: token < newest && token < answered -> token++
+	:: break
+	od
+}
+
+/* One transaction is open at a time: SQLite's lock, or the row's in PostgreSQL.
+ * Requests at its node join it until it commits. */
+#define open_to(n) (writer == NOBODY || (writer == n && !committed))
+
+inline begin(n) {
+	if
+	:: writer == NOBODY -> copy(tx, row); writer = n
+	:: else
+	fi
+}
+
+inline close_() { writer = NOBODY; committed = false; rotated = false; copy(tx, row) }
+
+#ifdef BREAK_ANSWER_BEFORE_COMMIT
+#define STAGED done
+#else
+#define STAGED staged
+#endif
+
+#if defined(BREAK_COMPARE_LEFT_OUT)
+#define current(from) (tx.gen != 0 && tx.gen < GENERATIONS)
+#elif defined(BREAK_COMPARE_BEFORE_LOCK)
+#define current(from) (before == from && tx.gen != 0)
+#elif defined(BREAK_ROW_BROUGHT_BACK)
+#define current(from) (tx.gen == from || tx.gen == 0)
+#else
+#define current(from) (tx.gen == from)
+#endif
+
+#ifdef BREAK_REPLAY_TO_ANY
+#define lost_answer(from) (from < tx.gen)
+#else
+#define lost_answer(from) (from + 1 == tx.gen && key && tx.key)
+#endif
+
+/* rotate is Store.Rotate and the judgement of policy.go. How long ago a
+ * generation was left is anyone's guess, so each window is both open and shut. */
+inline rotate() {
+	if
+	:: current(from) && may ->
+#if defined(BREAK_COMPARE_BEFORE_LOCK) || defined(BREAK_ROW_BROUGHT_BACK)
+		tx.gen = from;
+#endif
+		tx.gen++; tx.key = key; rotated = true;
+		tx.mint = 1 + (mint_of[tx.gen] == 1); /* another, if one left before a rollback */
+		verdict = moved
+	:: !(current(from) && may) && from < tx.gen ->
+		if
+		:: lost_answer(from) -> verdict = replay
+		:: verdict = refused
+		:: verdict = theft
+		fi
+	:: else -> verdict = refused
+	fi
+}
+
+/* hand_out is the moment at which a 200 leaves the node. */
+inline hand_out() {
+	one_successor = gave[from] == 0 || gave[from] == gen * 4 + mint;
+	assert(CLAIMS);
+	old_is_dead = verdict == replay || !old;
+	assert(CLAIMS);
+	stays_revoked = !late;
+	assert(CLAIMS);
+	gave[from] = gen * 4 + mint;
+	mint_of[gen] = mint;
+	if
+	:: gen > answered -> answered = gen
+	:: else
+	fi
+}
+
+#define over(r) (state[r] == done || state[r] == dead)
+
+/* A request is looked at when its step is staged, not when it is sent: what was
+ * answered in between only makes the claims stricter. */
+proctype Refresher(byte r) {
+	byte from, gen, mint;
+	mtype verdict;
+	bool key, old, late, opens;
+#ifdef BREAK_COMPARE_BEFORE_LOCK
+	byte before;
+#endif
+next:
+#ifdef BREAK_COMPARE_BEFORE_LOCK
+	atomic { row.gen != 0; before = row.gen };
+#endif
+	atomic {
+		any_node(at[r]); open_to(at[r]);
+		any_token(from, GENERATIONS - 1);
+		if :: key = false :: key = true fi;
+		old = from < answered; late = ended;
+		opens = writer == NOBODY;
+		begin(at[r]); rotate(); key = false;
+		if
+		:: verdict == refused && opens -> close_(); goto end_ /* nothing to commit */
+		:: verdict == refused && !opens -> goto end_
+		:: verdict == theft -> from = 0; old = false; late = false; state[r] = STAGED
+		:: else -> gen = tx.gen; mint = tx.mint; state[r] = STAGED
+		fi;
+		opens = false
+	};
+	atomic {
+		over(r);
+		if
+		:: state[r] == done && (verdict == moved || verdict == replay) -> hand_out(); goto end_
+		:: state[r] == done && verdict == theft -> verdict = 0; state[r] = again
+		:: else -> goto end_
+		fi
+	};
+	atomic { /* theft: the session ends before the 401 leaves */
+		state[r] == dead || open_to(at[r]);
+		if
+		:: state[r] == dead -> goto end_
+		:: else -> begin(at[r]); remove(tx); state[r] = STAGED
+		fi
+	};
+	atomic { over(r); ended = ended || state[r] == done };
+end_:
+	atomic {
+		from = 0; gen = 0; mint = 0; verdict = 0; key = false; old = false; late = false; opens = false;
+#ifdef BREAK_COMPARE_BEFORE_LOCK
+		before = 0;
+#endif
+		state[r] = idle; at[r] = 0;
+		goto next
+	}
+}
+
+/* Admin ends the session: a logout, a reset, or the suspension of its user. Each
+ * removes the row, so a user who is resumed has no session to come back to. */
+proctype Admin() {
+next:
+	if
+	:: atomic { !ended; any_node(at[ADMIN]); open_to(at[ADMIN]); begin(at[ADMIN]); remove(tx); state[ADMIN] = STAGED }
+#ifdef BREAK_SUSPEND_KEEPS_SESSIONS
+	:: atomic { may -> may = false; ended = true; goto next }
+	:: atomic { !may -> may = true; goto next }
+#endif
+	fi;
+	atomic { over(ADMIN); ended = ended || state[ADMIN] == done; state[ADMIN] = idle; at[ADMIN] = 0; goto next }
+}
+
+inline judge_bearer() {
+	if
+	:: seen == token && may ->
+		old_is_dead = !old;
+		assert(CLAIMS);
+		stays_revoked = !late;
+		assert(CLAIMS)
+	:: seen != token -> /* refused: is it the session's own all the same? */
+		never_lost = old || row.gen != token;
+		assert(CLAIMS)
+	:: else
+	fi
+}
+
+/* Checker sends tokens as a bearer. What is not in memory is read from the
+ * row, and kept if memory did not change meanwhile. */
+proctype Checker() {
+	byte token, seen, n;
+	bool old, late;
+next:
+	atomic {
+		any_node(n); any_token(token, GENERATIONS);
+		old = token < answered; late = ended; overtaken = false;
+#ifdef IN_MEMORY
+		seen = memory[n];
+		if
+		:: seen != 0 -> judge_bearer(); goto end_
+		:: else -> seen = row.gen
+		fi
+	};
+	atomic {
+		if
+#ifdef BREAK_SLOW_READ_KEPT
+		:: true
+#else
+		:: !overtaken
+#endif
+			-> memory[n] = seen
+		:: else
+		fi;
+		judge_bearer()
+	};
+#else
+		seen = row.gen; judge_bearer()
+	};
+#endif
+end_:
+	atomic { token = 0; seen = 0; n = 0; old = false; late = false; overtaken = false; goto next }
+}
+
+/* finish lets the requests at a node hear how their step went. */
+inline finish(from_state, node, to_state) {
+	r = 0;
+	do
+	:: r < REQUESTS ->
+		if
+		:: at[r] == node && state[r] == from_state -> state[r] = to_state
+		:: else
+		fi;
+		r++
+	:: else -> break
+	od;
+	r = 0
+}
+
+/* Committer makes what is staged durable with one flush; then memory follows,
+ * and then the callers hear. */
+proctype Committer() {
+	byte r;
+	do
+	:: d_step { writer != NOBODY && !committed -> copy(row, tx);
+#ifdef OWNED
+		committed = true;
+#ifdef BREAK_HEARD_BEFORE_MEMORY
+		finish(staged, writer, done)
+#endif
+#else
+		finish(staged, writer, done); close_()
+#endif
+		}
+#ifdef OWNED
+	:: d_step { committed;
+#ifndef BREAK_MEMORY_BEHIND
+		memory[0] = (memory[0] != 0 || rotated -> row.gen : 0);
+		overtaken = true;
+#endif
+		finish(staged, writer, done); close_() }
+#endif
+	od
+}
+
+/* Faults: a node dies with what it remembers and has under way; a commit is
+ * undone; or it holds, and the node does not hear of it. */
+proctype Faults() {
+	byte r, n;
+	do
+	:: atomic { faults < FAULTS; any_node(n); d_step {
+		faults++;
+		finish(again, n, dead); finish(staged, n, dead); finish(done, n, dead);
+		memory[n] = 0; overtaken = true;
+		if
+		:: writer == n -> close_()
+		:: else
+		fi;
+		n = 0;
+		never_lost = row.gen == 0 || row.gen > answered || (row.gen == answered && row.mint == mint_of[answered]);
+		assert(CLAIMS)
+		} }
+	:: d_step { faults < FAULTS && writer != NOBODY && !committed; faults++; finish(staged, writer, dead); close_() }
+#ifndef OWNED
+	:: d_step { faults < FAULTS && writer != NOBODY; faults++; copy(row, tx); finish(staged, writer, dead); close_() }
+#endif
+	od
+}
+
+init {
+	atomic {
+		row.gen = 1; copy(tx, row);
+		run Refresher(0); run Refresher(1); run Admin(); run Checker();
+		run Committer(); run Faults()
+	}
+}

@@ -1,0 +1,136 @@
+package token_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/pawlauth/pawl/token"
+)
+
+// FuzzClaims signs any claims for any issuer: what can be signed is read back
+// as it was, by Pawl and by encoding/json.
+func FuzzClaims(f *testing.F) {
+	key, err := token.GenerateKey(token.HS256)
+	if err != nil {
+		f.Fatal(err)
+	}
+	set, err := token.NewKeySet(key)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add("pawl", "pawl", int64(4821), now.Unix(), now.Unix()+3600, []byte{1, 2, 3}, uint32(7), "MailboxAdmin", int64(1), int64(101))
+	f.Add(`"</script>\`, "\xff\u2028", int64(1), int64(0), int64(1)<<62, []byte(nil), ^uint32(0), "a", int64(0), int64(0))
+	f.Add("", "", int64(-1), int64(-1), int64(-1), []byte("0123456789abcdef"), uint32(0), `"`, int64(-1), int64(-1))
+	f.Fuzz(func(t *testing.T, issuer, audience string, sub, iat, exp int64, sid []byte, generation uint32, level string, network, mailbox int64) {
+		c := token.Claims{Subject: sub, IssuedAt: iat, Expires: exp, Generation: generation, AuthLevel: level, NetworkID: network, MailboxID: mailbox}
+		copy(c.Session[:], sid)
+		codec := token.NewCodec(issuer, audience, set)
+		text, err := codec.Sign(c)
+		if err != nil {
+			return
+		}
+		got, err := codec.Verify(text, now)
+		if len(text) > token.MaxLength {
+			if err == nil {
+				t.Fatalf("a token of %d bytes passes", len(text))
+			}
+			return
+		}
+		if got != c || (err == nil) != (exp > now.Unix()) {
+			t.Fatalf("signed %+v, read %+v, %v", c, got, err)
+		}
+		payload, err := base64.RawURLEncoding.DecodeString(strings.Split(text, ".")[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var standard struct {
+			Iss, Aud, Sub, JTI, AuthLevel  string
+			Iat, Exp, NetworkID, MailboxID int64
+		}
+		if err := json.Unmarshal(payload, &standard); err != nil {
+			t.Fatalf("encoding/json refuses %s: %v", payload, err)
+		}
+		if standard.Iss != strings.ToValidUTF8(issuer, "\ufffd") && strings.ToValidUTF8(issuer, "") == issuer ||
+			standard.Sub != strconv.FormatInt(sub, 10) || standard.JTI != c.ID() || standard.AuthLevel != level ||
+			standard.Iat != iat || standard.Exp != exp || standard.NetworkID != network || standard.MailboxID != mailbox {
+			t.Fatalf("encoding/json reads %+v of %s", standard, payload)
+		}
+	})
+}
+
+// FuzzParseJWK reads any key: one that is taken stays the same through writing
+// and reading, and what it signs it verifies; an error quotes no secret.
+func FuzzParseJWK(f *testing.F) {
+	for _, alg := range token.Algorithms {
+		if alg == token.RS256 {
+			continue // a seed of its own below: to make one takes long
+		}
+		key, err := token.GenerateKey(alg)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(mustJWK(f, key))
+		if public := key.Public(); public != nil {
+			f.Add(mustJWK(f, public))
+		}
+	}
+	for _, seed := range []string{
+		`{"keys":[]}`, `{"keys":[{"kty":"oct","k":"AAAA"}]}`, `{"kty":"RSA","n":"AQAB","e":"AQ"}`, `{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}`,
+		`{"kty":"OKP","crv":"Ed25519","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`,
+		`{"kty":"OKP","crv":"Ed25519","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"}`,
+		`{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0","d":"jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"}`,
+		`{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0","d":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE"}`,
+		`{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0","d":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`,
+		`{"kty":"oct","k":"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow","kty":"oct"}`,
+		`{"kty":"oct","k":"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow","use":"enc","key_ops":7}`,
+		`{"kty":"RSA","e":"AQ","n":"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ"}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		keys, err := token.ParseJWKSet(text)
+		quotesNoSecret(t, text, err)
+		for _, key := range keys {
+			keepsItself(t, key)
+		}
+		if one, err := token.ParseJWK(text); err == nil && (len(keys) != 1 || keys[0].ID() != one.ID()) {
+			t.Errorf("as a key %s, as a set %v", one.ID(), keys)
+		}
+	})
+}
+
+// quotesNoSecret looks for the private members of a key in an error.
+func quotesNoSecret(t *testing.T, text []byte, err error) {
+	var secret struct{ K, D, P, Q, DP, DQ, QI string }
+	if err == nil || json.Unmarshal(text, &secret) != nil {
+		return
+	}
+	for _, value := range []string{secret.K, secret.D, secret.P, secret.Q, secret.DP, secret.DQ, secret.QI} {
+		if len(value) > 8 && strings.Contains(err.Error(), value) {
+			t.Errorf("the error quotes a secret: %v", err)
+		}
+	}
+}
+
+func keepsItself(t *testing.T, key *token.Key) {
+	again, err := token.ParseJWK(mustJWK(t, key))
+	if err != nil || again.ID() != key.ID() || again.Algorithm() != key.Algorithm() || again.CanSign() != key.CanSign() {
+		t.Fatalf("%s comes back as %v, %v", mustJWK(t, key), again, err)
+	}
+	if public := key.Public(); public != nil && public.ID() != key.ID() {
+		t.Errorf("%s has another id without its private part", key.ID())
+	}
+	text, err := codecOf(t, key).Sign(claims)
+	if (err == nil) != key.CanSign() {
+		t.Fatalf("CanSign is %v, Sign says %v", key.CanSign(), err)
+	}
+	if err != nil {
+		return
+	}
+	if _, err := codecOf(t, again).Verify(text, now); err != nil {
+		t.Errorf("%s does not verify what it signed: %v", mustJWK(t, key), err)
+	}
+}
