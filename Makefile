@@ -23,7 +23,7 @@ test: deps lint ## everything, with the race detector
 test-short: ## without the long runs
 	go test -short ./...
 
-bench: ## the table of docs/benchmarks.md, then the micro-benchmarks; about 5 minutes
+bench: ## the table of docs/benchmarks.md, then the micro-benchmarks; about 4 minutes
 	go run ./test/load
 	@file=$$(mktemp) && trap 'rm -f '$$file EXIT && \
 	  go test -run '^$$' -bench $(MICRO) -benchmem -benchtime 200ms -count 6 ./token ./internal/server ./internal/store/sqlite > $$file || { cat $$file; exit 1; }; \

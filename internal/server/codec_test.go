@@ -16,6 +16,10 @@ import (
 func FuzzEnvelope(f *testing.F) {
 	f.Add("a.b.c", int64(1), int64(1_795_500_000), true)
 	f.Add("\"\\\x00é\u2028<&>\xff", int64(-1), int64(0), false)
+	f.Add("\xff", int64(1), int64(1), false)
+	f.Add("\u2028", int64(1), int64(1), false)
+	f.Add("\x7f", int64(1), int64(1), false)
+	f.Add("\x01", int64(1), int64(1), false)
 	f.Fuzz(func(t *testing.T, text string, number, at int64, key bool) {
 		at %= 200_000_000_000 // years of four digits, as RFC 3339 has them
 		expires := api.Time(max(at, 0))

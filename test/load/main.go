@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/pawlauth/pawl/internal/bench"
@@ -23,7 +24,8 @@ func main() {
 	each := flag.Duration("each", 4*time.Second, "length of each measurement")
 	plots := flag.String("plots", "", "write the plots into this folder, and no table")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	// Whatever ends the run, the servers end too: a reader that goes away as well.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
 	defer stop()
 	fail(run(ctx, *rounds, *each, *plots))
 }

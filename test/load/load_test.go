@@ -1,0 +1,70 @@
+package main
+
+import (
+	"bytes"
+	"encoding/xml"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == floorMode { // startFloor runs this binary again
+		fail(serveFloor(os.Stdin, os.Stdout))
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// TestTable makes the table once, too short to say anything: that it is whole.
+func TestTable(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds and runs the real binary")
+	}
+	servers, err := startAll(t.Context(), t.TempDir(), tableConns)
+	for _, s := range servers {
+		t.Cleanup(s.stop)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	if err := printTable(t.Context(), &out, servers, 1, 100*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []string{"| session | floor |", "| refresh | floor |", "| session | SQLite |", "| refresh | SQLite |", "\n| SQLite |"} {
+		if !strings.Contains(out.String(), row) {
+			t.Errorf("no row %q in:\n%s", row, out.String())
+		}
+	}
+}
+
+// TestPlotIsSVG: well-formed, a line for each series, and no point outside.
+func TestPlotIsSVG(t *testing.T) {
+	p := &plot{title: "a < b", x: "x", y: "y", logX: true, logY: true, lines: []series{
+		{"one", []point{{1, 0.3}, {256, 2000}}}, {"two & more", []point{{2, 1}, {4, 1}}}}}
+	lines := 0
+	decoder := xml.NewDecoder(bytes.NewReader(p.svg()))
+	for {
+		token, err := decoder.Token()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if element, ok := token.(xml.StartElement); ok && element.Name.Local == "polyline" {
+			lines++
+		}
+	}
+	if lines != len(p.lines) {
+		t.Errorf("%d lines, want %d", lines, len(p.lines))
+	}
+	x := newAxis([]float64{1, 256}, true, 2, left, width-right)
+	y := newAxis([]float64{0, 41_000}, false, 10, height-bottom, top)
+	if x.at(1) != left || x.at(256) != width-right || y.at(0) != height-bottom || y.at(50_000) != top {
+		t.Errorf("axes: %v %v %v %v", x.at(1), x.at(256), y.at(0), y.at(50_000))
+	}
+}
