@@ -21,8 +21,7 @@ func scanKey(stmt *sqlite.Stmt) authority.Key {
 // CreateKey adds a key; a primary one replaces the user's earlier one.
 func (s *Store) CreateKey(ctx context.Context, k authority.Key, hash authority.KeyHash) (authority.Key, error) {
 	var made authority.Key
-	var out removed
-	err := s.write(ctx, func(conn *sqlite.Conn) error {
+	err := s.write(ctx, func(conn *sqlite.Conn, out *removed) error {
 		if k.Primary {
 			if err := out.deleteKeys(conn, "user_id = ? AND is_primary", k.UserID); err != nil {
 				return err
@@ -41,7 +40,7 @@ func (s *Store) CreateKey(ctx context.Context, k authority.Key, hash authority.K
 			RETURNING ` + keyColumns)
 		bind(stmt, k.UserID, hash[:], int64(k.Visibility), primary, session, k.Mask, k.Created, int64(authority.Terminated))
 		return one(stmt, func() { made = scanKey(stmt) })
-	}, func() { s.memory.forget(out) })
+	}, nil)
 	if err != nil {
 		return authority.Key{}, err // and made may still be written to
 	}
@@ -84,8 +83,7 @@ func (s *Store) Keys(ctx context.Context, userID int64) (keys []authority.Key, e
 
 // DeleteKey removes a key.
 func (s *Store) DeleteKey(ctx context.Context, id int64) error {
-	var out removed
-	return s.write(ctx, func(conn *sqlite.Conn) error {
+	return s.write(ctx, func(conn *sqlite.Conn, out *removed) error {
 		if err := out.deleteKeys(conn, "id = ?", id); err != nil {
 			return err
 		}
@@ -93,7 +91,7 @@ func (s *Store) DeleteKey(ctx context.Context, id int64) error {
 			return authority.ErrNotFound
 		}
 		return nil
-	}, func() { s.memory.forget(out) })
+	}, nil)
 }
 
 // SigningKeys returns the signing keys, the newest first.
@@ -107,7 +105,7 @@ func (s *Store) SigningKeys(ctx context.Context) (keys [][]byte, err error) {
 
 // AddSigningKey adds the key that signs from now on.
 func (s *Store) AddSigningKey(ctx context.Context, id string, jwk []byte, first bool) error {
-	return s.write(ctx, func(conn *sqlite.Conn) error {
+	return s.write(ctx, func(conn *sqlite.Conn, out *removed) error {
 		stmt := conn.Prep("INSERT INTO signing_key (id, jwk) SELECT ?1, ?2 WHERE NOT ?3 OR NOT EXISTS (SELECT 1 FROM signing_key) ON CONFLICT (id) DO NOTHING")
 		wantEmpty := int64(0)
 		if first {
