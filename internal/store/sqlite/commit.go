@@ -103,7 +103,7 @@ func (s *Store) steps(ops []*batch.Op[write], log *stepLog) error {
 	if log.added == 0 {
 		return nil
 	}
-	return log.clean(s.writer, s.memory.count.Load(), func(e *entry) bool {
+	return log.shorten(s.writer, s.memory.count.Load(), func(e *entry) bool {
 		if _, newer := s.pending[e.id]; newer {
 			return false
 		}

@@ -76,7 +76,7 @@ func largeFile(b *testing.B, dir string, sessions int) {
 		run("PRAGMA " + p)
 	}
 	run("BEGIN")
-	log := stepLog{first: 1}
+	log := stepLog{oldest: 1}
 	for n := range sessions {
 		r := largeSession(n)
 		if err := insertSession(conn, r, "hash"); err != nil {

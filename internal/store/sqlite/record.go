@@ -6,15 +6,15 @@ import (
 	"hash/crc32"
 )
 
-// The blob of a step row is, with numbers little-endian:
+// The blob of a step row has rowSize bytes, with numbers little-endian:
 //
 //	1   version: 1
-//	    records, in the order in which they happened
+//	    records, in the order in which they happened, then zeros
 //	4   CRC-32C of all before
 //
 // and a record is:
 //
-//	1   kind
+//	1   kind, never 0
 //	16  session id
 //	    and of one that moved, its new state:
 //	8   user id
@@ -22,6 +22,9 @@ import (
 //	20  created, refreshed, previous, expires, ends: Unix seconds, 4 bytes each
 //	16  retry key, of the kind that has one
 const recordVersion = 1
+
+// rowSize fills a page of 4 KiB with one row, whose overhead is 43 bytes at most.
+const rowSize = 4048
 
 // The kinds of records.
 const (
@@ -41,6 +44,16 @@ var (
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 	errDamaged = errors.New("a row of the step log is damaged")
 )
+
+func recordSize(e *entry) int {
+	switch {
+	case e.generation == 0:
+		return endedSize
+	case e.retryKey == [16]byte{}:
+		return movedSize
+	}
+	return maxRecord
+}
 
 // appendRecord adds the state of a session; an entry of generation 0 has ended.
 func appendRecord(b []byte, e *entry) []byte {
@@ -62,16 +75,40 @@ func appendRecord(b []byte, e *entry) []byte {
 	return b
 }
 
-// seal adds the sum.
-func seal(b []byte) []byte { return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli)) }
+// seal makes a row's blob of its version and records.
+func seal(filled []byte) []byte {
+	blob := make([]byte, rowSize)
+	copy(blob, filled)
+	binary.LittleEndian.PutUint32(blob[rowSize-sumSize:], crc32.Checksum(blob[:rowSize-sumSize], castagnoli))
+	return blob
+}
 
-// unseal returns the records of a blob.
-func unseal(blob []byte) ([]byte, error) {
-	n := len(blob) - sumSize
-	if n < 1 || blob[0] != recordVersion || crc32.Checksum(blob[:n], castagnoli) != binary.LittleEndian.Uint32(blob[n:]) {
-		return nil, errDamaged
+// eachRecord checks a row's blob and calls f with each of its records.
+func eachRecord(blob []byte, f func(*entry) error) error {
+	if len(blob) != rowSize || blob[0] != recordVersion {
+		return errDamaged
 	}
-	return blob[1:n], nil
+	rest := blob[1 : rowSize-sumSize]
+	if crc32.Checksum(blob[:rowSize-sumSize], castagnoli) != binary.LittleEndian.Uint32(blob[rowSize-sumSize:]) {
+		return errDamaged
+	}
+	for e := new(entry); len(rest) > 0 && rest[0] != 0; {
+		var err error
+		if rest, err = nextRecord(rest, e); err != nil {
+			return err
+		}
+		if err := f(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unfilled returns a good blob's version and records, with room for more.
+func unfilled(blob []byte) []byte {
+	end := 1
+	_ = eachRecord(blob, func(e *entry) error { end += recordSize(e); return nil })
+	return blob[:end]
 }
 
 // nextRecord reads the first record of b into e, and returns the rest.

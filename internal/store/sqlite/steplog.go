@@ -1,67 +1,89 @@
 package sqlite
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"zombiezen.com/go/sqlite"
 )
 
-const (
-	// rowSize is what fills a page of 4 KiB: its overhead is 40 bytes at most.
-	// So a page has one row, no row has a second page, and the newest row is
-	// written again until it is full at no cost, as its page is anyway.
-	rowSize = 4050
-	// The log may have half as many records more than there are sessions, and
-	// logFloor. A smaller share costs cleaning, a larger one disk.
-	logFloor = 4096
-)
+// The log may have half as many records more than there are sessions, and
+// logFloor. A smaller share costs cleaning, a larger one disk.
+const logFloor = 4096
 
 // stepLog is the table step as the committer sees it. A copy is changed within
-// a transaction, and takes the place of the original after the commit.
+// a transaction, and takes the place of the original after the commit; what the
+// two share is only written to past the original's ends.
 type stepLog struct {
-	first, last int64  // the rows' seq; the first is past the last if there is none
-	records     int    // in all rows
-	tail        []byte // the last row, without its sum
-	added       int    // records since the last clean
+	slots   []int64 // of the rows, by seq
+	oldest  int64   // seq of the first of them
+	clean   int64   // rows before this seq hold nothing any more
+	records int     // in the rows from clean on
+	tail    []byte  // the last row as far as it is filled
+	added   int     // records since the last cleaning
 }
+
+func (l *stepLog) newest() int64 { return l.oldest + int64(len(l.slots)) - 1 }
 
 // add appends a record. The last row goes to the file with flush.
 func (l *stepLog) add(conn *sqlite.Conn, e *entry) error {
-	if l.tail == nil || len(l.tail)+maxRecord+sumSize > rowSize {
+	if l.tail == nil || len(l.tail)+maxRecord > rowSize-sumSize {
 		if err := l.flush(conn); err != nil {
 			return err
 		}
-		l.last++
-		l.tail = append(make([]byte, 0, rowSize), recordVersion)
+		if err := l.begin(conn); err != nil {
+			return err
+		}
 	}
-	l.tail = appendRecord(l.tail, e) // past the end of the original's tail, which so stays as it is
+	l.tail = appendRecord(l.tail, e)
 	l.records++
 	l.added++
 	return nil
 }
 
+// begin begins a row, in the slot of the oldest if that holds nothing.
+func (l *stepLog) begin(conn *sqlite.Conn) error {
+	slot := int64(len(l.slots)) + 1
+	if len(l.slots) > 0 && l.oldest < l.clean {
+		slot = l.slots[0]
+		l.slots = l.slots[1:]
+		l.oldest++
+	} else {
+		stmt := conn.Prep("INSERT INTO step (slot, seq, records) VALUES (?, 0, zeroblob(?))")
+		bind(stmt, slot, int64(rowSize))
+		if err := each(stmt, func() {}); err != nil {
+			return err
+		}
+	}
+	l.slots = append(l.slots, slot)
+	l.tail = append(make([]byte, 0, rowSize), recordVersion)
+	return nil
+}
+
+// flush writes the last row. As its size stays, SQLite overwrites it in place.
 func (l *stepLog) flush(conn *sqlite.Conn) error {
 	if l.tail == nil {
 		return nil
 	}
-	stmt := conn.Prep("REPLACE INTO step (seq, records) VALUES (?, ?)")
-	bind(stmt, l.last, seal(l.tail))
+	stmt := conn.Prep("UPDATE step SET seq = ?, records = ? WHERE slot = ?")
+	bind(stmt, l.newest(), seal(l.tail), l.slots[len(l.slots)-1])
 	return each(stmt, func() {})
 }
 
-// clean removes the oldest rows while the log has more than its share, and adds
-// what in them still holds anew. It looks at about four records for each that
-// was added since it was last called: the log gets shorter, and no batch waits long.
-func (l *stepLog) clean(conn *sqlite.Conn, sessions int64, holds func(*entry) bool) error {
+// shorten takes the oldest rows out of the log while it has more than its
+// share, and adds what in them still holds anew. It looks at about four records
+// for each that was added: so the log gets shorter, and no batch waits long.
+func (l *stepLog) shorten(conn *sqlite.Conn, sessions int64, holds func(*entry) bool) error {
 	budget := 4*l.added + 128
-	for budget > 0 && l.first < l.last && l.records > int(sessions+sessions/2)+logFloor {
-		stmt := conn.Prep("DELETE FROM step WHERE seq = ? RETURNING records")
-		bind(stmt, l.first)
+	for budget > 0 && l.clean < l.newest() && l.records > int(sessions+sessions/2)+logFloor {
+		stmt := conn.Prep("SELECT records FROM step WHERE slot = ?")
+		bind(stmt, l.slots[l.clean-l.oldest])
 		var blob []byte
 		if err := each(stmt, func() { blob = columnBlob(stmt, 0) }); err != nil {
 			return err
 		}
-		l.first++
+		l.clean++
 		err := eachRecord(blob, func(e *entry) error {
 			l.records--
 			budget--
@@ -71,7 +93,7 @@ func (l *stepLog) clean(conn *sqlite.Conn, sessions int64, holds func(*entry) bo
 			return l.add(conn, e)
 		})
 		if err != nil {
-			return fmt.Errorf("step %d: %w", l.first-1, err)
+			return err
 		}
 	}
 	l.added = 0
@@ -80,48 +102,42 @@ func (l *stepLog) clean(conn *sqlite.Conn, sessions int64, holds func(*entry) bo
 
 // replay reads the log into memory.
 func (l *stepLog) replay(conn *sqlite.Conn, m *memory) error {
-	stmt := conn.Prep("SELECT seq, records FROM step ORDER BY seq")
-	defer reset(stmt)
-	*l = stepLog{first: 1}
-	for {
-		more, err := stmt.Step()
-		if err != nil || !more {
+	type row struct{ seq, slot int64 }
+	var rows []row
+	stmt := conn.Prep("SELECT seq, slot FROM step")
+	if err := each(stmt, func() { rows = append(rows, row{stmt.ColumnInt64(0), stmt.ColumnInt64(1)}) }); err != nil {
+		return err
+	}
+	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.seq, b.seq) })
+	*l = stepLog{oldest: 1}
+	if len(rows) > 0 {
+		l.oldest = rows[0].seq
+	}
+	l.clean = l.oldest
+	read := conn.Prep("SELECT records FROM step WHERE slot = ?")
+	var blob []byte
+	var entries []entry
+	for i, r := range rows {
+		if r.seq != l.oldest+int64(i) || r.slot < 1 || r.slot > int64(len(rows)) {
+			return fmt.Errorf("%w: row %d is missing", errDamaged, l.oldest+int64(i))
+		}
+		bind(read, r.slot)
+		if err := each(read, func() { blob = columnBlob(read, 0) }); err != nil {
 			return err
 		}
-		seq := stmt.ColumnInt64(0)
-		if l.tail != nil && seq != l.last+1 {
-			return fmt.Errorf("%w: rows %d to %d are not there", errDamaged, l.last+1, seq-1)
-		}
-		if l.tail == nil {
-			l.first = seq
-		}
-		l.last = seq
-		blob := columnBlob(stmt, 1)
-		err = eachRecord(blob, func(e *entry) error {
-			l.records++
-			if e.generation == 0 {
-				m.drop(e.id)
-			} else {
-				m.put(e)
-			}
-			return nil
-		})
+		entries = entries[:0]
+		err := eachRecord(blob, func(e *entry) error { entries = append(entries, *e); return nil })
 		if err != nil {
-			return fmt.Errorf("step %d: %w", seq, err)
+			return fmt.Errorf("%w: row %d", err, r.seq)
 		}
-		l.tail = blob[:len(blob)-sumSize]
+		m.replay(entries)
+		l.records += len(entries)
+		l.slots = append(l.slots, r.slot)
 	}
-}
-
-// eachRecord checks a blob and calls f with each of its records.
-func eachRecord(blob []byte, f func(*entry) error) error {
-	rest, err := unseal(blob)
-	for e := new(entry); err == nil && len(rest) > 0; {
-		if rest, err = nextRecord(rest, e); err == nil {
-			err = f(e)
-		}
+	if len(rows) > 0 {
+		l.tail = unfilled(blob)
 	}
-	return err
+	return nil
 }
 
 func columnBlob(stmt *sqlite.Stmt, column int) []byte {
