@@ -104,7 +104,10 @@ func (l *stepLog) shorten(conn *sqlite.Conn, sessions int64, holds func(*entry) 
 func (l *stepLog) replay(conn *sqlite.Conn, m *memory) error {
 	type row struct{ seq, slot int64 }
 	var rows []row
-	stmt := conn.Prep("SELECT seq, slot FROM step")
+	stmt, err := conn.Prepare("SELECT seq, slot FROM step") // Prep panics if a column is missing
+	if err != nil {
+		return err
+	}
 	if err := each(stmt, func() { rows = append(rows, row{stmt.ColumnInt64(0), stmt.ColumnInt64(1)}) }); err != nil {
 		return err
 	}
@@ -114,7 +117,10 @@ func (l *stepLog) replay(conn *sqlite.Conn, m *memory) error {
 		l.oldest = rows[0].seq
 	}
 	l.clean = l.oldest
-	read := conn.Prep("SELECT records FROM step WHERE slot = ?")
+	read, err := conn.Prepare("SELECT records FROM step WHERE slot = ?")
+	if err != nil {
+		return err
+	}
 	var blob []byte
 	var entries []entry
 	for i, r := range rows {
