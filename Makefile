@@ -24,6 +24,9 @@ test-short: ## without the long runs
 bench: ## durable refreshes a second from 64 connections, beside a bare server
 	go test -run '^$$' -bench . -benchtime 5s ./test/load
 
+bench-large: ## the SQLite store with 5,000,000 sessions: disk, memory, start, rate (some minutes, 2 GB of disk)
+	go test -run '^$$' -bench '^BenchmarkLarge$$' -benchtime 1x -timeout 30m ./internal/store/sqlite
+
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@set -e; for package in $$(go list ./...); do \
 	  targets=$$(go test -list '^Fuzz' $$package); \
@@ -40,4 +43,4 @@ cross: ## does it build for darwin and windows
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help build deps lint test test-short bench fuzz cross clean
+.PHONY: help build deps lint test test-short bench bench-large fuzz cross clean

@@ -132,9 +132,11 @@ func (s *Store) EndSessions(ctx context.Context, userID int64, except token.Sess
 }
 
 func (s *Store) endSessions(ctx context.Context, where string, args ...any) error {
-	return s.write(ctx, func(conn *sqlite.Conn, out *removed) error {
-		return out.deleteSessions(conn, where, args...)
-	}, nil)
+	return s.write(ctx, endOf(where, args...), nil)
+}
+
+func endOf(where string, args ...any) func(*sqlite.Conn, *removed) error {
+	return func(conn *sqlite.Conn, out *removed) error { return out.deleteSessions(conn, where, args...) }
 }
 
 // removed is what a step removed, for memory to follow after the commit.
