@@ -98,22 +98,6 @@ func (m *memory) put(e *entry) {
 	}
 }
 
-// replay follows the step log at the start. It looks at the places of all
-// before it changes any: the processor fetches those looks side by side, and
-// waits for the puts one by one (half the time with 5,000,000 sessions).
-func (m *memory) replay(entries []entry) {
-	for i := range entries {
-		m.peek(&entries[i].id)
-	}
-	for i := range entries {
-		if e := &entries[i]; e.generation == 0 {
-			m.drop(e.id)
-		} else {
-			m.put(e)
-		}
-	}
-}
-
 func (m *memory) drop(id token.SessionID) {
 	s := m.shard(&id)
 	s.mu.Lock()

@@ -122,7 +122,8 @@ func (l *stepLog) replay(conn *sqlite.Conn, m *memory) error {
 		return err
 	}
 	var blob []byte
-	var entries []entry
+	memory := newReplayer(m)
+	defer memory.end()
 	for i, r := range rows {
 		if r.seq != l.oldest+int64(i) || r.slot < 1 || r.slot > int64(len(rows)) {
 			return fmt.Errorf("%w: row %d is missing", errDamaged, l.oldest+int64(i))
@@ -131,13 +132,14 @@ func (l *stepLog) replay(conn *sqlite.Conn, m *memory) error {
 		if err := each(read, func() { blob = columnBlob(read, 0) }); err != nil {
 			return err
 		}
-		entries = entries[:0]
-		err := eachRecord(blob, func(e *entry) error { entries = append(entries, *e); return nil })
+		err := eachRecord(blob, func(e *entry) error {
+			memory.add(e)
+			l.records++
+			return nil
+		})
 		if err != nil {
 			return fmt.Errorf("%w: row %d", err, r.seq)
 		}
-		m.replay(entries)
-		l.records += len(entries)
 		l.slots = append(l.slots, r.slot)
 	}
 	if len(rows) > 0 {
