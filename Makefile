@@ -38,6 +38,9 @@ torture-postgres: ## kill FAILOVERS (20) primaries under load, and count what is
 model: ## check the model of the rotation, and its mutants, with spin (docs/model)
 	scripts/check-model
 
+bench-large: ## the SQLite store with 5,000,000 sessions: disk, memory, start, rate (some minutes, 2 GB of disk)
+	go test -run '^$$' -bench '^BenchmarkLarge$$' -benchtime 1x -timeout 30m ./internal/store/sqlite
+
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@set -e; for package in $$(go list ./...); do \
 	  targets=$$(go test -list '^Fuzz' $$package); \
@@ -54,4 +57,4 @@ cross: ## does it build for darwin and windows
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help build deps lint test test-short bench bench-plots torture-postgres model fuzz cross clean
+.PHONY: help build deps lint test test-short bench bench-plots bench-large torture-postgres model fuzz cross clean

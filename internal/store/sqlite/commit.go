@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"zombiezen.com/go/sqlite"
@@ -9,24 +10,26 @@ import (
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/store/batch"
+	"github.com/pawlauth/pawl/token"
 )
 
 // write is one step of a batch. A rotation, the hot path, has its own fields;
 // every other step is a function.
 type write struct {
 	rotation authority.Rotation
-	live     authority.Live
+	session  authority.Session
 	moved    bool
 
-	run   func(*sqlite.Conn) error // nil for a rotation
-	apply func()                   // brings memory up to date after the commit; may be nil
+	run   func(*sqlite.Conn, *removed) error // nil for a rotation
+	gone  removed                            // what run removed
+	apply func()                             // brings memory up to date after the commit; may be nil
 
 	err error
 }
 
 // write runs one step and returns when it is durable. The step goes on if ctx
 // ends; what run and apply write to must not be touched then.
-func (s *Store) write(ctx context.Context, run func(*sqlite.Conn) error, apply func()) error {
+func (s *Store) write(ctx context.Context, run func(*sqlite.Conn, *removed) error, apply func()) error {
 	op := &batch.Op[write]{Value: write{run: run, apply: apply}}
 	if err := s.group.Do(ctx, op); err != nil {
 		return fmt.Errorf("%w: %w", authority.ErrUnavailable, err)
@@ -35,10 +38,15 @@ func (s *Store) write(ctx context.Context, run func(*sqlite.Conn) error, apply f
 }
 
 // commit makes a batch durable with one flush. It is called by one goroutine
-// at a time, which owns the writer. Memory follows the disk before any caller
-// hears of it.
+// at a time, the committer, which owns the writer, the log and pending. Memory
+// follows the disk before any caller hears of it.
 func (s *Store) commit(ops []*batch.Op[write]) {
-	err := s.transaction(ops)
+	log := s.log
+	err := s.transaction(ops, &log)
+	clear(s.pending)
+	if err == nil {
+		s.log = log
+	}
 	for _, op := range ops {
 		w := &op.Value
 		if w.err == nil {
@@ -47,8 +55,10 @@ func (s *Store) commit(ops []*batch.Op[write]) {
 		if w.err != nil {
 			continue
 		}
+		s.memory.forget(&w.gone)
 		if w.moved {
-			s.memory.putSession(w.live.Session)
+			e := pack(w.session)
+			s.memory.put(&e)
 		}
 		if w.apply != nil {
 			w.apply()
@@ -58,33 +68,101 @@ func (s *Store) commit(ops []*batch.Op[write]) {
 
 // transaction runs the steps. An error is of the whole batch, and then none of
 // them happened; a step's own error is kept in the step, and undoes it alone.
-func (s *Store) transaction(ops []*batch.Op[write]) error {
+func (s *Store) transaction(ops []*batch.Op[write], log *stepLog) error {
 	if err := s.exec("BEGIN IMMEDIATE"); err != nil {
 		return explain(err)
 	}
-	for _, op := range ops {
-		if err := s.step(&op.Value); err != nil {
-			s.rollback()
-			return explain(err)
-		}
+	err := s.steps(ops, log)
+	if err == nil {
+		err = s.exec("COMMIT")
 	}
-	if err := s.exec("COMMIT"); err != nil {
+	if err != nil {
 		s.rollback()
-		return explain(err)
 	}
-	return nil
+	return explain(err)
 }
 
-// step runs one step. It returns an error only if the whole transaction is lost.
-func (s *Store) step(w *write) error {
-	if w.run == nil {
-		return s.rotate(w)
+func (s *Store) steps(ops []*batch.Op[write], log *stepLog) error {
+	for _, op := range ops {
+		w := &op.Value
+		if w.run == nil {
+			if err := s.rotate(w, log); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := s.step(w); err != nil {
+			return err
+		}
+		for _, id := range w.gone.sessions {
+			if err := s.record(&entry{id: id}, log); err != nil {
+				return err
+			}
+		}
 	}
+	if log.added == 0 {
+		return nil
+	}
+	return log.shorten(s.writer, s.memory.count.Load(), func(e *entry) bool {
+		if _, newer := s.pending[e.id]; newer {
+			return false
+		}
+		now, ok := s.memory.peek(&e.id)
+		return ok && now.generation == e.generation
+	})
+}
+
+// record notes a session's new state, for the log and for later steps of the
+// batch. One that ended has generation 0.
+func (s *Store) record(e *entry, log *stepLog) error {
+	s.pending[e.id] = *e
+	return log.add(s.writer, e)
+}
+
+// current returns a session as the batch has it so far, or ErrNotFound.
+func (s *Store) current(id token.SessionID) (authority.Session, error) {
+	e, ok := s.pending[id]
+	if !ok {
+		e, ok = s.memory.peek(&id)
+	}
+	switch {
+	case !ok:
+		return selectSession(s.writer, id)
+	case e.generation == 0:
+		return authority.Session{}, authority.ErrNotFound
+	}
+	return e.unpack(), nil
+}
+
+// rotate is the compare-and-swap. It returns an error only if the whole
+// transaction is lost.
+func (s *Store) rotate(w *write, log *stepLog) error {
+	r, now := &w.rotation, &w.session
+	*now, w.err = s.current(r.Session)
+	switch {
+	case errors.Is(w.err, authority.ErrNotFound):
+		return nil // the step's own outcome
+	case w.err != nil:
+		return w.err
+	case now.Generation != r.From:
+		return nil
+	}
+	now.Generation++
+	now.Previous, now.Refreshed, now.Expires, now.RetryKey = now.Refreshed, r.At, min(r.Expires, now.Ends), r.RetryKey
+	w.moved = true
+	e := pack(*now)
+	return s.record(&e, log)
+}
+
+// step runs any other step, and undoes it alone if it fails. It returns an
+// error only if the whole transaction is lost.
+func (s *Store) step(w *write) error {
 	if err := s.exec("SAVEPOINT step"); err != nil {
 		return err
 	}
-	if err := w.run(s.writer); err != nil {
+	if err := w.run(s.writer, &w.gone); err != nil {
 		w.err = explain(err)
+		w.gone = removed{}
 		if s.writer.AutocommitEnabled() {
 			return err // SQLite rolled all of it back, as with a full disk
 		}

@@ -12,7 +12,7 @@ import (
 
 // BeginCopy marks the store, and empties it if it was marked before.
 func (s *Store) BeginCopy(ctx context.Context) error {
-	return s.write(ctx, func(conn *sqlite.Conn) error {
+	return s.write(ctx, func(conn *sqlite.Conn, out *removed) error {
 		used, err := count(conn, "user")
 		if err != nil {
 			return err
@@ -24,19 +24,24 @@ func (s *Store) BeginCopy(ctx context.Context) error {
 		if used > 0 && marked == 0 {
 			return authority.ErrInUse
 		}
-		for _, statement := range []string{"DELETE FROM api_key", "DELETE FROM session", "DELETE FROM signing_key", "DELETE FROM user",
-			"INSERT OR IGNORE INTO copying VALUES (1)"} {
+		if err := out.deleteKeys(conn, "true"); err != nil {
+			return err
+		}
+		if err := out.deleteSessions(conn, "true"); err != nil {
+			return err
+		}
+		for _, statement := range []string{"DELETE FROM signing_key", "DELETE FROM user", "INSERT OR IGNORE INTO copying VALUES (1)"} {
 			if err := each(conn.Prep(statement), func() {}); err != nil {
 				return err
 			}
 		}
 		return nil
-	}, func() { s.memory.clear() })
+	}, func() { s.memory.users.clear() })
 }
 
 // EndCopy takes the mark away.
 func (s *Store) EndCopy(ctx context.Context) error {
-	return s.write(ctx, func(conn *sqlite.Conn) error {
+	return s.write(ctx, func(conn *sqlite.Conn, _ *removed) error {
 		return each(conn.Prep("DELETE FROM copying"), func() {})
 	}, nil)
 }
@@ -81,14 +86,9 @@ func (s *Store) ReadUsers(ctx context.Context, after int64, limit int) (users []
 	return users, err
 }
 
-// ReadSessions returns the next sessions by id.
-func (s *Store) ReadSessions(ctx context.Context, after token.SessionID, limit int) (sessions []authority.SessionRecord, err error) {
-	err = s.read(ctx, func(conn *sqlite.Conn) error {
-		stmt := conn.Prep("SELECT " + sessionColumns + ", ip, user_agent FROM session WHERE id > ? ORDER BY id LIMIT ?")
-		bind(stmt, after[:], int64(limit))
-		return each(stmt, func() { sessions = append(sessions, scanRecord(stmt)) })
-	})
-	return sessions, err
+// ReadSessions returns the next sessions by id, as they are now.
+func (s *Store) ReadSessions(ctx context.Context, after token.SessionID, limit int) ([]authority.SessionRecord, error) {
+	return s.records(ctx, after, limit)
 }
 
 // ReadKeys returns the next keys by id.
@@ -106,8 +106,8 @@ func (s *Store) ReadKeys(ctx context.Context, after int64, limit int) (keys []au
 }
 
 // copyIn runs one statement for each row, in one step.
-func (s *Store) copyIn(ctx context.Context, sql string, n int, row func(i int) []any) error {
-	return s.write(ctx, func(conn *sqlite.Conn) error {
+func (s *Store) copyIn(ctx context.Context, sql string, n int, row func(i int) []any, apply func()) error {
+	return s.write(ctx, func(conn *sqlite.Conn, _ *removed) error {
 		stmt := conn.Prep(sql)
 		for i := range n {
 			bind(stmt, row(i)...)
@@ -116,12 +116,12 @@ func (s *Store) copyIn(ctx context.Context, sql string, n int, row func(i int) [
 			}
 		}
 		return nil
-	}, nil)
+	}, apply)
 }
 
 // WriteUsers adds users as they are.
 func (s *Store) WriteUsers(ctx context.Context, users []authority.UserRecord) error {
-	return s.copyIn(ctx, insertUser, len(users), func(i int) []any { return userValues(users[i].User, users[i].PasswordHash) })
+	return s.copyIn(ctx, insertUser, len(users), func(i int) []any { return userValues(users[i].User, users[i].PasswordHash) }, nil)
 }
 
 // WriteSessions adds sessions as they are.
@@ -129,6 +129,11 @@ func (s *Store) WriteSessions(ctx context.Context, sessions []authority.SessionR
 	return s.copyIn(ctx, "INSERT INTO session ("+sessionColumns+", ip, user_agent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", len(sessions), func(i int) []any {
 		r := &sessions[i]
 		return []any{r.ID[:], r.UserID, int64(r.Generation), r.Created, r.Refreshed, r.Previous, r.Expires, r.Ends, retryBytes(r.RetryKey), r.IP, r.UserAgent}
+	}, func() {
+		for i := range sessions {
+			e := pack(sessions[i].Session)
+			s.memory.put(&e)
+		}
 	})
 }
 
@@ -136,8 +141,8 @@ func (s *Store) WriteSessions(ctx context.Context, sessions []authority.SessionR
 func (s *Store) WriteKeys(ctx context.Context, keys []authority.KeyRecord) error {
 	return s.copyIn(ctx, "INSERT INTO api_key ("+keyColumns+", hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", len(keys), func(i int) []any {
 		k := &keys[i]
-		return []any{k.ID, k.UserID, int64(k.Visibility), flag(k.Primary), sessionOrNull(k.Session), k.Mask, k.Created, k.Hash[:]}
-	})
+		return []any{k.ID, k.UserID, int64(k.Visibility), truth(k.Primary), sessionOrNull(k.Session), k.Mask, k.Created, k.Hash[:]}
+	}, nil)
 }
 
 const insertUser = `INSERT INTO user (id, login, login_folded, password_hash, email, first_name, last_name, network_id, mailbox_id, level, status, created)

@@ -21,8 +21,7 @@ func scanKey(stmt *sqlite.Stmt) authority.Key {
 // CreateKey adds a key; a primary one replaces the user's earlier one.
 func (s *Store) CreateKey(ctx context.Context, k authority.Key, hash authority.KeyHash) (authority.Key, error) {
 	var made authority.Key
-	var out removed
-	err := s.write(ctx, func(conn *sqlite.Conn) error {
+	err := s.write(ctx, func(conn *sqlite.Conn, out *removed) error {
 		if k.Primary {
 			if err := out.deleteKeys(conn, "user_id = ? AND is_primary", k.UserID); err != nil {
 				return err
@@ -31,9 +30,9 @@ func (s *Store) CreateKey(ctx context.Context, k authority.Key, hash authority.K
 		stmt := conn.Prep(`INSERT INTO api_key (user_id, hash, visibility, is_primary, session_id, mask, created)
 			SELECT id, ?2, ?3, ?4, ?5, ?6, ?7 FROM user WHERE id = ?1 AND status <> ?8 AND (?5 IS NULL OR EXISTS (SELECT 1 FROM session WHERE id = ?5))
 			RETURNING ` + keyColumns)
-		bind(stmt, k.UserID, hash[:], int64(k.Visibility), flag(k.Primary), sessionOrNull(k.Session), k.Mask, k.Created, int64(authority.Terminated))
+		bind(stmt, k.UserID, hash[:], int64(k.Visibility), truth(k.Primary), sessionOrNull(k.Session), k.Mask, k.Created, int64(authority.Terminated))
 		return one(stmt, func() { made = scanKey(stmt) })
-	}, func() { s.memory.forget(out) })
+	}, nil)
 	if err != nil {
 		return authority.Key{}, err // and made may still be written to
 	}
@@ -83,8 +82,7 @@ func (s *Store) Keys(ctx context.Context, userID int64) (keys []authority.Key, e
 
 // DeleteKey removes a key.
 func (s *Store) DeleteKey(ctx context.Context, id int64) error {
-	var out removed
-	return s.write(ctx, func(conn *sqlite.Conn) error {
+	return s.write(ctx, func(conn *sqlite.Conn, out *removed) error {
 		if err := out.deleteKeys(conn, "id = ?", id); err != nil {
 			return err
 		}
@@ -92,7 +90,7 @@ func (s *Store) DeleteKey(ctx context.Context, id int64) error {
 			return authority.ErrNotFound
 		}
 		return nil
-	}, func() { s.memory.forget(out) })
+	}, nil)
 }
 
 // SigningKeys returns the signing keys, the newest first.
@@ -108,9 +106,9 @@ func (s *Store) SigningKeys(ctx context.Context) (keys []authority.SigningKey, e
 
 // AddSigningKey adds the key that signs from now on.
 func (s *Store) AddSigningKey(ctx context.Context, k authority.SigningKey, first bool) error {
-	return s.write(ctx, func(conn *sqlite.Conn) error {
+	return s.write(ctx, func(conn *sqlite.Conn, _ *removed) error {
 		stmt := conn.Prep("INSERT INTO signing_key (id, jwk) SELECT ?1, ?2 WHERE NOT ?3 OR NOT EXISTS (SELECT 1 FROM signing_key) ON CONFLICT (id) DO NOTHING")
-		bind(stmt, k.ID, k.JWK, flag(first))
+		bind(stmt, k.ID, k.JWK, truth(first))
 		return each(stmt, func() {})
 	}, nil)
 }

@@ -2,9 +2,7 @@ package sqlite
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"sync"
 
 	"zombiezen.com/go/sqlite"
 
@@ -25,6 +23,27 @@ func scanSession(stmt *sqlite.Stmt) authority.Session {
 	return s
 }
 
+// scanRecord reads a row with what the step log has over it, which memory knows.
+func (s *Store) scanRecord(stmt *sqlite.Stmt) authority.SessionRecord {
+	r := authority.SessionRecord{Session: scanSession(stmt), Origin: authority.Origin{IP: stmt.ColumnText(9), UserAgent: stmt.ColumnText(10)}}
+	if e, ok := s.memory.peek(&r.ID); ok {
+		r.Session = e.unpack()
+	}
+	return r
+}
+
+// records returns at most limit sessions in the order of their ids, from the
+// one after the given id on. It is how all are read: page by page, each from
+// the last one's last id; a session that lives through it is seen once.
+func (s *Store) records(ctx context.Context, after token.SessionID, limit int) (page []authority.SessionRecord, err error) {
+	err = s.read(ctx, func(conn *sqlite.Conn) error {
+		stmt := conn.Prep("SELECT " + sessionColumns + ", ip, user_agent FROM session WHERE id > ? ORDER BY id LIMIT ?")
+		bind(stmt, after[:], int64(limit))
+		return each(stmt, func() { page = append(page, s.scanRecord(stmt)) })
+	})
+	return page, err
+}
+
 // retryBytes stores the zero key as nothing.
 func retryBytes(k authority.RetryKey) []byte {
 	if k == (authority.RetryKey{}) {
@@ -33,15 +52,23 @@ func retryBytes(k authority.RetryKey) []byte {
 	return k[:]
 }
 
-// OpenSession adds a session of a user who may sign in.
+// OpenSession adds a session of a user who may sign in. It needs no record in
+// the step log: the row is the state until the first move.
 func (s *Store) OpenSession(ctx context.Context, r authority.SessionRecord, passwordHash string) error {
-	return s.write(ctx, func(conn *sqlite.Conn) error {
-		stmt := conn.Prep("INSERT INTO session (" + sessionColumns + `, ip, user_agent)
-			SELECT ?, id, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM user WHERE id = ? AND status < ? AND password_hash = ?`)
-		bind(stmt, r.ID[:], int64(r.Generation), r.Created, r.Refreshed, r.Previous, r.Expires, r.Ends,
-			retryBytes(r.RetryKey), r.IP, r.UserAgent, r.UserID, int64(authority.Suspended), passwordHash)
-		return changeOne(conn, stmt)
-	}, func() { s.memory.putSession(r.Session) })
+	return s.write(ctx, func(conn *sqlite.Conn, _ *removed) error {
+		return insertSession(conn, r, passwordHash)
+	}, func() {
+		e := pack(r.Session)
+		s.memory.put(&e)
+	})
+}
+
+func insertSession(conn *sqlite.Conn, r authority.SessionRecord, passwordHash string) error {
+	stmt := conn.Prep("INSERT INTO session (" + sessionColumns + `, ip, user_agent)
+		SELECT ?, id, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM user WHERE id = ? AND status < ? AND password_hash = ?`)
+	bind(stmt, r.ID[:], int64(r.Generation), r.Created, r.Refreshed, r.Previous, r.Expires, r.Ends,
+		retryBytes(r.RetryKey), r.IP, r.UserAgent, r.UserID, int64(authority.Suspended), passwordHash)
+	return changeOne(conn, stmt)
 }
 
 // Session returns a session and its user, from memory once it has been seen.
@@ -69,39 +96,29 @@ func selectSession(conn *sqlite.Conn, id token.SessionID) (session authority.Ses
 	return session, err
 }
 
-// Rotate hands the rotation to the group commit.
+// Rotate hands the rotation to the group commit, unless memory shows already
+// that it cannot move.
 func (s *Store) Rotate(ctx context.Context, r authority.Rotation) (authority.Live, bool, error) {
-	op := &batch.Op[write]{Value: write{rotation: r}}
-	if err := s.group.Do(ctx, op); err != nil {
-		return authority.Live{}, false, fmt.Errorf("%w: %w", authority.ErrUnavailable, err)
-	}
-	w := &op.Value
-	if w.err != nil {
-		return authority.Live{}, false, w.err
-	}
-	user, err := s.User(context.WithoutCancel(ctx), w.live.Session.UserID)
+	session, err := s.memory.session(r.Session, func() (authority.Session, error) { return s.loadSession(ctx, r.Session) })
 	if err != nil {
 		return authority.Live{}, false, err
 	}
-	w.live.User = user
-	return w.live, w.moved, nil
-}
-
-// rotate is the compare-and-swap, within the batch's transaction.
-func (s *Store) rotate(w *write) error {
-	r := &w.rotation
-	stmt := s.writer.Prep(`UPDATE session SET generation = generation + 1, previous = refreshed, refreshed = ?, expires = min(?, ends), retry_key = ?
-		WHERE id = ? AND generation = ? RETURNING ` + sessionColumns)
-	bind(stmt, r.At, r.Expires, retryBytes(r.RetryKey), r.Session[:], int64(r.From))
-	err := one(stmt, func() { w.live.Session, w.moved = scanSession(stmt), true })
-	if errors.Is(err, authority.ErrNotFound) {
-		w.live.Session, w.err = selectSession(s.writer, r.Session)
-		err = w.err
+	moved := false
+	if session.Generation == r.From {
+		op := &batch.Op[write]{Value: write{rotation: r}}
+		if err := s.group.Do(ctx, op); err != nil {
+			return authority.Live{}, false, fmt.Errorf("%w: %w", authority.ErrUnavailable, err)
+		}
+		if err := op.Value.err; err != nil {
+			return authority.Live{}, false, err
+		}
+		session, moved = op.Value.session, op.Value.moved
 	}
-	if errors.Is(err, authority.ErrNotFound) {
-		return nil // the step's own outcome
+	user, err := s.User(context.WithoutCancel(ctx), session.UserID)
+	if err != nil {
+		return authority.Live{}, false, err
 	}
-	return err
+	return authority.Live{Session: session, User: user}, moved, nil
 }
 
 // EndSession ends a session and its keys.
@@ -115,10 +132,11 @@ func (s *Store) EndSessions(ctx context.Context, userID int64, except token.Sess
 }
 
 func (s *Store) endSessions(ctx context.Context, where string, args ...any) error {
-	var out removed
-	return s.write(ctx, func(conn *sqlite.Conn) error {
-		return out.deleteSessions(conn, where, args...)
-	}, func() { s.memory.forget(out) })
+	return s.write(ctx, endOf(where, args...), nil)
+}
+
+func endOf(where string, args ...any) func(*sqlite.Conn, *removed) error {
+	return func(conn *sqlite.Conn, out *removed) error { return out.deleteSessions(conn, where, args...) }
 }
 
 // removed is what a step removed, for memory to follow after the commit.
@@ -154,56 +172,13 @@ func (g *removed) deleteKeys(conn *sqlite.Conn, where string, args ...any) error
 func (s *Store) Sessions(ctx context.Context, userID, now int64) (records []authority.SessionRecord, err error) {
 	records = []authority.SessionRecord{}
 	err = s.read(ctx, func(conn *sqlite.Conn) error {
-		stmt := conn.Prep("SELECT " + sessionColumns + ", ip, user_agent FROM session WHERE user_id = ? AND expires > ? ORDER BY created, id")
-		bind(stmt, userID, now)
+		stmt := conn.Prep("SELECT " + sessionColumns + ", ip, user_agent FROM session WHERE user_id = ? ORDER BY created, id")
+		bind(stmt, userID)
 		return each(stmt, func() {
-			records = append(records, scanRecord(stmt))
-		})
-	})
-	return records, err
-}
-
-func scanRecord(stmt *sqlite.Stmt) authority.SessionRecord {
-	return authority.SessionRecord{Session: scanSession(stmt), Origin: authority.Origin{IP: stmt.ColumnText(9), UserAgent: stmt.ColumnText(10)}}
-}
-
-// sweepCursor is where the next step of the sweep begins.
-type sweepCursor struct {
-	mu   sync.Mutex // also lets one sweep run at a time
-	next token.SessionID
-}
-
-// Sweep goes through the sessions in the order of their ids: an index on the
-// time would cost every refresh a second page.
-func (s *Store) Sweep(ctx context.Context, now int64, limit int) (count int, done bool, err error) {
-	s.cursor.mu.Lock()
-	defer s.cursor.mu.Unlock()
-	var last token.SessionID
-	seen, over := 0, 0
-	err = s.read(ctx, func(conn *sqlite.Conn) error {
-		stmt := conn.Prep("SELECT id, expires FROM session WHERE id > ? ORDER BY id LIMIT ?")
-		bind(stmt, s.cursor.next[:], int64(limit))
-		return each(stmt, func() {
-			stmt.ColumnBytes(0, last[:])
-			seen++
-			if stmt.ColumnInt64(1) <= now {
-				over++
+			if r := s.scanRecord(stmt); r.Expires > now {
+				records = append(records, r)
 			}
 		})
 	})
-	if err == nil && over > 0 {
-		var out removed
-		err = s.write(ctx, func(conn *sqlite.Conn) error {
-			return out.deleteSessions(conn, "id > ? AND id <= ? AND expires <= ?", s.cursor.next[:], last[:], now)
-		}, func() { s.memory.forget(out) })
-		count = len(out.sessions)
-	}
-	if err != nil {
-		return 0, false, err
-	}
-	if seen < limit {
-		last = token.SessionID{}
-	}
-	s.cursor.next = last
-	return count, seen < limit, nil
+	return records, err
 }

@@ -26,8 +26,8 @@ func bind(stmt *sqlite.Stmt, args ...any) {
 	}
 }
 
-// flag is a truth value as SQLite has it.
-func flag(b bool) int64 {
+// truth is a truth value as SQLite has it.
+func truth(b bool) int64 {
 	if b {
 		return 1
 	}

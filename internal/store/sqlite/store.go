@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/gofrs/flock"
 	"zombiezen.com/go/sqlite"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/store/batch"
+	"github.com/pawlauth/pawl/token"
 )
 
 // FileName is the database's name in the data folder.
@@ -32,12 +34,20 @@ const (
 
 // Store is an authority.Store on SQLite.
 type Store struct {
-	lock   *flock.Flock
-	writer *sqlite.Conn // owned by the committer goroutine after Open
+	lock *flock.Flock
+
+	// The committer goroutine owns these after Open.
+	writer  *sqlite.Conn
+	log     stepLog
+	pending map[token.SessionID]entry // what the batch under way changed
+
 	reads  *sqlitex.Pool
 	group  *batch.Group[write]
 	memory *memory
 	cursor sweepCursor
+
+	stop    context.CancelFunc // ends the warming
+	warming sync.WaitGroup
 }
 
 var _ authority.Store = (*Store)(nil)
@@ -52,12 +62,15 @@ func Open(dir string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{lock: lock, memory: newMemory()}
+	s := &Store{lock: lock, memory: newMemory(), pending: map[token.SessionID]entry{}}
 	if err := s.open(filepath.Join(dir, FileName)); err != nil {
 		lock.Unlock()
 		return nil, err
 	}
 	s.group = batch.New(batchSize, 1, s.commit)
+	ctx, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	s.warming.Go(func() { s.warm(ctx) })
 	return s, nil
 }
 
@@ -110,6 +123,9 @@ func (s *Store) prepare(path string) error {
 	if err := migrate(s.writer, path); err != nil {
 		return err
 	}
+	if err := s.log.replay(s.writer, s.memory); err != nil {
+		return fmt.Errorf("%s is damaged: %w; restore it from a backup", path, err)
+	}
 	pool, err := sqlitex.NewPool(path, sqlitex.PoolOptions{Flags: sqlite.OpenReadOnly, PoolSize: readers})
 	if err != nil {
 		return fmt.Errorf("the database %s cannot be opened: %w", path, err)
@@ -121,6 +137,8 @@ func (s *Store) prepare(path string) error {
 // Close finishes the steps under way, folds the write-ahead log into the file,
 // and gives the folder free.
 func (s *Store) Close() error {
+	s.stop()
+	s.warming.Wait()
 	s.group.Close()
 	err := errors.Join(s.reads.Close(), s.writer.Close())
 	return errors.Join(err, s.lock.Close())

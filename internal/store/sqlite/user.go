@@ -23,7 +23,7 @@ func scanUser(stmt *sqlite.Stmt) *authority.User {
 // CreateUser adds a user.
 func (s *Store) CreateUser(ctx context.Context, u authority.User, passwordHash string) (*authority.User, error) {
 	var user *authority.User
-	err := s.write(ctx, func(conn *sqlite.Conn) error {
+	err := s.write(ctx, func(conn *sqlite.Conn, _ *removed) error {
 		stmt := conn.Prep(insertUser + " RETURNING " + userColumns)
 		bind(stmt, userValues(u, passwordHash)...)
 		return unique(one(stmt, func() { user = scanUser(stmt) }))
@@ -95,8 +95,7 @@ func (s *Store) ListUsers(ctx context.Context, f authority.UserFilter) ([]author
 // UpdateUser changes a user, and ends what the new status ends.
 func (s *Store) UpdateUser(ctx context.Context, id int64, c authority.UserChange) (*authority.User, error) {
 	var user *authority.User
-	var out removed
-	err := s.write(ctx, func(conn *sqlite.Conn) error {
+	err := s.write(ctx, func(conn *sqlite.Conn, out *removed) error {
 		stmt := conn.Prep(`UPDATE user SET email = coalesce(?, email), first_name = coalesce(?, first_name), last_name = coalesce(?, last_name),
 			network_id = coalesce(?, network_id), mailbox_id = coalesce(?, mailbox_id), level = coalesce(?, level), status = coalesce(?, status)
 			WHERE id = ? AND status <> ? RETURNING ` + userColumns)
@@ -115,7 +114,6 @@ func (s *Store) UpdateUser(ctx context.Context, id int64, c authority.UserChange
 		}
 		return out.deleteSessions(conn, "user_id = ?", id)
 	}, func() {
-		s.memory.forget(out)
 		s.memory.users.put(id, user)
 	})
 	if err != nil {
@@ -140,13 +138,12 @@ func number[T ~uint8](p *T) any {
 
 // SetPassword replaces a password hash, and ends sessions if asked to.
 func (s *Store) SetPassword(ctx context.Context, id int64, c authority.PasswordChange) error {
-	var out removed
-	return s.write(ctx, func(conn *sqlite.Conn) error {
+	return s.write(ctx, func(conn *sqlite.Conn, out *removed) error {
 		stmt := conn.Prep("UPDATE user SET password_hash = ?1 WHERE id = ?2 AND status <> ?3 AND ?4 IN ('', password_hash)")
 		bind(stmt, c.Hash, id, int64(authority.Terminated), c.If)
 		if err := changeOne(conn, stmt); err != nil || !c.EndSessions {
 			return err
 		}
 		return out.deleteSessions(conn, "user_id = ? AND id <> ?", id, c.Except[:])
-	}, func() { s.memory.forget(out) })
+	}, nil)
 }
