@@ -12,11 +12,13 @@ import (
 	"testing"
 )
 
-// Build builds cmd/pawl and returns the binary's path.
-func Build(t testing.TB) string {
+// Build builds cmd/pawl, with these flags for go build, and returns the
+// binary's path.
+func Build(t testing.TB, flags ...string) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "pawl.exe") // the ending is for windows, and does no harm elsewhere
-	if out, err := exec.Command("go", "build", "-o", binary, "github.com/pawlauth/pawl/cmd/pawl").CombinedOutput(); err != nil {
+	args := slices.Concat([]string{"build", "-o", binary}, flags, []string{"github.com/pawlauth/pawl/cmd/pawl"})
+	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	return binary
@@ -28,11 +30,12 @@ type Dev struct {
 	Env map[string]string // what dev.env says
 }
 
-// StartDev starts "pawl dev" on a free port and returns when it listens. The
-// caller ends the process; at the test's end it is killed if it is still there.
-func StartDev(t testing.TB, binary, data string) *Dev {
+// StartDev starts "pawl dev", with these flags too, on a free port and returns
+// when it listens. The caller ends the process; at the test's end it is killed
+// if it is still there.
+func StartDev(t testing.TB, binary, data string, flags ...string) *Dev {
 	t.Helper()
-	cmd := exec.Command(binary, "dev", "--addr", "127.0.0.1:0", "--data", data)
+	cmd := exec.Command(binary, append([]string{"dev", "--addr", "127.0.0.1:0", "--data", data}, flags...)...)
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "PAWL_") })
 	cmd.Stderr = new(strings.Builder)
 	stdout, err := cmd.StdoutPipe()

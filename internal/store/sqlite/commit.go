@@ -59,14 +59,19 @@ func (s *Store) commit(ops []*batch.Op[write]) {
 // transaction runs the steps. An error is of the whole batch, and then none of
 // them happened; a step's own error is kept in the step, and undoes it alone.
 func (s *Store) transaction(ops []*batch.Op[write]) error {
-	if err := s.exec("BEGIN IMMEDIATE"); err != nil {
-		return explain(err)
+	if !brokenFlush || s.writer.AutocommitEnabled() {
+		if err := s.exec("BEGIN IMMEDIATE"); err != nil {
+			return explain(err)
+		}
 	}
 	for _, op := range ops {
 		if err := s.step(&op.Value); err != nil {
 			s.rollback()
 			return explain(err)
 		}
+	}
+	if brokenFlush && ops[0].Value.run == nil {
+		return nil // the next step of another kind commits it
 	}
 	if err := s.exec("COMMIT"); err != nil {
 		s.rollback()

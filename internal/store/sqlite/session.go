@@ -90,6 +90,10 @@ func (s *Store) Rotate(ctx context.Context, r authority.Rotation) (authority.Liv
 // rotate is the compare-and-swap, within the batch's transaction.
 func (s *Store) rotate(w *write) error {
 	r := &w.rotation
+	if brokenCompare {
+		found, _ := selectSession(s.writer, r.Session)
+		r.From = found.Generation
+	}
 	stmt := s.writer.Prep(`UPDATE session SET generation = generation + 1, previous = refreshed, refreshed = ?, expires = min(?, ends), retry_key = ?
 		WHERE id = ? AND generation = ? RETURNING ` + sessionColumns)
 	bind(stmt, r.At, r.Expires, retryBytes(r.RetryKey), r.Session[:], int64(r.From))
