@@ -1,5 +1,7 @@
 .DEFAULT_GOAL := help
 FUZZTIME ?= 30s
+KILLS ?= 200
+FOR ?= 0
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +26,9 @@ test-short: ## without the long runs
 bench: ## durable refreshes a second from 64 connections, beside a bare server
 	go test -run '^$$' -bench . -benchtime 5s ./test/load
 
+torture: ## kill the server KILLS times (200), or for FOR (as in FOR=2h), and check every answer
+	go test -race -count 1 -timeout 0 -v -run '^TestTorture$$' ./test/torture -kills $(KILLS) -for $(FOR)
+
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@set -e; for package in $$(go list ./...); do \
 	  targets=$$(go test -list '^Fuzz' $$package); \
@@ -40,4 +45,4 @@ cross: ## does it build for darwin and windows
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help build deps lint test test-short bench fuzz cross clean
+.PHONY: help build deps lint test test-short bench torture fuzz cross clean

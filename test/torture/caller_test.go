@@ -9,7 +9,8 @@ import (
 
 // session is one sign-in as a client's workers share it.
 type session struct {
-	user int64
+	user   int64
+	resets bool
 
 	mu       sync.Mutex // guards what follows
 	current  credential
@@ -76,39 +77,75 @@ type caller struct {
 	workers [workersOfSession]*worker
 	user    int64
 	login   string
-	parked  []*session // left alone, for a thief to come
-	since   []time.Time
+	resets  bool // whether the user's sessions are reset now and then, which leaves a thief little
+	patient bool // whether to wait for one theft at least
+
+	used   bool // at least once
+	parked []parked
+	thefts int
+}
+
+// parked is a session that is left alone, for a thief to come.
+type parked struct {
+	*session
+	since time.Time
 }
 
 // run goes on until stop is closed, and then looks at each session once more.
 func (c *caller) run(stop <-chan struct{}) {
-	first := c.workers[0]
 	for !closed(stop) {
-		token, told, ok := first.do(request{kind: login, user: c.user, login: c.login})
+		token, told, ok := c.workers[0].do(request{kind: login, user: c.user, login: c.login})
 		if !ok {
 			return
 		}
-		if told != done {
-			continue
+		if told == done {
+			c.use(&session{user: c.user, resets: c.resets, current: token}, stop)
+			c.thief()
 		}
-		s := &session{user: c.user, current: token}
-		calls := 20 + first.random.IntN(100) // of each worker
-		var group sync.WaitGroup
-		for _, w := range c.workers {
-			group.Go(func() {
-				for n := 0; n < calls && !closed(stop) && !s.over(); n++ {
-					w.act(s)
-					time.Sleep(time.Duration(w.random.Int64N(int64(pause))))
-				}
-			})
-		}
-		group.Wait()
-		c.finish(s)
+	}
+	if c.patient && c.thefts == 0 && len(c.parked) > 0 {
+		time.Sleep(time.Until(c.parked[0].since.Add(theftAfter)))
 		c.thief()
 	}
 	for _, s := range c.parked {
-		first.look(s)
+		c.workers[0].look(s.session)
 	}
+}
+
+// use lets the workers have the session, each for some calls, and ends it in
+// one of four ways. One is to park it while it still is alive, and the first
+// goes that way.
+func (c *caller) use(s *session, stop <-chan struct{}) {
+	w := c.workers[0]
+	way, calls := w.random.IntN(4), 20+w.random.IntN(100)
+	if !c.used || way == 0 {
+		c.used = true
+		c.work(s, 5, stop)
+		c.parked = append(c.parked, parked{s, time.Now()})
+		return
+	}
+	c.work(s, calls, stop)
+	switch {
+	case way == 1:
+		w.do(request{kind: logout, user: s.user, with: s.now()})
+	case way == 2 && s.resets:
+		w.do(request{kind: reset, user: s.user})
+	}
+	w.look(s)
+}
+
+// work lets each worker make so many calls.
+func (c *caller) work(s *session, calls int, stop <-chan struct{}) {
+	var group sync.WaitGroup
+	for _, w := range c.workers {
+		group.Go(func() {
+			for n := 0; n < calls && !closed(stop) && !s.over(); n++ {
+				w.act(s)
+				time.Sleep(time.Duration(w.random.Int64N(int64(pause))))
+			}
+		})
+	}
+	group.Wait()
 }
 
 func closed(stop <-chan struct{}) bool {
@@ -140,7 +177,7 @@ func (w *worker) act(s *session) {
 		}
 	case n < 995:
 		w.do(request{kind: logout, user: s.user, with: current, hangUp: hangUp})
-	case n < 997:
+	case n < 997 && s.resets:
 		w.do(request{kind: reset, user: s.user, hangUp: hangUp})
 	}
 }
@@ -172,21 +209,6 @@ func (w *worker) exchange(s *session, hangUp bool) {
 	}
 }
 
-// finish ends a session in one of four ways, and looks at what is left.
-func (c *caller) finish(s *session) {
-	w := c.workers[0]
-	switch w.random.IntN(4) {
-	case 0:
-		w.do(request{kind: logout, user: s.user, with: s.now()})
-	case 1:
-		w.do(request{kind: reset, user: s.user})
-	case 2:
-		c.parked, c.since = append(c.parked, s), append(c.since, time.Now())
-		return
-	}
-	w.look(s)
-}
-
 // look verifies the current token and the last old ones, and then refreshes.
 func (w *worker) look(s *session) {
 	for _, old := range s.old[max(0, len(s.old)-3):] {
@@ -198,12 +220,15 @@ func (w *worker) look(s *session) {
 
 // thief uses an old token of each session that was left alone for long enough.
 func (c *caller) thief() {
-	for len(c.parked) > 0 && time.Since(c.since[0]) > theftAfter {
-		s := c.parked[0]
-		c.parked, c.since = slices.Delete(c.parked, 0, 1), slices.Delete(c.since, 0, 1)
-		if old, ok := s.oldOne(c.workers[0].random.IntN); ok {
-			c.workers[0].do(request{kind: refresh, user: s.user, with: old})
+	for len(c.parked) > 0 && time.Since(c.parked[0].since) >= theftAfter {
+		s := c.parked[0].session
+		c.parked = slices.Delete(c.parked, 0, 1)
+		w := c.workers[0]
+		w.do(request{kind: verify, user: s.user, with: s.now()})
+		if old, ok := s.oldOne(w.random.IntN); ok {
+			w.do(request{kind: refresh, user: s.user, with: old})
+			c.thefts++
 		}
-		c.workers[0].look(s)
+		w.look(s)
 	}
 }

@@ -9,28 +9,56 @@ type faults struct {
 	old    int // tokens that passed after their successor was answered, or after the end of their session
 }
 
+// seen is what a run has to have met, to be worth its name.
+type seen struct {
+	replays int // refreshes that were answered again
+	thefts  int // old tokens that came late to a session that was alive
+}
+
 // count looks at the calls of one session, of which the login is the first.
-func count(calls []*call) (f faults) {
+func count(calls []*call) (f faults, s seen) {
 	successors := map[uint32]*call{}
 	doubled := map[uint32]bool{}
 	for _, c := range calls {
-		if c.kind == refresh && c.answer == done {
-			if isLost(c, calls) {
-				f.lost++
-			}
-			first := successors[c.with.generation]
-			if first == nil {
-				successors[c.with.generation] = c
-			} else if c.key == "" || c.key != first.key || c.got != first.got {
-				doubled[c.with.generation] = true
-			}
-		}
 		if isOld(c, calls) {
 			f.old++
 		}
+		if isTheft(c, calls) {
+			s.thefts++
+		}
+		if c.kind != refresh || c.answer != done {
+			continue
+		}
+		if isLost(c, calls) {
+			f.lost++
+		}
+		first := successors[c.with.generation]
+		switch {
+		case first == nil:
+			successors[c.with.generation] = c
+		case c.key != "" && c.key == first.key && c.got == first.got:
+			s.replays++
+		default:
+			doubled[c.with.generation] = true
+		}
 	}
 	f.double = len(doubled)
-	return f
+	return f, s
+}
+
+// isTheft reports whether a refresh was refused that came surely after the
+// race window, to a session whose current token had just been found good.
+func isTheft(late *call, calls []*call) bool {
+	if late.kind != refresh || late.answer != refused {
+		return false
+	}
+	left, good := false, false
+	for _, c := range calls {
+		age := time.Duration(late.start - c.end)
+		left = left || c.kind == refresh && c.answer == done && c.with == late.with && age > (raceWindow+1)*time.Second
+		good = good || c.kind == verify && c.answer == done && c.with.generation > late.with.generation && 0 < age && age < time.Second
+	}
+	return left && good
 }
 
 // isLost reports whether the token of a 200 was refused later, while nobody

@@ -142,7 +142,7 @@ func (r row) old(s step) (next []row) {
 	if s.answer == done {
 		return next
 	}
-	if age.from <= raceWindow {
+	if age.from <= raceWindow || s.answer == none {
 		next = append(next, r)
 	}
 	if age.to > raceWindow {

@@ -1,6 +1,7 @@
 package torture_test
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,6 +14,7 @@ import (
 // report is what a run was, and what is wrong with it.
 type report struct {
 	calls, unanswered, kills, sessions int
+	seen
 	faults
 	odd     int // answers that the contract does not have
 	illegal int // sessions whose history no order of steps explains
@@ -20,9 +22,9 @@ type report struct {
 }
 
 func (r *report) String() string {
-	return fmt.Sprintf("%d kills, %d calls (%d without an answer), %d sessions.\n"+
+	return fmt.Sprintf("%d kills, %d calls (%d without an answer), %d sessions; %d answers given again, %d sessions revoked for theft.\n"+
 		"Acknowledged refreshes lost: %d. Double successors: %d. Old tokens accepted: %d. Other answers: %d. Sessions not linearizable: %d.\n%s",
-		r.kills, r.calls, r.unanswered, r.sessions, r.lost, r.double, r.old, r.odd, r.illegal, r.text.String())
+		r.kills, r.calls, r.unanswered, r.sessions, r.replays, r.thefts, r.lost, r.double, r.old, r.odd, r.illegal, r.text.String())
 }
 
 func (r *report) good() bool { return r.faults == faults{} && r.odd == 0 && r.illegal == 0 }
@@ -31,6 +33,7 @@ func (r *report) good() bool { return r.faults == faults{} && r.odd == 0 && r.il
 func (r *report) add(o *report) {
 	r.calls, r.unanswered, r.kills, r.sessions = r.calls+o.calls, r.unanswered+o.unanswered, r.kills+o.kills, r.sessions+o.sessions
 	r.lost, r.double, r.old = r.lost+o.lost, r.double+o.double, r.old+o.old
+	r.replays, r.thefts = r.replays+o.replays, r.thefts+o.thefts
 	r.odd, r.illegal = r.odd+o.odd, r.illegal+o.illegal
 	r.text.WriteString(o.text.String())
 }
@@ -62,7 +65,8 @@ func (h *history) judge() *report {
 }
 
 func (r *report) judge(id string, calls []*call) {
-	found := count(calls)
+	found, saw := count(calls)
+	r.replays, r.thefts = r.replays+saw.replays, r.thefts+saw.thefts
 	r.lost, r.double, r.old = r.lost+found.lost, r.double+found.double, r.old+found.old
 	if result := porcupine.CheckOperationsTimeout(model(), operations(calls), checkWithin); result != porcupine.Ok {
 		r.illegal++
@@ -90,14 +94,14 @@ func (r *report) explain(calls []*call) {
 	for _, op := range longest {
 		placed[op.Input.(step).call] = true
 	}
-	calls = slices.SortedFunc(slices.Values(calls), func(a, b *call) int { return int(a.end - b.end) })
+	calls = slices.SortedFunc(slices.Values(calls), func(a, b *call) int { return cmp.Compare(a.end, b.end) })
 	stuck := slices.IndexFunc(calls, func(c *call) bool {
 		return !placed[c] && !(c.kind == verify && c.answer == none)
 	})
 	if stuck < 0 {
 		return // not decided in time
 	}
-	origin := calls[0].start
+	origin := slices.MinFunc(calls, func(a, b *call) int { return cmp.Compare(a.start, b.start) }).start
 	fmt.Fprintf(&r.text, "    from     to ms\n")
 	for i, c := range calls[max(0, stuck-before):min(len(calls), stuck+5)] {
 		mark := " "

@@ -14,16 +14,20 @@ import (
 
 // plan is a run.
 type plan struct {
-	start starter
-	nodes int
-	users int // each has two callers
-	seed  uint64
-	name  string               // of the run: its users' logins begin with it
-	more  func(kills int) bool // whether to kill once more
+	start   starter
+	nodes   int
+	users   int // each has two callers
+	seed    uint64
+	name    string               // of the run: its users' logins begin with it
+	more    func(kills int) bool // whether to kill once more
+	patient bool                 // wait for a theft, which takes 13 seconds
 }
 
 // callersOfUser is more than one, so that a reset meets sessions of others.
 const callersOfUser = 2
+
+// killWithin is the longest that a node lives.
+const killWithin = 450 * time.Millisecond
 
 // run tortures the nodes, and judges what they answered. The seed settles what
 // the workers choose, not how the machine orders them.
@@ -43,7 +47,7 @@ func run(t *testing.T, p plan) *report {
 	}
 	kills := 0
 	for ; p.more(kills); kills++ {
-		time.Sleep(30*time.Millisecond + time.Duration(random.Int64N(int64(400*time.Millisecond))))
+		time.Sleep(time.Duration(random.Int64N(int64(killWithin))))
 		victim := random.IntN(p.nodes)
 		f.kill(victim, h.now)
 		f.raise(victim)
@@ -72,7 +76,7 @@ func newCallers(t *testing.T, p plan, f *fleet, h *history) (callers []*caller) 
 			t.Fatal(err)
 		}
 		for range callersOfUser {
-			c := &caller{user: user.UserID, login: name}
+			c := &caller{user: user.UserID, login: name, resets: i%2 == 0, patient: p.patient}
 			for j := range c.workers {
 				number++
 				c.workers[j] = &worker{number: number, random: rand.New(rand.NewPCG(p.seed, uint64(number))), fleet: f, history: h, http: shared}

@@ -36,43 +36,42 @@ func sqlite(t *testing.T, binary string) starter {
 // in memory has a bound.
 const inOneHistory = 50
 
-// torture runs until enough is enough, in histories of their own.
-func torture(t *testing.T, start starter, nodes, kills int, until time.Time) *report {
+// torture runs p, in histories of their own, until it has seen so many kills, or
+// for so long if that is not 0, or until something is wrong.
+func torture(t *testing.T, p plan, kills int, during time.Duration) *report {
 	t.Helper()
-	total := &report{}
-	from := *seed
-	if from == 0 {
-		from = uint64(time.Now().UnixNano())
-	}
+	total, began := &report{}, time.Now()
 	more := func(n int) bool { return total.kills+n < kills }
-	if !until.IsZero() {
-		more = func(int) bool { return time.Now().Before(until) }
+	if during > 0 {
+		more = func(int) bool { return time.Since(began) < during }
 	}
-	for round := 0; more(0); round++ {
-		total.add(run(t, plan{start: start, nodes: nodes, users: 4, seed: from + uint64(round), name: fmt.Sprint("round-", round),
-			more: func(n int) bool { return n < inOneHistory && more(n) }}))
-		if !total.good() {
-			t.Logf("seed %d", from+uint64(round))
-			break
-		}
+	p.seed = *seed
+	if p.seed == 0 {
+		p.seed = uint64(began.UnixNano())
+	}
+	p.more = func(n int) bool { return n < inOneHistory && more(n) }
+	for round := 0; more(0) && total.good(); round++ {
+		p.name = fmt.Sprint("round-", round)
+		t.Logf("%s: seed %d", p.name, p.seed)
+		total.add(run(t, p))
+		p.seed++
 	}
 	return total
 }
 
 // TestTorture is short in "make test", and long in "make torture".
 func TestTorture(t *testing.T) {
-	wanted := *kills
+	p, wanted := plan{start: sqlite(t, testbin.Build(t)), nodes: 1, users: 4, patient: true}, *kills
 	if testing.Short() {
-		wanted = 5
+		wanted, p.patient = min(wanted, 5), false
 	}
-	var until time.Time
-	if *duration > 0 {
-		until = time.Now().Add(*duration)
-	}
-	r := torture(t, sqlite(t, testbin.Build(t)), 1, wanted, until)
+	r := torture(t, p, wanted, *duration)
 	t.Log(r)
-	if !r.good() || r.kills == 0 {
-		t.Fail()
+	if !r.good() {
+		t.Error("the answers are not those of the contract")
+	}
+	if r.kills == 0 || r.replays == 0 || p.patient && r.thefts == 0 {
+		t.Error("the run did not meet what it is for")
 	}
 }
 
@@ -81,13 +80,14 @@ func TestTorture(t *testing.T) {
 func TestTortureSeesFaults(t *testing.T) {
 	for _, c := range []struct {
 		tag   string
+		kills int
 		found func(*report) bool
 	}{
-		{"pawl_broken_compare", func(r *report) bool { return r.double > 0 }},
-		{"pawl_broken_flush", func(r *report) bool { return r.lost > 0 }},
+		{"pawl_broken_compare", 1, func(r *report) bool { return r.double > 0 }},
+		{"pawl_broken_flush", 5, func(r *report) bool { return r.lost > 0 }},
 	} {
 		t.Run(c.tag, func(t *testing.T) {
-			r := torture(t, sqlite(t, testbin.Build(t, "-tags", c.tag)), 1, 3, time.Time{})
+			r := torture(t, plan{start: sqlite(t, testbin.Build(t, "-tags", c.tag)), nodes: 1, users: 4}, c.kills, 0)
 			t.Log(r)
 			if r.illegal == 0 || !c.found(r) {
 				t.Error("the fault was not found")

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -70,7 +71,7 @@ func (s *Store) transaction(ops []*batch.Op[write]) error {
 			return explain(err)
 		}
 	}
-	if brokenFlush && ops[0].Value.run == nil {
+	if brokenFlush && !slices.ContainsFunc(ops, func(op *batch.Op[write]) bool { return op.Value.run != nil }) {
 		return nil // the next step of another kind commits it
 	}
 	if err := s.exec("COMMIT"); err != nil {
