@@ -209,7 +209,8 @@ func (w *worker) exchange(s *session, hangUp bool) {
 	}
 }
 
-// look verifies the current token and the last old ones, and then refreshes.
+// look verifies the last old tokens and the current one, and then refreshes. The
+// session's workers have ended.
 func (w *worker) look(s *session) {
 	for _, old := range s.old[max(0, len(s.old)-3):] {
 		w.do(request{kind: verify, user: s.user, with: old})

@@ -22,7 +22,8 @@ type starter func(number int) node
 // life is a node from its start to its death.
 type life struct {
 	node
-	died int64 // Unix nanoseconds; 0: not yet. Written by the killer, read when the workers have ended
+	number int
+	died   int64 // Unix nanoseconds; 0: not yet. Written by the killer, read when the workers have ended
 }
 
 // fleet is the nodes of a run. One goroutine starts and kills, many pick.
@@ -45,7 +46,7 @@ func newFleet(nodes int, start starter) *fleet {
 }
 
 func (f *fleet) raise(i int) {
-	l := &life{node: f.start(i)}
+	l := &life{node: f.start(i), number: i}
 	f.mu.Lock()
 	f.lives[i] = l
 	f.mu.Unlock()

@@ -81,7 +81,7 @@ type call struct {
 }
 
 func (c *call) String() string {
-	text := fmt.Sprintf("worker %-3d %-7s", c.worker, c.kind)
+	text := fmt.Sprintf("worker %-3d node %d %-7s", c.worker, c.life.number, c.kind)
 	if c.with.generation > 0 {
 		text += fmt.Sprintf(" generation %d", c.with.generation)
 	}

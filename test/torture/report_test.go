@@ -22,7 +22,7 @@ type report struct {
 }
 
 func (r *report) String() string {
-	return fmt.Sprintf("%d kills, %d calls (%d without an answer), %d sessions; %d answers given again, %d sessions revoked for theft.\n"+
+	return fmt.Sprintf("%d kills, %d calls (%d without an answer), %d sessions; %d answers given again, %d stolen tokens tried.\n"+
 		"Acknowledged refreshes lost: %d. Double successors: %d. Old tokens accepted: %d. Other answers: %d. Sessions not linearizable: %d.\n%s",
 		r.kills, r.calls, r.unanswered, r.sessions, r.replays, r.thefts, r.lost, r.double, r.old, r.odd, r.illegal, r.text.String())
 }
@@ -41,8 +41,8 @@ func (r *report) add(o *report) {
 // checkWithin is the time for one session; a tenth of a second is much.
 const checkWithin = time.Minute
 
-// shown is how many sessions are printed: one is enough to begin with.
-const shown = 2
+// printed is how many sessions, and how many other answers, are printed.
+const printed = 2
 
 // judge counts, and asks porcupine about each session.
 func (h *history) judge() *report {
@@ -52,8 +52,9 @@ func (h *history) judge() *report {
 			r.unanswered++
 		}
 		if c.odd != "" {
-			r.odd++
-			fmt.Fprintln(&r.text, c)
+			if r.odd++; r.odd <= printed {
+				fmt.Fprintln(&r.text, c)
+			}
 		}
 	}
 	sessions := h.sessions()
@@ -70,15 +71,15 @@ func (r *report) judge(id string, calls []*call) {
 	r.lost, r.double, r.old = r.lost+found.lost, r.double+found.double, r.old+found.old
 	if result := porcupine.CheckOperationsTimeout(model(), operations(calls), checkWithin); result != porcupine.Ok {
 		r.illegal++
-		if r.illegal <= shown {
+		if r.illegal <= printed {
 			fmt.Fprintf(&r.text, "Session %s: %s, %+v\n", id, result, found)
 			r.explain(calls)
 		}
 	}
 }
 
-// before is how many calls ahead of the first that does not fit are printed.
-const before = 30
+// ahead is how many calls before the first that does not fit are printed.
+const ahead = 30
 
 // explain prints the calls around the first that fits nowhere: the one that
 // returned first among those that the longest order of steps leaves out.
@@ -101,14 +102,22 @@ func (r *report) explain(calls []*call) {
 	if stuck < 0 {
 		return // not decided in time
 	}
-	origin := slices.MinFunc(calls, func(a, b *call) int { return cmp.Compare(a.start, b.start) }).start
+	first := slices.MinFunc(calls, func(a, b *call) int { return cmp.Compare(a.start, b.start) }).start
+	shown := calls[max(0, stuck-ahead):min(len(calls), stuck+5)]
 	fmt.Fprintf(&r.text, "    from     to ms\n")
-	for i, c := range calls[max(0, stuck-before):min(len(calls), stuck+5)] {
+	killed := map[*life]bool{}
+	for _, c := range shown {
+		for _, earlier := range shown {
+			if l := earlier.life; l.died > shown[0].end && l.died < c.end && !killed[l] {
+				killed[l] = true
+				fmt.Fprintf(&r.text, "            %9.2f kill -9\n", ms(l.died-first))
+			}
+		}
 		mark := " "
-		if max(0, stuck-before)+i == stuck {
+		if c == calls[stuck] {
 			mark = ">"
 		}
-		fmt.Fprintf(&r.text, "%s %9.2f %9.2f %v\n", mark, ms(c.start-origin), ms(c.end-origin), c)
+		fmt.Fprintf(&r.text, "%s %9.2f %9.2f %v\n", mark, ms(c.start-first), ms(c.end-first), c)
 	}
 }
 

@@ -78,6 +78,9 @@ func TestTorture(t *testing.T) {
 // TestTortureSeesFaults breaks the store in two ways, and wants each found: by
 // porcupine, and by the count that is named after it.
 func TestTortureSeesFaults(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the binary twice more")
+	}
 	for _, c := range []struct {
 		tag   string
 		kills int

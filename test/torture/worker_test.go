@@ -67,6 +67,9 @@ func (c *call) read(status int, data api.Token, err error) (got credential) {
 	case err != nil || status == http.StatusServiceUnavailable:
 	case status == http.StatusUnauthorized:
 		c.answer = refused
+		if c.kind == login || c.kind == reset {
+			c.odd = " although nothing is wrong with what was sent"
+		}
 	case status != http.StatusOK:
 		c.odd = fmt.Sprintf(" status %d", status)
 	default:
@@ -85,7 +88,7 @@ func (w *worker) send(l *life, r request) (status int, data api.Token, err error
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	if r.hangUp {
-		defer time.AfterFunc(rand.N(hangUpWithin), cancel).Stop()
+		defer time.AfterFunc(time.Duration(w.random.Int64N(int64(hangUpWithin))), cancel).Stop()
 	}
 	resp, err := w.http.Do(r.http(ctx, l))
 	if err != nil {
