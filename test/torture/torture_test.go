@@ -87,7 +87,7 @@ func TestTortureSeesFaults(t *testing.T) {
 		found func(*report) bool
 	}{
 		{"pawl_broken_compare", 1, func(r *report) bool { return r.double > 0 }},
-		{"pawl_broken_flush", 5, func(r *report) bool { return r.lost > 0 }},
+		{"pawl_broken_flush", 10, func(r *report) bool { return r.lost > 0 }},
 	} {
 		t.Run(c.tag, func(t *testing.T) {
 			r := torture(t, plan{start: sqlite(t, testbin.Build(t, "-tags", c.tag)), nodes: 1, users: 4}, c.kills, 0)
