@@ -2,6 +2,8 @@
 FUZZTIME ?= 30s
 FAILOVERS ?= 20
 MICRO = '^Benchmark(Parse|Verify|Sign|Encode|Handler|Store)'
+KILLS ?= 200
+FOR ?= 0
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +43,9 @@ model: ## check the model of the rotation, and its mutants, with spin (docs/mode
 bench-large: ## the SQLite store with 5,000,000 sessions: disk, memory, start, rate (some minutes, 2 GB of disk)
 	go test -run '^$$' -bench '^BenchmarkLarge$$' -benchtime 1x -timeout 30m ./internal/store/sqlite
 
+torture: ## kill the server KILLS times (200), or for FOR (as in FOR=2h), and check every answer
+	go test -race -count 1 -timeout 0 -v -run '^TestTorture$$' ./test/torture -kills $(KILLS) -for $(FOR)
+
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@set -e; for package in $$(go list ./...); do \
 	  targets=$$(go test -list '^Fuzz' $$package); \
@@ -57,4 +62,4 @@ cross: ## does it build for darwin and windows
 clean: ## remove what was built
 	rm -rf bin
 
-.PHONY: help build deps lint test test-short bench bench-plots bench-large torture-postgres model fuzz cross clean
+.PHONY: help build deps lint test test-short bench bench-plots bench-large torture torture-postgres model fuzz cross clean

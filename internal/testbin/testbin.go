@@ -15,10 +15,11 @@ import (
 	"testing"
 )
 
-// Build builds cmd/pawl and returns the binary's path.
-func Build(t testing.TB) string {
+// Build builds cmd/pawl, with these flags for go build, and returns the
+// binary's path.
+func Build(t testing.TB, flags ...string) string {
 	t.Helper()
-	binary, err := BuildIn(t.TempDir())
+	binary, err := BuildIn(t.TempDir(), flags...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,9 +27,10 @@ func Build(t testing.TB) string {
 }
 
 // BuildIn builds cmd/pawl in a folder and returns the binary's path.
-func BuildIn(dir string) (string, error) {
+func BuildIn(dir string, flags ...string) (string, error) {
 	binary := filepath.Join(dir, "pawl.exe") // the ending is for windows, and does no harm elsewhere
-	if out, err := exec.Command("go", "build", "-o", binary, "github.com/pawlauth/pawl/cmd/pawl").CombinedOutput(); err != nil {
+	args := slices.Concat([]string{"build", "-o", binary}, flags, []string{"github.com/pawlauth/pawl/cmd/pawl"})
+	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return binary, nil
@@ -40,11 +42,12 @@ type Dev struct {
 	Env map[string]string // what dev.env says
 }
 
-// StartDev starts "pawl dev" on a free port and returns when it listens. The
-// caller ends the process; at the test's end it is killed if it is still there.
-func StartDev(t testing.TB, binary, data string) *Dev {
+// StartDev starts "pawl dev", with these flags too, on a free port and returns
+// when it listens. The caller ends the process; at the test's end it is killed
+// if it is still there.
+func StartDev(t testing.TB, binary, data string, flags ...string) *Dev {
 	t.Helper()
-	dev, err := RunDev(binary, data)
+	dev, err := RunDev(binary, data, flags...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,8 +56,8 @@ func StartDev(t testing.TB, binary, data string) *Dev {
 }
 
 // RunDev is StartDev outside of a test; the caller kills the process.
-func RunDev(binary, data string) (*Dev, error) {
-	cmd := exec.Command(binary, "dev", "--addr", "127.0.0.1:0", "--data", data)
+func RunDev(binary, data string, flags ...string) (*Dev, error) {
+	cmd := exec.Command(binary, append([]string{"dev", "--addr", "127.0.0.1:0", "--data", data}, flags...)...)
 	cmd.Env = cleanEnv()
 	cmd.Stderr = new(strings.Builder)
 	stdout, err := cmd.StdoutPipe()

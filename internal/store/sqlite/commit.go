@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -69,10 +70,15 @@ func (s *Store) commit(ops []*batch.Op[write]) {
 // transaction runs the steps. An error is of the whole batch, and then none of
 // them happened; a step's own error is kept in the step, and undoes it alone.
 func (s *Store) transaction(ops []*batch.Op[write], log *stepLog) error {
-	if err := s.exec("BEGIN IMMEDIATE"); err != nil {
-		return explain(err)
+	if !brokenFlush || s.writer.AutocommitEnabled() {
+		if err := s.exec("BEGIN IMMEDIATE"); err != nil {
+			return explain(err)
+		}
 	}
 	err := s.steps(ops, log)
+	if brokenFlush && err == nil && !slices.ContainsFunc(ops, func(op *batch.Op[write]) bool { return op.Value.run != nil }) {
+		return nil // the next step of another kind commits it
+	}
 	if err == nil {
 		err = s.exec("COMMIT")
 	}
@@ -144,7 +150,7 @@ func (s *Store) rotate(w *write, log *stepLog) error {
 		return nil // the step's own outcome
 	case w.err != nil:
 		return w.err
-	case now.Generation != r.From:
+	case now.Generation != r.From && !brokenCompare:
 		return nil
 	}
 	now.Generation++

@@ -104,7 +104,7 @@ func (s *Store) Rotate(ctx context.Context, r authority.Rotation) (authority.Liv
 		return authority.Live{}, false, err
 	}
 	moved := false
-	if session.Generation == r.From {
+	if session.Generation == r.From || brokenCompare {
 		op := &batch.Op[write]{Value: write{rotation: r}}
 		if err := s.group.Do(ctx, op); err != nil {
 			return authority.Live{}, false, fmt.Errorf("%w: %w", authority.ErrUnavailable, err)

@@ -1,0 +1,100 @@
+// Package torture_test kills the real binary at random moments while clients
+// refresh, and checks that what they were answered is one history: that some
+// order of single steps, each between its call and its answer, explains it all.
+package torture_test
+
+import (
+	"flag"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/pawlauth/pawl/internal/testbin"
+)
+
+var (
+	kills    = flag.Int("kills", 20, "how many times the server is killed")
+	duration = flag.Duration("for", 0, "kill for that long, however many times")
+	seed     = flag.Uint64("seed", 0, "what the clients choose by; 0: of the clock")
+)
+
+// sqlite starts "pawl dev" on one data folder. Passwords cost next to nothing,
+// as the test is not about them.
+func sqlite(t *testing.T, binary string) starter {
+	data := filepath.Join(t.TempDir(), "data")
+	return func(int) node {
+		dev := testbin.StartDev(t, binary, data, "--password-memory", "8", "--password-passes", "1")
+		return node{dev.Env["PAWL_URL"], dev.Env["PAWL_ADMIN_API_KEY"], func() {
+			_ = dev.Process.Kill() // an error says that it has ended
+			_ = dev.Wait()         // it says that it was killed
+		}}
+	}
+}
+
+// inOneHistory is how many kills are checked together: what a long run keeps
+// in memory has a bound.
+const inOneHistory = 50
+
+// torture runs p, in histories of their own, until it has seen so many kills, or
+// for so long if that is not 0, or until something is wrong.
+func torture(t *testing.T, p plan, kills int, during time.Duration) *report {
+	t.Helper()
+	total, began := &report{}, time.Now()
+	more := func(n int) bool { return total.kills+n < kills }
+	if during > 0 {
+		more = func(int) bool { return time.Since(began) < during }
+	}
+	p.seed = *seed
+	if p.seed == 0 {
+		p.seed = uint64(began.UnixNano())
+	}
+	p.more = func(n int) bool { return n < inOneHistory && more(n) }
+	for round := 0; more(0) && total.good(); round++ {
+		p.name = fmt.Sprint("round-", round)
+		t.Logf("%s: seed %d", p.name, p.seed)
+		total.add(run(t, p))
+		p.seed++
+	}
+	return total
+}
+
+// TestTorture is short in "make test", and long in "make torture".
+func TestTorture(t *testing.T) {
+	p, wanted := plan{start: sqlite(t, testbin.Build(t)), nodes: 1, users: 4, patient: true}, *kills
+	if testing.Short() {
+		wanted, p.patient = min(wanted, 5), false
+	}
+	r := torture(t, p, wanted, *duration)
+	t.Log(r)
+	if !r.good() {
+		t.Error("the answers are not those of the contract")
+	}
+	if r.kills == 0 || r.replays == 0 || p.patient && r.thefts == 0 {
+		t.Error("the run did not meet what it is for")
+	}
+}
+
+// TestTortureSeesFaults breaks the store in two ways, and wants each found: by
+// porcupine, and by the count that is named after it.
+func TestTortureSeesFaults(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the binary twice more")
+	}
+	for _, c := range []struct {
+		tag   string
+		kills int
+		found func(*report) bool
+	}{
+		{"pawl_broken_compare", 1, func(r *report) bool { return r.double > 0 }},
+		{"pawl_broken_flush", 10, func(r *report) bool { return r.lost > 0 }},
+	} {
+		t.Run(c.tag, func(t *testing.T) {
+			r := torture(t, plan{start: sqlite(t, testbin.Build(t, "-tags", c.tag)), nodes: 1, users: 4}, c.kills, 0)
+			t.Log(r)
+			if r.illegal == 0 || !c.found(r) {
+				t.Error("the fault was not found")
+			}
+		})
+	}
+}

@@ -1,0 +1,137 @@
+package torture_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/pawlauth/pawl/api"
+)
+
+// worker makes calls, one after the other, and records them.
+type worker struct {
+	number  int
+	random  *rand.Rand // this worker's alone
+	fleet   *fleet
+	history *history
+	http    *http.Client
+}
+
+// request is what a worker sends.
+type request struct {
+	kind   kind
+	user   int64
+	login  string
+	with   credential
+	key    string
+	hangUp bool // go away before the answer
+}
+
+const password = "Tw0&Torture"
+
+// hangUpWithin is how long a client waits that goes away: an answer takes about as long.
+const hangUpWithin = 3 * time.Millisecond
+
+// do makes a call and returns what the client knows of it. The fleet is closed
+// if ok is false; a call that found no server is made again.
+func (w *worker) do(r request) (got credential, told answer, ok bool) {
+	for {
+		l := w.fleet.pick(w.random)
+		if l == nil {
+			return credential{}, none, false
+		}
+		c := &call{worker: w.number, kind: r.kind, user: r.user, with: r.with.claims, key: r.key, life: l, start: w.history.now()}
+		status, data, err := w.send(l, r)
+		c.end = w.history.now()
+		if opening, is := errors.AsType[*net.OpError](err); is && opening.Op == "dial" {
+			time.Sleep(time.Millisecond) // between the death of a node and the fleet's knowing of it
+			continue
+		}
+		got = c.read(status, data, err)
+		w.history.add(c)
+		return got, c.answer, true
+	}
+}
+
+// read takes the answer in.
+func (c *call) read(status int, data api.Token, err error) (got credential) {
+	c.answer = none
+	switch {
+	case err != nil || status == http.StatusServiceUnavailable:
+	case status == http.StatusUnauthorized:
+		c.answer = refused
+		if c.kind == login || c.kind == reset {
+			c.odd = " although nothing is wrong with what was sent"
+		}
+	case status != http.StatusOK:
+		c.odd = fmt.Sprintf(" status %d", status)
+	default:
+		c.answer = done
+	}
+	if c.answer == done && (c.kind == login || c.kind == refresh) {
+		if got, err = parse(data.Token); err != nil || got.session == "" || c.kind == refresh && got.session != c.with.session {
+			c.odd = fmt.Sprintf(" a token that is not this session's: %v", err)
+		}
+		c.got = got.claims
+	}
+	return got
+}
+
+func (w *worker) send(l *life, r request) (status int, data api.Token, err error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if r.hangUp {
+		defer time.AfterFunc(time.Duration(w.random.Int64N(int64(hangUpWithin))), cancel).Stop()
+	}
+	resp, err := w.http.Do(r.http(ctx, l))
+	if err != nil {
+		return 0, data, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK || r.kind != login && r.kind != refresh {
+		return resp.StatusCode, data, err
+	}
+	var envelope api.Envelope[api.Token]
+	err = json.Unmarshal(text, &envelope)
+	return resp.StatusCode, envelope.Data, err
+}
+
+// http makes the request. It has no GetBody, without which net/http never
+// sends it twice on its own account.
+func (r request) http(ctx context.Context, l *life) *http.Request {
+	path := map[kind]string{login: "/v2/auth/login", refresh: "/v2/auth/refresh", verify: "/v2/auth/session",
+		logout: "/v2/auth/logout", reset: fmt.Sprintf("/v2/users/reset/%d", r.user)}[r.kind]
+	var body any
+	header := http.Header{"Content-Type": {"application/json"}}
+	switch r.kind {
+	case login:
+		body = api.LoginRequest{Login: r.login, Password: password}
+	case refresh:
+		body = api.RefreshRequest{Token: r.with.text}
+	case reset:
+		header.Set("X-API-Key", l.adminKey)
+	default:
+		header.Set("Authorization", "Bearer "+r.with.text)
+	}
+	if r.key != "" {
+		header.Set("Idempotency-Key", r.key)
+	}
+	var text []byte
+	if body != nil {
+		text, _ = json.Marshal(body) // strings alone: it cannot fail
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.url+path, bytes.NewReader(text))
+	if err != nil {
+		panic(err) // the starter gave a URL that is none
+	}
+	req.Header, req.GetBody = header, nil
+	return req
+}
