@@ -122,6 +122,7 @@ func (l *stepLog) replay(conn *sqlite.Conn, m *memory) error {
 		return err
 	}
 	var blob []byte
+	m.reserve(len(rows) * (rowSize / maxRecord) * 2 / 3) // of each session there are 1.5 records at most
 	memory := newReplayer(m)
 	defer memory.end()
 	for i, r := range rows {

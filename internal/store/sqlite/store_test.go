@@ -125,7 +125,7 @@ func TestRefreshesDoNotGrowTheFile(t *testing.T) {
 	ids := make([]token.SessionID, 100)
 	first, second := uint32(101), uint32(1001)
 	if testing.Short() {
-		first, second = 11, 101
+		first, second = 61, 301 // the log is at its bound after 43 each
 	}
 	s := open(t, dir)
 	u, err := s.CreateUser(t.Context(), authority.User{Login: "a", Level: authority.Root, Status: authority.Active}, "hash")
