@@ -12,7 +12,7 @@ func TestRooms(t *testing.T) {
 	const module = "github.com/pawlauth/pawl/"
 	may := map[string][]string{
 		"internal": {}, "api": {}, "token": {}, "internal/store/batch": {}, "internal/password": {}, "internal/testbin": {},
-		"client":                   {"api"},
+		"client":                   {"api", "token"},
 		"internal/authority":       {"token", "internal/password"},
 		"internal/store/sqlite":    {"internal/authority", "internal/store/batch", "token"},
 		"internal/store/storetest": {"internal/authority", "token"},
