@@ -249,7 +249,7 @@ func TestGivingUpLeavesTheRenewal(t *testing.T) {
 func TestTransport(t *testing.T) {
 	l := newLossy(t)
 	s := l.source(client.TokenConfig{Login: pawltest.Login, Password: pawltest.Password})
-	c := client.New(l.url, client.WithHTTPClient(&http.Client{Transport: &client.Transport{Source: s}}))
+	c := client.New(l.url, client.WithRetries(0), client.WithHTTPClient(&http.Client{Transport: &client.Transport{Source: s}}))
 	me, err := c.Me(t.Context())
 	if err != nil || me.UserID != pawltest.UserID {
 		t.Fatal(me, err)
