@@ -12,12 +12,18 @@ import (
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/client"
+	"github.com/pawlauth/pawl/internal/apicheck"
 	"github.com/pawlauth/pawl/pawltest"
 )
 
+// newPawl runs a server whose traffic is held against the OpenAPI file.
+func newPawl(t *testing.T, options ...pawltest.Option) *pawltest.Server {
+	return pawltest.New(t, append(options, pawltest.WithHandler(apicheck.Handler(t)))...)
+}
+
 // TestCalls makes each call of the contract against a real server.
 func TestCalls(t *testing.T) {
-	server := pawltest.New(t)
+	server := newPawl(t)
 	ctx := t.Context()
 	admin := client.New(server.URL+"/", client.WithAPIKey(server.AdminKey))
 	check := func(what string, err error, ok bool) {
@@ -78,7 +84,7 @@ func TestCalls(t *testing.T) {
 }
 
 func TestAllUsersGoesThroughThePages(t *testing.T) {
-	server := pawltest.New(t)
+	server := newPawl(t)
 	admin := client.New(server.URL, client.WithAPIKey(server.AdminKey))
 	for i := range 5 {
 		login := fmt.Sprintf("u%d@x.example", i)
@@ -106,7 +112,7 @@ func TestAllUsersGoesThroughThePages(t *testing.T) {
 }
 
 func TestErrors(t *testing.T) {
-	server := pawltest.New(t)
+	server := newPawl(t)
 	ctx := t.Context()
 	nobody, admin := client.New(server.URL), client.New(server.URL, client.WithAPIKey(server.AdminKey))
 	user := client.New(server.URL, client.WithAPIKey(server.APIKey))
@@ -171,7 +177,7 @@ type lossy struct {
 }
 
 func newLossy(t *testing.T, options ...pawltest.Option) *lossy {
-	l := &lossy{Server: pawltest.New(t, options...)}
+	l := &lossy{Server: newPawl(t, options...)}
 	web := httptest.NewServer(l)
 	t.Cleanup(web.Close)
 	web.Config.SetKeepAlivesEnabled(false) // net/http tries again by itself where a kept connection breaks

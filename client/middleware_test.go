@@ -154,7 +154,7 @@ func TestMiddlewareCache(t *testing.T) {
 
 // TestMiddlewareWhilePawlIsAway: nobody gets in, and the cause is for the log.
 func TestMiddlewareWhilePawlIsAway(t *testing.T) {
-	server := pawltest.New(t)
+	server := newPawl(t)
 	c := client.New(server.URL, client.WithRetries(0))
 	url := guarded(t, c, client.MiddlewareConfig{})
 	var told error

@@ -17,6 +17,7 @@ func TestRooms(t *testing.T) {
 		"internal/store/sqlite":    {"internal/authority", "internal/store/batch", "token"},
 		"internal/store/storetest": {"internal/authority", "token"},
 		"internal/server":          {"internal/authority", "api", "token"},
+		"internal/apicheck":        {"api"},
 		"internal/app":             {"internal/authority", "internal/password", "internal/server", "internal/store/sqlite", "token"},
 		"pawltest":                 {"internal/app", "internal/authority", "internal/password"},
 		"cmd/pawl":                 {"api", "client", "token", "internal/app", "internal/authority", "internal/password", "internal/server"},

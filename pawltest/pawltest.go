@@ -5,6 +5,7 @@ package pawltest
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"sync"
 	"testing"
@@ -46,6 +47,12 @@ func WithTokenLife(d time.Duration) Option {
 // WithSessionLife sets the life of a session; whole seconds, 30 days if not given.
 func WithSessionLife(d time.Duration) Option {
 	return func(c *app.Config) { c.Policy.SessionLife = int64(d / time.Second) }
+}
+
+// WithHandler puts a handler of the test's before the server, to see or to
+// change what goes in and out.
+func WithHandler(wrap func(http.Handler) http.Handler) Option {
+	return func(c *app.Config) { c.Wrap = wrap }
 }
 
 // New starts a server with cheap password hashes and a clock of its own.

@@ -22,6 +22,7 @@ type Server struct {
 	build     string
 	log       *slog.Logger
 	mux       *http.ServeMux
+	paths     []string // patterns of the contract
 }
 
 // New returns the handler of the whole contract. The build is what
@@ -62,6 +63,7 @@ func (s *Server) routes() {
 	s.handle("/v2/keys/create", methods{"POST": signedIn(s.createKey)})
 	s.handle("/v2/keys/list", methods{"POST": signedIn(s.listKeys)})
 	s.handle("/v2/keys/get-key", methods{"POST": signedIn(s.primaryKey)})
+	s.describe()
 }
 
 // methods is what one path answers.
@@ -82,6 +84,7 @@ func (m methods) allow() string {
 
 func (s *Server) handle(pattern string, m methods) {
 	allow := m.allow()
+	s.paths = append(s.paths, pattern)
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		method := r.Method
 		if method == http.MethodHead {
