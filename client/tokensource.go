@@ -137,15 +137,18 @@ func (s *TokenSource) renew(refused string) (api.Token, error) {
 	if t, done, err := s.ready(refused); done { // renewed since it was looked at
 		return t, err
 	}
+	if s.unkept { // Keep failed before
+		if t, err := s.keep(); err != nil || s.alive(s.config.Clock()) {
+			return t, err
+		}
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), renewTimeout)
 	defer cancel()
-	if !s.unkept {
-		t, err := s.fetch(ctx)
-		if err != nil {
-			return s.hold(err)
-		}
-		s.set(t)
+	t, err := s.fetch(ctx)
+	if err != nil {
+		return s.hold(err)
 	}
+	s.set(t)
 	return s.keep()
 }
 

@@ -145,6 +145,21 @@ func TestKeepBeforeUse(t *testing.T) {
 	}
 }
 
+// TestKeepFailsForLong: what could not be kept before its end is renewed.
+func TestKeepFailsForLong(t *testing.T) {
+	l := newLossy(t)
+	broken := errors.New("disk full")
+	s := l.source(client.TokenConfig{Login: pawltest.Login, Password: pawltest.Password, Keep: func(api.Token) error { return broken }})
+	if _, err := s.Token(); !errors.Is(err, broken) {
+		t.Error(err)
+	}
+	l.Clock.Add(time.Hour)
+	broken = nil
+	if token := take(t, s); !l.good(t, token) {
+		t.Error("the token that was given out is over")
+	}
+}
+
 // TestLostRenewal: every try of a renewal is lost. The old token is given out,
 // and the next renewal comes to the successor that the lost one made.
 func TestLostRenewal(t *testing.T) {
