@@ -65,6 +65,8 @@ func TestDocs(t *testing.T) {
 		{"session", "InvalidSession"},
 		{"login", `"userId": 4821`}, // its example is the user that the server has
 		{"session", "jsmith@example.com"},
+		{"refresh", `"userId": 4821`},
+		{"refresh", `"userId": 4821`}, // with the new token
 		{"getUser", `"firstName": "John"`}, // an id in the path
 		{"logout", "Session terminated."},
 		{"session", "InvalidSession"},

@@ -59,6 +59,12 @@ async function send(request, output) {
   }
 }
 
+// keep puts a new token where the next call takes it from: also the next refresh.
+function keep(token) {
+  byId("bearer").value = token;
+  byId("refresh").querySelector("textarea").value = JSON.stringify({ token }, null, 2);
+}
+
 // pretty lays out JSON, and keeps the token that a login or a refresh answers.
 function pretty(text) {
   let answer;
@@ -67,7 +73,7 @@ function pretty(text) {
   } catch {
     return text;
   }
-  if (answer.data && answer.data.token) byId("bearer").value = answer.data.token;
+  if (answer.data && answer.data.token) keep(answer.data.token);
   return JSON.stringify(answer, null, 2);
 }
 
