@@ -66,7 +66,7 @@ func TestDocs(t *testing.T) {
 		{"login", `"userId": 4821`}, // its example is the user that the server has
 		{"session", "jsmith@example.com"},
 		{"refresh", `"userId": 4821`},
-		{"refresh", `"userId": 4821`}, // with the new token
+		{"refresh", `"userId": 4821`},      // with the new token
 		{"getUser", `"firstName": "John"`}, // an id in the path
 		{"logout", "Session terminated."},
 		{"session", "InvalidSession"},
