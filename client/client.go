@@ -1,98 +1,75 @@
 // Package client calls a Pawl server.
+//
+// A [Client] has a method for each call of the contract. A [TokenSource] keeps
+// a token fresh for a program that runs long, a [Transport] puts it on requests
+// to any server, and [Middleware] checks the requests that a server gets.
 package client
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"time"
-
-	"github.com/pawlauth/pawl/api"
 )
 
+// DefaultRetries is how often a call is repeated unless WithRetries says so.
+const DefaultRetries = 3
+
+const defaultTimeout = 30 * time.Second // of one try
+
 // Client calls one Pawl server. It is safe for concurrent use.
+//
+// A call is repeated where that is safe: after 429 and after 503, which change
+// nothing, and after a lost answer if the call may be sent twice. Between tries
+// it waits a random time that grows, and never less than Retry-After asks for.
+// The context bounds it all: a wait that would pass its deadline is not begun.
 type Client struct {
-	url    string
-	apiKey string
-	bearer string
-	http   *http.Client
+	url     string
+	apiKey  string
+	bearer  string
+	http    *http.Client
+	retries int
 }
+
+// Option changes a Client.
+type Option func(*Client)
 
 // New returns a client of the server at that address, such as
-// http://127.0.0.1:8080. The key and the bearer token may be empty.
-func New(url, apiKey, bearer string) *Client {
-	return &Client{strings.TrimRight(url, "/"), apiKey, bearer, &http.Client{Timeout: 30 * time.Second, CheckRedirect: stay}}
+// http://127.0.0.1:8080. It sends no credentials unless an option gives some.
+func New(url string, options ...Option) *Client {
+	c := &Client{url: strings.TrimRight(url, "/"), retries: DefaultRetries}
+	WithHTTPClient(&http.Client{Timeout: defaultTimeout})(c)
+	return c.With(options...)
 }
 
-// Error is an answer of the server that is not a success.
-type Error struct {
-	Status  int
-	Code    api.ErrorCode
-	Message string
+// With returns a copy of the client that the options change.
+func (c *Client) With(options ...Option) *Client {
+	changed := *c
+	for _, option := range options {
+		option(&changed)
+	}
+	return &changed
 }
 
-// stay follows no redirect: it would carry the key or a body to another host.
+// WithAPIKey sends a key as X-API-Key with each call; empty sends none.
+func WithAPIKey(key string) Option { return func(c *Client) { c.apiKey = key } }
+
+// WithBearer sends a token as the bearer of each call; empty sends none.
+func WithBearer(token string) Option { return func(c *Client) { c.bearer = token } }
+
+// WithHTTPClient sends the calls through h; without it a try may take 30 s. If
+// h has no CheckRedirect, redirects are not followed: they would carry the key
+// or a password to another host.
+func WithHTTPClient(h *http.Client) Option {
+	own := *h
+	if own.CheckRedirect == nil {
+		own.CheckRedirect = stay
+	}
+	return func(c *Client) { c.http = &own }
+}
+
+// WithRetries sets how often a call is repeated; 0 means never. (net/http by
+// itself sends a GET and a refresh again where a kept connection turns out to
+// be closed.)
+func WithRetries(n int) Option { return func(c *Client) { c.retries = n } }
+
 func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-
-// Error gives the server's message, code and status.
-func (e *Error) Error() string { return fmt.Sprintf("%s (%s, %d)", e.Message, e.Code, e.Status) }
-
-const maxAnswer = 16 << 20 // bytes
-
-// Do sends body, which may be nil, and reads the answer's data into result,
-// which may be nil. An answer that is not a success is an *Error.
-func (c *Client) Do(ctx context.Context, method, path string, body, result any) error {
-	var reader io.Reader
-	if body != nil {
-		text, err := json.Marshal(body)
-		if err != nil {
-			return fmt.Errorf("client: %w", err)
-		}
-		reader = bytes.NewReader(text)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, c.url+path, reader)
-	if err != nil {
-		return errors.New("client: the server's address is not a URL; it looks like http://127.0.0.1:8080")
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if c.apiKey != "" {
-		req.Header.Set("X-API-Key", c.apiKey)
-	}
-	if c.bearer != "" {
-		req.Header.Set("Authorization", "Bearer "+c.bearer)
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return fmt.Errorf("the server cannot be reached: %w; is it running?", err)
-	}
-	defer resp.Body.Close()
-	return read(resp, result)
-}
-
-func read(resp *http.Response, result any) error {
-	var envelope api.Envelope[json.RawMessage]
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return fmt.Errorf("the answer was cut off: %w", err)
-	}
-	if err := json.Unmarshal(text, &envelope); err != nil {
-		return fmt.Errorf("the answer (status %d) is not Pawl's; is the address right?", resp.StatusCode)
-	}
-	if !envelope.Success {
-		return &Error{resp.StatusCode, envelope.ErrorCode, envelope.Message}
-	}
-	if result == nil {
-		return nil
-	}
-	if err := json.Unmarshal(envelope.Data, result); err != nil {
-		return fmt.Errorf("the answer has another form than expected: %w", err)
-	}
-	return nil
-}

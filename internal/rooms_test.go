@@ -14,8 +14,8 @@ func TestRooms(t *testing.T) {
 		"internal": {}, "api": {}, "token": {}, "internal/store/batch": {}, "internal/password": {}, "internal/testbin": {}, "internal/pgtest": {}, "internal/seal": {},
 		"internal/bench":           {"api"},
 		"test/load":                {"api", "internal/bench", "internal/testbin"},
-		"client":                   {"api"},
 		"internal/authority":       {"token", "internal/password", "internal/seal"},
+		"client":                   {"api", "token"},
 		"internal/store/sqlite":    {"internal/authority", "internal/store/batch", "token"},
 		"internal/store/postgres":  {"internal/authority", "internal/store/batch", "token"},
 		"internal/storecopy":       {"internal/authority", "internal/seal", "token"},
@@ -25,6 +25,7 @@ func TestRooms(t *testing.T) {
 		"pawltest":                 {"internal/app", "internal/authority", "internal/password", "internal/seal"},
 		"cmd/pawl": {"api", "client", "token", "internal/app", "internal/authority", "internal/bench", "internal/password", "internal/seal", "internal/server",
 			"internal/store/sqlite", "internal/storecopy"},
+		"internal/apicheck": {"api"},
 	}
 	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", module+"...").Output()
 	if err != nil {

@@ -3,6 +3,9 @@
 package pawltest
 
 import (
+	"context"
+	"errors"
+	"net/http"
 	"net/http/httptest"
 	"sync"
 	"testing"
@@ -56,41 +59,69 @@ func WithPostgres(dsn string) Option {
 	}
 }
 
+// WithHandler puts a handler of the test's before the server, to see or to
+// change what goes in and out.
+func WithHandler(wrap func(http.Handler) http.Handler) Option {
+	return func(c *app.Config) { c.Wrap = wrap }
+}
+
 // New starts a server with cheap password hashes and a clock of its own.
 func New(t testing.TB, options ...Option) *Server {
 	t.Helper()
-	clock := &Clock{now: time.Now().Truncate(time.Second)}
-	config := app.Config{Data: t.TempDir(), Clock: clock.Now, Build: "test", Argon2: password.Params{MemoryKiB: 64, Passes: 1}}
-	for _, option := range options {
-		option(&config)
-	}
-	a, err := app.Open(t.Context(), config)
+	s, end, err := start(t.Context(), t.TempDir(), options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	web := httptest.NewServer(a.Handler)
-	s := &Server{URL: web.URL, Clock: clock}
 	s.Close = sync.OnceFunc(func() {
-		web.Close()
-		if err := a.Close(); err != nil {
+		if err := end(); err != nil {
 			t.Errorf("pawltest: %v", err)
 		}
 	})
 	t.Cleanup(s.Close)
-	s.APIKey = user(t, a, Password, authority.User{ID: UserID, Login: Login, Email: Login, FirstName: "John", LastName: "Smith",
-		Level: authority.MailboxAdmin, Status: authority.Active, Place: authority.Place{NetworkID: 1, MailboxID: 101}})
-	s.AdminKey = user(t, a, AdminPassword, authority.User{ID: AdminID, Login: AdminLogin, Email: AdminLogin, FirstName: "Ada", LastName: "Admin",
-		Level: authority.Root, Status: authority.Active, Place: authority.Place{NetworkID: 1, MailboxID: 101}})
 	return s
 }
 
-func user(t testing.TB, a *app.App, passwd string, u authority.User) string {
-	t.Helper()
-	_, key, err := a.Authority.Bootstrap(t.Context(), u, passwd)
+// Start is New for where there is no testing.TB, such as an Example: the server
+// keeps its state in dir, runs until Close, and panics if it does not start.
+func Start(dir string, options ...Option) *Server {
+	s, end, err := start(context.Background(), dir, options)
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
-	return key
+	s.Close = sync.OnceFunc(func() { _ = end() }) // the state goes with it
+	return s
+}
+
+// start returns a server, and what ends it.
+func start(ctx context.Context, dir string, options []Option) (*Server, func() error, error) {
+	clock := &Clock{now: time.Now().Truncate(time.Second)}
+	config := app.Config{Data: dir, Clock: clock.Now, Build: "test", Argon2: password.Params{MemoryKiB: 64, Passes: 1}}
+	for _, option := range options {
+		option(&config)
+	}
+	a, err := app.Open(ctx, config)
+	if err != nil {
+		return nil, nil, err
+	}
+	s := &Server{Clock: clock}
+	if err := s.addUsers(ctx, a); err != nil {
+		return nil, nil, errors.Join(err, a.Close())
+	}
+	web := httptest.NewServer(a.Handler)
+	s.URL = web.URL
+	return s, func() error { web.Close(); return a.Close() }, nil
+}
+
+func (s *Server) addUsers(ctx context.Context, a *app.App) (err error) {
+	place := authority.Place{NetworkID: 1, MailboxID: 101}
+	_, s.APIKey, err = a.Authority.Bootstrap(ctx, authority.User{ID: UserID, Login: Login, Email: Login, FirstName: "John", LastName: "Smith",
+		Level: authority.MailboxAdmin, Status: authority.Active, Place: place}, Password)
+	if err != nil {
+		return err
+	}
+	_, s.AdminKey, err = a.Authority.Bootstrap(ctx, authority.User{ID: AdminID, Login: AdminLogin, Email: AdminLogin, FirstName: "Ada", LastName: "Admin",
+		Level: authority.Root, Status: authority.Active, Place: place}, AdminPassword)
+	return err
 }
 
 // Clock is the server's time; it stands still until it is moved.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/http"
 
 	"github.com/pawlauth/pawl/api"
 )
@@ -26,8 +25,8 @@ func (c *keyCreateCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	var key api.Key
-	if err := c.post(ctx, "/v2/keys/create", api.CreateKeyRequest{UserID: id, Visibility: c.Visibility}, &key); err != nil {
+	key, err := c.server().CreateKey(ctx, api.CreateKeyRequest{UserID: id, Visibility: c.Visibility})
+	if err != nil {
 		return err
 	}
 	return c.showKeys(std, key)
@@ -50,8 +49,8 @@ func (c *keyListCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	keys := []api.Key{}
-	if err := c.post(ctx, "/v2/keys/list", api.ListKeysRequest{UserID: id}, &keys); err != nil {
+	keys, err := c.server().ListKeys(ctx, api.ListKeysRequest{UserID: id})
+	if err != nil {
 		return err
 	}
 	return c.showKeys(std, keys...)
@@ -65,7 +64,7 @@ type keyRemoveCmd struct {
 func (*keyRemoveCmd) Help() string { return "Example:\n  pawl key remove 12" }
 
 func (c *keyRemoveCmd) Run(ctx context.Context, std stdio) error {
-	if err := c.do(ctx, http.MethodDelete, "/v2/keys", api.DeleteKeyRequest{KeyID: c.ID}, nil); err != nil {
+	if err := c.server().DeleteKey(ctx, c.ID); err != nil {
 		return err
 	}
 	return c.say(std, "The key is removed.")

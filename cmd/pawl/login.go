@@ -27,7 +27,8 @@ func (c *loginCmd) Run(ctx context.Context, std stdio) error {
 			return err
 		}
 	}
-	return c.exchange(ctx, std, "/v2/auth/login", api.LoginRequest{Login: c.Login, Password: c.Passwd})
+	got, err := c.server().Login(ctx, c.Login, c.Passwd)
+	return c.showToken(std, got, err)
 }
 
 type refreshCmd struct {
@@ -41,19 +42,19 @@ func (c *refreshCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	return c.exchange(ctx, std, "/v2/auth/refresh", api.RefreshRequest{Token: text})
+	got, err := c.server().Refresh(ctx, text)
+	return c.showToken(std, got, err)
 }
 
-// exchange prints the token that a call gives.
-func (r remote) exchange(ctx context.Context, std stdio, path string, body any) error {
-	var got api.Token
-	if err := r.post(ctx, path, body, &got); err != nil {
+// showToken prints the token that a call gives.
+func (r remote) showToken(std stdio, got api.Token, err error) error {
+	if err != nil {
 		return err
 	}
 	if r.JSON {
 		return printJSON(std.out, got)
 	}
-	_, err := fmt.Fprintln(std.out, got.Token)
+	_, err = fmt.Fprintln(std.out, got.Token)
 	return err
 }
 

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net/http"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -21,13 +21,7 @@ type remote struct {
 	JSON   bool   `name:"json" help:"Print JSON."`
 }
 
-func (r remote) do(ctx context.Context, method, path string, body, result any) error {
-	return client.New(r.URL, r.APIKey, "").Do(ctx, method, path, body, result)
-}
-
-func (r remote) post(ctx context.Context, path string, body, result any) error {
-	return r.do(ctx, http.MethodPost, path, body, result)
-}
+func (r remote) server() *client.Client { return client.New(r.URL, client.WithAPIKey(r.APIKey)) }
 
 // userID finds a user by its login, or takes a number as the id.
 func (r remote) userID(ctx context.Context, user string) (int64, error) {
@@ -36,22 +30,18 @@ func (r remote) userID(ctx context.Context, user string) (int64, error) {
 }
 
 func (r remote) user(ctx context.Context, user string) (api.User, error) {
-	var one api.User
-	if isNumber(user) {
-		err := r.do(ctx, http.MethodGet, "/v2/users/"+user, nil, &one)
-		return one, err
+	if id, err := strconv.ParseInt(user, 10, 64); err == nil {
+		return r.server().User(ctx, id)
 	}
-	var users []api.User
-	if err := r.post(ctx, "/v2/users/by-name", api.UserByNameRequest{Login: user}, &users); err != nil {
-		return one, err
+	users, err := r.server().UsersByName(ctx, user)
+	if err != nil {
+		return api.User{}, err
 	}
 	if len(users) == 0 {
-		return one, fmt.Errorf("there is no user %q that this key may see; \"pawl user list\" shows those that there are", user)
+		return api.User{}, fmt.Errorf("there is no user %q that this key may see; \"pawl user list\" shows those that there are", user)
 	}
 	return users[0], nil
 }
-
-func isNumber(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
 
 // table prints rows under a heading, or as JSON.
 func table[T any](std stdio, asJSON bool, rows []T, heading string, row func(T) string) error {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/pawlauth/pawl/internal/apicheck"
 	"github.com/pawlauth/pawl/pawltest"
 )
 
@@ -23,12 +24,13 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs the command lines of testdata/script. Those that need a
-// server have one, at PAWL_URL.
+// server have one, at PAWL_URL; its traffic is held against the OpenAPI file.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
-			server := pawltest.New(env.T().(testing.TB))
+			t := env.T().(testing.TB)
+			server := pawltest.New(t, pawltest.WithHandler(apicheck.Handler(t)))
 			env.Setenv("PAWL_URL", server.URL)
 			env.Setenv("PAWL_API_KEY", server.AdminKey)
 			env.Setenv("PAWL_LOGIN", pawltest.Login)

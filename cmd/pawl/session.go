@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/http"
 
 	"github.com/pawlauth/pawl/api"
 )
@@ -24,8 +23,8 @@ func (c *sessionListCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	sessions := []api.Session{}
-	if err := c.post(ctx, "/v2/auth/sessions", api.SessionsRequest{UserID: &id}, &sessions); err != nil {
+	sessions, err := c.server().Sessions(ctx, api.SessionsRequest{UserID: &id})
+	if err != nil {
 		return err
 	}
 	return table(std, c.JSON, sessions, "SESSION\tCREATED\tEXPIRES\tREFRESHES\tIP", func(s api.Session) string {
@@ -41,7 +40,7 @@ type sessionEndCmd struct {
 func (*sessionEndCmd) Help() string { return "Example:\n  pawl session end bVZ3aGlsZSBubyBvbmUgcg" }
 
 func (c *sessionEndCmd) Run(ctx context.Context, std stdio) error {
-	if err := c.do(ctx, http.MethodDelete, "/v2/auth/sessions/"+c.ID, nil, nil); err != nil {
+	if err := c.server().EndSession(ctx, c.ID); err != nil {
 		return err
 	}
 	return c.say(std, "The session is ended.")

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/http"
 
 	"github.com/pawlauth/pawl/api"
 )
@@ -52,7 +51,7 @@ func (c *userAddCmd) Run(ctx context.Context, std stdio) error {
 	if c.PasswordStdin {
 		request.Password, err = readSecret(std.in, "password")
 	} else {
-		err = c.post(ctx, "/v2/users/generate-password", api.GeneratePasswordRequest{Length: new(int64(20))}, &request.Password)
+		request.Password, err = c.server().GeneratePassword(ctx, api.GeneratePasswordRequest{Length: new(int64(20))})
 	}
 	if err != nil {
 		return err
@@ -61,7 +60,7 @@ func (c *userAddCmd) Run(ctx context.Context, std stdio) error {
 		api.User
 		Password string `json:"password,omitempty"`
 	}
-	if err := c.post(ctx, "/v2/users", request, &made.User); err != nil {
+	if made.User, err = c.server().CreateUser(ctx, request); err != nil {
 		return err
 	}
 	if !c.PasswordStdin {
@@ -87,21 +86,16 @@ type userListCmd struct {
 
 func (*userListCmd) Help() string { return "Example:\n  pawl user list --status Suspended --json" }
 
-// Run goes through all the pages.
 func (c *userListCmd) Run(ctx context.Context, std stdio) error {
-	const perPage = 500
 	all := []api.User{}
-	for page := int64(1); ; page++ {
-		var users []api.User
-		if err := c.post(ctx, "/v2/users/list", api.ListUsersRequest{NetworkID: c.Network, MailboxID: c.Mailbox, AuthLevel: c.Level,
-			Status: c.Status, PageNo: &page, RecordsPerPage: new(int64(perPage))}, &users); err != nil {
+	filter := api.ListUsersRequest{NetworkID: c.Network, MailboxID: c.Mailbox, AuthLevel: c.Level, Status: c.Status}
+	for u, err := range c.server().AllUsers(ctx, filter) {
+		if err != nil {
 			return err
 		}
-		all = append(all, users...)
-		if len(users) < perPage {
-			return c.showUsers(std, all...)
-		}
+		all = append(all, u)
 	}
+	return c.showUsers(std, all...)
 }
 
 type userShowCmd struct {
@@ -143,8 +137,8 @@ func (c *one) setStatus(ctx context.Context, std stdio, status string) error {
 	if err != nil {
 		return err
 	}
-	var u api.User
-	if err := c.do(ctx, http.MethodPut, "/v2/users", api.UpdateUserRequest{UserID: id, Status: &status}, &u); err != nil {
+	u, err := c.server().UpdateUser(ctx, api.UpdateUserRequest{UserID: id, Status: &status})
+	if err != nil {
 		return err
 	}
 	return c.showUsers(std, u)
@@ -166,8 +160,8 @@ func (c *userRoleCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	var u api.User
-	if err := c.post(ctx, "/v2/users/role", api.RoleRequest{UserID: id, AuthLevel: c.Level, NetworkID: c.Network, MailboxID: c.Mailbox}, &u); err != nil {
+	u, err := c.server().SetRole(ctx, api.RoleRequest{UserID: id, AuthLevel: c.Level, NetworkID: c.Network, MailboxID: c.Mailbox})
+	if err != nil {
 		return err
 	}
 	return c.showUsers(std, u)
@@ -190,7 +184,7 @@ func (c *userPasswordCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	if err := c.post(ctx, "/v2/users/password", api.SetPasswordRequest{UserID: id, NewPassword: secret}, nil); err != nil {
+	if err := c.server().SetPassword(ctx, id, secret); err != nil {
 		return err
 	}
 	return c.say(std, "The password is set; \"pawl user reset\" ends the sessions that are open.")
@@ -207,7 +201,7 @@ func (c *userResetCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	if err := c.post(ctx, fmt.Sprintf("/v2/users/reset/%d", id), nil, nil); err != nil {
+	if err := c.server().ResetUser(ctx, id); err != nil {
 		return err
 	}
 	return c.say(std, "Every session of the user is ended.")
@@ -224,7 +218,7 @@ func (c *userRemoveCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	if err := c.do(ctx, http.MethodDelete, fmt.Sprintf("/v2/users/%d", id), nil, nil); err != nil {
+	if err := c.server().TerminateUser(ctx, id); err != nil {
 		return err
 	}
 	return c.say(std, "The user is terminated; sessions and keys are dead.")

@@ -36,8 +36,9 @@ type Config struct {
 	Argon2          password.Params
 	Rules           password.Rules
 	Build           string
-	Clock           func() time.Time // time.Now
-	Log             *slog.Logger     // says nothing
+	Clock           func() time.Time                // time.Now
+	Log             *slog.Logger                    // says nothing
+	Wrap            func(http.Handler) http.Handler // goes around the HTTP handler
 }
 
 // The contract's lives, in seconds.
@@ -118,6 +119,9 @@ func assemble(ctx context.Context, c Config, store Store) (*App, error) {
 		Passwords: password.NewHasher(c.Argon2), Rules: c.Rules, Policy: c.Policy, Clock: c.Clock, Log: c.Log,
 	})
 	a := &App{Authority: domain, Handler: server.New(domain, c.Build, c.Log), Store: store}
+	if c.Wrap != nil {
+		a.Handler = c.Wrap(a.Handler)
+	}
 	sweeping, stop := context.WithCancel(context.Background())
 	a.stop = stop
 	a.sweeper.Go(func() { a.sweep(sweeping, c.Log) })

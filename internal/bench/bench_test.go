@@ -29,8 +29,8 @@ func open(t *testing.T, url string, sessions int) *bench.Load {
 // refreshes is how many the server has done, by its own count.
 func refreshes(t *testing.T, server *pawltest.Server) (sum int64) {
 	t.Helper()
-	var list []api.Session
-	if err := client.New(server.URL, server.APIKey, "").Do(t.Context(), "POST", "/v2/auth/sessions", nil, &list); err != nil {
+	list, err := client.New(server.URL, client.WithAPIKey(server.APIKey)).Sessions(t.Context(), api.SessionsRequest{})
+	if err != nil {
 		t.Fatal(err)
 	}
 	for _, session := range list {
@@ -67,7 +67,7 @@ func TestCountsWhatTheServerDid(t *testing.T) {
 func TestABrokenChainStops(t *testing.T) {
 	server := pawltest.New(t)
 	load := open(t, server.URL, 2)
-	err := client.New(server.URL, server.AdminKey, "").Do(t.Context(), "POST", fmt.Sprintf("/v2/users/reset/%d", pawltest.UserID), nil, nil)
+	err := client.New(server.URL, client.WithAPIKey(server.AdminKey)).ResetUser(t.Context(), pawltest.UserID)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,7 @@ type Server struct {
 	deadlines deadlines
 	mux       *http.ServeMux
 	exact     map[string]http.HandlerFunc // by path, those of mux that have no wildcard: a tenth of its time
+	paths     []string                    // patterns of the contract
 }
 
 // New returns the handler of the whole contract. The build is what
@@ -66,6 +67,7 @@ func (s *Server) routes() {
 	s.handle("/v2/keys/create", methods{"POST": signedIn(s.createKey)})
 	s.handle("/v2/keys/list", methods{"POST": signedIn(s.listKeys)})
 	s.handle("/v2/keys/get-key", methods{"POST": signedIn(s.primaryKey)})
+	s.describe()
 }
 
 // methods is what one path answers.
@@ -86,6 +88,7 @@ func (m methods) allow() string {
 
 func (s *Server) handle(pattern string, m methods) {
 	allow := m.allow()
+	s.paths = append(s.paths, pattern)
 	handler := func(w http.ResponseWriter, r *http.Request) {
 		r.Pattern = pattern // for the log
 		method := r.Method

@@ -12,33 +12,32 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/client"
 	"github.com/pawlauth/pawl/internal/testbin"
 )
 
 func login(t *testing.T, dev *testbin.Dev) string {
 	t.Helper()
-	var got api.Token
-	err := client.New(dev.Env["PAWL_URL"], "", "").Do(t.Context(), "POST", "/v2/auth/login",
-		api.LoginRequest{Login: dev.Env["PAWL_LOGIN"], Password: dev.Env["PAWL_PASSWORD"]}, &got)
+	got, err := client.New(dev.Env["PAWL_URL"]).Login(t.Context(), dev.Env["PAWL_LOGIN"], dev.Env["PAWL_PASSWORD"])
 	if err != nil {
 		t.Fatal(err)
 	}
 	return got.Token
 }
 
+// refresh tries once, as a client that does not know of Idempotency-Key: a
+// token whose refresh was seen must be dead.
 func refresh(ctx context.Context, dev *testbin.Dev, token string) (string, error) {
-	var got api.Token
-	err := client.New(dev.Env["PAWL_URL"], dev.Env["ECGRID_API_KEY"], "").Do(ctx, "POST", "/v2/auth/refresh", api.RefreshRequest{Token: token}, &got)
+	c := client.New(dev.Env["PAWL_URL"], client.WithAPIKey(dev.Env["ECGRID_API_KEY"]), client.WithRetries(0))
+	got, err := c.RefreshWithKey(ctx, token, "")
 	return got.Token, err
 }
 
 // good reports whether a token passes as a bearer.
 func good(t *testing.T, dev *testbin.Dev, token string) bool {
 	t.Helper()
-	err := client.New(dev.Env["PAWL_URL"], "", token).Do(t.Context(), "POST", "/v2/auth/session", nil, nil)
-	if refused, ok := errors.AsType[*client.Error](err); ok && refused.Code == api.CodeInvalidSession {
+	_, err := client.New(dev.Env["PAWL_URL"], client.WithBearer(token)).Session(t.Context())
+	if errors.Is(err, client.ErrInvalidSession) {
 		return false
 	}
 	if err != nil {

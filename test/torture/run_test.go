@@ -67,12 +67,12 @@ func newCallers(t *testing.T, p plan, f *fleet, h *history) (callers []*caller) 
 	t.Helper()
 	shared := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	t.Cleanup(shared.CloseIdleConnections)
-	admin := client.New(f.lives[0].url, f.lives[0].adminKey, "")
+	admin := client.New(f.lives[0].url, client.WithAPIKey(f.lives[0].adminKey))
 	number := 0
 	for i := range p.users {
 		name := fmt.Sprintf("%s-%d@example.com", p.name, i)
-		var user api.User
-		if err := admin.Do(t.Context(), "POST", "/v2/users", api.CreateUserRequest{Login: name, Email: name, Password: password}, &user); err != nil {
+		user, err := admin.CreateUser(t.Context(), api.CreateUserRequest{Login: name, Email: name, Password: password})
+		if err != nil {
 			t.Fatal(err)
 		}
 		for range callersOfUser {

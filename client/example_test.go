@@ -1,0 +1,153 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/pawlauth/pawl/api"
+	"github.com/pawlauth/pawl/client"
+	"github.com/pawlauth/pawl/pawltest"
+)
+
+// startPawl runs a server for an example; a real program has its address.
+func startPawl() (server *pawltest.Server, stop func()) {
+	dir, err := os.MkdirTemp("", "pawl")
+	if err != nil {
+		panic(err)
+	}
+	server = pawltest.Start(dir)
+	return server, func() { server.Close(); _ = os.RemoveAll(dir) }
+}
+
+// Sign in, exchange the token, and see that the old one is dead.
+func ExampleClient() {
+	server, stop := startPawl()
+	defer stop()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+
+	c := client.New(server.URL)
+	old, err := c.Login(ctx, "jsmith@example.com", "Sup3r$ecret!")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fresh, err := c.Refresh(ctx, old.Token)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = c.With(client.WithBearer(old.Token)).Session(ctx)
+	fmt.Println("the old token is dead:", errors.Is(err, client.ErrInvalidSession))
+	caller, err := c.With(client.WithBearer(fresh.Token)).Session(ctx)
+	fmt.Println(caller.Login, err)
+	// Output:
+	// the old token is dead: true
+	// jsmith@example.com <nil>
+}
+
+// An administrator's program uses a key.
+func ExampleWithAPIKey() {
+	server, stop := startPawl()
+	defer stop()
+	ctx := context.Background()
+
+	admin := client.New(server.URL, client.WithAPIKey(server.AdminKey))
+	_, err := admin.CreateUser(ctx, api.CreateUserRequest{Login: "ada@example.com", Password: "C0rrect$horse", Email: "ada@example.com"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for user, err := range admin.AllUsers(ctx, api.ListUsersRequest{}) {
+		fmt.Println(user.Login, user.AuthLevel, err)
+	}
+	// Output:
+	// jsmith@example.com MailboxAdmin <nil>
+	// admin@example.com Root <nil>
+	// ada@example.com MailboxUser <nil>
+}
+
+// A program that runs long keeps its token in a file, and signs in only where
+// there is none or where its session is over.
+func ExampleTokenSource() {
+	server, stop := startPawl()
+	defer stop()
+
+	source := client.NewTokenSource(client.New(server.URL), client.TokenConfig{
+		Login: "jsmith@example.com", Password: "Sup3r$ecret!",
+		Keep: func(t api.Token) error {
+			fmt.Println("kept before use")
+			return nil // os.WriteFile with mode 0600, say
+		},
+	})
+	token, err := source.Token() // or oauth2.NewClient(ctx, source)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	var _ oauth2.TokenSource = source
+	fmt.Println(token.Type(), token.Valid())
+	// Output:
+	// kept before use
+	// Bearer true
+}
+
+// Calls to any server carry the token, and survive its renewal.
+func ExampleTransport() {
+	server, stop := startPawl()
+	defer stop()
+
+	source := client.NewTokenSource(client.New(server.URL), client.TokenConfig{Login: "jsmith@example.com", Password: "Sup3r$ecret!"})
+	h := &http.Client{Transport: &client.Transport{Source: source}, Timeout: 10 * time.Second}
+	resp, err := h.Get(server.URL + "/v2/users/me")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	fmt.Println(resp.Status)
+	// Output: 200 OK
+}
+
+// A server asks Pawl who calls.
+func ExampleMiddleware() {
+	pawl, stop := startPawl()
+	defer stop()
+
+	hello := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		caller, _ := client.CallerFrom(r.Context())
+		fmt.Fprintln(w, "Hello,", caller.Login)
+	})
+	check := client.Middleware(client.New(pawl.URL), client.MiddlewareConfig{CacheFor: 5 * time.Second})
+	server := httptest.NewServer(check(hello))
+	defer server.Close()
+
+	token, err := client.New(pawl.URL).Login(context.Background(), "jsmith@example.com", "Sup3r$ecret!")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, bearer := range []string{token.Token, "forged"} {
+		req, _ := http.NewRequest(http.MethodGet, server.URL, nil)
+		req.Header.Set("Authorization", "Bearer "+bearer)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		text, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		fmt.Printf("%s %.5s\n", resp.Status, text)
+	}
+	// Output:
+	// 200 OK Hello
+	// 401 Unauthorized {"suc
+}
