@@ -25,13 +25,13 @@ test: deps lint ## everything, with the race detector
 test-short: ## without the long runs
 	go test -short ./...
 
-bench: ## the table of docs/benchmarks.md, then the micro-benchmarks; about 4 minutes
+bench: deps ## the table of docs/benchmarks.md, then the micro-benchmarks; about 4 minutes
 	go run ./test/load
 	@file=$$(mktemp) && trap 'rm -f '$$file EXIT && \
-	  go test -run '^$$' -bench $(MICRO) -benchmem -benchtime 200ms -count 6 ./token ./internal/server ./internal/store/sqlite > $$file || { cat $$file; exit 1; }; \
+	  go test -run '^$$' -bench $(MICRO) -benchmem -benchtime 200ms -count 6 ./token ./internal/server ./internal/store/sqlite ./internal/store/postgres > $$file || { cat $$file; exit 1; }; \
 	  go tool benchstat $$file
 
-bench-plots: ## write the plots of docs/benchmarks.md anew; about 5 minutes
+bench-plots: deps ## write the plots of docs/benchmarks.md anew; about 5 minutes
 	go run ./test/load -plots docs
 
 torture-postgres: ## kill FAILOVERS (20) primaries under load, and count what is lost

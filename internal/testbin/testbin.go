@@ -103,19 +103,26 @@ type Server struct {
 // is still there.
 func StartServe(t testing.TB, binary string, env []string, args ...string) *Server {
 	t.Helper()
+	server, err := RunServe(binary, env, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Kill)
+	return server
+}
+
+// RunServe is StartServe outside of a test; the caller kills the process.
+func RunServe(binary string, env []string, args ...string) (*Server, error) {
 	cmd := exec.Command(binary, append([]string{"serve", "--addr", "127.0.0.1:0"}, args...)...)
 	cmd.Env = append(cleanEnv(), env...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // an error says that it has ended
-		_ = cmd.Wait()
-	})
+	server := &Server{Cmd: cmd}
 	lines := bufio.NewScanner(stderr)
 	var said strings.Builder
 	for lines.Scan() {
@@ -123,11 +130,18 @@ func StartServe(t testing.TB, binary string, env []string, args ...string) *Serv
 		var record struct{ Msg, Addr string }
 		if json.Unmarshal(lines.Bytes(), &record) == nil && record.Msg == "listening" {
 			go io.Copy(io.Discard, stderr) // ends with the process
-			return &Server{cmd, "http://" + record.Addr}
+			server.URL = "http://" + record.Addr
+			return server, nil
 		}
 	}
-	t.Fatalf("pawl serve ended:\n%s", said.String())
-	return nil
+	server.Kill()
+	return nil, fmt.Errorf("pawl serve ended:\n%s", said.String())
+}
+
+// Kill ends the process, if it is still there, and waits for its end.
+func (s *Server) Kill() {
+	_ = s.Process.Kill() // an error says that it has ended
+	_ = s.Wait()
 }
 
 // cleanEnv is the environment without settings of Pawl's.
