@@ -78,9 +78,9 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		pool.Close()
 		return nil, explainConnect(err)
 	}
-	s.rotations = batch.New(batchSize, rotators, s.rotateBatch)
-	s.sessions = batch.New(batchSize, readers, readBatch(s, readSessions))
-	s.keys = batch.New(batchSize, readers, readBatch(s, readKeys))
+	s.rotations = batch.New(batchSize, rotators, 0, s.rotateBatch)
+	s.sessions = batch.New(batchSize, readers, 0, readBatch(s, readSessions))
+	s.keys = batch.New(batchSize, readers, 0, readBatch(s, readKeys))
 	work, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	if c.Staleness > 0 {

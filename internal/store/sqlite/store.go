@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/gofrs/flock"
 	"zombiezen.com/go/sqlite"
@@ -30,6 +31,9 @@ const (
 	lockName  = "pawl.lock"
 	readers   = 4
 	batchSize = 256 // ops in one commit at most
+	// gather is longer than callers take to come back, and less than a commit
+	// on a slow disk.
+	gather = 500 * time.Microsecond
 )
 
 // Store is an authority.Store on SQLite.
@@ -67,7 +71,7 @@ func Open(dir string) (*Store, error) {
 		lock.Unlock()
 		return nil, err
 	}
-	s.group = batch.New(batchSize, 1, s.commit)
+	s.group = batch.New(batchSize, 1, gather, s.commit)
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	s.warming.Go(func() { s.warm(ctx) })
