@@ -3,8 +3,8 @@
 package app
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -103,8 +103,8 @@ func Open(ctx context.Context, c Config) (*App, error) {
 }
 
 func assemble(ctx context.Context, c Config, store Store) (*App, error) {
-	if copying, err := store.Copying(ctx); err != nil || copying {
-		return nil, errors.Join(err, errHalfCopied)
+	if part, err := store.Marked(ctx); err != nil || part {
+		return nil, cmp.Or(err, authority.ErrPart)
 	}
 	keys, err := signingKeys(ctx, c, store)
 	if err != nil {
@@ -127,8 +127,6 @@ func assemble(ctx context.Context, c Config, store Store) (*App, error) {
 	a.sweeper.Go(func() { a.sweep(sweeping, c.Log) })
 	return a, nil
 }
-
-var errHalfCopied = errors.New("this store is the target of a copy that was not finished, and has only a part of the state: run pawl store copy again")
 
 func signingKeys(ctx context.Context, c Config, store authority.Store) ([]*token.Key, error) {
 	if c.SigningKeyFile == "" {

@@ -126,8 +126,21 @@ func (c *Cluster) run(t TB, name string, args ...string) {
 }
 
 // Restart starts the server, on another port than before, and returns when it
-// answers.
+// answers. The port is free when it is chosen, and may be taken before the
+// server has it: then another is tried.
 func (c *Cluster) Restart(t TB) {
+	t.Helper()
+	t.Cleanup(c.Stop)
+	var err error
+	for range 3 {
+		if err = c.start(t); err == nil {
+			return
+		}
+	}
+	t.Fatalf("the cluster does not start: %v\n%s", err, c.readLog())
+}
+
+func (c *Cluster) start(t TB) error {
 	t.Helper()
 	c.Addr = freeAddr(t)
 	host, port, _ := net.SplitHostPort(c.Addr)
@@ -137,19 +150,18 @@ func (c *Cluster) Restart(t TB) {
 	}
 	log, err := os.Create(c.log())
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer log.Close()
 	c.cmd = c.command(t, "postgres", args...)
 	c.cmd.Stdout, c.cmd.Stderr = log, log
 	if err := c.cmd.Start(); err != nil {
-		t.Fatal(err)
+		return err
 	}
 	exited := make(chan struct{})
 	c.exited = exited
 	go func(cmd *exec.Cmd) { _ = cmd.Wait(); close(exited) }(c.cmd)
-	t.Cleanup(c.Stop)
-	c.await(t)
+	return c.await()
 }
 
 func freeAddr(t TB) string {
@@ -163,21 +175,19 @@ func freeAddr(t TB) string {
 }
 
 // await waits until the server answers.
-func (c *Cluster) await(t TB) {
-	t.Helper()
+func (c *Cluster) await() error {
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
 	for {
 		conn, err := pgx.Connect(ctx, c.anyDSN("postgres"))
 		if err == nil {
-			conn.Close(ctx)
-			return
+			return conn.Close(ctx)
 		}
 		select {
 		case <-c.exited:
-			t.Fatalf("the cluster ended: %v\n%s", err, c.readLog())
+			return err
 		case <-ctx.Done():
-			t.Fatalf("the cluster does not answer: %v\n%s", err, c.readLog())
+			return err
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
@@ -280,6 +290,9 @@ func children(parent int) (pids []int) {
 
 // Stop ends the server at once, if it runs.
 func (c *Cluster) Stop() {
+	if c.cmd == nil || c.cmd.Process == nil {
+		return
+	}
 	select {
 	case <-c.exited:
 		return

@@ -104,7 +104,7 @@ func TestStartRefused(t *testing.T) {
 		args             []string
 	}{
 		"a DSN that cannot be parsed":       {store: "postgres://pawl:topsecret@[::1/x", key: key, want: "cannot be read"},
-		"another scheme":                    {store: "mysql://x", key: key, want: "--store must be"},
+		"another scheme":                    {store: "mysql://x", key: key, want: "--store: a store is"},
 		"a host that is not there":          {store: "postgres://pawl:topsecret@127.0.0.1:1/x", key: key, want: "cannot be reached"},
 		"a host that cannot be written to":  {store: standby.DSN("postgres"), key: key, want: "can be written to"},
 		"a wrong password":                  {store: as(good, "locked:topsecret"), key: key, want: "check both"},

@@ -78,8 +78,8 @@ func fail(ops []*rotationOp, err error) {
 //
 // The rows are locked in the order of their ids, as they are wherever sessions
 // end: so two nodes that move the same sessions wait for each other, and never
-// in a circle. (It costs the database 3 µs of 20 for each refresh; sorting the
-// arrays alone would leave the order to the planner.)
+// in a circle. Sorting the arrays alone would leave the order to the planner
+// (docs/architecture.md has what it costs).
 const rotateSQL = `
 WITH n AS (
   SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[])

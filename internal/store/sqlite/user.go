@@ -20,6 +20,19 @@ func scanUser(stmt *sqlite.Stmt) *authority.User {
 	}
 }
 
+const insertUser = `INSERT INTO user (id, login, login_folded, password_hash, email, first_name, last_name, network_id, mailbox_id, level, status, created)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+
+// userValues are what insertUser binds.
+func userValues(u authority.User, passwordHash string) []any {
+	var id any
+	if u.ID != 0 {
+		id = u.ID
+	}
+	return []any{id, u.Login, strings.ToLower(u.Login), passwordHash, u.Email, u.FirstName, u.LastName,
+		u.NetworkID, u.MailboxID, int64(u.Level), int64(u.Status), u.Created}
+}
+
 // CreateUser adds a user.
 func (s *Store) CreateUser(ctx context.Context, u authority.User, passwordHash string) (*authority.User, error) {
 	var user *authority.User
