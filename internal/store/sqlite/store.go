@@ -39,6 +39,7 @@ type Store struct {
 	// The committer goroutine owns these after Open.
 	writer  *sqlite.Conn
 	log     stepLog
+	reserve reserve
 	pending map[token.SessionID]entry // what the batch under way changed
 
 	reads  *sqlitex.Pool
@@ -62,7 +63,7 @@ func Open(dir string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{lock: lock, memory: newMemory(), pending: map[token.SessionID]entry{}}
+	s := &Store{lock: lock, memory: newMemory(), pending: map[token.SessionID]entry{}, reserve: reserve{path: filepath.Join(dir, reserveName)}}
 	if err := s.open(filepath.Join(dir, FileName)); err != nil {
 		lock.Unlock()
 		return nil, err
