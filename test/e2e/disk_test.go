@@ -227,3 +227,16 @@ func TestFullDisk(t *testing.T) {
 	check("with room again", chains)
 	s.is(true, "a new session", s.mustLogin())
 }
+
+// TestReadOnlyFolder: a server does not start on a folder that it cannot write.
+func TestReadOnlyFolder(t *testing.T) {
+	disk := smallDisk(t, "32m")
+	binary, data := testbin.Build(t), filepath.Join(disk, "data")
+	if code, stderr := pawl(t, binary, nil, "init", "--login", admin, "--data", data); code != 0 {
+		t.Fatal(stderr)
+	}
+	if out, err := exec.Command("mount", "-o", "remount,ro", disk).CombinedOutput(); err != nil {
+		t.Skipf("a disk cannot be made read-only here: %s", out)
+	}
+	refused(t, binary, data, "make it writable", nil)
+}

@@ -81,7 +81,7 @@ func lockFolder(dir string) (*flock.Flock, error) {
 	lock := flock.New(path, flock.SetPermissions(0o600))
 	locked, err := lock.TryLock()
 	if err != nil {
-		return nil, fmt.Errorf("the data folder %s cannot be locked: %w", dir, err)
+		return nil, fmt.Errorf("the data folder %s cannot be locked: %w; make it writable for the user that Pawl runs as", dir, err)
 	}
 	if !locked {
 		holder, _ := os.ReadFile(path)
@@ -89,7 +89,7 @@ func lockFolder(dir string) (*flock.Flock, error) {
 	}
 	if err := os.WriteFile(path, fmt.Append(nil, os.Getpid()), 0o600); err != nil {
 		lock.Unlock()
-		return nil, fmt.Errorf("the data folder %s cannot be written: %w", dir, err)
+		return nil, fmt.Errorf("the data folder %s cannot be written: %w; make it writable for the user that Pawl runs as", dir, err)
 	}
 	return lock, nil
 }
