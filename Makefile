@@ -43,8 +43,8 @@ model: ## check the model of the rotation, and its mutants, with spin (docs/mode
 bench-large: ## the SQLite store with 5,000,000 sessions: disk, memory, start, rate (some minutes, 2 GB of disk)
 	go test -run '^$$' -bench '^BenchmarkLarge$$' -benchtime 1x -timeout 30m ./internal/store/sqlite
 
-torture: ## kill the server KILLS times (200), or for FOR (as in FOR=2h), and check every answer
-	go test -race -count 1 -timeout 0 -v -run '^TestTorture$$' ./test/torture -kills $(KILLS) -for $(FOR)
+torture: ## on each store, kill servers KILLS times (200), or for FOR (as in FOR=2h), and check every answer
+	go test -race -count 1 -timeout 0 -v -run '^TestTorture(Postgres)?$$' ./test/torture -kills $(KILLS) -for $(FOR)
 
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@set -e; for package in $$(go list ./...); do \

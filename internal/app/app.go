@@ -134,7 +134,7 @@ func signingKeys(ctx context.Context, c Config, store authority.Store) ([]*token
 	}
 	text, err := os.ReadFile(c.SigningKeyFile)
 	if err != nil {
-		return nil, fmt.Errorf("the signing key file cannot be read: %w", err)
+		return nil, fmt.Errorf("the signing key file cannot be read: %w; name a file with a JWK or a JWK set", err)
 	}
 	keys, err := token.ParseJWKSet(text)
 	if err != nil {

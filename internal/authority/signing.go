@@ -84,7 +84,7 @@ func parseKeys(ctx context.Context, store SigningKeyStore, box *seal.Box) ([]*to
 		}
 		key, err := token.ParseJWK([]byte(k.JWK))
 		if err != nil {
-			return nil, fmt.Errorf("a signing key in the store is damaged: %w", err)
+			return nil, fmt.Errorf("a signing key in the store is damaged: %w; restore the store from a backup", err)
 		}
 		keys = append(keys, key)
 	}

@@ -244,13 +244,31 @@ func Exec(t TB, dsn string, statements ...string) {
 	}
 }
 
-// Kill ends the server and all its processes with -9, as a power cut would.
+// Kill ends the server and all its processes with -9, as a power cut would, and
+// returns when none is left.
 func (c *Cluster) Kill() {
-	pids := append([]int{c.cmd.Process.Pid}, children(c.cmd.Process.Pid)...)
+	leader := c.cmd.Process.Pid
+	_ = syscall.Kill(leader, syscall.SIGSTOP) // it starts no process that would be missed; an error says that it has ended
+	awaitState(leader, "T")
+	pids := append(children(leader), leader)
 	for _, pid := range pids {
-		_ = syscall.Kill(pid, syscall.SIGKILL) // an error says that it has ended
+		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 	<-c.exited
+	for _, pid := range pids {
+		awaitState(pid, "Z")
+	}
+}
+
+// awaitState waits until a process is in a state, or is not there.
+func awaitState(pid int, state string) {
+	for {
+		fields := stat(fmt.Sprintf("/proc/%d/stat", pid))
+		if len(fields) == 0 || fields[0] == state {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // CPU is the processor time that the server and its processes have used.

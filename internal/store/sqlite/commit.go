@@ -24,6 +24,7 @@ type write struct {
 	run   func(*sqlite.Conn, *removed) error // nil for a rotation
 	gone  removed                            // what run removed
 	apply func()                             // brings memory up to date after the commit; may be nil
+	ends  bool                               // takes something away, and may use the reserve for it
 
 	err error
 }
@@ -31,17 +32,28 @@ type write struct {
 // write runs one step and returns when it is durable. The step goes on if ctx
 // ends; what run and apply write to must not be touched then.
 func (s *Store) write(ctx context.Context, run func(*sqlite.Conn, *removed) error, apply func()) error {
-	op := &batch.Op[write]{Value: write{run: run, apply: apply}}
+	return s.do(ctx, write{run: run, apply: apply})
+}
+
+// end is write for a step that takes something away: it has to work on a full
+// disk too. There it may run twice.
+func (s *Store) end(ctx context.Context, run func(*sqlite.Conn, *removed) error, apply func()) error {
+	return s.do(ctx, write{run: run, apply: apply, ends: true})
+}
+
+func (s *Store) do(ctx context.Context, w write) error {
+	op := &batch.Op[write]{Value: w}
 	if err := s.group.Do(ctx, op); err != nil {
 		return fmt.Errorf("%w: %w", authority.ErrUnavailable, err)
 	}
 	return op.Value.err
 }
 
-// commit makes a batch durable with one flush. It is called by one goroutine
-// at a time, the committer, which owns the writer, the log and pending. Memory
-// follows the disk before any caller hears of it.
-func (s *Store) commit(ops []*batch.Op[write]) {
+// try makes a batch durable with one flush, and returns the error of the whole
+// of it. It is called by one goroutine at a time, the committer, which owns the
+// writer, the log and pending. Memory follows the disk before any caller hears
+// of it.
+func (s *Store) try(ops []*batch.Op[write]) error {
 	log := s.log
 	err := s.transaction(ops, &log)
 	clear(s.pending)
@@ -65,6 +77,7 @@ func (s *Store) commit(ops []*batch.Op[write]) {
 			w.apply()
 		}
 	}
+	return err
 }
 
 // transaction runs the steps. An error is of the whole batch, and then none of
@@ -169,8 +182,8 @@ func (s *Store) step(w *write) error {
 	if err := w.run(s.writer, &w.gone); err != nil {
 		w.err = explain(err)
 		w.gone = removed{}
-		if s.writer.AutocommitEnabled() {
-			return err // SQLite rolled all of it back, as with a full disk
+		if s.writer.AutocommitEnabled() || isFull(err) {
+			return err // SQLite rolled all of it back, or the batch is tried with less
 		}
 		if err := s.exec("ROLLBACK TO step"); err != nil {
 			return err

@@ -50,8 +50,10 @@ func migrate(conn *sqlite.Conn, path string) error {
 		return fmt.Errorf("%s has schema version %d, and this Pawl knows versions up to %d: start the newer Pawl that wrote it",
 			path, version, len(s.Migrations))
 	}
-	if err := sqlitemigration.Migrate(context.Background(), conn, s); err != nil {
-		return fmt.Errorf("migrating %s: %w", path, err)
+	if version < int64(len(s.Migrations)) { // Migrate writes to the file even if there is nothing to do
+		if err := sqlitemigration.Migrate(context.Background(), conn, s); err != nil {
+			return fmt.Errorf("migrating %s: %w", path, err)
+		}
 	}
 	return quickCheck(conn, path)
 }

@@ -43,6 +43,7 @@ type Store struct {
 	// The committer goroutine owns these after Open.
 	writer  *sqlite.Conn
 	log     stepLog
+	reserve reserve
 	pending map[token.SessionID]entry // what the batch under way changed
 
 	reads  *sqlitex.Pool
@@ -66,7 +67,7 @@ func Open(dir string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{lock: lock, memory: newMemory(), pending: map[token.SessionID]entry{}}
+	s := &Store{lock: lock, memory: newMemory(), pending: map[token.SessionID]entry{}, reserve: reserve{path: filepath.Join(dir, reserveName)}}
 	if err := s.open(filepath.Join(dir, FileName)); err != nil {
 		lock.Unlock()
 		return nil, err
@@ -84,7 +85,7 @@ func lockFolder(dir string) (*flock.Flock, error) {
 	lock := flock.New(path, flock.SetPermissions(0o600))
 	locked, err := lock.TryLock()
 	if err != nil {
-		return nil, fmt.Errorf("the data folder %s cannot be locked: %w", dir, err)
+		return nil, fmt.Errorf("the data folder %s cannot be locked: %w; make it writable for the user that Pawl runs as", dir, err)
 	}
 	if !locked {
 		holder, _ := os.ReadFile(path)
@@ -92,7 +93,7 @@ func lockFolder(dir string) (*flock.Flock, error) {
 	}
 	if err := os.WriteFile(path, fmt.Append(nil, os.Getpid()), 0o600); err != nil {
 		lock.Unlock()
-		return nil, fmt.Errorf("the data folder %s cannot be written: %w", dir, err)
+		return nil, fmt.Errorf("the data folder %s cannot be written: %w; make it writable for the user that Pawl runs as", dir, err)
 	}
 	return lock, nil
 }

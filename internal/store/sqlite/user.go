@@ -108,7 +108,11 @@ func (s *Store) ListUsers(ctx context.Context, f authority.UserFilter) ([]author
 // UpdateUser changes a user, and ends what the new status ends.
 func (s *Store) UpdateUser(ctx context.Context, id int64, c authority.UserChange) (*authority.User, error) {
 	var user *authority.User
-	err := s.write(ctx, func(conn *sqlite.Conn, out *removed) error {
+	write := s.write
+	if c.Status != nil && !c.Status.MaySignIn() {
+		write = s.end
+	}
+	err := write(ctx, func(conn *sqlite.Conn, out *removed) error {
 		stmt := conn.Prep(`UPDATE user SET email = coalesce(?, email), first_name = coalesce(?, first_name), last_name = coalesce(?, last_name),
 			network_id = coalesce(?, network_id), mailbox_id = coalesce(?, mailbox_id), level = coalesce(?, level), status = coalesce(?, status)
 			WHERE id = ? AND status <> ? RETURNING ` + userColumns)
