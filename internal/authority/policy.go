@@ -46,7 +46,8 @@ const (
 // The row knows when the last two generations were left. When an older one was
 // left it does not know, but not before its token was issued; where that is
 // longer ago than a race lasts, it is theft: else a thief who refreshes every
-// few seconds would never be found. Time that went backwards counts as no time.
+// few seconds would never be found. Where the clock went back since, no time has
+// passed for a thief to be found by; but no window is open again that was shut.
 func judge(s Session, generation uint32, issued int64, retry RetryKey, now int64, p Policy) verdict {
 	left := issued
 	switch {
@@ -63,7 +64,7 @@ func judge(s Session, generation uint32, issued int64, retry RetryKey, now int64
 		if retry == (RetryKey{}) {
 			window = p.KeylessRetry
 		}
-		if age < window {
+		if apart(now, left) < window {
 			return verdictReplay
 		}
 	}
@@ -78,8 +79,12 @@ func bearerGood(s Session, generation uint32, now int64, p Policy) bool {
 	if generation == s.Generation {
 		return true
 	}
-	return generation+1 == s.Generation && max(now-s.Refreshed, 0) < p.BearerGrace
+	return generation+1 == s.Generation && apart(now, s.Refreshed) < p.BearerGrace
 }
+
+// apart is how far two times are from each other: a clock that jumps back must
+// not open a window anew.
+func apart(a, b int64) int64 { return max(a-b, b-a) }
 
 func sameRetry(a, b RetryKey) bool { return subtle.ConstantTimeCompare(a[:], b[:]) == 1 }
 
