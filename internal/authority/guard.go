@@ -21,7 +21,8 @@ const (
 	forgetKnown   = 90 * 24 * 3600  // until an address is not known any more
 	forgetAddress = 3600            // until an address has a new start
 
-	parallelGuesses = 4 // of one address at one account at once: below freeGuesses
+	parallelGuesses = 4  // of one address at one account at once: below freeGuesses
+	waitingGuesses  = 64 // that wait for one of those
 )
 
 // GuardStore counts failed guesses of passwords. A row of it is one of three

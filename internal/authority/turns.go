@@ -3,6 +3,8 @@ package authority
 import (
 	"context"
 	"sync"
+
+	"github.com/pawlauth/pawl/internal/password"
 )
 
 // turns lets a few guesses of one address at one account run at once; the
@@ -25,7 +27,8 @@ type turn struct {
 
 func newTurns() *turns { return &turns{lanes: map[lane]*turn{}} }
 
-// enter waits for a turn, and returns what ends it. The error is the context's.
+// enter waits for a turn, and returns what ends it. The error is the context's,
+// or password.ErrBusy where as many wait as may.
 func (t *turns) enter(ctx context.Context, g Guess) (leave func(), err error) {
 	key := lane{g.Account, g.Address}
 	t.mu.Lock()
@@ -33,6 +36,10 @@ func (t *turns) enter(ctx context.Context, g Guess) (leave func(), err error) {
 	if one == nil {
 		one = &turn{slots: make(chan struct{}, parallelGuesses)}
 		t.lanes[key] = one
+	}
+	if one.users >= parallelGuesses+waitingGuesses {
+		t.mu.Unlock()
+		return nil, password.ErrBusy
 	}
 	one.users++
 	t.mu.Unlock()
