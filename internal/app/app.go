@@ -35,6 +35,7 @@ type Config struct {
 	Policy          authority.Policy // durations of 0 take the contract's default, but for the two graces
 	Argon2          password.Params
 	Rules           password.Rules
+	Limits          server.Limits
 	Build           string
 	Clock           func() time.Time                // time.Now
 	Log             *slog.Logger                    // says nothing
@@ -118,7 +119,7 @@ func assemble(ctx context.Context, c Config, store Store) (*App, error) {
 		Store: store, Codec: token.NewCodec(c.Issuer, c.Audience, set),
 		Passwords: password.NewHasher(c.Argon2), Rules: c.Rules, Policy: c.Policy, Clock: c.Clock, Log: c.Log,
 	})
-	a := &App{Authority: domain, Handler: server.New(domain, c.Build, c.Log), Store: store}
+	a := &App{Authority: domain, Handler: server.New(domain, c.Build, c.Log).Limit(c.Limits), Store: store}
 	if c.Wrap != nil {
 		a.Handler = c.Wrap(a.Handler)
 	}

@@ -23,7 +23,7 @@ type Config struct {
 }
 
 // Authority decides who is who and who may do what. It is safe for concurrent
-// use, and keeps no state of its own: that is in the Store.
+// use, and keeps no state of its own that decides anything: that is in the Store.
 type Authority struct {
 	store     Store
 	codec     *token.Codec
@@ -32,11 +32,12 @@ type Authority struct {
 	policy    Policy
 	clock     func() time.Time
 	log       *slog.Logger
+	turns     *turns
 }
 
 // New returns an authority.
 func New(c Config) *Authority {
-	return &Authority{c.Store, c.Codec, c.Passwords, c.Rules, c.Policy, c.Clock, c.Log}
+	return &Authority{c.Store, c.Codec, c.Passwords, c.Rules, c.Policy, c.Clock, c.Log, newTurns()}
 }
 
 // Ready returns nil if the store can serve.
@@ -71,6 +72,16 @@ func (a *Authority) Login(ctx context.Context, login, passwd string, from Origin
 	case passwd == "":
 		return Issued{}, invalid("password is missing.")
 	}
+	var issued Issued
+	err := a.guard(ctx, login, from, func() (err error) {
+		issued, err = a.signIn(ctx, login, passwd, from)
+		return err
+	})
+	return issued, err
+}
+
+// signIn checks the password, and opens a session if it is right.
+func (a *Authority) signIn(ctx context.Context, login, passwd string, from Origin) (Issued, error) {
 	user, hash, err := a.store.UserByLogin(ctx, login)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return Issued{}, storeError(err, nil)
@@ -286,10 +297,16 @@ func (a *Authority) Logout(ctx context.Context, c Caller) error {
 	return a.done(ctx, storeError(a.store.EndSession(ctx, c.Session.ID), nil), "logout", "user", c.User.ID, "session", c.Session.ID)
 }
 
-// Sweep removes sessions that are over, in small steps, until it has seen all
+// Sweep removes sessions that are over, and counts that are forgotten, in small steps, until it has seen all
 // rows once or the context ends.
 func (a *Authority) Sweep(ctx context.Context) error {
 	const step = 500
+	for removed := step; removed == step && ctx.Err() == nil; {
+		var err error
+		if removed, err = a.store.SweepGuesses(ctx, a.now(), step); err != nil {
+			return err
+		}
+	}
 	for {
 		_, done, err := a.store.Sweep(ctx, a.now(), step)
 		if err != nil || done {

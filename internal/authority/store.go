@@ -34,6 +34,7 @@ type Store interface {
 	UserStore
 	KeyStore
 	SigningKeyStore
+	GuardStore
 	// Ready returns nil if the store can serve, else ErrUnavailable.
 	Ready(ctx context.Context) error
 	// Close ends the store; steps under way are finished first.

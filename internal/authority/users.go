@@ -212,7 +212,8 @@ func (a *Authority) ResetUser(ctx context.Context, c Caller, id int64) error {
 }
 
 // SetPassword replaces a user's password, as a NetworkAdmin of the place or
-// above. The user's sessions go on: ResetUser ends them.
+// above, and forgets the failed sign-ins. The user's sessions go on: ResetUser
+// ends them.
 func (a *Authority) SetPassword(ctx context.Context, c Caller, id int64, passwd string) error {
 	if id <= 0 {
 		return invalid("userId is missing; it is a positive integer.")
@@ -230,32 +231,33 @@ func (a *Authority) SetPassword(ctx context.Context, c Caller, id int64, passwd 
 	if c, err = a.again(ctx, c); err != nil {
 		return err
 	}
-	if _, err := a.changeable(ctx, c, id, false); err != nil {
+	user, err := a.changeable(ctx, c, id, false)
+	if err != nil {
 		return err
 	}
 	err = storeError(a.store.SetPassword(ctx, id, PasswordChange{Hash: hash}), errUserNotFound)
+	if err == nil {
+		err = storeError(a.store.ForgetGuesses(ctx, AccountKeyOf(user.Login)), nil)
+	}
 	return a.done(ctx, err, "password set", "user", id, "caller", c.User.ID)
 }
 
 // ChangePassword replaces the caller's own password, and ends the caller's
 // other sessions if asked to.
-func (a *Authority) ChangePassword(ctx context.Context, c Caller, current, next string, endOthers bool) error {
+func (a *Authority) ChangePassword(ctx context.Context, c Caller, current, next string, endOthers bool, from Origin) error {
 	if current == "" {
 		return invalid("currentPassword is missing.")
 	}
 	if err := a.rules.Check(next); err != nil && next != "" {
 		return invalid("newPassword " + err.Error() + ".") // before the costly check
 	}
-	_, old, err := a.store.UserByLogin(ctx, c.User.Login)
+	var old string
+	err := a.guard(ctx, c.User.Login, from, func() (err error) {
+		old, err = a.checkOwn(ctx, c, current)
+		return err
+	})
 	if err != nil {
-		return storeError(err, errSession)
-	}
-	ok, _, err := a.passwords.Check(ctx, current, old)
-	if err != nil {
-		return passwordError(err)
-	}
-	if !ok {
-		return errCredentials
+		return err
 	}
 	hash, err := a.newHash(ctx, "newPassword", next)
 	if err != nil {
@@ -267,6 +269,22 @@ func (a *Authority) ChangePassword(ctx context.Context, c Caller, current, next 
 	}
 	err = storeError(a.store.SetPassword(ctx, c.User.ID, change), errCredentials) // changed in between
 	return a.done(ctx, err, "password changed", "user", c.User.ID)
+}
+
+// checkOwn returns the hash of the caller's password, if that is passwd.
+func (a *Authority) checkOwn(ctx context.Context, c Caller, passwd string) (hash string, err error) {
+	_, hash, err = a.store.UserByLogin(ctx, c.User.Login)
+	if err != nil {
+		return "", storeError(err, errSession)
+	}
+	ok, _, err := a.passwords.Check(ctx, passwd, hash)
+	switch {
+	case err != nil:
+		return "", passwordError(err)
+	case !ok:
+		return "", errCredentials
+	}
+	return hash, nil
 }
 
 // GeneratePassword makes a random password of 8 to 128 characters that passes

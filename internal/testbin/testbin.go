@@ -98,7 +98,7 @@ type Server struct {
 	URL string
 }
 
-// StartServe starts "pawl serve" on a free port, with more arguments and
+// StartServe starts "pawl serve" on a free port, and no --login-rate, with more arguments and
 // variables, and returns when it listens. It is killed at the test's end if it
 // is still there.
 func StartServe(t testing.TB, binary string, env []string, args ...string) *Server {
@@ -113,7 +113,7 @@ func StartServe(t testing.TB, binary string, env []string, args ...string) *Serv
 
 // RunServe is StartServe outside of a test; the caller kills the process.
 func RunServe(binary string, env []string, args ...string) (*Server, error) {
-	cmd := exec.Command(binary, append([]string{"serve", "--addr", "127.0.0.1:0"}, args...)...)
+	cmd := exec.Command(binary, append([]string{"serve", "--addr", "127.0.0.1:0", "--login-rate", "0"}, args...)...)
 	cmd.Env = append(cleanEnv(), env...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
