@@ -46,8 +46,7 @@ const (
 // The row knows when the last two generations were left. When an older one was
 // left it does not know, but not before its token was issued; where that is
 // longer ago than a race lasts, it is theft: else a thief who refreshes every
-// few seconds would never be found. Where the clock went back since, no time has
-// passed for a thief to be found by; but no window is open again that was shut.
+// few seconds would never be found. A clock that went back never makes theft.
 func judge(s Session, generation uint32, issued int64, retry RetryKey, now int64, p Policy) verdict {
 	left := issued
 	switch {
@@ -58,17 +57,16 @@ func judge(s Session, generation uint32, issued int64, retry RetryKey, now int64
 	case generation+2 == s.Generation:
 		left = s.Previous
 	}
-	age := max(now-left, 0)
 	if generation+1 == s.Generation && now < s.Expires && sameRetry(s.RetryKey, retry) {
 		window := int64(retryWindow)
 		if retry == (RetryKey{}) {
 			window = p.KeylessRetry
 		}
-		if apart(now, left) < window {
+		if within(window, now, left) {
 			return verdictReplay
 		}
 	}
-	if age > raceWindow {
+	if now-left > raceWindow {
 		return verdictTheft
 	}
 	return verdictRace
@@ -79,12 +77,13 @@ func bearerGood(s Session, generation uint32, now int64, p Policy) bool {
 	if generation == s.Generation {
 		return true
 	}
-	return generation+1 == s.Generation && apart(now, s.Refreshed) < p.BearerGrace
+	return generation+1 == s.Generation && within(p.BearerGrace, now, s.Refreshed)
 }
 
-// apart is how far two times are from each other: a clock that jumps back must
-// not open a window anew.
-func apart(a, b int64) int64 { return max(a-b, b-a) }
+// within reports whether two times are less than so many seconds apart. A clock
+// that went back further opens no window again; nodes that differ by less do
+// no harm.
+func within(window, a, b int64) bool { return max(a-b, b-a) < window }
 
 func sameRetry(a, b RetryKey) bool { return subtle.ConstantTimeCompare(a[:], b[:]) == 1 }
 
