@@ -66,9 +66,14 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("WWW-Authenticate", challenge(r, known.Kind))
 	}
 	if known.RetryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(known.RetryAfter.Seconds()))))
+		w.Header().Set("Retry-After", retryAfter(known))
 	}
 	write(w, status, api.Envelope[any]{ErrorCode: a.code, Message: known.Message})
+}
+
+// retryAfter is the header's value, in whole seconds.
+func retryAfter(e *authority.Error) string {
+	return strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds())))
 }
 
 // challenge is WWW-Authenticate; it has an error only where a token was sent

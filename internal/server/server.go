@@ -117,6 +117,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		handler(w, r)
 		return
 	}
+	if isForwardAuth(r.URL.Path) {
+		s.forwardAuth(w, r)
+		return
+	}
 	if path.Clean(r.URL.Path) != r.URL.Path {
 		s.noPath(w, r) // ServeMux would answer with a redirect in HTML
 		return
