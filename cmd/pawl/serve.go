@@ -88,6 +88,7 @@ const drainTimeout = 8 * time.Second
 // closes the app, whether the drain was in time or not.
 func serve(ctx context.Context, a *app.App, log *slog.Logger, listener net.Listener, cert, key string) error {
 	defer holdHeapFloor()()
+	a.Started(ctx)
 	srv := &http.Server{
 		Handler:           a.Handler,
 		ReadHeaderTimeout: 5 * time.Second,

@@ -46,6 +46,7 @@ type Config struct {
 const (
 	DefaultTokenLife   = 60 * 60
 	DefaultSessionLife = 30 * 24 * 60 * 60
+	DefaultAuditAge    = 90 * 24 * 60 * 60
 	sweepEvery         = time.Minute
 )
 
@@ -59,6 +60,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Policy.SessionLife == 0 {
 		c.Policy.SessionLife = DefaultSessionLife
+	}
+	if c.Policy.AuditAge == 0 {
+		c.Policy.AuditAge = DefaultAuditAge
 	}
 	if c.Clock == nil {
 		c.Clock = time.Now
@@ -80,8 +84,10 @@ type App struct {
 	Handler   http.Handler
 	Store     authority.Store
 
-	stop    context.CancelFunc // ends the sweeper
-	sweeper sync.WaitGroup
+	auditor  *authority.Auditor
+	settings string             // for the audit
+	stop     context.CancelFunc // ends the sweeper
+	sweeper  sync.WaitGroup
 }
 
 // Open opens the store and starts the sweeper. Close ends both. A store that is
@@ -115,11 +121,13 @@ func assemble(ctx context.Context, c Config, store Store) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
+	auditor := authority.NewAuditor(store, c.Clock, c.Log)
 	domain := authority.New(authority.Config{
 		Store: store, Codec: token.NewCodec(c.Issuer, c.Audience, set),
 		Passwords: password.NewHasher(c.Argon2), Rules: c.Rules, Policy: c.Policy, Clock: c.Clock, Log: c.Log,
+		Audit: auditor, RequestID: server.RequestID,
 	})
-	a := &App{Authority: domain, Handler: server.New(domain, c.Build, c.Log).Limit(c.Limits), Store: store}
+	a := &App{Authority: domain, auditor: auditor, settings: c.summary(), Handler: server.New(domain, c.Build, c.Log).Limit(c.Limits), Store: store}
 	if c.Wrap != nil {
 		a.Handler = c.Wrap(a.Handler)
 	}
@@ -163,9 +171,10 @@ func (a *App) sweep(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// Close ends the sweeper and the store; what was answered is on disk.
+// Close ends the sweeper, the auditor and the store; what was answered is on disk.
 func (a *App) Close() error {
 	a.stop()
 	a.sweeper.Wait()
+	a.auditor.Close()
 	return a.Store.Close()
 }

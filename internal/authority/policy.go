@@ -15,6 +15,7 @@ type Policy struct {
 	BearerGrace  int64 // how long the immediate predecessor passes as a bearer; 0: not at all
 	KeylessRetry int64 // how long a refresh without an Idempotency-Key is replayed; 0: not at all
 	KeyMode      KeyMode
+	AuditAge     int64 // how long events are kept
 }
 
 // KeyMode is what a refresh wants of X-API-Key.

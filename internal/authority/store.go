@@ -35,6 +35,7 @@ type Store interface {
 	KeyStore
 	SigningKeyStore
 	GuardStore
+	AuditStore
 	// Ready returns nil if the store can serve, else ErrUnavailable.
 	Ready(ctx context.Context) error
 	// Close ends the store; steps under way are finished first.

@@ -58,7 +58,7 @@ func (a *Authority) CreateUser(ctx context.Context, c Caller, n NewUser) (*User,
 	if err != nil {
 		return nil, storeError(err, nil)
 	}
-	a.log.InfoContext(ctx, "user made", "user", user.ID, "level", user.Level, "caller", c.User.ID)
+	a.record(ctx, Event{Kind: EventUserMade, User: user.ID, Detail: user.Level.String()}.by(c))
 	return user, nil
 }
 
@@ -186,7 +186,7 @@ func (a *Authority) update(ctx context.Context, c Caller, id int64, change UserC
 	if err != nil {
 		return nil, storeError(err, errUserNotFound)
 	}
-	a.log.InfoContext(ctx, "user changed", "user", id, "level", user.Level, "status", user.Status, "caller", c.User.ID)
+	a.recordChange(ctx, c, user, change)
 	return user, nil
 }
 
@@ -208,7 +208,7 @@ func (a *Authority) ResetUser(ctx context.Context, c Caller, id int64) error {
 	if _, err := a.changeable(ctx, c, id, true); err != nil {
 		return err
 	}
-	return a.done(ctx, storeError(a.store.EndSessions(ctx, id, token.SessionID{}), nil), "sessions reset", "user", id, "caller", c.User.ID)
+	return a.done(ctx, storeError(a.store.EndSessions(ctx, id, token.SessionID{}), nil), Event{Kind: EventSessionsReset, User: id}.by(c))
 }
 
 // SetPassword replaces a user's password, as a NetworkAdmin of the place or
@@ -239,7 +239,7 @@ func (a *Authority) SetPassword(ctx context.Context, c Caller, id int64, passwd 
 	if err == nil {
 		err = storeError(a.store.ForgetGuesses(ctx, AccountKeyOf(user.Login)), nil)
 	}
-	return a.done(ctx, err, "password set", "user", id, "caller", c.User.ID)
+	return a.done(ctx, err, Event{Kind: EventPasswordSet, User: id}.by(c))
 }
 
 // ChangePassword replaces the caller's own password, and ends the caller's
@@ -268,7 +268,7 @@ func (a *Authority) ChangePassword(ctx context.Context, c Caller, current, next 
 		change.Except = c.Session.ID
 	}
 	err = storeError(a.store.SetPassword(ctx, c.User.ID, change), errCredentials) // changed in between
-	return a.done(ctx, err, "password changed", "user", c.User.ID)
+	return a.done(ctx, err, Event{Kind: EventPasswordChanged, User: c.User.ID}.by(c))
 }
 
 // checkOwn returns the hash of the caller's password, if that is passwd.
@@ -282,6 +282,7 @@ func (a *Authority) checkOwn(ctx context.Context, c Caller, passwd string) (hash
 	case err != nil:
 		return "", passwordError(err)
 	case !ok:
+		a.record(ctx, Event{Kind: EventPasswordFailed, User: c.User.ID, Detail: "wrong current password"}.by(c))
 		return "", errCredentials
 	}
 	return hash, nil

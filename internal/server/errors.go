@@ -104,7 +104,8 @@ func withRequestID(ctx context.Context, w http.ResponseWriter) context.Context {
 	return context.WithValue(ctx, requestIDKey{}, answerID(w))
 }
 
-func requestID(ctx context.Context) string {
+// RequestID is the id of the request that ctx is of, or "".
+func RequestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestIDKey{}).(string)
 	return id
 }
@@ -131,7 +132,7 @@ func LogHandler(next slog.Handler) slog.Handler { return logHandler{next} }
 type logHandler struct{ slog.Handler }
 
 func (h logHandler) Handle(ctx context.Context, record slog.Record) error {
-	if id := requestID(ctx); id != "" {
+	if id := RequestID(ctx); id != "" {
 		record.AddAttrs(slog.String("request", id))
 	}
 	return h.Handler.Handle(ctx, record)

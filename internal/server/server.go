@@ -61,6 +61,8 @@ func (s *Server) routes() {
 	s.handle("/v2/users/key-generate/{id}", methods{"POST": signedIn(s.generateKey)})
 	s.handle("/v2/users/key/{id}", methods{"GET": open(s.readKeyBack)})
 
+	s.handle("/v2/audit", methods{"GET": signedIn(s.events)})
+
 	s.healthRoutes()
 	s.mux.HandleFunc("/", s.noPath)
 	s.handle("/v2/keys", methods{"DELETE": signedIn(s.deleteKey)})

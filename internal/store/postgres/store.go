@@ -100,7 +100,7 @@ func (s *Store) prepare(ctx context.Context, mustExist bool) error {
 	if err := s.migrate(ctx, mustExist); err != nil {
 		return err
 	}
-	for _, table := range []string{"users", "session", "api_key", "signing_key", "state", "guess"} {
+	for _, table := range []string{"users", "session", "api_key", "signing_key", "state", "guess", "event"} {
 		if _, err := s.pool.Exec(ctx, "SELECT * FROM pawl."+table+" LIMIT 0"); err != nil {
 			return needsRights(err)
 		}

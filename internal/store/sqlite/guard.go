@@ -109,16 +109,5 @@ func (s *Store) ForgetGuesses(ctx context.Context, account authority.AccountKey)
 
 // SweepGuesses removes counts that are forgotten.
 func (s *Store) SweepGuesses(ctx context.Context, now int64, limit int) (int, error) {
-	var removing int
-	err := s.write(ctx, func(conn *sqlite.Conn, _ *removed) error {
-		stmt := conn.Prep("DELETE FROM guess WHERE (account, address) IN (SELECT account, address FROM guess WHERE forget <= ? LIMIT ?)")
-		bind(stmt, now, int64(limit))
-		err := each(stmt, func() {})
-		removing = conn.Changes()
-		return err
-	}, nil)
-	if err != nil {
-		return 0, err // and removing may still be written to
-	}
-	return removing, nil
+	return s.deleteSome(ctx, "DELETE FROM guess WHERE (account, address) IN (SELECT account, address FROM guess WHERE forget <= ? LIMIT ?)", now, limit)
 }

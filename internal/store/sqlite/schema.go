@@ -61,7 +61,7 @@ func migrate(conn *sqlite.Conn, path string) error {
 // quickCheck reads the schema and one row of each table: it finds a file that
 // was cut off or overwritten at its start, and takes no time.
 func quickCheck(conn *sqlite.Conn, path string) error {
-	for _, table := range []string{"user", "session", "api_key", "signing_key", "step", "guess"} {
+	for _, table := range []string{"user", "session", "api_key", "signing_key", "step", "guess", "event"} {
 		if err := sqlitex.ExecuteTransient(conn, "SELECT * FROM "+table+" LIMIT 1", nil); err != nil {
 			return fmt.Errorf("%s is damaged: table %s: %w; restore it from a backup", path, table, err)
 		}

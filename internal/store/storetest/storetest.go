@@ -22,6 +22,7 @@ func Run(t *testing.T, newState func(t *testing.T) (open func() authority.Store)
 		"OpenAgainstSuspend": testOpenAgainstSuspend, "Sweep": testSweep, "Users": testUsers, "ListUsers": testListUsers, "Passwords": testPasswords,
 		"Keys": testKeys, "SessionKeys": testSessionKeys, "SigningKeys": testSigningKeys, "Reopen": testReopen,
 		"Guard": testGuard, "GuardKnown": testGuardKnown, "GuardAddress": testGuardAddress, "GuardRace": testGuardRace, "GuardSweep": testGuardSweep,
+		"Events": testEvents, "EventsSweep": testEventsSweep,
 	} {
 		t.Run(name, func(t *testing.T) {
 			open := newState(t)
