@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -83,15 +82,10 @@ func (s *Store) try(ops []*batch.Op[write]) error {
 // transaction runs the steps. An error is of the whole batch, and then none of
 // them happened; a step's own error is kept in the step, and undoes it alone.
 func (s *Store) transaction(ops []*batch.Op[write], log *stepLog) error {
-	if !brokenFlush || s.writer.AutocommitEnabled() {
-		if err := s.exec("BEGIN IMMEDIATE"); err != nil {
-			return explain(err)
-		}
+	if err := s.exec("BEGIN IMMEDIATE"); err != nil {
+		return explain(err)
 	}
 	err := s.steps(ops, log)
-	if brokenFlush && err == nil && !slices.ContainsFunc(ops, func(op *batch.Op[write]) bool { return op.Value.run != nil }) {
-		return nil // the next step of another kind commits it
-	}
 	if err == nil {
 		err = s.exec("COMMIT")
 	}
@@ -135,6 +129,9 @@ func (s *Store) steps(ops []*batch.Op[write], log *stepLog) error {
 // batch. One that ended has generation 0.
 func (s *Store) record(e *entry, log *stepLog) error {
 	s.pending[e.id] = *e
+	if brokenFlush && e.generation != 0 {
+		return nil
+	}
 	return log.add(s.writer, e)
 }
 
