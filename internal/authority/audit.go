@@ -158,13 +158,11 @@ func (a *Authority) recordChange(ctx context.Context, c Caller, u *User, change 
 // administers, the newest first; those who stand above the networks see all.
 // What was done before the call is there.
 func (a *Authority) Events(ctx context.Context, c Caller, f EventFilter, page int64) ([]Event, error) {
-	switch {
-	case !c.User.isAdmin():
+	if !c.User.isAdmin() {
 		return nil, errLevel
-	case page < 1 || page > 1<<31:
-		return nil, invalid("pageNo must be 1 or more.")
-	case f.Limit < 1 || f.Limit > maxPage:
-		return nil, invalid("recordsPerPage must be from 1 to 500.")
+	}
+	if err := checkPage(page, f.Limit); err != nil {
+		return nil, err
 	}
 	if c.User.Level >= NetworkAdmin {
 		f.NetworkID = &c.User.NetworkID

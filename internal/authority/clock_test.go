@@ -1,16 +1,12 @@
 package authority_test
 
 import (
-	"log/slog"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/pawlauth/pawl/internal/authority"
-	"github.com/pawlauth/pawl/internal/password"
-	"github.com/pawlauth/pawl/internal/store/sqlite"
-	"github.com/pawlauth/pawl/token"
 )
 
 const (
@@ -34,33 +30,14 @@ type jumper struct {
 
 func newJumper(t *testing.T) *jumper {
 	t.Helper()
-	store, err := sqlite.Open(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { store.Close() })
-	key, err := token.GenerateKey(token.HS256)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys, err := token.NewKeySet(key)
-	if err != nil {
-		t.Fatal(err)
-	}
 	j := &jumper{T: t, now: time.Now().Unix()}
-	j.a = authority.New(authority.Config{Store: store, Codec: token.NewCodec("pawl", "pawl", keys), Clock: func() time.Time { return time.Unix(j.now, 0) },
-		Log: slog.New(slog.DiscardHandler), Passwords: password.NewHasher(password.Params{MemoryKiB: 64, Passes: 1}),
-		Policy: authority.Policy{TokenLife: tokenLife, SessionLife: sessionLife, KeyMode: authority.KeyOptional}})
-	_, _, err = j.a.Bootstrap(t.Context(), authority.User{Login: "ada@example.com", Email: "ada@example.com", Level: authority.Root, Status: authority.Active}, "C0rrect$horse")
-	if err != nil {
-		t.Fatal(err)
-	}
+	j.a = newAuthority(t, func() time.Time { return time.Unix(j.now, 0) }, func(s authority.Store) authority.Store { return s })
 	return j
 }
 
 // login opens a session in the place of the one before.
 func (j *jumper) login() {
-	got, err := j.a.Login(j.Context(), "ada@example.com", "C0rrect$horse", authority.Origin{})
+	got, err := j.a.Login(j.Context(), adaLogin, adaPassword, authority.Origin{})
 	if err != nil {
 		j.Fatal(err)
 	}

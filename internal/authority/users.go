@@ -82,16 +82,25 @@ func (a *Authority) User(ctx context.Context, c Caller, id int64) (*User, error)
 	return a.visible(ctx, c, id, true)
 }
 
+// checkPage holds the number and the length of a page to their bounds.
+func checkPage(page, limit int64) error {
+	switch {
+	case page < 1 || page > 1<<31:
+		return invalid("pageNo must be 1 or more.")
+	case limit < 1 || limit > maxPage:
+		return invalid("recordsPerPage must be from 1 to 500.")
+	}
+	return nil
+}
+
 // ListUsers returns a page of the users of a place that the caller
 // administers; a filter that is not given means all of it.
 func (a *Authority) ListUsers(ctx context.Context, c Caller, f UserFilter, page int64) ([]User, error) {
-	switch {
-	case !c.User.isAdmin():
+	if !c.User.isAdmin() {
 		return nil, errLevel
-	case page < 1 || page > 1<<31:
-		return nil, invalid("pageNo must be 1 or more.")
-	case f.Limit < 1 || f.Limit > maxPage:
-		return nil, invalid("recordsPerPage must be from 1 to 500.")
+	}
+	if err := checkPage(page, f.Limit); err != nil {
+		return nil, err
 	}
 	if c.User.Level >= NetworkAdmin && f.NetworkID == nil {
 		f.NetworkID = &c.User.NetworkID
