@@ -35,7 +35,7 @@ bench-plots: deps ## write the plots of docs/benchmarks.md anew; about 5 minutes
 	go run ./test/load -plots docs
 
 torture-postgres: ## kill FAILOVERS (20) primaries under load, and count what is lost
-	go test -count 1 -timeout 2h -run 'TestFailover$$' ./test/cluster -failovers $(FAILOVERS)
+	go test -count 1 -timeout 2h -v -run '^TestFailover$$' ./test/cluster -failovers $(FAILOVERS)
 
 model: ## check the model of the rotation, and its mutants, with spin (docs/model)
 	scripts/check-model
