@@ -123,6 +123,8 @@ func decode(r *http.Request, into any) error {
 	body, err := readAll((*buffer)[:0], r.Body)
 	*buffer = body
 	switch {
+	case errors.Is(err, errFull):
+		return errFull
 	case err != nil:
 		return invalid("The body could not be read whole; send it again.")
 	case len(body) > api.MaxBodyBytes:

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -53,10 +54,14 @@ func (h *limiter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r = h.behindProxy(r)
 	}
 	if h.MaxInFlight > 0 && r.URL.Path != "/healthz" && r.URL.Path != "/readyz" {
-		defer h.inFlight.Add(-1)
-		if h.inFlight.Add(1) > int64(h.MaxInFlight) {
+		place := &place{ReadCloser: r.Body, limiter: h}
+		if !place.take() {
 			h.refuse(w, r, errFull)
 			return
+		}
+		defer place.free()
+		if r.Body != http.NoBody {
+			r.Body = place
 		}
 	}
 	if table := h.rates[r.URL.Path]; table != nil && r.Method == http.MethodPost {
@@ -67,6 +72,42 @@ func (h *limiter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	h.next.ServeHTTP(w, r)
+}
+
+// place is what a request in flight holds, and its body: while that waits for
+// the client, the place is for others. Else a few clients that send slowly
+// would fill the server. It is its handler's alone.
+type place struct {
+	io.ReadCloser
+	limiter *limiter
+	held    bool
+}
+
+// take reports whether there was a place.
+func (p *place) take() bool {
+	p.held = p.limiter.inFlight.Add(1) <= int64(p.limiter.MaxInFlight)
+	if !p.held {
+		p.limiter.inFlight.Add(-1)
+	}
+	return p.held
+}
+
+func (p *place) free() {
+	if p.held {
+		p.limiter.inFlight.Add(-1)
+		p.held = false
+	}
+}
+
+// Read reads the body. The error is errFull if there is no place any more when
+// the client has sent.
+func (p *place) Read(b []byte) (int, error) {
+	p.free()
+	n, err := p.ReadCloser.Read(b)
+	if !p.take() {
+		return n, errFull
+	}
+	return n, err
 }
 
 func (h *limiter) refuse(w http.ResponseWriter, r *http.Request, err error) {
@@ -85,7 +126,7 @@ func (h *limiter) behindProxy(r *http.Request) *http.Request {
 	client := peer
 	said := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
 	for i := len(said) - 1; i >= 0; i-- {
-		address, err := netip.ParseAddr(strings.TrimSpace(said[i]))
+		address, err := parseAddress(strings.TrimSpace(said[i]))
 		if err != nil {
 			break // what stands left of it is nobody's word
 		}
@@ -97,6 +138,14 @@ func (h *limiter) behindProxy(r *http.Request) *http.Request {
 	named := *r // a handler must not change its request
 	named.RemoteAddr = net.JoinHostPort(client.Unmap().WithZone("").String(), "0")
 	return &named
+}
+
+// parseAddress reads an address, or one with a port, as some proxies write it.
+func parseAddress(text string) (netip.Addr, error) {
+	if both, err := netip.ParseAddrPort(text); err == nil {
+		return both.Addr(), nil
+	}
+	return netip.ParseAddr(text)
 }
 
 func (h *limiter) trusts(address netip.Addr) bool {

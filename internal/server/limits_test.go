@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -61,7 +62,10 @@ func TestGuessing(t *testing.T) {
 		}
 		b.Clock.Add(time.Duration(wait) * time.Second)
 	}
-	b.try(200, pawltest.Login, pawltest.Password, owner) // which opens the account
+	b.try(401, pawltest.Login, "wrong", stranger)
+	b.try(200, pawltest.Login, pawltest.Password, owner)    // who need not wait
+	b.try(429, pawltest.Login, pawltest.Password, stranger) // and forgives nobody else's guesses
+	b.Clock.Add(16 * time.Second)
 	b.try(200, pawltest.Login, pawltest.Password, stranger)
 }
 
@@ -103,6 +107,8 @@ func TestForwardedFor(t *testing.T) {
 		"rubbish":           {trusting, "192.0.2.1, rubbish, 127.0.0.9", "127.0.0.9"},
 		"nothing":           {trusting, "", "127.0.0.1"},
 		"in IPv6":           {trusting, "::ffff:192.0.2.1", "192.0.2.1"},
+		"with a port":       {trusting, "192.0.2.1:5044", "192.0.2.1"},
+		"IPv6 with a port":  {trusting, "[2001:db8::1]:5044", "2001:db8::1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := start(t, c.option)
@@ -172,6 +178,48 @@ func TestFull(t *testing.T) {
 		t.Errorf("served %d, refused %d (%d of them at once)", served, refused, early)
 	}
 	b.login()
+}
+
+// TestSlowBodies: clients that do not go on with their bodies hold no place,
+// however many they are, and are served when they do. The bare handler is under
+// test: pawltest reads the body before it.
+func TestSlowBodies(t *testing.T) {
+	a, err := app.Open(t.Context(), app.Config{Data: t.TempDir(), Limits: server.Limits{MaxInFlight: 1}, Argon2: password.Params{MemoryKiB: 64, Passes: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	web := httptest.NewServer(a.Handler)
+	defer web.Close()
+	const body = `{"login":"nobody","password":"wrong"}`
+	type client struct {
+		net.Conn
+		answers *bufio.Reader
+	}
+	slow := make([]client, 3)
+	for i := range slow {
+		conn := dial(t, web.Listener.Addr().String())
+		defer conn.Close()
+		slow[i] = client{conn, bufio.NewReader(conn)}
+		fmt.Fprintf(conn, "POST /v2/auth/login HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", len(body))
+		// "Continue" says that the handler waits for the body.
+		if resp, err := http.ReadResponse(slow[i].answers, nil); err != nil || resp.StatusCode != http.StatusContinue {
+			t.Fatalf("client %d: %v, %v", i, resp, err)
+		}
+	}
+	resp, err := web.Client().Get(web.URL + "/v2/auth/version")
+	if err != nil || resp.StatusCode != 200 {
+		t.Fatalf("beside slow clients: %v, %v", resp, err)
+	}
+	resp.Body.Close()
+	for i, c := range slow {
+		if _, err := io.WriteString(c, body); err != nil {
+			t.Fatal(err)
+		}
+		if resp, err := http.ReadResponse(c.answers, nil); err != nil || resp.StatusCode != 401 {
+			t.Errorf("client %d, when it goes on: %v, %v", i, resp, err)
+		}
+	}
 }
 
 // TestTooManyConnections: one past the bound is closed at once, and a place

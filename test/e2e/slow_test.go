@@ -1,0 +1,62 @@
+//go:build unix
+
+package e2e_test
+
+import (
+	"io"
+	"net"
+	"net/url"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/pawlauth/pawl/internal/testbin"
+)
+
+// TestSlowClients: who sends a header or a body a byte at a time is cut off,
+// however long they would go on, and so is who sends nothing at all.
+func TestSlowClients(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the deadline of a request is 15 seconds")
+	}
+	server := testbin.StartServe(t, testbin.Build(t), nil, "--data", filepath.Join(t.TempDir(), "data"))
+	address, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, start := range map[string]string{
+		"nothing":  "",
+		"a header": "POST /v2/auth/login HTTP/1.1\r\nHost: x\r\nX-Slow: ",
+		"a body":   "POST /v2/auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 16000\r\n\r\n{",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn, err := net.Dial("tcp", address.Host)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			cutOff := make(chan struct{})
+			go func() {
+				defer close(cutOff)
+				_, _ = io.Copy(io.Discard, conn) // ends when the server closes
+			}()
+			if _, err := io.WriteString(conn, start); err != nil {
+				t.Fatal(err)
+			}
+			drip := time.NewTicker(200 * time.Millisecond)
+			defer drip.Stop()
+			for range 300 { // a minute
+				select {
+				case <-cutOff:
+					return
+				case <-drip.C:
+					if start != "" {
+						_, _ = conn.Write([]byte(" ")) // fails once the server has closed
+					}
+				}
+			}
+			t.Error("the server keeps a client that never ends")
+		})
+	}
+}
