@@ -15,6 +15,7 @@ const (
 	freeAtAddress = 50      // the same of one address, over all accounts
 	mostGuesses   = 100     // in a row at one account (NIST SP 800-63B-4, 3.2.2)
 	longestWait   = 15 * 60 // seconds
+	guessesOpened = 15      // what is left of mostGuesses when the owner opens the account: the wait stays the longest
 
 	forgetFew     = 24 * 3600       // seconds until a count without a wait is forgotten
 	forgetMany    = 365 * 24 * 3600 // until one with a wait is
@@ -81,7 +82,7 @@ type Outcome uint8
 
 // The outcomes.
 const (
-	GuessRight     Outcome = iota // ends the account's count; the address is known from now on
+	GuessRight     Outcome = iota // ends the count that it was held to; the address is known from now on
 	GuessUnchecked                // the password was not looked at: as if never begun
 )
 
@@ -119,7 +120,8 @@ func (t Tallies) Settle(now int64, known bool, o Outcome) Tallies {
 	}
 	switch {
 	case o == GuessRight:
-		t.Account, t.Known = Tally{}, &Tally{Last: now, Forget: now + forgetKnown}
+		t.Account = t.Account.opened(known)
+		t.Known = &Tally{Last: now, Forget: now + forgetKnown}
 	case known && t.Known != nil:
 		t.Known = new(t.Known.takeBack())
 	case !known:
@@ -146,6 +148,19 @@ func (t Tally) failed(now, keep int64) Tally {
 
 func (t Tally) takeBack() Tally {
 	t.Failed = max(t.Failed-1, 0)
+	return t
+}
+
+// opened is an account's count after a sign-in. One from a known address opens
+// an account that is closed to strangers, and no more: if it forgave them, an
+// account that signs in often would be open to guesses at any rate.
+func (t Tally) opened(known bool) Tally {
+	if !known {
+		return Tally{}
+	}
+	if t.Failed >= mostGuesses {
+		t.Failed = guessesOpened
+	}
 	return t
 }
 

@@ -3,8 +3,10 @@
 package postgres_test
 
 import (
+	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/pawlauth/pawl/internal/authority"
@@ -88,5 +90,43 @@ func TestNoDeadlock(t *testing.T) {
 	}
 	if n := number(t, dsn, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"); n != 0 {
 		t.Errorf("%v deadlocks", n)
+	}
+}
+
+// TestGuessesAreCountedTogether lets two nodes take guesses in turn, and many
+// at once: they share the five that are free.
+func TestGuessesAreCountedTogether(t *testing.T) {
+	cluster := pgtest.Start(t)
+	dsn := cluster.DSN(cluster.Database(t))
+	nodes := []*postgres.Store{open(t, postgres.Config{DSN: dsn}), open(t, postgres.Config{DSN: dsn})}
+	var admitted atomic.Int64
+	var group sync.WaitGroup
+	for i := range 40 {
+		group.Go(func() {
+			guess := authority.Guess{Account: authority.AccountKeyOf("ada"), Address: fmt.Sprint(i), At: 1000}
+			wait, _, err := nodes[i%2].BeginGuess(t.Context(), guess)
+			if err != nil {
+				t.Error(err)
+			}
+			if wait == 0 {
+				admitted.Add(1)
+			}
+		})
+	}
+	group.Wait()
+	if n := admitted.Load(); n != 5 {
+		t.Errorf("two nodes let %d guesses in, want 5", n)
+	}
+	if err := nodes[0].ForgetGuesses(t.Context(), authority.AccountKeyOf("ada")); err != nil {
+		t.Fatal(err)
+	}
+	wait, _, err := nodes[1].BeginGuess(t.Context(), authority.Guess{Account: authority.AccountKeyOf("ada"), Address: "a", At: 1000})
+	if err != nil || wait != 0 {
+		t.Errorf("after another node forgot the guesses: wait %d, %v", wait, err)
+	}
+	for _, node := range nodes {
+		if err := node.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }

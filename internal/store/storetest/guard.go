@@ -57,7 +57,8 @@ func testGuard(t *testing.T, s *state) {
 }
 
 // testGuardKnown: a stranger does not lock out an address that signed in
-// before, and what that one does opens the account.
+// before. What that one does opens an account that is closed, and forgives
+// strangers nothing.
 func testGuardKnown(t *testing.T, s *state) {
 	right := func(g authority.Guess, o authority.Outcome, wantKnown bool) {
 		t.Helper()
@@ -78,13 +79,31 @@ func testGuardKnown(t *testing.T, s *state) {
 		right(guess("ada", "home", now), authority.GuessUnchecked, true)
 	}
 	right(guess("ada", "home", now), authority.GuessRight, true)
-	if wait := s.fail(guess("ada", "away", now)); wait != 0 {
-		t.Errorf("after the owner signed in a stranger waits %d", wait)
+	if s.fail(guess("ada", "away", now)) == 0 {
+		t.Error("after the owner signed in a stranger need not wait")
+	}
+	at := int64(now)
+	for range 95 {
+		at += 900
+		if wait := s.fail(guess("ada", "away", at)); wait != 0 {
+			t.Fatalf("a stranger waits %d longer than 15 minutes", wait)
+		}
+	}
+	if s.fail(guess("ada", "away", at+900)) == 0 {
+		t.Error("a stranger goes on after 100 in a row")
+	}
+	right(guess("ada", "home", at), authority.GuessRight, true)
+	if wait := s.fail(guess("ada", "away", at)); wait != 900 {
+		t.Errorf("when the owner has opened the account a stranger waits %d, want 900", wait)
+	}
+	right(guess("ada", "away", at+900), authority.GuessRight, false) // which ends the strangers' count
+	if wait := s.fail(guess("ada", "elsewhere", at+900)); wait != 0 {
+		t.Errorf("after a sign-in that was held to the count the wait is %d", wait)
 	}
 	for range 5 {
-		s.fail(guess("ada", "home", now))
+		s.fail(guess("ada", "home", at))
 	}
-	if s.fail(guess("ada", "home", now)) == 0 {
+	if s.fail(guess("ada", "home", at)) == 0 {
 		t.Error("a known address need not wait")
 	}
 }
