@@ -32,6 +32,9 @@ type Config struct {
 	Audience        string           // aud of tokens; "pawl"
 	Algorithm       token.Algorithm  // of new signing keys; HS256
 	SigningKeyFile  string           // a JWK or JWK set that takes the place of the store's keys: the first signs
+	KeyLead         time.Duration    // from a signing key's publication to its first token, whole seconds; 5 min
+	KeyReload       time.Duration    // how often the node reads the signing keys, of tests; 30 s
+	PublicURL       string           // where clients reach the server; "" takes each request's Host
 	Policy          authority.Policy // durations of 0 take the contract's default, but for the two graces
 	Argon2          password.Params
 	Rules           password.Rules
@@ -41,10 +44,12 @@ type Config struct {
 	Wrap            func(http.Handler) http.Handler // goes around the HTTP handler
 }
 
-// The contract's lives, in seconds.
+// The contract's lives, in seconds, and the times of signing keys.
 const (
 	DefaultTokenLife   = 60 * 60
 	DefaultSessionLife = 30 * 24 * 60 * 60
+	DefaultKeyLead     = 5 * time.Minute
+	KeyReload          = 30 * time.Second // shorter than any lead
 	sweepEvery         = time.Minute
 )
 
@@ -58,6 +63,12 @@ func (c *Config) setDefaults() {
 	}
 	if c.Policy.SessionLife == 0 {
 		c.Policy.SessionLife = DefaultSessionLife
+	}
+	if c.KeyLead == 0 {
+		c.KeyLead = DefaultKeyLead
+	}
+	if c.KeyReload == 0 {
+		c.KeyReload = KeyReload
 	}
 	if c.Clock == nil {
 		c.Clock = time.Now
@@ -79,11 +90,11 @@ type App struct {
 	Handler   http.Handler
 	Store     authority.Store
 
-	stop    context.CancelFunc // ends the sweeper
-	sweeper sync.WaitGroup
+	stop       context.CancelFunc // ends the background work
+	background sync.WaitGroup     // the sweeper and the keyring
 }
 
-// Open opens the store and starts the sweeper. Close ends both. A store that is
+// Open opens the store and starts the background work. Close ends both. A store that is
 // the target of a copy that was not finished is refused.
 func Open(ctx context.Context, c Config) (*App, error) {
 	c.setDefaults()
@@ -106,44 +117,50 @@ func assemble(ctx context.Context, c Config, store Store) (*App, error) {
 	if copying, err := store.Copying(ctx); err != nil || copying {
 		return nil, errors.Join(err, errHalfCopied)
 	}
-	keys, err := signingKeys(ctx, c, store)
-	if err != nil {
-		return nil, err
-	}
-	set, err := token.NewKeySet(keys...)
+	keys, err := openKeyring(ctx, c, store)
 	if err != nil {
 		return nil, err
 	}
 	domain := authority.New(authority.Config{
-		Store: store, Codec: token.NewCodec(c.Issuer, c.Audience, set),
+		Store: store, Keys: keys, Codec: token.NewCodec(c.Issuer, c.Audience, keys.Set()),
 		Passwords: password.NewHasher(c.Argon2), Rules: c.Rules, Policy: c.Policy, Clock: c.Clock, Log: c.Log,
 	})
-	a := &App{Authority: domain, Handler: server.New(domain, c.Build, c.Log), Store: store}
+	a := &App{Authority: domain, Handler: server.New(domain, c.Build, c.Log, server.WithPublicURL(c.PublicURL)), Store: store}
 	if c.Wrap != nil {
 		a.Handler = c.Wrap(a.Handler)
 	}
-	sweeping, stop := context.WithCancel(context.Background())
+	work, stop := context.WithCancel(context.Background())
 	a.stop = stop
-	a.sweeper.Go(func() { a.sweep(sweeping, c.Log) })
+	a.background.Go(func() { a.sweep(work, c.Log) })
+	a.background.Go(func() { keys.Run(work, c.KeyReload) })
 	return a, nil
 }
 
 var errHalfCopied = errors.New("this store is the target of a copy that was not finished, and has only a part of the state: run pawl store copy again")
 
-func signingKeys(ctx context.Context, c Config, store authority.Store) ([]*token.Key, error) {
+func openKeyring(ctx context.Context, c Config, store authority.Store) (*authority.Keyring, error) {
 	if c.SigningKeyFile == "" {
-		return authority.LoadKeys(ctx, store, c.Algorithm, c.MasterKey)
+		return authority.OpenKeyring(ctx, authority.KeyringConfig{Store: store, Box: c.MasterKey, Algorithm: c.Algorithm,
+			Lead: int64(c.KeyLead / time.Second), TokenLife: c.Policy.TokenLife, Clock: c.Clock, Log: c.Log})
 	}
-	text, err := os.ReadFile(c.SigningKeyFile)
+	keys, err := keysOfFile(c.SigningKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	return authority.FixedKeyring(keys)
+}
+
+func keysOfFile(path string) ([]*token.Key, error) {
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("the signing key file cannot be read: %w", err)
 	}
 	keys, err := token.ParseJWKSet(text)
 	if err != nil {
-		return nil, fmt.Errorf("the signing key file %s: %w", c.SigningKeyFile, err)
+		return nil, fmt.Errorf("the signing key file %s: %w", path, err)
 	}
 	if !keys[0].CanSign() {
-		return nil, fmt.Errorf("the signing key file %s: the first key is public and cannot sign; put the private key first", c.SigningKeyFile)
+		return nil, fmt.Errorf("the signing key file %s: the first key is public and cannot sign; put the private key first", path)
 	}
 	return keys, nil
 }
@@ -164,9 +181,9 @@ func (a *App) sweep(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// Close ends the sweeper and the store; what was answered is on disk.
+// Close ends the background work and the store; what was answered is on disk.
 func (a *App) Close() error {
 	a.stop()
-	a.sweeper.Wait()
+	a.background.Wait()
 	return a.Store.Close()
 }

@@ -14,7 +14,8 @@ import (
 // Config is what New needs. Nothing in it may be nil.
 type Config struct {
 	Store     Store
-	Codec     *token.Codec
+	Keys      *Keyring
+	Codec     *token.Codec // of the set of Keys
 	Passwords *password.Hasher
 	Rules     password.Rules
 	Policy    Policy
@@ -26,6 +27,7 @@ type Config struct {
 // use, and keeps no state of its own: that is in the Store.
 type Authority struct {
 	store     Store
+	keys      *Keyring
 	codec     *token.Codec
 	passwords *password.Hasher
 	rules     password.Rules
@@ -36,7 +38,7 @@ type Authority struct {
 
 // New returns an authority.
 func New(c Config) *Authority {
-	return &Authority{c.Store, c.Codec, c.Passwords, c.Rules, c.Policy, c.Clock, c.Log}
+	return &Authority{c.Store, c.Keys, c.Codec, c.Passwords, c.Rules, c.Policy, c.Clock, c.Log}
 }
 
 // Ready returns nil if the store can serve.
@@ -133,7 +135,7 @@ func (a *Authority) Refresh(ctx context.Context, text, apiKey string, retry Retr
 	if text == "" {
 		return Issued{}, invalid("token is missing; send the current token.")
 	}
-	claims, err := a.codec.Verify(text, a.clock())
+	claims, err := a.verify(ctx, text)
 	if errors.Is(err, token.ErrForm) {
 		return Issued{}, invalid("token is not of the form of a JWT; send the current token as it was given.")
 	}
@@ -229,19 +231,29 @@ func (a *Authority) Authenticate(ctx context.Context, bearer, apiKey string) (Ca
 	return caller, err
 }
 
-func (a *Authority) byBearer(ctx context.Context, bearer string) (Caller, error) {
-	claims, err := a.codec.Verify(bearer, a.clock())
+func (a *Authority) byBearer(ctx context.Context, text string) (Caller, error) {
+	_, live, err := a.bearer(ctx, text)
 	if err != nil {
-		return Caller{}, errSession
+		return Caller{}, err
+	}
+	return Caller{live.User, &live.Session}, nil
+}
+
+// bearer returns what a token says, and its session, if it passes as a bearer;
+// else the error is errSession.
+func (a *Authority) bearer(ctx context.Context, text string) (token.Claims, Live, error) {
+	claims, err := a.verify(ctx, text)
+	if err != nil {
+		return token.Claims{}, Live{}, errSession
 	}
 	live, err := a.store.Session(ctx, claims.Session)
 	if err != nil {
-		return Caller{}, storeError(err, errSession)
+		return token.Claims{}, Live{}, storeError(err, errSession)
 	}
 	if !bearerGood(live.Session, claims.Generation, a.now(), a.policy) {
-		return Caller{}, errSession
+		return token.Claims{}, Live{}, errSession
 	}
-	return Caller{live.User, &live.Session}, nil
+	return claims, live, nil
 }
 
 func (a *Authority) byKey(ctx context.Context, apiKey string) (Caller, error) {

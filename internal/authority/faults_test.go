@@ -27,12 +27,12 @@ func faulty(t *testing.T) (*authority.Authority, *storetest.Faulty, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, err := token.NewKeySet(key)
+	keys, err := authority.FixedKeyring([]*token.Key{key})
 	if err != nil {
 		t.Fatal(err)
 	}
 	store := &storetest.Faulty{Store: file}
-	a := authority.New(authority.Config{Store: store, Codec: token.NewCodec("pawl", "pawl", keys), Clock: time.Now, Log: slog.New(slog.DiscardHandler),
+	a := authority.New(authority.Config{Store: store, Keys: keys, Codec: token.NewCodec("pawl", "pawl", keys.Set()), Clock: time.Now, Log: slog.New(slog.DiscardHandler),
 		Passwords: password.NewHasher(password.Params{MemoryKiB: 64, Passes: 1}), Policy: authority.Policy{TokenLife: 3600, SessionLife: 86400, KeyMode: authority.KeyOptional}})
 	if _, _, err := a.Bootstrap(t.Context(), authority.User{Login: "ada@example.com", Email: "ada@example.com", Level: authority.Root, Status: authority.Active}, "C0rrect$horse"); err != nil {
 		t.Fatal(err)
