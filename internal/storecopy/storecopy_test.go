@@ -102,7 +102,7 @@ func TestThereAndBack(t *testing.T) {
 			t.Errorf("copy %d has\n%s\nwant\n%s", i, got, want)
 		}
 		for _, k := range must(stores[i+1].SigningKeys(t.Context()))(t) {
-			if !seal.Sealed(k.JWK) {
+			if k.Retired == 0 && !seal.Sealed(k.JWK) {
 				t.Error("a signing key was copied in clear")
 			}
 		}
