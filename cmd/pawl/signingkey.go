@@ -67,7 +67,7 @@ type signingKeyRetireCmd struct {
 }
 
 func (*signingKeyRetireCmd) Help() string {
-	return "Example:\n  pawl signing-key retire oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U"
+	return "An id that begins with - goes after --.\n\nExample:\n  pawl signing-key retire oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U"
 }
 
 func (c *signingKeyRetireCmd) Run(ctx context.Context, std stdio) error {
