@@ -208,7 +208,7 @@ func TestJWKS(t *testing.T) {
 				t.Fatalf("%d keys", len(set.Keys))
 			}
 			for _, text := range []string{old, fresh} {
-				signed, err := jose.ParseSigned(text, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
+				signed, err := jose.ParseSignedCompact(text, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
 				if err != nil {
 					t.Fatal(err)
 				}
