@@ -120,6 +120,19 @@ func TestRevoke(t *testing.T) {
 	b.revoke(200, b.login(), b.AdminKey)
 }
 
+// TestRevokeInTheGrace: the token before the current one passes as a bearer for
+// a while, but ends nothing.
+func TestRevokeInTheGrace(t *testing.T) {
+	b := start(t, func(c *app.Config) { c.Policy.BearerGrace = 60 })
+	old := b.login()
+	text := b.refresh(200, old)
+	b.introspect(true, old, b.APIKey)
+	b.revoke(200, old, b.APIKey)
+	b.session(200, text)
+	b.Clock.Add(time.Minute)
+	b.introspect(false, old, b.APIKey)
+}
+
 // TestOAuthRefuses: errors have the form and the status of RFC 6749, 5.2.
 func TestOAuthRefuses(t *testing.T) {
 	b := start(t)

@@ -132,6 +132,9 @@ func TestSigningKeyLeaked(t *testing.T) {
 			b.expect(200, "", "POST", "/v2/signing-keys/rotate", "", b.root())
 			b.retire(400, api.CodeInvalidParameter, b.signingKeys()[0].KeyID, false) // it does not sign yet
 			b.retire(200, "", b.signingKeys()[0].KeyID, true)                        // given up
+			if at := b.signingKeys()[1].RetirableFrom; at != nil {
+				t.Errorf("the key that signs on is over at %s", at)
+			}
 			b.Clock.Add(2 * app.DefaultKeyLead)
 			b.awaitStates("Retired Signing Retired")
 			b.session(200, b.login())
