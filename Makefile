@@ -25,17 +25,17 @@ test: deps lint ## everything, with the race detector
 test-short: ## without the long runs
 	go test -short ./...
 
-bench: ## the table of docs/benchmarks.md, then the micro-benchmarks; about 4 minutes
+bench: deps ## the table of docs/benchmarks.md, then the micro-benchmarks; about 4 minutes
 	go run ./test/load
 	@file=$$(mktemp) && trap 'rm -f '$$file EXIT && \
-	  go test -run '^$$' -bench $(MICRO) -benchmem -benchtime 200ms -count 6 ./token ./internal/server ./internal/store/sqlite > $$file || { cat $$file; exit 1; }; \
+	  go test -run '^$$' -bench $(MICRO) -benchmem -benchtime 200ms -count 6 ./token ./internal/server ./internal/store/sqlite ./internal/store/postgres > $$file || { cat $$file; exit 1; }; \
 	  go tool benchstat $$file
 
-bench-plots: ## write the plots of docs/benchmarks.md anew; about 5 minutes
+bench-plots: deps ## write the plots of docs/benchmarks.md anew; about 5 minutes
 	go run ./test/load -plots docs
 
 torture-postgres: ## kill FAILOVERS (20) primaries under load, and count what is lost
-	go test -count 1 -timeout 2h -run 'TestFailover$$' ./test/cluster -failovers $(FAILOVERS)
+	go test -count 1 -timeout 2h -v -run '^TestFailover$$' ./test/cluster -failovers $(FAILOVERS)
 
 model: ## check the model of the rotation, and its mutants, with spin (docs/model)
 	scripts/check-model
@@ -43,8 +43,8 @@ model: ## check the model of the rotation, and its mutants, with spin (docs/mode
 bench-large: ## the SQLite store with 5,000,000 sessions: disk, memory, start, rate (some minutes, 2 GB of disk)
 	go test -run '^$$' -bench '^BenchmarkLarge$$' -benchtime 1x -timeout 30m ./internal/store/sqlite
 
-torture: ## kill the server KILLS times (200), or for FOR (as in FOR=2h), and check every answer
-	go test -race -count 1 -timeout 0 -v -run '^TestTorture$$' ./test/torture -kills $(KILLS) -for $(FOR)
+torture: ## on each store, kill servers KILLS times (200), or for FOR (as in FOR=2h), and check every answer
+	go test -race -count 1 -timeout 0 -v -run '^TestTorture(Postgres)?$$' ./test/torture -kills $(KILLS) -for $(FOR)
 
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@set -e; for package in $$(go list ./...); do \

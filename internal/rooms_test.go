@@ -13,7 +13,7 @@ func TestRooms(t *testing.T) {
 	may := map[string][]string{
 		"internal": {}, "api": {}, "token": {}, "internal/store/batch": {}, "internal/password": {}, "internal/testbin": {}, "internal/pgtest": {}, "internal/seal": {},
 		"internal/bench":           {"api"},
-		"test/load":                {"api", "internal/bench", "internal/testbin"},
+		"test/load":                {"api", "internal/bench", "internal/pgtest", "internal/seal", "internal/testbin"},
 		"internal/authority":       {"token", "internal/password", "internal/seal"},
 		"client":                   {"api", "token"},
 		"internal/store/sqlite":    {"internal/authority", "internal/store/batch", "token"},

@@ -107,6 +107,7 @@ func start(ctx context.Context, dir string, options []Option) (*Server, func() e
 	if err := s.addUsers(ctx, a); err != nil {
 		return nil, nil, errors.Join(err, a.Close())
 	}
+	a.Started(ctx)
 	web := httptest.NewServer(a.Handler)
 	s.URL = web.URL
 	return s, func() error { web.Close(); return a.Close() }, nil

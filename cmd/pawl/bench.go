@@ -22,7 +22,8 @@ type benchCmd struct {
 }
 
 func (*benchCmd) Help() string {
-	return "Sends real chains: each refresh spends the token of the one before. The password comes from PAWL_PASSWORD.\n\n" +
+	return "Sends real chains: each refresh spends the token of the one before. The password comes from PAWL_PASSWORD.\n" +
+		"Opening sessions takes sign-ins: pawl serve lets one address do 60 a minute, unless it has --login-rate 0.\n\n" +
 		"Example:\n  set -a; . ./pawl-dev/dev.env; set +a\n  pawl bench --conns 64 --duration 10s --mix refresh=1"
 }
 

@@ -33,6 +33,7 @@ type cli struct {
 	Key        keyCmd        `cmd:"" help:"Handle API keys on a running server."`
 	Session    sessionCmd    `cmd:"" help:"Handle sessions on a running server."`
 	SigningKey signingKeyCmd `cmd:"" help:"Handle the keys that sign tokens, on a running server."`
+	Audit      auditCmd      `cmd:"" help:"Show what happened on a running server: sign-ins, refusals, changes."`
 	Store      storeCmd      `cmd:"" help:"Copy or back up the state itself."`
 	Login      loginCmd      `cmd:"" help:"Sign in and print the token."`
 	Refresh    refreshCmd    `cmd:"" help:"Read a token from standard input, exchange it, and print the new one."`

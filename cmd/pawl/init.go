@@ -54,8 +54,16 @@ func (c *initCmd) Run(ctx context.Context, std stdio) (err error) {
 	if c.JSON {
 		return printJSON(std.out, map[string]string{"login": user.Login, "password": secret, "apiKey": key})
 	}
-	_, err = fmt.Fprintf(std.out, "login     %s\npassword  %s\napiKey    %s\n\nThey are shown only now. Next: pawl serve, on %s\n", user.Login, secret, key, c.place())
+	_, err = fmt.Fprintf(std.out, "login     %s\npassword  %s\napiKey    %s\n\nThey are shown only now. Next: %s\n", user.Login, secret, key, c.next())
 	return err
+}
+
+// next is the command that starts a server on the store.
+func (c *initCmd) next() string {
+	if app.IsPostgres(c.Store) {
+		return "pawl serve, with the same PAWL_STORE and master key, on every node"
+	}
+	return "pawl serve --data " + c.Data
 }
 
 // place names the store.

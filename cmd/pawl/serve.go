@@ -23,6 +23,7 @@ type serveCmd struct {
 	TLSCert string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM; with --tls-key turns on HTTPS."`
 	TLSKey  string `name:"tls-key" placeholder:"FILE" help:"Private key, PEM."`
 
+	limitSettings `embed:""`
 	storeSettings `embed:""`
 	settings      `embed:""`
 }
@@ -39,6 +40,9 @@ func (c *serveCmd) check() (app.Config, error) {
 	config, err := c.app(c.Data)
 	if err == nil {
 		err = c.apply(&config)
+	}
+	if err == nil {
+		err = c.limit(&config)
 	}
 	return config, err
 }
@@ -57,7 +61,7 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 		return err
 	}
 	config.Log.Info("listening", "addr", listener.Addr().String(), "tls", c.TLSCert != "")
-	return serve(ctx, a, config.Log, listener, c.TLSCert, c.TLSKey)
+	return serve(ctx, a, config.Log, server.LimitConnections(listener, c.MaxConnections), c.TLSCert, c.TLSKey)
 }
 
 // open opens the app and listens; with an error both are closed.
@@ -84,6 +88,7 @@ const drainTimeout = 8 * time.Second
 // closes the app, whether the drain was in time or not.
 func serve(ctx context.Context, a *app.App, log *slog.Logger, listener net.Listener, cert, key string) error {
 	defer holdHeapFloor()()
+	a.Started(ctx)
 	srv := &http.Server{
 		Handler:           a.Handler,
 		ReadHeaderTimeout: 5 * time.Second,

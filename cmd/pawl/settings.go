@@ -32,6 +32,7 @@ type settings struct {
 	BearerGrace    time.Duration   `default:"0s" help:"How long the token before the current one still passes as a bearer."`
 	KeylessRetry   time.Duration   `default:"0s" help:"How long a refresh without Idempotency-Key is answered again."`
 	RefreshKey     string          `default:"optional" enum:"optional,required,bound" help:"X-API-Key on a refresh (${enum})."`
+	AuditAge       time.Duration   `default:"2160h" help:"How long events are kept in the audit."`
 	PasswordMemory uint32          `default:"19456" help:"Memory of argon2id, in KiB."`
 	PasswordPasses uint32          `default:"2" help:"Passes of argon2id."`
 	PasswordLanes  uint8           `default:"1" help:"Lanes of argon2id."`
@@ -68,6 +69,7 @@ func (s settings) app(data string) (app.Config, error) {
 		{"session-life", s.SessionLife, time.Second, &c.Policy.SessionLife},
 		{"bearer-grace", s.BearerGrace, 0, &c.Policy.BearerGrace},
 		{"keyless-retry", s.KeylessRetry, 0, &c.Policy.KeylessRetry},
+		{"audit-age", s.AuditAge, time.Hour, &c.Policy.AuditAge},
 	} {
 		if *d.destination, err = whole(d.name, d.value, d.least); err != nil {
 			return c, err

@@ -28,9 +28,25 @@ func (s storeSettings) apply(c *app.Config) (err error) {
 	if s.VerifyStaleness < 0 || s.VerifyStaleness > time.Minute {
 		return usagef("--verify-staleness must be from 0s to 1m")
 	}
+	if err := checkStore("--store", s.Store); err != nil {
+		return err
+	}
 	c.Store, c.VerifyStaleness = s.Store, s.VerifyStaleness
-	c.MasterKey, err = masterKey(s.MasterKeyFile)
-	return err
+	if c.MasterKey, err = masterKey(s.MasterKeyFile); err != nil {
+		return err
+	}
+	if err := app.NeedMasterKey(*c); err != nil {
+		return usagef("%w", err)
+	}
+	return nil
+}
+
+// checkStore refuses an address that is none.
+func checkStore(flag, address string) error {
+	if err := app.CheckStore(address); err != nil {
+		return usagef("%s: %w", flag, err)
+	}
+	return nil
 }
 
 // masterKey reads the key from the file, or from PAWL_MASTER_KEY; there may be
@@ -54,14 +70,16 @@ func masterKey(file string) (*seal.Box, error) {
 	return box, nil
 }
 
-var passwordWord = regexp.MustCompile(`(password=)('(?:[^'\\]|\\.)*'|[^ &]+)`)
+var passwordWord = regexp.MustCompile(`(password=)[^&]+`)
 
 // withoutPassword is a store's address as it may be shown.
 func withoutPassword(address string) string {
-	if u, err := url.Parse(address); err == nil {
+	u, err := url.Parse(address)
+	if err != nil || app.CheckStore(address) != nil {
+		return "(cannot be read)"
+	}
+	if u.User != nil {
 		address = u.Redacted()
-	} else if app.IsPostgres(address) {
-		return "postgres://(cannot be read)"
 	}
 	return passwordWord.ReplaceAllString(address, "${1}xxxxx")
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/authority"
@@ -22,7 +21,7 @@ func (*storeCopyCmd) Help() string {
 	return `Example:
   pawl store copy --from sqlite:/var/lib/pawl --to postgres://pawl@db/pawl --master-key-file master.key
 
-Stop the servers of both stores first. A copy that was cut off is run again with the same line: it begins anew. A server
+An address with a password is better given as PAWL_FROM or PAWL_TO. Stop the servers of both stores first. A copy that was cut off is run again with the same line: it begins anew. A server
 does not start on a store that was copied in part.`
 }
 
@@ -31,19 +30,16 @@ func (c *storeCopyCmd) Run(ctx context.Context, std stdio) (err error) {
 	if err != nil {
 		return err
 	}
-	open := func(address string) (app.Store, error) {
-		config := app.Config{Store: address, MasterKey: box}
-		if err := app.NeedMasterKey(config); err != nil {
-			return nil, err
-		}
-		return app.OpenStore(ctx, config)
+	target := app.Config{Store: c.To, MasterKey: box}
+	if err := errors.Join(checkStore("--from", c.From), checkStore("--to", c.To), app.NeedMasterKey(target)); err != nil {
+		return usagef("%w", err)
 	}
-	from, err := open(c.From)
+	from, err := app.OpenExisting(ctx, app.Config{Store: c.From, MasterKey: box})
 	if err != nil {
 		return fmt.Errorf("--from: %w", err)
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
-	to, err := open(c.To)
+	to, err := app.OpenStore(ctx, target)
 	if err != nil {
 		return fmt.Errorf("--to: %w", err)
 	}
@@ -57,32 +53,8 @@ func (c *storeCopyCmd) Run(ctx context.Context, std stdio) (err error) {
 	case err != nil:
 		return fmt.Errorf("the copy was cut off: %w; run the same line again, it begins anew", err)
 	case c.JSON:
-		return printJSON(std.out, counts)
+		return printJSON(std.out, map[string]int64{"users": counts.Users, "sessions": counts.Sessions, "keys": counts.Keys, "signingKeys": counts.SigningKeys})
 	}
 	_, err = fmt.Fprintf(std.out, "Copied and counted: %d users, %d sessions, %d keys, %d signing keys.\n", counts.Users, counts.Sessions, counts.Keys, counts.SigningKeys)
 	return err
-}
-
-// progress is one line that is written anew.
-type progress struct {
-	out   interface{ Write([]byte) (int, error) }
-	last  time.Time
-	shown bool
-}
-
-func newProgress(out interface{ Write([]byte) (int, error) }) *progress { return &progress{out: out} }
-
-// show says how far the work is, a few times a second.
-func (p *progress) show(what string, done, total int64) {
-	if done < total && time.Since(p.last) < 200*time.Millisecond {
-		return
-	}
-	p.last, p.shown = time.Now(), true
-	fmt.Fprintf(p.out, "\r%-12s %d of %d ", what, done, total)
-}
-
-func (p *progress) end() {
-	if p.shown {
-		fmt.Fprintln(p.out)
-	}
 }

@@ -19,11 +19,14 @@ func (*storeEndSessionsCmd) Help() string {
   pawl store end-sessions --store sqlite:/var/lib/pawl
 
 For a store that comes from a backup: its sessions are as they were then, so tokens that were dead would work again. Run it
-before the server starts.`
+before the servers start: they do not hear of it. An address with a password is better given as PAWL_STORE.`
 }
 
 func (c *storeEndSessionsCmd) Run(ctx context.Context, std stdio) (err error) {
-	store, err := app.OpenStore(ctx, app.Config{Store: c.Store})
+	if err := checkStore("--store", c.Store); err != nil {
+		return err
+	}
+	store, err := app.OpenExisting(ctx, app.Config{Store: c.Store})
 	if err != nil {
 		return err
 	}

@@ -146,11 +146,11 @@ func notThere(errs []*errors.ValidationError) bool {
 	return len(errs) == 1 && (errs[0].IsPathMissingError() || errs[0].IsOperationMissingError())
 }
 
-// checkNoCall holds the answer to what is not in the file. A path of OAuth's
-// refuses another method in OAuth's form.
+// checkNoCall holds the answer to what is not in the file. The paths of OAuth
+// refuse it in OAuth's form.
 func checkNoCall(answer *httptest.ResponseRecorder) string {
 	var refused api.OAuthError
-	if answer.Code == http.StatusMethodNotAllowed && json.Unmarshal(answer.Body.Bytes(), &refused) == nil && refused.Code == "invalid_request" {
+	if (answer.Code == http.StatusNotFound || answer.Code == http.StatusMethodNotAllowed) && json.Unmarshal(answer.Body.Bytes(), &refused) == nil && refused.Code == "invalid_request" {
 		return ""
 	}
 	var envelope api.Envelope[any]

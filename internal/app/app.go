@@ -3,8 +3,8 @@
 package app
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -38,6 +38,7 @@ type Config struct {
 	Policy          authority.Policy // durations of 0 take the contract's default, but for the two graces
 	Argon2          password.Params
 	Rules           password.Rules
+	Limits          server.Limits
 	Build           string
 	Clock           func() time.Time                // time.Now
 	Log             *slog.Logger                    // says nothing
@@ -48,6 +49,7 @@ type Config struct {
 const (
 	DefaultTokenLife   = 60 * 60
 	DefaultSessionLife = 30 * 24 * 60 * 60
+	DefaultAuditAge    = 90 * 24 * 60 * 60
 	DefaultKeyLead     = 5 * time.Minute
 	KeyReload          = 30 * time.Second // shorter than any lead
 	sweepEvery         = time.Minute
@@ -70,6 +72,9 @@ func (c *Config) setDefaults() {
 	if c.KeyReload == 0 {
 		c.KeyReload = KeyReload
 	}
+	if c.Policy.AuditAge == 0 {
+		c.Policy.AuditAge = DefaultAuditAge
+	}
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
@@ -90,6 +95,8 @@ type App struct {
 	Handler   http.Handler
 	Store     authority.Store
 
+	auditor    *authority.Auditor
+	settings   string             // for the audit
 	stop       context.CancelFunc // ends the background work
 	background sync.WaitGroup     // the sweeper and the keyring
 }
@@ -114,18 +121,20 @@ func Open(ctx context.Context, c Config) (*App, error) {
 }
 
 func assemble(ctx context.Context, c Config, store Store) (*App, error) {
-	if copying, err := store.Copying(ctx); err != nil || copying {
-		return nil, errors.Join(err, errHalfCopied)
+	if part, err := store.Marked(ctx); err != nil || part {
+		return nil, cmp.Or(err, authority.ErrPart)
 	}
 	keys, err := openKeyring(ctx, c, store)
 	if err != nil {
 		return nil, err
 	}
+	auditor := authority.NewAuditor(store, c.Clock, c.Log)
 	domain := authority.New(authority.Config{
 		Store: store, Keys: keys, Codec: token.NewCodec(c.Issuer, c.Audience, keys.Set()),
 		Passwords: password.NewHasher(c.Argon2), Rules: c.Rules, Policy: c.Policy, Clock: c.Clock, Log: c.Log,
+		Audit: auditor, RequestID: server.RequestID,
 	})
-	a := &App{Authority: domain, Handler: server.New(domain, c.Build, c.Log, server.WithPublicURL(c.PublicURL)), Store: store}
+	a := &App{Authority: domain, auditor: auditor, settings: c.summary(), Handler: server.New(domain, c.Build, c.Log, server.WithPublicURL(c.PublicURL)).Limit(c.Limits), Store: store}
 	if c.Wrap != nil {
 		a.Handler = c.Wrap(a.Handler)
 	}
@@ -135,8 +144,6 @@ func assemble(ctx context.Context, c Config, store Store) (*App, error) {
 	a.background.Go(func() { keys.Run(work, c.KeyReload) })
 	return a, nil
 }
-
-var errHalfCopied = errors.New("this store is the target of a copy that was not finished, and has only a part of the state: run pawl store copy again")
 
 func openKeyring(ctx context.Context, c Config, store authority.Store) (*authority.Keyring, error) {
 	if c.SigningKeyFile == "" {
@@ -153,7 +160,7 @@ func openKeyring(ctx context.Context, c Config, store authority.Store) (*authori
 func keysOfFile(path string) ([]*token.Key, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("the signing key file cannot be read: %w", err)
+		return nil, fmt.Errorf("the signing key file cannot be read: %w; name a file with a JWK or a JWK set", err)
 	}
 	keys, err := token.ParseJWKSet(text)
 	if err != nil {
@@ -181,9 +188,10 @@ func (a *App) sweep(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// Close ends the background work and the store; what was answered is on disk.
+// Close ends the background work, the auditor and the store; what was answered is on disk.
 func (a *App) Close() error {
 	a.stop()
 	a.background.Wait()
+	a.auditor.Close()
 	return a.Store.Close()
 }

@@ -1,9 +1,12 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/pawlauth/pawl/internal/authority"
@@ -21,12 +24,24 @@ const (
 // Store is a store that can also be copied.
 type Store interface {
 	authority.Store
-	authority.Copying
+	authority.Copier
 }
 
 // IsPostgres reports whether a store's address is one of PostgreSQL.
 func IsPostgres(address string) bool {
 	return strings.HasPrefix(address, urlPrefix) || strings.HasPrefix(address, longURL)
+}
+
+// CheckStore returns an error for an address that is none, before anything is
+// opened.
+func CheckStore(address string) error {
+	if IsPostgres(address) {
+		return postgres.CheckDSN(address)
+	}
+	if address != "" && !strings.HasPrefix(address, sqlitePrefix) {
+		return fmt.Errorf("a store is sqlite: or sqlite:FOLDER, or begins with %s", urlPrefix)
+	}
+	return nil
 }
 
 // NeedMasterKey returns an error if c names a database that others can read,
@@ -38,17 +53,33 @@ func NeedMasterKey(c Config) error {
 	return nil
 }
 
-// OpenStore opens the store that c names.
+// OpenStore opens the store that c names, and makes it if it is not there.
 func OpenStore(ctx context.Context, c Config) (Store, error) {
+	if err := CheckStore(c.Store); err != nil {
+		return nil, err
+	}
 	if IsPostgres(c.Store) {
 		return postgres.Open(ctx, postgres.Config{DSN: c.Store, Staleness: c.VerifyStaleness})
 	}
-	dir, ok := strings.CutPrefix(c.Store, sqlitePrefix)
-	switch {
-	case !ok && c.Store != "":
-		return nil, fmt.Errorf("--store must be sqlite: or sqlite:FOLDER, or begin with %s", urlPrefix)
-	case dir == "":
-		dir = c.Data
+	return sqlite.Open(folder(c))
+}
+
+// OpenExisting opens the store that c names, and is an error if it is not there
+// yet: for what only makes sense on one that is, as a mistyped name would not.
+func OpenExisting(ctx context.Context, c Config) (Store, error) {
+	if err := CheckStore(c.Store); err != nil {
+		return nil, err
 	}
-	return sqlite.Open(dir)
+	if IsPostgres(c.Store) {
+		return postgres.Open(ctx, postgres.Config{DSN: c.Store, MustExist: true})
+	}
+	if _, err := os.Stat(filepath.Join(folder(c), sqlite.FileName)); err != nil {
+		return nil, fmt.Errorf("there is no store in %s: %w", folder(c), err)
+	}
+	return sqlite.Open(folder(c))
+}
+
+// folder is where an embedded store is.
+func folder(c Config) string {
+	return cmp.Or(strings.TrimPrefix(c.Store, sqlitePrefix), c.Data)
 }

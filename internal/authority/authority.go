@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -11,7 +12,7 @@ import (
 	"github.com/pawlauth/pawl/token"
 )
 
-// Config is what New needs. Nothing in it may be nil.
+// Config is what New needs. Nothing in it may be nil, but for the last two.
 type Config struct {
 	Store     Store
 	Keys      *Keyring
@@ -21,10 +22,12 @@ type Config struct {
 	Policy    Policy
 	Clock     func() time.Time
 	Log       *slog.Logger
+	Audit     *Auditor                     // nil keeps events in the log only
+	RequestID func(context.Context) string // finds the request's id, for events; nil: there is none
 }
 
 // Authority decides who is who and who may do what. It is safe for concurrent
-// use, and keeps no state of its own: that is in the Store.
+// use, and keeps no state of its own that decides anything: that is in the Store.
 type Authority struct {
 	store     Store
 	keys      *Keyring
@@ -34,11 +37,14 @@ type Authority struct {
 	policy    Policy
 	clock     func() time.Time
 	log       *slog.Logger
+	audit     *Auditor
+	requestID func(context.Context) string
+	turns     *turns
 }
 
 // New returns an authority.
 func New(c Config) *Authority {
-	return &Authority{c.Store, c.Keys, c.Codec, c.Passwords, c.Rules, c.Policy, c.Clock, c.Log}
+	return &Authority{c.Store, c.Keys, c.Codec, c.Passwords, c.Rules, c.Policy, c.Clock, c.Log, c.Audit, c.RequestID, newTurns()}
 }
 
 // Ready returns nil if the store can serve.
@@ -73,6 +79,16 @@ func (a *Authority) Login(ctx context.Context, login, passwd string, from Origin
 	case passwd == "":
 		return Issued{}, invalid("password is missing.")
 	}
+	var issued Issued
+	err := a.guard(ctx, login, from, func() (err error) {
+		issued, err = a.signIn(ctx, login, passwd, from)
+		return err
+	})
+	return issued, err
+}
+
+// signIn checks the password, and opens a session if it is right.
+func (a *Authority) signIn(ctx context.Context, login, passwd string, from Origin) (Issued, error) {
 	user, hash, err := a.store.UserByLogin(ctx, login)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return Issued{}, storeError(err, nil)
@@ -82,13 +98,25 @@ func (a *Authority) Login(ctx context.Context, login, passwd string, from Origin
 		return Issued{}, passwordError(err)
 	}
 	if !ok || !user.Status.MaySignIn() {
-		a.log.InfoContext(ctx, "login refused", "ip", from.IP)
+		a.recordFailed(ctx, user, ok, from)
 		return Issued{}, errCredentials
 	}
 	if outdated {
 		hash = a.rehash(ctx, user, passwd, hash)
 	}
 	return a.open(ctx, user, hash, from)
+}
+
+// recordFailed records a login that failed; user is nil for one that is unknown.
+func (a *Authority) recordFailed(ctx context.Context, user *User, passwordGood bool, from Origin) {
+	e := Event{Kind: EventLoginFailed, Address: from.IP, Detail: "unknown login"}
+	if user != nil {
+		e.User, e.Detail = user.ID, "wrong password"
+	}
+	if passwordGood {
+		e.Detail = user.Status.String()
+	}
+	a.record(ctx, e)
 }
 
 func (a *Authority) open(ctx context.Context, user *User, hash string, from Origin) (Issued, error) {
@@ -102,7 +130,7 @@ func (a *Authority) open(ctx context.Context, user *User, hash string, from Orig
 	if err != nil {
 		return Issued{}, storeError(err, errCredentials) // suspended, or the password changed, in between
 	}
-	a.log.InfoContext(ctx, "login", "user", user.ID, "session", s.ID, "ip", from.IP)
+	a.record(ctx, Event{Kind: EventLogin, User: user.ID, Session: s.ID, Caller: user.ID, Address: from.IP})
 	return a.issue(Live{s, user})
 }
 
@@ -136,6 +164,22 @@ func (a *Authority) Refresh(ctx context.Context, text, apiKey string, retry Retr
 		return Issued{}, invalid("token is missing; send the current token.")
 	}
 	claims, err := a.verify(ctx, text)
+	issued, err := a.exchange(ctx, claims, err, apiKey, retry, from)
+	if e, ok := errors.AsType[*Error](err); ok && e != errStolen && (e.Kind == KindInvalidSession || e.Kind == KindInvalidAPIKey) {
+		detail := "expired, spent or ended"
+		switch {
+		case e.Kind == KindInvalidAPIKey:
+			detail = "API key"
+		case claims.Subject == 0:
+			detail = "not a token of this server"
+		}
+		a.record(ctx, Event{Kind: EventRefreshRefused, User: claims.Subject, Session: claims.Session, Address: from.IP, Detail: detail})
+	}
+	return issued, err
+}
+
+// exchange is Refresh for a token that was looked at, with what Verify said.
+func (a *Authority) exchange(ctx context.Context, claims token.Claims, err error, apiKey string, retry RetryKey, from Origin) (Issued, error) {
 	if errors.Is(err, token.ErrForm) {
 		return Issued{}, invalid("token is not of the form of a JWT; send the current token as it was given.")
 	}
@@ -187,9 +231,9 @@ func (a *Authority) revokeStolen(ctx context.Context, live Live, generation uint
 	if err := a.store.EndSession(ctx, live.Session.ID); err != nil {
 		return storeError(err, nil)
 	}
-	a.log.WarnContext(ctx, "token reuse found: session revoked", "user", live.User.ID,
-		"session", live.Session.ID, "generation", generation, "current", live.Session.Generation, "ip", from.IP)
-	return errSession
+	a.record(ctx, Event{Kind: EventTheft, User: live.User.ID, Session: live.Session.ID, Address: from.IP,
+		Detail: fmt.Sprintf("an old token, generation %d of %d: the session is ended", generation, live.Session.Generation)})
+	return errStolen
 }
 
 // checkRefreshKey holds the key to the policy; claims have no subject for a
@@ -236,7 +280,7 @@ func (a *Authority) byBearer(ctx context.Context, text string) (Caller, error) {
 	if err != nil {
 		return Caller{}, err
 	}
-	return Caller{live.User, &live.Session}, nil
+	return Caller{User: live.User, Session: &live.Session}, nil
 }
 
 // bearer returns what a token says, and its session, if it passes as a bearer;
@@ -295,13 +339,25 @@ func (a *Authority) Logout(ctx context.Context, c Caller) error {
 	if c.Session == nil {
 		return nil
 	}
-	return a.done(ctx, storeError(a.store.EndSession(ctx, c.Session.ID), nil), "logout", "user", c.User.ID, "session", c.Session.ID)
+	return a.done(ctx, storeError(a.store.EndSession(ctx, c.Session.ID), nil), Event{Kind: EventLogout, User: c.User.ID, Session: c.Session.ID}.by(c))
 }
 
-// Sweep removes sessions that are over, in small steps, until it has seen all
+// Sweep removes sessions that are over, counts that are forgotten and old events, in small steps, until it has seen all
 // rows once or the context ends.
 func (a *Authority) Sweep(ctx context.Context) error {
 	const step = 500
+	for removed := step; removed == step && ctx.Err() == nil; {
+		var err error
+		if removed, err = a.store.SweepGuesses(ctx, a.now(), step); err != nil {
+			return err
+		}
+	}
+	for removed := step; removed == step && a.policy.AuditAge > 0 && ctx.Err() == nil; {
+		var err error
+		if removed, err = a.store.SweepEvents(ctx, a.now()-a.policy.AuditAge, step); err != nil {
+			return err
+		}
+	}
 	for {
 		_, done, err := a.store.Sweep(ctx, a.now(), step)
 		if err != nil || done {
@@ -311,14 +367,6 @@ func (a *Authority) Sweep(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-// done logs what was done, if it was, and passes the error on.
-func (a *Authority) done(ctx context.Context, err error, what string, attrs ...any) error {
-	if err == nil {
-		a.log.InfoContext(ctx, what, attrs...)
-	}
-	return err
 }
 
 // Bootstrap adds a user with a primary key, asking nobody and holding the
@@ -340,6 +388,7 @@ func (a *Authority) Bootstrap(ctx context.Context, u User, passwd string) (user 
 	if err != nil {
 		return nil, "", storeError(err, nil)
 	}
+	a.record(ctx, Event{Kind: EventUserMade, User: user.ID, Detail: user.Level.String()})
 	apiKey, err = a.GeneratePrimaryKey(ctx, Caller{User: user}, user.ID)
 	return user, apiKey, err
 }

@@ -10,20 +10,23 @@ import (
 // ErrInUse says that a store has state of its own, and is no target of a copy.
 var ErrInUse = errors.New("the store is not empty")
 
-// Copying is how all of a store's state is read and written, for moving it to
+// ErrPart says that a store is the target of a copy that was not finished.
+var ErrPart = errors.New("this store is the target of a copy that was not finished, and has only a part of the state: run that copy again")
+
+// Copier is how all of a store's state is read and written, for moving it to
 // a store of another kind. Nobody else may use either store meanwhile.
 //
 // A copy is begun, written and ended. Between begin and end the target is
 // marked; a server does not start on it. One that was cut off is begun again,
 // from nothing: so no session that ended in the source meanwhile comes alive.
-type Copying interface {
+type Copier interface {
 	// BeginCopy marks the store, and empties it if it was marked before. The
 	// error is ErrInUse for a store that has users and no mark.
 	BeginCopy(ctx context.Context) error
 	// EndCopy takes the mark away.
 	EndCopy(ctx context.Context) error
-	// Copying reports whether the mark is there.
-	Copying(ctx context.Context) (bool, error)
+	// Marked reports whether the mark is there: the store has only a part.
+	Marked(ctx context.Context) (bool, error)
 	// Count counts what there is.
 	Count(ctx context.Context) (Counts, error)
 	// ReadUsers, ReadSessions and ReadKeys return the next rows by id after

@@ -46,6 +46,7 @@ var (
 	errCredentials   = &Error{Kind: KindInvalidCredentials, Message: "The login or the password is wrong; check both and try again."}
 	errNoSession     = &Error{Kind: KindInvalidSession, Message: "No credentials were sent; sign in and send the token as a bearer, or send an API key."}
 	errSession       = &Error{Kind: KindInvalidSession, Message: "The token is not valid any more; sign in again."}
+	errStolen        = &Error{Kind: KindInvalidSession, Message: errSession.Message} // tells a thief no more
 	errAPIKey        = &Error{Kind: KindInvalidAPIKey, Message: "The API key is not valid; check that it is whole, or ask for a new one."}
 	errKeyMissing    = &Error{Kind: KindInvalidAPIKey, Message: "This server wants an API key for a refresh; send it as X-API-Key."}
 	errLevel         = &Error{Kind: KindAccessDenied, Message: "Your level does not reach for this; ask an administrator."}

@@ -14,9 +14,14 @@ import (
 	"github.com/pawlauth/pawl/token"
 )
 
-// faulty is an authority on a real file whose store can be made to fail, and a
-// token of a session in it.
-func faulty(t *testing.T) (*authority.Authority, *storetest.Faulty, string) {
+const (
+	adaLogin    = "ada@example.com"
+	adaPassword = "C0rrect$horse"
+)
+
+// newAuthority is an authority on a real file, with one user. What store
+// returns stands before the file.
+func newAuthority(t *testing.T, clock func() time.Time, store func(authority.Store) authority.Store) *authority.Authority {
 	t.Helper()
 	file, err := sqlite.Open(t.TempDir())
 	if err != nil {
@@ -31,17 +36,30 @@ func faulty(t *testing.T) (*authority.Authority, *storetest.Faulty, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store := &storetest.Faulty{Store: file}
-	a := authority.New(authority.Config{Store: store, Keys: keys, Codec: token.NewCodec("pawl", "pawl", keys.Set()), Clock: time.Now, Log: slog.New(slog.DiscardHandler),
-		Passwords: password.NewHasher(password.Params{MemoryKiB: 64, Passes: 1}), Policy: authority.Policy{TokenLife: 3600, SessionLife: 86400, KeyMode: authority.KeyOptional}})
-	if _, _, err := a.Bootstrap(t.Context(), authority.User{Login: "ada@example.com", Email: "ada@example.com", Level: authority.Root, Status: authority.Active}, "C0rrect$horse"); err != nil {
+	a := authority.New(authority.Config{Store: store(file), Keys: keys, Codec: token.NewCodec("pawl", "pawl", keys.Set()), Clock: clock, Log: slog.New(slog.DiscardHandler),
+		Passwords: password.NewHasher(password.Params{MemoryKiB: 64, Passes: 1}),
+		Policy:    authority.Policy{TokenLife: tokenLife, SessionLife: sessionLife, KeyMode: authority.KeyOptional}})
+	ada := authority.User{Login: adaLogin, Email: adaLogin, Level: authority.Root, Status: authority.Active}
+	if _, _, err := a.Bootstrap(t.Context(), ada, adaPassword); err != nil {
 		t.Fatal(err)
 	}
-	issued, err := a.Login(t.Context(), "ada@example.com", "C0rrect$horse", authority.Origin{})
+	return a
+}
+
+// faulty is an authority whose store can be made to fail, and a token of a
+// session in it.
+func faulty(t *testing.T) (*authority.Authority, *storetest.Faulty, string) {
+	t.Helper()
+	var faults *storetest.Faulty
+	a := newAuthority(t, time.Now, func(s authority.Store) authority.Store {
+		faults = &storetest.Faulty{Store: s}
+		return faults
+	})
+	issued, err := a.Login(t.Context(), adaLogin, adaPassword, authority.Origin{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return a, store, issued.Token
+	return a, faults, issued.Token
 }
 
 // TestRefreshThatSawAnError: whether it happened or not, the caller hears that

@@ -50,5 +50,5 @@ func (a *Authority) Revoke(ctx context.Context, c Caller, text string) error {
 		return errNotYourToken
 	}
 	err = storeError(a.store.EndSession(ctx, live.Session.ID), nil)
-	return a.done(ctx, err, "token revoked", "user", live.User.ID, "session", live.Session.ID, "caller", c.User.ID)
+	return a.done(ctx, err, Event{Kind: EventSessionEnded, User: live.User.ID, Session: live.Session.ID, Detail: "token revoked"}.by(c))
 }

@@ -193,7 +193,7 @@ func parseSigningKey(k SigningKey, box *seal.Box) (*token.Key, error) {
 	}
 	key, err := token.ParseJWK([]byte(k.JWK))
 	if err != nil {
-		return nil, fmt.Errorf("a signing key in the store is damaged: %w", err)
+		return nil, fmt.Errorf("a signing key in the store is damaged: %w; restore the store from a backup", err)
 	}
 	return key, nil
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"strings"
 
@@ -89,7 +90,7 @@ func (a *Authority) addKey(ctx context.Context, c Caller, k Key) (Key, string, e
 	if err != nil {
 		return Key{}, "", storeError(err, errUserNotFound)
 	}
-	a.log.InfoContext(ctx, "key made", "key", k.ID, "user", k.UserID, "caller", c.User.ID)
+	a.record(ctx, Event{Kind: EventKeyMade, User: k.UserID, Session: k.Session, Detail: fmt.Sprintf("key %d, %s", k.ID, k.Visibility)}.by(c))
 	return k, text, nil
 }
 
@@ -148,7 +149,7 @@ func (a *Authority) DeleteKey(ctx context.Context, c Caller, keyID int64) error 
 		return hide(err, errKeyNotFound)
 	}
 	err = storeError(a.store.DeleteKey(ctx, keyID), errKeyNotFound)
-	return a.done(ctx, err, "key removed", "key", k.ID, "user", k.UserID, "caller", c.User.ID)
+	return a.done(ctx, err, Event{Kind: EventKeyRemoved, User: k.UserID, Detail: fmt.Sprintf("key %d", k.ID)}.by(c))
 }
 
 // Sessions lists the live sessions of a user; 0 means the caller.
@@ -177,5 +178,5 @@ func (a *Authority) EndSession(ctx context.Context, c Caller, id token.SessionID
 		return hide(err, errGone)
 	}
 	err = storeError(a.store.EndSession(ctx, id), nil)
-	return a.done(ctx, err, "session ended", "user", live.User.ID, "session", id, "caller", c.User.ID)
+	return a.done(ctx, err, Event{Kind: EventSessionEnded, User: live.User.ID, Session: id}.by(c))
 }

@@ -15,6 +15,7 @@ type Policy struct {
 	BearerGrace  int64 // how long the immediate predecessor passes as a bearer; 0: not at all
 	KeylessRetry int64 // how long a refresh without an Idempotency-Key is replayed; 0: not at all
 	KeyMode      KeyMode
+	AuditAge     int64 // how long events are kept
 }
 
 // KeyMode is what a refresh wants of X-API-Key.
@@ -46,7 +47,7 @@ const (
 // The row knows when the last two generations were left. When an older one was
 // left it does not know, but not before its token was issued; where that is
 // longer ago than a race lasts, it is theft: else a thief who refreshes every
-// few seconds would never be found. Time that went backwards counts as no time.
+// few seconds would never be found. A clock that went back never makes theft.
 func judge(s Session, generation uint32, issued int64, retry RetryKey, now int64, p Policy) verdict {
 	left := issued
 	switch {
@@ -57,17 +58,16 @@ func judge(s Session, generation uint32, issued int64, retry RetryKey, now int64
 	case generation+2 == s.Generation:
 		left = s.Previous
 	}
-	age := max(now-left, 0)
 	if generation+1 == s.Generation && now < s.Expires && sameRetry(s.RetryKey, retry) {
 		window := int64(retryWindow)
 		if retry == (RetryKey{}) {
 			window = p.KeylessRetry
 		}
-		if age < window {
+		if within(window, now, left) {
 			return verdictReplay
 		}
 	}
-	if age > raceWindow {
+	if now-left > raceWindow {
 		return verdictTheft
 	}
 	return verdictRace
@@ -78,8 +78,13 @@ func bearerGood(s Session, generation uint32, now int64, p Policy) bool {
 	if generation == s.Generation {
 		return true
 	}
-	return generation+1 == s.Generation && max(now-s.Refreshed, 0) < p.BearerGrace
+	return generation+1 == s.Generation && within(p.BearerGrace, now, s.Refreshed)
 }
+
+// within reports whether two times are less than so many seconds apart. A clock
+// that went back further opens no window again; nodes that differ by less do
+// no harm.
+func within(window, a, b int64) bool { return max(a-b, b-a) < window }
 
 func sameRetry(a, b RetryKey) bool { return subtle.ConstantTimeCompare(a[:], b[:]) == 1 }
 

@@ -68,7 +68,7 @@ func (a *Authority) again(ctx context.Context, c Caller) (Caller, error) {
 			return c, storeError(err, errSession)
 		}
 	}
-	return Caller{user, c.Session}, nil
+	return Caller{user, c.Session, c.Address}, nil
 }
 
 // mayGive returns nil if the caller may put someone at this level and place.

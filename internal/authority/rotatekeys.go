@@ -55,7 +55,7 @@ func (a *Authority) RotateSigningKey(ctx context.Context, c Caller) (SigningKeyI
 		return SigningKeyInfo{}, errLevel
 	}
 	info, err := a.keys.rotate(ctx)
-	err = a.done(ctx, storeError(err, nil), "signing key published", "key", info.ID, "signsFrom", wireTime(info.Signs), "caller", c.User.ID)
+	err = a.done(ctx, storeError(err, nil), Event{Kind: EventSigningKeyMade, Detail: "key " + info.ID + ", signs from " + wireTime(info.Signs)}.by(c))
 	return info, err
 }
 
@@ -70,7 +70,11 @@ func (a *Authority) RetireSigningKey(ctx context.Context, c Caller, id string, n
 		return invalid("keyId is missing; list the keys with /v2/signing-keys/list.")
 	}
 	err := storeError(a.keys.retire(ctx, id, now), errSigningKeyNotFound)
-	return a.done(ctx, err, "signing key retired", "key", id, "now", now, "caller", c.User.ID)
+	detail := "key " + id
+	if now {
+		detail += ", at once"
+	}
+	return a.done(ctx, err, Event{Kind: EventSigningKeyRetired, Detail: detail}.by(c))
 }
 
 // verify reads a token. One of a key that this node does not know yet may be of

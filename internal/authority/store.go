@@ -34,6 +34,8 @@ type Store interface {
 	UserStore
 	KeyStore
 	SigningKeyStore
+	GuardStore
+	AuditStore
 	// Ready returns nil if the store can serve, else ErrUnavailable.
 	Ready(ctx context.Context) error
 	// Close ends the store; steps under way are finished first.

@@ -176,4 +176,5 @@ type Key struct {
 type Caller struct {
 	User    *User
 	Session *Session // nil for a caller with a key alone
+	Address string   // where the request came from, for the audit; may be empty
 }

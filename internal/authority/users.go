@@ -58,7 +58,7 @@ func (a *Authority) CreateUser(ctx context.Context, c Caller, n NewUser) (*User,
 	if err != nil {
 		return nil, storeError(err, nil)
 	}
-	a.log.InfoContext(ctx, "user made", "user", user.ID, "level", user.Level, "caller", c.User.ID)
+	a.record(ctx, Event{Kind: EventUserMade, User: user.ID, Detail: user.Level.String()}.by(c))
 	return user, nil
 }
 
@@ -82,16 +82,25 @@ func (a *Authority) User(ctx context.Context, c Caller, id int64) (*User, error)
 	return a.visible(ctx, c, id, true)
 }
 
+// checkPage holds the number and the length of a page to their bounds.
+func checkPage(page, limit int64) error {
+	switch {
+	case page < 1 || page > 1<<31:
+		return invalid("pageNo must be 1 or more.")
+	case limit < 1 || limit > maxPage:
+		return invalid("recordsPerPage must be from 1 to 500.")
+	}
+	return nil
+}
+
 // ListUsers returns a page of the users of a place that the caller
 // administers; a filter that is not given means all of it.
 func (a *Authority) ListUsers(ctx context.Context, c Caller, f UserFilter, page int64) ([]User, error) {
-	switch {
-	case !c.User.isAdmin():
+	if !c.User.isAdmin() {
 		return nil, errLevel
-	case page < 1 || page > 1<<31:
-		return nil, invalid("pageNo must be 1 or more.")
-	case f.Limit < 1 || f.Limit > maxPage:
-		return nil, invalid("recordsPerPage must be from 1 to 500.")
+	}
+	if err := checkPage(page, f.Limit); err != nil {
+		return nil, err
 	}
 	if c.User.Level >= NetworkAdmin && f.NetworkID == nil {
 		f.NetworkID = &c.User.NetworkID
@@ -186,7 +195,7 @@ func (a *Authority) update(ctx context.Context, c Caller, id int64, change UserC
 	if err != nil {
 		return nil, storeError(err, errUserNotFound)
 	}
-	a.log.InfoContext(ctx, "user changed", "user", id, "level", user.Level, "status", user.Status, "caller", c.User.ID)
+	a.recordChange(ctx, c, user, change)
 	return user, nil
 }
 
@@ -208,11 +217,12 @@ func (a *Authority) ResetUser(ctx context.Context, c Caller, id int64) error {
 	if _, err := a.changeable(ctx, c, id, true); err != nil {
 		return err
 	}
-	return a.done(ctx, storeError(a.store.EndSessions(ctx, id, token.SessionID{}), nil), "sessions reset", "user", id, "caller", c.User.ID)
+	return a.done(ctx, storeError(a.store.EndSessions(ctx, id, token.SessionID{}), nil), Event{Kind: EventSessionsReset, User: id}.by(c))
 }
 
 // SetPassword replaces a user's password, as a NetworkAdmin of the place or
-// above. The user's sessions go on: ResetUser ends them.
+// above, and forgets the failed sign-ins. The user's sessions go on: ResetUser
+// ends them.
 func (a *Authority) SetPassword(ctx context.Context, c Caller, id int64, passwd string) error {
 	if id <= 0 {
 		return invalid("userId is missing; it is a positive integer.")
@@ -230,32 +240,33 @@ func (a *Authority) SetPassword(ctx context.Context, c Caller, id int64, passwd 
 	if c, err = a.again(ctx, c); err != nil {
 		return err
 	}
-	if _, err := a.changeable(ctx, c, id, false); err != nil {
+	user, err := a.changeable(ctx, c, id, false)
+	if err != nil {
 		return err
 	}
 	err = storeError(a.store.SetPassword(ctx, id, PasswordChange{Hash: hash}), errUserNotFound)
-	return a.done(ctx, err, "password set", "user", id, "caller", c.User.ID)
+	if err == nil {
+		err = storeError(a.store.ForgetGuesses(ctx, AccountKeyOf(user.Login)), nil)
+	}
+	return a.done(ctx, err, Event{Kind: EventPasswordSet, User: id}.by(c))
 }
 
 // ChangePassword replaces the caller's own password, and ends the caller's
 // other sessions if asked to.
-func (a *Authority) ChangePassword(ctx context.Context, c Caller, current, next string, endOthers bool) error {
+func (a *Authority) ChangePassword(ctx context.Context, c Caller, current, next string, endOthers bool, from Origin) error {
 	if current == "" {
 		return invalid("currentPassword is missing.")
 	}
 	if err := a.rules.Check(next); err != nil && next != "" {
 		return invalid("newPassword " + err.Error() + ".") // before the costly check
 	}
-	_, old, err := a.store.UserByLogin(ctx, c.User.Login)
+	var old string
+	err := a.guard(ctx, c.User.Login, from, func() (err error) {
+		old, err = a.checkOwn(ctx, c, current)
+		return err
+	})
 	if err != nil {
-		return storeError(err, errSession)
-	}
-	ok, _, err := a.passwords.Check(ctx, current, old)
-	if err != nil {
-		return passwordError(err)
-	}
-	if !ok {
-		return errCredentials
+		return err
 	}
 	hash, err := a.newHash(ctx, "newPassword", next)
 	if err != nil {
@@ -266,7 +277,24 @@ func (a *Authority) ChangePassword(ctx context.Context, c Caller, current, next 
 		change.Except = c.Session.ID
 	}
 	err = storeError(a.store.SetPassword(ctx, c.User.ID, change), errCredentials) // changed in between
-	return a.done(ctx, err, "password changed", "user", c.User.ID)
+	return a.done(ctx, err, Event{Kind: EventPasswordChanged, User: c.User.ID}.by(c))
+}
+
+// checkOwn returns the hash of the caller's password, if that is passwd.
+func (a *Authority) checkOwn(ctx context.Context, c Caller, passwd string) (hash string, err error) {
+	_, hash, err = a.store.UserByLogin(ctx, c.User.Login)
+	if err != nil {
+		return "", storeError(err, errSession)
+	}
+	ok, _, err := a.passwords.Check(ctx, passwd, hash)
+	switch {
+	case err != nil:
+		return "", passwordError(err)
+	case !ok:
+		a.record(ctx, Event{Kind: EventPasswordFailed, User: c.User.ID, Detail: "wrong current password"}.by(c))
+		return "", errCredentials
+	}
+	return hash, nil
 }
 
 // GeneratePassword makes a random password of 8 to 128 characters that passes

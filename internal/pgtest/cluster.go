@@ -18,13 +18,21 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
-	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
 const startLimit = 60 * time.Second
+
+// TB is what this package needs of a testing.TB; a program that is no test may
+// bring its own.
+type TB interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+	Cleanup(f func())
+}
 
 // Cluster is one PostgreSQL server.
 type Cluster struct {
@@ -39,7 +47,7 @@ type Cluster struct {
 
 // Start makes a cluster and starts it. Options are settings of
 // postgresql.conf, such as "synchronous_commit=on".
-func Start(t testing.TB, options ...string) *Cluster {
+func Start(t TB, options ...string) *Cluster {
 	t.Helper()
 	c := &Cluster{dir: Folder(t), options: options}
 	c.run(t, "initdb", "-D", c.data(), "-U", "pawl", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-instructions")
@@ -48,7 +56,7 @@ func Start(t testing.TB, options ...string) *Cluster {
 }
 
 // Folder is a temporary folder of the user's that servers run as.
-func Folder(t testing.TB) string {
+func Folder(t TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "pawl-pg-")
 	if err != nil {
@@ -60,7 +68,7 @@ func Folder(t testing.TB) string {
 }
 
 // Own gives a folder to the user that servers run as.
-func Own(t testing.TB, dir string) {
+func Own(t TB, dir string) {
 	t.Helper()
 	if id := credential(t); id != nil {
 		if err := os.Chown(dir, int(id.Uid), int(id.Gid)); err != nil {
@@ -70,7 +78,7 @@ func Own(t testing.TB, dir string) {
 }
 
 // credential is who the server runs as: PostgreSQL refuses root.
-func credential(t testing.TB) *syscall.Credential {
+func credential(t TB) *syscall.Credential {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		return nil
@@ -88,7 +96,7 @@ func (c *Cluster) data() string { return filepath.Join(c.dir, "data") }
 func (c *Cluster) log() string  { return filepath.Join(c.dir, "log") }
 
 // program finds a program of PostgreSQL's: Debian keeps them out of PATH.
-func program(t testing.TB, name string) string {
+func program(t TB, name string) string {
 	t.Helper()
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
 	if len(found) > 0 {
@@ -101,7 +109,7 @@ func program(t testing.TB, name string) string {
 	return path
 }
 
-func (c *Cluster) command(t testing.TB, name string, args ...string) *exec.Cmd {
+func (c *Cluster) command(t TB, name string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(program(t, name), args...)
 	cmd.Dir = c.dir
@@ -110,7 +118,7 @@ func (c *Cluster) command(t testing.TB, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-func (c *Cluster) run(t testing.TB, name string, args ...string) {
+func (c *Cluster) run(t TB, name string, args ...string) {
 	t.Helper()
 	if out, err := c.command(t, name, args...).CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", name, err, out)
@@ -118,8 +126,21 @@ func (c *Cluster) run(t testing.TB, name string, args ...string) {
 }
 
 // Restart starts the server, on another port than before, and returns when it
-// answers.
-func (c *Cluster) Restart(t testing.TB) {
+// answers. The port is free when it is chosen, and may be taken before the
+// server has it: then another is tried.
+func (c *Cluster) Restart(t TB) {
+	t.Helper()
+	t.Cleanup(c.Stop)
+	var err error
+	for range 3 {
+		if err = c.start(t); err == nil {
+			return
+		}
+	}
+	t.Fatalf("the cluster does not start: %v\n%s", err, c.readLog())
+}
+
+func (c *Cluster) start(t TB) error {
 	t.Helper()
 	c.Addr = freeAddr(t)
 	host, port, _ := net.SplitHostPort(c.Addr)
@@ -129,22 +150,21 @@ func (c *Cluster) Restart(t testing.TB) {
 	}
 	log, err := os.Create(c.log())
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer log.Close()
 	c.cmd = c.command(t, "postgres", args...)
 	c.cmd.Stdout, c.cmd.Stderr = log, log
 	if err := c.cmd.Start(); err != nil {
-		t.Fatal(err)
+		return err
 	}
 	exited := make(chan struct{})
 	c.exited = exited
 	go func(cmd *exec.Cmd) { _ = cmd.Wait(); close(exited) }(c.cmd)
-	t.Cleanup(c.Stop)
-	c.await(t)
+	return c.await()
 }
 
-func freeAddr(t testing.TB) string {
+func freeAddr(t TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -155,21 +175,19 @@ func freeAddr(t testing.TB) string {
 }
 
 // await waits until the server answers.
-func (c *Cluster) await(t testing.TB) {
-	t.Helper()
+func (c *Cluster) await() error {
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
 	for {
 		conn, err := pgx.Connect(ctx, c.anyDSN("postgres"))
 		if err == nil {
-			conn.Close(ctx)
-			return
+			return conn.Close(ctx)
 		}
 		select {
 		case <-c.exited:
-			t.Fatalf("the cluster ended: %v\n%s", err, c.readLog())
+			return err
 		case <-ctx.Done():
-			t.Fatalf("the cluster does not answer: %v\n%s", err, c.readLog())
+			return err
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
@@ -196,7 +214,7 @@ func DSN(database string, addrs ...string) string {
 }
 
 // Database makes an empty database and returns its name.
-func (c *Cluster) Database(t testing.TB) string {
+func (c *Cluster) Database(t TB) string {
 	t.Helper()
 	name := fmt.Sprint("test", c.made.Add(1))
 	c.Exec(t, "postgres", "CREATE DATABASE "+name)
@@ -204,13 +222,13 @@ func (c *Cluster) Database(t testing.TB) string {
 }
 
 // Exec runs statements in a database.
-func (c *Cluster) Exec(t testing.TB, database string, statements ...string) {
+func (c *Cluster) Exec(t TB, database string, statements ...string) {
 	t.Helper()
 	Exec(t, c.DSN(database), statements...)
 }
 
 // Exec runs statements in the database of a DSN.
-func Exec(t testing.TB, dsn string, statements ...string) {
+func Exec(t TB, dsn string, statements ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
@@ -226,13 +244,31 @@ func Exec(t testing.TB, dsn string, statements ...string) {
 	}
 }
 
-// Kill ends the server and all its processes with -9, as a power cut would.
+// Kill ends the server and all its processes with -9, as a power cut would, and
+// returns when none is left.
 func (c *Cluster) Kill() {
-	pids := append([]int{c.cmd.Process.Pid}, children(c.cmd.Process.Pid)...)
+	leader := c.cmd.Process.Pid
+	_ = syscall.Kill(leader, syscall.SIGSTOP) // it starts no process that would be missed; an error says that it has ended
+	awaitState(leader, "T")
+	pids := append(children(leader), leader)
 	for _, pid := range pids {
-		_ = syscall.Kill(pid, syscall.SIGKILL) // an error says that it has ended
+		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 	<-c.exited
+	for _, pid := range pids {
+		awaitState(pid, "Z")
+	}
+}
+
+// awaitState waits until a process is in a state, or is not there.
+func awaitState(pid int, state string) {
+	for {
+		fields := stat(fmt.Sprintf("/proc/%d/stat", pid))
+		if len(fields) == 0 || fields[0] == state {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // CPU is the processor time that the server and its processes have used.
@@ -272,6 +308,9 @@ func children(parent int) (pids []int) {
 
 // Stop ends the server at once, if it runs.
 func (c *Cluster) Stop() {
+	if c.cmd == nil || c.cmd.Process == nil {
+		return
+	}
 	select {
 	case <-c.exited:
 		return
@@ -287,7 +326,7 @@ func (c *Cluster) Stop() {
 
 // Standby copies the cluster into another that follows it under this name, and
 // reaches it at an address that may be a proxy's.
-func (c *Cluster) Standby(t testing.TB, name, via string) *Cluster {
+func (c *Cluster) Standby(t TB, name, via string) *Cluster {
 	t.Helper()
 	standby := &Cluster{dir: Folder(t), options: c.options}
 	conninfo := strings.Replace(DSN("", via), "read-write", "any", 1) + "&application_name=" + name
@@ -297,7 +336,7 @@ func (c *Cluster) Standby(t testing.TB, name, via string) *Cluster {
 }
 
 // Promote turns a standby into a primary, and returns when it can be written to.
-func (c *Cluster) Promote(t testing.TB) {
+func (c *Cluster) Promote(t TB) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
@@ -313,7 +352,7 @@ func (c *Cluster) Promote(t testing.TB) {
 }
 
 // RequirePassword has the server ask this user for a password.
-func (c *Cluster) RequirePassword(t testing.TB, user string) {
+func (c *Cluster) RequirePassword(t TB, user string) {
 	t.Helper()
 	path := filepath.Join(c.data(), "pg_hba.conf")
 	text, err := os.ReadFile(path)

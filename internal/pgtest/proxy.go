@@ -5,7 +5,6 @@ package pgtest
 import (
 	"net"
 	"sync"
-	"testing"
 )
 
 // Proxy stands between Pawl and a database, and can be told to fail.
@@ -32,7 +31,7 @@ const (
 )
 
 // NewProxy starts a proxy to an address; it ends with the test.
-func NewProxy(t testing.TB, target string) *Proxy {
+func NewProxy(t TB, target string) *Proxy {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -79,7 +79,9 @@ func (s *Server) caller(ctx context.Context, r *http.Request) (authority.Caller,
 	if err != nil {
 		return authority.Caller{}, err
 	}
-	return s.authority.Authenticate(ctx, bearer, key)
+	c, err := s.authority.Authenticate(ctx, bearer, key)
+	c.Address = origin(r).IP
+	return c, err
 }
 
 // serve runs an endpoint within the request's deadline.

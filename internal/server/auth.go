@@ -52,7 +52,7 @@ func (s *Server) session(_ context.Context, r request, _ none) (answer, error) {
 }
 
 func (s *Server) changePassword(ctx context.Context, r request, body api.PasswordRequest) (answer, error) {
-	err := s.authority.ChangePassword(ctx, r.caller, body.CurrentPassword, body.NewPassword, body.RevokeOtherSessions)
+	err := s.authority.ChangePassword(ctx, r.caller, body.CurrentPassword, body.NewPassword, body.RevokeOtherSessions, origin(r.http))
 	return answer{message: api.MessagePasswordChanged}, err
 }
 

@@ -16,7 +16,7 @@ func TestRequestsEndInTime(t *testing.T) {
 			w := httptest.NewRecorder()
 			w.Header().Set("X-Request-Id", "abc")
 			ctx, began := s.context(w), time.Now()
-			if requestID(ctx) != "abc" {
+			if RequestID(ctx) != "abc" {
 				t.Error("the request id is lost")
 			}
 			go func() {

@@ -47,6 +47,10 @@ func (e panicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.cause
 // fail answers with an error. What is not an authority.Error is our fault: the
 // log has it, and the client gets the request id and nothing else.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if ofOAuth(r.URL.Path) {
+		s.failOAuth(w, r, err)
+		return
+	}
 	known, ok := errors.AsType[*authority.Error](err)
 	if !ok {
 		s.log.ErrorContext(withRequestID(r.Context(), w), "internal error", "path", r.Pattern, "err", err)
@@ -66,9 +70,14 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("WWW-Authenticate", challenge(r, known.Kind))
 	}
 	if known.RetryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(known.RetryAfter.Seconds()))))
+		w.Header().Set("Retry-After", retryAfter(known))
 	}
 	write(w, status, api.Envelope[any]{ErrorCode: a.code, Message: known.Message})
+}
+
+// retryAfter is the header's value, in whole seconds.
+func retryAfter(e *authority.Error) string {
+	return strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds())))
 }
 
 // challenge is WWW-Authenticate; it has an error only where a token was sent
@@ -99,7 +108,8 @@ func withRequestID(ctx context.Context, w http.ResponseWriter) context.Context {
 	return context.WithValue(ctx, requestIDKey{}, answerID(w))
 }
 
-func requestID(ctx context.Context) string {
+// RequestID is the id of the request that ctx is of, or "".
+func RequestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestIDKey{}).(string)
 	return id
 }
@@ -126,7 +136,7 @@ func LogHandler(next slog.Handler) slog.Handler { return logHandler{next} }
 type logHandler struct{ slog.Handler }
 
 func (h logHandler) Handle(ctx context.Context, record slog.Record) error {
-	if id := requestID(ctx); id != "" {
+	if id := RequestID(ctx); id != "" {
 		record.AddAttrs(slog.String("request", id))
 	}
 	return h.Handler.Handle(ctx, record)

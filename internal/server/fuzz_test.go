@@ -10,6 +10,8 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/internal/authority"
 )
@@ -46,11 +48,10 @@ func FuzzBody(f *testing.F) {
 	f.Add(`{"token":`, `}`, "text/plain")
 	f.Add(`{"token":`, `}`, `application/json; charset="utf-16"`)
 	f.Fuzz(func(t *testing.T, before, after, contentType string) {
-		name := strings.HasPrefix(strings.TrimLeft(after, " \t\r\n"), ":") // a message may name a field
 		body := before + `"` + secret + `"` + after
 		hidden := secret
-		if name {
-			hidden = ""
+		if nameIsNext(before) {
+			hidden = "" // a message may name a field
 		}
 		bodyOf[api.RefreshRequest](t, body, contentType, hidden)
 		bodyOf[api.LoginRequest](t, body, contentType, hidden)
@@ -58,6 +59,18 @@ func FuzzBody(f *testing.F) {
 		bodyOf[api.SessionsRequest](t, body, contentType, hidden)
 		bodyOf[api.UpdateUserRequest](t, body, contentType, hidden)
 	})
+}
+
+// nameIsNext reports whether a string after this beginning of a JSON text would
+// be the name of a member.
+func nameIsNext(beginning string) bool {
+	decoder := jsontext.NewDecoder(strings.NewReader(beginning))
+	for {
+		if _, err := decoder.ReadToken(); err != nil {
+			kind, length := decoder.StackIndex(decoder.StackDepth())
+			return kind == '{' && length%2 == 0
+		}
+	}
 }
 
 func requestWith(body, contentType string) *http.Request {

@@ -41,6 +41,11 @@ var (
 	errFormLarge = &statusError{http.StatusRequestEntityTooLarge, invalid("The body is larger than 16 KiB; send less.")}
 )
 
+// ofOAuth reports whether a path is one of these, or would be.
+func ofOAuth(path string) bool {
+	return strings.HasPrefix(path, "/oauth2/") || strings.HasPrefix(path, "/.well-known/")
+}
+
 func (s *Server) oauthRoutes() {
 	s.plain("/.well-known/jwks.json", http.MethodGet, s.jwks)
 	s.plain("/.well-known/oauth-authorization-server", http.MethodGet, s.metadata)
@@ -143,6 +148,7 @@ func (s *Server) tokenForm(w http.ResponseWriter, r *http.Request) (caller autho
 	if caller, err = s.authority.Authenticate(s.context(w), "", key); err != nil {
 		return caller, "", err
 	}
+	caller.Address = origin(r).IP
 	form, err := readForm(r)
 	if err != nil {
 		return caller, "", err

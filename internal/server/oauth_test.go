@@ -183,6 +183,9 @@ func TestOAuthRefuses(t *testing.T) {
 			}
 		})
 	}
+	if resp, answer := b.form("/oauth2/token", body, key); resp.StatusCode != 404 || !strings.Contains(answer, `"error":"invalid_request"`) {
+		t.Errorf("no such path: %d %s", resp.StatusCode, answer)
+	}
 	for path, allow := range map[string]string{"/oauth2/introspect": "POST", "/oauth2/revoke": "POST", "/.well-known/jwks.json": "GET, HEAD"} {
 		if resp, answer := b.send("PUT", path, ""); resp.StatusCode != 405 || resp.Header.Get("Allow") != allow || !strings.Contains(answer, "invalid_request") {
 			t.Errorf("%s: %d %s %v", path, resp.StatusCode, answer, resp.Header)

@@ -72,6 +72,8 @@ func (s *Server) routes() {
 	s.handle("/v2/users/key-generate/{id}", methods{"POST": signedIn(s.generateKey)})
 	s.handle("/v2/users/key/{id}", methods{"GET": open(s.readKeyBack)})
 
+	s.handle("/v2/audit", methods{"GET": signedIn(s.events)})
+
 	s.healthRoutes()
 	s.mux.HandleFunc("/", s.noPath)
 	s.handle("/v2/keys", methods{"DELETE": signedIn(s.deleteKey)})
@@ -130,6 +132,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.recover(w, r)
 	if handler, ok := s.exact[r.URL.Path]; ok && r.URL.RawPath == "" {
 		handler(w, r)
+		return
+	}
+	if isForwardAuth(r.URL.Path) {
+		s.forwardAuth(w, r)
 		return
 	}
 	if path.Clean(r.URL.Path) != r.URL.Path {

@@ -486,33 +486,11 @@ var volatile = []struct {
 	{regexp.MustCompile(`("data":)"[^"*]{12}"`), `$1"PASSWORD"`},
 }
 
-// TestGolden runs each call of the contract once, in order, and holds status,
-// the headers that the contract names, and the body against a file.
-func TestGolden(t *testing.T) {
-	b := start(t)
-	var got bytes.Buffer
-	token := b.login()
-	b.Clock.Add(time.Second) // sessions are listed in the order of their seconds
+// contract makes each call of the contract, in order, for the owner of a token
+// and for an administrator.
+func (b *browser) contract(token string, do func(name, method, path, body string, headers ...string) string) {
 	bearer := "Authorization: Bearer " + token
 	admin := "X-API-Key: " + b.AdminKey
-	do := func(name, method, path, body string, headers ...string) string {
-		resp, text := b.send(method, path, body, headers...)
-		fmt.Fprintf(&got, "# %s\n%s %s\n%d", name, method, regexp.MustCompile(`[\w-]{22}$`).ReplaceAllString(path, "SESSION"), resp.StatusCode)
-		for _, header := range []string{"Allow", "Cache-Control", "Content-Type", "Retry-After", "WWW-Authenticate"} {
-			if value := resp.Header.Get(header); value != "" {
-				fmt.Fprintf(&got, " %s: %s;", header, value)
-			}
-		}
-		if resp.Header.Get("X-Request-Id") == "" {
-			t.Errorf("%s: no X-Request-Id", name)
-		}
-		plain := text
-		for _, v := range volatile {
-			plain = v.pattern.ReplaceAllString(plain, v.name)
-		}
-		fmt.Fprintf(&got, "\n%s\n", plain)
-		return text
-	}
 	do("login", "POST", "/v2/auth/login", `{"login":"jsmith@example.com","password":"Sup3r$ecret!"}`)
 	do("login refused", "POST", "/v2/auth/login", `{"login":"jsmith@example.com","password":"wrong"}`)
 	do("login unknown", "POST", "/v2/auth/login", `{"login":"nobody","password":"wrong"}`)
@@ -577,6 +555,37 @@ func TestGolden(t *testing.T) {
 	do("no such path", "GET", "/v2/nothing", "")
 	do("not a clean path", "GET", "/v2//auth/version", "")
 	do("wrong method", "GET", "/v2/auth/refresh", "")
+	do("audit, none", "GET", "/v2/audit?userId=9&kind=logout", "", admin)
+	do("audit of a bad kind", "GET", "/v2/audit?kind=nothing", "", admin)
+	do("audit from a bad time", "GET", "/v2/audit?from=yesterday", "", admin)
+}
+
+// TestGolden runs each call of the contract once, in order, and holds status,
+// the headers that the contract names, and the body against a file.
+func TestGolden(t *testing.T) {
+	b := start(t)
+	var got bytes.Buffer
+	token := b.login()
+	b.Clock.Add(time.Second) // sessions are listed in the order of their seconds
+	do := func(name, method, path, body string, headers ...string) string {
+		resp, text := b.send(method, path, body, headers...)
+		fmt.Fprintf(&got, "# %s\n%s %s\n%d", name, method, regexp.MustCompile(`[\w-]{22}$`).ReplaceAllString(path, "SESSION"), resp.StatusCode)
+		for _, header := range []string{"Allow", "Cache-Control", "Content-Type", "Retry-After", "WWW-Authenticate"} {
+			if value := resp.Header.Get(header); value != "" {
+				fmt.Fprintf(&got, " %s: %s;", header, value)
+			}
+		}
+		if resp.Header.Get("X-Request-Id") == "" {
+			t.Errorf("%s: no X-Request-Id", name)
+		}
+		plain := text
+		for _, v := range volatile {
+			plain = v.pattern.ReplaceAllString(plain, v.name)
+		}
+		fmt.Fprintf(&got, "\n%s\n", plain)
+		return text
+	}
+	b.contract(token, do)
 
 	path := filepath.Join("testdata", "contract.golden")
 	if *update {

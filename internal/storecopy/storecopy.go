@@ -1,8 +1,9 @@
-// Package storecopy moves all of the state from one store to another, of
-// whatever kinds they are.
+// Package storecopy is what is done to a whole store: everything moved to
+// another, of whatever kind, and every session ended.
 package storecopy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -15,7 +16,7 @@ import (
 // Store is a store that can be copied.
 type Store interface {
 	authority.SigningKeyStore
-	authority.Copying
+	authority.Copier
 }
 
 const page = 5000 // rows that are read and written at once
@@ -24,26 +25,14 @@ const page = 5000 // rows that are read and written at once
 // opened and sealed with box; a nil box leaves them as they are. show hears of
 // the progress. Until Copy returns nil, to is marked as a part.
 func Copy(ctx context.Context, from, to Store, box *seal.Box, show func(what string, done, total int64)) (authority.Counts, error) {
+	if part, err := from.Marked(ctx); err != nil || part {
+		return authority.Counts{}, cmp.Or(err, authority.ErrPart)
+	}
 	want, err := from.Count(ctx)
 	if err != nil {
 		return want, err
 	}
-	if err := to.BeginCopy(ctx); err != nil {
-		return want, err
-	}
-	if err := copyKeysThatSign(ctx, from, to, box); err != nil {
-		return want, err
-	}
-	err = rows(ctx, "users", want.Users, show, from.ReadUsers, to.WriteUsers, func(u authority.UserRecord) int64 { return u.ID })
-	if err != nil {
-		return want, err
-	}
-	err = rows(ctx, "sessions", want.Sessions, show, from.ReadSessions, to.WriteSessions, func(s authority.SessionRecord) token.SessionID { return s.ID })
-	if err != nil {
-		return want, err
-	}
-	err = rows(ctx, "keys", want.Keys, show, from.ReadKeys, to.WriteKeys, func(k authority.KeyRecord) int64 { return k.ID })
-	if err != nil {
+	if err := copyAll(ctx, from, to, box, want, show); err != nil {
 		return want, err
 	}
 	got, err := to.Count(ctx)
@@ -54,6 +43,28 @@ func Copy(ctx context.Context, from, to Store, box *seal.Box, show func(what str
 		return want, fmt.Errorf("the counts differ: %+v were to be copied, and %+v are there: is a server running on one of the stores?", want, got)
 	}
 	return got, to.EndCopy(ctx)
+}
+
+func copyAll(ctx context.Context, from, to Store, box *seal.Box, want authority.Counts, show func(what string, done, total int64)) error {
+	steps := []func() error{
+		func() error { return to.BeginCopy(ctx) },
+		func() error { return copyKeysThatSign(ctx, from, to, box) },
+		func() error {
+			return rows(ctx, "users", want.Users, show, from.ReadUsers, to.WriteUsers, func(u authority.UserRecord) int64 { return u.ID })
+		},
+		func() error {
+			return rows(ctx, "sessions", want.Sessions, show, from.ReadSessions, to.WriteSessions, func(s authority.SessionRecord) token.SessionID { return s.ID })
+		},
+		func() error {
+			return rows(ctx, "keys", want.Keys, show, from.ReadKeys, to.WriteKeys, func(k authority.KeyRecord) int64 { return k.ID })
+		},
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // rows copies one kind of row page by page, in the order of the ids.

@@ -143,6 +143,13 @@ func TestCutOff(t *testing.T) {
 			if _, err := app.Open(t.Context(), app.Config{Store: address, MasterKey: box}); err == nil {
 				t.Fatal("a server starts on a store that was copied in part")
 			}
+			part := must(app.OpenStore(t.Context(), app.Config{Store: address, MasterKey: box}))(t)
+			if _, err := storecopy.Copy(t.Context(), part, open(t, "sqlite:"+t.TempDir(), nil), box, quiet); !errors.Is(err, authority.ErrPart) {
+				t.Errorf("a part is copied on: %v", err)
+			}
+			if err := part.Close(); err != nil {
+				t.Fatal(err)
+			}
 			ended := token.SessionID{3, 3, 1}
 			if err := from.EndSession(t.Context(), ended); err != nil {
 				t.Fatal(err)

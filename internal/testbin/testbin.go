@@ -98,24 +98,31 @@ type Server struct {
 	URL string
 }
 
-// StartServe starts "pawl serve" on a free port, with more arguments and
+// StartServe starts "pawl serve" on a free port, and no --login-rate, with more arguments and
 // variables, and returns when it listens. It is killed at the test's end if it
 // is still there.
 func StartServe(t testing.TB, binary string, env []string, args ...string) *Server {
 	t.Helper()
-	cmd := exec.Command(binary, append([]string{"serve", "--addr", "127.0.0.1:0"}, args...)...)
-	cmd.Env = append(cleanEnv(), env...)
-	stderr, err := cmd.StderrPipe()
+	server, err := RunServe(binary, env, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	t.Cleanup(server.Kill)
+	return server
+}
+
+// RunServe is StartServe outside of a test; the caller kills the process.
+func RunServe(binary string, env []string, args ...string) (*Server, error) {
+	cmd := exec.Command(binary, append([]string{"serve", "--addr", "127.0.0.1:0", "--login-rate", "0"}, args...)...)
+	cmd.Env = append(cleanEnv(), env...)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		return nil, err
 	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // an error says that it has ended
-		_ = cmd.Wait()
-	})
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	server := &Server{Cmd: cmd}
 	lines := bufio.NewScanner(stderr)
 	var said strings.Builder
 	for lines.Scan() {
@@ -123,11 +130,18 @@ func StartServe(t testing.TB, binary string, env []string, args ...string) *Serv
 		var record struct{ Msg, Addr string }
 		if json.Unmarshal(lines.Bytes(), &record) == nil && record.Msg == "listening" {
 			go io.Copy(io.Discard, stderr) // ends with the process
-			return &Server{cmd, "http://" + record.Addr}
+			server.URL = "http://" + record.Addr
+			return server, nil
 		}
 	}
-	t.Fatalf("pawl serve ended:\n%s", said.String())
-	return nil
+	server.Kill()
+	return nil, fmt.Errorf("pawl serve ended:\n%s", said.String())
+}
+
+// Kill ends the process, if it is still there, and waits for its end.
+func (s *Server) Kill() {
+	_ = s.Process.Kill() // an error says that it has ended
+	_ = s.Wait()
 }
 
 // cleanEnv is the environment without settings of Pawl's.

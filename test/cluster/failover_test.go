@@ -104,19 +104,15 @@ func awaitTrue(t *testing.T, cluster *pgtest.Cluster, sql string) {
 	})
 }
 
-// TestCutOff cuts the database off for a while, in the two ways that networks
+// TestDatabaseCutOff cuts the database off for a while, in the two ways that networks
 // have: nothing comes through, or connections are refused. Requests get 503,
 // nothing is half done, and service comes back by itself.
-func TestCutOff(t *testing.T) {
+func TestDatabaseCutOff(t *testing.T) {
 	cluster := pgtest.Start(t)
-	database := cluster.Database(t)
 	for name, cut := range map[string]func(*pgtest.Proxy){"stalled": (*pgtest.Proxy).Stall, "dropped": (*pgtest.Proxy).Drop} {
 		t.Run(name, func(t *testing.T) {
 			proxy := pgtest.NewProxy(t, cluster.Addr)
-			if name == "dropped" {
-				database = cluster.Database(t)
-			}
-			c := startNodes(t, 2, pgtest.DSN(database, proxy.Addr))
+			c := startNodes(t, 2, pgtest.DSN(cluster.Database(t), proxy.Addr))
 			var f figures
 			token := c.login(0)
 			stop := make(chan struct{})
@@ -139,9 +135,9 @@ func TestCutOff(t *testing.T) {
 	}
 }
 
-// TestLostAnswers loses the answers of the database itself: the refresh may
+// TestLostCommitAnswers loses the answers of the database itself: the refresh may
 // have happened, and the node finds out.
-func TestLostAnswers(t *testing.T) {
+func TestLostCommitAnswers(t *testing.T) {
 	cluster := pgtest.Start(t)
 	proxy := pgtest.NewProxy(t, cluster.Addr)
 	c := startNodes(t, 1, pgtest.DSN(cluster.Database(t), proxy.Addr))

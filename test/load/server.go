@@ -22,13 +22,14 @@ type server struct {
 
 const floorName = "floor"
 
-// stores starts a Pawl on each store: the name, and how it is started.
-var stores = []struct {
+// store is a kind of store, and how a Pawl on it is started.
+type store struct {
 	name  string
 	start func(binary, dir string) (*server, error)
-}{
-	{"SQLite", startSQLite},
 }
+
+// stores are those that are measured.
+var stores = append([]store{{"SQLite", startSQLite}}, onlyHere...)
 
 func startSQLite(binary, dir string) (*server, error) {
 	dev, err := testbin.RunDev(binary, filepath.Join(dir, "sqlite"))

@@ -91,6 +91,9 @@ type parked struct {
 	since time.Time
 }
 
+// beforeNextLogin is a short form of what Retry-After asks for.
+const beforeNextLogin = 200 * time.Millisecond
+
 // run goes on until stop is closed, and then looks at each session once more.
 func (c *caller) run(stop <-chan struct{}) {
 	for !closed(stop) {
@@ -101,7 +104,9 @@ func (c *caller) run(stop <-chan struct{}) {
 		if told == done {
 			c.use(&session{user: c.user, resets: c.resets, current: token}, stop)
 			c.thief()
+			continue
 		}
+		time.Sleep(beforeNextLogin)
 	}
 	if c.patient && c.thefts == 0 && len(c.parked) > 0 {
 		time.Sleep(time.Until(c.parked[0].since.Add(theftAfter)))

@@ -26,7 +26,7 @@ const (
 type answer string
 
 const (
-	none    answer = "no answer" // cut off, or 503: it happened, or it did not
+	none    answer = "no answer" // cut off, 503, or 429 to a login: it happened, or it did not
 	done    answer = "200"
 	refused answer = "401"
 )

@@ -13,7 +13,7 @@ import (
 
 // report is what a run was, and what is wrong with it.
 type report struct {
-	calls, unanswered, kills, sessions int
+	calls, unanswered, kills, outages, sessions int
 	seen
 	faults
 	odd     int // answers that the contract does not have
@@ -22,16 +22,17 @@ type report struct {
 }
 
 func (r *report) String() string {
-	return fmt.Sprintf("%d kills, %d calls (%d without an answer), %d sessions; %d answers given again, %d stolen tokens tried.\n"+
+	return fmt.Sprintf("%d kills, %d outages, %d calls (%d without an answer), %d sessions; %d answers given again, %d stolen tokens tried.\n"+
 		"Acknowledged refreshes lost: %d. Double successors: %d. Old tokens accepted: %d. Other answers: %d. Sessions not linearizable: %d.\n%s",
-		r.kills, r.calls, r.unanswered, r.sessions, r.replays, r.thefts, r.lost, r.double, r.old, r.odd, r.illegal, r.text.String())
+		r.kills, r.outages, r.calls, r.unanswered, r.sessions, r.replays, r.thefts, r.lost, r.double, r.old, r.odd, r.illegal, r.text.String())
 }
 
 func (r *report) good() bool { return r.faults == faults{} && r.odd == 0 && r.illegal == 0 }
 
 // add adds the figures and the text of another report.
 func (r *report) add(o *report) {
-	r.calls, r.unanswered, r.kills, r.sessions = r.calls+o.calls, r.unanswered+o.unanswered, r.kills+o.kills, r.sessions+o.sessions
+	r.calls, r.unanswered, r.sessions = r.calls+o.calls, r.unanswered+o.unanswered, r.sessions+o.sessions
+	r.kills, r.outages = r.kills+o.kills, r.outages+o.outages
 	r.lost, r.double, r.old = r.lost+o.lost, r.double+o.double, r.old+o.old
 	r.replays, r.thefts = r.replays+o.replays, r.thefts+o.thefts
 	r.odd, r.illegal = r.odd+o.odd, r.illegal+o.illegal

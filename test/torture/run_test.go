@@ -20,6 +20,7 @@ type plan struct {
 	seed    uint64
 	name    string               // of the run: its users' logins begin with it
 	more    func(kills int) bool // whether to kill once more
+	outage  func()               // what the nodes share fails and is back when it returns; nil: never
 	patient bool                 // wait for a theft, which takes 13 seconds
 }
 
@@ -28,6 +29,9 @@ const callersOfUser = 2
 
 // killWithin is the longest that a node lives.
 const killWithin = 450 * time.Millisecond
+
+// outageEvery is how many kills of nodes there are for an outage; a short run has one too.
+const outageEvery = 8
 
 // run tortures the nodes, and judges what they answered. The seed settles what
 // the workers choose, not how the machine orders them.
@@ -45,8 +49,13 @@ func run(t *testing.T, p plan) *report {
 	for _, c := range callers {
 		group.Go(func() { c.run(stop) })
 	}
-	kills := 0
+	kills, outages := 0, 0
 	for ; p.more(kills); kills++ {
+		if p.outage != nil && kills%outageEvery == outageEvery/2 {
+			time.Sleep(time.Duration(random.Int64N(int64(killWithin))))
+			p.outage()
+			outages++
+		}
 		time.Sleep(time.Duration(random.Int64N(int64(killWithin))))
 		victim := random.IntN(p.nodes)
 		f.kill(victim, h.now)
@@ -58,7 +67,7 @@ func run(t *testing.T, p plan) *report {
 	}
 	h.settle()
 	r := h.judge()
-	r.kills = kills
+	r.kills, r.outages = kills, outages
 	return r
 }
 

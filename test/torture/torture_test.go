@@ -14,10 +14,18 @@ import (
 )
 
 var (
-	kills    = flag.Int("kills", 20, "how many times the server is killed")
+	kills    = flag.Int("kills", 0, "how many times a server is killed on each store; 0: a short run")
 	duration = flag.Duration("for", 0, "kill for that long, however many times")
 	seed     = flag.Uint64("seed", 0, "what the clients choose by; 0: of the clock")
 )
+
+// killsOr is how many kills were asked for, or that number.
+func killsOr(short int) int {
+	if *kills > 0 {
+		return *kills
+	}
+	return short
+}
 
 // sqlite starts "pawl dev" on one data folder. Passwords cost next to nothing,
 // as the test is not about them.
@@ -61,7 +69,7 @@ func torture(t *testing.T, p plan, kills int, during time.Duration) *report {
 
 // TestTorture is short in "make test", and long in "make torture".
 func TestTorture(t *testing.T) {
-	p, wanted := plan{start: sqlite(t, testbin.Build(t)), nodes: 1, users: 4, patient: true}, *kills
+	p, wanted := plan{start: sqlite(t, testbin.Build(t)), nodes: 1, users: 4, patient: true}, killsOr(20)
 	if testing.Short() {
 		wanted, p.patient = min(wanted, 5), false
 	}

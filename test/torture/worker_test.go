@@ -65,6 +65,8 @@ func (c *call) read(status int, data api.Token, err error) (got credential) {
 	c.answer = none
 	switch {
 	case err != nil || status == http.StatusServiceUnavailable:
+	case status == http.StatusTooManyRequests && c.kind == login:
+		// A kill leaves the sign-ins under way counted as failed.
 	case status == http.StatusUnauthorized:
 		c.answer = refused
 		if c.kind == login || c.kind == reset {

@@ -41,6 +41,8 @@ function requestOf(method, path, parameters, body, type) {
   for (const [name, value] of parameters.values("path")) {
     path = path.replace(`{${name}}`, encodeURIComponent(value));
   }
+  const query = new URLSearchParams(parameters.values("query")).toString();
+  if (query) path += `?${query}`;
   const headers = new Headers(parameters.values("header"));
   if (byId("bearer").value && type !== formType) headers.set("Authorization", `Bearer ${byId("bearer").value}`);
   if (byId("key").value) headers.set("X-API-Key", byId("key").value);

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 )
 
 // The errors of Do, beside the context's. With both nothing was done.
@@ -26,23 +27,33 @@ type Op[T any] struct {
 
 // Group gathers ops and hands them to commit: all that wait, up to a limit, at
 // once. While a commit runs the next batch gathers, so a batch is as large as
-// the load makes it, and nobody waits on a timer.
+// the load makes it.
 type Group[T any] struct {
 	commit func([]*Op[T])
 	limit  int
+	gather time.Duration
 
 	mu      sync.Mutex // guards what follows
 	waiting []*Op[T]
 	idle    int // committers that could start
 	closed  bool
+	around  int // callers that there seem to be
+	wanted  int // how many the committer that gathers wants to wait; 0: none gathers
 	running sync.WaitGroup
+
+	enough chan struct{} // holds one when as many wait as are wanted
 }
 
 // New returns a group. Of each batch of at most limit ops, commit must make
 // them durable, or not, and record each op's outcome in its Value. No more than
 // committers calls of commit run at once.
-func New[T any](limit, committers int, commit func([]*Op[T])) *Group[T] {
-	return &Group[T]{commit: commit, limit: limit, idle: committers}
+//
+// With one committer, gather is how long it may wait after a commit for the
+// callers that it answered to come back, so that fewer commits serve as many.
+// It waits for a part of those around, and so not at all for one that calls
+// again and again. With 0 it does not wait.
+func New[T any](limit, committers int, gather time.Duration, commit func([]*Op[T])) *Group[T] {
+	return &Group[T]{commit: commit, limit: limit, gather: gather, idle: committers, enough: make(chan struct{}, 1)}
 }
 
 // Do runs one op and returns when its batch is over. If ctx ends while the op
@@ -61,6 +72,10 @@ func (g *Group[T]) Do(ctx context.Context, op *Op[T]) error {
 		return ErrFull
 	}
 	g.waiting = append(g.waiting, op)
+	if len(g.waiting) == g.wanted {
+		g.wanted = 0
+		g.enough <- struct{}{} // which is empty: the one that gathers hears it once
+	}
 	if g.idle > 0 {
 		g.idle--
 		g.running.Add(1)
@@ -87,6 +102,8 @@ func (g *Group[T]) takeBack(op *Op[T]) {
 // drain commits batches until nobody waits.
 func (g *Group[T]) drain() {
 	defer g.running.Done()
+	timer := time.NewTimer(time.Hour) // for await, which sets it
+	defer timer.Stop()
 	for {
 		g.mu.Lock()
 		n := min(len(g.waiting), g.limit)
@@ -105,6 +122,37 @@ func (g *Group[T]) drain() {
 		for _, op := range ops {
 			close(op.done)
 		}
+		if g.gather > 0 {
+			g.await(len(ops), timer)
+		}
+	}
+}
+
+// await waits for more ops after a commit of n. With half of the callers in a
+// commit the other half is served meanwhile, and neither the disk nor the
+// processor waits for the other: five eighths, as the guess is low at first.
+// (docs/benchmarks.md)
+func (g *Group[T]) await(n int, timer *time.Timer) {
+	g.mu.Lock()
+	g.around = max(n+len(g.waiting), g.around*15/16)
+	wanted := min(g.around*5/8, g.limit)
+	if len(g.waiting) >= wanted {
+		g.mu.Unlock()
+		return
+	}
+	g.wanted = wanted
+	g.mu.Unlock()
+	timer.Reset(g.gather)
+	select {
+	case <-g.enough:
+	case <-timer.C:
+	}
+	g.mu.Lock()
+	g.wanted = 0
+	g.mu.Unlock()
+	select {
+	case <-g.enough: // it came with the timer
+	default:
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/pawlauth/pawl/internal/store/batch"
 )
@@ -15,7 +16,7 @@ func TestGroup(t *testing.T) {
 	type batchOf []int
 	entered, release := make(chan struct{}), make(chan struct{})
 	var batches []batchOf // written by the one committer, read after Close
-	group := batch.New(100, 1, func(ops []*batch.Op[int]) {
+	group := batch.New(100, 1, 0, func(ops []*batch.Op[int]) {
 		var values batchOf
 		for _, op := range ops {
 			values = append(values, op.Value)
@@ -61,5 +62,30 @@ func TestGroup(t *testing.T) {
 	}
 	if total != 11 {
 		t.Errorf("%d ops were committed, want 11: %v", total, batches)
+	}
+}
+
+// TestGather: many callers that come again and again are all served, and one
+// alone does not wait for others, however long it might.
+func TestGather(t *testing.T) {
+	for count, gather := range map[int]time.Duration{1: time.Hour, 64: time.Millisecond} {
+		served := 0 // written by the one committer, read after Close
+		group := batch.New(256, 1, gather, func(ops []*batch.Op[int]) { served += len(ops) })
+		const rounds = 50
+		var callers sync.WaitGroup
+		for range count {
+			callers.Go(func() {
+				for range rounds {
+					if err := group.Do(t.Context(), &batch.Op[int]{}); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		callers.Wait()
+		group.Close()
+		if served != count*rounds {
+			t.Errorf("%d callers: %d ops were committed, want %d", count, served, count*rounds)
+		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,10 +17,12 @@ const (
 	connectTimeout = 2 * time.Second  // for each host, where the DSN says nothing
 	openTimeout    = 30 * time.Second // for connecting and migrating at start
 	maxConnections = 12               // of one node, where the DSN says nothing
+	// fewestConnections is what a start needs: the migrations have one beside
+	// the one that holds their lock.
+	fewestConnections = 2
 )
 
-// poolConfig reads a DSN: a URL, or words as libpq has them. Several hosts may
-// be named; whichever of them can be written to is used.
+// poolConfig reads a DSN, a URL. Several hosts may be named; whichever of them can be written to is used.
 func poolConfig(dsn string) (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
@@ -37,8 +41,19 @@ func poolConfig(dsn string) (*pgxpool.Config, error) {
 	if named, err := pgx.ParseConfig(dsn); err != nil || named.RuntimeParams["pool_max_conns"] == "" {
 		config.MaxConns = maxConnections
 	}
+	config.MaxConns = max(config.MaxConns, fewestConnections)
 	config.AfterConnect = durable
 	return config, nil
+}
+
+// CheckDSN returns an error for a DSN that cannot be read. It never quotes it.
+func CheckDSN(dsn string) error {
+	u, err := url.Parse(dsn)
+	if err != nil || u.User == nil && strings.Contains(dsn, "@") || u.Fragment != "" {
+		return errors.New("the address of the database cannot be read: write # / ? @ in a password as %23 %2F %3F %40, or keep the password in a PGPASSFILE")
+	}
+	_, err = poolConfig(dsn)
+	return err
 }
 
 // durable makes sure that a commit is on disk before it is answered, whatever

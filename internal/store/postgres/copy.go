@@ -43,8 +43,8 @@ func (s *Store) EndCopy(ctx context.Context) error {
 	})
 }
 
-// Copying reports whether the mark is there.
-func (s *Store) Copying(ctx context.Context) (marked bool, err error) {
+// Marked reports whether the mark is there.
+func (s *Store) Marked(ctx context.Context) (marked bool, err error) {
 	err = s.queryOne(ctx, "SELECT copying FROM pawl.state", nil, func(row pgx.Rows) error { return row.Scan(&marked) })
 	return marked, err
 }

@@ -20,18 +20,19 @@ const (
 	codeSerializationFailure  = "40001"
 	codeUnknownOutcome        = "40003" // of a distributed engine: the commit may have happened
 	codeDeadlock              = "40P01"
+	codeUndefinedTable        = "42P01"
 	codeInsufficientPrivilege = "42501"
 )
 
 // unavailable are the SQLSTATEs, or their classes, that say that the database
 // cannot serve now: what an operator mends, and not a fault of ours.
-var unavailable = []string{"08", "25", "28", "3D", "3F", "40", codeInsufficientPrivilege, "42P01", "53", "55", "57", "58", "XX"}
+var unavailable = []string{"08", "25", "28", "3D", "3F", "40", codeInsufficientPrivilege, codeUndefinedTable, "53", "55", "57", "58", "XX"}
 
 // explain turns an error of pgx into one of the Store's contract. What is no
 // SQLSTATE at all comes from the connection.
 func explain(err error) error {
 	switch {
-	case err == nil, errors.Is(err, authority.ErrNotFound):
+	case err == nil, errors.Is(err, authority.ErrNotFound), errors.Is(err, authority.ErrInUse):
 		return err
 	case errors.Is(err, pgx.ErrNoRows):
 		return authority.ErrNotFound

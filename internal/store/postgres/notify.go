@@ -27,7 +27,7 @@ func (s *Store) notify(ctx context.Context) {
 			return
 		case <-s.recent.wake:
 		}
-		for _, payload := range payloads(s.recent.takeDirty()) {
+		for _, payload := range payloads(s.recent.node, s.recent.takeDirty()) {
 			within, cancel := context.WithTimeout(ctx, stepTimeout)
 			_, _ = s.pool.Exec(within, "SELECT pg_notify($1, $2)", channel, payload) // see above: nothing relies on it
 			cancel()
@@ -43,12 +43,13 @@ func (r *recent) takeDirty() []token.SessionID {
 	return ids
 }
 
-func payloads(ids []token.SessionID) (all []string) {
-	var names []string
+// payloads are the node's name and the sessions', as many as fit one.
+func payloads(node string, ids []token.SessionID) (all []string) {
+	names := []string{node}
 	flush := func() {
-		if len(names) > 0 {
+		if len(names) > 1 {
 			all = append(all, strings.Join(names, ","))
-			names = nil
+			names = []string{node}
 		}
 	}
 	for _, id := range ids {
@@ -56,7 +57,7 @@ func payloads(ids []token.SessionID) (all []string) {
 		if id != (token.SessionID{}) {
 			name = id.String()
 		}
-		if names = append(names, name); len(names) == mostInPayload {
+		if names = append(names, name); len(names) > mostInPayload {
 			flush()
 		}
 	}
@@ -97,7 +98,12 @@ func (s *Store) listenOnce(ctx context.Context) error {
 	}
 }
 
+// hear lets go of what another node has changed; this one knows what it did.
 func (s *Store) hear(payload string) {
+	node, payload, _ := strings.Cut(payload, ",")
+	if node == s.recent.node {
+		return
+	}
 	for name := range strings.SplitSeq(payload, ",") {
 		if id, ok := token.ParseSessionID(name); ok {
 			s.recent.expire(id)

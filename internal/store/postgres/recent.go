@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"crypto/rand"
 	"errors"
 	"sync"
 	"time"
@@ -18,6 +19,7 @@ import (
 // began before it can take.
 type recent struct {
 	bound time.Duration
+	node  string // tells this node's words apart from the others'
 
 	mu    sync.Mutex // guards what follows
 	rows  map[token.SessionID]known
@@ -40,7 +42,7 @@ const (
 )
 
 func newRecent(bound time.Duration) *recent {
-	return &recent{bound: bound, rows: make(map[token.SessionID]known), wake: make(chan struct{}, 1)}
+	return &recent{bound: bound, node: rand.Text(), rows: make(map[token.SessionID]known), wake: make(chan struct{}, 1)}
 }
 
 func (r *recent) now() time.Time {

@@ -19,6 +19,9 @@ func TestRecentNeverGoesBack(t *testing.T) {
 	r := newRecent(time.Hour)
 	begun := r.now()
 	r.put(at(3))
+	if live, known, err := r.get(id); !known || err != nil || live.Session.Generation != 3 {
+		t.Errorf("what was just done is known: %v, generation %d, %v", known, live.Session.Generation, err)
+	}
 	if live, err := r.learn(id, at(2), nil, begun); err != nil || live.Session.Generation != 3 {
 		t.Errorf("an overtaken read gives generation %d, %v", live.Session.Generation, err)
 	}

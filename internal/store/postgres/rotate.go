@@ -78,8 +78,8 @@ func fail(ops []*rotationOp, err error) {
 //
 // The rows are locked in the order of their ids, as they are wherever sessions
 // end: so two nodes that move the same sessions wait for each other, and never
-// in a circle. (It costs the database 3 µs of 20 for each refresh; sorting the
-// arrays alone would leave the order to the planner.)
+// in a circle. Sorting the arrays alone would leave the order to the planner
+// (docs/architecture.md has what it costs).
 const rotateSQL = `
 WITH n AS (
   SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[])
@@ -89,14 +89,14 @@ WITH n AS (
 )
 UPDATE pawl.session s SET
   generation = n.origin + 1,
-  previous   = CASE WHEN s.generation = n.origin THEN s.refreshed                ELSE s.previous  END,
-  refreshed  = CASE WHEN s.generation = n.origin THEN n.at                       ELSE s.refreshed END,
-  expires    = CASE WHEN s.generation = n.origin THEN least(n.expires, s.ends)   ELSE s.expires   END,
-  attempt    = CASE WHEN s.generation = n.origin THEN n.attempt                  ELSE s.attempt   END,
-  retry_key  = CASE WHEN s.generation = n.origin THEN n.retry_key                ELSE s.retry_key END
+  previous   = CASE WHEN ` + compare + ` THEN s.refreshed                ELSE s.previous  END,
+  refreshed  = CASE WHEN ` + compare + ` THEN n.at                       ELSE s.refreshed END,
+  expires    = CASE WHEN ` + compare + ` THEN least(n.expires, s.ends)   ELSE s.expires   END,
+  attempt    = CASE WHEN ` + compare + ` THEN n.attempt                  ELSE s.attempt   END,
+  retry_key  = CASE WHEN ` + compare + ` THEN n.retry_key                ELSE s.retry_key END
 FROM locked n, pawl.users u
 WHERE s.id = n.id AND u.id = s.user_id AND u.status < $7
-  AND (s.generation = n.origin OR s.generation = n.origin + 1
+  AND (` + compare + ` OR s.generation = n.origin + 1
        AND (s.attempt = n.attempt OR n.retry_key <> '' AND s.retry_key = n.retry_key))
 RETURNING ` + liveColumns + `, n.place, s.attempt = n.attempt`
 

@@ -25,7 +25,7 @@ const (
 
 // migrate brings the schema "pawl" to this version. Nodes that start at once
 // wait for the first; a database of a newer Pawl is refused and left as it is.
-func (s *Store) migrate(ctx context.Context) error {
+func (s *Store) migrate(ctx context.Context, mustExist bool) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return err
@@ -39,6 +39,9 @@ func (s *Store) migrate(ctx context.Context) error {
 		return err
 	} else if version > latest {
 		return fmt.Errorf("the database has schema version %d, and this Pawl knows versions up to %d: start the newer Pawl that wrote it", version, latest)
+	}
+	if mustExist {
+		return errors.New("the database has no schema of this Pawl's: is it the right one?")
 	}
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", migrationLock); err != nil {
 		return err

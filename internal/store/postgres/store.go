@@ -24,9 +24,11 @@ import (
 
 // Config says how the store is reached.
 type Config struct {
-	// DSN is a URL such as postgres://user:password@host1,host2/database, or
-	// libpq's words; PGPASSFILE and the other PG* variables hold too.
+	// DSN is a URL such as postgres://user:password@host1,host2/database;
+	// PGPASSFILE and the other PG* variables hold too.
 	DSN string
+	// MustExist refuses a database that has no schema of Pawl's yet.
+	MustExist bool
 	// Staleness is how old the state may be that a bearer is checked against.
 	// With 0, each check reads the row.
 	Staleness time.Duration
@@ -74,13 +76,13 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		return nil, fmt.Errorf("the store's address cannot be used: %w", err)
 	}
 	s := &Store{pool: pool}
-	if err := s.prepare(ctx); err != nil {
+	if err := s.prepare(ctx, c.MustExist); err != nil {
 		pool.Close()
 		return nil, explainConnect(err)
 	}
-	s.rotations = batch.New(batchSize, rotators, s.rotateBatch)
-	s.sessions = batch.New(batchSize, readers, readBatch(s, readSessions))
-	s.keys = batch.New(batchSize, readers, readBatch(s, readKeys))
+	s.rotations = batch.New(batchSize, rotators, 0, s.rotateBatch)
+	s.sessions = batch.New(batchSize, readers, 0, readBatch(s, readSessions))
+	s.keys = batch.New(batchSize, readers, 0, readBatch(s, readKeys))
 	work, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	if c.Staleness > 0 {
@@ -91,14 +93,14 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) prepare(ctx context.Context) error {
+func (s *Store) prepare(ctx context.Context, mustExist bool) error {
 	if err := s.pool.Ping(ctx); err != nil {
 		return err
 	}
-	if err := s.migrate(ctx); err != nil {
+	if err := s.migrate(ctx, mustExist); err != nil {
 		return err
 	}
-	for _, table := range []string{"users", "session", "api_key", "signing_key", "state"} {
+	for _, table := range []string{"users", "session", "api_key", "signing_key", "state", "guess", "event"} {
 		if _, err := s.pool.Exec(ctx, "SELECT * FROM pawl."+table+" LIMIT 0"); err != nil {
 			return needsRights(err)
 		}

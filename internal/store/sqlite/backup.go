@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -27,7 +28,10 @@ func Backup(ctx context.Context, dir, to string) error {
 	conn.SetInterrupt(ctx.Done())
 	file, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return fmt.Errorf("the backup cannot be written: %w; name a file that is not there yet", err)
+		if errors.Is(err, fs.ErrExist) {
+			err = fmt.Errorf("%w; name a file that is not there yet", err)
+		}
+		return fmt.Errorf("the backup cannot be written: %w", err)
 	}
 	// VACUUM INTO fills an empty file, and leaves its mode.
 	err = sqlitex.ExecuteTransient(conn, "VACUUM INTO ?", &sqlitex.ExecOptions{Args: []any{to}})

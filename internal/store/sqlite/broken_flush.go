@@ -2,8 +2,8 @@
 
 package sqlite
 
-// brokenFlush lets rotations be answered before they are committed. Only
-// test/torture builds this, to prove that it would see the fault. A commit
-// without its fsync would not do: the kernel keeps what a killed process wrote,
-// and only a loss of power loses it.
+// brokenFlush keeps rotations in memory alone, so that a kill loses what a loss
+// of power would lose without an fsync: the kernel keeps what a killed process
+// wrote, so leaving out the fsync itself would not do. Only test/torture builds
+// this, to prove that it would see the fault.
 const brokenFlush = true

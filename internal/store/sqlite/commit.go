@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -24,6 +23,7 @@ type write struct {
 	run   func(*sqlite.Conn, *removed) error // nil for a rotation
 	gone  removed                            // what run removed
 	apply func()                             // brings memory up to date after the commit; may be nil
+	ends  bool                               // takes something away, and may use the reserve for it
 
 	err error
 }
@@ -31,17 +31,28 @@ type write struct {
 // write runs one step and returns when it is durable. The step goes on if ctx
 // ends; what run and apply write to must not be touched then.
 func (s *Store) write(ctx context.Context, run func(*sqlite.Conn, *removed) error, apply func()) error {
-	op := &batch.Op[write]{Value: write{run: run, apply: apply}}
+	return s.do(ctx, write{run: run, apply: apply})
+}
+
+// end is write for a step that takes something away: it has to work on a full
+// disk too. There it may run twice.
+func (s *Store) end(ctx context.Context, run func(*sqlite.Conn, *removed) error, apply func()) error {
+	return s.do(ctx, write{run: run, apply: apply, ends: true})
+}
+
+func (s *Store) do(ctx context.Context, w write) error {
+	op := &batch.Op[write]{Value: w}
 	if err := s.group.Do(ctx, op); err != nil {
 		return fmt.Errorf("%w: %w", authority.ErrUnavailable, err)
 	}
 	return op.Value.err
 }
 
-// commit makes a batch durable with one flush. It is called by one goroutine
-// at a time, the committer, which owns the writer, the log and pending. Memory
-// follows the disk before any caller hears of it.
-func (s *Store) commit(ops []*batch.Op[write]) {
+// try makes a batch durable with one flush, and returns the error of the whole
+// of it. It is called by one goroutine at a time, the committer, which owns the
+// writer, the log and pending. Memory follows the disk before any caller hears
+// of it.
+func (s *Store) try(ops []*batch.Op[write]) error {
 	log := s.log
 	err := s.transaction(ops, &log)
 	clear(s.pending)
@@ -65,20 +76,16 @@ func (s *Store) commit(ops []*batch.Op[write]) {
 			w.apply()
 		}
 	}
+	return err
 }
 
 // transaction runs the steps. An error is of the whole batch, and then none of
 // them happened; a step's own error is kept in the step, and undoes it alone.
 func (s *Store) transaction(ops []*batch.Op[write], log *stepLog) error {
-	if !brokenFlush || s.writer.AutocommitEnabled() {
-		if err := s.exec("BEGIN IMMEDIATE"); err != nil {
-			return explain(err)
-		}
+	if err := s.exec("BEGIN IMMEDIATE"); err != nil {
+		return explain(err)
 	}
 	err := s.steps(ops, log)
-	if brokenFlush && err == nil && !slices.ContainsFunc(ops, func(op *batch.Op[write]) bool { return op.Value.run != nil }) {
-		return nil // the next step of another kind commits it
-	}
 	if err == nil {
 		err = s.exec("COMMIT")
 	}
@@ -122,6 +129,9 @@ func (s *Store) steps(ops []*batch.Op[write], log *stepLog) error {
 // batch. One that ended has generation 0.
 func (s *Store) record(e *entry, log *stepLog) error {
 	s.pending[e.id] = *e
+	if brokenFlush && e.generation != 0 {
+		return nil
+	}
 	return log.add(s.writer, e)
 }
 
@@ -169,8 +179,8 @@ func (s *Store) step(w *write) error {
 	if err := w.run(s.writer, &w.gone); err != nil {
 		w.err = explain(err)
 		w.gone = removed{}
-		if s.writer.AutocommitEnabled() {
-			return err // SQLite rolled all of it back, as with a full disk
+		if s.writer.AutocommitEnabled() || isFull(err) {
+			return err // SQLite rolled all of it back, or the batch is tried with less
 		}
 		if err := s.exec("ROLLBACK TO step"); err != nil {
 			return err

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"strings"
 
 	"zombiezen.com/go/sqlite"
 
@@ -46,8 +45,8 @@ func (s *Store) EndCopy(ctx context.Context) error {
 	}, nil)
 }
 
-// Copying reports whether the mark is there.
-func (s *Store) Copying(ctx context.Context) (marked bool, err error) {
+// Marked reports whether the mark is there.
+func (s *Store) Marked(ctx context.Context) (marked bool, err error) {
 	err = s.read(ctx, func(conn *sqlite.Conn) error {
 		n, err := count(conn, "copying")
 		marked = n > 0
@@ -143,17 +142,4 @@ func (s *Store) WriteKeys(ctx context.Context, keys []authority.KeyRecord) error
 		k := &keys[i]
 		return []any{k.ID, k.UserID, int64(k.Visibility), truth(k.Primary), sessionOrNull(k.Session), k.Mask, k.Created, k.Hash[:]}
 	}, nil)
-}
-
-const insertUser = `INSERT INTO user (id, login, login_folded, password_hash, email, first_name, last_name, network_id, mailbox_id, level, status, created)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-
-// userValues are what insertUser binds.
-func userValues(u authority.User, passwordHash string) []any {
-	var id any
-	if u.ID != 0 {
-		id = u.ID
-	}
-	return []any{id, u.Login, strings.ToLower(u.Login), passwordHash, u.Email, u.FirstName, u.LastName,
-		u.NetworkID, u.MailboxID, int64(u.Level), int64(u.Status), u.Created}
 }

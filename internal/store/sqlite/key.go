@@ -82,7 +82,7 @@ func (s *Store) Keys(ctx context.Context, userID int64) (keys []authority.Key, e
 
 // DeleteKey removes a key.
 func (s *Store) DeleteKey(ctx context.Context, id int64) error {
-	return s.write(ctx, func(conn *sqlite.Conn, out *removed) error {
+	return s.end(ctx, func(conn *sqlite.Conn, out *removed) error {
 		if err := out.deleteKeys(conn, "id = ?", id); err != nil {
 			return err
 		}

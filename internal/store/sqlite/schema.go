@@ -50,8 +50,10 @@ func migrate(conn *sqlite.Conn, path string) error {
 		return fmt.Errorf("%s has schema version %d, and this Pawl knows versions up to %d: start the newer Pawl that wrote it",
 			path, version, len(s.Migrations))
 	}
-	if err := sqlitemigration.Migrate(context.Background(), conn, s); err != nil {
-		return fmt.Errorf("migrating %s: %w", path, err)
+	if version < int64(len(s.Migrations)) { // Migrate writes to the file even if there is nothing to do
+		if err := sqlitemigration.Migrate(context.Background(), conn, s); err != nil {
+			return fmt.Errorf("migrating %s: %w", path, err)
+		}
 	}
 	return quickCheck(conn, path)
 }
@@ -59,7 +61,7 @@ func migrate(conn *sqlite.Conn, path string) error {
 // quickCheck reads the schema and one row of each table: it finds a file that
 // was cut off or overwritten at its start, and takes no time.
 func quickCheck(conn *sqlite.Conn, path string) error {
-	for _, table := range []string{"user", "session", "api_key", "signing_key", "step"} {
+	for _, table := range []string{"user", "session", "api_key", "signing_key", "step", "guess", "event"} {
 		if err := sqlitex.ExecuteTransient(conn, "SELECT * FROM "+table+" LIMIT 1", nil); err != nil {
 			return fmt.Errorf("%s is damaged: table %s: %w; restore it from a backup", path, table, err)
 		}

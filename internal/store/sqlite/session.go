@@ -132,7 +132,7 @@ func (s *Store) EndSessions(ctx context.Context, userID int64, except token.Sess
 }
 
 func (s *Store) endSessions(ctx context.Context, where string, args ...any) error {
-	return s.write(ctx, endOf(where, args...), nil)
+	return s.end(ctx, endOf(where, args...), nil)
 }
 
 func endOf(where string, args ...any) func(*sqlite.Conn, *removed) error {

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/gofrs/flock"
 	"zombiezen.com/go/sqlite"
@@ -30,6 +31,9 @@ const (
 	lockName  = "pawl.lock"
 	readers   = 4
 	batchSize = 256 // ops in one commit at most
+	// gather is longer than callers take to come back, and less than a commit
+	// on a slow disk.
+	gather = 500 * time.Microsecond
 )
 
 // Store is an authority.Store on SQLite.
@@ -39,6 +43,7 @@ type Store struct {
 	// The committer goroutine owns these after Open.
 	writer  *sqlite.Conn
 	log     stepLog
+	reserve reserve
 	pending map[token.SessionID]entry // what the batch under way changed
 
 	reads  *sqlitex.Pool
@@ -62,12 +67,12 @@ func Open(dir string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{lock: lock, memory: newMemory(), pending: map[token.SessionID]entry{}}
+	s := &Store{lock: lock, memory: newMemory(), pending: map[token.SessionID]entry{}, reserve: reserve{path: filepath.Join(dir, reserveName)}}
 	if err := s.open(filepath.Join(dir, FileName)); err != nil {
 		lock.Unlock()
 		return nil, err
 	}
-	s.group = batch.New(batchSize, 1, s.commit)
+	s.group = batch.New(batchSize, 1, gather, s.commit)
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	s.warming.Go(func() { s.warm(ctx) })
@@ -80,7 +85,7 @@ func lockFolder(dir string) (*flock.Flock, error) {
 	lock := flock.New(path, flock.SetPermissions(0o600))
 	locked, err := lock.TryLock()
 	if err != nil {
-		return nil, fmt.Errorf("the data folder %s cannot be locked: %w", dir, err)
+		return nil, fmt.Errorf("the data folder %s cannot be locked: %w; make it writable for the user that Pawl runs as", dir, err)
 	}
 	if !locked {
 		holder, _ := os.ReadFile(path)
@@ -88,7 +93,7 @@ func lockFolder(dir string) (*flock.Flock, error) {
 	}
 	if err := os.WriteFile(path, fmt.Append(nil, os.Getpid()), 0o600); err != nil {
 		lock.Unlock()
-		return nil, fmt.Errorf("the data folder %s cannot be written: %w", dir, err)
+		return nil, fmt.Errorf("the data folder %s cannot be written: %w; make it writable for the user that Pawl runs as", dir, err)
 	}
 	return lock, nil
 }

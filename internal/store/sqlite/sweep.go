@@ -54,7 +54,7 @@ func (s *Store) Sweep(ctx context.Context, now int64, limit int) (count int, don
 
 // endOver ends those of the sessions that have not moved on meanwhile.
 func (s *Store) endOver(ctx context.Context, ids []token.SessionID, now int64) (count int, err error) {
-	err = s.write(ctx, func(conn *sqlite.Conn, out *removed) error {
+	err = s.end(ctx, func(conn *sqlite.Conn, out *removed) error {
 		for _, id := range ids {
 			session, err := s.current(id)
 			if errors.Is(err, authority.ErrNotFound) || err == nil && session.Expires > now {

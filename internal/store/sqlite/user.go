@@ -20,6 +20,19 @@ func scanUser(stmt *sqlite.Stmt) *authority.User {
 	}
 }
 
+const insertUser = `INSERT INTO user (id, login, login_folded, password_hash, email, first_name, last_name, network_id, mailbox_id, level, status, created)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+
+// userValues are what insertUser binds.
+func userValues(u authority.User, passwordHash string) []any {
+	var id any
+	if u.ID != 0 {
+		id = u.ID
+	}
+	return []any{id, u.Login, strings.ToLower(u.Login), passwordHash, u.Email, u.FirstName, u.LastName,
+		u.NetworkID, u.MailboxID, int64(u.Level), int64(u.Status), u.Created}
+}
+
 // CreateUser adds a user.
 func (s *Store) CreateUser(ctx context.Context, u authority.User, passwordHash string) (*authority.User, error) {
 	var user *authority.User
@@ -95,7 +108,11 @@ func (s *Store) ListUsers(ctx context.Context, f authority.UserFilter) ([]author
 // UpdateUser changes a user, and ends what the new status ends.
 func (s *Store) UpdateUser(ctx context.Context, id int64, c authority.UserChange) (*authority.User, error) {
 	var user *authority.User
-	err := s.write(ctx, func(conn *sqlite.Conn, out *removed) error {
+	write := s.write
+	if c.Status != nil && !c.Status.MaySignIn() {
+		write = s.end
+	}
+	err := write(ctx, func(conn *sqlite.Conn, out *removed) error {
 		stmt := conn.Prep(`UPDATE user SET email = coalesce(?, email), first_name = coalesce(?, first_name), last_name = coalesce(?, last_name),
 			network_id = coalesce(?, network_id), mailbox_id = coalesce(?, mailbox_id), level = coalesce(?, level), status = coalesce(?, status)
 			WHERE id = ? AND status <> ? RETURNING ` + userColumns)

@@ -21,6 +21,8 @@ func Run(t *testing.T, newState func(t *testing.T) (open func() authority.Store)
 		"SessionNeedsUser": testSessionNeedsUser, "EndSessions": testEndSessions, "StatusEndsSessions": testStatusEndsSessions,
 		"OpenAgainstSuspend": testOpenAgainstSuspend, "Sweep": testSweep, "Users": testUsers, "ListUsers": testListUsers, "Passwords": testPasswords,
 		"Keys": testKeys, "SessionKeys": testSessionKeys, "SigningKeys": testSigningKeys, "RetireRace": testRetireRace, "Reopen": testReopen,
+		"Guard": testGuard, "GuardKnown": testGuardKnown, "GuardAddress": testGuardAddress, "GuardRace": testGuardRace, "GuardSweep": testGuardSweep,
+		"Events": testEvents, "EventsSweep": testEventsSweep,
 	} {
 		t.Run(name, func(t *testing.T) {
 			open := newState(t)

@@ -1,0 +1,32 @@
+-- Asks Pawl whether a request may pass. It sets txn.pawl_status, and with 200
+-- the X-Auth-* headers; without an answer the status stays unset: closed.
+local url = os.getenv("PAWL_FORWARD_AUTH")
+local names = { "x-auth-user-id", "x-auth-login", "x-auth-session-id", "x-auth-level", "x-auth-network-id", "x-auth-mailbox-id" }
+
+local function first(headers, name)
+    local values = headers and headers[name]
+    return values and values[0] or ""
+end
+
+core.register_action("pawl-auth", { "http-req" }, function(txn)
+    local sent, ask = txn.http:req_get_headers(), {}
+    for _, name in ipairs({ "authorization", "x-api-key" }) do
+        if sent[name] then
+            ask[name] = {}
+            for _, value in pairs(sent[name]) do -- two of them are Pawl's to refuse
+                table.insert(ask[name], value)
+            end
+        end
+    end
+    local answer = core.httpclient():get({ url = url, headers = ask, timeout = 10000 })
+    if not answer or not answer.status then
+        return
+    end
+    txn:set_var("txn.pawl_status", answer.status)
+    txn:set_var("txn.pawl_challenge", first(answer.headers, "www-authenticate"))
+    if answer.status == 200 then
+        for _, name in ipairs(names) do
+            txn.http:req_set_header(name, first(answer.headers, name))
+        end
+    end
+end, 0)

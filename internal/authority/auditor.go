@@ -1,0 +1,152 @@
+package authority
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+const (
+	auditQueue = 4096            // events that wait for the store
+	auditBatch = 256             // events in one step of the store
+	auditTime  = 5 * time.Second // that one step may take
+	// Strangers can make these events, so they must not fill the disk.
+	strangersRate  = 50   // a second, in the long run
+	strangersBurst = 5000 // at once
+)
+
+// Auditor keeps events in a store, off the path of the calls that they are
+// about: they wait in a bounded queue, and one goroutine, the writer, adds them
+// in batches. What does not fit is counted, and the count becomes an event; all
+// of it is in the log. A nil *Auditor keeps nothing. It is safe for concurrent use.
+type Auditor struct {
+	store     AuditStore
+	clock     func() time.Time
+	log       *slog.Logger
+	queue     chan Event
+	lost      atomic.Int64
+	strangers *rate.Limiter
+	flushes   chan chan struct{} // each is closed when the queue has been empty
+	stop      chan struct{}
+	ended     chan struct{}
+	close     sync.Once
+}
+
+// NewAuditor starts the writer. Close ends it.
+func NewAuditor(store AuditStore, clock func() time.Time, log *slog.Logger) *Auditor {
+	a := &Auditor{store: store, clock: clock, log: log, queue: make(chan Event, auditQueue),
+		strangers: rate.NewLimiter(strangersRate, strangersBurst),
+		flushes:   make(chan chan struct{}), stop: make(chan struct{}), ended: make(chan struct{})}
+	go a.write()
+	return a
+}
+
+// Close adds what waits and ends the writer, before the store is closed.
+func (a *Auditor) Close() {
+	a.close.Do(func() { close(a.stop) })
+	<-a.ended
+}
+
+// offer never waits.
+func (a *Auditor) offer(e Event) {
+	if a == nil {
+		return
+	}
+	if (e.Kind == EventLoginFailed || e.Kind == EventRefreshRefused) && !a.strangers.Allow() {
+		a.lost.Add(1)
+		return
+	}
+	select {
+	case a.queue <- e:
+	default:
+		a.lost.Add(1)
+	}
+}
+
+// flush returns when what was offered before is in the store, or ctx ends.
+func (a *Auditor) flush(ctx context.Context) {
+	if a == nil {
+		return
+	}
+	done := make(chan struct{})
+	select {
+	case a.flushes <- done:
+		select {
+		case <-done:
+		case <-ctx.Done():
+		}
+	case <-a.ended:
+	case <-ctx.Done():
+	}
+}
+
+func (a *Auditor) write() {
+	defer close(a.ended)
+	for {
+		select {
+		case e := <-a.queue:
+			a.add(append(make([]Event, 0, auditBatch), e))
+		case done := <-a.flushes:
+			a.drain()
+			close(done)
+		case <-a.stop:
+			a.drain()
+			return
+		}
+	}
+}
+
+// drain adds what is in the queue now, and what comes meanwhile up to a
+// queue's length: so it ends.
+func (a *Auditor) drain() {
+	for range auditQueue/auditBatch + 1 {
+		if !a.add(nil) {
+			return
+		}
+	}
+}
+
+// add puts the events and more of the queue into the store, and reports
+// whether there were any that it took. A store that cannot take them loses
+// them: the log has them.
+func (a *Auditor) add(events []Event) bool {
+gather:
+	for len(events) < auditBatch {
+		select {
+		case e := <-a.queue:
+			events = append(events, e)
+		default:
+			break gather
+		}
+	}
+	if n := a.lost.Swap(0); n > 0 {
+		e := Event{At: a.clock().Unix(), Kind: EventEventsLost, Detail: fmt.Sprintf("%d events are in the log only", n)}
+		logEvent(context.Background(), a.log, e)
+		if events = append(events, e); !a.try(events) {
+			a.lost.Add(n) // to be said when the store is back
+			return false
+		}
+		return true
+	}
+	return len(events) > 0 && a.try(events)
+}
+
+func (a *Auditor) try(events []Event) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), auditTime)
+	defer cancel()
+	err := a.store.AddEvents(ctx, events)
+	if err != nil {
+		for _, e := range events {
+			if e.Kind != EventEventsLost {
+				a.lost.Add(1)
+			}
+		}
+		a.log.Warn("events are in the log only", "count", len(events), "err", err)
+	}
+	return err == nil
+}

@@ -1,0 +1,92 @@
+package authority
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// slowStore takes events one batch at a time, when the test lets it.
+type slowStore struct {
+	AuditStore
+	gate   chan error // what AddEvents returns; closed: nil at once
+	mu     sync.Mutex // guards events
+	events []Event
+}
+
+func (s *slowStore) AddEvents(_ context.Context, events []Event) error {
+	err := <-s.gate
+	if err == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.events = append(s.events, events...)
+	}
+	return err
+}
+
+// TestAuditorNeverWaits: with a store that hangs, calls go on; what does not
+// fit is counted, and all that fitted is there after Close.
+func TestAuditorNeverWaits(t *testing.T) {
+	store := &slowStore{gate: make(chan error)}
+	a := NewAuditor(store, time.Now, slog.New(slog.DiscardHandler))
+	const offered = 3 * auditQueue
+	for range offered {
+		a.offer(Event{Kind: EventLogout})
+	}
+	close(store.gate)
+	a.Close()
+	kept, said := 0, false
+	for _, e := range store.events {
+		if e.Kind == EventEventsLost {
+			said = strings.Contains(e.Detail, "events are in the log only")
+		} else {
+			kept++
+		}
+	}
+	if kept < auditQueue || kept >= offered || !said {
+		t.Errorf("kept %d of %d, said so: %v", kept, offered, said)
+	}
+}
+
+// TestAuditorAfterAFailure: what a store refuses is counted, and said when it
+// is back.
+func TestAuditorAfterAFailure(t *testing.T) {
+	store := &slowStore{gate: make(chan error, 1)}
+	a := NewAuditor(store, time.Now, slog.New(slog.DiscardHandler))
+	store.gate <- ErrUnavailable
+	close(store.gate) // after the one error it is well
+	a.offer(Event{Kind: EventLogin})
+	a.flush(t.Context())
+	a.offer(Event{Kind: EventLogout})
+	a.flush(t.Context())
+	a.Close()
+	var kinds []string
+	for _, e := range store.events {
+		kinds = append(kinds, string(e.Kind)+" "+e.Detail)
+	}
+	slices.Sort(kinds) // the count may be said before or with the next event
+	if want := []string{"eventsLost 1 events are in the log only", "logout "}; !slices.Equal(kinds, want) {
+		t.Errorf("got %q, want %q", kinds, want)
+	}
+}
+
+// TestAuditorBoundsStrangers: a flood of refusals does not fill the disk.
+func TestAuditorBoundsStrangers(t *testing.T) {
+	store := &slowStore{gate: make(chan error)}
+	close(store.gate)
+	a := NewAuditor(store, time.Now, slog.New(slog.DiscardHandler))
+	for range 2 * strangersBurst {
+		a.offer(Event{Kind: EventRefreshRefused})
+	}
+	a.Close()
+	if n := len(store.events); n > strangersBurst+strangersBurst/2 {
+		t.Errorf("%d events were kept", n)
+	}
+	if !slices.ContainsFunc(store.events, func(e Event) bool { return e.Kind == EventEventsLost }) {
+		t.Error("nobody says that events are missing")
+	}
+}

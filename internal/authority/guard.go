@@ -1,0 +1,206 @@
+package authority
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// The limits on guessing a password.
+const (
+	freeGuesses   = 5       // failed guesses in a row at an account that cost no wait
+	freeAtAddress = 50      // the same of one address, over all accounts
+	mostGuesses   = 100     // in a row at one account (NIST SP 800-63B-4, 3.2.2)
+	longestWait   = 15 * 60 // seconds
+
+	forgetFew     = 24 * 3600       // seconds until a count without a wait is forgotten
+	forgetMany    = 365 * 24 * 3600 // until one with a wait is
+	forgetKnown   = 90 * 24 * 3600  // until an address is not known any more
+	forgetAddress = 3600            // until an address has a new start
+
+	parallelGuesses = 4  // of one address at one account at once: below freeGuesses
+	waitingGuesses  = 64 // that wait for one of those
+)
+
+// GuardStore counts failed guesses of passwords. A row of it is one of three
+// counts: of an account, over all addresses that are not known there; of an
+// address at an account where it signed in well before (a known address);
+// and of an address, over all accounts. What each count means is Tallies'.
+type GuardStore interface {
+	// BeginGuess reads the counts that g is held to, and counts g as failed,
+	// if g need not wait: so of many that come at once, none escapes. If g must
+	// wait, nothing changes, and wait is how long, in seconds. known says that
+	// g is held to the count of a known address: SettleGuess wants to know.
+	BeginGuess(ctx context.Context, g Guess) (wait int64, known bool, err error)
+	// SettleGuess says how a guess that was begun came out.
+	SettleGuess(ctx context.Context, g Guess, known bool, o Outcome) error
+	// ForgetGuesses removes all counts of an account, and its known addresses.
+	ForgetGuesses(ctx context.Context, account AccountKey) error
+	// SweepGuesses removes counts that are forgotten at now, limit at most,
+	// and returns how many it removed.
+	SweepGuesses(ctx context.Context, now int64, limit int) (removed int, err error)
+}
+
+// AccountKey names an account, one that is not there too: a hash of its login.
+// Zero stands for all accounts, in the rows of addresses.
+type AccountKey [16]byte
+
+// AccountKeyOf gives the key of a login, without regard to case.
+func AccountKeyOf(login string) AccountKey {
+	sum := sha256.Sum256([]byte("login\x00" + strings.ToLower(login)))
+	return AccountKey(sum[:16])
+}
+
+// AddressBlock is what counts as one address: an IPv4 address, or the /64 of
+// an IPv6 address, which is what one subscriber gets.
+func AddressBlock(ip string) string {
+	address, err := netip.ParseAddr(ip)
+	if err != nil {
+		return "unknown"
+	}
+	address = address.Unmap().WithZone("")
+	bits := 64
+	if address.Is4() {
+		bits = 32
+	}
+	return netip.PrefixFrom(address, bits).Masked().String()
+}
+
+// Guess is one check of a password.
+type Guess struct {
+	Account AccountKey
+	Address string // an AddressBlock
+	At      int64
+}
+
+// Outcome is how a guess came out, if not wrong: that is what it is begun as.
+type Outcome uint8
+
+// The outcomes.
+const (
+	GuessRight     Outcome = iota // ends the account's count; the address is known from now on
+	GuessUnchecked                // the password was not looked at: as if never begun
+)
+
+// Tally is one count. The zero value is none.
+type Tally struct {
+	Failed int64 // in a row
+	Last   int64 // when the last one was
+	Forget int64 // when the row is as good as not there
+}
+
+// Tallies are the counts that a guess can be held to. What a guess of a known
+// address does is its own affair: a stranger cannot lock it out.
+type Tallies struct {
+	Known            *Tally // nil for an address that is not known at the account
+	Account, Address Tally
+}
+
+// Begin counts a guess as failed, or says how long it must wait.
+func (t Tallies) Begin(now int64) (next Tallies, wait int64) {
+	if t.Known != nil {
+		known := t.Known.at(now)
+		next.Known = new(known.failed(now, forgetKnown))
+		return next, known.wait(now, freeGuesses, mostGuesses)
+	}
+	account, address := t.Account.at(now), t.Address.at(now)
+	next.Account, next.Address = account.failed(now, forgetFew), address.failed(now, 0)
+	next.Address.Forget = now + forgetAddress
+	return next, max(account.wait(now, freeGuesses, mostGuesses), address.wait(now, freeAtAddress, 0))
+}
+
+// Settle gives the counts after an outcome.
+func (t Tallies) Settle(now int64, known bool, o Outcome) Tallies {
+	if !known {
+		t.Address = t.Address.takeBack()
+	}
+	switch {
+	case o == GuessRight:
+		t.Account, t.Known = Tally{}, &Tally{Last: now, Forget: now + forgetKnown}
+	case known && t.Known != nil:
+		t.Known = new(t.Known.takeBack())
+	case !known:
+		t.Account = t.Account.takeBack()
+	}
+	return t
+}
+
+func (t Tally) at(now int64) Tally {
+	if t.Forget <= now {
+		return Tally{}
+	}
+	return t
+}
+
+func (t Tally) failed(now, keep int64) Tally {
+	t.Failed, t.Last = t.Failed+1, now
+	if t.Failed >= freeGuesses {
+		keep = forgetMany
+	}
+	t.Forget = now + keep
+	return t
+}
+
+func (t Tally) takeBack() Tally {
+	t.Failed = max(t.Failed-1, 0)
+	return t
+}
+
+// wait is how long the next guess must wait: after free ones 1 s, and twice as
+// long after each that follows, up to longestWait. At most (0: no such bound)
+// it is for good. Time that went backwards adds no more than that again.
+func (t Tally) wait(now, free, most int64) int64 {
+	switch {
+	case most > 0 && t.Failed >= most:
+		return longestWait
+	case t.Failed < free:
+		return 0
+	}
+	long := min(int64(1)<<min(t.Failed-free, 20), longestWait)
+	return min(max(t.Last+long-now, 0), longestWait)
+}
+
+func errGuesses(wait int64) error {
+	return &Error{Kind: KindRateLimited, RetryAfter: time.Duration(wait) * time.Second,
+		Message: "Too many sign-ins failed; wait as long as Retry-After says, or ask an administrator to set the password."}
+}
+
+// guard holds a check of a password to the counts. What check returns is
+// errCredentials for a wrong password; another error means that it was not
+// looked at.
+func (a *Authority) guard(ctx context.Context, login string, from Origin, check func() error) error {
+	g := Guess{AccountKeyOf(login), AddressBlock(from.IP), a.now()}
+	leave, err := a.turns.enter(ctx, g)
+	if err != nil {
+		return passwordError(err)
+	}
+	defer leave()
+	wait, known, err := a.store.BeginGuess(ctx, g)
+	if err != nil {
+		return storeError(err, nil)
+	}
+	if wait > 0 {
+		return errGuesses(wait)
+	}
+	err = check()
+	switch {
+	case err == nil:
+		a.settle(ctx, g, known, GuessRight)
+	case !errors.Is(err, errCredentials):
+		a.settle(ctx, g, known, GuessUnchecked)
+	}
+	return err
+}
+
+// settle goes on when the request's time is over. That it fails is no reason
+// to refuse the login: there is one failure too many in the count.
+func (a *Authority) settle(ctx context.Context, g Guess, known bool, o Outcome) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if err := a.store.SettleGuess(ctx, g, known, o); err != nil {
+		a.log.WarnContext(ctx, "failed sign-ins not counted right", "err", err)
+	}
+}

@@ -1,0 +1,44 @@
+package authority
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// TestPolicyWithAnyClock holds the policy to what no clock may change. Times of
+// a row may lie before or after the present, in any order: clocks jump.
+func TestPolicyWithAnyClock(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		second := rapid.Int64Range(0, 1000)
+		keys := rapid.SampledFrom([]RetryKey{{}, {1}, {2}})
+		s := Session{Generation: rapid.Uint32Range(1, 6).Draw(t, "current"), Refreshed: second.Draw(t, "refreshed"),
+			Previous: second.Draw(t, "previous"), Expires: second.Draw(t, "expires"), RetryKey: keys.Draw(t, "key")}
+		generation, now := rapid.Uint32Range(1, 6).Draw(t, "generation"), second.Draw(t, "now")
+		p := Policy{BearerGrace: rapid.Int64Range(0, 60).Draw(t, "grace"), KeylessRetry: rapid.Int64Range(0, 60).Draw(t, "keyless")}
+		predecessor := generation+1 == s.Generation
+		since := max(now-s.Refreshed, s.Refreshed-now)
+
+		if good, may := bearerGood(s, generation, now, p), predecessor && since < p.BearerGrace; good != (generation == s.Generation || may) {
+			t.Errorf("as a bearer: %v", good)
+		}
+		retry := keys.Draw(t, "retry")
+		switch judge(s, generation, second.Draw(t, "issued"), retry, now, p) {
+		case verdictReplay:
+			window := int64(retryWindow)
+			if retry == (RetryKey{}) {
+				window = p.KeylessRetry
+			}
+			if !predecessor || retry != s.RetryKey || now >= s.Expires || since >= window {
+				t.Error("answered again")
+			}
+		case verdictTheft:
+			if generation >= s.Generation {
+				t.Error("the current token is taken for theft")
+			}
+			if predecessor && now-s.Refreshed <= raceWindow {
+				t.Error("a race is taken for theft")
+			}
+		}
+	})
+}

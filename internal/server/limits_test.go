@@ -1,0 +1,231 @@
+package server_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pawlauth/pawl/api"
+	"github.com/pawlauth/pawl/internal/app"
+	"github.com/pawlauth/pawl/internal/password"
+	"github.com/pawlauth/pawl/internal/server"
+	"github.com/pawlauth/pawl/pawltest"
+)
+
+// trusting is a server that believes X-Forwarded-For of this machine, so that
+// a test can be many clients.
+func trusting(c *app.Config) {
+	c.Limits.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+}
+
+func (b *browser) try(status int, login, passwd, from string) string {
+	b.Helper()
+	resp, text := b.send("POST", "/v2/auth/login", fmt.Sprintf(`{"login":%q,"password":%q}`, login, passwd), "X-Forwarded-For: "+from)
+	if resp.StatusCode != status {
+		b.Fatalf("%s from %s: %d %s, want %d", login, from, resp.StatusCode, text, status)
+	}
+	return text + resp.Header.Get("Retry-After")
+}
+
+// TestGuessing: after five wrong passwords the next one waits, the right one
+// too, of a login that is known or not; the answers are the same to the byte.
+func TestGuessing(t *testing.T) {
+	b := start(t, trusting)
+	const owner, stranger = "192.0.2.1", "198.51.100.7"
+	b.try(200, pawltest.Login, pawltest.Password, owner)
+	for i, wait := range []int{1, 2, 4, 8} {
+		if i == 0 {
+			for range 4 {
+				b.try(401, pawltest.Login, "wrong", stranger)
+				b.try(401, "nobody", "wrong", stranger)
+			}
+		}
+		if known, unknown := b.try(401, pawltest.Login, "wrong", stranger), b.try(401, "nobody", "wrong", stranger); known != unknown {
+			t.Errorf("known %s, unknown %s", known, unknown)
+		}
+		wrong := b.try(429, pawltest.Login, "wrong", stranger)
+		right := b.try(429, strings.ToUpper(pawltest.Login), pawltest.Password, stranger)
+		unknown := b.try(429, "nobody", "wrong", stranger)
+		if wrong != right || wrong != unknown || !strings.Contains(wrong, string(api.CodeRateLimitExceeded)) || !strings.HasSuffix(wrong, "}\n"+strconv.Itoa(wait)) {
+			t.Errorf("wrong %s, right %s, unknown %s; want a wait of %d", wrong, right, unknown, wait)
+		}
+		b.Clock.Add(time.Duration(wait) * time.Second)
+	}
+	b.try(200, pawltest.Login, pawltest.Password, owner) // which opens the account
+	b.try(200, pawltest.Login, pawltest.Password, stranger)
+}
+
+// TestGuessingWithAToken: who stole a token does not guess the password with it.
+func TestGuessingWithAToken(t *testing.T) {
+	b := start(t)
+	bearer := "Authorization: Bearer " + b.login()
+	guess := `{"currentPassword":"wrong","newPassword":"N3w$ecret!"}`
+	for range 5 {
+		b.expect(401, api.CodeInvalidCredentials, "PUT", "/v2/auth/password", guess, bearer)
+	}
+	b.expect(429, api.CodeRateLimitExceeded, "PUT", "/v2/auth/password", guess, bearer)
+}
+
+// TestGuessesRunOut: after 100 the account is closed to strangers for good,
+// until an administrator sets the password.
+func TestGuessesRunOut(t *testing.T) {
+	b := start(t, trusting)
+	for i := range 100 {
+		b.try(401, pawltest.Login, "wrong", fmt.Sprintf("2001:db8:%x::1", i))
+		b.Clock.Add(15 * time.Minute)
+	}
+	b.Clock.Add(30 * 24 * time.Hour)
+	b.try(429, pawltest.Login, pawltest.Password, "192.0.2.1")
+	b.expect(200, "", "POST", "/v2/users/password", fmt.Sprintf(`{"userId":%d,"newPassword":"N3w$ecret!"}`, pawltest.UserID), "X-API-Key: "+b.AdminKey)
+	b.try(200, pawltest.Login, "N3w$ecret!", "192.0.2.1")
+}
+
+// TestForwardedFor: only a proxy that is trusted says who the client is, and
+// it is asked from the right.
+func TestForwardedFor(t *testing.T) {
+	for name, c := range map[string]struct {
+		option     pawltest.Option
+		said, want string
+	}{
+		"nobody is trusted": {func(*app.Config) {}, "192.0.2.1", "127.0.0.1"},
+		"a client's claim":  {trusting, "192.0.2.1, 192.0.2.2", "192.0.2.2"},
+		"two proxies":       {trusting, "192.0.2.1, 192.0.2.2, 127.0.0.9", "192.0.2.2"},
+		"rubbish":           {trusting, "192.0.2.1, rubbish, 127.0.0.9", "127.0.0.9"},
+		"nothing":           {trusting, "", "127.0.0.1"},
+		"in IPv6":           {trusting, "::ffff:192.0.2.1", "192.0.2.1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, c.option)
+			_, text := b.send("POST", "/v2/auth/login", fmt.Sprintf(`{"login":%q,"password":%q}`, pawltest.Login, pawltest.Password), "X-Forwarded-For: "+c.said)
+			_, token, _ := strings.Cut(text, `"token":"`)
+			token, _, _ = strings.Cut(token, `"`)
+			if _, list := b.send("POST", "/v2/auth/sessions", "{}", "Authorization: Bearer "+token); !strings.Contains(list, `"ip":"`+c.want+`"`) {
+				t.Errorf("the session is from another address than %s: %s", c.want, list)
+			}
+		})
+	}
+}
+
+func TestRates(t *testing.T) {
+	b := start(t, trusting, func(c *app.Config) { c.Limits.LoginRate, c.Limits.RefreshRate = 2, 1 })
+	b.try(200, pawltest.Login, pawltest.Password, "2001:db8::1")
+	token := b.login()
+	b.try(200, pawltest.Login, pawltest.Password, "2001:db8::2")
+	if text := b.try(429, pawltest.Login, pawltest.Password, "2001:db8::3"); !strings.Contains(text, `"errorCode":"RateLimitExceeded"`) {
+		t.Error(text)
+	}
+	b.try(200, pawltest.Login, pawltest.Password, "2001:db8:0:1::1")
+	token = b.refresh(200, token)
+	b.expect(429, api.CodeRateLimitExceeded, "POST", "/v2/auth/refresh", fmt.Sprintf(`{"token":%q}`, token))
+	b.session(200, token)
+}
+
+// TestFull offers four times as many slow logins as may be in flight: those
+// that find no place are refused while the others still run, and all that are
+// let in are served.
+func TestFull(t *testing.T) {
+	const most = 8
+	slow := password.Params{MemoryKiB: 32 * 1024, Passes: 8}
+	b := start(t, func(c *app.Config) { c.Argon2, c.Limits.MaxInFlight = slow, most })
+	type outcome struct {
+		status int
+		text   string
+		after  string
+	}
+	var mu sync.Mutex // guards order
+	var order []outcome
+	var group sync.WaitGroup
+	for range 4 * most {
+		group.Go(func() {
+			resp, text := b.send("POST", "/v2/auth/login", fmt.Sprintf(`{"login":%q,"password":%q}`, pawltest.Login, pawltest.Password))
+			mu.Lock()
+			defer mu.Unlock()
+			order = append(order, outcome{resp.StatusCode, text, resp.Header.Get("Retry-After")})
+		})
+	}
+	group.Wait()
+	served, refused, early := 0, 0, 0
+	for _, o := range order {
+		switch o.status {
+		case 200:
+			served++
+		case 503:
+			if refused++; served < most {
+				early++ // before those that were let in at first were done
+			}
+			if o.after == "" || !strings.HasPrefix(o.text, `{"success":false,"data":null,"errorCode":"Unavailable"`) {
+				t.Errorf("refused with %q, Retry-After %q", o.text, o.after)
+			}
+		}
+	}
+	if served < most || served+refused != 4*most || early < most {
+		t.Errorf("served %d, refused %d (%d of them at once)", served, refused, early)
+	}
+	b.login()
+}
+
+// TestTooManyConnections: one past the bound is closed at once, and a place
+// that gets free is taken.
+func TestTooManyConnections(t *testing.T) {
+	raw, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := make(chan struct{}, 1)
+	web := &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }),
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			if state == http.StateClosed {
+				gone <- struct{}{}
+			}
+		},
+	}
+	go func() { _ = web.Serve(server.LimitConnections(raw, 1)) }()
+	defer web.Shutdown(context.Background())
+	first := dial(t, raw.Addr().String())
+	if err := ask(first); err != nil {
+		t.Fatal(err)
+	}
+	if err := ask(dial(t, raw.Addr().String())); err == nil {
+		t.Error("a second connection was served")
+	}
+	first.Close()
+	<-gone
+	// The place is free once the server has let go of it, just after it said so.
+	for try := 0; ask(dial(t, raw.Addr().String())) != nil; try++ {
+		if try > 1000 {
+			t.Fatal("the place does not get free")
+		}
+	}
+}
+
+func dial(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func ask(conn net.Conn) error {
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		return err
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err == nil && resp.StatusCode != 200 {
+		err = errors.New(resp.Status)
+	}
+	return err
+}

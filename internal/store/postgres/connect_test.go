@@ -1,0 +1,28 @@
+//go:build linux
+
+package postgres
+
+import (
+	"testing"
+
+	"github.com/pawlauth/pawl/internal/pgtest"
+)
+
+// TestCommitsAreDurable: whatever the database's default is, a node's commits
+// wait for the disk; what is stricter stays.
+func TestCommitsAreDurable(t *testing.T) {
+	for set, want := range map[string]string{"off": "on", "on": "on", "remote_apply": "remote_apply"} {
+		cluster := pgtest.Start(t, "synchronous_commit="+set)
+		s, err := Open(t.Context(), Config{DSN: cluster.DSN(cluster.Database(t))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		if err := s.pool.QueryRow(t.Context(), "SHOW synchronous_commit").Scan(&got); err != nil || got != want {
+			t.Errorf("with %s in the database a node has %s, want %s; %v", set, got, want, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -1,0 +1,122 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pawlauth/pawl/internal/authority"
+)
+
+// BeginGuess counts a guess as failed unless it must wait. Those that must are
+// found by a plain read: a flood of them locks no row.
+func (s *Store) BeginGuess(ctx context.Context, g authority.Guess) (wait int64, known bool, err error) {
+	var t authority.Tallies
+	err = s.query(ctx, selectTallies, tallyArgs(g), func(rows pgx.Rows) error { return scanTally(rows, g, &t) })
+	if _, wait = t.Begin(g.At); err != nil || wait > 0 {
+		return wait, false, err
+	}
+	err = s.tallies(ctx, g, func(t authority.Tallies) (next authority.Tallies) {
+		next, wait = t.Begin(g.At)
+		known = next.Known != nil
+		switch {
+		case wait > 0:
+			return t
+		case known: // the other two are not this guess's affair
+			next.Account, next.Address = t.Account, t.Address
+		}
+		return next
+	})
+	return wait, known && err == nil, err
+}
+
+// SettleGuess brings the counts to what the outcome makes of them.
+func (s *Store) SettleGuess(ctx context.Context, g authority.Guess, known bool, o authority.Outcome) error {
+	return s.tallies(ctx, g, func(t authority.Tallies) authority.Tallies { return t.Settle(g.At, known, o) })
+}
+
+// The rows are made and locked in the order of their keys, so that no two
+// guesses wait in a circle.
+const (
+	selectTallies = `SELECT account, address, failed, last, forget FROM pawl.guess
+		WHERE (account, address) IN (($3, $2), ($1, ''), ($1, $2)) ORDER BY account, address`
+	makeTallies = `INSERT INTO pawl.guess (account, address, failed, last, forget)
+		VALUES ($3, $2, 0, 0, 0), ($1, '', 0, 0, 0) ON CONFLICT DO NOTHING`
+	saveTally = `INSERT INTO pawl.guess AS g (account, address, failed, last, forget) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (account, address) DO UPDATE SET failed = excluded.failed, last = excluded.last, forget = excluded.forget`
+)
+
+func tallyArgs(g authority.Guess) []any {
+	return []any{g.Account[:], g.Address, make([]byte, len(g.Account))}
+}
+
+// tallies changes the counts of a guess in one step, with their rows locked. A
+// row of zeros is as good as none, and goes with the next sweep.
+func (s *Store) tallies(ctx context.Context, g authority.Guess, step func(authority.Tallies) authority.Tallies) error {
+	return s.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, makeTallies, tallyArgs(g)...); err != nil {
+			return err
+		}
+		var t authority.Tallies
+		rows, err := tx.Query(ctx, selectTallies+" FOR UPDATE", tallyArgs(g)...)
+		if err := each(rows, err, func(rows pgx.Rows) error { return scanTally(rows, g, &t) }); err != nil {
+			return err
+		}
+		return save(ctx, tx, g, t, step(t))
+	})
+}
+
+func save(ctx context.Context, tx pgx.Tx, g authority.Guess, old, next authority.Tallies) error {
+	var batch pgx.Batch
+	put := func(account authority.AccountKey, address string, t authority.Tally) {
+		batch.Queue(saveTally, account[:], address, t.Failed, t.Last, t.Forget)
+	}
+	if next.Address != old.Address {
+		put(authority.AccountKey{}, g.Address, next.Address)
+	}
+	if next.Account != old.Account {
+		put(g.Account, "", next.Account)
+	}
+	if next.Known != nil && (old.Known == nil || *next.Known != *old.Known) {
+		put(g.Account, g.Address, *next.Known)
+	}
+	return tx.SendBatch(ctx, &batch).Close()
+}
+
+func scanTally(rows pgx.Rows, g authority.Guess, t *authority.Tallies) error {
+	var account []byte
+	var address string
+	var row authority.Tally
+	err := rows.Scan(&account, &address, &row.Failed, &row.Last, &row.Forget)
+	switch {
+	case err != nil:
+		return err
+	case string(account) != string(g.Account[:]):
+		t.Address = row
+	case address == "":
+		t.Account = row
+	case row.Forget > g.At:
+		t.Known = &row
+	}
+	return nil
+}
+
+// ForgetGuesses removes all counts of an account.
+func (s *Store) ForgetGuesses(ctx context.Context, account authority.AccountKey) error {
+	return s.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, "DELETE FROM pawl.guess WHERE account = $1", account[:])
+		return err
+	})
+}
+
+// SweepGuesses removes counts that are forgotten; those in use are left for
+// the next sweep.
+func (s *Store) SweepGuesses(ctx context.Context, now int64, limit int) (removed int, err error) {
+	err = s.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `DELETE FROM pawl.guess WHERE (account, address) IN
+			(SELECT account, address FROM pawl.guess WHERE forget <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now, limit)
+		removed = int(tag.RowsAffected())
+		return err
+	})
+	return removed, err
+}

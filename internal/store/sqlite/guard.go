@@ -1,0 +1,113 @@
+package sqlite
+
+import (
+	"context"
+
+	"zombiezen.com/go/sqlite"
+
+	"github.com/pawlauth/pawl/internal/authority"
+)
+
+// BeginGuess counts a guess as failed unless it must wait. Those that must are
+// found by a reader: a flood of them waits for no commit.
+func (s *Store) BeginGuess(ctx context.Context, g authority.Guess) (wait int64, known bool, err error) {
+	err = s.read(ctx, func(conn *sqlite.Conn) error {
+		t, err := readTallies(conn, g)
+		_, wait = t.Begin(g.At)
+		return err
+	})
+	if err != nil || wait > 0 {
+		return wait, false, err
+	}
+	var counted struct {
+		wait  int64
+		known bool
+	}
+	err = s.write(ctx, func(conn *sqlite.Conn, _ *removed) error {
+		t, err := readTallies(conn, g)
+		if err != nil {
+			return err
+		}
+		var next authority.Tallies
+		next, counted.wait = t.Begin(g.At)
+		counted.known = next.Known != nil
+		if counted.wait > 0 {
+			return nil
+		}
+		if counted.known {
+			return saveTally(conn, g.Account, g.Address, *next.Known)
+		}
+		return saveTallies(conn, g, next)
+	}, nil)
+	if err != nil {
+		return 0, false, err // and counted may still be written to
+	}
+	return counted.wait, counted.known, nil
+}
+
+// SettleGuess brings the counts to what the outcome makes of them.
+func (s *Store) SettleGuess(ctx context.Context, g authority.Guess, known bool, o authority.Outcome) error {
+	return s.write(ctx, func(conn *sqlite.Conn, _ *removed) error {
+		t, err := readTallies(conn, g)
+		if err != nil {
+			return err
+		}
+		return saveTallies(conn, g, t.Settle(g.At, known, o))
+	}, nil)
+}
+
+// readTallies reads the counts as they are in the rows.
+func readTallies(conn *sqlite.Conn, g authority.Guess) (t authority.Tallies, err error) {
+	stmt := conn.Prep(`SELECT account = ?1, address = ?2, failed, last, forget FROM guess
+		WHERE (account, address) IN (VALUES (?1, ?2), (?1, ''), (?3, ?2))`)
+	bind(stmt, g.Account[:], g.Address, make([]byte, len(g.Account)))
+	err = each(stmt, func() {
+		row := authority.Tally{Failed: stmt.ColumnInt64(2), Last: stmt.ColumnInt64(3), Forget: stmt.ColumnInt64(4)}
+		switch {
+		case !stmt.ColumnBool(0):
+			t.Address = row
+		case !stmt.ColumnBool(1):
+			t.Account = row
+		case row.Forget > g.At:
+			t.Known = &row
+		}
+	})
+	return t, err
+}
+
+func saveTallies(conn *sqlite.Conn, g authority.Guess, t authority.Tallies) error {
+	if err := saveTally(conn, authority.AccountKey{}, g.Address, t.Address); err != nil {
+		return err
+	}
+	if err := saveTally(conn, g.Account, "", t.Account); err != nil || t.Known == nil {
+		return err
+	}
+	return saveTally(conn, g.Account, g.Address, *t.Known)
+}
+
+// saveTally writes a row; a count that is over has none, but a known address.
+func saveTally(conn *sqlite.Conn, account authority.AccountKey, address string, t authority.Tally) error {
+	known := account != authority.AccountKey{} && address != ""
+	if t.Failed == 0 && !known {
+		stmt := conn.Prep("DELETE FROM guess WHERE account = ? AND address = ?")
+		bind(stmt, account[:], address)
+		return each(stmt, func() {})
+	}
+	stmt := conn.Prep("INSERT OR REPLACE INTO guess (account, address, failed, last, forget) VALUES (?, ?, ?, ?, ?)")
+	bind(stmt, account[:], address, t.Failed, t.Last, t.Forget)
+	return each(stmt, func() {})
+}
+
+// ForgetGuesses removes all counts of an account.
+func (s *Store) ForgetGuesses(ctx context.Context, account authority.AccountKey) error {
+	return s.write(ctx, func(conn *sqlite.Conn, _ *removed) error {
+		stmt := conn.Prep("DELETE FROM guess WHERE account = ?")
+		bind(stmt, account[:])
+		return each(stmt, func() {})
+	}, nil)
+}
+
+// SweepGuesses removes counts that are forgotten.
+func (s *Store) SweepGuesses(ctx context.Context, now int64, limit int) (int, error) {
+	return s.deleteSome(ctx, "DELETE FROM guess WHERE (account, address) IN (SELECT account, address FROM guess WHERE forget <= ? LIMIT ?)", now, limit)
+}
