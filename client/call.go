@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 
 	"github.com/pawlauth/pawl/api"
 )
@@ -69,6 +70,9 @@ func marshal(body any) ([]byte, error) {
 	if body == nil {
 		return nil, nil
 	}
+	if form, ok := body.(url.Values); ok {
+		return []byte(form.Encode()), nil
+	}
 	text, err := json.Marshal(body)
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
@@ -93,10 +97,13 @@ func (c *Client) request(ctx context.Context, x call, body []byte) (*http.Reques
 			req.Header.Set(name, value)
 		}
 	}
-	if body != nil {
+	switch {
+	case x.isForm():
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	case body != nil:
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if c.bearer != "" {
+	if c.bearer != "" && !x.isForm() {
 		req.Header.Set("Authorization", "Bearer "+c.bearer)
 	}
 	return req, nil
@@ -118,6 +125,9 @@ func (c *Client) once(ctx context.Context, x call, body []byte) (json.RawMessage
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return nil, &lostError{fmt.Errorf("the answer was cut off: %w", err)}
+	}
+	if x.isForm() {
+		return openForm(resp, text)
 	}
 	return open(resp, text)
 }

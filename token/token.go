@@ -35,15 +35,22 @@ var encoding = base64.RawURLEncoding.Strict()
 // Codec signs and verifies tokens of one issuer for one audience. It is safe
 // for concurrent use.
 type Codec struct {
-	keys   *KeySet
-	prefix string // the claims before "sub": the same in every token
+	keys             *KeySet
+	issuer, audience string
+	prefix           string // the claims before "sub": the same in every token
 }
 
 // NewCodec returns a codec that signs with the first key of keys and verifies
 // with all of them. The issuer and the audience stand in every token.
 func NewCodec(issuer, audience string, keys *KeySet) *Codec {
-	return &Codec{keys: keys, prefix: claimsPrefix(issuer, audience)}
+	return &Codec{keys, issuer, audience, claimsPrefix(issuer, audience)}
 }
+
+// Issuer is the iss of the codec's tokens.
+func (codec *Codec) Issuer() string { return codec.issuer }
+
+// Audience is the aud of the codec's tokens.
+func (codec *Codec) Audience() string { return codec.audience }
 
 // buffers holds the scratch space of Sign and Verify, so that neither makes
 // garbage beyond its result.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -288,6 +289,39 @@ func BenchmarkVerify(b *testing.B) {
 		b.Run(string(alg), func(b *testing.B) {
 			codec, _ := newCodec(b, alg)
 			text := sign(b, codec, claims)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := codec.Verify(text, now); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkVerifyOfManyKeys: tokens of HS256 name no key, so one of the last key
+// is tried with each before it.
+func BenchmarkVerifyOfManyKeys(b *testing.B) {
+	for _, n := range []int{1, 2, 8} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			var keys []*token.Key
+			for range n {
+				key, err := token.GenerateKey(token.HS256)
+				if err != nil {
+					b.Fatal(err)
+				}
+				keys = append(keys, key)
+			}
+			last, err := token.NewKeySet(keys[n-1])
+			if err != nil {
+				b.Fatal(err)
+			}
+			all, err := token.NewKeySet(keys...)
+			if err != nil {
+				b.Fatal(err)
+			}
+			text := sign(b, token.NewCodec("pawl", "pawl", last), claims)
+			codec := token.NewCodec("pawl", "pawl", all)
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := codec.Verify(text, now); err != nil {

@@ -25,19 +25,20 @@ const (
 
 // cli is the command line; each command is in a file of its own.
 type cli struct {
-	Dev     devCmd     `cmd:"" help:"Run a server to develop against, with no set-up: users, keys and a curl to paste."`
-	Init    initCmd    `cmd:"" help:"Make the first administrator of a data folder, for real use."`
-	Serve   serveCmd   `cmd:"" help:"Run the server."`
-	Config  configCmd  `cmd:"" help:"Show the settings that hold, and where each comes from."`
-	User    userCmd    `cmd:"" help:"Handle users on a running server."`
-	Key     keyCmd     `cmd:"" help:"Handle API keys on a running server."`
-	Session sessionCmd `cmd:"" help:"Handle sessions on a running server."`
-	Audit   auditCmd   `cmd:"" help:"Show what happened on a running server: sign-ins, refusals, changes."`
-	Store   storeCmd   `cmd:"" help:"Copy or back up the state itself."`
-	Login   loginCmd   `cmd:"" help:"Sign in and print the token."`
-	Refresh refreshCmd `cmd:"" help:"Read a token from standard input, exchange it, and print the new one."`
-	Bench   benchCmd   `cmd:"" help:"Drive a running server with real chains, and print what it does a second."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Dev        devCmd        `cmd:"" help:"Run a server to develop against, with no set-up: users, keys and a curl to paste."`
+	Init       initCmd       `cmd:"" help:"Make the first administrator of a data folder, for real use."`
+	Serve      serveCmd      `cmd:"" help:"Run the server."`
+	Config     configCmd     `cmd:"" help:"Show the settings that hold, and where each comes from."`
+	User       userCmd       `cmd:"" help:"Handle users on a running server."`
+	Key        keyCmd        `cmd:"" help:"Handle API keys on a running server."`
+	Session    sessionCmd    `cmd:"" help:"Handle sessions on a running server."`
+	SigningKey signingKeyCmd `cmd:"" help:"Handle the keys that sign tokens, on a running server."`
+	Audit      auditCmd      `cmd:"" help:"Show what happened on a running server: sign-ins, refusals, changes."`
+	Store      storeCmd      `cmd:"" help:"Copy or back up the state itself."`
+	Login      loginCmd      `cmd:"" help:"Sign in and print the token."`
+	Refresh    refreshCmd    `cmd:"" help:"Read a token from standard input, exchange it, and print the new one."`
+	Bench      benchCmd      `cmd:"" help:"Drive a running server with real chains, and print what it does a second."`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
 
 // run carries out one command line and returns the exit code.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -24,6 +25,8 @@ type settings struct {
 	Audience       string          `default:"pawl" help:"Audience (aud) of tokens."`
 	Algorithm      token.Algorithm `default:"HS256" enum:"HS256,ES256,EdDSA,RS256" help:"Algorithm of the signing key that Pawl makes (${enum})."`
 	SigningKeyFile string          `placeholder:"FILE" help:"Sign with the first key of this JWK (set), whatever --algorithm says, and verify with all of them."`
+	KeyLead        time.Duration   `default:"5m" help:"How long a new signing key is published before it signs."`
+	PublicURL      string          `name:"public-url" placeholder:"URL" help:"Where clients reach the server, for what it says of itself; the Host of each request if not given."`
 	TokenLife      time.Duration   `default:"1h" help:"Life of a token."`
 	SessionLife    time.Duration   `default:"720h" help:"Life of a session, which no refresh passes."`
 	BearerGrace    time.Duration   `default:"0s" help:"How long the token before the current one still passes as a bearer."`
@@ -49,6 +52,13 @@ func (s settings) app(data string) (app.Config, error) {
 		Rules:  password.Rules{LongInsteadOfClasses: s.PasswordRule == "length"}, Build: buildVersion()}
 	c.Policy.KeyMode = authority.KeyMode(s.RefreshKey)
 	var err error
+	if c.PublicURL, err = publicURL(s.PublicURL); err != nil {
+		return c, err
+	}
+	if _, err := whole("key-lead", s.KeyLead, 2*app.KeyReload); err != nil {
+		return c, err
+	}
+	c.KeyLead = s.KeyLead
 	for _, d := range []struct {
 		name        string
 		value       time.Duration
@@ -72,6 +82,16 @@ func (s settings) app(data string) (app.Config, error) {
 		return c, usagef("--password-memory must be from 8 to 1048576 KiB, --password-passes from 1 to 64, --password-lanes 1 or more")
 	}
 	return c, nil
+}
+
+// publicURL checks an address of scheme and host; "" stays so.
+func publicURL(text string) (string, error) {
+	text = strings.TrimRight(text, "/")
+	u, err := url.Parse(text)
+	if text != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || text != u.Scheme+"://"+u.Host) {
+		return "", usagef("--public-url must be a scheme and a host, such as https://auth.example.com")
+	}
+	return text, nil
 }
 
 // settingsFile is the file of --config: a JSON object whose names are those of

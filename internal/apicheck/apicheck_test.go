@@ -99,10 +99,17 @@ func TestExamples(t *testing.T) {
 	for path, item := range model.Paths.PathItems.FromOldest() {
 		for method, operation := range item.GetOperations().FromOldest() {
 			if operation.RequestBody != nil {
-				check(method+" "+path, operation.RequestBody.Content.Value("application/json"))
+				for media := range operation.RequestBody.Content.ValuesFromOldest() {
+					check(method+" "+path, media)
+				}
 			}
 			for status, response := range operation.Responses.Codes.FromOldest() {
-				check(method+" "+path+" "+status, response.Content.Value("application/json"))
+				if response.Content == nil && operation.OperationId != "revoke" {
+					t.Errorf("%s %s %s has no content", method, path, status)
+				}
+				for media := range response.Content.ValuesFromOldest() {
+					check(method+" "+path+" "+status, media)
+				}
 			}
 		}
 	}

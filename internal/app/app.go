@@ -32,6 +32,9 @@ type Config struct {
 	Audience        string           // aud of tokens; "pawl"
 	Algorithm       token.Algorithm  // of new signing keys; HS256
 	SigningKeyFile  string           // a JWK or JWK set that takes the place of the store's keys: the first signs
+	KeyLead         time.Duration    // from a signing key's publication to its first token, whole seconds; 5 min
+	KeyReload       time.Duration    // how often the node reads the signing keys, of tests; 30 s
+	PublicURL       string           // where clients reach the server; "" takes each request's Host
 	Policy          authority.Policy // durations of 0 take the contract's default, but for the two graces
 	Argon2          password.Params
 	Rules           password.Rules
@@ -42,11 +45,13 @@ type Config struct {
 	Wrap            func(http.Handler) http.Handler // goes around the HTTP handler
 }
 
-// The contract's lives, in seconds.
+// The contract's lives, in seconds, and the times of signing keys.
 const (
 	DefaultTokenLife   = 60 * 60
 	DefaultSessionLife = 30 * 24 * 60 * 60
 	DefaultAuditAge    = 90 * 24 * 60 * 60
+	DefaultKeyLead     = 5 * time.Minute
+	KeyReload          = 30 * time.Second // shorter than any lead
 	sweepEvery         = time.Minute
 )
 
@@ -60,6 +65,12 @@ func (c *Config) setDefaults() {
 	}
 	if c.Policy.SessionLife == 0 {
 		c.Policy.SessionLife = DefaultSessionLife
+	}
+	if c.KeyLead == 0 {
+		c.KeyLead = DefaultKeyLead
+	}
+	if c.KeyReload == 0 {
+		c.KeyReload = KeyReload
 	}
 	if c.Policy.AuditAge == 0 {
 		c.Policy.AuditAge = DefaultAuditAge
@@ -84,13 +95,13 @@ type App struct {
 	Handler   http.Handler
 	Store     authority.Store
 
-	auditor  *authority.Auditor
-	settings string             // for the audit
-	stop     context.CancelFunc // ends the sweeper
-	sweeper  sync.WaitGroup
+	auditor    *authority.Auditor
+	settings   string             // for the audit
+	stop       context.CancelFunc // ends the background work
+	background sync.WaitGroup     // the sweeper and the keyring
 }
 
-// Open opens the store and starts the sweeper. Close ends both. A store that is
+// Open opens the store and starts the background work. Close ends both. A store that is
 // the target of a copy that was not finished is refused.
 func Open(ctx context.Context, c Config) (*App, error) {
 	c.setDefaults()
@@ -113,44 +124,50 @@ func assemble(ctx context.Context, c Config, store Store) (*App, error) {
 	if part, err := store.Marked(ctx); err != nil || part {
 		return nil, cmp.Or(err, authority.ErrPart)
 	}
-	keys, err := signingKeys(ctx, c, store)
-	if err != nil {
-		return nil, err
-	}
-	set, err := token.NewKeySet(keys...)
+	keys, err := openKeyring(ctx, c, store)
 	if err != nil {
 		return nil, err
 	}
 	auditor := authority.NewAuditor(store, c.Clock, c.Log)
 	domain := authority.New(authority.Config{
-		Store: store, Codec: token.NewCodec(c.Issuer, c.Audience, set),
+		Store: store, Keys: keys, Codec: token.NewCodec(c.Issuer, c.Audience, keys.Set()),
 		Passwords: password.NewHasher(c.Argon2), Rules: c.Rules, Policy: c.Policy, Clock: c.Clock, Log: c.Log,
 		Audit: auditor, RequestID: server.RequestID,
 	})
-	a := &App{Authority: domain, auditor: auditor, settings: c.summary(), Handler: server.New(domain, c.Build, c.Log).Limit(c.Limits), Store: store}
+	a := &App{Authority: domain, auditor: auditor, settings: c.summary(), Handler: server.New(domain, c.Build, c.Log, server.WithPublicURL(c.PublicURL)).Limit(c.Limits), Store: store}
 	if c.Wrap != nil {
 		a.Handler = c.Wrap(a.Handler)
 	}
-	sweeping, stop := context.WithCancel(context.Background())
+	work, stop := context.WithCancel(context.Background())
 	a.stop = stop
-	a.sweeper.Go(func() { a.sweep(sweeping, c.Log) })
+	a.background.Go(func() { a.sweep(work, c.Log) })
+	a.background.Go(func() { keys.Run(work, c.KeyReload) })
 	return a, nil
 }
 
-func signingKeys(ctx context.Context, c Config, store authority.Store) ([]*token.Key, error) {
+func openKeyring(ctx context.Context, c Config, store authority.Store) (*authority.Keyring, error) {
 	if c.SigningKeyFile == "" {
-		return authority.LoadKeys(ctx, store, c.Algorithm, c.MasterKey)
+		return authority.OpenKeyring(ctx, authority.KeyringConfig{Store: store, Box: c.MasterKey, Algorithm: c.Algorithm,
+			Lead: int64(c.KeyLead / time.Second), TokenLife: c.Policy.TokenLife, Clock: c.Clock, Log: c.Log})
 	}
-	text, err := os.ReadFile(c.SigningKeyFile)
+	keys, err := keysOfFile(c.SigningKeyFile)
+	if err != nil {
+		return nil, err
+	}
+	return authority.FixedKeyring(keys)
+}
+
+func keysOfFile(path string) ([]*token.Key, error) {
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("the signing key file cannot be read: %w; name a file with a JWK or a JWK set", err)
 	}
 	keys, err := token.ParseJWKSet(text)
 	if err != nil {
-		return nil, fmt.Errorf("the signing key file %s: %w", c.SigningKeyFile, err)
+		return nil, fmt.Errorf("the signing key file %s: %w", path, err)
 	}
 	if !keys[0].CanSign() {
-		return nil, fmt.Errorf("the signing key file %s: the first key is public and cannot sign; put the private key first", c.SigningKeyFile)
+		return nil, fmt.Errorf("the signing key file %s: the first key is public and cannot sign; put the private key first", path)
 	}
 	return keys, nil
 }
@@ -171,10 +188,10 @@ func (a *App) sweep(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// Close ends the sweeper, the auditor and the store; what was answered is on disk.
+// Close ends the background work, the auditor and the store; what was answered is on disk.
 func (a *App) Close() error {
 	a.stop()
-	a.sweeper.Wait()
+	a.background.Wait()
 	a.auditor.Close()
 	return a.Store.Close()
 }

@@ -15,31 +15,33 @@ type EventKind string
 
 // The kinds of events: all that there are.
 const (
-	EventLogin           EventKind = "login"
-	EventLoginFailed     EventKind = "loginFailed"
-	EventRefreshRefused  EventKind = "refreshRefused"
-	EventTheft           EventKind = "theft"
-	EventLogout          EventKind = "logout"
-	EventSessionEnded    EventKind = "sessionEnded"
-	EventSessionsReset   EventKind = "sessionsReset"
-	EventKeyMade         EventKind = "keyMade"
-	EventKeyRemoved      EventKind = "keyRemoved"
-	EventUserMade        EventKind = "userMade"
-	EventUserChanged     EventKind = "userChanged"
-	EventRoleChanged     EventKind = "roleChanged"
-	EventPlaceChanged    EventKind = "placeChanged"
-	EventStatusChanged   EventKind = "statusChanged"
-	EventPasswordChanged EventKind = "passwordChanged"
-	EventPasswordFailed  EventKind = "passwordFailed"
-	EventPasswordSet     EventKind = "passwordSet"
-	EventStarted         EventKind = "started"
-	EventEventsLost      EventKind = "eventsLost"
+	EventLogin             EventKind = "login"
+	EventLoginFailed       EventKind = "loginFailed"
+	EventRefreshRefused    EventKind = "refreshRefused"
+	EventTheft             EventKind = "theft"
+	EventLogout            EventKind = "logout"
+	EventSessionEnded      EventKind = "sessionEnded"
+	EventSessionsReset     EventKind = "sessionsReset"
+	EventKeyMade           EventKind = "keyMade"
+	EventKeyRemoved        EventKind = "keyRemoved"
+	EventUserMade          EventKind = "userMade"
+	EventUserChanged       EventKind = "userChanged"
+	EventRoleChanged       EventKind = "roleChanged"
+	EventPlaceChanged      EventKind = "placeChanged"
+	EventStatusChanged     EventKind = "statusChanged"
+	EventPasswordChanged   EventKind = "passwordChanged"
+	EventPasswordFailed    EventKind = "passwordFailed"
+	EventPasswordSet       EventKind = "passwordSet"
+	EventSigningKeyMade    EventKind = "signingKeyMade"
+	EventSigningKeyRetired EventKind = "signingKeyRetired"
+	EventStarted           EventKind = "started"
+	EventEventsLost        EventKind = "eventsLost"
 )
 
 // EventKinds are the names of the kinds.
 var EventKinds = []EventKind{EventLogin, EventLoginFailed, EventRefreshRefused, EventTheft, EventLogout, EventSessionEnded, EventSessionsReset,
 	EventKeyMade, EventKeyRemoved, EventUserMade, EventUserChanged, EventRoleChanged, EventPlaceChanged, EventStatusChanged,
-	EventPasswordChanged, EventPasswordFailed, EventPasswordSet, EventStarted, EventEventsLost}
+	EventPasswordChanged, EventPasswordFailed, EventPasswordSet, EventSigningKeyMade, EventSigningKeyRetired, EventStarted, EventEventsLost}
 
 // ParseEventKind reads a kind's name.
 func ParseEventKind(field, name string) (EventKind, error) {

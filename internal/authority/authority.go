@@ -15,7 +15,8 @@ import (
 // Config is what New needs. Nothing in it may be nil, but for the last two.
 type Config struct {
 	Store     Store
-	Codec     *token.Codec
+	Keys      *Keyring
+	Codec     *token.Codec // of the set of Keys
 	Passwords *password.Hasher
 	Rules     password.Rules
 	Policy    Policy
@@ -29,6 +30,7 @@ type Config struct {
 // use, and keeps no state of its own that decides anything: that is in the Store.
 type Authority struct {
 	store     Store
+	keys      *Keyring
 	codec     *token.Codec
 	passwords *password.Hasher
 	rules     password.Rules
@@ -42,7 +44,7 @@ type Authority struct {
 
 // New returns an authority.
 func New(c Config) *Authority {
-	return &Authority{c.Store, c.Codec, c.Passwords, c.Rules, c.Policy, c.Clock, c.Log, c.Audit, c.RequestID, newTurns()}
+	return &Authority{c.Store, c.Keys, c.Codec, c.Passwords, c.Rules, c.Policy, c.Clock, c.Log, c.Audit, c.RequestID, newTurns()}
 }
 
 // Ready returns nil if the store can serve.
@@ -161,7 +163,7 @@ func (a *Authority) Refresh(ctx context.Context, text, apiKey string, retry Retr
 	if text == "" {
 		return Issued{}, invalid("token is missing; send the current token.")
 	}
-	claims, err := a.codec.Verify(text, a.clock())
+	claims, err := a.verify(ctx, text)
 	issued, err := a.exchange(ctx, claims, err, apiKey, retry, from)
 	if e, ok := errors.AsType[*Error](err); ok && e != errStolen && (e.Kind == KindInvalidSession || e.Kind == KindInvalidAPIKey) {
 		detail := "expired, spent or ended"
@@ -273,19 +275,29 @@ func (a *Authority) Authenticate(ctx context.Context, bearer, apiKey string) (Ca
 	return caller, err
 }
 
-func (a *Authority) byBearer(ctx context.Context, bearer string) (Caller, error) {
-	claims, err := a.codec.Verify(bearer, a.clock())
+func (a *Authority) byBearer(ctx context.Context, text string) (Caller, error) {
+	_, live, err := a.bearer(ctx, text)
 	if err != nil {
-		return Caller{}, errSession
+		return Caller{}, err
+	}
+	return Caller{User: live.User, Session: &live.Session}, nil
+}
+
+// bearer returns what a token says, and its session, if it passes as a bearer;
+// else the error is errSession.
+func (a *Authority) bearer(ctx context.Context, text string) (token.Claims, Live, error) {
+	claims, err := a.verify(ctx, text)
+	if err != nil {
+		return token.Claims{}, Live{}, errSession
 	}
 	live, err := a.store.Session(ctx, claims.Session)
 	if err != nil {
-		return Caller{}, storeError(err, errSession)
+		return token.Claims{}, Live{}, storeError(err, errSession)
 	}
 	if !bearerGood(live.Session, claims.Generation, a.now(), a.policy) {
-		return Caller{}, errSession
+		return token.Claims{}, Live{}, errSession
 	}
-	return Caller{User: live.User, Session: &live.Session}, nil
+	return claims, live, nil
 }
 
 func (a *Authority) byKey(ctx context.Context, apiKey string) (Caller, error) {

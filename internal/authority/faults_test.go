@@ -32,11 +32,11 @@ func newAuthority(t *testing.T, clock func() time.Time, store func(authority.Sto
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, err := token.NewKeySet(key)
+	keys, err := authority.FixedKeyring([]*token.Key{key})
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := authority.New(authority.Config{Store: store(file), Codec: token.NewCodec("pawl", "pawl", keys), Clock: clock, Log: slog.New(slog.DiscardHandler),
+	a := authority.New(authority.Config{Store: store(file), Keys: keys, Codec: token.NewCodec("pawl", "pawl", keys.Set()), Clock: clock, Log: slog.New(slog.DiscardHandler),
 		Passwords: password.NewHasher(password.Params{MemoryKiB: 64, Passes: 1}),
 		Policy:    authority.Policy{TokenLife: tokenLife, SessionLife: sessionLife, KeyMode: authority.KeyOptional}})
 	ada := authority.User{Login: adaLogin, Email: adaLogin, Level: authority.Root, Status: authority.Active}

@@ -144,18 +144,24 @@ type KeyStore interface {
 }
 
 // SigningKey is a key that signs tokens: a JSON Web Key, sealed where there is
-// a master key (see LoadKeys). The ID is its thumbprint.
+// a master key (see OpenKeyring). The ID is its thumbprint. Times are Unix seconds.
 type SigningKey struct {
-	ID  string
-	JWK string
+	ID        string
+	JWK       string // "" once it is retired
+	Published int64  // since when nodes can know it; 0: since before times were kept
+	Signs     int64  // from when it signs; 0: as Published
+	Retired   int64  // since when no token of it is good; 0: it is not retired
 }
 
 // SigningKeyStore keeps the keys that sign tokens.
 type SigningKeyStore interface {
-	// SigningKeys returns the keys, the one that signs first; none at first.
+	// SigningKeys returns the keys, the newest first; none at first.
 	SigningKeys(ctx context.Context) ([]SigningKey, error)
-	// AddSigningKey adds a key that signs from now on, if its ID is not there
-	// yet, and if there is no key at all or first is false: so of many nodes
-	// that start at once on an empty store, one makes the key.
+	// AddSigningKey adds a key, if its ID is not there yet, and if there is no
+	// key at all or first is false: so of many nodes that start at once on an
+	// empty store, one makes the key.
 	AddSigningKey(ctx context.Context, k SigningKey, first bool) error
+	// RetireSigningKey sets Retired and removes the JWK. It is ErrNotFound if
+	// there is no such key that is not retired yet, or if there is no other.
+	RetireSigningKey(ctx context.Context, id string, at int64) error
 }

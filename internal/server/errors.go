@@ -47,6 +47,10 @@ func (e panicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.cause
 // fail answers with an error. What is not an authority.Error is our fault: the
 // log has it, and the client gets the request id and nothing else.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if ofOAuth(r.URL.Path) {
+		s.failOAuth(w, r, err)
+		return
+	}
 	known, ok := errors.AsType[*authority.Error](err)
 	if !ok {
 		s.log.ErrorContext(withRequestID(r.Context(), w), "internal error", "path", r.Pattern, "err", err)

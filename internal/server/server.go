@@ -26,12 +26,23 @@ type Server struct {
 	mux       *http.ServeMux
 	exact     map[string]http.HandlerFunc // by path, those of mux that have no wildcard: a tenth of its time
 	paths     []string                    // patterns of the contract
+	publicURL string                      // where clients reach the server; "" takes each request's Host
 }
+
+// Option changes a Server.
+type Option func(*Server)
+
+// WithPublicURL says where clients reach the server, as in
+// https://auth.example.com; "" takes the Host of each request.
+func WithPublicURL(url string) Option { return func(s *Server) { s.publicURL = url } }
 
 // New returns the handler of the whole contract. The build is what
 // /v2/auth/version says of this binary.
-func New(a *authority.Authority, build string, log *slog.Logger) *Server {
+func New(a *authority.Authority, build string, log *slog.Logger, options ...Option) *Server {
 	s := &Server{authority: a, build: build, log: log, mux: http.NewServeMux(), exact: map[string]http.HandlerFunc{}}
+	for _, option := range options {
+		option(s)
+	}
 	s.routes()
 	return s
 }
@@ -69,6 +80,10 @@ func (s *Server) routes() {
 	s.handle("/v2/keys/create", methods{"POST": signedIn(s.createKey)})
 	s.handle("/v2/keys/list", methods{"POST": signedIn(s.listKeys)})
 	s.handle("/v2/keys/get-key", methods{"POST": signedIn(s.primaryKey)})
+	s.handle("/v2/signing-keys", methods{"DELETE": signedIn(s.retireSigningKey)})
+	s.handle("/v2/signing-keys/list", methods{"POST": signedIn(s.listSigningKeys)})
+	s.handle("/v2/signing-keys/rotate", methods{"POST": signedIn(s.rotateSigningKey)})
+	s.oauthRoutes()
 	s.describe()
 }
 

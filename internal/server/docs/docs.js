@@ -34,16 +34,19 @@ function parameterFields(doc, operation) {
   };
 }
 
-function requestOf(method, path, parameters, body) {
+const formType = "application/x-www-form-urlencoded";
+
+// A form is a call of OAuth's, which takes the key alone.
+function requestOf(method, path, parameters, body, type) {
   for (const [name, value] of parameters.values("path")) {
     path = path.replace(`{${name}}`, encodeURIComponent(value));
   }
   const query = new URLSearchParams(parameters.values("query")).toString();
   if (query) path += `?${query}`;
   const headers = new Headers(parameters.values("header"));
-  if (byId("bearer").value) headers.set("Authorization", `Bearer ${byId("bearer").value}`);
+  if (byId("bearer").value && type !== formType) headers.set("Authorization", `Bearer ${byId("bearer").value}`);
   if (byId("key").value) headers.set("X-API-Key", byId("key").value);
-  if (body) headers.set("Content-Type", "application/json");
+  if (body) headers.set("Content-Type", type);
   return [path, { method: method.toUpperCase(), headers, body: body ? body.value : undefined, credentials: "omit", redirect: "error" }];
 }
 
@@ -81,15 +84,16 @@ function pretty(text) {
 
 function tryForm(doc, method, path, operation) {
   const parameters = parameterFields(doc, operation);
-  const media = operation.requestBody && operation.requestBody.content["application/json"];
-  const body = media && element("textarea", { rows: 6, spellcheck: false, value: JSON.stringify(media.example, null, 2) });
+  const [type, media] = operation.requestBody ? Object.entries(operation.requestBody.content)[0] : [];
+  const text = type === formType ? (example) => new URLSearchParams(example).toString() : (example) => JSON.stringify(example, null, 2);
+  const body = media && element("textarea", { rows: 6, spellcheck: false, value: text(media.example) });
   const output = element("pre", { ariaLive: "polite" });
   const form = element("form", {}, ...parameters.nodes);
   if (body) form.append(field("Body", body));
   form.append(element("button", {}, "Send"), output);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    send(requestOf(method, path, parameters, body), output);
+    send(requestOf(method, path, parameters, body, type), output);
   });
   return form;
 }
@@ -97,7 +101,7 @@ function tryForm(doc, method, path, operation) {
 function answers(doc, operation) {
   const rows = Object.entries(operation.responses).map(([status, response]) => {
     response = resolve(doc, response);
-    const media = response.content["application/json"];
+    const media = response.content ? response.content["application/json"] : { examples: {} };
     const examples = media.example ? [media.example] : Object.values(media.examples).map((e) => e.value);
     const shown = examples.map((e) => element("pre", {}, JSON.stringify(e)));
     return element("tr", {}, element("td", {}, status), element("td", {}, response.description, ...shown));

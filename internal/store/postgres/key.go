@@ -72,27 +72,3 @@ func (s *Store) DeleteKey(ctx context.Context, id int64) error {
 		return changeOne(tx.Exec(ctx, "DELETE FROM pawl.api_key WHERE id = $1", id))
 	})
 }
-
-// SigningKeys returns the signing keys, the newest first.
-func (s *Store) SigningKeys(ctx context.Context) (keys []authority.SigningKey, err error) {
-	err = s.query(ctx, "SELECT id, jwk FROM pawl.signing_key ORDER BY rank DESC", nil, func(rows pgx.Rows) error {
-		var k authority.SigningKey
-		err := rows.Scan(&k.ID, &k.JWK)
-		keys = append(keys, k)
-		return err
-	})
-	return keys, err
-}
-
-// AddSigningKey adds the key that signs from now on. The one row of state is locked, so
-// that of nodes that start at once one makes the first key.
-func (s *Store) AddSigningKey(ctx context.Context, k authority.SigningKey, first bool) error {
-	return s.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SELECT 1 FROM pawl.state FOR UPDATE"); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, `INSERT INTO pawl.signing_key (id, jwk) SELECT $1, $2
-			WHERE NOT $3 OR NOT EXISTS (SELECT 1 FROM pawl.signing_key) ON CONFLICT (id) DO NOTHING`, k.ID, k.JWK, first)
-		return err
-	})
-}

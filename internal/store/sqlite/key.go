@@ -92,23 +92,3 @@ func (s *Store) DeleteKey(ctx context.Context, id int64) error {
 		return nil
 	}, nil)
 }
-
-// SigningKeys returns the signing keys, the newest first.
-func (s *Store) SigningKeys(ctx context.Context) (keys []authority.SigningKey, err error) {
-	err = s.read(ctx, func(conn *sqlite.Conn) error {
-		stmt := conn.Prep("SELECT id, jwk FROM signing_key ORDER BY rank DESC")
-		return each(stmt, func() {
-			keys = append(keys, authority.SigningKey{ID: stmt.ColumnText(0), JWK: stmt.ColumnText(1)})
-		})
-	})
-	return keys, err
-}
-
-// AddSigningKey adds the key that signs from now on.
-func (s *Store) AddSigningKey(ctx context.Context, k authority.SigningKey, first bool) error {
-	return s.write(ctx, func(conn *sqlite.Conn, _ *removed) error {
-		stmt := conn.Prep("INSERT INTO signing_key (id, jwk) SELECT ?1, ?2 WHERE NOT ?3 OR NOT EXISTS (SELECT 1 FROM signing_key) ON CONFLICT (id) DO NOTHING")
-		bind(stmt, k.ID, k.JWK, truth(first))
-		return each(stmt, func() {})
-	}, nil)
-}

@@ -20,7 +20,7 @@ func Run(t *testing.T, newState func(t *testing.T) (open func() authority.Store)
 		"Rotate": testRotate, "RotateRace": testRotateRace, "RotateAgainstEnd": testRotateAgainstEnd,
 		"SessionNeedsUser": testSessionNeedsUser, "EndSessions": testEndSessions, "StatusEndsSessions": testStatusEndsSessions,
 		"OpenAgainstSuspend": testOpenAgainstSuspend, "Sweep": testSweep, "Users": testUsers, "ListUsers": testListUsers, "Passwords": testPasswords,
-		"Keys": testKeys, "SessionKeys": testSessionKeys, "SigningKeys": testSigningKeys, "Reopen": testReopen,
+		"Keys": testKeys, "SessionKeys": testSessionKeys, "SigningKeys": testSigningKeys, "RetireRace": testRetireRace, "Reopen": testReopen,
 		"Guard": testGuard, "GuardKnown": testGuardKnown, "GuardAddress": testGuardAddress, "GuardRace": testGuardRace, "GuardSweep": testGuardSweep,
 		"Events": testEvents, "EventsSweep": testEventsSweep,
 	} {
@@ -426,11 +426,55 @@ func testSigningKeys(t *testing.T, s *state) {
 		})
 	}
 	group.Wait()
-	s.ok(s.AddSigningKey(t.Context(), authority.SigningKey{ID: "later", JWK: `{"later":1}`}, false))
+	later := authority.SigningKey{ID: "later", JWK: `{"later":1}`, Published: now, Signs: now + 300}
+	s.ok(s.AddSigningKey(t.Context(), later, false))
+	s.ok(s.AddSigningKey(t.Context(), authority.SigningKey{ID: "later", JWK: "another"}, false)) // there already: it stays
 	keys, err := s.SigningKeys(t.Context())
-	if s.ok(err); len(keys) != 2 || keys[0] != (authority.SigningKey{ID: "later", JWK: `{"later":1}`}) {
-		t.Errorf("keys %q", keys)
+	if s.ok(err); len(keys) != 2 || keys[0] != later || keys[1].Retired != 0 {
+		t.Fatalf("keys %+v", keys)
 	}
+	s.ok(s.RetireSigningKey(t.Context(), keys[1].ID, now+5000))
+	s.is(s.RetireSigningKey(t.Context(), keys[1].ID, now+6000), authority.ErrNotFound) // retired already
+	s.is(s.RetireSigningKey(t.Context(), "nobody's", now), authority.ErrNotFound)
+	s.is(s.RetireSigningKey(t.Context(), later.ID, now), authority.ErrNotFound) // the last
+	retired := authority.SigningKey{ID: keys[1].ID, Retired: now + 5000}
+	if keys, err = s.SigningKeys(t.Context()); err != nil || len(keys) != 2 || keys[0] != later || keys[1] != retired {
+		t.Errorf("keys %+v, %v", keys, err)
+	}
+	s.is(s.RetireSigningKey(t.Context(), retired.ID, now), authority.ErrNotFound)
+}
+
+// testRetireRace retires two keys at once, again and again: one of them stays.
+func testRetireRace(t *testing.T, s *state) {
+	s.ok(s.AddSigningKey(t.Context(), authority.SigningKey{ID: "0"}, false))
+	for i := range 10 {
+		s.ok(s.AddSigningKey(t.Context(), authority.SigningKey{ID: fmt.Sprint(i + 1)}, false))
+		live := s.liveKeys()
+		var group sync.WaitGroup
+		for _, id := range live {
+			group.Go(func() {
+				if err := s.RetireSigningKey(t.Context(), id, now); err != nil && !errors.Is(err, authority.ErrNotFound) {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		if left := s.liveKeys(); len(live) != 2 || len(left) != 1 {
+			t.Fatalf("of %v %v are left", live, left)
+		}
+	}
+}
+
+func (s *state) liveKeys() (ids []string) {
+	s.Helper()
+	keys, err := s.SigningKeys(s.Context())
+	s.ok(err)
+	for _, k := range keys {
+		if k.Retired == 0 {
+			ids = append(ids, k.ID)
+		}
+	}
+	return ids
 }
 
 func testReopen(t *testing.T, s *state) {

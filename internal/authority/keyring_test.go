@@ -1,0 +1,130 @@
+package authority_test
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/store/sqlite"
+	"github.com/pawlauth/pawl/token"
+)
+
+const start, lead = 1_795_500_000, 300
+
+// keyStore counts reads, and fails them when it is told to. Its clock stands
+// where the test puts it.
+type keyStore struct {
+	authority.Store
+	reads atomic.Int64
+	away  atomic.Bool
+	now   atomic.Int64
+}
+
+func (s *keyStore) SigningKeys(ctx context.Context) ([]authority.SigningKey, error) {
+	s.reads.Add(1)
+	if s.away.Load() {
+		return nil, authority.ErrUnavailable
+	}
+	return s.Store.SigningKeys(ctx)
+}
+
+func newKeyStore(t *testing.T) *keyStore {
+	t.Helper()
+	file, err := sqlite.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	s := &keyStore{Store: file}
+	s.now.Store(start)
+	return s
+}
+
+func (s *keyStore) config(alg token.Algorithm) authority.KeyringConfig {
+	return authority.KeyringConfig{Store: s, Algorithm: alg, Lead: lead, TokenLife: 3600,
+		Clock: func() time.Time { return time.Unix(s.now.Load(), 0) }, Log: slog.New(slog.DiscardHandler)}
+}
+
+func (s *keyStore) open(t *testing.T, alg token.Algorithm) *authority.Keyring {
+	t.Helper()
+	ring, err := authority.OpenKeyring(t.Context(), s.config(alg))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ring
+}
+
+// run lets a keyring follow its store until the test ends.
+func run(t *testing.T, ring *authority.Keyring) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	var group sync.WaitGroup
+	group.Go(func() { ring.Run(ctx, time.Millisecond) })
+	t.Cleanup(func() { stop(); group.Wait() })
+}
+
+func awaitAlgorithm(t *testing.T, ring *authority.Keyring, want token.Algorithm) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ring.Set().Keys()[0].Algorithm() != want; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the key that signs is %s, want %s", ring.Set().Keys()[0].Algorithm(), want)
+		}
+	}
+}
+
+// TestAnotherAlgorithm: a start with another algorithm publishes its key first,
+// and signs with the old one until the time has come, though the store is away.
+func TestAnotherAlgorithm(t *testing.T) {
+	s := newKeyStore(t)
+	s.open(t, token.HS256)
+	ring := s.open(t, token.ES256)
+	if keys := ring.Set().Keys(); len(keys) != 2 || keys[0].Algorithm() != token.HS256 || len(ring.Public()) != 1 {
+		t.Fatalf("%d keys, the first is %s", len(keys), keys[0].Algorithm())
+	}
+	if again := s.open(t, token.ES256); len(again.Set().Keys()) != 2 {
+		t.Fatal("each start makes a key")
+	}
+	s.away.Store(true)
+	run(t, ring)
+	s.now.Add(lead)
+	awaitAlgorithm(t, ring, token.ES256)
+}
+
+// TestForgedTokensCostLittle: tokens of unknown keys, which anyone can make, do
+// not each read the store.
+func TestForgedTokensCostLittle(t *testing.T) {
+	s := newKeyStore(t)
+	ring := s.open(t, token.HS256)
+	a := authority.New(authority.Config{Store: s, Keys: ring, Codec: token.NewCodec("pawl", "pawl", ring.Set()), Clock: time.Now, Log: slog.New(slog.DiscardHandler)})
+	stranger, err := token.GenerateKey(token.ES256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := token.NewKeySet(stranger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged, err := token.NewCodec("pawl", "pawl", set).Sign(token.Claims{Subject: 1, IssuedAt: start, Expires: 1 << 40, Generation: 1, AuthLevel: "Root"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	began, before := time.Now(), s.reads.Load()
+	var group sync.WaitGroup
+	for range 10 {
+		group.Go(func() {
+			for range 100 {
+				if _, err := a.Authenticate(t.Context(), forged, ""); err == nil {
+					t.Error("a forged token passes")
+				}
+			}
+		})
+	}
+	group.Wait()
+	if reads, most := s.reads.Load()-before, int64(time.Since(began)/time.Second)+1; reads < 1 || reads > most {
+		t.Errorf("1000 forged tokens read the store %d times, want 1 to %d", reads, most)
+	}
+}

@@ -1,0 +1,55 @@
+package authority
+
+import "time"
+
+// When which key signs, and when it has done its work. Pure functions of the
+// keys, newest first, and the time.
+
+// signing returns the index of the key that signs now: of those whose time has
+// come the latest, else the first whose time will come; -1 if none is live.
+func signing(keys []nodeKey, now int64) int {
+	best := -1
+	for i, k := range keys {
+		if k.key != nil && (best < 0 || precedes(k.Signs, keys[best].Signs, now)) {
+			best = i
+		}
+	}
+	return best
+}
+
+// precedes reports whether a key that signs from a goes before one from b.
+func precedes(a, b, now int64) bool {
+	if begun := a <= now; begun != (b <= now) {
+		return begun
+	} else if begun {
+		return a > b
+	}
+	return a < b
+}
+
+// replaced returns when another key took over from key i, or will; 0 if none is
+// there to do so. A key that was retired before it signed never did.
+func replaced(keys []nodeKey, i int) int64 {
+	at := int64(0)
+	for j, k := range keys {
+		later := k.Signs > keys[i].Signs || k.Signs == keys[i].Signs && j < i
+		cancelled := k.Retired != 0 && k.Retired < k.Signs
+		if later && !cancelled && (at == 0 || k.Signs < at) {
+			at = k.Signs
+		}
+	}
+	return at
+}
+
+// newestLive returns the newest key that is not retired, or nil.
+func newestLive(keys []nodeKey) *nodeKey {
+	for i := range keys {
+		if keys[i].key != nil {
+			return &keys[i]
+		}
+	}
+	return nil
+}
+
+// wireTime is how a message and the log say a time.
+func wireTime(unix int64) string { return time.Unix(unix, 0).UTC().Format(time.RFC3339) }

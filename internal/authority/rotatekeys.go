@@ -1,0 +1,228 @@
+package authority
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/pawlauth/pawl/token"
+)
+
+// KeyState is what a signing key does now.
+type KeyState string
+
+// The states of a signing key, in the order of its life.
+const (
+	KeyPublished KeyState = "Published" // known to verifiers; signs later
+	KeySigning   KeyState = "Signing"
+	KeyVerifying KeyState = "Verifying" // its tokens are good until they are over
+	KeyRetired   KeyState = "Retired"   // none of its tokens is good
+)
+
+// SigningKeyInfo is what may be told of a signing key. Times are Unix seconds;
+// 0 is "not known", or "not yet".
+type SigningKeyInfo struct {
+	ID        string
+	Algorithm token.Algorithm // "" of a retired key
+	State     KeyState
+	Published int64
+	Signs     int64
+	Over      int64 // when the last of its tokens is over, and it may be retired; 0 if no other key follows it
+	Retired   int64
+}
+
+// maxSigningKeys bounds how many keys a token of HS256, which names none, is
+// tried with.
+const maxSigningKeys = 8
+
+var (
+	errSigningKeyNotFound = &Error{Kind: KindNotFound, Message: "There is no such signing key that is not retired yet; list them with /v2/signing-keys/list."}
+	errKeysInFile         = invalid("The signing keys are in the file of --signing-key-file; put the new key into it, first when it is to sign, and start again.")
+	errTooManyKeys        = invalid(fmt.Sprintf("There are %d signing keys; retire those whose tokens are over first.", maxSigningKeys))
+)
+
+// SigningKeys lists the signing keys, newest first. It is for Root.
+func (a *Authority) SigningKeys(ctx context.Context, c Caller) ([]SigningKeyInfo, error) {
+	if c.User.Level != Root {
+		return nil, errLevel
+	}
+	infos, err := a.keys.list(ctx)
+	return infos, storeError(err, nil)
+}
+
+// RotateSigningKey publishes a new key, which signs after the lead. It is for Root.
+func (a *Authority) RotateSigningKey(ctx context.Context, c Caller) (SigningKeyInfo, error) {
+	if c.User.Level != Root {
+		return SigningKeyInfo{}, errLevel
+	}
+	info, err := a.keys.rotate(ctx)
+	err = a.done(ctx, storeError(err, nil), Event{Kind: EventSigningKeyMade, Detail: "key " + info.ID + ", signs from " + wireTime(info.Signs)}.by(c))
+	return info, err
+}
+
+// RetireSigningKey ends the tokens of a key. Before the last of them is over it
+// needs now, which is for a key that leaked: if it signs, a new key takes over
+// at once. It is for Root.
+func (a *Authority) RetireSigningKey(ctx context.Context, c Caller, id string, now bool) error {
+	if c.User.Level != Root {
+		return errLevel
+	}
+	if id == "" {
+		return invalid("keyId is missing; list the keys with /v2/signing-keys/list.")
+	}
+	err := storeError(a.keys.retire(ctx, id, now), errSigningKeyNotFound)
+	detail := "key " + id
+	if now {
+		detail += ", at once"
+	}
+	return a.done(ctx, err, Event{Kind: EventSigningKeyRetired, Detail: detail}.by(c))
+}
+
+// verify reads a token. One of a key that this node does not know yet may be of
+// a key that another node made.
+func (a *Authority) verify(ctx context.Context, text string) (token.Claims, error) {
+	claims, err := a.codec.Verify(text, a.clock())
+	if err == token.ErrInvalid && a.keys.learn(ctx, text) {
+		claims, err = a.codec.Verify(text, a.clock())
+	}
+	return claims, err
+}
+
+// PublicKeys returns the keys that others may verify tokens with, and for how
+// many seconds they may keep them: short of the lead, so that they have a new
+// key before it signs.
+func (a *Authority) PublicKeys() (keys []*token.Key, maxAge int64) {
+	return a.keys.Public(), max(a.keys.config.Lead/2, 30)
+}
+
+func (r *Keyring) list(ctx context.Context) ([]SigningKeyInfo, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.fixed {
+		if err := r.reloadLocked(ctx); err != nil {
+			return nil, err
+		}
+	}
+	infos := make([]SigningKeyInfo, len(r.kept))
+	for i := range r.kept {
+		infos[i] = r.info(i)
+	}
+	return infos, nil
+}
+
+// info describes a key; the lock is held.
+func (r *Keyring) info(i int) SigningKeyInfo {
+	k := r.kept[i]
+	info := SigningKeyInfo{ID: k.ID, State: KeyRetired, Published: k.Published, Signs: k.Signs, Retired: k.Retired}
+	if k.key == nil {
+		return info
+	}
+	info.Algorithm, info.Over, info.State = k.key.Algorithm(), r.over(i), KeyVerifying
+	switch {
+	case k.key == r.set.Keys()[0]:
+		info.State = KeySigning
+	case !r.fixed && k.Signs > r.config.Clock().Unix():
+		info.State = KeyPublished
+	}
+	return info
+}
+
+// over is when the last token of a key is over: a token's life after another
+// took over, and the lead once more for nodes that were late to hear of it.
+func (r *Keyring) over(i int) int64 {
+	if at := replaced(r.kept, i); at != 0 {
+		return at + r.config.TokenLife + r.config.Lead
+	}
+	return 0
+}
+
+func (r *Keyring) rotate(ctx context.Context) (SigningKeyInfo, error) {
+	if r.fixed {
+		return SigningKeyInfo{}, errKeysInFile
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.reloadLocked(ctx); err != nil {
+		return SigningKeyInfo{}, err
+	}
+	if len(r.set.Keys()) >= maxSigningKeys {
+		return SigningKeyInfo{}, errTooManyKeys
+	}
+	now := r.config.Clock().Unix()
+	if newest := newestLive(r.kept); newest.Signs > now {
+		return SigningKeyInfo{}, invalid("A new key is published already, and signs from " + wireTime(newest.Signs) + "; rotate again after that.")
+	}
+	return r.add(ctx, now, now+r.config.Lead)
+}
+
+// add makes a key; the lock is held, and the keys are as the store has them.
+// Two nodes that do so at once make two, which is no harm.
+func (r *Keyring) add(ctx context.Context, now, signs int64) (SigningKeyInfo, error) {
+	key, err := newSigningKey(r.config.Algorithm, r.config.Box, now, signs)
+	if err == nil {
+		err = r.config.Store.AddSigningKey(ctx, key, false)
+	}
+	if err == nil {
+		err = r.reloadLocked(ctx)
+	}
+	if err != nil {
+		return SigningKeyInfo{}, err
+	}
+	for i, k := range r.kept {
+		if k.ID == key.ID {
+			return r.info(i), nil
+		}
+	}
+	return SigningKeyInfo{}, errSigningKeyNotFound // retired meanwhile
+}
+
+func (r *Keyring) retire(ctx context.Context, id string, force bool) error {
+	if r.fixed {
+		return errKeysInFile
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.reloadLocked(ctx); err != nil {
+		return err
+	}
+	info, err := r.find(id)
+	if err != nil {
+		return err
+	}
+	now := r.config.Clock().Unix()
+	if force && info.State == KeySigning {
+		if _, err := r.add(ctx, now, now); err != nil {
+			return err
+		}
+	}
+	if !force {
+		if err := mayRetire(info, now); err != nil {
+			return err
+		}
+	}
+	if err := r.config.Store.RetireSigningKey(ctx, id, now); err != nil {
+		return err
+	}
+	return r.reloadLocked(ctx)
+}
+
+// find returns a key that is not retired; the lock is held.
+func (r *Keyring) find(id string) (SigningKeyInfo, error) {
+	for i, k := range r.kept {
+		if k.ID == id && k.key != nil {
+			return r.info(i), nil
+		}
+	}
+	return SigningKeyInfo{}, errSigningKeyNotFound
+}
+
+func mayRetire(k SigningKeyInfo, now int64) error {
+	switch {
+	case k.State == KeyPublished:
+		return invalid("The key does not sign yet; send now: true to give it up.")
+	case k.State == KeySigning:
+		return invalid("The key signs; rotate first, and retire it when its tokens are over. If it has leaked, send now: true.")
+	case now < k.Over:
+		return invalid("Tokens of the key are good until " + wireTime(k.Over) + "; retire it then. If it has leaked, send now: true, which ends them.")
+	}
+	return nil
+}

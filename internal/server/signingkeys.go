@@ -1,0 +1,38 @@
+package server
+
+import (
+	"context"
+
+	"github.com/pawlauth/pawl/api"
+	"github.com/pawlauth/pawl/internal/authority"
+)
+
+func wireSigningKey(k authority.SigningKeyInfo) api.SigningKey {
+	return api.SigningKey{KeyID: k.ID, Algorithm: string(k.Algorithm), State: string(k.State), Published: timeOrNull(k.Published),
+		SignsFrom: timeOrNull(k.Signs), RetirableFrom: timeOrNull(k.Over), Retired: timeOrNull(k.Retired)}
+}
+
+func timeOrNull(unix int64) *api.Time {
+	if unix == 0 {
+		return nil
+	}
+	return new(api.Time(unix))
+}
+
+func (s *Server) listSigningKeys(ctx context.Context, r request, _ none) (answer, error) {
+	keys, err := s.authority.SigningKeys(ctx, r.caller)
+	list := make([]api.SigningKey, len(keys))
+	for i, k := range keys {
+		list[i] = wireSigningKey(k)
+	}
+	return ok(list), err
+}
+
+func (s *Server) rotateSigningKey(ctx context.Context, r request, _ none) (answer, error) {
+	key, err := s.authority.RotateSigningKey(ctx, r.caller)
+	return ok(wireSigningKey(key)), err
+}
+
+func (s *Server) retireSigningKey(ctx context.Context, r request, body api.RetireSigningKeyRequest) (answer, error) {
+	return ok(true), s.authority.RetireSigningKey(ctx, r.caller, body.KeyID, body.Now)
+}

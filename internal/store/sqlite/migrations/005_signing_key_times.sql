@@ -1,0 +1,6 @@
+-- When a signing key was published, signs from, and was retired: Unix seconds.
+-- 0 is "before times were kept" of the first two, and "not" of the last. The
+-- jwk of a retired key is empty.
+ALTER TABLE signing_key ADD COLUMN published INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE signing_key ADD COLUMN signs INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE signing_key ADD COLUMN retired INTEGER NOT NULL DEFAULT 0;
