@@ -60,7 +60,7 @@ func masterKey(file string) (*seal.Box, error) {
 		}
 		text = string(read)
 	}
-	if text == "" {
+	if text == "" && file == "" {
 		return nil, nil
 	}
 	box, err := seal.NewBox(text)

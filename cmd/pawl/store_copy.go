@@ -39,7 +39,7 @@ func (c *storeCopyCmd) Run(ctx context.Context, std stdio) (err error) {
 		return fmt.Errorf("--from: %w", err)
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
-	to, err := app.OpenStore(ctx, target)
+	to, err := app.OpenAlone(ctx, target)
 	if err != nil {
 		return fmt.Errorf("--to: %w", err)
 	}

@@ -55,23 +55,35 @@ func NeedMasterKey(c Config) error {
 
 // OpenStore opens the store that c names, and makes it if it is not there.
 func OpenStore(ctx context.Context, c Config) (Store, error) {
+	return open(ctx, c, postgres.Config{DSN: c.Store, Staleness: c.VerifyStaleness})
+}
+
+// OpenAlone is OpenStore for a copy: it refuses a store that any other Pawl has
+// open, and keeps all others out until it is closed.
+func OpenAlone(ctx context.Context, c Config) (Store, error) {
+	return open(ctx, c, postgres.Config{DSN: c.Store, Alone: true})
+}
+
+// open opens an embedded store, which has one user at a time in any case, or
+// the one that pg names.
+func open(ctx context.Context, c Config, pg postgres.Config) (Store, error) {
 	if err := CheckStore(c.Store); err != nil {
 		return nil, err
 	}
 	if IsPostgres(c.Store) {
-		return postgres.Open(ctx, postgres.Config{DSN: c.Store, Staleness: c.VerifyStaleness})
+		return postgres.Open(ctx, pg)
 	}
 	return sqlite.Open(folder(c))
 }
 
-// OpenExisting opens the store that c names, and is an error if it is not there
-// yet: for what only makes sense on one that is, as a mistyped name would not.
+// OpenExisting is OpenAlone, but an error if the store is not there yet: for
+// what only makes sense on one that is, as a mistyped name would not be.
 func OpenExisting(ctx context.Context, c Config) (Store, error) {
 	if err := CheckStore(c.Store); err != nil {
 		return nil, err
 	}
 	if IsPostgres(c.Store) {
-		return postgres.Open(ctx, postgres.Config{DSN: c.Store, MustExist: true})
+		return postgres.Open(ctx, postgres.Config{DSN: c.Store, MustExist: true, Alone: true})
 	}
 	if _, err := os.Stat(filepath.Join(folder(c), sqlite.FileName)); err != nil {
 		return nil, fmt.Errorf("there is no store in %s: %w", folder(c), err)

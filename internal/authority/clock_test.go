@@ -13,6 +13,7 @@ const (
 	tokenLife   = 3600
 	sessionLife = 10 * 24 * 3600
 	race        = 10
+	slack       = 60 // of a sweep: a node whose clock is behind still counts on the row
 )
 
 // jumper is a session under a clock that jumps, and what must hold of it.
@@ -118,7 +119,7 @@ func TestClockThatJumps(t *testing.T) {
 				if err := j.a.Sweep(j.Context()); err != nil {
 					t.Fatal(err)
 				}
-				j.over = j.over || j.expires <= j.now
+				j.over = j.over || j.expires <= j.now-slack
 			},
 		})
 	})

@@ -49,6 +49,10 @@ type SessionStore interface {
 	OpenSession(ctx context.Context, s SessionRecord, passwordHash string) error
 	// Session returns a session and its user, or ErrNotFound.
 	Session(ctx context.Context, id token.SessionID) (Live, error)
+	// RecentSession is Session, but may tell how the session was a while ago,
+	// for as long as the store's settings allow. So it is good for a yes; a no
+	// needs Session.
+	RecentSession(ctx context.Context, id token.SessionID) (Live, error)
 	// Rotate is the compare-and-swap: if the session is at r.From, it is moved
 	// to the generation after it, and returned as it is then, with moved true.
 	// If it is at another generation nothing changes, and it is returned as it

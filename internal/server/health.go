@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -24,8 +25,11 @@ func (s *Server) healthRoutes() {
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 	defer cancel()
-	if err := s.authority.Ready(ctx); err != nil {
-		s.log.WarnContext(ctx, "not ready", "err", errors.Unwrap(err))
+	err := s.authority.Ready(ctx)
+	if away := err != nil; s.away.Swap(away) != away { // not each time: anybody may ask
+		s.log.WarnContext(ctx, "readiness changed", "ready", !away, "err", cmp.Or(errors.Unwrap(err), err))
+	}
+	if err != nil {
 		w.Header().Set("Retry-After", "1")
 		health(w, http.StatusServiceUnavailable, "unavailable")
 		return

@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/pawlauth/pawl/internal/authority"
@@ -26,6 +27,7 @@ type Server struct {
 	mux       *http.ServeMux
 	exact     map[string]http.HandlerFunc // by path, those of mux that have no wildcard: a tenth of its time
 	paths     []string                    // patterns of the contract
+	away      atomic.Bool                 // /readyz has said so
 	publicURL string                      // where clients reach the server; "" takes each request's Host
 }
 

@@ -3,6 +3,7 @@
 package cluster_test
 
 import (
+	"errors"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -96,7 +97,8 @@ func TestStartRefused(t *testing.T) {
 	as := func(dsn, user string) string { return strings.Replace(dsn, "//pawl@", "//"+user+"@", 1) }
 	standby := cluster.Standby(t, "standby", cluster.Addr)
 	wrongFile := filepath.Join(t.TempDir(), "wrong")
-	if err := os.WriteFile(wrongFile, []byte("no key"), 0o600); err != nil {
+	emptyFile := wrongFile + "-empty"
+	if err := errors.Join(os.WriteFile(wrongFile, []byte("no key"), 0o600), os.WriteFile(emptyFile, nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {
@@ -116,6 +118,7 @@ func TestStartRefused(t *testing.T) {
 		"another master key":                {store: good, key: seal.NewKey(), want: "is not the one"},
 		"a master key that is none":         {store: good, key: "topsecret", want: "openssl rand -base64 32"},
 		"a master key file that is none":    {store: good, args: []string{"--master-key-file", wrongFile}, want: "openssl rand -base64 32"},
+		"a master key file that is empty":   {store: good, args: []string{"--master-key-file", emptyFile}, want: "openssl rand -base64 32"},
 		"a master key file that is missing": {store: good, args: []string{"--master-key-file", wrongFile + "?"}, want: "cannot be read"},
 	} {
 		t.Run(name, func(t *testing.T) {

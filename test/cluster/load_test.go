@@ -3,6 +3,7 @@
 package cluster_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"sync"
@@ -184,6 +185,47 @@ func TestNodesTellEachOther(t *testing.T) {
 		t.Fatal("the node that ended a session accepts its token")
 	}
 	await(t, 20*time.Second, "the other node to hear of the end", func() bool { return c.session(0, next) == 401 })
+}
+
+// TestNewTokenAtOnce: a bound lets an old token pass for a while; the new one
+// passes on every node at once.
+func TestNewTokenAtOnce(t *testing.T) {
+	cluster := pgtest.Start(t)
+	c := startNodes(t, 2, cluster.DSN(cluster.Database(t)), staleness(time.Minute))
+	token := c.login(0)
+	for range 20 {
+		c.everywhere(token, 200)
+		status, next := c.refresh(0, token, "")
+		if status != 200 {
+			t.Fatalf("refresh: %d", status)
+		}
+		c.everywhere(next, 200)
+		token = next
+	}
+}
+
+// TestNULInALogin: no login has one, and PostgreSQL takes none in a text.
+func TestNULInALogin(t *testing.T) {
+	cluster := pgtest.Start(t)
+	c := startNodes(t, 1, cluster.DSN(cluster.Database(t)))
+	if status, _ := c.call(0, "/v2/auth/login", `{"login":"a\u0000b","password":"x"}`); status != 401 {
+		t.Errorf("login: %d, want 401", status)
+	}
+	bearer := "Authorization: Bearer " + c.login(0)
+	if status, _ := c.call(0, "/v2/users/by-name", `{"login":"a\u0000b"}`, bearer); status >= 500 {
+		t.Errorf("by-name: %d", status)
+	}
+	for _, field := range []string{"login", "email", "firstName", "lastName"} {
+		body := map[string]any{"login": "eve@example.com", "password": passwd, "email": "eve@example.com", "networkId": 1, "mailboxId": 1}
+		body[field] = "a\x00b"
+		text, err := json.Marshal(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status, _ := c.call(0, "/v2/users", string(text), bearer); status != 400 {
+			t.Errorf("a user with a NUL in %s: %d, want 400", field, status)
+		}
+	}
 }
 
 // awaitListeners waits until so many nodes hear what the others say.

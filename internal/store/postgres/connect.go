@@ -14,54 +14,126 @@ import (
 )
 
 const (
-	connectTimeout = 2 * time.Second  // for each host, where the DSN says nothing
-	openTimeout    = 30 * time.Second // for connecting and migrating at start
-	maxConnections = 12               // of one node, where the DSN says nothing
+	connectTimeout = shortTimeout / 2       // for each host, where the DSN says nothing: a try has time for the second
+	pingTimeout    = 500 * time.Millisecond // for a connection that was idle: a server may have gone without a word
+	openTimeout    = 30 * time.Second       // for connecting and migrating at start
+	maxConnections = 12                     // of one node, where the DSN says nothing
 	// fewestConnections is what a start needs: the migrations have one beside
 	// the one that holds their lock.
 	fewestConnections = 2
 )
 
-// poolConfig reads a DSN, a URL. Several hosts may be named; whichever of them can be written to is used.
+// poolConfig reads a DSN, a URL. Several hosts may be named; whichever of them
+// can be written to is used, whatever target_session_attrs says: a replica
+// would not know yet that a session has ended.
 func poolConfig(dsn string) (*pgxpool.Config, error) {
+	if err := CheckDSN(dsn); err != nil {
+		return nil, err
+	}
 	config, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
-		return nil, fmt.Errorf("the store's address cannot be read: %w; it looks like postgres://pawl:PASSWORD@db1,db2/pawl?target_session_attrs=read-write", err)
+		return nil, errDSN // and not pgx's: it may quote a part of a password
 	}
 	connect := config.ConnConfig
 	if unset := 2 * time.Minute; connect.ConnectTimeout == 0 || connect.ConnectTimeout >= unset {
 		connect.ConnectTimeout = connectTimeout
 	}
-	if connect.ValidateConnect == nil {
-		connect.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
-	}
+	connect.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	if connect.RuntimeParams["application_name"] == "" {
 		connect.RuntimeParams["application_name"] = "pawl"
 	}
+	connect.OnNotice = markWarning
 	if named, err := pgx.ParseConfig(dsn); err != nil || named.RuntimeParams["pool_max_conns"] == "" {
 		config.MaxConns = maxConnections
 	}
 	config.MaxConns = max(config.MaxConns, fewestConnections)
-	config.AfterConnect = durable
+	config.PingTimeout = pingTimeout
 	return config, nil
 }
 
-// CheckDSN returns an error for a DSN that cannot be read. It never quotes it.
+var errDSN = errors.New("the address of the database cannot be read; it looks like postgres://pawl:PASSWORD@db1,db2/pawl?sslmode=verify-full: write # / ? @ in a password as %23 %2F %3F %40, or keep it in a PGPASSFILE")
+
+// CheckDSN returns an error for a DSN that cannot be read. It names a faulty
+// parameter, and never quotes what could be a part of a password.
 func CheckDSN(dsn string) error {
 	u, err := url.Parse(dsn)
-	if err != nil || u.User == nil && strings.Contains(dsn, "@") || u.Fragment != "" {
-		return errors.New("the address of the database cannot be read: write # / ? @ in a password as %23 %2F %3F %40, or keep the password in a PGPASSFILE")
+	if err != nil || u.User == nil && strings.Contains(dsn, "@") || strings.Count(dsn, "@") > 1 || u.Fragment != "" {
+		return errDSN
 	}
-	_, err = poolConfig(dsn)
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return errDSN
+	}
+	for name := range query {
+		if _, err := pgxpool.ParseConfig("postgres://host/database?" + url.Values{name: query[name]}.Encode()); err != nil {
+			return fmt.Errorf("the address of the database cannot be read: the value of its parameter %q is not allowed", name)
+		}
+	}
+	if _, err := pgxpool.ParseConfig(dsn); err != nil {
+		return errDSN
+	}
+	return nil
+}
+
+// newPool opens a pool for a node, or for one who wants the database alone.
+func newPool(ctx context.Context, c Config) (*pgxpool.Pool, error) {
+	config, err := poolConfig(c.DSN)
+	if err != nil {
+		return nil, err
+	}
+	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		if err := prepareConnection(ctx, conn); err != nil || c.Alone {
+			return err
+		}
+		return beOneOfMany(ctx, conn)
+	}
+	config.MinConns = 1 // one at least holds the lock
+	return pgxpool.NewWithConfig(ctx, config)
+}
+
+// prepareConnection makes each connection behave as the statements rely on,
+// whatever the database's defaults are: a commit is on disk before it is
+// answered (what is stricter than "on" stays), a statement sees what has been
+// committed before it, no wait for a lock is as long as a try, and a node that
+// has vanished inside a transaction does not keep its locks.
+func prepareConnection(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, `SELECT
+		set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
+		UNION ALL SELECT set_config('default_transaction_isolation', 'read committed', false)
+		UNION ALL SELECT set_config('lock_timeout', $1, false)
+		UNION ALL SELECT set_config('idle_in_transaction_session_timeout', $2, false)
+		UNION ALL SELECT set_config('tcp_keepalives_idle', $2, false)`, milliseconds(lockTimeout), milliseconds(idleTimeout))
+	delete(conn.PgConn().CustomData(), warned) // of what the server says to everybody at the start
 	return err
 }
 
-// durable makes sure that a commit is on disk before it is answered, whatever
-// the database's default is: what is stricter than "on" stays.
-func durable(ctx context.Context, conn *pgx.Conn) error {
-	_, err := conn.Exec(ctx, "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'")
-	return err
+const (
+	lockTimeout = stepTimeout - time.Second
+	idleTimeout = 2 * stepTimeout // of a transaction that waits for its node
+)
+
+func milliseconds(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) + "ms" }
+
+// warned is the mark of a connection on which the server has warned. It does so
+// when a commit's wait for the standby was cut short, and calls it done all the
+// same: nobody may be told so.
+const warned = "warned"
+
+func markWarning(conn *pgconn.PgConn, n *pgconn.Notice) {
+	if n.SeverityUnlocalized == "WARNING" {
+		conn.CustomData()[warned] = true
+	}
 }
+
+// warning returns an error if the server has warned on a connection.
+func warning(conn *pgx.Conn) error {
+	if conn.PgConn().CustomData()[warned] != nil {
+		return errWarned
+	}
+	return nil
+}
+
+var errWarned = errors.New("the server warned of this step: it may be on one machine only")
 
 // explainConnect says what to do when the store cannot be opened.
 func explainConnect(err error) error {
@@ -72,7 +144,7 @@ func explainConnect(err error) error {
 	case ok && refused.Code == "3D000":
 		return fmt.Errorf("there is no such database: %w; make it with createdb", err)
 	case ok && refused.Code == codeInsufficientPrivilege:
-		return needsRights(err)
+		return fmt.Errorf("the database user may not do what Pawl needs: %w; grant it CREATE on the database, or ALL on the schema pawl and its tables", err)
 	}
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok || errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("the database cannot be reached: %w; check the host and the port, and that one of the hosts can be written to", err)

@@ -32,13 +32,13 @@ func (s *Store) BeginCopy(ctx context.Context) error {
 // EndCopy moves the sequences past the ids that were copied, and takes the
 // mark away.
 func (s *Store) EndCopy(ctx context.Context) error {
-	return s.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+	return s.held(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		for _, table := range []string{"users", "api_key"} {
-			if _, err := tx.Exec(ctx, "SELECT setval('pawl."+table+"_id_seq', max(id)) FROM pawl."+table+" HAVING max(id) IS NOT NULL"); err != nil {
+			if _, err := conn.Exec(ctx, "SELECT setval('pawl."+table+"_id_seq', max(id)) FROM pawl."+table+" HAVING max(id) IS NOT NULL"); err != nil {
 				return err
 			}
 		}
-		_, err := tx.Exec(ctx, "UPDATE pawl.state SET copying = false")
+		_, err := conn.Exec(ctx, "UPDATE pawl.state SET copying = false")
 		return err
 	})
 }
@@ -51,9 +51,11 @@ func (s *Store) Marked(ctx context.Context) (marked bool, err error) {
 
 // Count counts what there is; that takes as long as it takes.
 func (s *Store) Count(ctx context.Context) (n authority.Counts, err error) {
-	err = s.pool.QueryRow(ctx, `SELECT (SELECT count(*) FROM pawl.users), (SELECT count(*) FROM pawl.session),
-		(SELECT count(*) FROM pawl.api_key), (SELECT count(*) FROM pawl.signing_key)`).Scan(&n.Users, &n.Sessions, &n.Keys, &n.SigningKeys)
-	return n, explain(err)
+	err = s.held(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, `SELECT (SELECT count(*) FROM pawl.users), (SELECT count(*) FROM pawl.session),
+			(SELECT count(*) FROM pawl.api_key), (SELECT count(*) FROM pawl.signing_key)`).Scan(&n.Users, &n.Sessions, &n.Keys, &n.SigningKeys)
+	})
+	return n, err
 }
 
 // ReadUsers returns the next users by id.
@@ -100,7 +102,7 @@ func (s *Store) copyIn(ctx context.Context, table, columns string, n int, row fu
 			pgx.CopyFromSlice(n, func(i int) ([]any, error) { return row(i), nil }))
 		return err
 	})
-	return s.failed(err)
+	return explain(err)
 }
 
 // WriteUsers adds users as they are.

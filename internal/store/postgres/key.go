@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
+	"errors"
 
 	"github.com/jackc/pgx/v5"
 
@@ -68,7 +70,9 @@ func (s *Store) Keys(ctx context.Context, userID int64) (keys []authority.Key, e
 
 // DeleteKey removes a key.
 func (s *Store) DeleteKey(ctx context.Context, id int64) error {
-	return s.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		return changeOne(tx.Exec(ctx, "DELETE FROM pawl.api_key WHERE id = $1", id))
-	})
+	err := changeOne(s.exec(ctx, "DELETE FROM pawl.api_key WHERE id = $1", id))
+	if errors.Is(err, authority.ErrNotFound) {
+		err = cmp.Or(s.confirm(ctx), err)
+	}
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/store/batch"
@@ -19,17 +20,26 @@ type lookup[K comparable, V any] struct {
 }
 
 // readBatch answers many lookups with one query. The query begins after each
-// of them was asked for, so that none is answered from before it.
-func readBatch[K comparable, V any](s *Store, read func(context.Context, *Store, []K) (map[K]V, error)) func([]*batch.Op[lookup[K, V]]) {
+// of them was asked for, so that none is answered from before it. If its
+// connection is found dead it is sent once more.
+func readBatch[K comparable, V any](s *Store, read func(context.Context, *pgx.Conn, []K) (map[K]V, error)) func([]*batch.Op[lookup[K, V]]) {
 	return func(ops []*batch.Op[lookup[K, V]]) {
-		ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
-		defer cancel()
 		keys := make([]K, len(ops))
 		for i, op := range ops {
 			keys[i] = op.Value.key
 		}
-		found, err := read(ctx, s, keys)
-		err = s.failed(err)
+		var found map[K]V
+		once := func() error {
+			return s.on(context.Background(), shortTimeout, func(ctx context.Context, conn *pgx.Conn) (err error) {
+				found, err = read(ctx, conn, keys)
+				return err
+			})
+		}
+		err := once()
+		if err != nil && mayRetry(err) {
+			err = once()
+		}
+		err = explain(err)
 		for _, op := range ops {
 			value, there := found[op.Value.key]
 			op.Value.value, op.Value.err = value, err
@@ -90,13 +100,13 @@ func scanKey(row pgx.Row, more ...any) (k authority.Key, err error) {
 	return k, err
 }
 
-func readSessions(ctx context.Context, s *Store, ids []token.SessionID) (map[token.SessionID]authority.Live, error) {
+func readSessions(ctx context.Context, conn *pgx.Conn, ids []token.SessionID) (map[token.SessionID]authority.Live, error) {
 	found := make(map[token.SessionID]authority.Live, len(ids))
 	wanted := make([][16]byte, len(ids)) // a SessionID itself would go as text
 	for i, id := range ids {
 		wanted[i] = id
 	}
-	rows, err := s.pool.Query(ctx, "SELECT "+liveColumns+` FROM pawl.session s JOIN pawl.users u ON u.id = s.user_id
+	rows, err := conn.Query(ctx, "SELECT "+liveColumns+` FROM pawl.session s JOIN pawl.users u ON u.id = s.user_id
 		WHERE s.id = ANY ($1) AND u.status < $2`, wanted, int64(authority.Suspended))
 	return found, each(rows, err, func(rows pgx.Rows) error {
 		live, err := scanLive(rows)
@@ -111,13 +121,13 @@ type keyAndUser struct {
 	user *authority.User
 }
 
-func readKeys(ctx context.Context, s *Store, hashes []authority.KeyHash) (map[authority.KeyHash]keyAndUser, error) {
+func readKeys(ctx context.Context, conn *pgx.Conn, hashes []authority.KeyHash) (map[authority.KeyHash]keyAndUser, error) {
 	found := make(map[authority.KeyHash]keyAndUser, len(hashes))
 	wanted := make([][]byte, len(hashes))
 	for i := range hashes {
 		wanted[i] = hashes[i][:]
 	}
-	rows, err := s.pool.Query(ctx, "SELECT "+keyColumns+", k.hash, "+userColumns+` FROM pawl.api_key k JOIN pawl.users u ON u.id = k.user_id
+	rows, err := conn.Query(ctx, "SELECT "+keyColumns+", k.hash, "+userColumns+` FROM pawl.api_key k JOIN pawl.users u ON u.id = k.user_id
 		WHERE k.hash = ANY ($1)`, wanted)
 	return found, each(rows, err, func(rows pgx.Rows) error {
 		user := new(authority.User)
@@ -128,6 +138,16 @@ func readKeys(ctx context.Context, s *Store, hashes []authority.KeyHash) (map[au
 		}
 		return err
 	})
+}
+
+// readReady says that the database can be written to, or is an error.
+func readReady(ctx context.Context, conn *pgx.Conn, _ []struct{}) (map[struct{}]bool, error) {
+	var readOnly bool
+	err := conn.QueryRow(ctx, "SELECT current_setting('transaction_read_only')::boolean").Scan(&readOnly)
+	if err == nil && readOnly {
+		err = &pgconn.PgError{Severity: "ERROR", Code: codeReadOnly, Message: "the database has become read-only"}
+	}
+	return map[struct{}]bool{{}: true}, err
 }
 
 // retryBytes stores the zero key as nothing.

@@ -21,11 +21,12 @@ type recent struct {
 	bound time.Duration
 	node  string // tells this node's words apart from the others'
 
-	mu    sync.Mutex // guards what follows
-	rows  map[token.SessionID]known
-	swept time.Time // when entries that are over were last removed
-	dirty []token.SessionID
-	wake  chan struct{} // holds one when dirty has something for the notifier
+	mu     sync.Mutex // guards what follows
+	rows   map[token.SessionID]known
+	spoilt time.Time // what began before it is too old to be used
+	swept  time.Time // when entries that are over were last removed
+	dirty  []token.SessionID
+	wake   chan struct{} // holds one when dirty has something for the notifier
 }
 
 // known is one session: as it was at a time, or that it has ended.
@@ -90,6 +91,7 @@ func (r *recent) merge(id token.SessionID, next known) known {
 	if there && (k.ended || !next.ended && k.live.Session.Generation > next.live.Session.Generation) {
 		return k
 	}
+	next.stale = next.at.Before(r.spoilt)
 	r.sweep()
 	if there || len(r.rows) < mostRecent {
 		r.rows[id] = next
@@ -153,6 +155,7 @@ func (r *recent) expire(ids ...token.SessionID) {
 		r.spoil(id)
 	}
 	if len(ids) == 0 {
+		r.spoilt = time.Now() // for reads under way too
 		for id := range r.rows {
 			r.spoil(id)
 		}

@@ -44,6 +44,27 @@ func TestRecentNeverGoesBack(t *testing.T) {
 	}
 }
 
+// TestRecentOutlivesNoUser: a read that began before a user was changed is not
+// used after it.
+func TestRecentOutlivesNoUser(t *testing.T) {
+	r := newRecent(time.Hour)
+	id := token.SessionID{1}
+	begun := r.now()
+	r.expireAll()
+	if _, err := r.learn(id, authority.Live{Session: authority.Session{ID: id, Generation: 1}}, nil, begun); err != nil {
+		t.Fatal(err)
+	}
+	if _, known, _ := r.get(id); known {
+		t.Error("a read that was overtaken is used")
+	}
+	if _, err := r.learn(id, authority.Live{Session: authority.Session{ID: id, Generation: 1}}, nil, r.now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, known, _ := r.get(id); !known {
+		t.Error("a later read is not used")
+	}
+}
+
 // TestRecentIsBounded: neither the sessions nor what is to be told grow without
 // a limit, whatever the other nodes and the database do.
 func TestRecentIsBounded(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -22,70 +21,62 @@ type rotation struct {
 	// statement can be sent again when nobody knows whether it was carried out.
 	attempt int64
 
-	decided bool // what follows holds
-	live    authority.Live
-	moved   bool
-	err     error
+	live  authority.Live
+	moved bool
+	err   error
+	again bool // it is not known yet, and sending it again may find out; err says why
 }
 
 type rotationOp = batch.Op[rotation]
 
-// Rotate hands the rotation to the group commit.
+const (
+	// resolveFor is how long a rotation whose outcome is not known is asked
+	// about: long enough for the first host to be given up, and the next to be
+	// reached.
+	resolveFor   = 3 * shortTimeout
+	firstBackoff = 5 * time.Millisecond
+	mostBackoff  = 250 * time.Millisecond
+)
+
+// Rotate hands the rotation to the group commit, and again as long as its
+// outcome is not known. The statement is the compare-and-swap, and it may be
+// sent again: it passes over a row that this same attempt has moved. So after a
+// conflict, or when the connection died under a commit, sending it again finds
+// out what happened; nothing is guessed. Others of its batch do not wait for it.
 func (s *Store) Rotate(ctx context.Context, r authority.Rotation) (authority.Live, bool, error) {
 	op := &rotationOp{Value: rotation{Rotation: r, attempt: rand.Int64()}}
-	if err := s.rotations.Do(ctx, op); err != nil {
-		return authority.Live{}, false, fmt.Errorf("%w: %w", authority.ErrUnavailable, err)
-	}
-	return op.Value.live, op.Value.moved, op.Value.err
-}
-
-// resolveFor is how long a batch whose outcome is not known is asked about.
-const resolveFor = 4 * time.Second
-
-// rotateBatch carries out a batch. The statement is the compare-and-swap, and
-// it may be sent again: it passes over a row that this same attempt has moved.
-// So after a conflict, or when the connection died under a commit, sending it
-// again finds out what happened; nothing is guessed.
-func (s *Store) rotateBatch(ops []*rotationOp) {
-	undecided := slices.Clone(ops)
 	giveUp := time.Now().Add(resolveFor)
-	for wait := 5 * time.Millisecond; ; wait *= 2 {
-		err := s.rotateOnce(undecided)
-		undecided = slices.DeleteFunc(undecided, func(op *rotationOp) bool { return op.Value.decided })
-		if len(undecided) == 0 {
-			return
+	for backoff := firstBackoff; ; backoff = min(2*backoff, mostBackoff) {
+		if err := s.rotations.Do(ctx, op); err != nil {
+			return authority.Live{}, false, fmt.Errorf("%w: %w", authority.ErrUnavailable, err)
 		}
-		if err != nil && !mayRetry(err) || time.Now().Add(wait).After(giveUp) {
-			fail(undecided, s.failed(cmp.Or(err, errContended)))
-			return
+		if !op.Value.again || time.Now().Add(backoff).After(giveUp) {
+			return op.Value.live, op.Value.moved, op.Value.err
 		}
-		time.Sleep(wait) // back-off: the next try needs the database to have changed
+		select {
+		case <-ctx.Done():
+			return authority.Live{}, false, fmt.Errorf("%w: %w", authority.ErrUnavailable, ctx.Err())
+		case <-time.After(backoff): // the next try needs the database to have changed
+		}
 	}
 }
 
-var errContended = fmt.Errorf("%w: other nodes moved the same sessions again and again", authority.ErrUnavailable)
-
-func fail(ops []*rotationOp, err error) {
-	for _, op := range ops {
-		op.Value.err = err
-	}
-}
+var errContended = fmt.Errorf("%w: another node holds the session", authority.ErrUnavailable)
 
 // rotateSQL moves sessions that are where the caller thinks they are. It also
 // writes a row anew, as it is, that this attempt or one with the same
 // Idempotency-Key has moved already: the answer to it is then as durable as to
 // the first, even where that one's wait for a standby was cut short.
 //
-// The rows are locked in the order of their ids, as they are wherever sessions
-// end: so two nodes that move the same sessions wait for each other, and never
-// in a circle. Sorting the arrays alone would leave the order to the planner
-// (docs/architecture.md has what it costs).
+// A row that another transaction holds is passed over and comes with the next
+// try: so a batch waits for no lock, no two nodes wait in a circle, and a
+// session that is held for long holds up no other.
 const rotateSQL = `
 WITH n AS (
   SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[])
     WITH ORDINALITY AS n (id, origin, at, expires, attempt, retry_key, place)
 ), locked AS MATERIALIZED (
-  SELECT n.* FROM n JOIN pawl.session s ON s.id = n.id ORDER BY s.id FOR UPDATE OF s
+  SELECT n.* FROM n JOIN pawl.session s ON s.id = n.id FOR NO KEY UPDATE OF s SKIP LOCKED
 )
 UPDATE pawl.session s SET
   generation = n.origin + 1,
@@ -100,11 +91,25 @@ WHERE s.id = n.id AND u.id = s.user_id AND u.status < $7
        AND (s.attempt = n.attempt OR n.retry_key <> '' AND s.retry_key = n.retry_key))
 RETURNING ` + liveColumns + `, n.place, s.attempt = n.attempt`
 
-// rotateOnce tries the rotations once, and decides those whose outcome it sees.
-func (s *Store) rotateOnce(ops []*rotationOp) error {
-	ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
-	defer cancel()
-	rows, err := s.pool.Query(ctx, rotateSQL, rotateArgs(ops)...)
+// rotateBatch tries the rotations once.
+func (s *Store) rotateBatch(ops []*rotationOp) {
+	for _, op := range ops {
+		op.Value.again, op.Value.err = true, errContended
+	}
+	err := s.on(context.Background(), shortTimeout, func(ctx context.Context, conn *pgx.Conn) error { return s.rotateOn(ctx, conn, ops) })
+	for _, op := range ops {
+		if err != nil && op.Value.again {
+			op.Value.again, op.Value.err = mayRetry(err), explain(err)
+		}
+		if op.Value.moved && op.Value.err == nil {
+			s.recent.put(op.Value.live)
+		}
+	}
+}
+
+// rotateOn decides the rotations whose outcome it sees.
+func (s *Store) rotateOn(ctx context.Context, conn *pgx.Conn, ops []*rotationOp) error {
+	rows, err := conn.Query(ctx, rotateSQL, rotateArgs(ops)...)
 	var answered []*rotationOp // decided only once the commit is known: at the end of the answer
 	err = each(rows, err, func(rows pgx.Rows) error {
 		var place int64
@@ -118,14 +123,13 @@ func (s *Store) rotateOnce(ops []*rotationOp) error {
 		answered = append(answered, op)
 		return nil
 	})
-	if err != nil {
+	if err = cmp.Or(err, warning(conn)); err != nil {
 		return err
 	}
 	for _, op := range answered {
-		op.Value.decided = true
-		s.recent.put(op.Value.live)
+		op.Value.again, op.Value.err = false, nil
 	}
-	return s.readUnmoved(ctx, ops)
+	return readUnmoved(ctx, conn, ops)
 }
 
 func rotateArgs(ops []*rotationOp) []any {
@@ -141,32 +145,31 @@ func rotateArgs(ops []*rotationOp) []any {
 }
 
 // readUnmoved reads the sessions that were not moved, as they are. One that is
-// where the caller thought is left undecided: another was in the way, and its
-// turn comes at the next try.
-func (s *Store) readUnmoved(ctx context.Context, ops []*rotationOp) error {
+// where the caller thought is left for another try: it was held.
+func readUnmoved(ctx context.Context, conn *pgx.Conn, ops []*rotationOp) error {
 	var ids []token.SessionID
 	for _, op := range ops {
-		if !op.Value.decided {
+		if op.Value.again {
 			ids = append(ids, op.Value.Session)
 		}
 	}
 	if len(ids) == 0 {
 		return nil
 	}
-	found, err := readSessions(ctx, s, ids)
+	found, err := readSessions(ctx, conn, ids)
 	if err != nil {
 		return err
 	}
 	for _, op := range ops {
-		if op.Value.decided {
+		if !op.Value.again {
 			continue
 		}
 		live, there := found[op.Value.Session]
 		switch {
 		case !there:
-			op.Value.decided, op.Value.err = true, authority.ErrNotFound
+			op.Value.again, op.Value.err = false, authority.ErrNotFound
 		case live.Session.Generation != op.Value.From:
-			op.Value.decided, op.Value.live, op.Value.moved = true, live, false
+			op.Value.again, op.Value.err, op.Value.live, op.Value.moved = false, nil, live, false
 		}
 	}
 	return nil

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 )
@@ -43,15 +42,29 @@ func (s *Store) migrate(ctx context.Context, mustExist bool) error {
 	if mustExist {
 		return errors.New("the database has no schema of this Pawl's: is it the right one?")
 	}
-	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", migrationLock); err != nil {
+	own := conn.Hijack() // the lock, and how long it may be waited for, end with it
+	defer own.Close(context.WithoutCancel(ctx))
+	if _, err := own.Exec(ctx, "SET lock_timeout = 0"); err != nil {
 		return err
 	}
-	// The lock is this connection's, so it ends with it in any case.
-	defer conn.Exec(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", migrationLock)
-	if _, err := conn.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS pawl"); err != nil {
-		return needsRights(err)
+	if _, err := own.Exec(ctx, "SELECT pg_advisory_lock($1)", migrationLock); err != nil {
+		return err
 	}
-	return needsRights(s.runMigrations(ctx))
+	if err := createSchema(ctx, own); err != nil {
+		return err
+	}
+	return s.runMigrations(ctx)
+}
+
+// createSchema asks for no right that it does not need.
+func createSchema(ctx context.Context, conn *pgx.Conn) error {
+	var there bool
+	err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = 'pawl')").Scan(&there)
+	if err != nil || there {
+		return err
+	}
+	_, err = conn.Exec(ctx, "CREATE SCHEMA pawl")
+	return err
 }
 
 // runMigrations is goose, which wants database/sql.
@@ -77,7 +90,7 @@ func schemaVersion(ctx context.Context, conn *pgx.Conn) (version int64, err erro
 		return 0, err
 	}
 	err = conn.QueryRow(ctx, "SELECT coalesce(max(version_id), 0) FROM "+versionTable+" WHERE is_applied").Scan(&version)
-	return version, needsRights(err)
+	return version, err
 }
 
 func latestVersion() (latest int64, err error) {
@@ -87,12 +100,4 @@ func latestVersion() (latest int64, err error) {
 		latest, err = max(latest, version), errors.Join(err, numberErr)
 	}
 	return latest, err
-}
-
-// needsRights says what to do about an error of missing rights.
-func needsRights(err error) error {
-	if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == codeInsufficientPrivilege {
-		return fmt.Errorf("the database user may not do what Pawl needs: %w; grant it CREATE on the database, or ALL on the schema pawl and its tables", err)
-	}
-	return err
 }

@@ -23,12 +23,17 @@ func (s *Store) OpenSession(ctx context.Context, r authority.SessionRecord, pass
 	})
 }
 
-// Session returns a session and its user: as the row is now, or as it was a
-// bounded time ago where the settings allow that.
-func (s *Store) Session(ctx context.Context, id token.SessionID) (authority.Live, error) {
+// RecentSession is Session as of a bounded time ago, where the settings allow
+// that.
+func (s *Store) RecentSession(ctx context.Context, id token.SessionID) (authority.Live, error) {
 	if live, known, err := s.recent.get(id); known {
 		return live, err
 	}
+	return s.Session(ctx, id)
+}
+
+// Session returns a session and its user, as the row is now.
+func (s *Store) Session(ctx context.Context, id token.SessionID) (authority.Live, error) {
 	begun := s.recent.now()
 	live, err := look(ctx, s.sessions, id)
 	return s.recent.learn(id, live, err, begun)
@@ -53,11 +58,22 @@ func (s *Store) endSessions(ctx context.Context, where string, args ...any) erro
 	if err == nil {
 		s.recent.end(ended)
 	}
+	if err == nil && len(ended) == 0 {
+		err = s.confirm(ctx)
+	}
 	return err
 }
 
-// deleteSessions locks the rows in the order in which a batch of refreshes
-// does, and deletes them.
+// confirm is for a step that found nothing left to do. An earlier try, whose
+// answer was lost, may have done it on this machine only; what is written now,
+// and waits for the standby, comes after that.
+func (s *Store) confirm(ctx context.Context) error {
+	_, err := s.exec(ctx, "UPDATE pawl.state SET copying = copying")
+	return err
+}
+
+// deleteSessions locks the rows in the order of their ids, so that no two that
+// end sessions wait in a circle, and deletes them.
 func deleteSessions(ctx context.Context, tx pgx.Tx, where string, args ...any) (ended []token.SessionID, err error) {
 	rows, err := tx.Query(ctx, "DELETE FROM pawl.session WHERE id IN (SELECT id FROM pawl.session WHERE "+where+" ORDER BY id FOR UPDATE) RETURNING id", args...)
 	err = each(rows, err, func(rows pgx.Rows) error {
@@ -135,18 +151,18 @@ func (s *Store) Sweep(ctx context.Context, now int64, limit int) (removed int, d
 		return removed, false, nil
 	}
 	s.sweep.next = first
-	_, err = s.pool.Exec(ctx, "UPDATE pawl.state SET sweep_took = extract(epoch FROM now())::bigint - sweep_begun")
-	return removed, true, explain(err)
+	_, err = s.exec(ctx, "UPDATE pawl.state SET sweep_took = extract(epoch FROM now())::bigint - sweep_begun")
+	return removed, true, err
 }
 
 // claimSweep begins a pass unless a node has begun one a short while ago.
 func (s *Store) claimSweep(ctx context.Context) (bool, error) {
-	err := changeOne(s.pool.Exec(ctx, `UPDATE pawl.state SET sweep_begun = extract(epoch FROM now())::bigint
+	err := changeOne(s.exec(ctx, `UPDATE pawl.state SET sweep_begun = extract(epoch FROM now())::bigint
 		WHERE sweep_begun + greatest($1, $2 * sweep_took) <= extract(epoch FROM now())::bigint`, int64(sweepPause), int64(sweepShare)))
 	if errors.Is(err, authority.ErrNotFound) {
 		return false, nil
 	}
-	return err == nil, explain(err)
+	return err == nil, err
 }
 
 func (s *Store) sweepPage(ctx context.Context, now int64, limit int) (seen int, last token.SessionID, over [][16]byte, err error) {
@@ -166,9 +182,7 @@ func (s *Store) sweepPage(ctx context.Context, now int64, limit int) (seen int, 
 // sweepOut deletes those that are still over; one that is being refreshed at
 // this moment is left for the next pass.
 func (s *Store) sweepOut(ctx context.Context, over [][16]byte, now int64) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
-	defer cancel()
-	tag, err := s.pool.Exec(ctx, `DELETE FROM pawl.session WHERE id IN
+	tag, err := s.exec(ctx, `DELETE FROM pawl.session WHERE id IN
 		(SELECT id FROM pawl.session WHERE id = ANY ($1) AND expires <= $2 ORDER BY id FOR UPDATE SKIP LOCKED)`, over, now)
-	return int(tag.RowsAffected()), s.failed(err)
+	return int(tag.RowsAffected()), err
 }

@@ -8,13 +8,10 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pawlauth/pawl/internal/authority"
@@ -29,6 +26,9 @@ type Config struct {
 	DSN string
 	// MustExist refuses a database that has no schema of Pawl's yet.
 	MustExist bool
+	// Alone refuses a database that any other store is open on, and keeps all
+	// others out until Close.
+	Alone bool
 	// Staleness is how old the state may be that a bearer is checked against.
 	// With 0, each check reads the row.
 	Staleness time.Duration
@@ -41,8 +41,14 @@ const (
 	// with two, one gathers while the other commits.
 	rotators = 2
 	readers  = 2
-	// stepTimeout bounds one try of a statement or a transaction: a connection
-	// that hangs is given up after it.
+	// kept is how many connections are kept for refreshes and checks (of
+	// sessions, of keys, whether the store is ready) and for words to other
+	// nodes, however many other calls there are.
+	kept = rotators + 2*readers + 1 + 1
+	// shortTimeout bounds one try of a refresh or a check: where there are
+	// several hosts, there is time for the next one.
+	shortTimeout = 2 * time.Second
+	// stepTimeout bounds one try of all else.
 	stepTimeout = 5 * time.Second
 )
 
@@ -52,8 +58,11 @@ type Store struct {
 	rotations *batch.Group[rotation]
 	sessions  *batch.Group[lookup[token.SessionID, authority.Live]]
 	keys      *batch.Group[lookup[authority.KeyHash, keyAndUser]]
+	ready     *batch.Group[lookup[struct{}, bool]]
+	others    chan struct{} // holds one for each call under way that is none of these
 	sweep     sweeper
-	recent    *recent // nil if every check reads the row
+	recent    *recent       // nil if every check reads the row
+	own       *pgxpool.Conn // keeps all others out; nil for a store of many
 
 	stop       context.CancelFunc // ends the background work
 	background sync.WaitGroup
@@ -65,24 +74,25 @@ var _ authority.Store = (*Store)(nil)
 // can be read. The error says what is wrong and what to do; it never has the
 // password.
 func Open(ctx context.Context, c Config) (*Store, error) {
-	config, err := poolConfig(c.DSN)
-	if err != nil {
+	if err := CheckDSN(c.DSN); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	pool, err := pgxpool.NewWithConfig(ctx, config)
+	pool, err := newPool(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("the store's address cannot be used: %w", err)
 	}
-	s := &Store{pool: pool}
-	if err := s.prepare(ctx, c.MustExist); err != nil {
+	s := &Store{pool: pool, others: make(chan struct{}, max(1, pool.Config().MaxConns-kept))}
+	if err := s.prepare(ctx, c); err != nil {
+		s.release()
 		pool.Close()
 		return nil, explainConnect(err)
 	}
 	s.rotations = batch.New(batchSize, rotators, 0, s.rotateBatch)
 	s.sessions = batch.New(batchSize, readers, 0, readBatch(s, readSessions))
 	s.keys = batch.New(batchSize, readers, 0, readBatch(s, readKeys))
+	s.ready = batch.New(batchSize, 1, 0, readBatch(s, readReady))
 	work, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	if c.Staleness > 0 {
@@ -93,16 +103,21 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) prepare(ctx context.Context, mustExist bool) error {
+func (s *Store) prepare(ctx context.Context, c Config) error {
 	if err := s.pool.Ping(ctx); err != nil {
 		return err
 	}
-	if err := s.migrate(ctx, mustExist); err != nil {
+	if err := s.migrate(ctx, c.MustExist); err != nil {
 		return err
+	}
+	if c.Alone {
+		if err := s.keepOthersOut(ctx); err != nil {
+			return err
+		}
 	}
 	for _, table := range []string{"users", "session", "api_key", "signing_key", "state", "guess", "event"} {
 		if _, err := s.pool.Exec(ctx, "SELECT * FROM pawl."+table+" LIMIT 0"); err != nil {
-			return needsRights(err)
+			return err
 		}
 	}
 	return nil
@@ -113,82 +128,16 @@ func (s *Store) Close() error {
 	s.rotations.Close()
 	s.sessions.Close()
 	s.keys.Close()
+	s.ready.Close()
 	s.stop()
 	s.background.Wait()
+	s.release()
 	s.pool.Close()
 	return nil
 }
 
 // Ready returns nil if the database can be reached and written to.
 func (s *Store) Ready(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
-	defer cancel()
-	var readOnly bool
-	err := s.pool.QueryRow(ctx, "SELECT current_setting('transaction_read_only')::boolean").Scan(&readOnly)
-	if err == nil && readOnly {
-		s.pool.Reset()
-		err = errors.New("the database has become read-only")
-	}
-	return explain(err)
-}
-
-// tx runs f in a transaction, again if another node's was in the way. After a
-// COMMIT whose answer was lost the error is ErrUnavailable, and the step may
-// have happened.
-func (s *Store) tx(ctx context.Context, f func(context.Context, pgx.Tx) error) error {
-	const tries = 5
-	for try := 1; ; try++ {
-		err := s.tryTx(ctx, f)
-		if !isConflict(err) || try == tries {
-			return s.failed(err)
-		}
-	}
-}
-
-func (s *Store) tryTx(ctx context.Context, f func(context.Context, pgx.Tx) error) error {
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
-	defer cancel()
-	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return f(ctx, tx) })
-}
-
-// query runs one statement outside a transaction of ours and calls row for
-// each row of its answer.
-func (s *Store) query(ctx context.Context, sql string, args []any, row func(pgx.Rows) error) error {
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
-	defer cancel()
-	rows, err := s.pool.Query(ctx, sql, args...)
-	return s.failed(each(rows, err, row))
-}
-
-// queryOne is query for an answer of one row; none is ErrNotFound.
-func (s *Store) queryOne(ctx context.Context, sql string, args []any, row func(pgx.Rows) error) error {
-	found := false
-	err := s.query(ctx, sql, args, func(rows pgx.Rows) error { found = true; return row(rows) })
-	if err == nil && !found {
-		err = authority.ErrNotFound
-	}
+	_, err := look(ctx, s.ready, struct{}{})
 	return err
-}
-
-// failed explains an error, and drops connections to a server that turned
-// read-only: the pool then looks for the one that can be written to.
-func (s *Store) failed(err error) error {
-	if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == codeReadOnly {
-		s.pool.Reset()
-	}
-	return explain(err)
-}
-
-// each calls row for each row and closes the rows.
-func each(rows pgx.Rows, err error, row func(pgx.Rows) error) error {
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := row(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
 }

@@ -47,8 +47,12 @@ func (s *Store) User(ctx context.Context, id int64) (user *authority.User, err e
 	return orNil(user, err)
 }
 
-// UserByLogin finds a user without regard to case.
+// UserByLogin finds a user without regard to case. PostgreSQL takes no NUL in a
+// text, so no login has one.
 func (s *Store) UserByLogin(ctx context.Context, login string) (user *authority.User, hash string, err error) {
+	if strings.ContainsRune(login, 0) {
+		return nil, "", authority.ErrNotFound
+	}
 	err = s.queryOne(ctx, "SELECT "+userColumns+", u.password_hash FROM pawl.users u WHERE u.login_folded = $1", []any{strings.ToLower(login)},
 		func(row pgx.Rows) error {
 			user, err = scanUser(row, &hash)

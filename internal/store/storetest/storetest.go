@@ -314,6 +314,8 @@ func testUsers(t *testing.T, s *state) {
 	if *found != *u || hash != "hash" {
 		t.Errorf("found %+v %q", found, hash)
 	}
+	_, _, err = s.UserByLogin(t.Context(), "no\x00body")
+	s.is(err, authority.ErrNotFound)
 	_, _, err = s.UserByLogin(t.Context(), "nobody")
 	s.is(err, authority.ErrNotFound)
 	name, level, network := "Ada", authority.NetOps, int64(7)
