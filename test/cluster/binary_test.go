@@ -3,8 +3,8 @@
 package cluster_test
 
 import (
-	"errors"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
