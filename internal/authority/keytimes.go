@@ -28,13 +28,14 @@ func precedes(a, b, now int64) bool {
 }
 
 // replaced returns when another key took over from key i, or will; 0 if none is
-// there to do so. A key that was retired before it signed never did.
+// there to do so. A key that was retired before it signed never did; one that
+// signs from an unknown time says nothing.
 func replaced(keys []nodeKey, i int) int64 {
 	at := int64(0)
 	for j, k := range keys {
 		later := k.Signs > keys[i].Signs || k.Signs == keys[i].Signs && j < i
 		cancelled := k.Retired != 0 && k.Retired < k.Signs
-		if later && !cancelled && (at == 0 || k.Signs < at) {
+		if later && k.Signs != 0 && !cancelled && (at == 0 || k.Signs < at) {
 			at = k.Signs
 		}
 	}
