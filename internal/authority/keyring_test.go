@@ -2,6 +2,7 @@ package authority_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -45,7 +46,7 @@ func newKeyStore(t *testing.T) *keyStore {
 }
 
 func (s *keyStore) config(alg token.Algorithm) authority.KeyringConfig {
-	return authority.KeyringConfig{Store: s, Algorithm: alg, Lead: lead, TokenLife: 3600,
+	return authority.KeyringConfig{Store: s, Algorithm: alg, Lead: lead, Reload: time.Millisecond, TokenLife: 3600,
 		Clock: func() time.Time { return time.Unix(s.now.Load(), 0) }, Log: slog.New(slog.DiscardHandler)}
 }
 
@@ -63,17 +64,22 @@ func run(t *testing.T, ring *authority.Keyring) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	var group sync.WaitGroup
-	group.Go(func() { ring.Run(ctx, time.Millisecond) })
+	group.Go(func() { ring.Run(ctx) })
 	t.Cleanup(func() { stop(); group.Wait() })
+}
+
+func await(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
 }
 
 func awaitAlgorithm(t *testing.T, ring *authority.Keyring, want token.Algorithm) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ring.Set().Keys()[0].Algorithm() != want; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("the key that signs is %s, want %s", ring.Set().Keys()[0].Algorithm(), want)
-		}
-	}
+	await(t, "a key of "+string(want)+" to sign", func() bool { return ring.Set().Keys()[0].Algorithm() == want })
 }
 
 // TestAnotherAlgorithm: a start with another algorithm publishes its key first,
@@ -127,4 +133,37 @@ func TestForgedTokensCostLittle(t *testing.T) {
 	if reads, most := s.reads.Load()-before, int64(time.Since(began)/time.Second)+1; reads < 1 || reads > most {
 		t.Errorf("1000 forged tokens read the store %d times, want 1 to %d", reads, most)
 	}
+}
+
+// TestUnknownKeyWhileTheStoreIsAway: nobody can say whose the token is, so it is
+// not refused for good; once the store is back it passes.
+func TestUnknownKeyWhileTheStoreIsAway(t *testing.T) {
+	s := newKeyStore(t)
+	ring := s.open(t, token.ES256)
+	a := authority.New(authority.Config{Store: s, Keys: ring, Codec: token.NewCodec("pawl", "pawl", ring.Set()), Clock: time.Now, Log: slog.New(slog.DiscardHandler)})
+	s.now.Add(-lead) // a node whose clock is behind makes a key that signs at once
+	other := s.open(t, token.EdDSA)
+	s.now.Add(lead)
+	run(t, other)
+	awaitAlgorithm(t, other, token.EdDSA)
+	text, err := token.NewCodec("pawl", "pawl", other.Set()).Sign(token.Claims{Subject: 1, IssuedAt: start, Expires: 1 << 40, Generation: 1, AuthLevel: "Root"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kind := func() authority.Kind {
+		_, err := a.Authenticate(t.Context(), text, "")
+		known, ok := errors.AsType[*authority.Error](err)
+		if !ok {
+			t.Fatalf("%v", err)
+		}
+		return known.Kind
+	}
+	s.away.Store(true)
+	for range 2 {
+		if got := kind(); got != authority.KindUnavailable {
+			t.Errorf("while the store is away: %v", got)
+		}
+	}
+	s.away.Store(false)
+	await(t, "the token to be read", func() bool { return kind() == authority.KindInvalidSession && len(ring.Set().Keys()) == 2 })
 }

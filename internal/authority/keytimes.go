@@ -1,6 +1,9 @@
 package authority
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // When which key signs, and when it has done its work. Pure functions of the
 // keys, newest first, and the time.
@@ -40,6 +43,18 @@ func replaced(keys []nodeKey, i int) int64 {
 		}
 	}
 	return at
+}
+
+// nextSigns returns when the next of the live keys begins to sign; the end of
+// time if none does.
+func nextSigns(keys []nodeKey, now int64) int64 {
+	next := int64(math.MaxInt64)
+	for _, k := range keys {
+		if k.key != nil && k.Signs > now {
+			next = min(next, k.Signs)
+		}
+	}
+	return next
 }
 
 // newestLive returns the newest key that is not retired, or nil.

@@ -6,7 +6,9 @@ import "testing"
 // keys from before times were kept only the newest has a time: not before that
 // is it sure that the others sign no more.
 func TestReplaced(t *testing.T) {
-	key := func(signs, retired int64) nodeKey { return nodeKey{SigningKey: SigningKey{Signs: signs, Retired: retired}} }
+	key := func(signs, retired int64) nodeKey {
+		return nodeKey{SigningKey: SigningKey{Signs: signs, Retired: retired}}
+	}
 	for name, test := range map[string]struct {
 		keys []nodeKey // newest first
 		want []int64

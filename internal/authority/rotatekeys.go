@@ -78,13 +78,32 @@ func (a *Authority) RetireSigningKey(ctx context.Context, c Caller, id string, n
 }
 
 // verify reads a token. One of a key that this node does not know yet may be of
-// a key that another node made.
+// a key that another node made. The error is the codec's, or ErrUnavailable.
 func (a *Authority) verify(ctx context.Context, text string) (token.Claims, error) {
-	claims, err := a.codec.Verify(text, a.clock())
-	if err == token.ErrInvalid && a.keys.learn(ctx, text) {
-		claims, err = a.codec.Verify(text, a.clock())
+	if err := a.keys.follow(ctx); err != nil {
+		return token.Claims{}, err
 	}
-	return claims, err
+	claims, err := a.codec.Verify(text, a.clock())
+	if err != token.ErrInvalid {
+		return claims, err
+	}
+	again, err := a.keys.learn(ctx, text)
+	if err != nil {
+		return token.Claims{}, err
+	}
+	if !again {
+		return token.Claims{}, token.ErrInvalid
+	}
+	return a.codec.Verify(text, a.clock())
+}
+
+// tokenError is the answer to an error of verify.
+func tokenError(err error) error {
+	switch err {
+	case token.ErrForm, token.ErrInvalid, token.ErrExpired:
+		return errSession
+	}
+	return storeError(err, nil)
 }
 
 // PublicKeys returns the keys that others may verify tokens with, and for how

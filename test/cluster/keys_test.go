@@ -147,3 +147,28 @@ func TestNodeMeetsAnUnknownKey(t *testing.T) {
 		})
 	}
 }
+
+// TestNodeSleeps: a node that slept while a key was made and the one before it
+// retired signs with no key that is retired, from its first token on.
+func TestNodeSleeps(t *testing.T) {
+	cluster := pgtest.Start(t)
+	for _, alg := range []token.Algorithm{token.HS256, token.ES256} {
+		t.Run(string(alg), func(t *testing.T) {
+			var ahead atomic.Int64 // of the machine's clock
+			c := startNodes(t, 2, cluster.DSN(cluster.Database(t)), func(c *app.Config) { // no node reads the keys by itself in this test's time
+				c.Algorithm = alg
+				c.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+			})
+			admin := c.admin(0)
+			old := c.state(admin, "Signing")
+			if _, err := admin.RotateSigningKey(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			ahead.Add(int64(2*app.DefaultKeyLead + app.DefaultTokenLife*time.Second))
+			if err := admin.RetireSigningKey(t.Context(), api.RetireSigningKeyRequest{KeyID: old}); err != nil {
+				t.Fatal(err)
+			}
+			c.everywhere(c.login(1), 200)
+		})
+	}
+}
