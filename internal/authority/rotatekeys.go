@@ -109,7 +109,8 @@ func tokenError(err error) error {
 // PublicKeys returns the keys that others may verify tokens with, and for how
 // many seconds they may keep them: short of the lead, so that they have a new
 // key before it signs.
-func (a *Authority) PublicKeys() (keys []*token.Key, maxAge int64) {
+func (a *Authority) PublicKeys(ctx context.Context) (keys []*token.Key, maxAge int64) {
+	_ = a.keys.follow(ctx) // without the store, those that it has are better than none
 	return a.keys.Public(), max(a.keys.config.Lead/2, 30)
 }
 

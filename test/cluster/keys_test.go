@@ -168,6 +168,9 @@ func TestNodeSleeps(t *testing.T) {
 			if err := admin.RetireSigningKey(t.Context(), api.RetireSigningKeyRequest{KeyID: old}); err != nil {
 				t.Fatal(err)
 			}
+			if published := c.published(1); slices.Contains(published, old) {
+				t.Error("the key that is retired is published")
+			}
 			c.everywhere(c.login(1), 200)
 		})
 	}
