@@ -66,14 +66,18 @@ func OpenKeyring(ctx context.Context, c KeyringConfig) (*Keyring, error) {
 		if newest != nil && try > 0 {
 			return nil, fmt.Errorf("the newest signing key is %s, not %s: another node uses another algorithm", newest.key.Algorithm(), c.Algorithm)
 		}
+		if live(kept) >= maxSigningKeys {
+			return nil, fmt.Errorf("the newest signing key is %s, not %s, and there are %d keys: start with --algorithm %s and retire those whose tokens are over",
+				newest.key.Algorithm(), c.Algorithm, maxSigningKeys, newest.key.Algorithm())
+		}
 		signs := now
 		if newest != nil {
 			signs += c.Lead
 			c.Log.InfoContext(ctx, "a signing key of another algorithm is published", "algorithm", c.Algorithm, "signsFrom", wireTime(signs))
 		}
-		key, err := newSigningKey(c.Algorithm, c.Box, now, signs)
+		made, err := newSigningKey(c.Algorithm, c.Box, now, signs)
 		if err == nil {
-			err = c.Store.AddSigningKey(ctx, key, len(kept) == 0)
+			err = c.Store.AddSigningKey(ctx, made.SigningKey, len(kept) == 0)
 		}
 		if err != nil {
 			return nil, err

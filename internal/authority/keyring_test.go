@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -21,17 +22,21 @@ const start, lead = 1_795_500_000, 300
 type keyStore struct {
 	authority.Store
 	reads atomic.Int64
+	last  atomic.Int64 // of the reads before the store goes away; 0 is no end
 	away  atomic.Bool
 	now   atomic.Int64
 }
 
 func (s *keyStore) SigningKeys(ctx context.Context) ([]authority.SigningKey, error) {
-	s.reads.Add(1)
-	if s.away.Load() {
+	n, last := s.reads.Add(1), s.last.Load()
+	if s.away.Load() || last != 0 && n > last {
 		return nil, authority.ErrUnavailable
 	}
 	return s.Store.SigningKeys(ctx)
 }
+
+// awayAfter lets so many more reads pass.
+func (s *keyStore) awayAfter(n int64) { s.last.Store(s.reads.Load() + n) }
 
 func newKeyStore(t *testing.T) *keyStore {
 	t.Helper()
@@ -166,4 +171,40 @@ func TestUnknownKeyWhileTheStoreIsAway(t *testing.T) {
 	}
 	s.away.Store(false)
 	await(t, "the token to be read", func() bool { return kind() == authority.KindInvalidSession && len(ring.Set().Keys()) == 2 })
+}
+
+// TestNodesOfTwoAlgorithms: starts that each publish a key of another algorithm
+// than the last do so no more than a token can be tried with.
+func TestNodesOfTwoAlgorithms(t *testing.T) {
+	s := newKeyStore(t)
+	var err error
+	for i := 0; err == nil && i < 20; i++ {
+		_, err = authority.OpenKeyring(t.Context(), s.config([]token.Algorithm{token.HS256, token.EdDSA}[i%2]))
+	}
+	if err == nil || !strings.Contains(err.Error(), "start with --algorithm") {
+		t.Errorf("%v", err)
+	}
+	if keys, err := s.SigningKeys(t.Context()); err != nil || len(keys) != 8 {
+		t.Errorf("%d keys, %v", len(keys), err)
+	}
+}
+
+// TestChangedWhileReadsFail: a change that was made is answered as made, and holds
+// on the node at once, though the store cannot be read after it.
+func TestChangedWhileReadsFail(t *testing.T) {
+	s := newKeyStore(t)
+	ring := s.open(t, token.EdDSA)
+	auditor := authority.NewAuditor(s, time.Now, slog.New(slog.DiscardHandler))
+	t.Cleanup(auditor.Close)
+	a := authority.New(authority.Config{Store: s, Keys: ring, Codec: token.NewCodec("pawl", "pawl", ring.Set()), Clock: time.Now, Log: slog.New(slog.DiscardHandler), Audit: auditor})
+	root := authority.Caller{User: &authority.User{ID: 1, Level: authority.Root}}
+	s.awayAfter(1)
+	made, err := a.RotateSigningKey(t.Context(), root)
+	if err != nil || len(ring.Set().Keys()) != 2 {
+		t.Fatalf("rotated: %d keys, %v", len(ring.Set().Keys()), err)
+	}
+	s.awayAfter(1)
+	if err := a.RetireSigningKey(t.Context(), root, made.ID, true); err != nil || len(ring.Set().Keys()) != 1 {
+		t.Errorf("retired: %d keys, %v", len(ring.Set().Keys()), err)
+	}
 }

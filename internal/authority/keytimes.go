@@ -67,5 +67,15 @@ func newestLive(keys []nodeKey) *nodeKey {
 	return nil
 }
 
+// live counts the keys that are not retired.
+func live(keys []nodeKey) (n int) {
+	for _, k := range keys {
+		if k.key != nil {
+			n++
+		}
+	}
+	return n
+}
+
 // wireTime is how a message and the log say a time.
 func wireTime(unix int64) string { return time.Unix(unix, 0).UTC().Format(time.RFC3339) }
