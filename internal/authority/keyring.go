@@ -20,7 +20,7 @@ type KeyringConfig struct {
 	Box       *seal.Box
 	Algorithm token.Algorithm // of keys that are made
 	Lead      int64           // seconds from a key's publication to its first token; longer than nodes take to reload
-	Reload    time.Duration   // how often Run reads the store
+	Reload    time.Duration   // how often Run reads the store; at most half the lead
 	TokenLife int64           // seconds
 	Clock     func() time.Time
 	Log       *slog.Logger
