@@ -64,6 +64,8 @@ func TestLostAnswersOfOtherCalls(t *testing.T) {
 		"me":                 {2, func() error { _, err := c.Me(t.Context()); return err }},
 		"session":            {2, func() error { _, err := c.Session(t.Context()); return err }},
 		"reset":              {2, func() error { return c.ResetUser(t.Context(), pawltest.UserID) }},
+		"introspect":         {2, func() error { _, err := c.Introspect(t.Context(), "x"); return err }},
+		"revoke":             {2, func() error { return c.Revoke(t.Context(), "x") }},
 		"me without retries": {1, func() error { _, err := c.With(client.WithRetries(0)).Me(t.Context()); return err }},
 	} {
 		l.lose(1)

@@ -157,8 +157,8 @@ func newKey(jwk jose.JSONWebKey) (*Key, error) {
 }
 
 // thumbprint is RFC 7638's; for a symmetric key, which go-jose leaves out, it
-// is that of section 3.2, which only an administrator sees: whoever has it could
-// try secrets against it (section 7), as with any token.
+// is that of section 3.2, which only administrators and the log see: whoever has
+// it could try secrets against it (section 7), as with any token.
 func thumbprint(jwk jose.JSONWebKey) ([]byte, error) {
 	secret, ok := jwk.Key.([]byte)
 	if !ok {

@@ -141,14 +141,14 @@ func assemble(ctx context.Context, c Config, store Store) (*App, error) {
 	work, stop := context.WithCancel(context.Background())
 	a.stop = stop
 	a.background.Go(func() { a.sweep(work, c.Log) })
-	a.background.Go(func() { keys.Run(work, c.KeyReload) })
+	a.background.Go(func() { keys.Run(work) })
 	return a, nil
 }
 
 func openKeyring(ctx context.Context, c Config, store authority.Store) (*authority.Keyring, error) {
 	if c.SigningKeyFile == "" {
 		return authority.OpenKeyring(ctx, authority.KeyringConfig{Store: store, Box: c.MasterKey, Algorithm: c.Algorithm,
-			Lead: int64(c.KeyLead / time.Second), TokenLife: c.Policy.TokenLife, Clock: c.Clock, Log: c.Log})
+			Lead: int64(c.KeyLead / time.Second), Reload: c.KeyReload, TokenLife: c.Policy.TokenLife, Clock: c.Clock, Log: c.Log})
 	}
 	keys, err := keysOfFile(c.SigningKeyFile)
 	if err != nil {

@@ -120,14 +120,16 @@ func (a *Authority) recordFailed(ctx context.Context, user *User, passwordGood b
 }
 
 func (a *Authority) open(ctx context.Context, user *User, hash string, from Origin) (Issued, error) {
+	if err := a.keys.follow(ctx); err != nil {
+		return Issued{}, storeError(err, nil)
+	}
 	now := a.now()
 	s := Session{
 		UserID: user.ID, Generation: 1, Created: now, Refreshed: now,
 		Expires: now + min(a.policy.TokenLife, a.policy.SessionLife), Ends: now + a.policy.SessionLife,
 	}
 	rand.Read(s.ID[:]) // never fails (crypto/rand)
-	err := a.store.OpenSession(ctx, SessionRecord{s, from}, hash)
-	if err != nil {
+	if err := a.store.OpenSession(ctx, SessionRecord{s, from}, hash); err != nil {
 		return Issued{}, storeError(err, errCredentials) // suspended, or the password changed, in between
 	}
 	a.record(ctx, Event{Kind: EventLogin, User: user.ID, Session: s.ID, Caller: user.ID, Address: from.IP})
@@ -191,7 +193,7 @@ func (a *Authority) exchange(ctx context.Context, claims token.Claims, err error
 		return Issued{}, a.refreshExpired(ctx, claims, now, from)
 	}
 	if err != nil {
-		return Issued{}, errSession
+		return Issued{}, tokenError(err)
 	}
 	live, moved, err := a.store.Rotate(ctx, Rotation{
 		Session: claims.Session, From: claims.Generation,
@@ -284,11 +286,11 @@ func (a *Authority) byBearer(ctx context.Context, text string) (Caller, error) {
 }
 
 // bearer returns what a token says, and its session, if it passes as a bearer;
-// else the error is errSession.
+// else the error is errSession, or says that the store is away.
 func (a *Authority) bearer(ctx context.Context, text string) (token.Claims, Live, error) {
 	claims, err := a.verify(ctx, text)
 	if err != nil {
-		return token.Claims{}, Live{}, errSession
+		return token.Claims{}, Live{}, tokenError(err)
 	}
 	live, good, err := a.session(ctx, claims.Session, func(s Session) bool { return bearerGood(s, claims.Generation, a.now(), a.policy) })
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pawlauth/pawl/internal/seal"
@@ -19,22 +20,26 @@ type KeyringConfig struct {
 	Box       *seal.Box
 	Algorithm token.Algorithm // of keys that are made
 	Lead      int64           // seconds from a key's publication to its first token; longer than nodes take to reload
+	Reload    time.Duration   // how often Run reads the store; at most half the lead
 	TokenLife int64           // seconds
 	Clock     func() time.Time
 	Log       *slog.Logger
 }
 
 // Keyring is the signing keys as one node knows them. It follows the store: by
-// Run, and when a token comes whose key it does not know. It is safe for
-// concurrent use.
+// Run, when a token comes whose key it does not know, and before it uses keys
+// that it has not read for long. It is safe for concurrent use.
 type Keyring struct {
 	config KeyringConfig
 	fixed  bool // the keys are a file's: there is no store to follow
 	set    *token.KeySet
+	until  atomic.Int64 // when the keys want another look: Unix seconds
 
-	mu    sync.Mutex // guards what is below; held while the store is read
-	kept  []nodeKey  // newest first
-	asked time.Time  // when learn last read the store, by the machine's clock
+	mu     sync.Mutex // guards what is below; held while the store is read
+	kept   []nodeKey  // newest first
+	seen   int64      // when kept was read: Unix seconds
+	asked  time.Time  // when the store was last asked, by the machine's clock
+	failed error      // what came of that
 }
 
 // nodeKey is a stored key, read; the key of a retired one is nil.
@@ -49,26 +54,30 @@ type nodeKey struct {
 func OpenKeyring(ctx context.Context, c KeyringConfig) (*Keyring, error) {
 	r := &Keyring{config: c, set: new(token.KeySet)}
 	for try := 0; ; try++ {
+		now := c.Clock().Unix()
 		kept, err := r.read(ctx)
 		if err != nil {
 			return nil, err
 		}
 		newest := newestLive(kept)
 		if newest != nil && newest.key.Algorithm() == c.Algorithm {
-			return r, r.keep(ctx, kept)
+			return r, r.keep(ctx, kept, now)
 		}
 		if newest != nil && try > 0 {
 			return nil, fmt.Errorf("the newest signing key is %s, not %s: another node uses another algorithm", newest.key.Algorithm(), c.Algorithm)
 		}
-		now := c.Clock().Unix()
+		if live(kept) >= maxSigningKeys {
+			return nil, fmt.Errorf("the newest signing key is %s, not %s, and there are %d keys: start with --algorithm %s and retire those whose tokens are over",
+				newest.key.Algorithm(), c.Algorithm, maxSigningKeys, newest.key.Algorithm())
+		}
 		signs := now
 		if newest != nil {
 			signs += c.Lead
 			c.Log.InfoContext(ctx, "a signing key of another algorithm is published", "algorithm", c.Algorithm, "signsFrom", wireTime(signs))
 		}
-		key, err := newSigningKey(c.Algorithm, c.Box, now, signs)
+		made, err := newSigningKey(c.Algorithm, c.Box, now, signs)
 		if err == nil {
-			err = c.Store.AddSigningKey(ctx, key, len(kept) == 0)
+			err = c.Store.AddSigningKey(ctx, made.SigningKey, len(kept) == 0)
 		}
 		if err != nil {
 			return nil, err
@@ -105,11 +114,11 @@ func (r *Keyring) Public() []*token.Key {
 
 // Run follows the store until ctx ends. Without the store it still goes over to
 // a key that was published, when its time comes.
-func (r *Keyring) Run(ctx context.Context, every time.Duration) {
+func (r *Keyring) Run(ctx context.Context) {
 	if r.fixed {
 		return
 	}
-	tick := time.NewTicker(every)
+	tick := time.NewTicker(r.config.Reload)
 	defer tick.Stop()
 	for {
 		select {
@@ -117,9 +126,7 @@ func (r *Keyring) Run(ctx context.Context, every time.Duration) {
 			return
 		case <-tick.C:
 		}
-		if err := r.reload(ctx); err != nil && ctx.Err() == nil {
-			r.config.Log.WarnContext(ctx, "signing keys not read", "err", err)
-		}
+		_ = r.reload(ctx) // the log has it
 	}
 }
 
@@ -130,35 +137,70 @@ func (r *Keyring) reload(ctx context.Context) error {
 }
 
 func (r *Keyring) reloadLocked(ctx context.Context) error {
+	now := r.config.Clock().Unix()
 	kept, err := r.read(ctx)
 	if err != nil {
-		return errors.Join(err, r.keep(ctx, r.kept))
+		err = errors.Join(err, r.keep(ctx, r.kept, r.seen))
+	} else {
+		err = r.keep(ctx, kept, now)
 	}
-	return r.keep(ctx, kept)
+	r.asked, r.failed = time.Now(), err
+	if err != nil && !errors.Is(err, context.Canceled) {
+		r.config.Log.WarnContext(ctx, "signing keys not read", "err", err)
+	}
+	return err
 }
 
-// learnEvery bounds what tokens of unknown keys cost the store: anyone can
-// send them.
-const learnEvery = time.Second
-
-// learn reads the store for a token that no key of the node signed, and reports
-// whether it is worth another look. A token that names a key of the node's own
-// is a forgery; one of HS256 names none.
-func (r *Keyring) learn(ctx context.Context, text string) bool {
-	if r.fixed || r.set.Names(text) {
-		return false
+// follow reads the store if Run missed its turn, as on a machine that slept, or if
+// the time of another key has come: what a node signs with a key that is
+// retired meanwhile is lost. The error is ErrUnavailable.
+func (r *Keyring) follow(ctx context.Context) error {
+	if r.fixed || r.current() {
+		return nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if time.Since(r.asked) < learnEvery {
-		return true // who was before may have brought it
+	if r.current() { // who was before has read it
+		return nil
 	}
-	err := r.reloadLocked(ctx)
-	r.asked = time.Now()
-	if err != nil {
-		r.config.Log.WarnContext(ctx, "signing keys not read", "err", err)
+	if r.failed == nil || time.Since(r.asked) >= askEvery {
+		_ = r.reloadLocked(ctx)
 	}
-	return err == nil
+	if r.current() {
+		return nil
+	}
+	return away(r.failed)
+}
+
+func (r *Keyring) current() bool { return r.config.Clock().Unix() < r.until.Load() }
+
+// away is err if the store could not be reached. With one that is there, but
+// has a key that cannot be read, a node goes on with the keys that it has.
+func away(err error) error {
+	if errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil
+}
+
+// askEvery bounds what tokens of unknown keys, which anyone can send, cost the
+// store, and how often one that is away is tried.
+const askEvery = time.Second
+
+// learn reads the store for a token that no key of the node signed, and reports
+// whether it is worth another look. A token that names a key of the node's own
+// is a forgery; one of HS256 names none. The error is ErrUnavailable: nobody
+// can say whose the token is.
+func (r *Keyring) learn(ctx context.Context, text string) (again bool, err error) {
+	if r.fixed || r.set.Names(text) {
+		return false, nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if time.Since(r.asked) >= askEvery { // else who was before may have brought it
+		_ = r.reloadLocked(ctx)
+	}
+	return r.failed == nil, away(r.failed)
 }
 
 // read reads the store; keys that the node has are not parsed again.
@@ -200,21 +242,24 @@ func parseSigningKey(k SigningKey, box *seal.Box) (*token.Key, error) {
 
 var errNoSigningKey = errors.New("there is no signing key in the store: a start makes one")
 
-// keep puts keys in force: the one that signs now goes first.
-func (r *Keyring) keep(ctx context.Context, keys []nodeKey) error {
-	signs := signing(keys, r.config.Clock().Unix())
+// keep puts keys in force that were read then: the one that signs now goes first.
+func (r *Keyring) keep(ctx context.Context, keys []nodeKey, then int64) error {
+	now := r.config.Clock().Unix()
+	signs := signing(keys, now)
 	if signs < 0 {
 		return errNoSigningKey // and the node keeps those that it has
 	}
-	if before := signing(r.kept, 0); before >= 0 && r.set.Keys()[0] != keys[signs].key {
+	if len(r.kept) > 0 && r.set.Keys()[0] != keys[signs].key {
 		r.config.Log.InfoContext(ctx, "another key signs from now on", "key", keys[signs].ID)
 	}
-	r.kept = keys
 	all := []*token.Key{keys[signs].key}
 	for i, k := range keys {
 		if k.key != nil && i != signs {
 			all = append(all, k.key)
 		}
 	}
+	late := int64((2*r.config.Reload + time.Second - 1) / time.Second)
+	r.kept, r.seen = keys, then
+	r.until.Store(min(then+late, nextSigns(keys, now)))
 	return r.set.Replace(all...)
 }

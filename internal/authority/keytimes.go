@@ -1,6 +1,9 @@
 package authority
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // When which key signs, and when it has done its work. Pure functions of the
 // keys, newest first, and the time.
@@ -28,17 +31,30 @@ func precedes(a, b, now int64) bool {
 }
 
 // replaced returns when another key took over from key i, or will; 0 if none is
-// there to do so. A key that was retired before it signed never did.
+// there to do so. A key that was retired before it signed never did; one that
+// signs from an unknown time says nothing.
 func replaced(keys []nodeKey, i int) int64 {
 	at := int64(0)
 	for j, k := range keys {
 		later := k.Signs > keys[i].Signs || k.Signs == keys[i].Signs && j < i
 		cancelled := k.Retired != 0 && k.Retired < k.Signs
-		if later && !cancelled && (at == 0 || k.Signs < at) {
+		if later && k.Signs != 0 && !cancelled && (at == 0 || k.Signs < at) {
 			at = k.Signs
 		}
 	}
 	return at
+}
+
+// nextSigns returns when the next of the live keys begins to sign; the end of
+// time if none does.
+func nextSigns(keys []nodeKey, now int64) int64 {
+	next := int64(math.MaxInt64)
+	for _, k := range keys {
+		if k.key != nil && k.Signs > now {
+			next = min(next, k.Signs)
+		}
+	}
+	return next
 }
 
 // newestLive returns the newest key that is not retired, or nil.
@@ -49,6 +65,16 @@ func newestLive(keys []nodeKey) *nodeKey {
 		}
 	}
 	return nil
+}
+
+// live counts the keys that are not retired.
+func live(keys []nodeKey) (n int) {
+	for _, k := range keys {
+		if k.key != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // wireTime is how a message and the log say a time.

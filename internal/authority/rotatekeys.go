@@ -3,6 +3,7 @@ package authority
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/pawlauth/pawl/token"
 )
@@ -55,8 +56,11 @@ func (a *Authority) RotateSigningKey(ctx context.Context, c Caller) (SigningKeyI
 		return SigningKeyInfo{}, errLevel
 	}
 	info, err := a.keys.rotate(ctx)
-	err = a.done(ctx, storeError(err, nil), Event{Kind: EventSigningKeyMade, Detail: "key " + info.ID + ", signs from " + wireTime(info.Signs)}.by(c))
-	return info, err
+	return info, a.done(ctx, storeError(err, nil), keyMade(info).by(c))
+}
+
+func keyMade(k SigningKeyInfo) Event {
+	return Event{Kind: EventSigningKeyMade, Detail: "key " + k.ID + ", signs from " + wireTime(k.Signs)}
 }
 
 // RetireSigningKey ends the tokens of a key. Before the last of them is over it
@@ -69,28 +73,51 @@ func (a *Authority) RetireSigningKey(ctx context.Context, c Caller, id string, n
 	if id == "" {
 		return invalid("keyId is missing; list the keys with /v2/signing-keys/list.")
 	}
-	err := storeError(a.keys.retire(ctx, id, now), errSigningKeyNotFound)
+	successor, err := a.keys.retire(ctx, id, now)
+	if successor.ID != "" { // it is there though the other could not be retired
+		a.record(ctx, keyMade(successor).by(c))
+	}
 	detail := "key " + id
 	if now {
 		detail += ", at once"
 	}
-	return a.done(ctx, err, Event{Kind: EventSigningKeyRetired, Detail: detail}.by(c))
+	return a.done(ctx, storeError(err, errSigningKeyNotFound), Event{Kind: EventSigningKeyRetired, Detail: detail}.by(c))
 }
 
 // verify reads a token. One of a key that this node does not know yet may be of
-// a key that another node made.
+// a key that another node made. The error is the codec's, or ErrUnavailable.
 func (a *Authority) verify(ctx context.Context, text string) (token.Claims, error) {
-	claims, err := a.codec.Verify(text, a.clock())
-	if err == token.ErrInvalid && a.keys.learn(ctx, text) {
-		claims, err = a.codec.Verify(text, a.clock())
+	if err := a.keys.follow(ctx); err != nil {
+		return token.Claims{}, err
 	}
-	return claims, err
+	claims, err := a.codec.Verify(text, a.clock())
+	if err != token.ErrInvalid {
+		return claims, err
+	}
+	again, err := a.keys.learn(ctx, text)
+	if err != nil {
+		return token.Claims{}, err
+	}
+	if !again {
+		return token.Claims{}, token.ErrInvalid
+	}
+	return a.codec.Verify(text, a.clock())
+}
+
+// tokenError is the answer to an error of verify.
+func tokenError(err error) error {
+	switch err {
+	case token.ErrForm, token.ErrInvalid, token.ErrExpired:
+		return errSession
+	}
+	return storeError(err, nil)
 }
 
 // PublicKeys returns the keys that others may verify tokens with, and for how
 // many seconds they may keep them: short of the lead, so that they have a new
 // key before it signs.
-func (a *Authority) PublicKeys() (keys []*token.Key, maxAge int64) {
+func (a *Authority) PublicKeys(ctx context.Context) (keys []*token.Key, maxAge int64) {
+	_ = a.keys.follow(ctx) // without the store, those that it has are better than none
 	return a.keys.Public(), max(a.keys.config.Lead/2, 30)
 }
 
@@ -157,52 +184,60 @@ func (r *Keyring) rotate(ctx context.Context) (SigningKeyInfo, error) {
 // add makes a key; the lock is held, and the keys are as the store has them.
 // Two nodes that do so at once make two, which is no harm.
 func (r *Keyring) add(ctx context.Context, now, signs int64) (SigningKeyInfo, error) {
-	key, err := newSigningKey(r.config.Algorithm, r.config.Box, now, signs)
+	made, err := newSigningKey(r.config.Algorithm, r.config.Box, now, signs)
 	if err == nil {
-		err = r.config.Store.AddSigningKey(ctx, key, false)
+		err = r.config.Store.AddSigningKey(ctx, made.SigningKey, false)
 	}
 	if err == nil {
-		err = r.reloadLocked(ctx)
+		err = r.keep(ctx, slices.Insert(slices.Clone(r.kept), 0, made), r.seen)
 	}
 	if err != nil {
 		return SigningKeyInfo{}, err
 	}
-	for i, k := range r.kept {
-		if k.ID == key.ID {
-			return r.info(i), nil
-		}
-	}
-	return SigningKeyInfo{}, errSigningKeyNotFound // retired meanwhile
+	return r.info(0), nil
 }
 
-func (r *Keyring) retire(ctx context.Context, id string, force bool) error {
+// retire returns the key that takes over, if one was made for that.
+func (r *Keyring) retire(ctx context.Context, id string, force bool) (successor SigningKeyInfo, err error) {
 	if r.fixed {
-		return errKeysInFile
+		return successor, errKeysInFile
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.reloadLocked(ctx); err != nil {
-		return err
+		return successor, err
 	}
 	info, err := r.find(id)
 	if err != nil {
-		return err
+		return successor, err
 	}
 	now := r.config.Clock().Unix()
-	if force && info.State == KeySigning {
-		if _, err := r.add(ctx, now, now); err != nil {
-			return err
+	switch {
+	case !force:
+		err = mayRetire(info, now)
+	case info.State == KeySigning:
+		// It signs from a lead ago, and so on a node too whose clock is behind:
+		// that would go back to an older key, which may be over.
+		successor, err = r.add(ctx, now, max(info.Signs, now-r.config.Lead))
+	}
+	if err == nil {
+		err = r.config.Store.RetireSigningKey(ctx, id, now)
+	}
+	if err == nil {
+		err = r.drop(ctx, id, now)
+	}
+	return successor, err
+}
+
+// drop forgets a key as the store has done.
+func (r *Keyring) drop(ctx context.Context, id string, at int64) error {
+	kept := slices.Clone(r.kept)
+	for i, k := range kept {
+		if k.ID == id {
+			kept[i] = nodeKey{SigningKey: SigningKey{ID: id, Published: k.Published, Signs: k.Signs, Retired: at}}
 		}
 	}
-	if !force {
-		if err := mayRetire(info, now); err != nil {
-			return err
-		}
-	}
-	if err := r.config.Store.RetireSigningKey(ctx, id, now); err != nil {
-		return err
-	}
-	return r.reloadLocked(ctx)
+	return r.keep(ctx, kept, r.seen)
 }
 
 // find returns a key that is not retired; the lock is held.

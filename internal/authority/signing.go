@@ -14,13 +14,13 @@ var (
 )
 
 // newSigningKey makes a key that is published now and signs from then on.
-func newSigningKey(alg token.Algorithm, box *seal.Box, now, signs int64) (SigningKey, error) {
+func newSigningKey(alg token.Algorithm, box *seal.Box, now, signs int64) (nodeKey, error) {
 	key, err := token.GenerateKey(alg)
 	if err != nil {
-		return SigningKey{}, err
+		return nodeKey{}, err
 	}
 	jwk, err := key.MarshalJWK()
-	return SealSigningKey(SigningKey{ID: key.ID(), JWK: string(jwk), Published: now, Signs: signs}, box), err
+	return nodeKey{SealSigningKey(SigningKey{ID: key.ID(), JWK: string(jwk), Published: now, Signs: signs}, box), key}, err
 }
 
 // SealSigningKey seals a key that is in clear; with a nil box it stays so, and

@@ -153,7 +153,7 @@ type SigningKey struct {
 	ID        string
 	JWK       string // "" once it is retired
 	Published int64  // since when nodes can know it; 0: since before times were kept
-	Signs     int64  // from when it signs; 0: as Published
+	Signs     int64  // from when it signs; 0: not known, but before all that have a time
 	Retired   int64  // since when no token of it is good; 0: it is not retired
 }
 

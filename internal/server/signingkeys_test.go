@@ -129,6 +129,10 @@ func TestSigningKeyLeaked(t *testing.T) {
 			if got := b.states(); got != "Signing Retired" {
 				t.Errorf("the keys are %s", got)
 			}
+			made := b.audit("kind=signingKeyMade", b.root())
+			if len(made) != 1 || !strings.Contains(made[0].Detail, b.signingKeys()[0].KeyID) {
+				t.Errorf("of the key that took over the audit says %+v", made)
+			}
 			b.expect(200, "", "POST", "/v2/signing-keys/rotate", "", b.root())
 			b.retire(400, api.CodeInvalidParameter, b.signingKeys()[0].KeyID, false) // it does not sign yet
 			b.retire(200, "", b.signingKeys()[0].KeyID, true)                        // given up

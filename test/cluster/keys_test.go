@@ -147,3 +147,58 @@ func TestNodeMeetsAnUnknownKey(t *testing.T) {
 		})
 	}
 }
+
+// TestNodeSleeps: a node that slept while a key was made and the one before it
+// retired signs with no key that is retired, from its first token on.
+func TestNodeSleeps(t *testing.T) {
+	cluster := pgtest.Start(t)
+	for _, alg := range []token.Algorithm{token.HS256, token.ES256} {
+		t.Run(string(alg), func(t *testing.T) {
+			var ahead atomic.Int64                                                        // of the machine's clock
+			c := startNodes(t, 2, cluster.DSN(cluster.Database(t)), func(c *app.Config) { // no node reads the keys by itself in this test's time
+				c.Algorithm = alg
+				c.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+			})
+			admin := c.admin(0)
+			old := c.state(admin, "Signing")
+			if _, err := admin.RotateSigningKey(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			ahead.Add(int64(2*app.DefaultKeyLead + app.DefaultTokenLife*time.Second))
+			if err := admin.RetireSigningKey(t.Context(), api.RetireSigningKeyRequest{KeyID: old}); err != nil {
+				t.Fatal(err)
+			}
+			if published := c.published(1); slices.Contains(published, old) {
+				t.Error("the key that is retired is published")
+			}
+			c.everywhere(c.login(1), 200)
+		})
+	}
+}
+
+// TestKeyLeaksWithAClockBehind: a key that takes over at once does so on a node
+// too whose clock is behind, which else would sign with an older key that is over.
+func TestKeyLeaksWithAClockBehind(t *testing.T) {
+	cluster := pgtest.Start(t)
+	var ahead atomic.Int64 // of the machine's clock
+	clock := func(behind time.Duration) func(*app.Config) {
+		return func(c *app.Config) {
+			c.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load()) - behind) }
+		}
+	}
+	dsn := cluster.DSN(cluster.Database(t))
+	c := startNodes(t, 1, dsn, clock(0))
+	c.all = append(c.all, openNodes(t, 1, dsn, clock(30*time.Second), func(config *app.Config) { config.MasterKey = c.box }).all...)
+	first, second := c.admin(0), c.admin(1)
+	made, err := first.RotateSigningKey(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ahead.Add(int64(2*app.DefaultKeyLead + app.DefaultTokenLife*time.Second + time.Minute))
+	if err := first.RetireSigningKey(t.Context(), api.RetireSigningKeyRequest{KeyID: made.KeyID, Now: true}); err != nil {
+		t.Fatal(err)
+	}
+	if one, two := c.state(first, "Signing"), c.state(second, "Signing"); one != two || one == made.KeyID {
+		t.Errorf("one node signs with %s, the other with %s", one, two)
+	}
+}
