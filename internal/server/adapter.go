@@ -15,6 +15,7 @@ import (
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	jsonv1 "github.com/go-json-experiment/json/v1"
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/internal/authority"
@@ -137,8 +138,12 @@ func decode(r *http.Request, into any) error {
 	if first := bytes.TrimLeft(body, " \t\r\n"); len(first) == 0 || first[0] != '{' {
 		return invalid("The body must be one JSON object.")
 	}
-	return explainJSON(jsonv2.Unmarshal(body, into, jsonv2.MatchCaseInsensitiveNames(true)))
+	return explainJSON(jsonv2.Unmarshal(body, into, namesMatch))
 }
+
+// namesMatch matches names as strings.EqualFold does; by itself the library
+// would pass over _ and - too.
+var namesMatch = jsonv2.JoinOptions(jsonv2.MatchCaseInsensitiveNames(true), jsonv1.MatchCaseSensitiveDelimiter(true))
 
 // readAll appends the body to b, but no more than one byte above what is allowed.
 func readAll(b []byte, from io.Reader) ([]byte, error) {

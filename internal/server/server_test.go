@@ -405,6 +405,9 @@ func TestBadInput(t *testing.T) {
 func TestNamesMatchWithoutRegardToCase(t *testing.T) {
 	b := &browser{t, pawltest.New(t)} // the file cannot say this of names
 	token := b.expect(200, "", "POST", "/v2/auth/login", fmt.Sprintf(`{"EMAIL":%q,"PassWord":%q,"unknown":[1]}`, strings.ToUpper(pawltest.Login), pawltest.Password))
+	for _, name := range []string{"to_ken", "to-ken", "token_"} {
+		b.expect(400, api.CodeInvalidParameter, "POST", "/v2/auth/refresh", fmt.Sprintf(`{%q:%q}`, name, token))
+	}
 	b.expect(200, "", "POST", "/v2/auth/refresh", fmt.Sprintf(`{"Token":%q}`, token))
 }
 
