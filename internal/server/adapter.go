@@ -132,7 +132,7 @@ func decode(r *http.Request, into any) error {
 		return &statusError{http.StatusRequestEntityTooLarge, invalid("The body is larger than 16 KiB; send less.")}
 	case len(body) == 0:
 		return nil
-	case !isJSON(r.Header.Get("Content-Type")):
+	case !isJSON(r.Header.Get("Content-Type")) || fromPage(r) && r.Header.Get("Content-Type") == "":
 		return &statusError{http.StatusUnsupportedMediaType, invalid("The body must be JSON; send Content-Type: application/json.")}
 	}
 	if first := bytes.TrimLeft(body, " \t\r\n"); len(first) == 0 || first[0] != '{' {
@@ -169,6 +169,11 @@ func isJSON(contentType string) bool {
 	charset := params["charset"]
 	return err == nil && media == "application/json" && (charset == "" || strings.EqualFold(charset, "utf-8"))
 }
+
+// fromPage reports whether a browser's script sent the request. Any site's page
+// may send one that names no type, and its visitors would guess passwords from
+// addresses that are known: for JSON the browser asks first (CORS).
+func fromPage(r *http.Request) bool { return r.Header.Get("Origin") != "" }
 
 func invalid(message string) *authority.Error {
 	return &authority.Error{Kind: authority.KindInvalidParameter, Message: message}
