@@ -434,6 +434,19 @@ func TestPagesOfOtherSites(t *testing.T) {
 	b.expect(401, api.CodeInvalidCredentials, "POST", "/v2/auth/login", body, "Content-Type: ") // a client that is no browser
 }
 
+// TestKeysAreBounded: a user cannot fill the store with keys.
+func TestKeysAreBounded(t *testing.T) {
+	b := &browser{t, pawltest.New(t)} // a thousand calls, without the OpenAPI check
+	body, key := fmt.Sprintf(`{"userId":%d,"visibility":"Shared"}`, pawltest.UserID), "X-API-Key: "+b.APIKey
+	for range 999 { // beside the primary one
+		b.expect(200, "", "POST", "/v2/keys/create", body, key)
+	}
+	b.expect(400, api.CodeInvalidParameter, "POST", "/v2/keys/create", body, key)
+	b.expect(200, "", "DELETE", "/v2/keys", `{"keyId":7}`, key)
+	b.expect(200, "", "POST", "/v2/keys/create", body, key)
+	b.expect(400, api.CodeInvalidParameter, "POST", "/v2/keys/create", body, key)
+}
+
 // TestRights tries each level at what is beyond it.
 func TestRights(t *testing.T) {
 	b := start(t)
