@@ -49,6 +49,9 @@ func (s *Store) User(ctx context.Context, id int64) (user *authority.User, err e
 
 // UserByLogin finds a user without regard to case.
 func (s *Store) UserByLogin(ctx context.Context, login string) (user *authority.User, hash string, err error) {
+	if strings.Contains(login, "\x00") {
+		return nil, "", authority.ErrNotFound // PostgreSQL's text has no NUL, and refuses one that is asked for
+	}
 	err = s.queryOne(ctx, "SELECT "+userColumns+", u.password_hash FROM pawl.users u WHERE u.login_folded = $1", []any{strings.ToLower(login)},
 		func(row pgx.Rows) error {
 			user, err = scanUser(row, &hash)

@@ -314,8 +314,10 @@ func testUsers(t *testing.T, s *state) {
 	if *found != *u || hash != "hash" {
 		t.Errorf("found %+v %q", found, hash)
 	}
-	_, _, err = s.UserByLogin(t.Context(), "nobody")
-	s.is(err, authority.ErrNotFound)
+	for _, nobody := range []string{"nobody", "", "a\x00b", "ada@example.com\x00"} {
+		_, _, err = s.UserByLogin(t.Context(), nobody)
+		s.is(err, authority.ErrNotFound)
+	}
 	name, level, network := "Ada", authority.NetOps, int64(7)
 	changed, err := s.UpdateUser(t.Context(), u.ID, authority.UserChange{FirstName: &name, Level: &level, NetworkID: &network})
 	s.ok(err)
