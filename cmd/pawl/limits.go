@@ -26,7 +26,7 @@ func (s limitSettings) limit(c *app.Config) error {
 	c.Limits = server.Limits{LoginRate: s.LoginRate, RefreshRate: s.RefreshRate, MaxInFlight: s.MaxInFlight}
 	for _, text := range s.TrustedProxy {
 		prefix, err := netip.ParsePrefix(text)
-		if err != nil {
+		if err != nil || prefix.Addr().Is4In6() { // the latter holds no address: they are unmapped
 			return usagef("--trusted-proxy %q must be an address block, such as 10.0.0.0/8 or 192.0.2.1/32", text)
 		}
 		c.Limits.TrustedProxies = append(c.Limits.TrustedProxies, prefix.Masked())

@@ -81,6 +81,10 @@ func newLogger(w io.Writer) *slog.Logger {
 	return slog.New(server.LogHandler(slog.NewJSONHandler(w, nil)))
 }
 
+// requestsOfConn is how many requests one connection of HTTP/2 may have at once:
+// --max-connections bounds the memory only if it is few, and net/http takes 250.
+const requestsOfConn = 32
+
 // drainTimeout is how long requests in flight may take after a SIGTERM.
 const drainTimeout = 8 * time.Second
 
@@ -96,6 +100,7 @@ func serve(ctx context.Context, a *app.App, log *slog.Logger, listener net.Liste
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: requestsOfConn},
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	failed := make(chan error, 1)

@@ -15,8 +15,10 @@ const (
 	auditQueue = 4096            // events that wait for the store
 	auditBatch = 256             // events in one step of the store
 	auditTime  = 5 * time.Second // that one step may take
-	// Strangers can make these events, so they must not fill the disk.
-	strangersRate  = 50   // a second, in the long run
+	// Strangers can make loginFailed and refreshRefused, so they must not fill
+	// the disk: each of the two has this much, as the one costs them a hash and
+	// the other nothing, and would hide the first.
+	strangersRate  = 10   // a second, in the long run
 	strangersBurst = 5000 // at once
 )
 
@@ -30,8 +32,8 @@ type Auditor struct {
 	log       *slog.Logger
 	queue     chan Event
 	lost      atomic.Int64
-	strangers *rate.Limiter
-	flushes   chan chan struct{} // each is closed when the queue has been empty
+	strangers map[EventKind]*rate.Limiter // not changed
+	flushes   chan chan struct{}          // each is closed when the queue has been empty
 	stop      chan struct{}
 	ended     chan struct{}
 	close     sync.Once
@@ -40,8 +42,11 @@ type Auditor struct {
 // NewAuditor starts the writer. Close ends it.
 func NewAuditor(store AuditStore, clock func() time.Time, log *slog.Logger) *Auditor {
 	a := &Auditor{store: store, clock: clock, log: log, queue: make(chan Event, auditQueue),
-		strangers: rate.NewLimiter(strangersRate, strangersBurst),
-		flushes:   make(chan chan struct{}), stop: make(chan struct{}), ended: make(chan struct{})}
+		strangers: map[EventKind]*rate.Limiter{
+			EventLoginFailed:    rate.NewLimiter(strangersRate, strangersBurst),
+			EventRefreshRefused: rate.NewLimiter(strangersRate, strangersBurst),
+		},
+		flushes: make(chan chan struct{}), stop: make(chan struct{}), ended: make(chan struct{})}
 	go a.write()
 	return a
 }
@@ -57,7 +62,7 @@ func (a *Auditor) offer(e Event) {
 	if a == nil {
 		return
 	}
-	if (e.Kind == EventLoginFailed || e.Kind == EventRefreshRefused) && !a.strangers.Allow() {
+	if bound := a.strangers[e.Kind]; bound != nil && !bound.Allow() {
 		a.lost.Add(1)
 		return
 	}

@@ -74,7 +74,8 @@ func TestAuditorAfterAFailure(t *testing.T) {
 	}
 }
 
-// TestAuditorBoundsStrangers: a flood of refusals does not fill the disk.
+// TestAuditorBoundsStrangers: a flood of refusals does not fill the disk, and
+// hides no guess.
 func TestAuditorBoundsStrangers(t *testing.T) {
 	store := &slowStore{gate: make(chan error)}
 	close(store.gate)
@@ -82,7 +83,12 @@ func TestAuditorBoundsStrangers(t *testing.T) {
 	for range 2 * strangersBurst {
 		a.offer(Event{Kind: EventRefreshRefused})
 	}
+	a.flush(t.Context())
+	a.offer(Event{Kind: EventLoginFailed})
 	a.Close()
+	if !slices.ContainsFunc(store.events, func(e Event) bool { return e.Kind == EventLoginFailed }) {
+		t.Error("a guess after the flood is missing")
+	}
 	if n := len(store.events); n > strangersBurst+strangersBurst/2 {
 		t.Errorf("%d events were kept", n)
 	}

@@ -364,7 +364,7 @@ func (a *Authority) Sweep(ctx context.Context) error {
 	)
 	for removed := step; removed == step && ctx.Err() == nil; {
 		var err error
-		if removed, err = a.store.SweepGuesses(ctx, a.now(), step); err != nil {
+		if removed, err = a.store.SweepGuesses(ctx, a.now(), mostCounts, step); err != nil {
 			return err
 		}
 	}

@@ -57,6 +57,7 @@ var (
 	errNoPrimaryKey  = &Error{Kind: KindNotFound, Message: "The user has no primary key; make one with /v2/users/key-generate/{id}."}
 	errGone          = &Error{Kind: KindNotFound, Message: "There is no such session that you may see; list the live ones with /v2/auth/sessions."}
 	errDuplicateName = &Error{Kind: KindDuplicate, Message: "The login is taken; choose another."}
+	errManyKeys      = invalid("userId has 1000 keys, and that is as many as a user may have; remove one first.")
 	errSessionKey    = invalid("visibility Session needs a caller with a bearer token, for a key of their own.")
 )
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"math"
 	"net/netip"
 	"strings"
 	"time"
@@ -21,6 +22,9 @@ const (
 	forgetMany    = 365 * 24 * 3600 // until one with a wait is
 	forgetKnown   = 90 * 24 * 3600  // until an address is not known any more
 	forgetAddress = 3600            // until an address has a new start
+	never         = math.MaxInt64   // a count of mostGuesses: else an account would open by itself
+
+	mostCounts = 1_000_000 // of accounts: strangers make them up too
 
 	parallelGuesses = 4  // of one address at one account at once: below freeGuesses
 	waitingGuesses  = 64 // that wait for one of those
@@ -38,11 +42,13 @@ type GuardStore interface {
 	BeginGuess(ctx context.Context, g Guess) (wait int64, known bool, err error)
 	// SettleGuess says how a guess that was begun came out.
 	SettleGuess(ctx context.Context, g Guess, known bool, o Outcome) error
-	// ForgetGuesses removes all counts of an account, and its known addresses.
+	// ForgetGuesses removes all counts of an account. A known address of it with
+	// no failures stays known, so that strangers who go on do not lock it out.
 	ForgetGuesses(ctx context.Context, account AccountKey) error
-	// SweepGuesses removes counts that are forgotten at now, limit at most,
-	// and returns how many it removed.
-	SweepGuesses(ctx context.Context, now int64, limit int) (removed int, err error)
+	// SweepGuesses removes counts that are forgotten at now and, of counts of
+	// accounts above most, those that would be forgotten first: limit at most
+	// of both. It returns how many it removed.
+	SweepGuesses(ctx context.Context, now int64, most, limit int) (removed int, err error)
 }
 
 // AccountKey names an account, one that is not there too: a hash of its login.
@@ -120,7 +126,7 @@ func (t Tallies) Settle(now int64, known bool, o Outcome) Tallies {
 	}
 	switch {
 	case o == GuessRight:
-		t.Account = t.Account.opened(known)
+		t.Account = t.Account.opened(now, known)
 		t.Known = &Tally{Last: now, Forget: now + forgetKnown}
 	case known && t.Known != nil:
 		t.Known = new(t.Known.takeBack())
@@ -143,6 +149,9 @@ func (t Tally) failed(now, keep int64) Tally {
 		keep = forgetMany
 	}
 	t.Forget = now + keep
+	if t.Failed >= mostGuesses {
+		t.Forget = never
+	}
 	return t
 }
 
@@ -154,12 +163,12 @@ func (t Tally) takeBack() Tally {
 // opened is an account's count after a sign-in. One from a known address opens
 // an account that is closed to strangers, and no more: if it forgave them, an
 // account that signs in often would be open to guesses at any rate.
-func (t Tally) opened(known bool) Tally {
+func (t Tally) opened(now int64, known bool) Tally {
 	if !known {
 		return Tally{}
 	}
 	if t.Failed >= mostGuesses {
-		t.Failed = guessesOpened
+		t.Failed, t.Forget = guessesOpened, now+forgetMany
 	}
 	return t
 }
@@ -180,7 +189,7 @@ func (t Tally) wait(now, free, most int64) int64 {
 
 func errGuesses(wait int64) error {
 	return &Error{Kind: KindRateLimited, RetryAfter: time.Duration(wait) * time.Second,
-		Message: "Too many sign-ins failed; wait as long as Retry-After says, or ask an administrator to set the password."}
+		Message: "Too many sign-ins failed; wait as long as Retry-After says, or ask an administrator to open the account."}
 }
 
 // guard holds a check of a password to the counts. What check returns is

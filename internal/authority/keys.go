@@ -20,6 +20,10 @@ const (
 	secretSize = 32
 )
 
+// mostKeys is how many keys a user may have; many that are made at once may
+// pass it by as many.
+const mostKeys = 1000
+
 func newKey() (text string, hash KeyHash) {
 	raw := make([]byte, secretSize, secretSize+crc32.Size)
 	rand.Read(raw) // never fails (crypto/rand)
@@ -62,6 +66,12 @@ func (a *Authority) CreateKey(ctx context.Context, c Caller, userID int64, v Vis
 	owner, err := a.ownerOf(ctx, c, userID)
 	if err != nil {
 		return Key{}, "", err
+	}
+	switch keys, err := a.store.Keys(ctx, owner.ID); {
+	case err != nil:
+		return Key{}, "", storeError(err, nil)
+	case len(keys) >= mostKeys:
+		return Key{}, "", errManyKeys
 	}
 	k := Key{UserID: owner.ID, Visibility: v}
 	if v == SessionKey {

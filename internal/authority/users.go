@@ -212,12 +212,19 @@ func (a *Authority) TerminateUser(ctx context.Context, c Caller, id int64) error
 	return err
 }
 
-// ResetUser ends every session of a user.
+// ResetUser ends every session of a user. Of one who could set the user's
+// password it forgets the failed sign-ins too; of others not, nor of the user:
+// that would be guessing without an end.
 func (a *Authority) ResetUser(ctx context.Context, c Caller, id int64) error {
-	if _, err := a.changeable(ctx, c, id, true); err != nil {
+	user, err := a.changeable(ctx, c, id, true)
+	if err != nil {
 		return err
 	}
-	return a.done(ctx, storeError(a.store.EndSessions(ctx, id, token.SessionID{}), nil), Event{Kind: EventSessionsReset, User: id}.by(c))
+	err = storeError(a.store.EndSessions(ctx, id, token.SessionID{}), nil)
+	if err == nil && c.User.Level <= NetworkAdmin && id != c.User.ID {
+		err = storeError(a.store.ForgetGuesses(ctx, AccountKeyOf(user.Login)), nil)
+	}
+	return a.done(ctx, err, Event{Kind: EventSessionsReset, User: id}.by(c))
 }
 
 // SetPassword replaces a user's password, as a NetworkAdmin of the place or

@@ -15,6 +15,7 @@ import (
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	jsonv1 "github.com/go-json-experiment/json/v1"
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/internal/authority"
@@ -131,14 +132,18 @@ func decode(r *http.Request, into any) error {
 		return &statusError{http.StatusRequestEntityTooLarge, invalid("The body is larger than 16 KiB; send less.")}
 	case len(body) == 0:
 		return nil
-	case !isJSON(r.Header.Get("Content-Type")):
+	case !isJSON(r.Header.Get("Content-Type")) || fromPage(r) && r.Header.Get("Content-Type") == "":
 		return &statusError{http.StatusUnsupportedMediaType, invalid("The body must be JSON; send Content-Type: application/json.")}
 	}
 	if first := bytes.TrimLeft(body, " \t\r\n"); len(first) == 0 || first[0] != '{' {
 		return invalid("The body must be one JSON object.")
 	}
-	return explainJSON(jsonv2.Unmarshal(body, into, jsonv2.MatchCaseInsensitiveNames(true)))
+	return explainJSON(jsonv2.Unmarshal(body, into, namesMatch))
 }
+
+// namesMatch matches names as strings.EqualFold does; by itself the library
+// would pass over _ and - too.
+var namesMatch = jsonv2.JoinOptions(jsonv2.MatchCaseInsensitiveNames(true), jsonv1.MatchCaseSensitiveDelimiter(true))
 
 // readAll appends the body to b, but no more than one byte above what is allowed.
 func readAll(b []byte, from io.Reader) ([]byte, error) {
@@ -164,6 +169,11 @@ func isJSON(contentType string) bool {
 	charset := params["charset"]
 	return err == nil && media == "application/json" && (charset == "" || strings.EqualFold(charset, "utf-8"))
 }
+
+// fromPage reports whether a browser's script sent the request. Any site's page
+// may send one that names no type, and its visitors would guess passwords from
+// addresses that are known: for JSON the browser asks first (CORS).
+func fromPage(r *http.Request) bool { return r.Header.Get("Origin") != "" }
 
 func invalid(message string) *authority.Error {
 	return &authority.Error{Kind: authority.KindInvalidParameter, Message: message}

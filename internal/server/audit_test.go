@@ -171,6 +171,15 @@ func TestAuditRights(t *testing.T) {
 			t.Errorf("an admin of another mailbox sees %+v", e)
 		}
 	}
+	other, _ := b.addUser("network@example.com", "NetworkAdmin", 7, 101)
+	for _, e := range b.audit("", "X-API-Key: "+other) {
+		if e.UserID == nil || *e.UserID != 4825 {
+			t.Errorf("an admin of another network sees %+v", e)
+		}
+	}
+	if n := len(b.audit("kind=login", "X-API-Key: "+other)); n != 1 {
+		t.Errorf("an admin sees %d sign-ins of the network, want 1", n)
+	}
 	if n := len(b.audit("kind=login", elsewhere)); n != 1 {
 		t.Errorf("an admin sees %d sign-ins of the mailbox, want 1", n)
 	}

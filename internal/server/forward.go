@@ -32,7 +32,7 @@ func (s *Server) forwardAuth(w http.ResponseWriter, r *http.Request) {
 	h["Cache-Control"] = noStore
 	caller, err := s.caller(s.context(w), r)
 	if err == nil {
-		err = wanted(r.URL.Query(), caller.User)
+		err = wanted(r.URL.RawQuery, caller.User)
 	}
 	if err != nil {
 		s.refuseForward(w, r, err)
@@ -73,16 +73,22 @@ func (s *Server) refuseForward(w http.ResponseWriter, r *http.Request, err error
 var errNotWanted = &authority.Error{Kind: authority.KindAccessDenied, Message: "The gateway wants another level or network."}
 
 // wanted holds a user to what the query wants. A level that is none, and a
-// network that is no number, let nobody pass.
-func wanted(query url.Values, u *authority.User) error {
-	for _, name := range query["level"] {
-		if level, err := authority.ParseLevel("level", name); err != nil || u.Level > level {
-			return errNotWanted
-		}
-	}
-	for _, text := range query["network"] {
-		if id, err := strconv.ParseInt(text, 10, 64); err != nil || u.NetworkID != id && u.Level > authority.NetOps {
-			return errNotWanted
+// network that is no number, let nobody pass: also where the escapes or a
+// semicolon are wrong, which url.Values would leave out.
+func wanted(query string, u *authority.User) error {
+	for pair := range strings.SplitSeq(query, "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		name, _ = url.QueryUnescape(name)
+		value, _ = url.QueryUnescape(value) // "" if it cannot be read
+		switch strings.ToLower(name) {
+		case "level":
+			if level, err := authority.ParseLevel("level", value); err != nil || u.Level > level {
+				return errNotWanted
+			}
+		case "network":
+			if id, err := strconv.ParseInt(value, 10, 64); err != nil || u.NetworkID != id && u.Level > authority.NetOps {
+				return errNotWanted
+			}
 		}
 	}
 	return nil

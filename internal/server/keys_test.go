@@ -13,7 +13,6 @@ import (
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/password"
-	"github.com/pawlauth/pawl/pawltest"
 	"github.com/pawlauth/pawl/token"
 )
 
@@ -82,27 +81,32 @@ func TestRevokedKey(t *testing.T) {
 	b.session(200, token)
 }
 
-// TestLoginFlood offers many more sign-ins than may wait: some are answered,
-// the others get 503 with Retry-After at once.
+// TestLoginFlood offers many more sign-ins than may wait, each at an account of
+// its own, as those of one account wait for each other before: some are
+// answered, the others get 503 with Retry-After at once.
 func TestLoginFlood(t *testing.T) {
-	b := start(t, func(c *app.Config) { c.Argon2 = password.Params{MemoryKiB: 8 * 1024, Passes: 2} })
-	var mu sync.Mutex // guards statuses
-	statuses := map[int]int{}
+	b := start(t, trusting, func(c *app.Config) { c.Argon2 = password.Params{MemoryKiB: 8 * 1024, Passes: 2} })
+	var mu sync.Mutex // guards statuses and early
+	statuses, early := map[int]int{}, 0
 	var group sync.WaitGroup
-	for range 500 {
+	for i := range 500 {
 		group.Go(func() {
-			resp, text := b.send("POST", "/v2/auth/login", fmt.Sprintf(`{"login":%q,"password":%q}`, pawltest.Login, pawltest.Password))
+			body, from := fmt.Sprintf(`{"login":"user%d","password":"wrong"}`, i), fmt.Sprintf("X-Forwarded-For: 2001:db8:0:%x::1", i)
+			resp, text := b.send("POST", "/v2/auth/login", body, from)
 			mu.Lock()
 			defer mu.Unlock()
 			statuses[resp.StatusCode]++
+			if resp.StatusCode == http.StatusServiceUnavailable && statuses[401] <= 20 {
+				early++ // and not at the deadline
+			}
 			if resp.StatusCode == http.StatusServiceUnavailable && (resp.Header.Get("Retry-After") == "" || !strings.Contains(text, "Unavailable")) {
 				t.Errorf("%v %s", resp.Header, text)
 			}
 		})
 	}
 	group.Wait()
-	if statuses[200] == 0 || statuses[503] == 0 || statuses[200]+statuses[503] != 500 {
-		t.Errorf("statuses %v", statuses)
+	if statuses[401] == 0 || early == 0 || statuses[401]+statuses[503] != 500 {
+		t.Errorf("statuses %v, %d refused at once", statuses, early)
 	}
 	b.login()
 }

@@ -195,6 +195,8 @@ func readForm(r *http.Request) (url.Values, error) {
 	}
 	body, err := readAll(nil, r.Body)
 	switch {
+	case errors.Is(err, errFull):
+		return nil, errFull
 	case err != nil:
 		return nil, invalid("The body could not be read whole; send it again.")
 	case len(body) > api.MaxBodyBytes:

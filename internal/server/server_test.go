@@ -405,7 +405,46 @@ func TestBadInput(t *testing.T) {
 func TestNamesMatchWithoutRegardToCase(t *testing.T) {
 	b := &browser{t, pawltest.New(t)} // the file cannot say this of names
 	token := b.expect(200, "", "POST", "/v2/auth/login", fmt.Sprintf(`{"EMAIL":%q,"PassWord":%q,"unknown":[1]}`, strings.ToUpper(pawltest.Login), pawltest.Password))
+	for _, name := range []string{"to_ken", "to-ken", "token_"} {
+		b.expect(400, api.CodeInvalidParameter, "POST", "/v2/auth/refresh", fmt.Sprintf(`{%q:%q}`, name, token))
+	}
 	b.expect(200, "", "POST", "/v2/auth/refresh", fmt.Sprintf(`{"Token":%q}`, token))
+}
+
+// TestPagesOfOtherSites: a page can make its visitors' browsers send what needs
+// no leave of the server. None of it is a try to sign in.
+func TestPagesOfOtherSites(t *testing.T) {
+	b := start(t)
+	body := fmt.Sprintf(`{"login":%q,"password":"wrong"}`, pawltest.Login)
+	for _, media := range []string{"", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"} {
+		for _, site := range []string{"https://elsewhere.example", "null"} {
+			resp, text := b.send("POST", "/v2/auth/login", body, "Content-Type: "+media, "Origin: "+site)
+			if resp.StatusCode != 415 || resp.Header.Get("Access-Control-Allow-Origin") != "" {
+				t.Errorf("%q of %s: %d %s", media, site, resp.StatusCode, text)
+			}
+		}
+	}
+	resp, _ := b.send("OPTIONS", "/v2/auth/login", "", "Origin: https://elsewhere.example", "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type")
+	if resp.StatusCode == 200 || resp.Header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("a preflight: %d %v", resp.StatusCode, resp.Header)
+	}
+	if events := b.audit("kind=loginFailed", "X-API-Key: "+b.AdminKey); len(events) != 0 {
+		t.Errorf("%d guesses were counted", len(events))
+	}
+	b.expect(401, api.CodeInvalidCredentials, "POST", "/v2/auth/login", body, "Content-Type: ") // a client that is no browser
+}
+
+// TestKeysAreBounded: a user cannot fill the store with keys.
+func TestKeysAreBounded(t *testing.T) {
+	b := &browser{t, pawltest.New(t)} // a thousand calls, without the OpenAPI check
+	body, key := fmt.Sprintf(`{"userId":%d,"visibility":"Shared"}`, pawltest.UserID), "X-API-Key: "+b.APIKey
+	for range 999 { // beside the primary one
+		b.expect(200, "", "POST", "/v2/keys/create", body, key)
+	}
+	b.expect(400, api.CodeInvalidParameter, "POST", "/v2/keys/create", body, key)
+	b.expect(200, "", "DELETE", "/v2/keys", `{"keyId":7}`, key)
+	b.expect(200, "", "POST", "/v2/keys/create", body, key)
+	b.expect(400, api.CodeInvalidParameter, "POST", "/v2/keys/create", body, key)
 }
 
 // TestRights tries each level at what is beyond it.

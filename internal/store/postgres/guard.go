@@ -101,21 +101,32 @@ func scanTally(rows pgx.Rows, g authority.Guess, t *authority.Tallies) error {
 	return nil
 }
 
-// ForgetGuesses removes all counts of an account.
+// ForgetGuesses removes the counts of an account.
 func (s *Store) ForgetGuesses(ctx context.Context, account authority.AccountKey) error {
 	return s.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, "DELETE FROM pawl.guess WHERE account = $1", account[:])
+		_, err := tx.Exec(ctx, "DELETE FROM pawl.guess WHERE account = $1 AND (address = '' OR failed > 0)", account[:])
 		return err
 	})
 }
 
-// SweepGuesses removes counts that are forgotten; those in use are left for
-// the next sweep.
-func (s *Store) SweepGuesses(ctx context.Context, now int64, limit int) (removed int, err error) {
+const (
+	forgetGuesses = `DELETE FROM pawl.guess WHERE (account, address) IN
+		(SELECT account, address FROM pawl.guess WHERE forget <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`
+	boundGuesses = `DELETE FROM pawl.guess WHERE (account, address) IN
+		(SELECT account, address FROM pawl.guess WHERE address = '' AND forget > $1 ORDER BY forget
+		 LIMIT least($2, greatest(0, (SELECT count(*) FROM pawl.guess WHERE address = '') - $3)) FOR UPDATE SKIP LOCKED)`
+)
+
+// SweepGuesses removes counts that are forgotten, and of accounts those above
+// most; those in use are left for the next sweep.
+func (s *Store) SweepGuesses(ctx context.Context, now int64, most, limit int) (removed int, err error) {
 	err = s.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `DELETE FROM pawl.guess WHERE (account, address) IN
-			(SELECT account, address FROM pawl.guess WHERE forget <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`, now, limit)
-		removed = int(tag.RowsAffected())
+		forgotten, err := tx.Exec(ctx, forgetGuesses, now, limit)
+		if err != nil {
+			return err
+		}
+		above, err := tx.Exec(ctx, boundGuesses, now, int64(limit)-forgotten.RowsAffected(), most)
+		removed = int(forgotten.RowsAffected() + above.RowsAffected())
 		return err
 	})
 	return removed, err

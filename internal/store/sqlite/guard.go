@@ -98,16 +98,32 @@ func saveTally(conn *sqlite.Conn, account authority.AccountKey, address string, 
 	return each(stmt, func() {})
 }
 
-// ForgetGuesses removes all counts of an account.
+// ForgetGuesses removes the counts of an account.
 func (s *Store) ForgetGuesses(ctx context.Context, account authority.AccountKey) error {
 	return s.write(ctx, func(conn *sqlite.Conn, _ *removed) error {
-		stmt := conn.Prep("DELETE FROM guess WHERE account = ?")
+		stmt := conn.Prep("DELETE FROM guess WHERE account = ? AND (address = '' OR failed > 0)")
 		bind(stmt, account[:])
 		return each(stmt, func() {})
 	}, nil)
 }
 
-// SweepGuesses removes counts that are forgotten.
-func (s *Store) SweepGuesses(ctx context.Context, now int64, limit int) (int, error) {
-	return s.deleteSome(ctx, "DELETE FROM guess WHERE (account, address) IN (SELECT account, address FROM guess WHERE forget <= ? LIMIT ?)", now, limit)
+// SweepGuesses removes counts that are forgotten, and of accounts those above
+// most. A reader counts them: nobody waits for that.
+func (s *Store) SweepGuesses(ctx context.Context, now int64, most, limit int) (int, error) {
+	forgotten, err := s.deleteSome(ctx, "DELETE FROM guess WHERE (account, address) IN (SELECT account, address FROM guess WHERE forget <= ? LIMIT ?)", now, limit)
+	if err != nil {
+		return 0, err
+	}
+	var accounts int
+	err = s.read(ctx, func(conn *sqlite.Conn) error {
+		stmt := conn.Prep("SELECT count(*) FROM guess WHERE address = ''")
+		return each(stmt, func() { accounts = stmt.ColumnInt(0) })
+	})
+	excess := min(accounts-most, limit-forgotten)
+	if err != nil || excess <= 0 {
+		return forgotten, err
+	}
+	above, err := s.deleteSome(ctx, `DELETE FROM guess WHERE (account, address) IN
+		(SELECT account, address FROM guess WHERE address = '' AND forget > ? ORDER BY forget LIMIT ?)`, now, excess)
+	return forgotten + above, err
 }

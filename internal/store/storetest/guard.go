@@ -47,7 +47,11 @@ func testGuard(t *testing.T, s *state) {
 			t.Fatalf("after %d the wait is not over in time, but in %d", failed, wait)
 		}
 	}
-	if wait := s.fail(guess("ada", "a", at+30*24*3600)); wait == 0 {
+	const years = 10 * 365 * 24 * 3600
+	if _, err := s.SweepGuesses(t.Context(), at+years, 1000, 1000); err != nil {
+		t.Error(err)
+	}
+	if wait := s.fail(guess("ada", "a", at+years)); wait == 0 {
 		t.Error("a guess after 100 in a row")
 	}
 	s.ok(s.ForgetGuesses(t.Context(), authority.AccountKeyOf("ada")))
@@ -106,6 +110,9 @@ func testGuardKnown(t *testing.T, s *state) {
 	if s.fail(guess("ada", "home", at)) == 0 {
 		t.Error("a known address need not wait")
 	}
+	s.ok(s.ForgetGuesses(t.Context(), authority.AccountKeyOf("ada")))
+	right(guess("ada", "away", at), authority.GuessUnchecked, true) // had no failures
+	right(guess("ada", "home", at), authority.GuessUnchecked, false)
 }
 
 // testGuardAddress: one address at many accounts.
@@ -154,7 +161,7 @@ func testGuardSweep(t *testing.T, s *state) {
 	}
 	total := 0
 	for {
-		removed, err := s.SweepGuesses(t.Context(), now+24*3600, 2)
+		removed, err := s.SweepGuesses(t.Context(), now+24*3600, 1000, 2)
 		s.ok(err)
 		if total += removed; removed < 2 {
 			break
@@ -165,5 +172,42 @@ func testGuardSweep(t *testing.T, s *state) {
 	}
 	if wait := s.fail(guess("many", "b", now)); wait == 0 {
 		t.Error("a count with a wait was swept")
+	}
+}
+
+// testGuardBound: of too many accounts the counts go that would be forgotten
+// first, whoever they are of. Addresses stay, known ones too.
+func testGuardBound(t *testing.T, s *state) {
+	s.fail(guess("ada", "home", now))
+	s.ok(s.SettleGuess(t.Context(), guess("ada", "home", now), false, authority.GuessRight))
+	for range 5 {
+		s.fail(guess("many", "a", now))
+	}
+	for i := range 20 {
+		s.fail(guess(string(rune('A'+i)), "b", now+int64(i)))
+	}
+	_, err := s.SweepGuesses(t.Context(), now, 1000, 1000) // rows of zeros, where a store has such
+	s.ok(err)
+	for _, want := range []int{7, 7, 4, 0} { // 21 accounts
+		removed, err := s.SweepGuesses(t.Context(), now+100, 3, 7)
+		if s.ok(err); removed != want {
+			t.Errorf("removed %d, want %d", removed, want)
+		}
+	}
+	if wait := s.fail(guess("many", "a", now)); wait == 0 {
+		t.Error("a count with a wait was removed, and others stayed")
+	}
+	if _, known, err := s.BeginGuess(t.Context(), guess("ada", "home", now)); err != nil || !known {
+		t.Errorf("a known address was removed: %v", err)
+	}
+	for range 29 {
+		s.fail(guess("other", "b", now+100))
+		s.ok(s.ForgetGuesses(t.Context(), authority.AccountKeyOf("other")))
+	}
+	if wait := s.fail(guess("other", "b", now+100)); wait != 0 {
+		t.Errorf("the 50th guess of the address waits %d", wait)
+	}
+	if s.fail(guess("other", "b", now+100)) == 0 {
+		t.Error("the count of an address was removed")
 	}
 }

@@ -21,7 +21,7 @@ func Run(t *testing.T, newState func(t *testing.T) (open func() authority.Store)
 		"SessionNeedsUser": testSessionNeedsUser, "EndSessions": testEndSessions, "StatusEndsSessions": testStatusEndsSessions,
 		"OpenAgainstSuspend": testOpenAgainstSuspend, "Sweep": testSweep, "Users": testUsers, "ListUsers": testListUsers, "Passwords": testPasswords,
 		"Keys": testKeys, "SessionKeys": testSessionKeys, "SigningKeys": testSigningKeys, "RetireRace": testRetireRace, "Reopen": testReopen,
-		"Guard": testGuard, "GuardKnown": testGuardKnown, "GuardAddress": testGuardAddress, "GuardRace": testGuardRace, "GuardSweep": testGuardSweep,
+		"Guard": testGuard, "GuardKnown": testGuardKnown, "GuardAddress": testGuardAddress, "GuardRace": testGuardRace, "GuardSweep": testGuardSweep, "GuardBound": testGuardBound,
 		"Events": testEvents, "EventsSweep": testEventsSweep,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -314,10 +314,10 @@ func testUsers(t *testing.T, s *state) {
 	if *found != *u || hash != "hash" {
 		t.Errorf("found %+v %q", found, hash)
 	}
-	_, _, err = s.UserByLogin(t.Context(), "no\x00body")
-	s.is(err, authority.ErrNotFound)
-	_, _, err = s.UserByLogin(t.Context(), "nobody")
-	s.is(err, authority.ErrNotFound)
+	for _, nobody := range []string{"nobody", "", "a\x00b", "ada@example.com\x00"} {
+		_, _, err = s.UserByLogin(t.Context(), nobody)
+		s.is(err, authority.ErrNotFound)
+	}
 	name, level, network := "Ada", authority.NetOps, int64(7)
 	changed, err := s.UpdateUser(t.Context(), u.ID, authority.UserChange{FirstName: &name, Level: &level, NetworkID: &network})
 	s.ok(err)

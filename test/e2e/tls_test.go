@@ -1,0 +1,102 @@
+package e2e_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/binary"
+	"encoding/pem"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pawlauth/pawl/internal/testbin"
+)
+
+// certificate writes a certificate of 127.0.0.1 and its key, and returns who
+// trusts it.
+func certificate(t *testing.T) (cert, key string, roots *x509.CertPool) {
+	t.Helper()
+	secret, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{{127, 0, 0, 1}}}
+	signed, err := x509.CreateCertificate(rand.Reader, template, template, secret.Public(), secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots = x509.NewCertPool()
+	write := func(name, kind string, der []byte) string {
+		path, text := filepath.Join(t.TempDir(), name), pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+		roots.AppendCertsFromPEM(text)
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	return write("cert.pem", "CERTIFICATE", signed), write("key.pem", "PRIVATE KEY", private), roots
+}
+
+// TestTLS: HTTPS answers, in HTTP/1.1 and in HTTP/2, where a connection may have
+// few requests at once.
+func TestTLS(t *testing.T) {
+	cert, key, roots := certificate(t)
+	server := testbin.StartServe(t, testbin.Build(t), nil, "--data", filepath.Join(t.TempDir(), "data"), "--tls-cert", cert, "--tls-key", key)
+	address := strings.TrimPrefix(server.URL, "http://")
+	for _, two := range []bool{false, true} {
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: two}}
+		defer client.CloseIdleConnections()
+		resp, err := client.Get("https://" + address + "/v2/auth/version")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != 200 || (resp.ProtoMajor == 2) != two {
+			t.Errorf("%d in %s", resp.StatusCode, resp.Proto)
+		}
+	}
+	if most := streams(t, address, roots); most != 32 {
+		t.Errorf("a connection may have %d requests at once, want 32", most)
+	}
+}
+
+// streams reads SETTINGS_MAX_CONCURRENT_STREAMS from the server's first frame
+// (RFC 9113, 4.1 and 6.5); 0 if it is not there.
+func streams(t *testing.T, address string, roots *x509.CertPool) uint32 {
+	t.Helper()
+	conn, err := tls.Dial("tcp", address, &tls.Config{RootCAs: roots, NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"); err != nil {
+		t.Fatal(err)
+	}
+	head := make([]byte, 9)
+	if _, err := io.ReadFull(conn, head); err != nil || head[3] != 4 {
+		t.Fatalf("%x is no head of SETTINGS: %v", head, err)
+	}
+	settings := make([]byte, int(head[1])<<8|int(head[2]))
+	if _, err := io.ReadFull(conn, settings); err != nil {
+		t.Fatal(err)
+	}
+	for ; len(settings) >= 6; settings = settings[6:] {
+		if binary.BigEndian.Uint16(settings) == 3 {
+			return binary.BigEndian.Uint32(settings[2:])
+		}
+	}
+	return 0
+}
