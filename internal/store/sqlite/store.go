@@ -122,10 +122,21 @@ func (s *Store) open(path string) error {
 	return nil
 }
 
+// keepPrivate takes the modes back that a copy of the files gave to others, as
+// a restore does. Where another user owns the files, it is theirs to do.
+func keepPrivate(path string) {
+	for _, name := range []string{path, path + "-wal", path + "-shm"} {
+		if info, err := os.Stat(name); err == nil && info.Mode().Perm()&0o077 != 0 {
+			_ = os.Chmod(name, 0o600)
+		}
+	}
+}
+
 func (s *Store) prepare(path string) error {
 	if err := refuseForeign(s.writer, path); err != nil {
 		return err
 	}
+	keepPrivate(path)
 	for _, p := range []string{"journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"} {
 		if err := sqlitex.ExecuteTransient(s.writer, "PRAGMA "+p, nil); err != nil {
 			return unreadable(path, err)
