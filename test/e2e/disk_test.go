@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -83,6 +84,17 @@ func (s *served) restart() {
 	_ = s.Process.Kill() // an error says that it has ended
 	_ = s.Wait()         // it says that it was killed
 	s.start()
+}
+
+// shutDown ends the server as an operator does.
+func (s *served) shutDown() {
+	s.Helper()
+	if err := s.Process.Signal(os.Interrupt); err != nil {
+		s.Fatal(err)
+	}
+	if err := s.Wait(); err != nil {
+		s.Fatal(err)
+	}
 }
 
 // once is a client that tries once.
@@ -225,6 +237,35 @@ func TestFullDisk(t *testing.T) {
 	}
 	load(t, chains, turned, func() {})
 	check("with room again", chains)
+	s.is(true, "a new session", s.mustLogin())
+}
+
+// TestStartOnFullDisk: a server that is stopped on a full disk starts again
+// there, and ends sessions; a disk that is full without the reserve is named.
+func TestStartOnFullDisk(t *testing.T) {
+	disk := smallDisk(t, "32m")
+	ballast := filepath.Join(disk, "ballast")
+	s := serve(t, filepath.Join(disk, "data"))
+	kept, ended := s.mustLogin(), s.mustLogin()
+	s.shutDown() // SQLite takes its log away, so that a start needs room for a new one
+	fill(t, ballast)
+	s.start()
+	s.is(true, "after a start on a full disk", kept)
+	if err := s.logout(ended); err != nil {
+		t.Errorf("after a start on a full disk a session is not ended: %v", err)
+	}
+	s.is(false, "ended after a start on a full disk", ended)
+	s.shutDown()
+	fill(t, ballast)
+	if code, stderr := pawl(t, s.binary, nil, "serve", "--data", s.data, "--addr", "127.0.0.1:0"); code != 1 || !strings.Contains(stderr, "its disk is full") {
+		t.Errorf("a start without room: code %d, %s", code, stderr)
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	s.is(true, "with room again", kept)
+	s.is(false, "ended, with room again", ended)
 	s.is(true, "a new session", s.mustLogin())
 }
 

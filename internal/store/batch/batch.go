@@ -3,9 +3,9 @@
 package batch
 
 import (
+	"container/list"
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 )
@@ -23,6 +23,7 @@ const full = 10_000
 type Op[T any] struct {
 	Value T
 	done  chan struct{}
+	place *list.Element // among those that wait, guarded by the group's mu; nil once it is in a batch
 }
 
 // Group gathers ops and hands them to commit: all that wait, up to a limit, at
@@ -34,8 +35,8 @@ type Group[T any] struct {
 	gather time.Duration
 
 	mu      sync.Mutex // guards what follows
-	waiting []*Op[T]
-	idle    int // committers that could start
+	waiting list.List  // of *Op[T]: any of them may give up, and thousands at once
+	idle    int        // committers that could start
 	closed  bool
 	around  int // callers that there seem to be
 	wanted  int // how many the committer that gathers wants to wait; 0: none gathers
@@ -67,12 +68,12 @@ func (g *Group[T]) Do(ctx context.Context, op *Op[T]) error {
 		g.mu.Unlock()
 		return ErrClosed
 	}
-	if len(g.waiting) >= full {
+	if g.waiting.Len() >= full {
 		g.mu.Unlock()
 		return ErrFull
 	}
-	g.waiting = append(g.waiting, op)
-	if len(g.waiting) == g.wanted {
+	op.place = g.waiting.PushBack(op)
+	if g.waiting.Len() == g.wanted {
 		g.wanted = 0
 		g.enough <- struct{}{} // which is empty: the one that gathers hears it once
 	}
@@ -94,9 +95,19 @@ func (g *Group[T]) Do(ctx context.Context, op *Op[T]) error {
 func (g *Group[T]) takeBack(op *Op[T]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if i := slices.Index(g.waiting, op); i >= 0 {
-		g.waiting = append(g.waiting[:i:i], g.waiting[i+1:]...) // a batch shares the array, so nothing in it moves
+	if op.place != nil {
+		g.waiting.Remove(op.place)
 	}
+}
+
+// take takes the next batch out of those that wait; g.mu is held.
+func (g *Group[T]) take() []*Op[T] {
+	ops := make([]*Op[T], min(g.waiting.Len(), g.limit))
+	for i := range ops {
+		ops[i] = g.waiting.Remove(g.waiting.Front()).(*Op[T])
+		ops[i].place = nil
+	}
+	return ops
 }
 
 // drain commits batches until nobody waits.
@@ -106,16 +117,11 @@ func (g *Group[T]) drain() {
 	defer timer.Stop()
 	for {
 		g.mu.Lock()
-		n := min(len(g.waiting), g.limit)
-		if n == 0 {
+		ops := g.take()
+		if len(ops) == 0 {
 			g.idle++
 			g.mu.Unlock()
 			return
-		}
-		ops := g.waiting[:n:n]
-		g.waiting = g.waiting[n:]
-		if len(g.waiting) == 0 {
-			g.waiting = nil
 		}
 		g.mu.Unlock()
 		g.commit(ops)
@@ -134,9 +140,9 @@ func (g *Group[T]) drain() {
 // (docs/benchmarks.md)
 func (g *Group[T]) await(n int, timer *time.Timer) {
 	g.mu.Lock()
-	g.around = max(n+len(g.waiting), g.around*15/16)
+	g.around = max(n+g.waiting.Len(), g.around*15/16)
 	wanted := min(g.around*5/8, g.limit)
-	if len(g.waiting) >= wanted {
+	if g.waiting.Len() >= wanted {
 		g.mu.Unlock()
 		return
 	}

@@ -3,6 +3,7 @@ package batch_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -63,6 +64,66 @@ func TestGroup(t *testing.T) {
 	if total != 11 {
 		t.Errorf("%d ops were committed, want 11: %v", total, batches)
 	}
+}
+
+// TestManyGiveUp: as many as may wait behind a commit that hangs all give up at
+// once. Each costs the same however many wait, the places are free again, and
+// nothing of theirs is committed.
+func TestManyGiveUp(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	served := 0 // written by the one committer, read after Close
+	group := batch.New(100, 1, 0, func(ops []*batch.Op[int]) {
+		if served += len(ops); served == 1 {
+			close(entered)
+			<-release
+		}
+	})
+	var callers, hangers sync.WaitGroup
+	call := func(ctx context.Context, want error) {
+		if err := group.Do(ctx, &batch.Op[int]{}); !errors.Is(err, want) {
+			t.Errorf("error %v, want %v", err, want)
+		}
+	}
+	callers.Go(func() { call(t.Context(), nil) })
+	<-entered
+	const many = 10_000
+	hanging, giveUp := context.WithCancel(t.Context())
+	for range many {
+		hangers.Go(func() {
+			err := batch.ErrFull
+			for errors.Is(err, batch.ErrFull) { // the probe below has the last place
+				err = group.Do(hanging, &batch.Op[int]{})
+			}
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("gave up: %v", err)
+			}
+		})
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for !errors.Is(group.Do(gone, &batch.Op[int]{}), batch.ErrFull) {
+		runtime.Gosched()
+	}
+	before := allocated()
+	giveUp()
+	hangers.Wait()
+	if more := allocated() - before; more > many*1000 {
+		t.Errorf("%d that gave up took %d bytes", many, more)
+	}
+	callers.Go(func() { call(t.Context(), nil) })
+	close(release)
+	callers.Wait()
+	group.Close()
+	if served != 2 {
+		t.Errorf("%d ops were committed, want 2", served)
+	}
+}
+
+// allocated is how many bytes were ever taken from the heap.
+func allocated() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.TotalAlloc
 }
 
 // TestGather: many callers that come again and again are all served, and one

@@ -55,7 +55,7 @@ func (s *Store) do(ctx context.Context, w write) error {
 func (s *Store) try(ops []*batch.Op[write]) error {
 	log := s.log
 	err := s.transaction(ops, &log)
-	clear(s.pending)
+	s.clearPending()
 	if err == nil {
 		s.log = log
 	}
@@ -77,6 +77,15 @@ func (s *Store) try(ops []*batch.Op[write]) error {
 		}
 	}
 	return err
+}
+
+// clearPending forgets what the batch changed. A map keeps the places that it
+// once had, so the one of a batch that ended very many is let go.
+func (s *Store) clearPending() {
+	if len(s.pending) > 4*batchSize {
+		s.pending = map[token.SessionID]entry{}
+	}
+	clear(s.pending)
 }
 
 // transaction runs the steps. An error is of the whole batch, and then none of

@@ -88,8 +88,11 @@ func (s *Store) commit(ops []*batch.Op[write]) {
 		}
 		w.err = err
 	}
-	if len(ends) > 0 {
-		s.reserve.release()
-		_ = s.try(ends) // each step has the error
+	if len(ends) == 0 {
+		return
 	}
+	if s.reserve.whole { // else it is given already, and ends that keep coming do not put off its next try
+		s.reserve.release()
+	}
+	_ = s.try(ends) // each step has the error
 }

@@ -44,7 +44,7 @@ func migrate(conn *sqlite.Conn, path string) error {
 	}
 	version, err := pragma(conn, "user_version")
 	if err != nil {
-		return fmt.Errorf("%s is not a database that can be read: %w; restore it from a backup", path, err)
+		return unreadable(path, err)
 	}
 	if version > int64(len(s.Migrations)) {
 		return fmt.Errorf("%s has schema version %d, and this Pawl knows versions up to %d: start the newer Pawl that wrote it",
@@ -69,6 +69,14 @@ func quickCheck(conn *sqlite.Conn, path string) error {
 	return nil
 }
 
+// unreadable says what to do about a file that cannot be opened.
+func unreadable(path string, err error) error {
+	if isFull(err) {
+		return fmt.Errorf("%s cannot be opened, as its disk is full: %w; make room there", path, err)
+	}
+	return fmt.Errorf("%s is not a database that can be read: %w; restore it from a backup", path, err)
+}
+
 func pragma(conn *sqlite.Conn, name string) (value int64, err error) {
 	err = sqlitex.ExecuteTransient(conn, "PRAGMA "+name, &sqlitex.ExecOptions{
 		ResultFunc: func(stmt *sqlite.Stmt) error { value = stmt.ColumnInt64(0); return nil },
@@ -81,11 +89,11 @@ func pragma(conn *sqlite.Conn, name string) (value int64, err error) {
 func refuseForeign(conn *sqlite.Conn, path string) error {
 	id, err := pragma(conn, "application_id")
 	if err != nil {
-		return fmt.Errorf("%s is not a database that can be read: %w; restore it from a backup", path, err)
+		return unreadable(path, err)
 	}
 	changes, err := pragma(conn, "schema_version") // 0 in a file that is empty
 	if err != nil {
-		return fmt.Errorf("%s is not a database that can be read: %w; restore it from a backup", path, err)
+		return unreadable(path, err)
 	}
 	if id != applicationID && changes > 0 {
 		return fmt.Errorf("%s is not a database of Pawl's: choose another folder with --data", path)

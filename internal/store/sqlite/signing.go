@@ -32,7 +32,7 @@ func (s *Store) AddSigningKey(ctx context.Context, k authority.SigningKey, first
 
 // RetireSigningKey forgets a key that is not the last.
 func (s *Store) RetireSigningKey(ctx context.Context, id string, at int64) error {
-	return s.write(ctx, func(conn *sqlite.Conn, _ *removed) error {
+	return s.end(ctx, func(conn *sqlite.Conn, _ *removed) error {
 		stmt := conn.Prep(`UPDATE signing_key SET retired = ?2, jwk = '' WHERE id = ?1 AND retired = 0
 			AND EXISTS (SELECT 1 FROM signing_key WHERE id <> ?1 AND retired = 0)`)
 		bind(stmt, id, at)

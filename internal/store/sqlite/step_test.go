@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -99,6 +100,35 @@ func TestMoveAfterEndInOneBatch(t *testing.T) {
 		t.Errorf("a move after the end: %v", err)
 	}
 	mustBeAt(t, s, ids[0], 0)
+}
+
+// TestManyEndsLeaveNothing: what one step ends takes no memory after it.
+func TestManyEndsLeaveNothing(t *testing.T) {
+	s, _ := withSessions(t, t.TempDir(), 1)
+	rows := make([]authority.SessionRecord, 50_000)
+	for i := range rows {
+		rows[i] = largeSession(i)
+		rows[i].UserID = 1
+	}
+	before := heapAlloc()
+	if err := s.WriteSessions(t.Context(), rows); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.EndSessions(t.Context(), 1, token.SessionID{}); err != nil {
+		t.Fatal(err)
+	}
+	if more := heapAlloc() - before; more > 2<<20 {
+		t.Errorf("%d sessions that ended leave %d bytes in memory", len(rows), more)
+	}
+	runtime.KeepAlive(rows)
+}
+
+// heapAlloc is how many bytes live in the heap.
+func heapAlloc() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
 
 // TestFullDisk: a batch that cannot be written leaves file and memory as they were.

@@ -68,7 +68,13 @@ func Open(dir string) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{lock: lock, memory: newMemory(), pending: map[token.SessionID]entry{}, reserve: reserve{path: filepath.Join(dir, reserveName)}}
-	if err := s.open(filepath.Join(dir, FileName)); err != nil {
+	path := filepath.Join(dir, FileName)
+	err = s.open(path)
+	if isFull(err) { // SQLite needs some room even to read
+		s.reserve.release()
+		err = s.open(path)
+	}
+	if err != nil {
 		lock.Unlock()
 		return nil, err
 	}
@@ -116,13 +122,24 @@ func (s *Store) open(path string) error {
 	return nil
 }
 
+// keepPrivate takes the modes back that a copy of the files gave to others, as
+// a restore does. Where another user owns the files, it is theirs to do.
+func keepPrivate(path string) {
+	for _, name := range []string{path, path + "-wal", path + "-shm"} {
+		if info, err := os.Stat(name); err == nil && info.Mode().Perm()&0o077 != 0 {
+			_ = os.Chmod(name, 0o600)
+		}
+	}
+}
+
 func (s *Store) prepare(path string) error {
 	if err := refuseForeign(s.writer, path); err != nil {
 		return err
 	}
+	keepPrivate(path)
 	for _, p := range []string{"journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"} {
 		if err := sqlitex.ExecuteTransient(s.writer, "PRAGMA "+p, nil); err != nil {
-			return fmt.Errorf("the database %s cannot be read: %w; restore it from a backup", path, err)
+			return unreadable(path, err)
 		}
 	}
 	if err := migrate(s.writer, path); err != nil {

@@ -35,6 +35,12 @@ func open(t *testing.T, dir string) *sqlite.Store {
 
 func TestFilesAreTheOwnersAlone(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
+	if err := open(t, dir).Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(dir, sqlite.FileName), 0o644); err != nil { // as "cp" restores a backup
+		t.Fatal(err)
+	}
 	s := open(t, dir)
 	defer s.Close()
 	entries, err := os.ReadDir(dir)
