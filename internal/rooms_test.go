@@ -25,7 +25,8 @@ func TestRooms(t *testing.T) {
 		"pawltest":                 {"internal/app", "internal/authority", "internal/password", "internal/seal", "token"},
 		"cmd/pawl": {"api", "client", "token", "internal/app", "internal/authority", "internal/bench", "internal/password", "internal/seal", "internal/server",
 			"internal/store/sqlite", "internal/storecopy"},
-		"internal/apicheck": {"api"},
+		"internal/apicheck":      {"api"},
+		"examples/go/middleware": {"client"}, "examples/go/jwks": {"client"}, "examples/go/gateway": {},
 	}
 	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", module+"...").Output()
 	if err != nil {
