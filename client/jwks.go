@@ -35,10 +35,10 @@ type JWKSConfig struct {
 // Pawl must sign with ES256, EdDSA or RS256 (its setting algorithm): HS256 has
 // no public keys.
 //
-// The keys are read when a token needs them, again after a minute, and for a
-// token whose key is not known, but not within 5 s of the last time. So a new
-// key needs no restart, and tokens of one that leaked pass for a minute after
-// Pawl stops publishing it. While Pawl is away, the keys serve for an hour.
+// The keys are read when a token needs them and the last time is a minute ago,
+// or 5 s for one whose key is not known. So a new key needs no restart, and
+// tokens of one that leaked pass for a minute after Pawl stops publishing it.
+// While Pawl is away, the keys serve for an hour.
 type JWKS struct {
 	client *Client
 	config JWKSConfig
@@ -54,6 +54,7 @@ const (
 	keysKept     = time.Hour        // after the last answer of Pawl's
 	fetchEvery   = 5 * time.Second  // anyone can send tokens of unknown keys
 	fetchTimeout = 10 * time.Second // with all tries
+	fetchWait    = time.Second      // of a request whose key is known, but not fresh
 )
 
 // NewJWKS returns a check of the tokens of the server that c calls; c's
@@ -96,12 +97,13 @@ func (j *JWKS) key(ctx context.Context, id string) (jose.JSONWebKey, bool, error
 		return key, true, nil
 	}
 	if s.mayAsk(now) {
-		fetched := j.flight.DoChan("", j.fetchIfDue)
-		if key, ok := s.key(id, now, keysKept); ok {
-			return key, true, nil // the next request finds what comes
+		var patience <-chan time.Time // without a key there is nothing to go on with
+		if _, ok := s.key(id, now, keysKept); ok {
+			patience = time.After(fetchWait)
 		}
 		select {
-		case <-fetched:
+		case <-j.flight.DoChan("", j.fetchIfDue):
+		case <-patience:
 		case <-ctx.Done():
 			return jose.JSONWebKey{}, false, context.Cause(ctx)
 		}

@@ -168,12 +168,48 @@ func TestJWKSReadsSeldom(t *testing.T) {
 		t.Errorf("%d reads, want 2", n)
 	}
 	p.Clock.Add(time.Minute)
-	check(t, "a good token meanwhile", j, good, nil)
-	for deadline := time.Now().Add(20 * time.Second); p.reads.Load() != 3; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the keys are not read again after a minute")
-		}
+	check(t, "a good token after a minute", j, good, nil)
+	check(t, "and again", j, good, nil)
+	if n := p.reads.Load(); n != 3 {
+		t.Errorf("%d reads, want 3", n)
 	}
+}
+
+// TestJWKSAfterAPause: a key that leaked is dropped before the next token, not
+// after it.
+func TestJWKSAfterAPause(t *testing.T) {
+	p := publish(t)
+	admin, j, leaked := client.New(p.URL, client.WithAPIKey(p.AdminKey)), p.jwks(), p.login(t)
+	check(t, "before", j, leaked, nil)
+	keys, err := admin.SigningKeys(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := admin.RetireSigningKey(t.Context(), api.RetireSigningKeyRequest{KeyID: keys[0].KeyID, Now: true}); err != nil {
+		t.Fatal(err)
+	}
+	p.Clock.Add(time.Minute)
+	check(t, "after", j, leaked, client.ErrInvalidSession)
+}
+
+// TestJWKSWhilePawlHangs: the keys that are known serve.
+func TestJWKSWhilePawlHangs(t *testing.T) {
+	var hangs atomic.Bool
+	end := make(chan struct{})
+	p := publish(t, pawltest.WithTokenLife(12*time.Hour))
+	slow := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if hangs.Load() {
+			<-end
+		}
+		http.Redirect(w, r, p.URL+r.URL.Path, http.StatusTemporaryRedirect)
+	})
+	t.Cleanup(func() { close(end) }) // before the server waits for its handlers
+	follow := client.WithHTTPClient(&http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return nil }})
+	j, good := client.NewJWKS(client.New(slow, follow), client.JWKSConfig{Clock: p.Clock.Now}), p.login(t)
+	check(t, "while it answers", j, good, nil)
+	hangs.Store(true)
+	p.Clock.Add(time.Minute)
+	check(t, "while it hangs", j, good, nil)
 }
 
 // TestJWKSWhilePawlIsAway: the keys serve for an hour; without any, nobody can tell.
