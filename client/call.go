@@ -23,6 +23,7 @@ type call struct {
 	// repeatable says that the call may be sent again after a lost answer: it
 	// then does the same and answers the same.
 	repeatable bool
+	plain      bool // what comes back has no envelope
 }
 
 func post(path string, body any) call { return call{method: http.MethodPost, path: path, body: body} }
@@ -126,8 +127,8 @@ func (c *Client) once(ctx context.Context, x call, body []byte) (json.RawMessage
 	if err != nil {
 		return nil, &lostError{fmt.Errorf("the answer was cut off: %w", err)}
 	}
-	if x.isForm() {
-		return openForm(resp, text)
+	if x.plain {
+		return openPlain(resp, text)
 	}
 	return open(resp, text)
 }

@@ -2,7 +2,8 @@
 //
 // A [Client] has a method for each call of the contract. A [TokenSource] keeps
 // a token fresh for a program that runs long, a [Transport] puts it on requests
-// to any server, and [Middleware] checks the requests that a server gets.
+// to any server, and [Middleware] checks the requests that a server gets: it asks
+// Pawl about each, or checks tokens by its public keys with a [JWKS].
 package client
 
 import (

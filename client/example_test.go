@@ -15,15 +15,16 @@ import (
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/client"
 	"github.com/pawlauth/pawl/pawltest"
+	"github.com/pawlauth/pawl/token"
 )
 
 // startPawl runs a server for an example; a real program has its address.
-func startPawl() (server *pawltest.Server, stop func()) {
+func startPawl(options ...pawltest.Option) (server *pawltest.Server, stop func()) {
 	dir, err := os.MkdirTemp("", "pawl")
 	if err != nil {
 		panic(err)
 	}
-	server = pawltest.Start(dir)
+	server = pawltest.Start(dir, options...)
 	return server, func() { server.Close(); _ = os.RemoveAll(dir) }
 }
 
@@ -150,4 +151,36 @@ func ExampleMiddleware() {
 	// Output:
 	// 200 OK Hello
 	// 401 Unauthorized {"suc
+}
+
+// A server checks tokens by itself, and takes it that one which was refreshed
+// passes until its exp. Its handler goes into Middleware with
+// MiddlewareConfig{JWKS: keys}.
+func ExampleJWKS() {
+	pawl, stop := startPawl(pawltest.WithAlgorithm(token.ES256))
+	defer stop()
+	ctx := context.Background()
+
+	c := client.New(pawl.URL)
+	keys := client.NewJWKS(c, client.JWKSConfig{})
+	if err := keys.Fetch(ctx); err != nil { // is the address right?
+		fmt.Println(err)
+		return
+	}
+	old, err := c.Login(ctx, "jsmith@example.com", "Sup3r$ecret!")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if _, err := c.Refresh(ctx, old.Token); err != nil {
+		fmt.Println(err)
+		return
+	}
+	caller, err := keys.Verify(ctx, old.Token)
+	fmt.Println(caller.UserID, caller.AuthLevel, err)
+	_, err = keys.Verify(ctx, "forged")
+	fmt.Println(errors.Is(err, client.ErrInvalidSession))
+	// Output:
+	// 4821 MailboxAdmin <nil>
+	// true
 }

@@ -28,6 +28,11 @@ type MiddlewareConfig struct {
 	// CacheSize is how many answers are remembered at most; 0 means
 	// DefaultCacheSize. Each takes some 300 bytes.
 	CacheSize int
+	// JWKS checks bearer tokens by Pawl's public keys in the place of asking: a
+	// dead token passes until its exp, and the caller has no Login (see JWKS).
+	// Requests with an API key, which nobody but Pawl can check, are asked about
+	// still. Nil asks about all.
+	JWKS *JWKS
 	// Refuse answers a request that does not pass: err is an *Error, and its
 	// Status says whether the caller (401) or Pawl (503) is the reason. Nil
 	// answers with Pawl's envelope.
@@ -37,10 +42,11 @@ type MiddlewareConfig struct {
 }
 
 // Middleware lets through the requests whose bearer token or API key Pawl
-// finds good, asking it through c. The handler behind reads who calls with
-// CallerFrom; that is the only place to read it from, and headers of the
-// request that begin with X-Pawl- are removed, so that nobody can forge them.
-// While Pawl cannot be asked, requests are answered 503.
+// finds good: it asks Pawl through c, or checks tokens by Pawl's public keys if
+// config.JWKS is there. The handler behind reads who calls with CallerFrom; that
+// is the only place to read it from, and headers of the request that begin with
+// X-Pawl- are removed, so that nobody can forge them. While Pawl is needed and
+// cannot be asked, requests are answered 503.
 func Middleware(c *Client, config MiddlewareConfig) func(http.Handler) http.Handler {
 	if config.CacheSize == 0 {
 		config.CacheSize = DefaultCacheSize
@@ -110,6 +116,9 @@ func (m *verifier) verify(r *http.Request) (api.SessionInfo, error) {
 	who, err := credentialsOf(r)
 	if err != nil {
 		return api.SessionInfo{}, err
+	}
+	if m.config.JWKS != nil && who.key == "" {
+		return m.config.JWKS.Verify(r.Context(), who.bearer)
 	}
 	now := m.config.Clock()
 	if m.config.CacheFor > 0 {

@@ -13,22 +13,24 @@ import (
 // key; a bearer is not sent. Only Active is set, to false, for a token that is
 // not good, or whose user the owner may not see.
 func (c *Client) Introspect(ctx context.Context, token string) (api.Introspection, error) {
-	return do[api.Introspection](ctx, c, post("/oauth2/introspect", url.Values{"token": {token}}).twice())
+	return do[api.Introspection](ctx, c, form("/oauth2/introspect", token))
 }
 
 // Revoke ends the session of its current token (RFC 7009), as the owner of the
 // client's API key; a bearer is not sent. A token that is not good is no error.
 // ErrAccessDenied says that it is of a user whom the owner may not change.
 func (c *Client) Revoke(ctx context.Context, token string) error {
-	return none(ctx, c, post("/oauth2/revoke", url.Values{"token": {token}}).twice())
+	return none(ctx, c, form("/oauth2/revoke", token))
 }
 
-// isForm reports whether the call is one of OAuth's: a form goes out, and what
-// comes back has no envelope.
+func form(path, token string) call {
+	return call{method: http.MethodPost, path: path, body: url.Values{"token": {token}}, repeatable: true, plain: true}
+}
+
 func (x call) isForm() bool { _, ok := x.body.(url.Values); return ok }
 
-// openForm takes the data out of an answer that has no envelope.
-func openForm(resp *http.Response, text []byte) (json.RawMessage, error) {
+// openPlain takes the data out of an answer that has no envelope.
+func openPlain(resp *http.Response, text []byte) (json.RawMessage, error) {
 	if resp.StatusCode == http.StatusOK {
 		if len(text) == 0 {
 			return json.RawMessage("null"), nil

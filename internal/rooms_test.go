@@ -22,10 +22,11 @@ func TestRooms(t *testing.T) {
 		"internal/store/storetest": {"internal/authority", "token"},
 		"internal/server":          {"internal/authority", "api", "token"},
 		"internal/app":             {"internal/authority", "internal/password", "internal/seal", "internal/server", "internal/store/postgres", "internal/store/sqlite", "token"},
-		"pawltest":                 {"internal/app", "internal/authority", "internal/password", "internal/seal"},
+		"pawltest":                 {"internal/app", "internal/authority", "internal/password", "internal/seal", "token"},
 		"cmd/pawl": {"api", "client", "token", "internal/app", "internal/authority", "internal/bench", "internal/password", "internal/seal", "internal/server",
 			"internal/store/sqlite", "internal/storecopy"},
-		"internal/apicheck": {"api"},
+		"internal/apicheck":      {"api"},
+		"examples/go/middleware": {"client"}, "examples/go/jwks": {"client"}, "examples/go/gateway": {},
 	}
 	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", module+"...").Output()
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/password"
 	"github.com/pawlauth/pawl/internal/seal"
+	"github.com/pawlauth/pawl/token"
 )
 
 // The user and the administrator that every server has.
@@ -48,6 +49,12 @@ func WithTokenLife(d time.Duration) Option {
 // WithSessionLife sets the life of a session; whole seconds, 30 days if not given.
 func WithSessionLife(d time.Duration) Option {
 	return func(c *app.Config) { c.Policy.SessionLife = int64(d / time.Second) }
+}
+
+// WithAlgorithm sets what tokens are signed with; HS256 if not given. The others
+// have public keys, at /.well-known/jwks.json.
+func WithAlgorithm(alg token.Algorithm) Option {
+	return func(c *app.Config) { c.Algorithm = alg }
 }
 
 // WithPostgres keeps the state in an empty database of PostgreSQL's, such as

@@ -25,12 +25,19 @@ import (
 
 const examples = "../../examples/gateways"
 
-// gateways are those that are run: the command, in a folder with the files.
-var gateways = map[string][]string{
-	"nginx":   {"nginx", "-p", ".", "-c", "nginx.conf", "-e", "stderr"},
-	"caddy":   {"caddy", "run", "--config", "Caddyfile"},
-	"haproxy": {"haproxy", "-db", "-f", "haproxy.cfg"},
+// gateways are those that are run: the command, in a folder with the files, and
+// what it answers while Pawl is down.
+var gateways = map[string]struct {
+	command []string
+	down    int
+}{
+	"nginx":   {[]string{"nginx", "-p", ".", "-c", "nginx.conf", "-e", "stderr"}, 503},
+	"caddy":   {[]string{"caddy", "run", "--config", "Caddyfile"}, 502},
+	"haproxy": {[]string{"haproxy", "-db", "-f", "haproxy.cfg"}, 503},
 }
+
+// caller gives up rather than hang.
+var caller = &http.Client{Timeout: 30 * time.Second}
 
 // nginxFile is what goes around pawl.conf, which belongs into http.
 const nginxFile = `daemon off;
@@ -81,7 +88,7 @@ func start(t *testing.T, name, pawl string) string {
 		write(t, filepath.Join(dir, filepath.Base(file)), places.Replace(string(text)))
 	}
 	write(t, filepath.Join(dir, "nginx.conf"), nginxFile)
-	command := gateways[name]
+	command := gateways[name].command
 	program, err := exec.LookPath(command[0])
 	if err != nil {
 		program = "/usr/sbin/" + command[0]
@@ -97,6 +104,9 @@ func start(t *testing.T, name, pawl string) string {
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(os.Interrupt) // an error says that it has ended
 		_ = cmd.Wait()
+		if strings.Contains(said.String(), "pawl_") || strings.Contains(said.String(), "eyJ") {
+			t.Errorf("%s logs keys or tokens", name)
+		}
 		if t.Failed() {
 			t.Logf("%s said:\n%s", name, said.String())
 		}
@@ -138,7 +148,7 @@ func get(t *testing.T, url string, header http.Header) (int, http.Header) {
 		t.Fatal(err)
 	}
 	req.Header = header
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := caller.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,11 +223,34 @@ func TestGateways(t *testing.T) {
 				t.Errorf("the new token: %d", status)
 			}
 			pawl.Close()
-			if status, _ := get(t, url, bearer(fresh.Token)); status < 500 {
-				t.Errorf("without Pawl the gateway answers %d", status)
+			for _, header := range []http.Header{bearer(fresh.Token), {"X-Api-Key": {pawl.APIKey}}, {}} {
+				if status, _ := get(t, url, header); status != gateways[name].down {
+					t.Errorf("while Pawl is down: %d, want %d", status, gateways[name].down)
+				}
+			}
+			serveUnavailable(t, strings.TrimPrefix(pawl.URL, "http://"))
+			if status, _ := get(t, url, bearer(fresh.Token)); status != 503 {
+				t.Errorf("while Pawl answers 503: %d", status)
 			}
 		})
 	}
+}
+
+// serveUnavailable answers at that address as a Pawl does whose store is away.
+func serveUnavailable(t *testing.T, addr string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	server.Listener.Close()
+	server.Listener = listener
+	server.Start()
+	t.Cleanup(server.Close)
 }
 
 // named holds the headers that the API got to the user of the tests.
