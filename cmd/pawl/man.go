@@ -18,7 +18,7 @@ func (*manCmd) Run(parsed *kong.Context, std stdio) error {
 	b := thisBuild()
 	day, _, _ := strings.Cut(b.Date, "T")
 	page := &manPage{}
-	page.line(".TH PAWL 1 %s %s", quoted(day), quoted("pawl "+b.Version))
+	page.line(`.TH PAWL 1 "%s" %s`, day, quoted("pawl "+b.Version)) // its hyphens are read as a date's
 	page.line(".SH NAME\npawl \\- keeps sessions for an HTTP API")
 	page.line(".SH SYNOPSIS\n.B pawl\n.I command\n.RI [ options ]")
 	page.line(".SH DESCRIPTION")
