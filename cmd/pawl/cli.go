@@ -38,7 +38,11 @@ type cli struct {
 	Login      loginCmd      `cmd:"" help:"Sign in and print the token."`
 	Refresh    refreshCmd    `cmd:"" help:"Read a token from standard input, exchange it, and print the new one."`
 	Bench      benchCmd      `cmd:"" help:"Drive a running server with real chains, and print what it does a second."`
-	Version    versionCmd    `cmd:"" help:"Print the version."`
+	Health     healthCmd     `cmd:"" help:"Ask the server on this machine whether it can serve; for health checks."`
+	Completion completionCmd `cmd:"" help:"Print completions for a shell."`
+	Complete   completeCmd   `cmd:"" hidden:"" help:"Complete a command line, for the scripts of completion."`
+	Man        manCmd        `cmd:"" help:"Print the manual page, pawl(1)."`
+	Version    versionCmd    `cmd:"" help:"Print the version, the commit and its date."`
 }
 
 // run carries out one command line and returns the exit code.

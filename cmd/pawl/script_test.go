@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -32,6 +33,7 @@ func TestScripts(t *testing.T) {
 			t := env.T().(testing.TB)
 			server := pawltest.New(t, pawltest.WithHandler(apicheck.Handler(t)))
 			env.Setenv("PAWL_URL", server.URL)
+			env.Setenv("SERVER_ADDR", strings.TrimPrefix(server.URL, "http://"))
 			env.Setenv("PAWL_API_KEY", server.AdminKey)
 			env.Setenv("PAWL_LOGIN", pawltest.Login)
 			env.Setenv("USER_KEY", server.APIKey)

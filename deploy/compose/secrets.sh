@@ -1,0 +1,17 @@
+#!/bin/sh
+# Makes the secrets of docker-compose.yml, once, and writes to .env whose they are: the
+# nodes run as that user, because compose shows a node the file itself.
+set -eu
+cd "$(dirname "$0")"
+[ ! -e secrets ] || { echo "secrets.sh: secrets/ is there already; it is kept" >&2; exit 1; }
+umask 077
+mkdir secrets
+openssl rand -base64 32 > secrets/master.key
+openssl rand -hex 24 > secrets/db-password
+echo "postgres:5432:pawl:pawl:$(cat secrets/db-password)" > secrets/pgpass
+owner=$(id -u):$(id -g)
+if [ "$(id -u)" -eq 0 ]; then # no node runs as root
+  owner=65532:65532
+  chown "$owner" secrets/*
+fi
+printf 'PAWL_USER=%s\nCOMPOSE_PROJECT_NAME=pawl\n' "$owner" > .env

@@ -1,0 +1,183 @@
+//go:build linux
+
+package deploy_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pawlauth/pawl/client"
+	"github.com/pawlauth/pawl/internal/pgtest"
+	"github.com/pawlauth/pawl/internal/seal"
+	"github.com/pawlauth/pawl/internal/testbin"
+)
+
+const composeDir = top + "/deploy/compose"
+
+// TestComposeFile makes the secrets in a copy of the folder, as a user would,
+// and has docker-compose read the file with them; no Docker is needed.
+func TestComposeFile(t *testing.T) {
+	need(t, "docker-compose")
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(composeDir)); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("sh", filepath.Join(dir, "secrets.sh")).CombinedOutput(); err != nil {
+		t.Fatalf("secrets.sh: %v\n%s", err, out)
+	}
+	if err := exec.Command("sh", filepath.Join(dir, "secrets.sh")).Run(); err == nil {
+		t.Error("secrets.sh makes new secrets over those that are there")
+	}
+	cmd := exec.Command("docker-compose", "config")
+	cmd.Dir = dir
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("docker-compose config: %v\n%s", err, stderrOf(err))
+	}
+	for _, name := range []string{"master.key", "db-password", "pgpass"} {
+		path := filepath.Join(dir, "secrets", name)
+		info, err := os.Stat(path)
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+		if secret, _ := os.ReadFile(path); len(secret) < 32 || strings.Contains(string(out), strings.TrimSpace(string(secret))) {
+			t.Errorf("%s is short, or is shown by docker-compose config", name)
+		}
+		if !strings.Contains(string(out), path) {
+			t.Errorf("no service is given %s", name)
+		}
+	}
+	if key, _ := os.ReadFile(filepath.Join(dir, "secrets", "master.key")); key != nil {
+		if _, err := seal.NewBox(string(key)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestComposeGateway runs the two Caddyfiles with the real Caddy, before three
+// real nodes on one PostgreSQL, and kills two of them.
+func TestComposeGateway(t *testing.T) {
+	need(t, "caddy")
+	binary := testbin.Build(t)
+	cluster := pgtest.Start(t)
+	env := []string{"PAWL_STORE=" + cluster.DSN(cluster.Database(t)), "PAWL_MASTER_KEY=" + seal.NewKey()}
+	init := exec.Command(binary, "init", "--login", login, "--json")
+	init.Env = append(os.Environ(), env...)
+	out, err := init.Output()
+	var made struct{ Password string }
+	if err != nil || json.Unmarshal(out, &made) != nil {
+		t.Fatalf("init: %v %s", err, stderrOf(err))
+	}
+	var nodes []*testbin.Server
+	gateway, api := freeAddr(t), freeAddr(t)
+	places := []string{"http://:8081", "http://" + gateway, "http://:9000", "http://" + api, "api:9000", api}
+	for i := range 3 {
+		node := testbin.StartServe(t, binary, env, "--trusted-proxy", "127.0.0.1/32")
+		nodes = append(nodes, node)
+		places = append(places, fmt.Sprintf("pawl-%d:8080", i+1), strings.TrimPrefix(node.URL, "http://"))
+	}
+	caddy(t, "api.Caddyfile", api, places)
+	caddy(t, "Caddyfile", gateway, places)
+	url := "http://" + gateway
+	for range 3 { // a round of the nodes
+		signInAndRefresh(t, url, made.Password)
+	}
+	c := client.New(url)
+	token, err := c.Login(t.Context(), login, made.Password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for alive := 3; alive >= 1; alive-- {
+		for range 6 {
+			if status, said := ask(t, url, token.Token); status != 200 || !strings.HasSuffix(said, ", "+login+"\n") || strings.HasPrefix(said, "user 99,") {
+				t.Fatalf("with %d nodes: %d %s", alive, status, said)
+			}
+		}
+		next, err := c.Refresh(t.Context(), token.Token)
+		if err != nil {
+			t.Fatalf("with %d nodes: %v", alive, err)
+		}
+		if status, _ := ask(t, url, token.Token); status != 401 {
+			t.Errorf("with %d nodes the old token passes: %d", alive, status)
+		}
+		token = next
+		nodes[alive-1].Kill()
+	}
+	if status, _ := ask(t, url, token.Token); status < 500 {
+		t.Errorf("without a node: %d", status)
+	}
+}
+
+// ask sends the API a token, and a header that says another name.
+func ask(t *testing.T, url, token string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequest("GET", url+"/anything", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = http.Header{"Authorization": {"Bearer " + token}, "X-Auth-User-Id": {"99"}}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	said, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(said)
+}
+
+// caddy runs one of the Caddyfiles, with other places in it, until the test ends.
+func caddy(t *testing.T, file, addr string, places []string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(composeDir, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "Caddyfile"), strings.NewReplacer(places...).Replace(string(text)))
+	cmd := exec.Command("caddy", "run", "--config", filepath.Join(dir, "Caddyfile"))
+	cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+	var said strings.Builder
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // an error says that it has ended
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("caddy said:\n%s", said.String())
+		}
+	})
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			conn.Close()
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("caddy does not listen: %v", err)
+		}
+	}
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}

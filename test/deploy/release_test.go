@@ -1,0 +1,59 @@
+//go:build linux
+
+package deploy_test
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/pawlauth/pawl/internal/testbin"
+)
+
+// TestStamped builds as the Dockerfile and goreleaser do: the version is what
+// they said, and the manual page is without a fault.
+func TestStamped(t *testing.T) {
+	const commit, date = "0123456789abcdef0123456789abcdef01234567", "2026-11-24T12:00:00Z"
+	for _, file := range []string{"Dockerfile", ".goreleaser.yaml"} {
+		if text, err := os.ReadFile(filepath.Join(top, file)); err != nil || strings.Count(string(text), "-X main.date=") < 1 {
+			t.Errorf("%s: %v; it does not say main.date", file, err)
+		}
+	}
+	binary := testbin.Build(t, "-ldflags", "-X main.version=v1.2.3 -X main.commit="+commit+" -X main.date="+date)
+	out, err := exec.Command(binary, "version", "--json").Output()
+	var got map[string]any
+	if err != nil || json.Unmarshal(out, &got) != nil || got["version"] != "v1.2.3" || got["commit"] != commit || got["date"] != date {
+		t.Errorf("version: %v %s", err, out)
+	}
+	page, err := exec.Command(binary, "man").Output()
+	if err != nil || !strings.HasPrefix(string(page), `.TH PAWL 1 "2026-11-24"`) {
+		t.Fatalf("man: %v %.60s", err, page)
+	}
+	need(t, "mandoc")
+	file := filepath.Join(t.TempDir(), "pawl.1")
+	write(t, file, string(page))
+	if out, err := exec.Command("mandoc", "-T", "lint", "-W", "warning", file).CombinedOutput(); err != nil {
+		t.Errorf("mandoc: %v\n%s", err, out)
+	}
+}
+
+// TestDelivered: what goreleaser packs from the repository is there.
+func TestDelivered(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(top, ".goreleaser.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := regexp.MustCompile(`deploy/[\w./*-]+|docs/\*\.md`).FindAllString(string(text), -1)
+	if len(files) < 4 {
+		t.Fatalf("found %v", files)
+	}
+	for _, file := range files {
+		if found, err := filepath.Glob(filepath.Join(top, file)); err != nil || len(found) == 0 {
+			t.Errorf("%s: %d files, %v", file, len(found), err)
+		}
+	}
+}

@@ -1,0 +1,234 @@
+//go:build linux
+
+// Package deploy_test tries what Pawl is delivered with: the image, the systemd
+// unit, the compose file, the release.
+package deploy_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/pawlauth/pawl/client"
+	"github.com/pawlauth/pawl/internal/testbin"
+)
+
+const (
+	top   = "../.."
+	login = "admin@example.com"
+)
+
+// image is the last stage of the Dockerfile, as a folder.
+type image struct {
+	root                string
+	entry, args, health []string
+	env                 []string
+	uid, gid            uint32
+}
+
+// TestScratch runs the image's commands with nothing around them but what the
+// Dockerfile puts into the image, as its user. It stands for a container: it
+// needs no Docker, but root.
+func TestScratch(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("chroot needs root")
+	}
+	img := readImage(t)
+	out, err := img.command(append(img.entry, "init", "--login", login, "--json")...).Output()
+	var made struct{ Password string }
+	if err != nil || json.Unmarshal(out, &made) != nil {
+		t.Fatalf("init: %v %s", err, stderrOf(err))
+	}
+	server := img.command(append(img.entry, img.args...)...)
+	server.Env = append(server.Env, "PAWL_ADDR=127.0.0.1:0")
+	addr := startAndListen(t, server)
+	probe := func() error {
+		health := img.command(img.health...)
+		health.Env = append(health.Env, "PAWL_ADDR="+addr)
+		_, err := health.Output()
+		return err
+	}
+	if err := probe(); err != nil {
+		t.Errorf("the health check of a server that runs: %v %s", err, stderrOf(err))
+	}
+	signInAndRefresh(t, "http://"+addr, made.Password)
+	data := filepath.Join(img.root, "data")
+	if info, err := os.Stat(filepath.Join(data, "pawl.db")); err != nil || info.Mode().Perm() != 0o600 || info.Sys().(*syscall.Stat_t).Uid != img.uid {
+		t.Errorf("the database is not the user's own: %v, %v", info, err)
+	}
+	drain(t, server)
+	if err := probe(); err == nil || err.(*exec.ExitError).ExitCode() != 1 {
+		t.Errorf("the health check of a server that has ended: %v", err)
+	}
+}
+
+// readImage carries out the COPY lines of the Dockerfile's last stage, and takes
+// its other lines as they are. A line that it does not know is an error.
+func readImage(t *testing.T) *image {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(top, "Dockerfile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, stage, ok := strings.Cut(string(text), "\nFROM scratch\n")
+	if !ok {
+		t.Fatal("the last stage is not from scratch")
+	}
+	img := &image{root: t.TempDir()}
+	if err := os.Chmod(img.root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(stage) {
+		word, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		switch word {
+		case "COPY":
+			img.copy(t, strings.Fields(rest))
+		case "ENV":
+			img.env = append(img.env, rest)
+		case "USER":
+			img.uid, img.gid = owner(t, rest)
+		case "ENTRYPOINT":
+			img.entry = words(t, rest)
+		case "CMD":
+			img.args = words(t, rest)
+		case "HEALTHCHECK":
+			_, rest, _ = strings.Cut(rest, "CMD ")
+			img.health = words(t, rest)
+		case "", "#", "VOLUME", "EXPOSE":
+		default:
+			t.Fatalf("the Dockerfile has a line that this test does not know: %s", line)
+		}
+	}
+	if img.uid == 0 || img.gid == 0 {
+		t.Fatal("the image runs as root")
+	}
+	return img
+}
+
+// copy does "--from=build [--chown=U:G] SOURCE PLACE".
+func (img *image) copy(t *testing.T, args []string) {
+	t.Helper()
+	uid, gid := uint32(0), uint32(0)
+	for ; strings.HasPrefix(args[0], "--"); args = args[1:] {
+		if text, ok := strings.CutPrefix(args[0], "--chown="); ok {
+			uid, gid = owner(t, text)
+		}
+	}
+	place := filepath.Join(img.root, args[1])
+	err := os.MkdirAll(filepath.Dir(place), 0o755)
+	switch args[0] {
+	case "/image/pawl":
+		t.Setenv("CGO_ENABLED", "0")
+		err = errors.Join(err, os.Rename(testbin.Build(t, "-trimpath", "-ldflags", "-s -w"), place))
+	case "/image/data":
+		err = errors.Join(err, os.Mkdir(place, 0o700))
+	case "/image/tmp":
+		err = errors.Join(err, os.Mkdir(place, 0o777), os.Chmod(place, 0o777|os.ModeSticky))
+	case "/etc/ssl/certs/ca-certificates.crt": // nothing here asks another by TLS
+	default:
+		t.Fatalf("the image has %s, which this test does not know", args[0])
+	}
+	if err := errors.Join(err, os.Chown(place, int(uid), int(gid))); err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+}
+
+func (img *image) command(args ...string) *exec.Cmd {
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Dir, cmd.Env = "/", img.env
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: img.root, Credential: &syscall.Credential{Uid: img.uid, Gid: img.gid}}
+	return cmd
+}
+
+func owner(t *testing.T, text string) (uid, gid uint32) {
+	t.Helper()
+	u, g, _ := strings.Cut(text, ":")
+	user, err1 := strconv.ParseUint(u, 10, 32)
+	group, err2 := strconv.ParseUint(g, 10, 32)
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatalf("%q is not two numbers: %v", text, err)
+	}
+	return uint32(user), uint32(group)
+}
+
+func words(t *testing.T, text string) (list []string) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), &list); err != nil {
+		t.Fatalf("%s needs a shell, and the image has none: %v", text, err)
+	}
+	return list
+}
+
+// startAndListen starts a "pawl serve" and returns its address when it listens.
+// It is killed at the test's end if it is still there.
+func startAndListen(t *testing.T, cmd *exec.Cmd) string {
+	t.Helper()
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // an error says that it has ended
+		_ = cmd.Wait()
+	})
+	var said strings.Builder
+	for lines := bufio.NewScanner(stderr); lines.Scan(); {
+		said.WriteString(lines.Text() + "\n")
+		var record struct{ Msg, Addr string }
+		if json.Unmarshal(lines.Bytes(), &record) == nil && record.Msg == "listening" {
+			go io.Copy(io.Discard, stderr) // ends with the process
+			return record.Addr
+		}
+	}
+	t.Fatalf("%v does not listen:\n%s", cmd.Args, said.String())
+	return ""
+}
+
+// drain ends a server as Docker and systemd do.
+func drain(t *testing.T, server *exec.Cmd) {
+	t.Helper()
+	if err := server.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Wait(); err != nil {
+		t.Errorf("after SIGTERM: %v", err)
+	}
+}
+
+// signInAndRefresh does the exchange, and holds the old token to be dead.
+func signInAndRefresh(t *testing.T, url, password string) {
+	t.Helper()
+	c := client.New(url)
+	old, err := c.Login(t.Context(), login, password)
+	if err != nil {
+		t.Fatalf("sign-in: %v", err)
+	}
+	fresh, err := c.Refresh(t.Context(), old.Token)
+	if err != nil {
+		t.Fatalf("refresh: %v", err)
+	}
+	if _, err := client.New(url, client.WithBearer(old.Token)).Session(t.Context()); !errors.Is(err, client.ErrInvalidSession) {
+		t.Errorf("the old token: %v", err)
+	}
+	if _, err := client.New(url, client.WithBearer(fresh.Token)).Session(t.Context()); err != nil {
+		t.Errorf("the new token: %v", err)
+	}
+}
+
+func stderrOf(err error) string {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return string(exit.Stderr)
+	}
+	return ""
+}

@@ -1,0 +1,150 @@
+//go:build linux
+
+package deploy_test
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pawlauth/pawl/internal/testbin"
+)
+
+const (
+	unitFile = top + "/deploy/systemd/pawl.service"
+	// exposure is the most that systemd-analyze may find, in tenths: it calls
+	// less than 20 OK. What is left is that a server uses the network.
+	exposure = "13"
+)
+
+func need(t *testing.T, program string) {
+	t.Helper()
+	if _, err := exec.LookPath(program); err != nil {
+		t.Skipf("%s is not here: run \"make deps\"", program)
+	}
+}
+
+// TestUnit has systemd read the unit, alone and with its drop-in, and judge it.
+func TestUnit(t *testing.T) {
+	need(t, "systemd-analyze")
+	text, err := os.ReadFile(unitFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	unit, dropIn := filepath.Join(dir, "pawl.service"), filepath.Join(dir, "pawl.service.d")
+	binary := testbin.Build(t)
+	write(t, unit, strings.Replace(string(text), "/usr/bin/pawl", binary, 1))
+	analyze(t, "verify", "--man=no", unit)
+	analyze(t, "security", "--offline=true", "--threshold="+exposure, unit)
+	secrets, err := os.ReadFile(top + "/deploy/systemd/secrets.conf")
+	if err != nil || os.Mkdir(dropIn, 0o755) != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dropIn, "secrets.conf"), string(secrets))
+	analyze(t, "verify", "--man=no", unit)
+}
+
+// analyze runs systemd-analyze, which must have nothing to say against the unit:
+// verify exits with 0 though it does not know a line.
+func analyze(t *testing.T, args ...string) {
+	t.Helper()
+	cmd := exec.Command("systemd-analyze", args...)
+	var errs strings.Builder
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if err != nil || strings.Contains(errs.String(), "pawl.service") {
+		t.Errorf("systemd-analyze %v: %v\n%s%s", args, err, out, errs.String())
+	}
+}
+
+// TestUnitSystemCalls runs a server of which strace refuses what the unit's
+// SystemCallFilter refuses, and looks for memory that could be written and run,
+// which MemoryDenyWriteExecute refuses.
+func TestUnitSystemCalls(t *testing.T) {
+	need(t, "systemd-analyze")
+	need(t, "strace")
+	binary, data := testbin.Build(t), filepath.Join(t.TempDir(), "data")
+	trace := filepath.Join(t.TempDir(), "trace")
+	out, err := exec.Command(binary, "init", "--login", login, "--data", data, "--json").Output()
+	var made struct{ Password string }
+	if err != nil || json.Unmarshal(out, &made) != nil {
+		t.Fatalf("init: %v %s", err, stderrOf(err))
+	}
+	refuse := "--inject=!?" + strings.Join(allowedCalls(t), ",?") + ":error=EPERM"
+	server := exec.Command("strace", "-D", "-f", "-qq", "-o", trace, "--trace=all", refuse,
+		binary, "serve", "--data", data, "--addr", "127.0.0.1:0")
+	signInAndRefresh(t, "http://"+startAndListen(t, server), made.Password)
+	drain(t, server)
+	text, err := os.ReadFile(trace)
+	if err != nil || !strings.Contains(string(text), "execve(") {
+		t.Fatalf("strace saw nothing: %v", err)
+	}
+	for line := range strings.Lines(string(text)) {
+		_, mapped, _ := strings.Cut(line, "mmap(")
+		if strings.Contains(line, "mprotect(") && strings.Contains(line, "PROT_EXEC") ||
+			strings.Contains(mapped, "PROT_WRITE|PROT_EXEC") {
+			t.Errorf("MemoryDenyWriteExecute refuses: %s", line)
+		}
+	}
+}
+
+// allowedCalls are those that the unit's filter lets through: the first line's,
+// without the second's.
+func allowedCalls(t *testing.T) []string {
+	t.Helper()
+	text, err := os.ReadFile(unitFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var allowed []string
+	for line := range strings.Lines(string(text)) {
+		sets, ok := strings.CutPrefix(strings.TrimSpace(line), "SystemCallFilter=")
+		if !ok {
+			continue
+		}
+		refused, isRefused := strings.CutPrefix(sets, "~")
+		for _, set := range strings.Fields(refused) {
+			calls := expand(t, set)
+			if isRefused {
+				allowed = slices.DeleteFunc(allowed, func(call string) bool { return slices.Contains(calls, call) })
+			} else {
+				allowed = append(allowed, calls...)
+			}
+		}
+	}
+	if !slices.Contains(allowed, "execve") || slices.Contains(allowed, "reboot") {
+		t.Fatalf("the filter is not understood: %v", allowed)
+	}
+	return allowed
+}
+
+// expand names the calls of one of systemd's sets, and of the sets in it.
+func expand(t *testing.T, set string) (calls []string) {
+	t.Helper()
+	out, err := exec.Command("systemd-analyze", "syscall-filter", set).Output()
+	if err != nil {
+		t.Fatalf("%s: %v %s", set, err, stderrOf(err))
+	}
+	for line := range strings.Lines(string(out)) {
+		switch word := strings.TrimSpace(line); {
+		case !strings.HasPrefix(line, " ") || word == "" || strings.HasPrefix(word, "#"):
+		case strings.HasPrefix(word, "@"):
+			calls = append(calls, expand(t, word)...)
+		default:
+			calls = append(calls, word)
+		}
+	}
+	return calls
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
