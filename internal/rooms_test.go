@@ -19,12 +19,13 @@ func TestRooms(t *testing.T) {
 		"internal/store/sqlite":    {"internal/authority", "internal/store/batch", "token"},
 		"internal/store/postgres":  {"internal/authority", "internal/store/batch", "token"},
 		"internal/storecopy":       {"internal/authority", "internal/seal", "token"},
+		"internal/userimport":      {"internal/authority"},
 		"internal/store/storetest": {"internal/authority", "token"},
 		"internal/server":          {"internal/authority", "api", "token"},
 		"internal/app":             {"internal/authority", "internal/password", "internal/seal", "internal/server", "internal/store/postgres", "internal/store/sqlite", "token"},
 		"pawltest":                 {"internal/app", "internal/authority", "internal/password", "internal/seal"},
 		"cmd/pawl": {"api", "client", "token", "internal/app", "internal/authority", "internal/bench", "internal/password", "internal/seal", "internal/server",
-			"internal/store/sqlite", "internal/storecopy"},
+			"internal/store/sqlite", "internal/storecopy", "internal/userimport"},
 		"internal/apicheck": {"api"},
 	}
 	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", module+"...").Output()

@@ -48,14 +48,19 @@ func Import(ctx context.Context, store UserStore, users []UserRecord, now int64)
 	for i := range found {
 		added[i] = found[i].Added
 		if field := differs(users[i], found[i].UserRecord); !added[i] && field != "" {
-			conflicts[i] = conflict(field)
+			conflicts[i] = conflict(field, found[i].ID)
 		}
 	}
 	return added, conflicts, nil
 }
 
-func conflict(field string) error {
-	return &Error{Kind: KindDuplicate, Message: field + " is another than that of the user who is there, who stays as they are."}
+// conflict says that a field keeps a user out; there is the ID of who has the
+// login, 0 for nobody.
+func conflict(field string, there int64) error {
+	if there == 0 {
+		return &Error{Kind: KindDuplicate, Message: field + " is taken by another user."}
+	}
+	return &Error{Kind: KindDuplicate, Message: field + " is not that of the user who has the login, and who stays as they are."}
 }
 
 // differs names the first field in which a user that is imported differs from
