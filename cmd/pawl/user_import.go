@@ -64,10 +64,13 @@ func (c *userImportCmd) Run(ctx context.Context, std stdio) (err error) {
 	}
 	sum, err := userimport.Run(ctx, file, config)
 	progress.end()
-	if err != nil {
-		return fmt.Errorf("the import was cut off: %w; %d users are imported, and the same command goes on", err, sum.Imported)
+	switch {
+	case err == nil:
+		return c.say(std, sum)
+	case sum.Lines == 0:
+		return err // of the file
 	}
-	return c.say(std, sum)
+	return fmt.Errorf("the import was cut off: %w; %d users are imported, and the same command goes on", err, sum.Imported)
 }
 
 // open opens the file, and says how it is written and how long it is: 0 for

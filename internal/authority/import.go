@@ -42,7 +42,7 @@ func Import(ctx context.Context, store UserStore, users []UserRecord, now int64)
 	}
 	found, err := store.ImportUsers(ctx, timed, Event{At: now, Kind: EventUserMade, Detail: "imported"})
 	if err != nil {
-		return nil, nil, storeError(err, nil)
+		return nil, nil, err // as it is: an operator reads it, not a client
 	}
 	added, conflicts = make([]bool, len(users)), make([]error, len(users))
 	for i := range found {
