@@ -29,7 +29,7 @@ type cli struct {
 	Init       initCmd       `cmd:"" help:"Make the first administrator of a data folder, for real use."`
 	Serve      serveCmd      `cmd:"" help:"Run the server."`
 	Config     configCmd     `cmd:"" help:"Show the settings that hold, and where each comes from."`
-	User       userCmd       `cmd:"" help:"Handle users on a running server."`
+	User       userCmd       `cmd:"" help:"Handle users on a running server; import users from a file."`
 	Key        keyCmd        `cmd:"" help:"Handle API keys on a running server."`
 	Session    sessionCmd    `cmd:"" help:"Handle sessions on a running server."`
 	SigningKey signingKeyCmd `cmd:"" help:"Handle the keys that sign tokens, on a running server."`

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -17,15 +18,40 @@ func newProgress(out io.Writer) *progress { return &progress{out: out} }
 
 // show says how far the work is, a few times a second.
 func (p *progress) show(what string, done, total int64) {
-	if done < total && time.Since(p.last) < 200*time.Millisecond {
-		return
+	if p.due(done, total) {
+		fmt.Fprintf(p.out, "\r%-12s %d of %d ", what, done, total)
 	}
-	p.last, p.shown = time.Now(), true
-	fmt.Fprintf(p.out, "\r%-12s %d of %d ", what, done, total)
 }
 
+// bar shows the part that is done as a bar, and a few words; a total of 0 is
+// not known.
+func (p *progress) bar(done, total int64, words string) {
+	if !p.due(done, total) {
+		return
+	}
+	const width = 40
+	if total > 0 {
+		full := int(min(done, total) * width / total)
+		fmt.Fprintf(p.out, "\r[%-*s] %3d%% ", width, strings.Repeat("#", full), min(done, total)*100/total)
+	} else {
+		fmt.Fprint(p.out, "\r")
+	}
+	fmt.Fprint(p.out, words, " ")
+}
+
+// due reports whether it is time to show something: at the end in any case.
+func (p *progress) due(done, total int64) bool {
+	if (done < total || total == 0) && time.Since(p.last) < 200*time.Millisecond {
+		return false
+	}
+	p.last, p.shown = time.Now(), true
+	return true
+}
+
+// end ends the line, if there is one.
 func (p *progress) end() {
 	if p.shown {
 		fmt.Fprintln(p.out)
 	}
+	p.shown = false
 }

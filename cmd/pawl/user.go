@@ -9,6 +9,7 @@ import (
 
 type userCmd struct {
 	Add      userAddCmd      `cmd:"" help:"Make a user; its password is read from standard input, or made and printed."`
+	Import   userImportCmd   `cmd:"" help:"Add users from a file to the store itself, with the password hashes of other software."`
 	List     userListCmd     `cmd:"" help:"List users."`
 	Show     userShowCmd     `cmd:"" help:"Show one user."`
 	Suspend  userSuspendCmd  `cmd:"" help:"End a user's sessions and keep the user out."`

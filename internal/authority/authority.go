@@ -136,19 +136,35 @@ func (a *Authority) open(ctx context.Context, user *User, hash string, from Orig
 	return a.issue(Live{s, user})
 }
 
-// rehash replaces a hash of another cost, unless the password was changed since
-// it was checked, and returns the hash that holds. That it fails is no reason
-// to refuse the login.
+// rehash replaces a hash of another cost or of other software, unless the
+// password was changed since it was checked, and returns the hash that holds.
+// That it fails is no reason to refuse the login.
 func (a *Authority) rehash(ctx context.Context, user *User, passwd, old string) string {
 	hash, err := a.passwords.Hash(ctx, passwd)
 	if err == nil {
 		err = a.store.SetPassword(ctx, user.ID, PasswordChange{Hash: hash, If: old})
 	}
+	switch {
+	case err == nil:
+		return hash
+	case errors.Is(err, ErrNotFound):
+		return a.rehashed(ctx, user, passwd, old)
+	}
+	a.log.WarnContext(ctx, "password not rehashed", "user", user.ID, "err", err)
+	return old
+}
+
+// rehashed returns the hash that took the place of old, if it is of this
+// password: of two sign-ins at once, one replaces it and both are right.
+func (a *Authority) rehashed(ctx context.Context, user *User, passwd, old string) string {
+	_, now, err := a.store.UserByLogin(ctx, user.Login)
 	if err != nil {
-		a.log.WarnContext(ctx, "password not rehashed", "user", user.ID, "err", err)
 		return old
 	}
-	return hash
+	if ok, _, err := a.passwords.Check(ctx, passwd, now); err != nil || !ok {
+		return old
+	}
+	return now
 }
 
 func passwordError(err error) error {

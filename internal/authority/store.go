@@ -97,9 +97,22 @@ type UserStore interface {
 	// then. See Store for what a status does to sessions; Terminated removes
 	// the keys too, and a user who is Terminated is ErrNotFound here.
 	UpdateUser(ctx context.Context, id int64, c UserChange) (*User, error)
+	// ImportUsers adds each user whose login is free, without regard to case,
+	// and whose ID, where it is not 0, is free too; e is recorded of each that
+	// it adds, with the user's ID, in the same step. It changes no user that is
+	// there. For each one it returns who has the login then, and whether that
+	// one was added; no user (ID 0) where the ID is another's. No two of the
+	// users may have the same login.
+	ImportUsers(ctx context.Context, users []UserRecord, e Event) ([]ImportedUser, error)
 	// SetPassword replaces the password hash of a user who is not Terminated.
 	// It is ErrNotFound if there is no such user, or the hash is not c.If.
 	SetPassword(ctx context.Context, id int64, c PasswordChange) error
+}
+
+// ImportedUser is what ImportUsers found or made.
+type ImportedUser struct {
+	UserRecord
+	Added bool
 }
 
 // PasswordChange is a new password hash.

@@ -1,5 +1,6 @@
-// Package password hashes passwords with argon2id (RFC 9106), checks what a
-// new one must have, and makes random ones.
+// Package password hashes passwords with argon2id (RFC 9106), checks them against
+// that and against hashes of other software, checks what a new one must have,
+// and makes random ones.
 package password
 
 import (
@@ -80,26 +81,31 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	return encode(h.params, salt, derive(password, salt, h.params, hashBytes)), nil
 }
 
-// Check reports whether the password is the one that phc was made of, and
-// whether phc has another cost than new hashes get. An empty phc stands for an
-// unknown login: it takes the same time and is never right. The error is
-// ErrBusy, the context's, or about a phc that cannot be read.
-func (h *Hasher) Check(ctx context.Context, password, phc string) (ok, outdated bool, err error) {
-	known := phc != ""
+// Check reports whether the password is the one that stored was made of, and
+// whether stored is another hash than new ones get: of another cost, or of
+// other software (see CheckImported). An empty stored stands for an
+// unknown login: it takes the time of a new hash and is never right. The error is
+// ErrBusy, the context's, or about a hash that cannot be read.
+func (h *Hasher) Check(ctx context.Context, password, stored string) (ok, outdated bool, err error) {
+	known := stored != ""
 	if !known {
-		phc = h.decoy
+		stored = h.decoy
 	}
-	params, salt, want, err := decode(phc)
+	want, err := parse(stored)
 	if err != nil {
-		return false, false, err
+		return false, false, fmt.Errorf("password: the stored hash %w", err)
 	}
 	if err := h.enter(ctx); err != nil {
 		return false, false, err
 	}
 	defer h.leave()
-	got := derive(password, salt, params, uint32(len(want)))
-	same := subtle.ConstantTimeCompare(got, want) == 1
-	return same && known, params != h.params, nil
+	return want.is(password) && known, !h.makes(want), nil
+}
+
+// makes reports whether want is a hash as new ones are.
+func (h *Hasher) makes(want hashed) bool {
+	own, ok := want.(argonHash)
+	return ok && own.params == h.params && len(own.salt) == saltBytes && len(own.hash) == hashBytes
 }
 
 func (h *Hasher) enter(ctx context.Context) error {
@@ -129,33 +135,49 @@ func encode(p Params, salt, hash []byte) string {
 		argon2.Version, p.MemoryKiB, p.Passes, p.Lanes, b64(salt), b64(hash))
 }
 
-var errPHC = errors.New("password: not an argon2id hash in PHC form")
+const argonPrefix = "$argon2id$"
 
-// The dearest cost that is read from a hash: a forged or damaged row cannot
-// take all the memory.
+var errPHC = errors.New("is not argon2id in PHC form: $argon2id$v=19$m=,t=,p=$salt$hash")
+
+// The dearest cost that is read from a hash of Pawl's own, as settings may have
+// it: a forged or damaged row cannot take all the memory.
 const (
 	maxMemoryKiB = 1 << 20
 	maxPasses    = 64
 )
 
-func decode(phc string) (p Params, salt, hash []byte, err error) {
+// argonHash is argon2id's PHC form.
+type argonHash struct {
+	params     Params
+	salt, hash []byte
+}
+
+func (h argonHash) is(password string) bool {
+	got := derive(password, h.salt, h.params, uint32(len(h.hash)))
+	return subtle.ConstantTimeCompare(got, h.hash) == 1
+}
+
+func parseArgon(phc string) (hashed, error) {
+	var h argonHash
+	p := &h.params
 	parts := strings.Split(phc, "$")
-	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" || parts[2] != fmt.Sprintf("v=%d", argon2.Version) {
-		return p, nil, nil, errPHC
+	if len(parts) != 6 || parts[2] != fmt.Sprintf("v=%d", argon2.Version) {
+		return nil, errPHC
 	}
 	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &p.MemoryKiB, &p.Passes, &p.Lanes); err != nil {
-		return p, nil, nil, errPHC
+		return nil, errPHC
 	}
 	if p.MemoryKiB > maxMemoryKiB || p.Passes == 0 || p.Passes > maxPasses || p.Lanes == 0 {
-		return p, nil, nil, errPHC
+		return nil, errPHC
 	}
-	salt, err1 := base64.RawStdEncoding.DecodeString(parts[4])
-	hash, err2 := base64.RawStdEncoding.DecodeString(parts[5])
-	if err1 != nil || err2 != nil || len(hash) == 0 || len(hash) > 128 {
-		return p, nil, nil, errPHC
+	var err1, err2 error
+	h.salt, err1 = base64.RawStdEncoding.DecodeString(parts[4])
+	h.hash, err2 = base64.RawStdEncoding.DecodeString(parts[5])
+	if err1 != nil || err2 != nil || len(h.hash) == 0 || len(h.hash) > mostHash {
+		return nil, errPHC
 	}
-	if encode(p, salt, hash) != phc { // Sscanf and base64 take more than one way to write it
-		return p, nil, nil, errPHC
+	if encode(*p, h.salt, h.hash) != phc { // Sscanf and base64 take more than one way to write it
+		return nil, errPHC
 	}
-	return p, salt, hash, nil
+	return h, nil
 }

@@ -10,13 +10,16 @@ import (
 	"github.com/pawlauth/pawl/token"
 )
 
+const insertEvent = "INSERT INTO event (at, kind, user_id, session_id, caller_id, address, request, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+
+// eventValues are what insertEvent binds.
+func eventValues(e *authority.Event) []any {
+	return []any{e.At, string(e.Kind), e.User, sessionOrNull(e.Session), e.Caller, e.Address, e.Request, e.Detail}
+}
+
 // AddEvents adds events.
 func (s *Store) AddEvents(ctx context.Context, events []authority.Event) error {
-	return s.copyIn(ctx, "INSERT INTO event (at, kind, user_id, session_id, caller_id, address, request, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		len(events), func(i int) []any {
-			e := &events[i]
-			return []any{e.At, string(e.Kind), e.User, sessionOrNull(e.Session), e.Caller, e.Address, e.Request, e.Detail}
-		}, nil)
+	return s.copyIn(ctx, insertEvent, len(events), func(i int) []any { return eventValues(&events[i]) }, nil)
 }
 
 // Events returns a page of events, the newest first.

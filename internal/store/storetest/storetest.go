@@ -19,7 +19,7 @@ func Run(t *testing.T, newState func(t *testing.T) (open func() authority.Store)
 	for name, test := range map[string]func(*testing.T, *state){
 		"Rotate": testRotate, "RotateRace": testRotateRace, "RotateAgainstEnd": testRotateAgainstEnd,
 		"SessionNeedsUser": testSessionNeedsUser, "EndSessions": testEndSessions, "StatusEndsSessions": testStatusEndsSessions,
-		"OpenAgainstSuspend": testOpenAgainstSuspend, "Sweep": testSweep, "Users": testUsers, "ListUsers": testListUsers, "Passwords": testPasswords,
+		"OpenAgainstSuspend": testOpenAgainstSuspend, "Sweep": testSweep, "Users": testUsers, "ImportUsers": testImportUsers, "ImportRace": testImportRace, "ListUsers": testListUsers, "Passwords": testPasswords,
 		"Keys": testKeys, "SessionKeys": testSessionKeys, "SigningKeys": testSigningKeys, "RetireRace": testRetireRace, "Reopen": testReopen,
 		"Guard": testGuard, "GuardKnown": testGuardKnown, "GuardAddress": testGuardAddress, "GuardRace": testGuardRace, "GuardSweep": testGuardSweep, "GuardBound": testGuardBound,
 		"Events": testEvents, "EventsSweep": testEventsSweep,
