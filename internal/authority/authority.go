@@ -11,7 +11,7 @@ import (
 	"github.com/pawlauth/pawl/token"
 )
 
-// Config is what New needs. Nothing in it may be nil.
+// Config is what New needs. Nothing in it may be nil, but for Observer.
 type Config struct {
 	Store     Store
 	Codec     *token.Codec
@@ -20,6 +20,7 @@ type Config struct {
 	Policy    Policy
 	Clock     func() time.Time
 	Log       *slog.Logger
+	Observer  Observer // nil: nobody
 }
 
 // Authority decides who is who and who may do what. It is safe for concurrent
@@ -32,11 +33,12 @@ type Authority struct {
 	policy    Policy
 	clock     func() time.Time
 	log       *slog.Logger
+	observer  Observer
 }
 
 // New returns an authority.
 func New(c Config) *Authority {
-	return &Authority{c.Store, c.Codec, c.Passwords, c.Rules, c.Policy, c.Clock, c.Log}
+	return &Authority{c.Store, c.Codec, c.Passwords, c.Rules, c.Policy, c.Clock, c.Log, c.Observer}
 }
 
 // Ready returns nil if the store can serve.
@@ -49,6 +51,8 @@ type Issued struct {
 	Token   string
 	Expires int64 // Unix seconds: the token's exp
 	UserID  int64
+
+	replayed bool // a lost answer, given again
 }
 
 // issue signs the current token of a session.
@@ -59,12 +63,10 @@ func (a *Authority) issue(live Live) (Issued, error) {
 		Session: s.ID, Generation: s.Generation,
 		AuthLevel: u.Level.String(), NetworkID: u.NetworkID, MailboxID: u.MailboxID,
 	})
-	return Issued{text, s.Expires, u.ID}, err
+	return Issued{Token: text, Expires: s.Expires, UserID: u.ID}, err
 }
 
-// Login opens a session. Of the arguments, a login that is unknown and a
-// password that is wrong have the same answer in the same time.
-func (a *Authority) Login(ctx context.Context, login, passwd string, from Origin) (Issued, error) {
+func (a *Authority) login(ctx context.Context, login, passwd string, from Origin) (Issued, error) {
 	switch {
 	case login == "":
 		return Issued{}, invalid("login is missing; send it as login, email or username.")
@@ -127,9 +129,7 @@ func passwordError(err error) error {
 	return err
 }
 
-// Refresh exchanges the current token of a session for the next one; the old
-// one is dead from then on. The steps are the contract's, section 4.
-func (a *Authority) Refresh(ctx context.Context, text, apiKey string, retry RetryKey, from Origin) (Issued, error) {
+func (a *Authority) refresh(ctx context.Context, text, apiKey string, retry RetryKey, from Origin) (Issued, error) {
 	if text == "" {
 		return Issued{}, invalid("token is missing; send the current token.")
 	}
@@ -159,11 +159,13 @@ func (a *Authority) Refresh(ctx context.Context, text, apiKey string, retry Retr
 	}
 	switch judge(live.Session, claims.Generation, claims.IssuedAt, retry, now, a.policy) {
 	case verdictReplay:
-		return a.issue(live)
+		issued, err := a.issue(live)
+		issued.replayed = true
+		return issued, err
 	case verdictTheft:
 		return Issued{}, a.revokeStolen(ctx, live, claims.Generation, from)
 	}
-	return Issued{}, errSession
+	return Issued{}, errRace
 }
 
 // refreshExpired refuses a token whose time is over. If it is an old one too,
@@ -171,23 +173,26 @@ func (a *Authority) Refresh(ctx context.Context, text, apiKey string, retry Retr
 func (a *Authority) refreshExpired(ctx context.Context, claims token.Claims, now int64, from Origin) error {
 	live, err := a.store.Session(ctx, claims.Session)
 	if err != nil {
-		return storeError(err, errSession)
+		return storeError(err, errExpired)
 	}
 	if judge(live.Session, claims.Generation, claims.IssuedAt, RetryKey{}, now, a.policy) == verdictTheft {
 		return a.revokeStolen(ctx, live, claims.Generation, from)
 	}
-	return errSession
+	return errExpired
 }
 
 // revokeStolen ends a session of which an old token was found in use, and
 // gives the answer: the same as for any token that is not valid.
 func (a *Authority) revokeStolen(ctx context.Context, live Live, generation uint32, from Origin) error {
+	if a.observer != nil {
+		a.observer.ReuseFound()
+	}
 	if err := a.store.EndSession(ctx, live.Session.ID); err != nil {
 		return storeError(err, nil)
 	}
 	a.log.WarnContext(ctx, "token reuse found: session revoked", "user", live.User.ID,
 		"session", live.Session.ID, "generation", generation, "current", live.Session.Generation, "ip", from.IP)
-	return errSession
+	return errTheft
 }
 
 // checkRefreshKey holds the key to the policy; claims have no subject for a

@@ -117,6 +117,12 @@ func (h *Hasher) enter(ctx context.Context) error {
 	}
 }
 
+// Load returns how many hashes run now, and how many wait.
+func (h *Hasher) Load() (running, waiting int) {
+	running = len(h.running)
+	return running, max(len(h.admit)-running, 0) // the two are not read in one step
+}
+
 func (h *Hasher) leave() { <-h.running; <-h.admit }
 
 func derive(password string, salt []byte, p Params, size uint32) []byte {

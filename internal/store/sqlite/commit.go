@@ -72,7 +72,7 @@ func (s *Store) commit(ops []*batch.Op[write]) {
 func (s *Store) transaction(ops []*batch.Op[write], log *stepLog) error {
 	if !brokenFlush || s.writer.AutocommitEnabled() {
 		if err := s.exec("BEGIN IMMEDIATE"); err != nil {
-			return explain(err)
+			return s.failed(err)
 		}
 	}
 	err := s.steps(ops, log)
@@ -85,7 +85,7 @@ func (s *Store) transaction(ops []*batch.Op[write], log *stepLog) error {
 	if err != nil {
 		s.rollback()
 	}
-	return explain(err)
+	return s.failed(err)
 }
 
 func (s *Store) steps(ops []*batch.Op[write], log *stepLog) error {
@@ -167,7 +167,7 @@ func (s *Store) step(w *write) error {
 		return err
 	}
 	if err := w.run(s.writer, &w.gone); err != nil {
-		w.err = explain(err)
+		w.err = s.failed(err)
 		w.gone = removed{}
 		if s.writer.AutocommitEnabled() {
 			return err // SQLite rolled all of it back, as with a full disk
