@@ -23,8 +23,9 @@ type serveCmd struct {
 	TLSCert string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM; with --tls-key turns on HTTPS."`
 	TLSKey  string `name:"tls-key" placeholder:"FILE" help:"Private key, PEM."`
 
-	storeSettings `embed:""`
-	settings      `embed:""`
+	storeSettings   `embed:""`
+	observeSettings `embed:""`
+	settings        `embed:""`
 }
 
 func (c *serveCmd) Help() string {
@@ -40,6 +41,9 @@ func (c *serveCmd) check() (app.Config, error) {
 	if err == nil {
 		err = c.apply(&config)
 	}
+	if err == nil {
+		err = c.checkTraces()
+	}
 	return config, err
 }
 
@@ -52,6 +56,11 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 		return usagef("the data folder %s was made by pawl dev, and everyone knows its password: choose another with --data", c.Data)
 	}
 	config.Log = newLogger(std.err)
+	end, err := c.observe(ctx, &config)
+	if err != nil {
+		return err
+	}
+	defer end()
 	a, listener, err := open(ctx, config, c.Addr)
 	if err != nil {
 		return err

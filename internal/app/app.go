@@ -13,9 +13,11 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/metrics"
 	"github.com/pawlauth/pawl/internal/password"
 	"github.com/pawlauth/pawl/internal/seal"
 	"github.com/pawlauth/pawl/internal/server"
+	"github.com/pawlauth/pawl/internal/tracing"
 	"github.com/pawlauth/pawl/token"
 )
 
@@ -39,6 +41,8 @@ type Config struct {
 	Clock           func() time.Time                // time.Now
 	Log             *slog.Logger                    // says nothing
 	Wrap            func(http.Handler) http.Handler // goes around the HTTP handler
+	Metrics         *metrics.Metrics                // nil: nothing is counted
+	Traces          *tracing.Tracing                // nil: no spans; Close ends it
 }
 
 // The contract's lives, in seconds.
@@ -81,6 +85,7 @@ type App struct {
 
 	stop    context.CancelFunc // ends the sweeper
 	sweeper sync.WaitGroup
+	traces  *tracing.Tracing // may be nil
 }
 
 // Open opens the store and starts the sweeper. Close ends both. A store that is
@@ -114,11 +119,13 @@ func assemble(ctx context.Context, c Config, store Store) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	domain := authority.New(authority.Config{
+	parts := authority.Config{
 		Store: store, Codec: token.NewCodec(c.Issuer, c.Audience, set),
 		Passwords: password.NewHasher(c.Argon2), Rules: c.Rules, Policy: c.Policy, Clock: c.Clock, Log: c.Log,
-	})
-	a := &App{Authority: domain, Handler: server.New(domain, c.Build, c.Log), Store: store}
+	}
+	c.observe(&parts)
+	domain := authority.New(parts)
+	a := &App{Authority: domain, Handler: c.watch(server.New(domain, c.Build, c.Log)), Store: store, traces: c.Traces}
 	if c.Wrap != nil {
 		a.Handler = c.Wrap(a.Handler)
 	}
@@ -164,9 +171,14 @@ func (a *App) sweep(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// Close ends the sweeper and the store; what was answered is on disk.
+// Close ends the sweeper and the store, and sends the spans that wait; what was
+// answered is on disk.
 func (a *App) Close() error {
 	a.stop()
 	a.sweeper.Wait()
-	return a.Store.Close()
+	err := a.Store.Close()
+	if a.traces != nil {
+		err = errors.Join(err, a.traces.Close())
+	}
+	return err
 }

@@ -41,7 +41,7 @@ func NeedMasterKey(c Config) error {
 // OpenStore opens the store that c names.
 func OpenStore(ctx context.Context, c Config) (Store, error) {
 	if IsPostgres(c.Store) {
-		return postgres.Open(ctx, postgres.Config{DSN: c.Store, Staleness: c.VerifyStaleness})
+		return postgres.Open(ctx, postgres.Config{DSN: c.Store, Staleness: c.VerifyStaleness, Hooks: c.postgresHooks()})
 	}
 	dir, ok := strings.CutPrefix(c.Store, sqlitePrefix)
 	switch {
@@ -50,5 +50,5 @@ func OpenStore(ctx context.Context, c Config) (Store, error) {
 	case dir == "":
 		dir = c.Data
 	}
-	return sqlite.Open(dir)
+	return sqlite.OpenWith(dir, c.sqliteHooks())
 }

@@ -95,7 +95,8 @@ func (d *Dev) Kill() {
 // Server is a "pawl serve" that listens.
 type Server struct {
 	*exec.Cmd
-	URL string
+	URL     string
+	Metrics string // where /metrics is, with --metrics-addr
 }
 
 // StartServe starts "pawl serve" on a free port, with more arguments and
@@ -118,12 +119,20 @@ func StartServe(t testing.TB, binary string, env []string, args ...string) *Serv
 	})
 	lines := bufio.NewScanner(stderr)
 	var said strings.Builder
+	server := &Server{Cmd: cmd}
 	for lines.Scan() {
 		said.WriteString(lines.Text() + "\n")
 		var record struct{ Msg, Addr string }
-		if json.Unmarshal(lines.Bytes(), &record) == nil && record.Msg == "listening" {
+		if json.Unmarshal(lines.Bytes(), &record) != nil {
+			continue
+		}
+		switch record.Msg {
+		case "metrics":
+			server.Metrics = "http://" + record.Addr + "/metrics"
+		case "listening":
 			go io.Copy(io.Discard, stderr) // ends with the process
-			return &Server{cmd, "http://" + record.Addr}
+			server.URL = "http://" + record.Addr
+			return server
 		}
 	}
 	t.Fatalf("pawl serve ended:\n%s", said.String())
