@@ -70,7 +70,7 @@ func TestPostgresScrape(t *testing.T) {
 	text := s.scrape(t)
 	s.noSecrets(t, "the scrape", text)
 	promtool(t, text, "check", "metrics")
-	for _, line := range []string{`pawl_sessions 1`, `pawl_store_batch_size_count{operation="commit"} 1`, `pawl_postgres_connections_max 12`} {
+	for _, line := range []string{`pawl_sessions 1`, `pawl_store_batch_size_sum{operation="commit"} 3`, `pawl_store_batch_size_sum{operation="read"} 2`, `pawl_postgres_connections_max 12`} {
 		if !strings.Contains(text, "\n"+line+"\n") {
 			t.Errorf("the scrape does not have %s\n%s", line, text)
 		}
