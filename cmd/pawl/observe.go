@@ -29,25 +29,28 @@ func (s *observeSettings) checkTraces() error {
 	return nil
 }
 
-// observe turns on what is wanted, and returns what ends the listener for
-// metrics. Its address is in the log.
+// observe turns on what is wanted, and returns what ends it once the app is
+// closed: the spans that wait are sent then. Where metrics are is in the log.
 func (s *observeSettings) observe(ctx context.Context, config *app.Config) (end func(), err error) {
-	end = func() {}
+	endTraces, endMetrics := func() {}, func() {}
+	wanted, err := tracing.Wanted(os.Getenv)
+	if err != nil {
+		return nil, usagef("%w", err)
+	}
+	if wanted {
+		if config.Traces, err = tracing.New(ctx, config.Build, config.Log); err != nil {
+			return nil, err
+		}
+		endTraces = config.Traces.Close
+	}
 	if s.MetricsAddr != "" {
 		config.Metrics = metrics.New(config.Build)
-		if end, err = serveMetrics(s.MetricsAddr, config.Metrics.Page(), config.Log); err != nil {
+		if endMetrics, err = serveMetrics(s.MetricsAddr, config.Metrics.Page(), config.Log); err != nil {
+			endTraces()
 			return nil, err
 		}
 	}
-	wanted, err := tracing.Wanted(os.Getenv)
-	if wanted {
-		config.Traces, err = tracing.New(ctx, config.Build, config.Log)
-	}
-	if err != nil {
-		end()
-		return nil, err
-	}
-	return end, nil
+	return func() { endTraces(); endMetrics() }, nil
 }
 
 // serveMetrics answers Prometheus until end is called.

@@ -42,7 +42,7 @@ type Config struct {
 	Log             *slog.Logger                    // says nothing
 	Wrap            func(http.Handler) http.Handler // goes around the HTTP handler
 	Metrics         *metrics.Metrics                // nil: nothing is counted
-	Traces          *tracing.Tracing                // nil: no spans; Close ends it
+	Traces          *tracing.Tracing                // nil: no spans
 }
 
 // The contract's lives, in seconds.
@@ -85,7 +85,6 @@ type App struct {
 
 	stop    context.CancelFunc // ends the sweeper
 	sweeper sync.WaitGroup
-	traces  *tracing.Tracing // may be nil
 }
 
 // Open opens the store and starts the sweeper. Close ends both. A store that is
@@ -125,7 +124,7 @@ func assemble(ctx context.Context, c Config, store Store) (*App, error) {
 	}
 	c.observe(&parts)
 	domain := authority.New(parts)
-	a := &App{Authority: domain, Handler: c.watch(server.New(domain, c.Build, c.Log)), Store: store, traces: c.Traces}
+	a := &App{Authority: domain, Handler: c.watch(server.New(domain, c.Build, c.Log)), Store: store}
 	if c.Wrap != nil {
 		a.Handler = c.Wrap(a.Handler)
 	}
@@ -171,14 +170,9 @@ func (a *App) sweep(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// Close ends the sweeper and the store, and sends the spans that wait; what was
-// answered is on disk.
+// Close ends the sweeper and the store; what was answered is on disk.
 func (a *App) Close() error {
 	a.stop()
 	a.sweeper.Wait()
-	err := a.Store.Close()
-	if a.traces != nil {
-		err = errors.Join(err, a.traces.Close())
-	}
-	return err
+	return a.Store.Close()
 }

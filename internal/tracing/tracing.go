@@ -5,7 +5,6 @@ package tracing
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -23,46 +22,11 @@ type Tracing struct {
 	provider *sdktrace.TracerProvider
 	tracer   trace.Tracer
 	context  propagation.TraceContext
+	log      *slog.Logger
 }
 
 // flushTimeout is how long Close may take: what is left of a drain.
 const flushTimeout = 1500 * time.Millisecond
-
-// Wanted reports whether the variables of the OpenTelemetry specification ask
-// for traces: OTEL_TRACES_EXPORTER is otlp, or is not set and there is an
-// endpoint. OTEL_SDK_DISABLED turns all off. The error names a variable whose
-// value is not one that Pawl can do.
-func Wanted(getenv func(string) string) (bool, error) {
-	if getenv("OTEL_SDK_DISABLED") == "true" {
-		return false, nil
-	}
-	switch exporter := getenv("OTEL_TRACES_EXPORTER"); exporter {
-	case "none":
-		return false, nil
-	case "otlp":
-	case "":
-		if Endpoint(getenv) == "" {
-			return false, nil
-		}
-	default:
-		return false, fmt.Errorf("OTEL_TRACES_EXPORTER must be otlp or none, and is %q", exporter)
-	}
-	for _, name := range []string{"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"} {
-		if protocol := getenv(name); protocol != "" && protocol != "http/protobuf" {
-			return false, fmt.Errorf("%s must be http/protobuf, and is %q: give the collector's port for HTTP, mostly 4318", name, protocol)
-		}
-	}
-	return true, nil
-}
-
-// Endpoint returns where spans go, as the variables say it; "" is the
-// specification's default, http://localhost:4318.
-func Endpoint(getenv func(string) string) string {
-	if endpoint := getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"); endpoint != "" {
-		return endpoint
-	}
-	return getenv("OTEL_EXPORTER_OTLP_ENDPOINT")
-}
 
 // New starts tracing as the OTEL_* variables of the process say. That the
 // collector cannot be reached is no error: the log says so, and spans are lost.
@@ -78,18 +42,17 @@ func New(ctx context.Context, build string, log *slog.Logger) (*Tracing, error) 
 		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES cannot be read: %w", err)
 	}
 	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(logged{exporter, log}), sdktrace.WithResource(about))
-	return &Tracing{provider: provider, tracer: provider.Tracer("github.com/pawlauth/pawl")}, nil
+	return &Tracing{provider: provider, tracer: provider.Tracer("github.com/pawlauth/pawl"), log: log}, nil
 }
 
-// Close sends what waits, for a short while at most.
-func (t *Tracing) Close() error {
+// Close sends what waits, for a short while at most; what cannot be sent is in
+// the log.
+func (t *Tracing) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 	defer cancel()
-	err := t.provider.Shutdown(ctx)
-	if errors.Is(err, context.DeadlineExceeded) {
-		return nil // the collector is away: no reason for a server to fail
+	if err := t.provider.Shutdown(ctx); err != nil {
+		t.log.Warn("the last traces were not sent", "err", err)
 	}
-	return err
 }
 
 // logged says in the log what could not be sent; the library would write to
