@@ -56,8 +56,8 @@ func TestScrape(t *testing.T) {
 	do(t, r, http.StatusNotFound) // the public listener
 }
 
-// TestPostgresScrape holds what PostgreSQL adds, and that each name in the
-// alerts and the dashboard is in a scrape of one store or the other.
+// TestPostgresScrape holds what PostgreSQL adds, that each name in the alerts
+// and the dashboard is in the scrape, and what it says when the database is gone.
 func TestPostgresScrape(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a PostgreSQL")
@@ -75,6 +75,20 @@ func TestPostgresScrape(t *testing.T) {
 			t.Errorf("the scrape does not have %s\n%s", line, text)
 		}
 	}
+	namesThere(t, text)
+
+	old := s.token(t, "/v2/auth/login", map[string]string{"login": login, "password": passwd}, "")
+	cluster.Stop()
+	s.call(t, "POST", "/v2/auth/refresh", map[string]string{"token": old}, "", http.StatusServiceUnavailable)
+	text = s.scrape(t)
+	if !strings.Contains(text, "\n"+`pawl_refreshes_total{outcome="unavailable"} 1`+"\n") || strings.Contains(text, "\npawl_store_errors_total 0\n") {
+		t.Errorf("without its database the scrape is\n%s", text)
+	}
+}
+
+// namesThere fails if a file in deploy names what the scrape does not have.
+func namesThere(t *testing.T, text string) {
+	t.Helper()
 	there := map[string]bool{}
 	for _, name := range regexp.MustCompile(`(?m)^[a-z][a-z0-9_]*`).FindAllString(text, -1) {
 		there[name] = true
