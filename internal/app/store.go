@@ -59,9 +59,9 @@ func OpenStore(ctx context.Context, c Config) (Store, error) {
 		return nil, err
 	}
 	if IsPostgres(c.Store) {
-		return postgres.Open(ctx, postgres.Config{DSN: c.Store, Staleness: c.VerifyStaleness})
+		return postgres.Open(ctx, postgres.Config{DSN: c.Store, Staleness: c.VerifyStaleness, Hooks: c.postgresHooks()})
 	}
-	return sqlite.Open(folder(c))
+	return sqlite.OpenWith(folder(c), c.sqliteHooks())
 }
 
 // OpenExisting opens the store that c names, and is an error if it is not there

@@ -32,6 +32,7 @@ type Config struct {
 	// Staleness is how old the state may be that a bearer is checked against.
 	// With 0, each check reads the row.
 	Staleness time.Duration
+	Hooks     Hooks
 }
 
 const (
@@ -54,6 +55,7 @@ type Store struct {
 	keys      *batch.Group[lookup[authority.KeyHash, keyAndUser]]
 	sweep     sweeper
 	recent    *recent // nil if every check reads the row
+	observed
 
 	stop       context.CancelFunc // ends the background work
 	background sync.WaitGroup
@@ -75,14 +77,14 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the store's address cannot be used: %w", err)
 	}
-	s := &Store{pool: pool}
+	s := &Store{pool: pool, observed: observed{hooks: c.Hooks}}
 	if err := s.prepare(ctx, c.MustExist); err != nil {
 		pool.Close()
 		return nil, explainConnect(err)
 	}
-	s.rotations = batch.New(batchSize, rotators, 0, s.rotateBatch)
-	s.sessions = batch.New(batchSize, readers, 0, readBatch(s, readSessions))
-	s.keys = batch.New(batchSize, readers, 0, readBatch(s, readKeys))
+	s.rotations = batch.New(batchSize, rotators, 0, batch.Observed(s.rotateBatch, c.Hooks.Committed))
+	s.sessions = batch.New(batchSize, readers, 0, batch.Observed(readBatch(s, readSessions), c.Hooks.Read))
+	s.keys = batch.New(batchSize, readers, 0, batch.Observed(readBatch(s, readKeys), c.Hooks.Read))
 	work, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	if c.Staleness > 0 {
@@ -176,7 +178,9 @@ func (s *Store) failed(err error) error {
 	if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == codeReadOnly {
 		s.pool.Reset()
 	}
-	return explain(err)
+	err = explain(err)
+	s.hooks.failed(err)
+	return err
 }
 
 // each calls row for each row and closes the rows.
