@@ -57,6 +57,9 @@ func New(build string) *Metrics {
 	m.active = [2]prometheus.Counter{introspections.WithLabelValues("false"), introspections.WithLabelValues("true")}
 	events := factory.NewCounterVec(prometheus.CounterOpts{Name: "pawl_audit_events_total", Help: "Events of the audit, by kind, those that the store lost included."}, []string{"kind"})
 	for _, kind := range authority.EventKinds {
+		if kind == authority.EventEventsLost {
+			continue // pawl_audit_events_lost_total has how many
+		}
 		m.events[kind] = events.WithLabelValues(string(kind))
 	}
 

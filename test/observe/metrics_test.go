@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -23,22 +24,24 @@ func TestScrape(t *testing.T) {
 	s.traffic(t)
 	text := s.scrape(t)
 	for _, line := range []string{
-		`pawl_http_requests_total{method="POST",route="/v2/auth/refresh",status="2xx"} 2`,
-		`pawl_http_requests_total{method="POST",route="/v2/auth/refresh",status="4xx"} 2`,
-		`pawl_http_requests_total{method="_OTHER",route="/v2/auth/refresh",status="4xx"} 1`,
-		`pawl_http_requests_total{method="GET",route="/v2/users/{id}",status="4xx"} 1`,
-		`pawl_http_requests_total{method="GET",route="other",status="4xx"} 1`,
+		`pawl_http_requests_total{code="200",method="POST",route="/v2/auth/refresh"} 2`,
+		`pawl_http_requests_total{code="401",method="POST",route="/v2/auth/refresh"} 2`,
+		`pawl_http_requests_total{code="405",method="_OTHER",route="/v2/auth/refresh"} 1`,
+		`pawl_http_requests_total{code="401",method="GET",route="/v2/users/{id}"} 1`,
+		`pawl_http_requests_total{code="404",method="GET",route="other"} 1`,
 		`pawl_http_request_duration_seconds_count{route="/v2/auth/refresh"} 5`,
 		`pawl_http_requests_in_flight 0`,
 		`pawl_refreshes_total{outcome="moved"} 1`,
 		`pawl_refreshes_total{outcome="replayed"} 1`,
 		`pawl_refreshes_total{outcome="race"} 1`,
-		`pawl_refreshes_total{outcome="refused"} 1`,
+		`pawl_refreshes_total{outcome="unknown"} 1`,
 		`pawl_refreshes_total{outcome="theft"} 0`,
 		`pawl_logins_total{outcome="opened"} 1`,
 		`pawl_logins_total{outcome="refused"} 1`,
 		`pawl_sessions 1`,
-		`pawl_store_batch_size_sum{operation="commit"} 2`,
+		`pawl_signing_keys 1`,
+		`pawl_audit_events_total{kind="refreshRefused"} 2`,
+		`pawl_audit_events_lost_total 0`,
 		`pawl_store_errors_total 0`,
 		`pawl_password_checks_running 0`,
 	} {
@@ -48,6 +51,10 @@ func TestScrape(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Log(text)
+	}
+	// Two logins are two steps each before the answer, one of them a third, and a refresh is one.
+	if steps := value(t, text, `pawl_store_batch_size_sum{operation="commit"}`); steps < 6 {
+		t.Errorf("%v steps were committed", steps)
 	}
 	s.noSecrets(t, "the scrape", text)
 	promtool(t, text, "check", "metrics")
@@ -76,6 +83,7 @@ func TestPostgresScrape(t *testing.T) {
 		}
 	}
 	namesThere(t, text)
+	labelsThere(t, text)
 
 	old := s.token(t, "/v2/auth/login", map[string]string{"login": login, "password": passwd}, "")
 	cluster.Stop()
@@ -106,14 +114,63 @@ func namesThere(t *testing.T, text string) {
 	}
 }
 
+// value is that of a series in a scrape.
+func value(t *testing.T, text, series string) float64 {
+	t.Helper()
+	_, rest, _ := strings.Cut(text, "\n"+series+" ")
+	number, _, _ := strings.Cut(rest, "\n")
+	v, err := strconv.ParseFloat(number, 64)
+	if err != nil {
+		t.Errorf("%s is %q in the scrape", series, number)
+	}
+	return v
+}
+
+var (
+	selector = regexp.MustCompile(`\b((?:pawl|process|go)_[a-z0-9_]+)\{(.*?)\}`)
+	matcher  = regexp.MustCompile(`(\w+)(=~?)\\?"(.*?)\\?"`)
+)
+
+// labelsThere fails if a selector in a file of deploy has a label that no such
+// series of the scrape has, or an outcome or an operation that there is none of.
+func labelsThere(t *testing.T, text string) {
+	t.Helper()
+	for _, file := range []string{"prometheus/alerts.yml", "grafana/pawl.json"} {
+		for _, found := range selector.FindAllStringSubmatch(read(t, file), -1) {
+			for _, m := range matcher.FindAllStringSubmatch(found[2], -1) {
+				name, values := m[1], []string{""} // any
+				switch name {
+				case "job", "instance":
+					continue // Prometheus adds them
+				case "outcome", "operation", "state":
+					values = strings.Split(m[3], "|")
+				}
+				for _, v := range values {
+					if v != "" {
+						v += `"`
+					}
+					if want := regexp.MustCompile(`(?m)^` + found[1] + `\{.*\b` + name + `="` + v); !want.MatchString(text) {
+						t.Errorf("%s selects %s, and the scrape has nothing like %s", file, found[0], want)
+					}
+				}
+			}
+		}
+	}
+}
+
 // used are the names of our metrics, and of Go's and the process's, in a file.
 func used(t *testing.T, file string) []string {
+	t.Helper()
+	return regexp.MustCompile(`\b(pawl|process|go)_[a-z0-9_]+`).FindAllString(read(t, file), -1)
+}
+
+func read(t *testing.T, file string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(deploy, file))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return regexp.MustCompile(`\b(pawl|process|go)_[a-z0-9_]+`).FindAllString(string(text), -1)
+	return string(text)
 }
 
 // TestAlerts lets promtool read the alerts, and play a bad day to them.
