@@ -158,7 +158,7 @@ func labelsThere(t *testing.T, text string) {
 	}
 }
 
-// used are the names of our metrics, and of Go's and the process's, in a file.
+// used are the names of our metrics, and of Go's and the process's, in a file of deploy.
 func used(t *testing.T, file string) []string {
 	t.Helper()
 	return regexp.MustCompile(`\b(pawl|process|go)_[a-z0-9_]+`).FindAllString(read(t, file), -1)
@@ -173,8 +173,15 @@ func read(t *testing.T, file string) string {
 	return string(text)
 }
 
-// TestAlerts lets promtool read the alerts, and play a bad day to them.
+// TestAlerts lets promtool read the alerts, and play a bad day to them; the
+// operator's page says what to do about each.
 func TestAlerts(t *testing.T) {
+	page := read(t, "../docs/operations.md")
+	for _, alert := range regexp.MustCompile(`(?m)alert: (\w+)$`).FindAllStringSubmatch(read(t, "prometheus/alerts.yml"), -1) {
+		if !strings.Contains(page, "`"+alert[1]+"`") {
+			t.Errorf("docs/operations.md has nothing about %s", alert[1])
+		}
+	}
 	dir := t.TempDir()
 	for _, file := range []string{deploy + "/prometheus/alerts.yml", "testdata/alerts_test.yml"} {
 		text, err := os.ReadFile(file)
