@@ -11,8 +11,8 @@ type Observer interface {
 	// ReuseFound is called when an old token is taken for stolen, before its
 	// session is ended: the store may be away.
 	ReuseFound()
-	// Recorded is called for each event of the audit, and what the store loses of
-	// them counts too.
+	// Recorded is called for each event of the audit, those too that the store
+	// then loses.
 	Recorded(EventKind)
 }
 
