@@ -11,7 +11,9 @@ import (
 func TestRooms(t *testing.T) {
 	const module = "github.com/pawlauth/pawl/"
 	may := map[string][]string{
-		"internal": {}, "api": {}, "token": {}, "internal/store/batch": {}, "internal/password": {}, "internal/testbin": {}, "internal/pgtest": {}, "internal/seal": {},
+		"internal": {}, "api": {}, "token": {}, "internal/store/batch": {}, "internal/password": {}, "internal/testbin": {}, "internal/pgtest": {}, "internal/seal": {}, "internal/recorder": {},
+		"internal/metrics":         {"internal/authority", "internal/recorder"},
+		"internal/tracing":         {"internal/authority", "internal/recorder", "token"},
 		"internal/bench":           {"api"},
 		"test/load":                {"api", "internal/bench", "internal/pgtest", "internal/seal", "internal/testbin"},
 		"internal/authority":       {"token", "internal/password", "internal/seal"},
@@ -22,10 +24,10 @@ func TestRooms(t *testing.T) {
 		"internal/userimport":      {"internal/authority"},
 		"internal/store/storetest": {"internal/authority", "token"},
 		"internal/server":          {"internal/authority", "api", "token"},
-		"internal/app":             {"internal/authority", "internal/password", "internal/seal", "internal/server", "internal/store/postgres", "internal/store/sqlite", "token"},
+		"internal/app":             {"internal/authority", "internal/metrics", "internal/password", "internal/seal", "internal/server", "internal/store/postgres", "internal/store/sqlite", "internal/tracing", "token"},
 		"pawltest":                 {"internal/app", "internal/authority", "internal/password", "internal/seal", "token"},
-		"cmd/pawl": {"api", "client", "token", "internal/app", "internal/authority", "internal/bench", "internal/password", "internal/seal", "internal/server",
-			"internal/store/sqlite", "internal/storecopy", "internal/userimport"},
+		"cmd/pawl": {"api", "client", "token", "internal/app", "internal/authority", "internal/bench", "internal/metrics", "internal/password", "internal/seal", "internal/server",
+			"internal/store/sqlite", "internal/storecopy", "internal/tracing", "internal/userimport"},
 		"internal/apicheck":      {"api"},
 		"examples/go/middleware": {"client"}, "examples/go/jwks": {"client"}, "examples/go/gateway": {},
 	}

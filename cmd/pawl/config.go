@@ -48,11 +48,11 @@ func (c *configCmd) Run(parsed *kong.Context, std stdio, file *settingsFile) err
 		}
 		all = append(all, setting{flag.Name, value, source})
 	}
-	if c.JSON {
+	if c.JSON { // fit for the file of --config, so without what is not a setting of Pawl's
 		return printJSON(std.out, all)
 	}
 	table := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
-	for _, s := range all {
+	for _, s := range append(all, tracesSetting()) {
 		fmt.Fprintf(table, "%s\t%s\t%s\n", s.Name, s.Value, s.Source)
 	}
 	return table.Flush()

@@ -23,9 +23,10 @@ type serveCmd struct {
 	TLSCert string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM; with --tls-key turns on HTTPS."`
 	TLSKey  string `name:"tls-key" placeholder:"FILE" help:"Private key, PEM."`
 
-	limitSettings `embed:""`
-	storeSettings `embed:""`
-	settings      `embed:""`
+	limitSettings   `embed:""`
+	storeSettings   `embed:""`
+	observeSettings `embed:""`
+	settings        `embed:""`
 }
 
 func (c *serveCmd) Help() string {
@@ -44,6 +45,9 @@ func (c *serveCmd) check() (app.Config, error) {
 	if err == nil {
 		err = c.limit(&config)
 	}
+	if err == nil {
+		err = c.checkTraces()
+	}
 	return config, err
 }
 
@@ -56,6 +60,11 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 		return usagef("the data folder %s was made by pawl dev, and everyone knows its password: choose another with --data", c.Data)
 	}
 	config.Log = newLogger(std.err)
+	end, err := c.observe(ctx, &config)
+	if err != nil {
+		return err
+	}
+	defer end()
 	a, listener, err := open(ctx, config, c.Addr)
 	if err != nil {
 		return err

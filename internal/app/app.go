@@ -13,9 +13,11 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/metrics"
 	"github.com/pawlauth/pawl/internal/password"
 	"github.com/pawlauth/pawl/internal/seal"
 	"github.com/pawlauth/pawl/internal/server"
+	"github.com/pawlauth/pawl/internal/tracing"
 	"github.com/pawlauth/pawl/token"
 )
 
@@ -43,6 +45,8 @@ type Config struct {
 	Clock           func() time.Time                // time.Now
 	Log             *slog.Logger                    // says nothing
 	Wrap            func(http.Handler) http.Handler // goes around the HTTP handler
+	Metrics         *metrics.Metrics                // nil: nothing is counted
+	Traces          *tracing.Tracing                // nil: no spans
 }
 
 // The contract's lives, in seconds, and the times of signing keys.
@@ -129,12 +133,15 @@ func assemble(ctx context.Context, c Config, store Store) (*App, error) {
 		return nil, err
 	}
 	auditor := authority.NewAuditor(store, c.Clock, c.Log)
-	domain := authority.New(authority.Config{
+	parts := authority.Config{
 		Store: store, Keys: keys, Codec: token.NewCodec(c.Issuer, c.Audience, keys.Set()),
 		Passwords: password.NewHasher(c.Argon2), Rules: c.Rules, Policy: c.Policy, Clock: c.Clock, Log: c.Log,
 		Audit: auditor, RequestID: server.RequestID,
-	})
-	a := &App{Authority: domain, auditor: auditor, settings: c.summary(), Handler: server.New(domain, c.Build, c.Log, server.WithPublicURL(c.PublicURL)).Limit(c.Limits), Store: store}
+	}
+	c.observe(&parts)
+	domain := authority.New(parts)
+	handler := server.New(domain, c.Build, c.Log, server.WithPublicURL(c.PublicURL)).Limit(c.Limits)
+	a := &App{Authority: domain, auditor: auditor, settings: c.summary(), Handler: c.watch(handler), Store: store}
 	if c.Wrap != nil {
 		a.Handler = c.Wrap(a.Handler)
 	}

@@ -71,9 +71,10 @@ func open(ctx context.Context, c Config, pg postgres.Config) (Store, error) {
 		return nil, err
 	}
 	if IsPostgres(c.Store) {
+		pg.Hooks = c.postgresHooks()
 		return postgres.Open(ctx, pg)
 	}
-	return sqlite.Open(folder(c))
+	return sqlite.OpenWith(folder(c), c.sqliteHooks())
 }
 
 // OpenExisting is OpenAlone, but an error if the store is not there yet: for

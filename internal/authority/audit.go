@@ -97,6 +97,7 @@ func (a *Authority) record(ctx context.Context, e Event) {
 		e.Request = a.requestID(ctx)
 	}
 	logEvent(ctx, a.log, e)
+	a.observer.Recorded(e.Kind)
 	a.audit.offer(e)
 }
 

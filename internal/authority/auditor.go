@@ -31,7 +31,8 @@ type Auditor struct {
 	clock     func() time.Time
 	log       *slog.Logger
 	queue     chan Event
-	lost      atomic.Int64
+	lost      atomic.Int64 // not said yet
+	everLost  atomic.Int64
 	strangers map[EventKind]*rate.Limiter // not changed
 	flushes   chan chan struct{}          // each is closed when the queue has been empty
 	stop      chan struct{}
@@ -63,15 +64,21 @@ func (a *Auditor) offer(e Event) {
 		return
 	}
 	if bound := a.strangers[e.Kind]; bound != nil && !bound.Allow() {
-		a.lost.Add(1)
+		a.lose(1)
 		return
 	}
 	select {
 	case a.queue <- e:
 	default:
-		a.lost.Add(1)
+		a.lose(1)
 	}
 }
+
+func (a *Auditor) lose(n int64) { a.lost.Add(n); a.everLost.Add(n) }
+
+// Load returns how many events wait for the store, and how many it does not
+// have since the start: those are in the log only.
+func (a *Auditor) Load() (waiting int, lost int64) { return len(a.queue), a.everLost.Load() }
 
 // flush returns when what was offered before is in the store, or ctx ends.
 func (a *Auditor) flush(ctx context.Context) {
@@ -148,7 +155,7 @@ func (a *Auditor) try(events []Event) bool {
 	if err != nil {
 		for _, e := range events {
 			if e.Kind != EventEventsLost {
-				a.lost.Add(1)
+				a.lose(1)
 			}
 		}
 		a.log.Warn("events are in the log only", "count", len(events), "err", err)

@@ -12,7 +12,7 @@ import (
 	"github.com/pawlauth/pawl/token"
 )
 
-// Config is what New needs. Nothing in it may be nil, but for the last two.
+// Config is what New needs. Nothing in it may be nil, but for the last three.
 type Config struct {
 	Store     Store
 	Keys      *Keyring
@@ -24,6 +24,7 @@ type Config struct {
 	Log       *slog.Logger
 	Audit     *Auditor                     // nil keeps events in the log only
 	RequestID func(context.Context) string // finds the request's id, for events; nil: there is none
+	Observer  Observer                     // nil: nobody hears how things end
 }
 
 // Authority decides who is who and who may do what. It is safe for concurrent
@@ -39,12 +40,16 @@ type Authority struct {
 	log       *slog.Logger
 	audit     *Auditor
 	requestID func(context.Context) string
+	observer  Observer
 	turns     *turns
 }
 
 // New returns an authority.
 func New(c Config) *Authority {
-	return &Authority{c.Store, c.Keys, c.Codec, c.Passwords, c.Rules, c.Policy, c.Clock, c.Log, c.Audit, c.RequestID, newTurns()}
+	if c.Observer == nil {
+		c.Observer = nobody{}
+	}
+	return &Authority{c.Store, c.Keys, c.Codec, c.Passwords, c.Rules, c.Policy, c.Clock, c.Log, c.Audit, c.RequestID, c.Observer, newTurns()}
 }
 
 // Ready returns nil if the store can serve.
@@ -57,6 +62,8 @@ type Issued struct {
 	Token   string
 	Expires int64 // Unix seconds: the token's exp
 	UserID  int64
+
+	replayed bool // a lost answer, given again
 }
 
 // issue signs the current token of a session.
@@ -67,12 +74,24 @@ func (a *Authority) issue(live Live) (Issued, error) {
 		Session: s.ID, Generation: s.Generation,
 		AuthLevel: u.Level.String(), NetworkID: u.NetworkID, MailboxID: u.MailboxID,
 	})
-	return Issued{text, s.Expires, u.ID}, err
+	return Issued{Token: text, Expires: s.Expires, UserID: u.ID}, err
 }
 
 // Login opens a session. Of the arguments, a login that is unknown and a
 // password that is wrong have the same answer in the same time.
 func (a *Authority) Login(ctx context.Context, login, passwd string, from Origin) (Issued, error) {
+	said := Event{Kind: EventLoginFailed, Address: from.IP, Detail: "unknown login"}
+	issued, err := a.login(ctx, login, passwd, from, &said)
+	outcome := loginOutcome(err)
+	a.observer.SignedIn(outcome)
+	if outcome == LoginRefused || said.Kind == EventLogin {
+		a.record(ctx, said)
+	}
+	return issued, err
+}
+
+// login is Login. In said is what becomes known of it, for the audit.
+func (a *Authority) login(ctx context.Context, login, passwd string, from Origin, said *Event) (Issued, error) {
 	switch {
 	case login == "":
 		return Issued{}, invalid("login is missing; send it as login, email or username.")
@@ -81,45 +100,38 @@ func (a *Authority) Login(ctx context.Context, login, passwd string, from Origin
 	}
 	var issued Issued
 	err := a.guard(ctx, login, from, func() (err error) {
-		issued, err = a.signIn(ctx, login, passwd, from)
+		issued, err = a.signIn(ctx, login, passwd, from, said)
 		return err
 	})
 	return issued, err
 }
 
 // signIn checks the password, and opens a session if it is right.
-func (a *Authority) signIn(ctx context.Context, login, passwd string, from Origin) (Issued, error) {
+func (a *Authority) signIn(ctx context.Context, login, passwd string, from Origin, said *Event) (Issued, error) {
 	user, hash, err := a.store.UserByLogin(ctx, login)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return Issued{}, storeError(err, nil)
+	}
+	if user != nil {
+		said.User, said.Detail = user.ID, "wrong password"
 	}
 	ok, outdated, err := a.passwords.Check(ctx, passwd, hash)
 	if err != nil {
 		return Issued{}, passwordError(err)
 	}
-	if !ok || !user.Status.MaySignIn() {
-		a.recordFailed(ctx, user, ok, from)
+	if !ok {
+		return Issued{}, errCredentials
+	}
+	if said.Detail = user.Status.String(); !user.Status.MaySignIn() {
 		return Issued{}, errCredentials
 	}
 	if outdated {
 		hash = a.rehash(ctx, user, passwd, hash)
 	}
-	return a.open(ctx, user, hash, from)
+	return a.open(ctx, user, hash, from, said)
 }
 
-// recordFailed records a login that failed; user is nil for one that is unknown.
-func (a *Authority) recordFailed(ctx context.Context, user *User, passwordGood bool, from Origin) {
-	e := Event{Kind: EventLoginFailed, Address: from.IP, Detail: "unknown login"}
-	if user != nil {
-		e.User, e.Detail = user.ID, "wrong password"
-	}
-	if passwordGood {
-		e.Detail = user.Status.String()
-	}
-	a.record(ctx, e)
-}
-
-func (a *Authority) open(ctx context.Context, user *User, hash string, from Origin) (Issued, error) {
+func (a *Authority) open(ctx context.Context, user *User, hash string, from Origin, said *Event) (Issued, error) {
 	if err := a.keys.follow(ctx); err != nil {
 		return Issued{}, storeError(err, nil)
 	}
@@ -129,10 +141,12 @@ func (a *Authority) open(ctx context.Context, user *User, hash string, from Orig
 		Expires: now + min(a.policy.TokenLife, a.policy.SessionLife), Ends: now + a.policy.SessionLife,
 	}
 	rand.Read(s.ID[:]) // never fails (crypto/rand)
-	if err := a.store.OpenSession(ctx, SessionRecord{s, from}, hash); err != nil {
-		return Issued{}, storeError(err, errCredentials) // suspended, or the password changed, in between
+	err := a.store.OpenSession(ctx, SessionRecord{s, from}, hash)
+	if err != nil {
+		said.Detail = "suspended, or the password changed, in between"
+		return Issued{}, storeError(err, errCredentials)
 	}
-	a.record(ctx, Event{Kind: EventLogin, User: user.ID, Session: s.ID, Caller: user.ID, Address: from.IP})
+	*said = Event{Kind: EventLogin, User: user.ID, Session: s.ID, Caller: user.ID, Address: from.IP}
 	return a.issue(Live{s, user})
 }
 
@@ -178,25 +192,25 @@ func passwordError(err error) error {
 // Refresh exchanges the current token of a session for the next one; the old
 // one is dead from then on. The steps are the contract's, section 4.
 func (a *Authority) Refresh(ctx context.Context, text, apiKey string, retry RetryKey, from Origin) (Issued, error) {
-	if text == "" {
-		return Issued{}, invalid("token is missing; send the current token.")
-	}
-	claims, err := a.verify(ctx, text)
-	issued, err := a.exchange(ctx, claims, err, apiKey, retry, from)
-	if e, ok := errors.AsType[*Error](err); ok && e != errStolen && (e.Kind == KindInvalidSession || e.Kind == KindInvalidAPIKey) {
-		detail := "expired, spent or ended"
-		switch {
-		case e.Kind == KindInvalidAPIKey:
-			detail = "API key"
-		case claims.Subject == 0:
-			detail = "not a token of this server"
-		}
+	issued, claims, err := a.refresh(ctx, text, apiKey, retry, from)
+	outcome := refreshOutcome(issued, err)
+	a.observer.Refreshed(outcome)
+	if detail := refusals[outcome]; detail != "" {
 		a.record(ctx, Event{Kind: EventRefreshRefused, User: claims.Subject, Session: claims.Session, Address: from.IP, Detail: detail})
 	}
 	return issued, err
 }
 
-// exchange is Refresh for a token that was looked at, with what Verify said.
+func (a *Authority) refresh(ctx context.Context, text, apiKey string, retry RetryKey, from Origin) (Issued, token.Claims, error) {
+	if text == "" {
+		return Issued{}, token.Claims{}, invalid("token is missing; send the current token.")
+	}
+	claims, err := a.verify(ctx, text)
+	issued, err := a.exchange(ctx, claims, err, apiKey, retry, from)
+	return issued, claims, err
+}
+
+// exchange is refresh for a token that was looked at, with what Verify said.
 func (a *Authority) exchange(ctx context.Context, claims token.Claims, err error, apiKey string, retry RetryKey, from Origin) (Issued, error) {
 	if errors.Is(err, token.ErrForm) {
 		return Issued{}, invalid("token is not of the form of a JWT; send the current token as it was given.")
@@ -209,7 +223,7 @@ func (a *Authority) exchange(ctx context.Context, claims token.Claims, err error
 		return Issued{}, a.refreshExpired(ctx, claims, now, from)
 	}
 	if err != nil {
-		return Issued{}, tokenError(err)
+		return Issued{}, tokenError(err, errUnknown)
 	}
 	live, moved, err := a.store.Rotate(ctx, Rotation{
 		Session: claims.Session, From: claims.Generation,
@@ -217,17 +231,19 @@ func (a *Authority) exchange(ctx context.Context, claims token.Claims, err error
 	})
 	switch {
 	case err != nil:
-		return Issued{}, storeError(err, errSession)
+		return Issued{}, storeError(err, errEnded)
 	case moved:
 		return a.issue(live)
 	}
 	switch judge(live.Session, claims.Generation, claims.IssuedAt, retry, now, a.policy) {
 	case verdictReplay:
-		return a.issue(live)
+		issued, err := a.issue(live)
+		issued.replayed = true
+		return issued, err
 	case verdictTheft:
 		return Issued{}, a.revokeStolen(ctx, live, claims.Generation, from)
 	}
-	return Issued{}, errSession
+	return Issued{}, errRace
 }
 
 // refreshExpired refuses a token whose time is over. If it is an old one too,
@@ -235,17 +251,18 @@ func (a *Authority) exchange(ctx context.Context, claims token.Claims, err error
 func (a *Authority) refreshExpired(ctx context.Context, claims token.Claims, now int64, from Origin) error {
 	live, err := a.store.Session(ctx, claims.Session)
 	if err != nil {
-		return storeError(err, errSession)
+		return storeError(err, errExpired)
 	}
 	if judge(live.Session, claims.Generation, claims.IssuedAt, RetryKey{}, now, a.policy) == verdictTheft {
 		return a.revokeStolen(ctx, live, claims.Generation, from)
 	}
-	return errSession
+	return errExpired
 }
 
 // revokeStolen ends a session of which an old token was found in use, and
 // gives the answer: the same as for any token that is not valid.
 func (a *Authority) revokeStolen(ctx context.Context, live Live, generation uint32, from Origin) error {
+	a.observer.ReuseFound()
 	if err := a.store.EndSession(ctx, live.Session.ID); err != nil {
 		return storeError(err, nil)
 	}
@@ -306,7 +323,7 @@ func (a *Authority) byBearer(ctx context.Context, text string) (Caller, error) {
 func (a *Authority) bearer(ctx context.Context, text string) (token.Claims, Live, error) {
 	claims, err := a.verify(ctx, text)
 	if err != nil {
-		return token.Claims{}, Live{}, tokenError(err)
+		return token.Claims{}, Live{}, tokenError(err, errSession)
 	}
 	live, good, err := a.session(ctx, claims.Session, func(s Session) bool { return bearerGood(s, claims.Generation, a.now(), a.policy) })
 	if err != nil {

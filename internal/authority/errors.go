@@ -46,7 +46,6 @@ var (
 	errCredentials   = &Error{Kind: KindInvalidCredentials, Message: "The login or the password is wrong; check both and try again."}
 	errNoSession     = &Error{Kind: KindInvalidSession, Message: "No credentials were sent; sign in and send the token as a bearer, or send an API key."}
 	errSession       = &Error{Kind: KindInvalidSession, Message: "The token is not valid any more; sign in again."}
-	errStolen        = &Error{Kind: KindInvalidSession, Message: errSession.Message} // tells a thief no more
 	errAPIKey        = &Error{Kind: KindInvalidAPIKey, Message: "The API key is not valid; check that it is whole, or ask for a new one."}
 	errKeyMissing    = &Error{Kind: KindInvalidAPIKey, Message: "This server wants an API key for a refresh; send it as X-API-Key."}
 	errLevel         = &Error{Kind: KindAccessDenied, Message: "Your level does not reach for this; ask an administrator."}
@@ -59,6 +58,16 @@ var (
 	errDuplicateName = &Error{Kind: KindDuplicate, Message: "The login is taken; choose another."}
 	errManyKeys      = invalid("userId has 1000 keys, and that is as many as a user may have; remove one first.")
 	errSessionKey    = invalid("visibility Session needs a caller with a bearer token, for a key of their own.")
+)
+
+// How a refresh is refused, for refreshOutcome. The answer is the same for all:
+// a thief learns nothing from it.
+var (
+	errRace    = &Error{Kind: KindInvalidSession, Message: errSession.Message}
+	errStolen  = &Error{Kind: KindInvalidSession, Message: errSession.Message}
+	errExpired = &Error{Kind: KindInvalidSession, Message: errSession.Message}
+	errEnded   = &Error{Kind: KindInvalidSession, Message: errSession.Message}
+	errUnknown = &Error{Kind: KindInvalidSession, Message: errSession.Message}
 )
 
 const retryAfter = time.Second // for a store that is away for a moment

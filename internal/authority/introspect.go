@@ -24,6 +24,13 @@ func (a *Authority) Issuer() string { return a.codec.Issuer() }
 // is its user or an admin of the user's place. All else is not active: so it
 // tells nobody more (RFC 7662, 2.2 and 4).
 func (a *Authority) Introspect(ctx context.Context, c Caller, text string) (t ActiveToken, active bool, err error) {
+	if t, active, err = a.introspect(ctx, c, text); err == nil {
+		a.observer.Introspected(active)
+	}
+	return t, active, err
+}
+
+func (a *Authority) introspect(ctx context.Context, c Caller, text string) (t ActiveToken, active bool, err error) {
 	claims, live, err := a.bearer(ctx, text)
 	if err == errSession {
 		return ActiveToken{}, false, nil

@@ -101,6 +101,9 @@ func FixedKeyring(keys []*token.Key) (*Keyring, error) {
 // Set is the keys for a codec: the one that signs now first, all that verify.
 func (r *Keyring) Set() *token.KeySet { return r.set }
 
+// Live returns how many keys the node verifies with.
+func (r *Keyring) Live() int { return len(r.set.Keys()) }
+
 // Public returns the public parts of the keys that verify; HS256 keys have none.
 func (r *Keyring) Public() []*token.Key {
 	public := []*token.Key{}

@@ -104,11 +104,12 @@ func (a *Authority) verify(ctx context.Context, text string) (token.Claims, erro
 	return a.codec.Verify(text, a.clock())
 }
 
-// tokenError is the answer to an error of verify.
-func tokenError(err error) error {
+// tokenError is the answer to an error of verify; bad is that to a token that
+// is not good.
+func tokenError(err, bad error) error {
 	switch err {
 	case token.ErrForm, token.ErrInvalid, token.ErrExpired:
-		return errSession
+		return bad
 	}
 	return storeError(err, nil)
 }

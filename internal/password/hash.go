@@ -55,6 +55,10 @@ type Hasher struct {
 	admit   chan struct{} // holds one for each that runs or waits
 	running chan struct{} // holds one for each that runs
 	decoy   string        // what an unknown login is checked against
+
+	// Trace is called before a hash, its wait included, and what it returns
+	// after it; nil is nobody. It is set before the first use.
+	Trace func(context.Context) (end func())
 }
 
 // NewHasher returns a hasher with the cost p.
@@ -72,6 +76,7 @@ func NewHasher(p Params) *Hasher {
 // Hash returns the PHC string of a password with a new salt. The error is
 // ErrBusy, or the context's.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
+	defer h.trace(ctx)()
 	if err := h.enter(ctx); err != nil {
 		return "", err
 	}
@@ -95,6 +100,7 @@ func (h *Hasher) Check(ctx context.Context, password, stored string) (ok, outdat
 	if err != nil {
 		return false, false, fmt.Errorf("password: the stored hash %w", err)
 	}
+	defer h.trace(ctx)()
 	if err := h.enter(ctx); err != nil {
 		return false, false, err
 	}
@@ -106,6 +112,13 @@ func (h *Hasher) Check(ctx context.Context, password, stored string) (ok, outdat
 func (h *Hasher) makes(want hashed) bool {
 	own, ok := want.(argonHash)
 	return ok && own.params == h.params && len(own.salt) == saltBytes && len(own.hash) == hashBytes
+}
+
+func (h *Hasher) trace(ctx context.Context) (end func()) {
+	if h.Trace == nil {
+		return func() {}
+	}
+	return h.Trace(ctx)
 }
 
 func (h *Hasher) enter(ctx context.Context) error {
@@ -121,6 +134,12 @@ func (h *Hasher) enter(ctx context.Context) error {
 		<-h.admit
 		return ctx.Err()
 	}
+}
+
+// Load returns how many hashes run now, and how many wait.
+func (h *Hasher) Load() (running, waiting int) {
+	running = len(h.running)
+	return running, max(len(h.admit)-running, 0) // the two are not read in one step
 }
 
 func (h *Hasher) leave() { <-h.running; <-h.admit }

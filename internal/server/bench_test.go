@@ -10,6 +10,7 @@ import (
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/metrics"
 	"github.com/pawlauth/pawl/internal/password"
 	"github.com/pawlauth/pawl/pawltest"
 )
@@ -30,8 +31,13 @@ func (s *silent) Write(b []byte) (int, error) {
 
 // BenchmarkHandler is Pawl's own part of a request, without net/http's: a
 // session from memory, and a refresh, which alone pays a whole commit.
-func BenchmarkHandler(b *testing.B) {
-	a, err := app.Open(b.Context(), app.Config{Data: b.TempDir(), Argon2: password.Params{MemoryKiB: 64, Passes: 1}})
+func BenchmarkHandler(b *testing.B) { benchmarkHandler(b, nil) }
+
+// BenchmarkHandlerCounted is the same with metrics.
+func BenchmarkHandlerCounted(b *testing.B) { benchmarkHandler(b, metrics.New("test")) }
+
+func benchmarkHandler(b *testing.B, m *metrics.Metrics) {
+	a, err := app.Open(b.Context(), app.Config{Data: b.TempDir(), Metrics: m, Argon2: password.Params{MemoryKiB: 64, Passes: 1}})
 	if err != nil {
 		b.Fatal(err)
 	}

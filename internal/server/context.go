@@ -37,17 +37,22 @@ func (d *deadlines) at(now time.Time) context.Context {
 // goes away: the outcome of an exchange would be lost.
 type requestContext struct {
 	context.Context
-	id string
+	id     string
+	values context.Context // net/http's own: its values count, its end does not
 }
 
-// Value gives the request id, for the log.
+// Value gives the request id, for the log, and what a middleware has added,
+// such as a span. The deadline's own comes first: package context asks for it.
 func (c *requestContext) Value(key any) any {
 	if key == (requestIDKey{}) {
 		return c.id
 	}
-	return c.Context.Value(key)
+	if value := c.Context.Value(key); value != nil {
+		return value
+	}
+	return c.values.Value(key)
 }
 
-func (s *Server) context(w http.ResponseWriter) context.Context {
-	return &requestContext{s.deadlines.at(time.Now()), answerID(w)}
+func (s *Server) context(w http.ResponseWriter, r *http.Request) context.Context {
+	return &requestContext{s.deadlines.at(time.Now()), answerID(w), r.Context()}
 }

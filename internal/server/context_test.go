@@ -15,7 +15,7 @@ func TestRequestsEndInTime(t *testing.T) {
 		for range 50 {
 			w := httptest.NewRecorder()
 			w.Header().Set("X-Request-Id", "abc")
-			ctx, began := s.context(w), time.Now()
+			ctx, began := s.context(w, httptest.NewRequest("GET", "/", nil)), time.Now()
 			if RequestID(ctx) != "abc" {
 				t.Error("the request id is lost")
 			}

@@ -30,7 +30,8 @@ func isForwardAuth(path string) bool {
 func (s *Server) forwardAuth(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h["Cache-Control"] = noStore
-	caller, err := s.caller(s.context(w), r)
+	r.Pattern = forwardPath // whatever the gateway adds
+	caller, err := s.caller(s.context(w, r), r)
 	if err == nil {
 		err = wanted(r.URL.RawQuery, caller.User)
 	}

@@ -51,7 +51,9 @@ var errFull = &authority.Error{Kind: authority.KindUnavailable, RetryAfter: time
 // let in: a server that is busy is not dead.
 func (h *limiter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if len(h.TrustedProxies) > 0 {
-		r = h.behindProxy(r)
+		named := h.behindProxy(r)
+		defer func(outer *http.Request) { outer.Pattern = named.Pattern }(r) // for the metrics
+		r = named
 	}
 	if h.MaxInFlight > 0 && r.URL.Path != "/healthz" && r.URL.Path != "/readyz" {
 		place := &place{ReadCloser: r.Body, limiter: h}
@@ -112,6 +114,7 @@ func (p *place) Read(b []byte) (int, error) {
 
 func (h *limiter) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	setRequestID(w, r)
+	r.Pattern = h.next.route(r) // for the metrics
 	h.next.fail(w, r, err)
 }
 

@@ -112,7 +112,7 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	t, active, err := s.authority.Introspect(s.context(w), caller, text)
+	t, active, err := s.authority.Introspect(s.context(w, r), caller, text)
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) revoke(w http.ResponseWriter, r *http.Request) error {
 	caller, text, err := s.tokenForm(w, r)
 	if err == nil {
-		err = s.authority.Revoke(s.context(w), caller, text)
+		err = s.authority.Revoke(s.context(w, r), caller, text)
 	}
 	if err == nil {
 		w.Header().Set("Cache-Control", "no-store")
@@ -145,7 +145,7 @@ func (s *Server) tokenForm(w http.ResponseWriter, r *http.Request) (caller autho
 	if err != nil {
 		return caller, "", err
 	}
-	if caller, err = s.authority.Authenticate(s.context(w), "", key); err != nil {
+	if caller, err = s.authority.Authenticate(s.context(w, r), "", key); err != nil {
 		return caller, "", err
 	}
 	caller.Address = origin(r).IP

@@ -147,6 +147,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }
 
+// route is the pattern of the handler that a request would have.
+func (s *Server) route(r *http.Request) string {
+	if isForwardAuth(r.URL.Path) {
+		return forwardPath
+	}
+	_, pattern := s.mux.Handler(r)
+	return pattern
+}
+
 func (s *Server) noPath(w http.ResponseWriter, r *http.Request) { s.fail(w, r, errNoPath) }
 
 var errNoPath = &authority.Error{Kind: authority.KindNotFound,

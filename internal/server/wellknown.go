@@ -12,8 +12,8 @@ import (
 
 // jwks is the public keys, for those who verify tokens by themselves (RFC 7517,
 // 5). HS256 has none.
-func (s *Server) jwks(w http.ResponseWriter, _ *http.Request) error {
-	keys, maxAge := s.authority.PublicKeys(s.context(w))
+func (s *Server) jwks(w http.ResponseWriter, r *http.Request) error {
+	keys, maxAge := s.authority.PublicKeys(s.context(w, r))
 	set := struct {
 		Keys []json.RawMessage `json:"keys"`
 	}{make([]json.RawMessage, len(keys))}

@@ -95,7 +95,8 @@ func (d *Dev) Kill() {
 // Server is a "pawl serve" that listens.
 type Server struct {
 	*exec.Cmd
-	URL string
+	URL     string
+	Metrics string // where /metrics is, with --metrics-addr
 }
 
 // StartServe starts "pawl serve" on a free port, and no --login-rate, with more arguments and
@@ -128,7 +129,13 @@ func RunServe(binary string, env []string, args ...string) (*Server, error) {
 	for lines.Scan() {
 		said.WriteString(lines.Text() + "\n")
 		var record struct{ Msg, Addr string }
-		if json.Unmarshal(lines.Bytes(), &record) == nil && record.Msg == "listening" {
+		if json.Unmarshal(lines.Bytes(), &record) != nil {
+			continue
+		}
+		switch record.Msg {
+		case "metrics":
+			server.Metrics = "http://" + record.Addr + "/metrics"
+		case "listening":
 			go io.Copy(io.Discard, stderr) // ends with the process
 			server.URL = "http://" + record.Addr
 			return server, nil

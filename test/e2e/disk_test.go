@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -75,7 +77,8 @@ func serve(t *testing.T, data string) *served {
 
 func (s *served) start() {
 	s.Helper()
-	s.Server = testbin.StartServe(s.T, s.binary, nil, "--data", s.data, "--password-memory", "8", "--password-passes", "1")
+	s.Server = testbin.StartServe(s.T, s.binary, nil, "--data", s.data, "--password-memory", "8", "--password-passes", "1",
+		"--metrics-addr", "127.0.0.1:0")
 }
 
 // restart kills the server with -9 and starts it again.
@@ -100,6 +103,21 @@ func (s *served) shutDown() {
 // once is a client that tries once.
 func (s *served) once(options ...client.Option) *client.Client {
 	return client.New(s.URL, append(options, client.WithRetries(0))...)
+}
+
+// scrape is what the server says to Prometheus.
+func (s *served) scrape() string {
+	s.Helper()
+	answer, err := http.Get(s.Metrics)
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return string(text)
 }
 
 func (s *served) login() (string, error) {
@@ -215,6 +233,9 @@ func TestFullDisk(t *testing.T) {
 	check("on a full disk", chains)
 	if _, err := s.login(); !errors.Is(err, client.ErrUnavailable) {
 		t.Errorf("on a full disk a login answers %v", err)
+	}
+	if scrape := s.scrape(); strings.Contains(scrape, "\npawl_store_errors_total 0\n") {
+		t.Errorf("on a full disk the scrape is\n%s", scrape)
 	}
 	load(t, chains, func(refused int64) bool { return refused >= 50 }, func() {
 		for _, token := range leavers {

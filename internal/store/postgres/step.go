@@ -12,10 +12,17 @@ import (
 	"github.com/pawlauth/pawl/internal/authority"
 )
 
-// on runs f on a connection, for as long as limit, also when the caller goes
+// on runs f on a connection as connected does, and says if it failed.
+func (s *Store) on(ctx context.Context, limit time.Duration, f func(context.Context, *pgx.Conn) error) error {
+	err := s.connected(ctx, limit, f)
+	s.hooks.failed(explain(err))
+	return err
+}
+
+// connected runs f on a connection, for as long as limit, also when the caller goes
 // away meanwhile: a connection that is broken off in a step has to be made
 // anew. f does all that it does before it returns.
-func (s *Store) on(ctx context.Context, limit time.Duration, f func(context.Context, *pgx.Conn) error) error {
+func (s *Store) connected(ctx context.Context, limit time.Duration, f func(context.Context, *pgx.Conn) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	pooled, err := s.pool.Acquire(ctx)

@@ -32,6 +32,7 @@ type Config struct {
 	// Staleness is how old the state may be that a bearer is checked against.
 	// With 0, each check reads the row.
 	Staleness time.Duration
+	Hooks     Hooks
 }
 
 const (
@@ -63,6 +64,7 @@ type Store struct {
 	sweep     sweeper
 	recent    *recent       // nil if every check reads the row
 	own       *pgxpool.Conn // keeps all others out; nil for a store of many
+	observed
 
 	stop       context.CancelFunc // ends the background work
 	background sync.WaitGroup
@@ -83,15 +85,15 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the store's address cannot be used: %w", err)
 	}
-	s := &Store{pool: pool, others: make(chan struct{}, max(1, pool.Config().MaxConns-kept))}
+	s := &Store{pool: pool, others: make(chan struct{}, max(1, pool.Config().MaxConns-kept)), observed: observed{hooks: c.Hooks}}
 	if err := s.prepare(ctx, c); err != nil {
 		s.release()
 		pool.Close()
 		return nil, explainConnect(err)
 	}
-	s.rotations = batch.New(batchSize, rotators, 0, s.rotateBatch)
-	s.sessions = batch.New(batchSize, readers, 0, readBatch(s, readSessions))
-	s.keys = batch.New(batchSize, readers, 0, readBatch(s, readKeys))
+	s.rotations = batch.New(batchSize, rotators, 0, batch.Observed(s.rotateBatch, c.Hooks.Committed))
+	s.sessions = batch.New(batchSize, readers, 0, batch.Observed(readBatch(s, readSessions), c.Hooks.Read))
+	s.keys = batch.New(batchSize, readers, 0, batch.Observed(readBatch(s, readKeys), c.Hooks.Read))
 	s.ready = batch.New(batchSize, 1, 0, readBatch(s, readReady))
 	work, stop := context.WithCancel(context.Background())
 	s.stop = stop

@@ -92,7 +92,7 @@ func (s *Store) clearPending() {
 // them happened; a step's own error is kept in the step, and undoes it alone.
 func (s *Store) transaction(ops []*batch.Op[write], log *stepLog) error {
 	if err := s.exec("BEGIN IMMEDIATE"); err != nil {
-		return explain(err)
+		return s.failed(err)
 	}
 	err := s.steps(ops, log)
 	if err == nil {
@@ -101,7 +101,7 @@ func (s *Store) transaction(ops []*batch.Op[write], log *stepLog) error {
 	if err != nil {
 		s.rollback()
 	}
-	return explain(err)
+	return s.failed(err)
 }
 
 func (s *Store) steps(ops []*batch.Op[write], log *stepLog) error {
@@ -186,11 +186,11 @@ func (s *Store) step(w *write) error {
 		return err
 	}
 	if err := w.run(s.writer, &w.gone); err != nil {
-		w.err = explain(err)
-		w.gone = removed{}
+		w.err, w.gone = explain(err), removed{}
 		if s.writer.AutocommitEnabled() || isFull(err) {
 			return err // SQLite rolled all of it back, or the batch is tried with less
 		}
+		s.tell(err)
 		if err := s.exec("ROLLBACK TO step"); err != nil {
 			return err
 		}

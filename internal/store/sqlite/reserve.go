@@ -77,6 +77,8 @@ func (s *Store) commit(ops []*batch.Op[write]) {
 		if err = s.try(ops); !isFull(err) {
 			return
 		}
+	} else {
+		s.tell(err)
 	}
 	var ends []*batch.Op[write]
 	for _, op := range ops {

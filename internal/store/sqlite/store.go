@@ -50,6 +50,7 @@ type Store struct {
 	group  *batch.Group[write]
 	memory *memory
 	cursor sweepCursor
+	hooks  Hooks
 
 	stop    context.CancelFunc // ends the warming
 	warming sync.WaitGroup
@@ -59,7 +60,10 @@ var _ authority.Store = (*Store)(nil)
 
 // Open opens the store in dir, and makes both if they are not there yet. The
 // error says who holds the folder if another process does.
-func Open(dir string) (*Store, error) {
+func Open(dir string) (*Store, error) { return OpenWith(dir, Hooks{}) }
+
+// OpenWith is Open for a store that tells what it does.
+func OpenWith(dir string, hooks Hooks) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("the data folder cannot be made: %w", err)
 	}
@@ -67,7 +71,7 @@ func Open(dir string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{lock: lock, memory: newMemory(), pending: map[token.SessionID]entry{}, reserve: reserve{path: filepath.Join(dir, reserveName)}}
+	s := &Store{lock: lock, hooks: hooks, memory: newMemory(), pending: map[token.SessionID]entry{}, reserve: reserve{path: filepath.Join(dir, reserveName)}}
 	path := filepath.Join(dir, FileName)
 	err = s.open(path)
 	if isFull(err) { // SQLite needs some room even to read
@@ -78,7 +82,7 @@ func Open(dir string) (*Store, error) {
 		lock.Unlock()
 		return nil, err
 	}
-	s.group = batch.New(batchSize, 1, gather, s.commit)
+	s.group = batch.New(batchSize, 1, gather, batch.Observed(s.commit, hooks.Committed))
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	s.warming.Go(func() { s.warm(ctx) })
@@ -180,7 +184,7 @@ func (s *Store) read(ctx context.Context, f func(*sqlite.Conn) error) error {
 		return fmt.Errorf("%w: %w", authority.ErrUnavailable, err)
 	}
 	defer s.reads.Put(conn)
-	return explain(f(conn))
+	return s.failed(f(conn))
 }
 
 // explain marks the errors of SQLite that say that the disk cannot serve now.

@@ -1,0 +1,147 @@
+package metrics_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pawlauth/pawl/api"
+	"github.com/pawlauth/pawl/client"
+	"github.com/pawlauth/pawl/internal/app"
+	"github.com/pawlauth/pawl/internal/metrics"
+	"github.com/pawlauth/pawl/internal/server"
+	"github.com/pawlauth/pawl/pawltest"
+)
+
+// TestOutcomes moves the clock, as test/observe cannot: theft, and a token whose
+// time is over, alone and together.
+func TestOutcomes(t *testing.T) {
+	m := metrics.New("test")
+	s := pawltest.New(t, func(c *app.Config) { c.Metrics = m })
+	c := client.New(s.URL, client.WithRetries(0))
+	login := func() api.Token {
+		got, err := c.Login(t.Context(), pawltest.Login, pawltest.Password)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	refresh := func(token string, want error) {
+		t.Helper()
+		if _, err := c.RefreshWithKey(t.Context(), token, ""); !errors.Is(err, want) {
+			t.Fatalf("%v, want %v", err, want)
+		}
+	}
+	stolen, forgotten, both := login().Token, login().Token, login().Token
+	refresh(stolen, nil)
+	refresh(both, nil)
+	s.Clock.Add(time.Minute)
+	refresh(stolen, client.ErrInvalidSession)
+	refresh(stolen, client.ErrInvalidSession) // its session is gone
+	s.Clock.Add(2 * time.Hour)
+	refresh(forgotten, client.ErrInvalidSession)
+	refresh(both, client.ErrInvalidSession)
+	if _, err := c.Login(t.Context(), pawltest.Login, ""); err == nil {
+		t.Error("a login without a password")
+	}
+	keyed := client.New(s.URL, client.WithRetries(0), client.WithAPIKey("pawl_x"))
+	if _, err := keyed.RefreshWithKey(t.Context(), forgotten, ""); !errors.Is(err, client.ErrInvalidAPIKey) {
+		t.Error(err)
+	}
+	for range 5 {
+		if _, err := c.Login(t.Context(), "nobody@example.com", "wrong"); !errors.Is(err, client.ErrInvalidCredentials) {
+			t.Error(err)
+		}
+	}
+	if _, err := c.Login(t.Context(), "nobody@example.com", "wrong"); !errors.Is(err, client.ErrRateLimitExceeded) {
+		t.Error(err)
+	}
+
+	has(t, m,
+		`pawl_refreshes_total{outcome="moved"} 2`,
+		`pawl_refreshes_total{outcome="theft"} 2`,
+		`pawl_refreshes_total{outcome="ended"} 1`,
+		`pawl_refreshes_total{outcome="expired"} 1`,
+		`pawl_token_reuses_total 2`,
+		`pawl_refreshes_total{outcome="key"} 1`,
+		`pawl_logins_total{outcome="opened"} 3`,
+		`pawl_logins_total{outcome="refused"} 5`,
+		`pawl_logins_total{outcome="delayed"} 1`,
+		`pawl_audit_events_total{kind="login"} 3`,
+		`pawl_audit_events_total{kind="loginFailed"} 5`,
+		`pawl_audit_events_total{kind="theft"} 2`,
+		`pawl_audit_events_total{kind="refreshRefused"} 3`,
+		`pawl_logins_total{outcome="invalid"} 1`,
+		`pawl_build_info{go_version="`,
+	)
+}
+
+// TestRoutes: whatever answers first, a gateway's path, a limit or a proxy's
+// word, a request counts under its route.
+func TestRoutes(t *testing.T) {
+	m := metrics.New("test")
+	s := pawltest.New(t, func(c *app.Config) {
+		c.Metrics = m
+		c.Limits = server.Limits{LoginRate: 1, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}}
+	})
+	admin := client.New(s.URL, client.WithRetries(0), client.WithAPIKey(s.AdminKey))
+	if _, err := admin.RotateSigningKey(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got, err := admin.Login(t.Context(), pawltest.Login, pawltest.Password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := admin.Login(t.Context(), pawltest.Login, pawltest.Password); err == nil {
+		t.Error("a second login in the minute")
+	}
+	for _, token := range []string{got.Token, got.Token + "x"} {
+		if _, err := admin.Introspect(t.Context(), token); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, path := range []string{"/forward-auth", "/forward-auth/shop/4711", "/.well-known/jwks.json", "/v2//4711"} {
+		answer, err := http.Get(s.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+	}
+	has(t, m,
+		`pawl_http_requests_total{code="200",method="POST",route="/v2/auth/login"} 1`,
+		`pawl_http_requests_total{code="429",method="POST",route="/v2/auth/login"} 1`,
+		`pawl_http_requests_total{code="200",method="POST",route="/v2/signing-keys/rotate"} 1`,
+		`pawl_http_requests_total{code="200",method="POST",route="/oauth2/introspect"} 2`,
+		`pawl_http_requests_total{code="200",method="GET",route="/.well-known/jwks.json"} 1`,
+		`pawl_http_requests_total{code="401",method="GET",route="/forward-auth"} 2`,
+		`pawl_http_requests_total{code="404",method="GET",route="other"} 1`,
+		`pawl_introspections_total{active="true"} 1`,
+		`pawl_introspections_total{active="false"} 1`,
+		`pawl_signing_keys 2`,
+		`pawl_audit_events_total{kind="signingKeyMade"} 1`,
+	)
+}
+
+// has fails if a scrape does not have the lines.
+func has(t *testing.T, m *metrics.Metrics, lines ...string) {
+	t.Helper()
+	text := scrape(m)
+	for _, line := range lines {
+		if !strings.Contains(text, "\n"+line) {
+			t.Errorf("the scrape does not have %s", line)
+		}
+	}
+	if t.Failed() {
+		t.Log(text)
+	}
+}
+
+func scrape(m *metrics.Metrics) string {
+	w := httptest.NewRecorder()
+	m.Page().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	return w.Body.String()
+}

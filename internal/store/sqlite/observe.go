@@ -1,0 +1,34 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/pawlauth/pawl/internal/authority"
+)
+
+// Hooks are called when something has happened, by many at once. The zero
+// value hears nothing.
+type Hooks struct {
+	Committed func(steps int, took time.Duration) // a batch, whether its commit worked or not
+	Failed    func()                              // a read, a step or a commit failed
+}
+
+// SessionCount returns how many sessions memory has: all there are, but for the
+// first seconds of a process, while it reads them.
+func (s *Store) SessionCount(context.Context) (int64, bool) { return s.memory.count.Load(), true }
+
+// failed explains an error, and tells of it.
+func (s *Store) failed(err error) error {
+	s.tell(err)
+	return explain(err)
+}
+
+// tell tells of an error, if it is the store's own and not an answer of its contract.
+func (s *Store) tell(err error) {
+	answered := errors.Is(err, authority.ErrNotFound) || errors.Is(err, authority.ErrDuplicate) || errors.Is(err, authority.ErrInUse)
+	if err != nil && !answered && s.hooks.Failed != nil {
+		s.hooks.Failed()
+	}
+}

@@ -1,0 +1,126 @@
+//go:build linux
+
+package observe_test
+
+import (
+	"encoding/hex"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"syscall"
+	"testing"
+
+	"google.golang.org/protobuf/encoding/prototext"
+	"google.golang.org/protobuf/proto"
+
+	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	common "go.opentelemetry.io/proto/otlp/common/v1"
+	wire "go.opentelemetry.io/proto/otlp/trace/v1"
+)
+
+// receiver is an OTLP/HTTP collector.
+type receiver struct {
+	*httptest.Server
+	mu   sync.Mutex // guards what follows
+	got  []*collector.ExportTraceServiceRequest
+	path string
+}
+
+func newReceiver(t *testing.T) *receiver {
+	r := new(receiver)
+	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		text, err := io.ReadAll(request.Body)
+		message := new(collector.ExportTraceServiceRequest)
+		if err != nil || proto.Unmarshal(text, message) != nil {
+			t.Errorf("not an OTLP message: %v", err)
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.got, r.path = append(r.got, message), request.URL.Path
+		w.Header().Set("Content-Type", "application/x-protobuf")
+	}))
+	t.Cleanup(r.Close)
+	return r
+}
+
+// TestTraces holds the spans of the same traffic, which are flushed by SIGTERM:
+// all of one trace, one for each request, commits and hashes within.
+func TestTraces(t *testing.T) {
+	r := newReceiver(t)
+	s := start(t, "", "OTEL_EXPORTER_OTLP_ENDPOINT="+r.URL, "OTEL_SERVICE_NAME=pawl-observed")
+	s.traffic(t)
+	s.terminate(t)
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.path != "/v1/traces" {
+		t.Errorf("sent to %q", r.path)
+	}
+	spans := map[string][]*wire.Span{}
+	byID := map[string]*wire.Span{}
+	for _, message := range r.got {
+		s.noSecrets(t, "the spans", prototext.Format(message))
+		for _, resource := range message.ResourceSpans {
+			if service := attribute(resource.Resource.Attributes, "service.name"); service != "pawl-observed" {
+				t.Errorf("service.name is %q", service)
+			}
+			for _, scope := range resource.ScopeSpans {
+				for _, span := range scope.Spans {
+					spans[span.Name] = append(spans[span.Name], span)
+					byID[string(span.SpanId)] = span
+				}
+			}
+		}
+	}
+	for name, want := range map[string]int{"POST /v2/auth/login": 2, "POST /v2/auth/refresh": 4, "GET /v2/users/{id}": 1, "GET": 1, "_OTHER /v2/auth/refresh": 1} {
+		if len(spans[name]) != want {
+			t.Errorf("%d spans %q, want %d", len(spans[name]), name, want)
+		}
+		for _, span := range spans[name] {
+			if hex.EncodeToString(span.TraceId) != traceID || hex.EncodeToString(span.ParentSpanId) != parentID || span.Kind != wire.Span_SPAN_KIND_SERVER {
+				t.Errorf("%q is not of the caller's trace: %v", name, span)
+			}
+		}
+	}
+	within := map[string]string{"store Rotate": "POST /v2/auth/refresh", "store OpenSession": "POST /v2/auth/login", "store BeginGuess": "POST /v2/auth/login", "store SettleGuess": "POST /v2/auth/login", "password hash": "POST /v2/auth/login"}
+	for name, parent := range within {
+		if len(spans[name]) == 0 {
+			t.Errorf("there is no span %q", name)
+		}
+		for _, span := range spans[name] {
+			if found := byID[string(span.ParentSpanId)]; found == nil || found.Name != parent {
+				t.Errorf("%q is within %v, want %q", name, found, parent)
+			}
+		}
+	}
+}
+
+// TestNoCollector: a server whose collector is away serves, and ends in time.
+func TestNoCollector(t *testing.T) {
+	r := newReceiver(t)
+	r.Close()
+	s := start(t, "", "OTEL_EXPORTER_OTLP_ENDPOINT="+r.URL)
+	s.traffic(t)
+	s.terminate(t)
+}
+
+// terminate ends the server by SIGTERM, and wants exit code 0.
+func (s *seen) terminate(t *testing.T) {
+	t.Helper()
+	if err := s.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func attribute(all []*common.KeyValue, key string) string {
+	for _, a := range all {
+		if a.Key == key {
+			return a.Value.GetStringValue()
+		}
+	}
+	return ""
+}
