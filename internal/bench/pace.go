@@ -80,7 +80,7 @@ func pace(ctx context.Context, rate float64, start, end time.Time, due chan<- ti
 		if at.After(end) || time.Now().After(end) {
 			return
 		}
-		if wait := time.Until(at); wait > 0 {
+		for wait := time.Until(at); wait > 0; wait = time.Until(at) {
 			sleep(wait)
 		}
 		select {
