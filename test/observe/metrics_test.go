@@ -90,8 +90,9 @@ func TestPostgresScrape(t *testing.T) {
 	old := s.token(t, "/v2/auth/login", map[string]string{"login": login, "password": passwd}, "")
 	cluster.Stop()
 	s.call(t, "POST", "/v2/auth/refresh", map[string]string{"token": old}, "", http.StatusServiceUnavailable)
+	s.call(t, "POST", "/v2/auth/login", map[string]string{"login": login, "password": passwd}, "", http.StatusServiceUnavailable)
 	text = s.scrape(t)
-	if !strings.Contains(text, "\n"+`pawl_refreshes_total{outcome="unavailable"} 1`+"\n") || strings.Contains(text, "\npawl_store_errors_total 0\n") {
+	if !strings.Contains(text, "\n"+`pawl_refreshes_total{outcome="unavailable"} 1`+"\n") || !strings.Contains(text, "\n"+`pawl_logins_total{outcome="unavailable"} 1`+"\n") || strings.Contains(text, "\npawl_store_errors_total 0\n") {
 		t.Errorf("without its database the scrape is\n%s", text)
 	}
 }
