@@ -276,14 +276,21 @@ func sign(t *testing.T, key any, alg jose.SignatureAlgorithm, claims string) str
 func TestJWKSRefuses(t *testing.T) {
 	key, other, confused := newKey(t, "a"), newKey(t, "a"), newKey(t, "confused")
 	confused.Algorithm = "RS256" // says what its type cannot do
+	sealing := newKey(t, "sealing")
+	sealing.Use = "enc"
 	public, secret := key.Public(), jose.JSONWebKey{Key: make([]byte, 32), KeyID: "secret", Algorithm: "HS256"}
 	unknown := json.RawMessage(`{"kty":"new","kid":"n","alg":"ES256"}`)
-	set, err := json.Marshal(map[string]any{"keys": []any{public, secret, unknown, confused.Public()}})
+	set, err := json.Marshal(map[string]any{"keys": []any{public, secret, unknown, confused.Public(), sealing.Public()}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	url := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(set) })
-	j := client.NewJWKS(client.New(url), client.JWKSConfig{Issuer: "https://auth.example.com", Audience: "orders"})
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization")+r.Header.Get("X-Api-Key") != "" {
+			t.Error("the keys were asked for with credentials")
+		}
+		_, _ = w.Write(set)
+	})
+	j := client.NewJWKS(client.New(url, client.WithAPIKey("k"), client.WithBearer("b")), client.JWKSConfig{Issuer: "https://auth.example.com", Audience: "orders"})
 	now := time.Now().Unix()
 	says := func(change string) string { // a later member of the same name takes the place of the earlier one
 		claims := map[string]any{"iss": "https://auth.example.com", "aud": "orders", "sub": "7", "iat": now, "exp": now + 600}
@@ -317,6 +324,8 @@ func TestJWKSRefuses(t *testing.T) {
 		"HS256 with the public key":     sign(t, forged, jose.HS256, says(``)),
 		"HS256 with a published secret": sign(t, secret, jose.HS256, says(``)),
 		"a key of another algorithm":    sign(t, jose.JSONWebKey{Key: confused.Key, KeyID: "confused"}, jose.ES256, says(``)),
+		"a key for encryption":          sign(t, sealing, jose.ES256, says(``)),
+		"a long one that is signed":     sign(t, key, jose.ES256, says(`"pad":"`+strings.Repeat("a", token.MaxLength)+`"`)),
 		"no signature":                  parts[0] + "." + parts[1] + ".",
 		"alg none":                      "eyJhbGciOiJub25lIiwia2lkIjoiYSJ9." + parts[1] + ".",
 		"a long one":                    good + strings.Repeat("A", token.MaxLength),

@@ -120,6 +120,26 @@ func TestMiddlewareWithoutCache(t *testing.T) {
 	}
 }
 
+// TestMiddlewareCacheIsOfAll: what is remembered of a token or a key says nothing
+// of another, nor of both together.
+func TestMiddlewareCacheIsOfAll(t *testing.T) {
+	l := newLossy(t)
+	url := guarded(t, client.New(l.url), client.MiddlewareConfig{CacheFor: time.Minute, Clock: l.Clock.Now})
+	bearer, key := "Authorization: Bearer "+l.login(t).Token, "X-Api-Key: "+l.APIKey
+	for i, test := range []struct {
+		headers []string
+		status  int
+	}{
+		{[]string{bearer}, 200}, {[]string{key}, 200},
+		{[]string{bearer + "x"}, 401}, {[]string{key + "x"}, 401}, {[]string{bearer, key + "x"}, 401}, {[]string{bearer + "x", key}, 401},
+		{[]string{"Authorization: Bearer " + l.APIKey}, 401}, {[]string{bearer, key}, 200},
+	} {
+		if resp, text := ask(t, url, test.headers...); resp.StatusCode != test.status {
+			t.Errorf("%d: %d %s, want %d", i, resp.StatusCode, text, test.status)
+		}
+	}
+}
+
 // TestMiddlewareSendsNothingHuge: Pawl answers headers of that size in plain text,
 // which would look as if it was away.
 func TestMiddlewareSendsNothingHuge(t *testing.T) {
