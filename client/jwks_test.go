@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -192,24 +193,47 @@ func TestJWKSAfterAPause(t *testing.T) {
 	check(t, "after", j, leaked, client.ErrInvalidSession)
 }
 
-// TestJWKSWhilePawlHangs: the keys that are known serve.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestJWKSWhilePawlHangs, by a clock of the test's: the keys that are known serve,
+// after a second, and nobody waits for more than ten.
 func TestJWKSWhilePawlHangs(t *testing.T) {
-	var hangs atomic.Bool
-	end := make(chan struct{})
-	p := publish(t, pawltest.WithTokenLife(12*time.Hour))
-	slow := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if hangs.Load() {
-			<-end
+	synctest.Test(t, func(t *testing.T) {
+		key, hangs := newKey(t, "a"), atomic.Bool{}
+		set, err := json.Marshal(map[string]any{"keys": []any{key.Public()}})
+		if err != nil {
+			t.Fatal(err)
 		}
-		http.Redirect(w, r, p.URL+r.URL.Path, http.StatusTemporaryRedirect)
+		pawl := roundTrip(func(r *http.Request) (*http.Response, error) {
+			if hangs.Load() {
+				<-r.Context().Done()
+				return nil, r.Context().Err()
+			}
+			return answer(200, string(set))(), nil
+		})
+		j := client.NewJWKS(client.New("http://pawl.example", client.WithHTTPClient(&http.Client{Transport: pawl})), client.JWKSConfig{})
+		good := sign(t, key, jose.ES256, fmt.Sprintf(`{"iss":"pawl","aud":"pawl","sub":"7","exp":%d}`, time.Now().Add(time.Hour).Unix()))
+		check(t, "while it answers", j, good, nil)
+		time.Sleep(time.Minute)
+		hangs.Store(true)
+		for _, step := range []struct {
+			what, token string
+			takes       time.Duration
+			want        error
+		}{
+			{"a key that is known", good, time.Second, nil},
+			{"a key that is not", sign(t, newKey(t, "x"), jose.ES256, "{}"), 9 * time.Second, client.ErrUnavailable},
+			{"soon after", good, 0, nil},
+		} {
+			began := time.Now()
+			check(t, step.what, j, step.token, step.want)
+			if took := time.Since(began); took != step.takes {
+				t.Errorf("%s: %v, want %v", step.what, took, step.takes)
+			}
+		}
 	})
-	t.Cleanup(func() { close(end) }) // before the server waits for its handlers
-	follow := client.WithHTTPClient(&http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return nil }})
-	j, good := client.NewJWKS(client.New(slow, follow), client.JWKSConfig{Clock: p.Clock.Now}), p.login(t)
-	check(t, "while it answers", j, good, nil)
-	hangs.Store(true)
-	p.Clock.Add(time.Minute)
-	check(t, "while it hangs", j, good, nil)
 }
 
 // TestJWKSWhilePawlIsAway: the keys serve for an hour; without any, nobody can tell.

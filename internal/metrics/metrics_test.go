@@ -1,6 +1,7 @@
 package metrics_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -156,6 +157,17 @@ func TestStoreErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	has(t, m, `pawl_build_info`)
+}
+
+// TestGauges: each number is under its own name.
+func TestGauges(t *testing.T) {
+	m := metrics.New("test")
+	m.Register(metrics.Gauges{
+		Passwords: func() (int, int) { return 2, 3 }, SigningKeys: func() int { return 4 }, Audit: func() (int, int64) { return 5, 6 },
+		Sessions: func(context.Context) (int64, bool) { return 7, true },
+	})
+	has(t, m, `pawl_password_checks_running 2`, `pawl_password_checks_waiting 3`, `pawl_signing_keys 4`, `pawl_audit_events_waiting 5`,
+		`pawl_audit_events_lost_total 6`, `pawl_sessions 7`)
 }
 
 // has fails if a scrape does not have the lines.
