@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"net/url"
 
 	"github.com/pawlauth/pawl/api"
@@ -11,7 +12,7 @@ import (
 // Login opens a session. ErrInvalidCredentials says that the login or the
 // password is wrong, or that the user may not sign in.
 func (c *Client) Login(ctx context.Context, login, password string) (api.Token, error) {
-	return do[api.Token](ctx, c, post("/v2/auth/login", api.LoginRequest{Login: login, Password: password}))
+	return doToken(ctx, c, post("/v2/auth/login", api.LoginRequest{Login: login, Password: password}))
 }
 
 // Refresh exchanges a token for the next one; the old one is dead then. It has
@@ -30,7 +31,18 @@ func (c *Client) RefreshWithKey(ctx context.Context, token, idempotencyKey strin
 	x := post("/v2/auth/refresh", api.RefreshRequest{Token: token})
 	x.retryKey = idempotencyKey
 	x.repeatable = idempotencyKey != ""
-	return do[api.Token](ctx, c, x)
+	return doToken(ctx, c, x)
+}
+
+var errNoTokenGiven = errors.New("client: the answer has no token; is the address Pawl's?")
+
+// doToken is do for a call that gives a token, and gives one.
+func doToken(ctx context.Context, c *Client, x call) (api.Token, error) {
+	t, err := do[api.Token](ctx, c, x)
+	if err == nil && t.Token == "" {
+		err = errNoTokenGiven
+	}
+	return t, err
 }
 
 // Logout ends the session of the bearer. With a key alone it ends nothing.

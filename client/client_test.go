@@ -154,7 +154,7 @@ func TestNotPawl(t *testing.T) {
 	}))
 	defer web.Close()
 	for _, url := range []string{web.URL, web.URL + "/redirect", web.URL + "/json"} {
-		if _, err := client.New(url).Me(t.Context()); err == nil || !strings.Contains(err.Error(), "is the address right?") {
+		if _, err := client.New(url).Me(t.Context()); err == nil || !strings.Contains(err.Error(), "is the address right? (") || strings.Contains(err.Error(), "(,") {
 			t.Errorf("%s: %v", url, err)
 		}
 	}

@@ -34,10 +34,13 @@ var (
 	ErrInternalError      error = &Error{Code: api.CodeInternalError}
 )
 
-// Error gives the server's message, code and status.
+// Error gives the server's message, code, if there is one, and status.
 func (e *Error) Error() string {
 	if e.Status == 0 { // one of the errors above
 		return "pawl: " + string(e.Code)
+	}
+	if e.Code == "" { // not Pawl's
+		return fmt.Sprintf("%s (%d)", e.Message, e.Status)
 	}
 	return fmt.Sprintf("%s (%s, %d)", e.Message, e.Code, e.Status)
 }

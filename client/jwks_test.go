@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -192,24 +193,47 @@ func TestJWKSAfterAPause(t *testing.T) {
 	check(t, "after", j, leaked, client.ErrInvalidSession)
 }
 
-// TestJWKSWhilePawlHangs: the keys that are known serve.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestJWKSWhilePawlHangs, by a clock of the test's: the keys that are known serve,
+// after a second, and nobody waits for more than ten.
 func TestJWKSWhilePawlHangs(t *testing.T) {
-	var hangs atomic.Bool
-	end := make(chan struct{})
-	p := publish(t, pawltest.WithTokenLife(12*time.Hour))
-	slow := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if hangs.Load() {
-			<-end
+	synctest.Test(t, func(t *testing.T) {
+		key, hangs := newKey(t, "a"), atomic.Bool{}
+		set, err := json.Marshal(map[string]any{"keys": []any{key.Public()}})
+		if err != nil {
+			t.Fatal(err)
 		}
-		http.Redirect(w, r, p.URL+r.URL.Path, http.StatusTemporaryRedirect)
+		pawl := roundTrip(func(r *http.Request) (*http.Response, error) {
+			if hangs.Load() {
+				<-r.Context().Done()
+				return nil, r.Context().Err()
+			}
+			return answer(200, string(set))(), nil
+		})
+		j := client.NewJWKS(client.New("http://pawl.example", client.WithHTTPClient(&http.Client{Transport: pawl})), client.JWKSConfig{})
+		good := sign(t, key, jose.ES256, fmt.Sprintf(`{"iss":"pawl","aud":"pawl","sub":"7","exp":%d}`, time.Now().Add(time.Hour).Unix()))
+		check(t, "while it answers", j, good, nil)
+		time.Sleep(time.Minute)
+		hangs.Store(true)
+		for _, step := range []struct {
+			what, token string
+			takes       time.Duration
+			want        error
+		}{
+			{"a key that is known", good, time.Second, nil},
+			{"a key that is not", sign(t, newKey(t, "x"), jose.ES256, "{}"), 9 * time.Second, client.ErrUnavailable},
+			{"soon after", good, 0, nil},
+		} {
+			began := time.Now()
+			check(t, step.what, j, step.token, step.want)
+			if took := time.Since(began); took != step.takes {
+				t.Errorf("%s: %v, want %v", step.what, took, step.takes)
+			}
+		}
 	})
-	t.Cleanup(func() { close(end) }) // before the server waits for its handlers
-	follow := client.WithHTTPClient(&http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return nil }})
-	j, good := client.NewJWKS(client.New(slow, follow), client.JWKSConfig{Clock: p.Clock.Now}), p.login(t)
-	check(t, "while it answers", j, good, nil)
-	hangs.Store(true)
-	p.Clock.Add(time.Minute)
-	check(t, "while it hangs", j, good, nil)
 }
 
 // TestJWKSWhilePawlIsAway: the keys serve for an hour; without any, nobody can tell.
@@ -276,14 +300,21 @@ func sign(t *testing.T, key any, alg jose.SignatureAlgorithm, claims string) str
 func TestJWKSRefuses(t *testing.T) {
 	key, other, confused := newKey(t, "a"), newKey(t, "a"), newKey(t, "confused")
 	confused.Algorithm = "RS256" // says what its type cannot do
+	sealing := newKey(t, "sealing")
+	sealing.Use = "enc"
 	public, secret := key.Public(), jose.JSONWebKey{Key: make([]byte, 32), KeyID: "secret", Algorithm: "HS256"}
 	unknown := json.RawMessage(`{"kty":"new","kid":"n","alg":"ES256"}`)
-	set, err := json.Marshal(map[string]any{"keys": []any{public, secret, unknown, confused.Public()}})
+	set, err := json.Marshal(map[string]any{"keys": []any{public, secret, unknown, confused.Public(), sealing.Public()}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	url := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(set) })
-	j := client.NewJWKS(client.New(url), client.JWKSConfig{Issuer: "https://auth.example.com", Audience: "orders"})
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization")+r.Header.Get("X-Api-Key") != "" {
+			t.Error("the keys were asked for with credentials")
+		}
+		_, _ = w.Write(set)
+	})
+	j := client.NewJWKS(client.New(url, client.WithAPIKey("k"), client.WithBearer("b")), client.JWKSConfig{Issuer: "https://auth.example.com", Audience: "orders"})
 	now := time.Now().Unix()
 	says := func(change string) string { // a later member of the same name takes the place of the earlier one
 		claims := map[string]any{"iss": "https://auth.example.com", "aud": "orders", "sub": "7", "iat": now, "exp": now + 600}
@@ -317,6 +348,8 @@ func TestJWKSRefuses(t *testing.T) {
 		"HS256 with the public key":     sign(t, forged, jose.HS256, says(``)),
 		"HS256 with a published secret": sign(t, secret, jose.HS256, says(``)),
 		"a key of another algorithm":    sign(t, jose.JSONWebKey{Key: confused.Key, KeyID: "confused"}, jose.ES256, says(``)),
+		"a key for encryption":          sign(t, sealing, jose.ES256, says(``)),
+		"a long one that is signed":     sign(t, key, jose.ES256, says(`"pad":"`+strings.Repeat("a", token.MaxLength)+`"`)),
 		"no signature":                  parts[0] + "." + parts[1] + ".",
 		"alg none":                      "eyJhbGciOiJub25lIiwia2lkIjoiYSJ9." + parts[1] + ".",
 		"a long one":                    good + strings.Repeat("A", token.MaxLength),

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/pawlauth/pawl/api"
+	"github.com/pawlauth/pawl/token"
 )
 
 // DefaultCacheSize is how many answers Middleware remembers at most.
@@ -47,6 +48,10 @@ type MiddlewareConfig struct {
 // is the only place to read it from, and headers of the request that begin with
 // X-Pawl- are removed, so that nobody can forge them. While Pawl is needed and
 // cannot be asked, requests are answered 503.
+//
+// The requests to Pawl carry the caller's credentials and no others: a [Transport]
+// or an oauth2.Transport of c is left out. One that is wrapped in another transport
+// is not seen there, so give Middleware a client without.
 func Middleware(c *Client, config MiddlewareConfig) func(http.Handler) http.Handler {
 	if config.CacheSize == 0 {
 		config.CacheSize = DefaultCacheSize
@@ -127,6 +132,9 @@ func (m *verifier) verify(r *http.Request) (api.SessionInfo, error) {
 		}
 	}
 	caller, err := m.client.With(WithBearer(who.bearer), WithAPIKey(who.key)).Session(r.Context())
+	if err == nil && caller.UserID == 0 { // what is not Pawl may say yes to everything
+		err = errNobody
+	}
 	if err != nil {
 		return api.SessionInfo{}, outcome(err)
 	}
@@ -140,10 +148,13 @@ func (m *verifier) verify(r *http.Request) (api.SessionInfo, error) {
 	return caller, nil
 }
 
+var errNobody = errors.New("client: the answer names no user; is the address Pawl's?")
+
 // credentials are what a request came with.
 type credentials struct{ bearer, key string }
 
-// credentialsOf reads Authorization (RFC 6750, 2.1) and X-API-Key.
+// credentialsOf reads Authorization (RFC 6750, 2.1) and X-API-Key. What is longer
+// than any token is not sent on: Pawl's refusal of such headers is not its envelope.
 func credentialsOf(r *http.Request) (credentials, error) {
 	bearers, keys := r.Header.Values("Authorization"), r.Header.Values("X-API-Key")
 	var who credentials
@@ -154,15 +165,18 @@ func credentialsOf(r *http.Request) (credentials, error) {
 		return who, refused("No credentials were sent; sign in and send the token as a bearer.")
 	}
 	if len(bearers) == 1 {
-		scheme, token, _ := strings.Cut(bearers[0], " ")
-		who.bearer = strings.TrimLeft(token, " ")
+		scheme, rest, _ := strings.Cut(bearers[0], " ")
+		who.bearer = strings.TrimLeft(rest, " ")
 		if !strings.EqualFold(scheme, "Bearer") || who.bearer == "" {
 			return who, refused("The Authorization header must be one Bearer token; sign in and send the token.")
 		}
+		if len(who.bearer) > token.MaxLength {
+			return who, errDead
+		}
 	}
 	if len(keys) == 1 {
-		if who.key = keys[0]; who.key == "" {
-			return who, &Error{Status: http.StatusUnauthorized, Code: api.CodeInvalidAPIKey, Message: "X-API-Key is empty; send a key, or leave the header out."}
+		if who.key = keys[0]; who.key == "" || len(who.key) > token.MaxLength {
+			return who, &Error{Status: http.StatusUnauthorized, Code: api.CodeInvalidAPIKey, Message: "X-API-Key is empty or too long; send a key, or leave the header out."}
 		}
 	}
 	return who, nil

@@ -85,6 +85,8 @@ func TestMiddleware(t *testing.T) {
 		"Basic":           {[]string{"Authorization: Basic eDp5"}, 401, api.CodeInvalidSession},
 		"an empty bearer": {[]string{"Authorization: Bearer "}, 401, api.CodeInvalidSession},
 		"two bearers":     {[]string{"Authorization: Bearer " + token, "Authorization: Bearer " + token}, 401, api.CodeInvalidSession},
+		"no ASCII":        {[]string{"Authorization: Bearer \xff\u2028"}, 401, api.CodeInvalidSession},
+		"a tab":           {[]string{"Authorization: Bearer a\tb"}, 401, api.CodeInvalidSession},
 		"a bad key too":   {[]string{"Authorization: Bearer " + token, "X-Api-Key: x"}, 401, api.CodeInvalidAPIKey},
 	} {
 		resp, text := ask(t, url, test.headers...)
@@ -115,6 +117,40 @@ func TestMiddlewareWithoutCache(t *testing.T) {
 	}
 	if resp, _ := ask(t, url, bearer); resp.StatusCode != 401 {
 		t.Error(resp.Status)
+	}
+}
+
+// TestMiddlewareCacheIsOfAll: what is remembered of a token or a key says nothing
+// of another, nor of both together.
+func TestMiddlewareCacheIsOfAll(t *testing.T) {
+	l := newLossy(t)
+	url := guarded(t, client.New(l.url), client.MiddlewareConfig{CacheFor: time.Minute, Clock: l.Clock.Now})
+	bearer, key := "Authorization: Bearer "+l.login(t).Token, "X-Api-Key: "+l.APIKey
+	for i, test := range []struct {
+		headers []string
+		status  int
+	}{
+		{[]string{bearer}, 200}, {[]string{key}, 200},
+		{[]string{bearer + "x"}, 401}, {[]string{key + "x"}, 401}, {[]string{bearer, key + "x"}, 401}, {[]string{bearer + "x", key}, 401},
+		{[]string{"Authorization: Bearer " + l.APIKey}, 401}, {[]string{bearer, key}, 200},
+	} {
+		if resp, text := ask(t, url, test.headers...); resp.StatusCode != test.status {
+			t.Errorf("%d: %d %s, want %d", i, resp.StatusCode, text, test.status)
+		}
+	}
+}
+
+// TestMiddlewareSendsNothingHuge: Pawl answers headers of that size in plain text,
+// which would look as if it was away.
+func TestMiddlewareSendsNothingHuge(t *testing.T) {
+	l := newLossy(t)
+	url := guarded(t, client.New(l.url), client.MiddlewareConfig{})
+	huge := strings.Repeat("a", 5000)
+	l.lose(0)
+	for header, code := range map[string]api.ErrorCode{"Authorization: Bearer " + huge: api.CodeInvalidSession, "X-Api-Key: " + huge: api.CodeInvalidAPIKey} {
+		if resp, text := ask(t, url, header); resp.StatusCode != 401 || !strings.Contains(text, string(code)) || len(l.paths()) != 0 {
+			t.Errorf("%.20s: %d %s after %v", header, resp.StatusCode, text, l.paths())
+		}
 	}
 }
 
@@ -170,5 +206,21 @@ func TestMiddlewareWhilePawlIsAway(t *testing.T) {
 	resp, _ = ask(t, hooked, "X-Api-Key: "+server.APIKey)
 	if resp.StatusCode != http.StatusTeapot || !errors.Is(told, client.ErrUnavailable) || errors.Unwrap(told) == nil {
 		t.Errorf("%d, %v", resp.StatusCode, told)
+	}
+}
+
+// TestMiddlewareBeforeAnother: what is not Pawl, and says yes to everything,
+// lets nobody in.
+func TestMiddlewareBeforeAnother(t *testing.T) {
+	for _, text := range []string{`{"success":true,"data":null,"errorCode":"","message":""}`, `{"success":true,"data":{}}`, `{"success":true}`, `{}`, `[]`, `null`, `true`, ``} {
+		other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }))
+		defer other.Close()
+		resp, _ := ask(t, guarded(t, client.New(other.URL, client.WithRetries(0)), client.MiddlewareConfig{}), "X-Api-Key: x")
+		if resp.StatusCode != 503 {
+			t.Errorf("%s: %d", text, resp.StatusCode)
+		}
+		if got, err := client.New(other.URL).Login(t.Context(), "a", "b"); err == nil {
+			t.Errorf("%s: signed in with %v", text, got)
+		}
 	}
 }

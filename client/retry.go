@@ -12,6 +12,7 @@ import (
 const (
 	firstPause   = 100 * time.Millisecond
 	longestPause = 5 * time.Second
+	doublings    = 6 // from the first pause to more than the longest
 	// A server that asks for a longer wait than this gets its error handed to
 	// the caller, who knows better what to do meanwhile.
 	longestRetryAfter = 30 * time.Second
@@ -46,7 +47,7 @@ func passing(status int) bool {
 // pause waits before the next try. It returns the error of the last one if
 // there will be none.
 func pause(ctx context.Context, try int, last error) error {
-	wait := rand.N(min(firstPause<<try, longestPause)) // full jitter, so that clients do not come back together
+	wait := rand.N(min(firstPause<<min(try, doublings), longestPause)) // full jitter, so that clients do not come back together
 	if e, ok := errors.AsType[*Error](last); ok {
 		wait += e.RetryAfter
 	}

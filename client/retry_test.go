@@ -152,6 +152,17 @@ func TestPauses(t *testing.T) {
 	}
 }
 
+// TestManyRetries: the pause stops growing, however often a caller wants to try.
+func TestManyRetries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{answers: []func() *http.Response{answer(503, busy)}}
+		_, err := client.New("http://pawl.example", client.WithHTTPClient(&http.Client{Transport: s}), client.WithRetries(100)).Me(t.Context())
+		if !errors.Is(err, client.ErrUnavailable) || s.tries != 101 {
+			t.Errorf("%v after %d tries", err, s.tries)
+		}
+	})
+}
+
 // TestCancelledWhileWaiting: the wait ends with the context, and the error says
 // both why.
 func TestCancelledWhileWaiting(t *testing.T) {

@@ -19,7 +19,7 @@ const DefaultAhead = time.Minute
 
 const (
 	renewTimeout = time.Minute     // of one renewal with all its tries
-	renewHold    = 5 * time.Second // after a failed renewal, before the next one
+	renewHold    = 5 * time.Second // after a failed renewal, or one that healed nothing, before the next one
 )
 
 // TokenConfig says where a TokenSource gets its tokens from. It needs a Token
@@ -61,6 +61,7 @@ type TokenSource struct {
 	over     error     // why there is no token
 	holdTo   time.Time // until here no renewal is tried
 	holdErr  error     // why not
+	trustTo  time.Time // until here a refusal is not the token's fault
 }
 
 // NewTokenSource returns a source that gets its tokens through c, which needs
@@ -118,7 +119,7 @@ func (s *TokenSource) ready(refused string) (t api.Token, done bool, err error) 
 	now := s.config.Clock()
 	alive := s.alive(now)
 	switch {
-	case alive && s.token.Token != refused && now.Before(s.renewAt):
+	case alive && (s.token.Token != refused || now.Before(s.trustTo)) && now.Before(s.renewAt):
 		return s.token, true, nil
 	case !now.Before(s.holdTo):
 		return api.Token{}, false, nil
@@ -193,7 +194,17 @@ func (s *TokenSource) set(t api.Token) {
 	left := t.ExpiresAt.Time().Sub(now)
 	s.token, s.unkept, s.retryKey = t, true, ""
 	s.renewAt = now.Add(max(left/2, left-s.config.Ahead))
-	s.holdTo, s.holdErr = time.Time{}, nil
+	s.holdTo, s.holdErr, s.trustTo = time.Time{}, nil, time.Time{}
+}
+
+// unhealed is told that a server refuses a new token as it did the one before.
+// Another would be refused too, and each one kills the token of calls in flight.
+func (s *TokenSource) unhealed(token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.token.Token == token {
+		s.trustTo = s.config.Clock().Add(renewHold)
+	}
 }
 
 // end forgets a token whose session is over: to send it again would look like

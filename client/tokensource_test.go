@@ -286,6 +286,24 @@ func TestTransport(t *testing.T) {
 	if !errors.Is(err, client.ErrInvalidAPIKey) || len(l.paths()) != 3 {
 		t.Errorf("%v after %v", err, l.paths())
 	}
+	// and for a while no more tokens are spent on it: they would die under the calls of others
+	l.lose(0)
+	for range 3 {
+		if _, err = c.With(client.WithAPIKey("wrong")).Me(t.Context()); !errors.Is(err, client.ErrInvalidAPIKey) {
+			t.Error(err)
+		}
+	}
+	if len(l.paths()) != 3 {
+		t.Errorf("%v, want no refresh", l.paths())
+	}
+	l.Clock.Add(5 * time.Second)
+	l.lose(0)
+	if err := client.New(l.URL, client.WithAPIKey(l.AdminKey)).ResetUser(t.Context(), pawltest.UserID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Me(t.Context()); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestTransportStaysAtHome: a redirect to another host does not carry the token.

@@ -8,6 +8,7 @@ import (
 // Transport puts a source's token on each request as its bearer. A request that
 // is answered 401 is sent once more with a new token, if its body can be sent
 // twice (Request.GetBody): a refresh elsewhere kills a token that is on its way.
+// Where the new one is answered 401 too, no more are got for 5 s.
 // It is safe for concurrent use.
 type Transport struct {
 	Source *TokenSource
@@ -50,7 +51,11 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // so that the connection can be used again
 	_ = resp.Body.Close()
-	return base.RoundTrip(again)
+	resp, err = base.RoundTrip(again)
+	if err == nil && resp.StatusCode == http.StatusUnauthorized {
+		t.Source.unhealed(next.Token)
+	}
+	return resp, err
 }
 
 func hasNoBody(r *http.Request) bool { return r.Body == nil || r.Body == http.NoBody }

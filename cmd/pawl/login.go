@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/pawlauth/pawl/api"
@@ -17,12 +18,13 @@ type loginCmd struct {
 }
 
 func (*loginCmd) Help() string {
-	return "The password comes from PAWL_PASSWORD, or from standard input.\n\nExample:\n  pawl login --login ada@example.com < password.txt"
+	return "The password comes from PAWL_PASSWORD, or from standard input, as it does where PAWL_LOGIN is another login.\n\nExample:\n  pawl login --login ada@example.com < password.txt"
 }
 
 func (c *loginCmd) Run(ctx context.Context, std stdio) error {
 	var err error
-	if c.Passwd == "" {
+	named := os.Getenv("PAWL_LOGIN")
+	if c.Passwd == "" || named != "" && named != c.Login { // the variables of pawl dev go together
 		if c.Passwd, err = readSecret(std.in, "password"); err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/metrics"
+	"github.com/pawlauth/pawl/internal/server"
 	"github.com/pawlauth/pawl/internal/tracing"
 )
 
@@ -53,6 +54,10 @@ func (s *observeSettings) observe(ctx context.Context, config *app.Config) (end 
 	return func() { endTraces(); endMetrics() }, nil
 }
 
+// metricsConnections bounds the other listener: what is open there takes from
+// the files of the clients.
+const metricsConnections = 64
+
 // serveMetrics answers Prometheus until end is called.
 func serveMetrics(addr string, page http.Handler, log *slog.Logger) (end func(), err error) {
 	listener, err := net.Listen("tcp", addr)
@@ -71,7 +76,7 @@ func serveMetrics(addr string, page http.Handler, log *slog.Logger) (end func(),
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := srv.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := srv.Serve(server.LimitConnections(listener, metricsConnections)); !errors.Is(err, http.ErrServerClosed) {
 			log.Error("metrics ended", "err", err)
 		}
 	}()

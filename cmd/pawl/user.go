@@ -8,7 +8,7 @@ import (
 )
 
 type userCmd struct {
-	Add      userAddCmd      `cmd:"" help:"Make a user; its password is read from standard input, or made and printed."`
+	Add      userAddCmd      `cmd:"" help:"Make a user, with a password that is made and printed, or read from standard input with --password-stdin."`
 	Import   userImportCmd   `cmd:"" help:"Add users from a file to the store itself, with the password hashes of other software."`
 	List     userListCmd     `cmd:"" help:"List users."`
 	Show     userShowCmd     `cmd:"" help:"Show one user."`

@@ -67,8 +67,13 @@ func open(t testing.TB) *checker {
 	return c
 }
 
-// described reports whether the file says what a path answers.
-func described(path string) bool {
+// described reports whether the file says what a request is answered: of the
+// paths for gateways and load balancers, which take any method, it has GET.
+func described(method, path string) bool {
+	switch path {
+	case "/forward-auth", "/healthz", "/readyz":
+		return method == http.MethodGet
+	}
 	for _, prefix := range []string{"/v2/", "/oauth2/", "/.well-known/"} {
 		if strings.HasPrefix(path, prefix) {
 			return true
@@ -83,7 +88,7 @@ func Handler(t testing.TB) func(http.Handler) http.Handler {
 	c := open(t)
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if !described(r.URL.Path) {
+			if !described(r.Method, r.URL.Path) {
 				next.ServeHTTP(w, r)
 				return
 			}
@@ -127,7 +132,7 @@ func (c *checker) check(sent *http.Request, body []byte, answer *httptest.Respon
 	if !ok {
 		return "the answer: " + explain(errs)
 	}
-	if answer.Code != http.StatusOK {
+	if answer.Code != http.StatusOK || sent.URL.Path == "/forward-auth" { // a gateway may send on any query
 		return ""
 	}
 	sent.Body = io.NopCloser(bytes.NewReader(body))

@@ -1,13 +1,18 @@
 package metrics_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/client"
@@ -45,6 +50,7 @@ func TestOutcomes(t *testing.T) {
 	s.Clock.Add(2 * time.Hour)
 	refresh(forgotten, client.ErrInvalidSession)
 	refresh(both, client.ErrInvalidSession)
+	refresh("", client.ErrInvalidParameter)
 	if _, err := c.Login(t.Context(), pawltest.Login, ""); err == nil {
 		t.Error("a login without a password")
 	}
@@ -66,6 +72,7 @@ func TestOutcomes(t *testing.T) {
 		`pawl_refreshes_total{outcome="theft"} 2`,
 		`pawl_refreshes_total{outcome="ended"} 1`,
 		`pawl_refreshes_total{outcome="expired"} 1`,
+		`pawl_refreshes_total{outcome="invalid"} 1`,
 		`pawl_token_reuses_total 2`,
 		`pawl_refreshes_total{outcome="key"} 1`,
 		`pawl_logins_total{outcome="opened"} 3`,
@@ -124,6 +131,43 @@ func TestRoutes(t *testing.T) {
 		`pawl_signing_keys 2`,
 		`pawl_audit_events_total{kind="signingKeyMade"} 1`,
 	)
+}
+
+// TestStoreErrors: what the store cannot do is counted; and a scrape after its
+// end, which a drain may have, finds no store and answers.
+func TestStoreErrors(t *testing.T) {
+	m, dir := metrics.New("test"), t.TempDir()
+	a, err := app.Open(t.Context(), app.Config{Data: dir, Metrics: m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	has(t, m, `pawl_store_errors_total 0`)
+	conn, err := sqlite.OpenConn(filepath.Join(dir, "pawl.db"))
+	if err == nil {
+		err = errors.Join(sqlitex.ExecuteTransient(conn, "ALTER TABLE user RENAME TO lost", nil), conn.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Store.User(t.Context(), 1); err == nil {
+		t.Fatal("the store answers without its table")
+	}
+	has(t, m, `pawl_store_errors_total 1`)
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	has(t, m, `pawl_build_info`)
+}
+
+// TestGauges: each number is under its own name.
+func TestGauges(t *testing.T) {
+	m := metrics.New("test")
+	m.Register(metrics.Gauges{
+		Passwords: func() (int, int) { return 2, 3 }, SigningKeys: func() int { return 4 }, Audit: func() (int, int64) { return 5, 6 },
+		Sessions: func(context.Context) (int64, bool) { return 7, true },
+	})
+	has(t, m, `pawl_password_checks_running 2`, `pawl_password_checks_waiting 3`, `pawl_signing_keys 4`, `pawl_audit_events_waiting 5`,
+		`pawl_audit_events_lost_total 6`, `pawl_sessions 7`)
 }
 
 // has fails if a scrape does not have the lines.

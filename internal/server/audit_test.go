@@ -152,6 +152,27 @@ func TestAudit(t *testing.T) {
 	}
 }
 
+// TestRefusedRefreshesSayWhy: to the administrator, and not to who was refused.
+func TestRefusedRefreshesSayWhy(t *testing.T) {
+	b := start(t)
+	spent, ended := b.login(), b.login()
+	b.refresh(401, ended[:len(ended)-4]+"AAAA")
+	expired := b.refresh(200, spent)
+	b.refresh(401, spent)
+	b.expect(401, "InvalidAPIKey", "POST", "/v2/auth/refresh", fmt.Sprintf(`{"token":%q}`, expired), "X-API-Key: x")
+	b.expect(200, "", "POST", "/v2/auth/logout", "", "Authorization: Bearer "+ended)
+	b.refresh(401, ended)
+	b.Clock.Add(2 * time.Hour)
+	b.refresh(401, expired)
+	var why []string
+	for _, e := range b.audit("kind=refreshRefused", "X-API-Key: "+b.AdminKey) {
+		why = append(why, e.Detail)
+	}
+	if want := []string{"not a token of this server", "spent a moment ago", "API key", "its session has ended", "expired"}; !slices.Equal(why, want) {
+		t.Errorf("%q, want %q", why, want)
+	}
+}
+
 // TestAuditRights: an admin sees the events of the users of the place, and
 // nobody else sees any.
 func TestAuditRights(t *testing.T) {

@@ -14,8 +14,9 @@ import (
 const readyTimeout = 2 * time.Second
 
 // healthRoutes are for load balancers, outside the contract: 200 or 503, and
-// one word in JSON.
+// one word in JSON. They and forwardAuth take any method.
 func (s *Server) healthRoutes() {
+	s.paths = append(s.paths, "/healthz", "/readyz", forwardPath)
 	s.mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { health(w, http.StatusOK, "ok") })
 	s.mux.HandleFunc("/readyz", s.ready)
 }

@@ -21,6 +21,10 @@ func TestRoutesAreInTheFile(t *testing.T) {
 	s := New(nil, "test", slog.New(slog.DiscardHandler))
 	served := map[string]string{}
 	for _, pattern := range s.paths {
+		if slices.Contains([]string{"/healthz", "/readyz", "/forward-auth"}, pattern) {
+			served[pattern] = "GET" // any, and this one is described
+			continue
+		}
 		answer := httptest.NewRecorder()
 		s.ServeHTTP(answer, httptest.NewRequest("BREW", placeholder.ReplaceAllString(pattern, "1"), nil))
 		served[placeholder.ReplaceAllString(pattern, "{}")] = strings.Replace(answer.Header().Get("Allow"), "GET, HEAD", "GET", 1)

@@ -26,7 +26,7 @@ type Server struct {
 	deadlines deadlines
 	mux       *http.ServeMux
 	exact     map[string]http.HandlerFunc // by path, those of mux that have no wildcard: a tenth of its time
-	paths     []string                    // patterns of the contract
+	paths     []string                    // patterns of what openapi.yaml has
 	away      atomic.Bool                 // /readyz has said so
 	publicURL string                      // where clients reach the server; "" takes each request's Host
 }

@@ -2,13 +2,16 @@ package tracing
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // checks are the variables whose values the library would pass over in
-// silence, or with a line that is not of our log.
+// silence, or with a line that is not of our log and quotes them.
 var checks = []struct {
 	name string
 	want string
@@ -18,6 +21,8 @@ var checks = []struct {
 	{"OTEL_EXPORTER_OTLP_ENDPOINT", wantURL, isURL},
 	{"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", wantHTTP, isHTTP},
 	{"OTEL_EXPORTER_OTLP_PROTOCOL", wantHTTP, isHTTP},
+	{"OTEL_EXPORTER_OTLP_TRACES_HEADERS", wantHeaders, isHeaders},
+	{"OTEL_EXPORTER_OTLP_HEADERS", wantHeaders, isHeaders},
 	{"OTEL_TRACES_SAMPLER", "one of " + strings.Join(samplers, ", "), func(s string) bool { return slices.Contains(samplers, s) }},
 	{"OTEL_TRACES_SAMPLER_ARG", "a number from 0 to 1", func(s string) bool {
 		ratio, err := strconv.ParseFloat(s, 64)
@@ -26,14 +31,30 @@ var checks = []struct {
 }
 
 const (
-	wantURL  = "a URL, such as http://collector:4318"
-	wantHTTP = "http/protobuf: give the collector's port for HTTP, mostly 4318"
+	wantURL     = "a URL, such as http://collector:4318"
+	wantHTTP    = "http/protobuf: give the collector's port for HTTP, mostly 4318"
+	wantHeaders = "name=value,name=value, each value percent-encoded"
 )
 
 var samplers = []string{"always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio"}
 
-func isURL(s string) bool  { return strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://") }
+func isURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https")
+}
+
 func isHTTP(s string) bool { return s == "http/protobuf" }
+
+func isHeaders(s string) bool {
+	for pair := range strings.SplitSeq(s, ",") {
+		name, value, found := strings.Cut(pair, "=")
+		decoded, err := url.PathUnescape(value)
+		if !found || err != nil || !httpguts.ValidHeaderFieldName(strings.TrimSpace(name)) || !httpguts.ValidHeaderFieldValue(strings.TrimSpace(decoded)) {
+			return false
+		}
+	}
+	return true
+}
 
 // Wanted reports whether the variables of the OpenTelemetry specification ask
 // for traces: OTEL_TRACES_EXPORTER is otlp, or is not set and there is an

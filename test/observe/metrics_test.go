@@ -3,6 +3,8 @@
 package observe_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -88,8 +90,9 @@ func TestPostgresScrape(t *testing.T) {
 	old := s.token(t, "/v2/auth/login", map[string]string{"login": login, "password": passwd}, "")
 	cluster.Stop()
 	s.call(t, "POST", "/v2/auth/refresh", map[string]string{"token": old}, "", http.StatusServiceUnavailable)
+	s.call(t, "POST", "/v2/auth/login", map[string]string{"login": login, "password": passwd}, "", http.StatusServiceUnavailable)
 	text = s.scrape(t)
-	if !strings.Contains(text, "\n"+`pawl_refreshes_total{outcome="unavailable"} 1`+"\n") || strings.Contains(text, "\npawl_store_errors_total 0\n") {
+	if !strings.Contains(text, "\n"+`pawl_refreshes_total{outcome="unavailable"} 1`+"\n") || !strings.Contains(text, "\n"+`pawl_logins_total{outcome="unavailable"} 1`+"\n") || strings.Contains(text, "\npawl_store_errors_total 0\n") {
 		t.Errorf("without its database the scrape is\n%s", text)
 	}
 }
@@ -176,10 +179,13 @@ func read(t *testing.T, file string) string {
 // TestAlerts lets promtool read the alerts, and play a bad day to them; the
 // operator's page says what to do about each.
 func TestAlerts(t *testing.T) {
-	page := read(t, "../docs/operations.md")
+	page, played := read(t, "../docs/operations.md"), read(t, "../test/observe/testdata/alerts_test.yml")
 	for _, alert := range regexp.MustCompile(`(?m)alert: (\w+)$`).FindAllStringSubmatch(read(t, "prometheus/alerts.yml"), -1) {
 		if !strings.Contains(page, "`"+alert[1]+"`") {
 			t.Errorf("docs/operations.md has nothing about %s", alert[1])
+		}
+		if !strings.Contains(played, `alertname="`+alert[1]+`"`) {
+			t.Errorf("testdata/alerts_test.yml does not see %s fire", alert[1])
 		}
 	}
 	dir := t.TempDir()
@@ -194,6 +200,44 @@ func TestAlerts(t *testing.T) {
 	}
 	promtool(t, "", "check", "rules", filepath.Join(dir, "alerts.yml"))
 	promtool(t, "", "test", "rules", filepath.Join(dir, "alerts_test.yml"))
+}
+
+// TestDashboard lets promtool read each expression of the dashboard, with
+// Grafana's variables filled in.
+func TestDashboard(t *testing.T) {
+	var board struct {
+		UID    string
+		Panels []struct {
+			ID      int
+			Title   string
+			GridPos struct{ W, H int }
+			Targets []struct{ Expr, RefID string }
+		}
+	}
+	if err := json.Unmarshal([]byte(read(t, "grafana/pawl.json")), &board); err != nil || board.UID == "" || len(board.Panels) < 10 {
+		t.Fatalf("%q, %d panels, %v", board.UID, len(board.Panels), err)
+	}
+	filled := strings.NewReplacer("$__rate_interval", "5m", "$job", "pawl", "$instance", ".*")
+	rules := "groups:\n- name: dashboard\n  rules:\n"
+	seen := map[string]bool{}
+	for _, panel := range board.Panels {
+		if panel.GridPos.W == 0 || panel.GridPos.H == 0 || len(panel.Targets) == 0 {
+			t.Errorf("nothing is to be seen of %q", panel.Title)
+		}
+		for _, target := range panel.Targets {
+			name := fmt.Sprintf("panel_%d_%s", panel.ID, target.RefID)
+			if seen[name] {
+				t.Errorf("%s is there twice", name)
+			}
+			seen[name] = true
+			rules += fmt.Sprintf("  - {record: %s, expr: %q}\n", name, filled.Replace(target.Expr))
+		}
+	}
+	file := filepath.Join(t.TempDir(), "rules.yml")
+	if err := os.WriteFile(file, []byte(rules), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	promtool(t, "", "check", "rules", file)
 }
 
 func promtool(t *testing.T, stdin string, args ...string) {

@@ -105,6 +105,19 @@ func TestNoCollector(t *testing.T) {
 	s.terminate(t)
 }
 
+// TestHangingCollector: a collector that takes spans and never answers does not
+// hold the server, neither while it serves nor at its end.
+func TestHangingCollector(t *testing.T) {
+	over := make(chan struct{})
+	r := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-over }))
+	defer r.Close()
+	defer close(over)
+	s := start(t, "", "OTEL_EXPORTER_OTLP_ENDPOINT="+r.URL, "OTEL_BSP_SCHEDULE_DELAY=1", "OTEL_BSP_MAX_QUEUE_SIZE=4", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE=1",
+		"OTEL_EXPORTER_OTLP_TIMEOUT=3600000", "OTEL_BSP_EXPORT_TIMEOUT=3600000") // so that the library's patience ends nothing
+	s.traffic(t)
+	s.terminate(t)
+}
+
 // terminate ends the server by SIGTERM, and wants exit code 0.
 func (s *seen) terminate(t *testing.T) {
 	t.Helper()

@@ -1,0 +1,54 @@
+//go:build unix
+
+package examples_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/pawlauth/pawl/internal/testbin"
+)
+
+// fresh are what differs from one exchange to the next.
+var fresh = regexp.MustCompile(`"token":"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9[^"]*"|"expiresAt":"[^"]*"`)
+
+// TestREADME runs the exchange of the README, its last line twice, and holds
+// what it prints to what stands there.
+func TestREADME(t *testing.T) {
+	need(t, "bash", "curl", "jq")
+	text, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, exchange, found := strings.Cut(string(text), "## The exchange\n")
+	exchange, _, ended := strings.Cut(exchange, "\n## ")
+	if !found || !ended {
+		t.Fatal("the README has no exchange")
+	}
+	var commands, want string
+	for line := range strings.Lines(exchange) {
+		if code, ok := strings.CutPrefix(line, "    "); ok && strings.HasPrefix(code, "{") {
+			want += code
+		} else if ok {
+			commands += code
+		}
+	}
+	data := t.TempDir()
+	testbin.StartDev(t, testbin.Build(t), data)
+	commands = strings.ReplaceAll(commands, "./pawl-dev", data)
+	commands += commands[strings.LastIndex(commands, "curl "):]
+	shell := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", commands)
+	shell.Stderr = t.Output()
+	got, err := shell.Output()
+	printed := strings.ReplaceAll(string(got), "\n", "")
+	if err != nil || fresh.ReplaceAllString(printed, "") != fresh.ReplaceAllString(strings.ReplaceAll(want, "\n", ""), "") {
+		t.Errorf("%v\nprinted:\n%s\nthe README says:\n%s", err, got, want)
+	}
+	if n := len(fresh.FindAllString(printed, -1)); n != 2 {
+		t.Errorf("a token and its end, and %d were printed", n)
+	}
+}
