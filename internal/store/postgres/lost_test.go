@@ -1,0 +1,68 @@
+//go:build linux
+
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/pgtest"
+	"github.com/pawlauth/pawl/internal/store/postgres"
+)
+
+// TestLostAnswerOfHeldSession: the answer to a commit is lost, and when the node
+// asks again another transaction holds the row. Who has won is told so, and not
+// that somebody else has: nobody else knows the successor.
+func TestLostAnswerOfHeldSession(t *testing.T) {
+	cluster := pgtest.Start(t)
+	database := cluster.Database(t)
+	proxy := pgtest.NewProxy(t, cluster.Addr)
+	node := openNode(t, postgres.Config{DSN: pgtest.DSN(database, proxy.Addr)})
+	id := node.session(node.user("a"), 1)
+	if moved, err := node.rotate(id, 1); err != nil || !moved { // now the connection knows the statement: one message carries it
+		t.Fatalf("moved %v, %v", moved, err)
+	}
+	proxy.Mute()
+	var group sync.WaitGroup
+	group.Go(func() {
+		if moved, err := node.rotate(id, 2); err != nil || !moved {
+			t.Errorf("moved %v, %v", moved, err)
+		}
+	})
+	waitFor(t, cluster, database, "SELECT generation FROM pawl.session", 3)
+	held := ghost(t, cluster.DSN(database), "SELECT 1 FROM pawl.session FOR UPDATE")
+	proxy.Pass()
+	group.Wait()
+	if _, err := held.Exec(t.Context(), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestReplaysBeforeTheStandbyHasIt: many ask again for a refresh that no
+// synchronous standby has yet, and stand in each other's way. None is given the
+// successor, with an Idempotency-Key or without.
+func TestReplaysBeforeTheStandbyHasIt(t *testing.T) {
+	cluster := pgtest.Start(t)
+	node := openNode(t, postgres.Config{DSN: cluster.DSN(cluster.Database(t))})
+	user := node.user("a")
+	standby(t, cluster, "nobody")
+	var group sync.WaitGroup
+	for n, key := range []string{"", "key"} {
+		standby(t, cluster, "")
+		id := node.session(user, byte(n))
+		standby(t, cluster, "nobody")
+		for range 64 {
+			group.Go(func() {
+				live, moved, err := node.Rotate(context.Background(), authority.Rotation{Session: id, From: 1, Expires: 1 << 40, RetryKey: authority.HashRetryKey(key)})
+				if !errors.Is(err, authority.ErrUnavailable) {
+					t.Errorf("key %q: moved %v to generation %d, %v; want ErrUnavailable", key, moved, live.Session.Generation, err)
+				}
+			})
+		}
+		group.Wait()
+	}
+	standby(t, cluster, "")
+}
