@@ -7,6 +7,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/pgtest"
@@ -65,4 +66,53 @@ func TestReplaysBeforeTheStandbyHasIt(t *testing.T) {
 		group.Wait()
 	}
 	standby(t, cluster, "")
+}
+
+// TestOtherWarnings: only what says that a commit may be lost counts as such.
+// The server may warn of other things at every commit, and serve.
+func TestOtherWarnings(t *testing.T) {
+	cluster := pgtest.Start(t)
+	database := cluster.Database(t)
+	node := openNode(t, postgres.Config{DSN: cluster.DSN(database)})
+	id := node.session(node.user("a"), 1)
+	cluster.Exec(t, database, "CREATE FUNCTION warn() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING 'of something else'; RETURN coalesce(NEW, OLD); END $$",
+		"CREATE TRIGGER warn BEFORE UPDATE OR DELETE ON pawl.session FOR EACH ROW EXECUTE FUNCTION warn()")
+	if moved, err := node.rotate(id, 1); err != nil || !moved {
+		t.Errorf("moved %v, %v", moved, err)
+	}
+	if err := node.EndSession(t.Context(), id); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestStalenessOfALateAnswer: the answer to a refresh comes long after its
+// commit, and another node has ended the session meanwhile. The bound counts
+// from the commit, not from the answer.
+func TestStalenessOfALateAnswer(t *testing.T) {
+	cluster := pgtest.Start(t)
+	database := cluster.Database(t)
+	proxy := pgtest.NewProxy(t, cluster.Addr)
+	const bound = 200 * time.Millisecond
+	node := openNode(t, postgres.Config{DSN: pgtest.DSN(database, proxy.Addr), Staleness: bound})
+	other := openNode(t, postgres.Config{DSN: cluster.DSN(database)})
+	id := node.session(node.user("a"), 1)
+	standby(t, cluster, "nobody")
+	var group sync.WaitGroup
+	group.Go(func() {
+		if moved, err := node.rotate(id, 1); err != nil || !moved {
+			t.Errorf("moved %v, %v", moved, err)
+		}
+		if _, err := node.RecentSession(t.Context(), id); !errors.Is(err, authority.ErrNotFound) {
+			t.Errorf("a session that ended longer ago than the bound: %v, want ErrNotFound", err)
+		}
+	})
+	waitFor(t, cluster, "postgres", "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'", 1)
+	proxy.Stall()
+	standby(t, cluster, "")
+	if err := other.EndSession(t.Context(), id); err != nil {
+		t.Error(err)
+	}
+	time.Sleep(bound)
+	proxy.Pass()
+	group.Wait()
 }
