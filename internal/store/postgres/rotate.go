@@ -82,6 +82,7 @@ RETURNING ` + liveColumns + `, n.place`
 
 // rotateBatch tries the rotations once.
 func (s *Store) rotateBatch(ops []*rotationOp) {
+	begun := s.recent.now()
 	for _, op := range ops {
 		op.Value.again, op.Value.err = true, errContended
 	}
@@ -91,7 +92,7 @@ func (s *Store) rotateBatch(ops []*rotationOp) {
 			op.Value.again, op.Value.err = mayRetry(err), explain(err)
 		}
 		if op.Value.moved && op.Value.err == nil {
-			s.recent.put(op.Value.live)
+			s.recent.put(op.Value.live, begun)
 		}
 	}
 }
