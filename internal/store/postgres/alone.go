@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -40,7 +41,30 @@ func (s *Store) keepOthersOut(ctx context.Context) (err error) {
 	if s.own, err = s.pool.Acquire(ctx); err != nil {
 		return err
 	}
-	return tryLock(ctx, s.own.Conn(), "pg_try_advisory_lock", errServed)
+	return patiently(ctx, errServed, func() error { return tryLock(ctx, s.own.Conn(), "pg_try_advisory_lock", errServed) })
+}
+
+const (
+	goneWithin = 2 * time.Second // until a server has noticed that a connection was closed
+	gonePause  = 20 * time.Millisecond
+)
+
+// patiently tries again what was refused, for a moment: one that has closed its
+// connections just now may still seem to be there.
+func patiently(ctx context.Context, refused error, try func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, goneWithin)
+	defer cancel()
+	for {
+		err := try()
+		if !errors.Is(err, refused) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(gonePause):
+		}
+	}
 }
 
 // release lets the others in: the lock ends with its connection.

@@ -325,3 +325,19 @@ func TestAlone(t *testing.T) {
 	}
 	openNode(t, postgres.Config{DSN: dsn})
 }
+
+// TestAloneInTurn: who comes right after another has closed is let in, though
+// the server has not yet noticed.
+func TestAloneInTurn(t *testing.T) {
+	cluster := pgtest.Start(t)
+	dsn := cluster.DSN(cluster.Database(t))
+	for i := range 40 {
+		s, err := postgres.Open(t.Context(), postgres.Config{DSN: dsn, Alone: i%2 == 1})
+		if err != nil {
+			t.Fatalf("%d: %v", i, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

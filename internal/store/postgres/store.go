@@ -106,7 +106,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 }
 
 func (s *Store) prepare(ctx context.Context, c Config) error {
-	if err := s.pool.Ping(ctx); err != nil {
+	if err := patiently(ctx, errMoving, func() error { return s.pool.Ping(ctx) }); err != nil {
 		return err
 	}
 	if err := s.migrate(ctx, c.MustExist); err != nil {
