@@ -66,13 +66,13 @@ var errContended = fmt.Errorf("%w: another node holds the session", authority.Er
 //
 // A row that another transaction holds is passed over and comes with the next
 // try: so a batch waits for no lock, no two nodes wait in a circle, and a
-// session that is held for long holds up no other.
+// session that is held for long holds up no other. An old token locks nothing.
 const rotateSQL = `
 WITH n AS (
   SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[])
     WITH ORDINALITY AS n (id, origin, at, expires, attempt, retry_key, place)
 ), locked AS MATERIALIZED (
-  SELECT n.* FROM n JOIN pawl.session s ON s.id = n.id FOR NO KEY UPDATE OF s SKIP LOCKED
+  SELECT n.* FROM n JOIN pawl.session s ON s.id = n.id WHERE ` + compare + ` FOR NO KEY UPDATE OF s SKIP LOCKED
 )
 UPDATE pawl.session s SET generation = n.origin + 1, previous = s.refreshed, refreshed = n.at,
   expires = least(n.expires, s.ends), attempt = n.attempt, retry_key = n.retry_key
