@@ -341,3 +341,32 @@ func TestAloneInTurn(t *testing.T) {
 		}
 	}
 }
+
+// TestFencedNode: a node that has lost its connections while the store is copied
+// is kept out, says so, and comes back by itself.
+func TestFencedNode(t *testing.T) {
+	cluster := pgtest.Start(t)
+	database := cluster.Database(t)
+	proxy := pgtest.NewProxy(t, cluster.Addr)
+	node := openNode(t, postgres.Config{DSN: pgtest.DSN(database, proxy.Addr) + "&pool_max_conns=2", Staleness: time.Millisecond})
+	id := node.session(node.user("a"), 1)
+	proxy.Drop()
+	mover := open(t, postgres.Config{DSN: cluster.DSN(database) + "&pool_max_conns=2", Alone: true})
+	proxy.Pass()
+	for name, err := range map[string]error{
+		"a refresh":    func() error { _, err := node.rotate(id, 1); return err }(),
+		"a check":      func() error { _, err := node.Session(t.Context(), id); return err }(),
+		"another call": node.EndSession(t.Context(), id),
+		"ready":        node.Ready(t.Context()),
+	} {
+		if !errors.Is(err, authority.ErrUnavailable) {
+			t.Errorf("%s during a copy: %v, want ErrUnavailable", name, err)
+		}
+	}
+	if err := mover.Close(); err != nil {
+		t.Error(err)
+	}
+	if moved, err := node.rotate(id, 1); err != nil || !moved {
+		t.Errorf("after the copy: moved %v, %v", moved, err)
+	}
+}
