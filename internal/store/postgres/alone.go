@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -78,8 +79,9 @@ func (s *Store) release() {
 // held runs f, however long it takes: on the connection that keeps the others
 // out, where there is one. So if that was lost, and others may have come, f fails.
 func (s *Store) held(ctx context.Context, f func(context.Context, *pgx.Conn) error) error {
+	warily := func(conn *pgx.Conn) error { return cmp.Or(f(ctx, conn), warning(conn)) }
 	if s.own != nil {
-		return explain(f(ctx, s.own.Conn()))
+		return explain(warily(s.own.Conn()))
 	}
-	return explain(s.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error { return f(ctx, conn.Conn()) }))
+	return explain(s.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error { return warily(conn.Conn()) }))
 }
