@@ -370,3 +370,22 @@ func TestFencedNode(t *testing.T) {
 		t.Errorf("after the copy: moved %v, %v", moved, err)
 	}
 }
+
+// TestAloneLeavesTheSchema: who is refused, because another is there, has not
+// changed the schema under it; and two connections are enough to make one.
+func TestAloneLeavesTheSchema(t *testing.T) {
+	cluster := pgtest.Start(t)
+	database := cluster.Database(t)
+	dsn := cluster.DSN(database) + "&pool_max_conns=2"
+	there := ghost(t, cluster.DSN(database), "SELECT pg_advisory_lock_shared(x'5061776d'::bigint)")
+	if _, err := postgres.Open(t.Context(), postgres.Config{DSN: dsn, Alone: true}); err == nil || !strings.Contains(err.Error(), "stop all") {
+		t.Errorf("beside another: %v", err)
+	}
+	if n := number(t, cluster.DSN(database), "SELECT count(*) FROM pg_namespace WHERE nspname = 'pawl'"); n != 0 {
+		t.Error("the schema was made")
+	}
+	if err := there.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	openNode(t, postgres.Config{DSN: dsn, Alone: true})
+}
