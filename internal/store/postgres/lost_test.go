@@ -3,7 +3,6 @@
 package postgres_test
 
 import (
-	"context"
 	"errors"
 	"sync"
 	"testing"
@@ -12,6 +11,7 @@ import (
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/pgtest"
 	"github.com/pawlauth/pawl/internal/store/postgres"
+	"github.com/pawlauth/pawl/token"
 )
 
 // TestLostAnswerOfHeldSession: the answer to a commit is lost, and when the node
@@ -49,22 +49,20 @@ func TestReplaysBeforeTheStandbyHasIt(t *testing.T) {
 	cluster := pgtest.Start(t)
 	node := openNode(t, postgres.Config{DSN: cluster.DSN(cluster.Database(t))})
 	user := node.user("a")
+	sessions := map[string]token.SessionID{"": node.session(user, 1), "key": node.session(user, 2)}
 	standby(t, cluster, "nobody")
 	var group sync.WaitGroup
-	for n, key := range []string{"", "key"} {
-		standby(t, cluster, "")
-		id := node.session(user, byte(n))
-		standby(t, cluster, "nobody")
+	for key, id := range sessions {
 		for range 64 {
 			group.Go(func() {
-				live, moved, err := node.Rotate(context.Background(), authority.Rotation{Session: id, From: 1, Expires: 1 << 40, RetryKey: authority.HashRetryKey(key)})
+				live, moved, err := node.Rotate(t.Context(), authority.Rotation{Session: id, From: 1, Expires: 1 << 40, RetryKey: authority.HashRetryKey(key)})
 				if !errors.Is(err, authority.ErrUnavailable) {
 					t.Errorf("key %q: moved %v to generation %d, %v; want ErrUnavailable", key, moved, live.Session.Generation, err)
 				}
 			})
 		}
-		group.Wait()
 	}
+	group.Wait()
 	standby(t, cluster, "")
 }
 
