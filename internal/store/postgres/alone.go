@@ -1,9 +1,11 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -40,7 +42,30 @@ func (s *Store) keepOthersOut(ctx context.Context) (err error) {
 	if s.own, err = s.pool.Acquire(ctx); err != nil {
 		return err
 	}
-	return tryLock(ctx, s.own.Conn(), "pg_try_advisory_lock", errServed)
+	return patiently(ctx, errServed, func() error { return tryLock(ctx, s.own.Conn(), "pg_try_advisory_lock", errServed) })
+}
+
+const (
+	goneWithin = 2 * time.Second // until a server has noticed that a connection was closed
+	gonePause  = 20 * time.Millisecond
+)
+
+// patiently tries again what was refused, for a moment: one that has closed its
+// connections just now may still seem to be there.
+func patiently(ctx context.Context, refused error, try func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, goneWithin)
+	defer cancel()
+	for {
+		err := try()
+		if !errors.Is(err, refused) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(gonePause):
+		}
+	}
 }
 
 // release lets the others in: the lock ends with its connection.
@@ -54,8 +79,9 @@ func (s *Store) release() {
 // held runs f, however long it takes: on the connection that keeps the others
 // out, where there is one. So if that was lost, and others may have come, f fails.
 func (s *Store) held(ctx context.Context, f func(context.Context, *pgx.Conn) error) error {
+	warily := func(conn *pgx.Conn) error { return cmp.Or(f(ctx, conn), warning(conn)) }
 	if s.own != nil {
-		return explain(f(ctx, s.own.Conn()))
+		return explain(warily(s.own.Conn()))
 	}
-	return explain(s.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error { return f(ctx, conn.Conn()) }))
+	return explain(s.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error { return warily(conn.Conn()) }))
 }

@@ -114,18 +114,20 @@ const (
 
 func milliseconds(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) + "ms" }
 
-// warned is the mark of a connection on which the server has warned. It does so
-// when a commit's wait for the standby was cut short, and calls it done all the
-// same: nobody may be told so.
+// warned is the mark of a connection whose commit was called done though its
+// wait for the standby was cut short: nobody may be told that it is. The server
+// says so in a warning, by its routine: the text is in the operator's language.
+// A warning of another routine is none of ours: of transaction ids that run out
+// the server warns at every commit, long before it refuses any.
 const warned = "warned"
 
 func markWarning(conn *pgconn.PgConn, n *pgconn.Notice) {
-	if n.SeverityUnlocalized == "WARNING" {
+	if n.SeverityUnlocalized == "WARNING" && (n.Routine == "SyncRepWaitForLSN" || n.Routine == "") {
 		conn.CustomData()[warned] = true
 	}
 }
 
-// warning returns an error if the server has warned on a connection.
+// warning returns an error if a connection has the mark.
 func warning(conn *pgx.Conn) error {
 	if conn.PgConn().CustomData()[warned] != nil {
 		return errWarned
@@ -133,7 +135,7 @@ func warning(conn *pgx.Conn) error {
 	return nil
 }
 
-var errWarned = errors.New("the server warned of this step: it may be on one machine only")
+var errWarned = errors.New("the wait for the standby was cancelled: the step may be on one machine only")
 
 // explainConnect says what to do when the store cannot be opened.
 func explainConnect(err error) error {

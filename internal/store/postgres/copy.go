@@ -97,12 +97,11 @@ func (s *Store) ReadKeys(ctx context.Context, after int64, limit int) (keys []au
 
 // copyIn adds rows in one step, which takes as long as it takes.
 func (s *Store) copyIn(ctx context.Context, table, columns string, n int, row func(i int) []any) error {
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		_, err := tx.CopyFrom(ctx, pgx.Identifier{"pawl", table}, strings.Fields(columns),
+	return s.held(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.CopyFrom(ctx, pgx.Identifier{"pawl", table}, strings.Fields(columns),
 			pgx.CopyFromSlice(n, func(i int) ([]any, error) { return row(i), nil }))
 		return err
 	})
-	return explain(err)
 }
 
 // WriteUsers adds users as they are.

@@ -14,6 +14,7 @@ import (
 
 // The SQLSTATEs that are told apart (PostgreSQL, appendix A).
 const (
+	codeNotSupported          = "0A000" // of a statement that was prepared before a column was changed; pgx prepares it anew
 	codeReadOnly              = "25006"
 	codeForeignKeyViolation   = "23503"
 	codeUniqueViolation       = "23505"
@@ -26,7 +27,7 @@ const (
 
 // unavailable are the SQLSTATEs, or their classes, that say that the database
 // cannot serve now: what an operator mends, and not a fault of ours.
-var unavailable = []string{"08", "25", "28", "3D", "3F", "40", codeInsufficientPrivilege, codeUndefinedTable, "53", "55", "57", "58", "XX"}
+var unavailable = []string{"08", codeNotSupported, "25", "28", "3D", "3F", "40", codeInsufficientPrivilege, codeUndefinedTable, "53", "55", "57", "58", "XX"}
 
 // explain turns an error of pgx into one of the Store's contract. What is no
 // SQLSTATE at all comes from the connection.
@@ -50,11 +51,11 @@ func explain(err error) error {
 }
 
 // mayRetry reports whether a step that is safe to repeat should be: after a
-// conflict with another node, and when the connection died, so that nobody
-// knows whether it happened.
+// conflict with another node, when a statement has to be prepared anew, and when
+// the connection died, so that nobody knows whether it happened.
 func mayRetry(err error) bool {
 	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return hasAnyPrefix(refused.Code, []string{codeSerializationFailure, codeDeadlock, codeUnknownOutcome, codeReadOnly, "08", "57P"})
+		return hasAnyPrefix(refused.Code, []string{codeSerializationFailure, codeDeadlock, codeUnknownOutcome, codeReadOnly, codeNotSupported, "08", "57P"})
 	}
 	return !errors.Is(err, context.Canceled)
 }

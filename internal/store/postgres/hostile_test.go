@@ -325,3 +325,67 @@ func TestAlone(t *testing.T) {
 	}
 	openNode(t, postgres.Config{DSN: dsn})
 }
+
+// TestAloneInTurn: who comes right after another has closed is let in, though
+// the server has not yet noticed.
+func TestAloneInTurn(t *testing.T) {
+	cluster := pgtest.Start(t)
+	dsn := cluster.DSN(cluster.Database(t))
+	for i := range 40 {
+		s, err := postgres.Open(t.Context(), postgres.Config{DSN: dsn, Alone: i%2 == 1})
+		if err != nil {
+			t.Fatalf("%d: %v", i, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestFencedNode: a node that has lost its connections while the store is copied
+// is kept out, says so, and comes back by itself.
+func TestFencedNode(t *testing.T) {
+	cluster := pgtest.Start(t)
+	database := cluster.Database(t)
+	proxy := pgtest.NewProxy(t, cluster.Addr)
+	node := openNode(t, postgres.Config{DSN: pgtest.DSN(database, proxy.Addr) + "&pool_max_conns=2", Staleness: time.Millisecond})
+	id := node.session(node.user("a"), 1)
+	proxy.Drop()
+	mover := open(t, postgres.Config{DSN: cluster.DSN(database) + "&pool_max_conns=2", Alone: true})
+	proxy.Pass()
+	for name, err := range map[string]error{
+		"a refresh":    func() error { _, err := node.rotate(id, 1); return err }(),
+		"a check":      func() error { _, err := node.Session(t.Context(), id); return err }(),
+		"another call": node.EndSession(t.Context(), id),
+		"ready":        node.Ready(t.Context()),
+	} {
+		if !errors.Is(err, authority.ErrUnavailable) {
+			t.Errorf("%s during a copy: %v, want ErrUnavailable", name, err)
+		}
+	}
+	if err := mover.Close(); err != nil {
+		t.Error(err)
+	}
+	if moved, err := node.rotate(id, 1); err != nil || !moved {
+		t.Errorf("after the copy: moved %v, %v", moved, err)
+	}
+}
+
+// TestAloneLeavesTheSchema: who is refused, because another is there, has not
+// changed the schema under it; and two connections are enough to make one.
+func TestAloneLeavesTheSchema(t *testing.T) {
+	cluster := pgtest.Start(t)
+	database := cluster.Database(t)
+	dsn := cluster.DSN(database) + "&pool_max_conns=2"
+	there := ghost(t, cluster.DSN(database), "SELECT pg_advisory_lock_shared(x'5061776d'::bigint)")
+	if _, err := postgres.Open(t.Context(), postgres.Config{DSN: dsn, Alone: true}); err == nil || !strings.Contains(err.Error(), "stop all") {
+		t.Errorf("beside another: %v", err)
+	}
+	if n := number(t, cluster.DSN(database), "SELECT count(*) FROM pg_namespace WHERE nspname = 'pawl'"); n != 0 {
+		t.Error("the schema was made")
+	}
+	if err := there.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	openNode(t, postgres.Config{DSN: dsn, Alone: true})
+}

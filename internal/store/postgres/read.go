@@ -64,6 +64,7 @@ const (
 	userColumns    = "u.id, u.login, u.email, u.first_name, u.last_name, u.network_id, u.mailbox_id, u.level, u.status, u.created"
 	sessionColumns = "s.id, s.user_id, s.generation, s.created, s.refreshed, s.previous, s.expires, s.ends, s.retry_key"
 	liveColumns    = sessionColumns + ", " + userColumns
+	fromLive       = " FROM pawl.session s JOIN pawl.users u ON u.id = s.user_id WHERE s.id = ANY ($1) AND u.status < $2"
 	keyColumns     = "k.id, k.user_id, k.visibility, k.is_primary, k.session_id, k.mask, k.created"
 )
 
@@ -106,8 +107,7 @@ func readSessions(ctx context.Context, conn *pgx.Conn, ids []token.SessionID) (m
 	for i, id := range ids {
 		wanted[i] = id
 	}
-	rows, err := conn.Query(ctx, "SELECT "+liveColumns+` FROM pawl.session s JOIN pawl.users u ON u.id = s.user_id
-		WHERE s.id = ANY ($1) AND u.status < $2`, wanted, int64(authority.Suspended))
+	rows, err := conn.Query(ctx, "SELECT "+liveColumns+fromLive, wanted, int64(authority.Suspended))
 	return found, each(rows, err, func(rows pgx.Rows) error {
 		live, err := scanLive(rows)
 		found[live.Session.ID] = live

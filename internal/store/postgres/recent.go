@@ -33,7 +33,7 @@ type recent struct {
 type known struct {
 	live  authority.Live
 	ended bool
-	at    time.Time // when the read began, or the commit was seen
+	at    time.Time // when the read or the step began
 	stale bool      // another node has changed it since: only the generation counts
 }
 
@@ -112,14 +112,16 @@ func (r *recent) sweep() {
 	}
 }
 
-// put takes in a session that this node has moved, and has the others told.
-func (r *recent) put(live authority.Live) {
+// put takes in a session that this node has moved by a step that began at a
+// time, and has the others told. The answer may have come long after the commit,
+// and another node may have ended the session meanwhile.
+func (r *recent) put(live authority.Live, begun time.Time) {
 	if r == nil {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.merge(live.Session.ID, known{live: live, at: time.Now()})
+	r.merge(live.Session.ID, known{live: live, at: begun})
 	r.tell(live.Session.ID)
 }
 

@@ -18,7 +18,7 @@ func TestRecentNeverGoesBack(t *testing.T) {
 	id := token.SessionID{1}
 	r := newRecent(time.Hour)
 	begun := r.now()
-	r.put(at(3))
+	r.put(at(3), begun)
 	if live, known, err := r.get(id); !known || err != nil || live.Session.Generation != 3 {
 		t.Errorf("what was just done is known: %v, generation %d, %v", known, live.Session.Generation, err)
 	}
@@ -70,7 +70,7 @@ func TestRecentOutlivesNoUser(t *testing.T) {
 func TestRecentIsBounded(t *testing.T) {
 	r := newRecent(time.Hour)
 	for i := range 2 * mostRecent {
-		r.put(authority.Live{Session: authority.Session{ID: token.SessionID{byte(i), byte(i >> 8), byte(i >> 16)}, Generation: 1}})
+		r.put(authority.Live{Session: authority.Session{ID: token.SessionID{byte(i), byte(i >> 8), byte(i >> 16)}, Generation: 1}}, r.now())
 	}
 	if len(r.rows) > mostRecent || len(r.dirty) > mostRecent {
 		t.Errorf("%d sessions are kept and %d are to be told, at most %d may be", len(r.rows), len(r.dirty), mostRecent)

@@ -11,7 +11,6 @@ import (
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/store/batch"
-	"github.com/pawlauth/pawl/token"
 )
 
 // rotation is one caller's step in a batch.
@@ -40,9 +39,9 @@ const (
 
 // Rotate hands the rotation to the group commit, and again as long as its
 // outcome is not known. The statement is the compare-and-swap, and it may be
-// sent again: it passes over a row that this same attempt has moved. So after a
-// conflict, or when the connection died under a commit, sending it again finds
-// out what happened; nothing is guessed. Others of its batch do not wait for it.
+// sent again: the row says which attempt has moved it. So after a conflict, or
+// when the connection died under a commit, sending it again finds out what
+// happened; nothing is guessed. Others of its batch do not wait for it.
 func (s *Store) Rotate(ctx context.Context, r authority.Rotation) (authority.Live, bool, error) {
 	op := &rotationOp{Value: rotation{Rotation: r, attempt: rand.Int64()}}
 	giveUp := time.Now().Add(resolveFor)
@@ -63,36 +62,27 @@ func (s *Store) Rotate(ctx context.Context, r authority.Rotation) (authority.Liv
 
 var errContended = fmt.Errorf("%w: another node holds the session", authority.ErrUnavailable)
 
-// rotateSQL moves sessions that are where the caller thinks they are. It also
-// writes a row anew, as it is, that this attempt or one with the same
-// Idempotency-Key has moved already: the answer to it is then as durable as to
-// the first, even where that one's wait for a standby was cut short.
+// rotateSQL moves sessions that are where the caller thinks they are.
 //
 // A row that another transaction holds is passed over and comes with the next
 // try: so a batch waits for no lock, no two nodes wait in a circle, and a
-// session that is held for long holds up no other.
+// session that is held for long holds up no other. An old token locks nothing.
 const rotateSQL = `
 WITH n AS (
   SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[])
     WITH ORDINALITY AS n (id, origin, at, expires, attempt, retry_key, place)
 ), locked AS MATERIALIZED (
-  SELECT n.* FROM n JOIN pawl.session s ON s.id = n.id FOR NO KEY UPDATE OF s SKIP LOCKED
+  SELECT n.* FROM n JOIN pawl.session s ON s.id = n.id WHERE ` + compare + ` FOR NO KEY UPDATE OF s SKIP LOCKED
 )
-UPDATE pawl.session s SET
-  generation = n.origin + 1,
-  previous   = CASE WHEN ` + compare + ` THEN s.refreshed                ELSE s.previous  END,
-  refreshed  = CASE WHEN ` + compare + ` THEN n.at                       ELSE s.refreshed END,
-  expires    = CASE WHEN ` + compare + ` THEN least(n.expires, s.ends)   ELSE s.expires   END,
-  attempt    = CASE WHEN ` + compare + ` THEN n.attempt                  ELSE s.attempt   END,
-  retry_key  = CASE WHEN ` + compare + ` THEN n.retry_key                ELSE s.retry_key END
+UPDATE pawl.session s SET generation = n.origin + 1, previous = s.refreshed, refreshed = n.at,
+  expires = least(n.expires, s.ends), attempt = n.attempt, retry_key = n.retry_key
 FROM locked n, pawl.users u
-WHERE s.id = n.id AND u.id = s.user_id AND u.status < $7
-  AND (` + compare + ` OR s.generation = n.origin + 1
-       AND (s.attempt = n.attempt OR n.retry_key <> '' AND s.retry_key = n.retry_key))
-RETURNING ` + liveColumns + `, n.place, s.attempt = n.attempt`
+WHERE s.id = n.id AND u.id = s.user_id AND u.status < $7 AND ` + compare + `
+RETURNING ` + liveColumns + `, n.place`
 
 // rotateBatch tries the rotations once.
 func (s *Store) rotateBatch(ops []*rotationOp) {
+	begun := s.recent.now()
 	for _, op := range ops {
 		op.Value.again, op.Value.err = true, errContended
 	}
@@ -102,7 +92,7 @@ func (s *Store) rotateBatch(ops []*rotationOp) {
 			op.Value.again, op.Value.err = mayRetry(err), explain(err)
 		}
 		if op.Value.moved && op.Value.err == nil {
-			s.recent.put(op.Value.live)
+			s.recent.put(op.Value.live, begun)
 		}
 	}
 }
@@ -110,26 +100,24 @@ func (s *Store) rotateBatch(ops []*rotationOp) {
 // rotateOn decides the rotations whose outcome it sees.
 func (s *Store) rotateOn(ctx context.Context, conn *pgx.Conn, ops []*rotationOp) error {
 	rows, err := conn.Query(ctx, rotateSQL, rotateArgs(ops)...)
-	var answered []*rotationOp // decided only once the commit is known: at the end of the answer
+	moved := make(map[int64]authority.Live, len(ops)) // decided only once the commit is known: at the end of the answer
 	err = each(rows, err, func(rows pgx.Rows) error {
 		var place int64
-		var moved bool
-		live, err := scanLive(rows, &place, &moved)
-		if err != nil {
-			return err
-		}
-		op := ops[place-1]
-		op.Value.live, op.Value.moved = live, moved
-		answered = append(answered, op)
-		return nil
+		live, err := scanLive(rows, &place)
+		moved[place-1] = live
+		return err
 	})
 	if err = cmp.Or(err, warning(conn)); err != nil {
 		return err
 	}
-	for _, op := range answered {
-		op.Value.again, op.Value.err = false, nil
+	for place, live := range moved {
+		ops[place].Value.decide(live, true, nil)
 	}
-	return readUnmoved(ctx, conn, ops)
+	return settle(ctx, conn, ops)
+}
+
+func (r *rotation) decide(live authority.Live, moved bool, err error) {
+	r.live, r.moved, r.err, r.again = live, moved, err, false
 }
 
 func rotateArgs(ops []*rotationOp) []any {
@@ -142,35 +130,4 @@ func rotateArgs(ops []*rotationOp) []any {
 		from[i], at[i], expires[i], attempts[i] = int64(r.From), r.At, r.Expires, r.attempt
 	}
 	return []any{ids, from, at, expires, attempts, retryKeys, int64(authority.Suspended)}
-}
-
-// readUnmoved reads the sessions that were not moved, as they are. One that is
-// where the caller thought is left for another try: it was held.
-func readUnmoved(ctx context.Context, conn *pgx.Conn, ops []*rotationOp) error {
-	var ids []token.SessionID
-	for _, op := range ops {
-		if op.Value.again {
-			ids = append(ids, op.Value.Session)
-		}
-	}
-	if len(ids) == 0 {
-		return nil
-	}
-	found, err := readSessions(ctx, conn, ids)
-	if err != nil {
-		return err
-	}
-	for _, op := range ops {
-		if !op.Value.again {
-			continue
-		}
-		live, there := found[op.Value.Session]
-		switch {
-		case !there:
-			op.Value.again, op.Value.err = false, authority.ErrNotFound
-		case live.Session.Generation != op.Value.From:
-			op.Value.again, op.Value.err, op.Value.live, op.Value.moved = false, nil, live, false
-		}
-	}
-	return nil
 }

@@ -64,14 +64,6 @@ func (s *Store) endSessions(ctx context.Context, where string, args ...any) erro
 	return err
 }
 
-// confirm is for a step that found nothing left to do. An earlier try, whose
-// answer was lost, may have done it on this machine only; what is written now,
-// and waits for the standby, comes after that.
-func (s *Store) confirm(ctx context.Context) error {
-	_, err := s.exec(ctx, "UPDATE pawl.state SET copying = copying")
-	return err
-}
-
 // deleteSessions locks the rows in the order of their ids, so that no two that
 // end sessions wait in a circle, and deletes them.
 func deleteSessions(ctx context.Context, tx pgx.Tx, where string, args ...any) (ended []token.SessionID, err error) {

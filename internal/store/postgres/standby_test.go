@@ -79,7 +79,7 @@ func standby(t *testing.T, cluster *pgtest.Cluster, name string) {
 func TestWaitCutShort(t *testing.T) {
 	cluster := pgtest.Start(t)
 	dsn := cluster.DSN(cluster.Database(t))
-	node := openNode(t, postgres.Config{DSN: dsn})
+	node := store{open(t, postgres.Config{DSN: dsn}), t}
 	user := node.user("a")
 	id := node.session(user, 1)
 	standby(t, cluster, "nobody")
@@ -104,6 +104,16 @@ func TestWaitCutShort(t *testing.T) {
 	}
 	if err := node.EndSession(t.Context(), id); !errors.Is(err, authority.ErrUnavailable) {
 		t.Errorf("the end of a session that no standby has heard of: %v", err)
+	}
+	if err := node.Close(); err != nil {
+		t.Error(err)
+	}
+	mover := open(t, postgres.Config{DSN: dsn, Alone: true})
+	if err := mover.WriteUsers(t.Context(), []authority.UserRecord{{User: authority.User{ID: 9, Login: "b"}}}); !errors.Is(err, authority.ErrUnavailable) {
+		t.Errorf("a copy that no standby has: %v", err)
+	}
+	if err := mover.Close(); err != nil {
+		t.Error(err)
 	}
 	cancel()
 	canceller.Wait()

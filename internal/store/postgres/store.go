@@ -106,16 +106,16 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 }
 
 func (s *Store) prepare(ctx context.Context, c Config) error {
-	if err := s.pool.Ping(ctx); err != nil {
+	if err := patiently(ctx, errMoving, func() error { return s.pool.Ping(ctx) }); err != nil {
 		return err
 	}
-	if err := s.migrate(ctx, c.MustExist); err != nil {
-		return err
-	}
-	if c.Alone {
+	if c.Alone { // before the schema is changed under those that are there
 		if err := s.keepOthersOut(ctx); err != nil {
 			return err
 		}
+	}
+	if err := s.migrate(ctx, c.MustExist); err != nil {
+		return err
 	}
 	for _, table := range []string{"users", "session", "api_key", "signing_key", "state", "guess", "event"} {
 		if _, err := s.pool.Exec(ctx, "SELECT * FROM pawl."+table+" LIMIT 0"); err != nil {
