@@ -47,8 +47,6 @@ func (c *userImportCmd) Run(ctx context.Context, std stdio) (err error) {
 		return err
 	}
 	defer file.Close()
-	input := untilDone(ctx, file)
-	defer input.Close()
 	progress := newProgress(std.err)
 	config := userimport.Config{Format: format, Standard: authority.Place{NetworkID: c.NetworkID, MailboxID: c.MailboxID}, Clock: time.Now,
 		LeftOut: func(line int64, why error) {
@@ -64,6 +62,8 @@ func (c *userImportCmd) Run(ctx context.Context, std stdio) (err error) {
 		defer func() { err = errors.Join(err, store.Close()) }()
 		config.Store = store
 	}
+	input := untilDone(ctx, file)
+	defer input.Close()
 	sum, err := userimport.Run(ctx, input, config)
 	progress.end()
 	switch {
