@@ -31,6 +31,11 @@ func TestComposeFile(t *testing.T) {
 	if err := os.CopyFS(dir, os.DirFS(composeDir)); err != nil {
 		t.Fatal(err)
 	}
+	bad := exec.Command("/bin/sh", filepath.Join(dir, "secrets.sh"))
+	bad.Env = []string{"PATH=" + brokenOpenSSL(t)}
+	if out, err := bad.CombinedOutput(); err == nil {
+		t.Fatalf("secrets.sh makes secrets without openssl: %s", out)
+	}
 	if out, err := exec.Command("sh", filepath.Join(dir, "secrets.sh")).CombinedOutput(); err != nil {
 		t.Fatalf("secrets.sh: %v\n%s", err, out)
 	}
@@ -61,6 +66,16 @@ func TestComposeFile(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// brokenOpenSSL is a PATH on which openssl fails at its second call.
+func brokenOpenSSL(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "openssl"), []byte("#!/bin/sh\n[ $2 = -base64 ] && echo key\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir + ":/usr/bin:/bin"
 }
 
 // TestComposeGateway runs the two Caddyfiles with the real Caddy, before three
