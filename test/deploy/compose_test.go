@@ -88,8 +88,8 @@ func TestComposeGateway(t *testing.T) {
 	init := exec.Command(binary, "init", "--login", login, "--json")
 	init.Env = append(os.Environ(), env...)
 	out, err := init.Output()
-	var made struct{ Password string }
-	if err != nil || json.Unmarshal(out, &made) != nil {
+	var made struct{ Password, APIKey string }
+	if err != nil || json.Unmarshal(out, &made) != nil || made.APIKey == "" {
 		t.Fatalf("init: %v %s", err, stderrOf(err))
 	}
 	var nodes []*testbin.Server
@@ -113,7 +113,7 @@ func TestComposeGateway(t *testing.T) {
 	}
 	for alive := 3; alive >= 1; alive-- {
 		for range 6 {
-			if status, said := ask(t, url, token.Token); status != 200 || !strings.HasSuffix(said, ", "+login+"\n") || strings.HasPrefix(said, "user 99,") {
+			if status, said := ask(t, url, token.Token, made.APIKey); status != 200 || !strings.HasSuffix(said, ", "+login+"\n") || strings.HasPrefix(said, "user 99,") {
 				t.Fatalf("with %d nodes: %d %s", alive, status, said)
 			}
 		}
@@ -121,25 +121,25 @@ func TestComposeGateway(t *testing.T) {
 		if err != nil {
 			t.Fatalf("with %d nodes: %v", alive, err)
 		}
-		if status, _ := ask(t, url, token.Token); status != 401 {
+		if status, _ := ask(t, url, token.Token, made.APIKey); status != 401 {
 			t.Errorf("with %d nodes the old token passes: %d", alive, status)
 		}
 		token = next
 		nodes[alive-1].Kill()
 	}
-	if status, _ := ask(t, url, token.Token); status < 500 {
+	if status, _ := ask(t, url, token.Token, made.APIKey); status < 500 {
 		t.Errorf("without a node: %d", status)
 	}
 }
 
-// ask sends the API a token, and a header that says another name.
-func ask(t *testing.T, url, token string) (int, string) {
+// ask sends the API a token and a key, and a header that says another name.
+func ask(t *testing.T, url, token, key string) (int, string) {
 	t.Helper()
 	req, err := http.NewRequest("GET", url+"/anything", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header = http.Header{"Authorization": {"Bearer " + token}, "X-Auth-User-Id": {"99"}}
+	req.Header = http.Header{"Authorization": {"Bearer " + token}, "X-Api-Key": {key}, "X-Auth-User-Id": {"99"}}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -171,6 +171,9 @@ func caddy(t *testing.T, file, addr string, places []string) {
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill() // an error says that it has ended
 		_ = cmd.Wait()
+		if strings.Contains(said.String(), "pawl_") || strings.Contains(said.String(), "eyJ") {
+			t.Errorf("%s logs keys or tokens", file)
+		}
 		if t.Failed() {
 			t.Logf("caddy said:\n%s", said.String())
 		}
