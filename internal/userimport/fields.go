@@ -1,6 +1,7 @@
 package userimport
 
 import (
+	"bytes"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -77,7 +78,7 @@ func (f fields) record(standard authority.Place) (authority.UserRecord, error) {
 // readJSON reads a line that is one JSON object. Errors name the field, and
 // have nothing of its value.
 func readJSON(line []byte) (f fields, err error) {
-	if line[0] != '{' {
+	if !bytes.HasPrefix(bytes.TrimSpace(line), []byte("{")) {
 		return f, errors.New("the line is not one JSON object")
 	}
 	err = json.Unmarshal(line, &f, json.MatchCaseInsensitiveNames(true), json.RejectUnknownMembers(true))

@@ -35,7 +35,7 @@ const people = `{"login":"Bcrypt@example.com","passwordHash":"` + bcrypt + `","f
 {"login":"scrypt@example.com","passwordHash":"` + scrypt + `","email":"s@example.com","status":"Preproduction"}
 
 {"LOGIN":"argon2id@example.com","password_hash":"` + argon2id + `"}
-{"login":"identity@example.com","passwordHash":"` + identity + `"}
+	{ "login" : "identity@example.com", "passwordHash":"` + identity + `"}
 {"login":"suspended@example.com","passwordHash":"` + bcrypt + `","status":"Suspended"}
 `
 
