@@ -9,17 +9,18 @@ COPY . .
 ARG TARGETOS TARGETARCH VERSION COMMIT DATE
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -buildvcs=false \
       -ldflags "-s -w -X main.version=$VERSION -X main.commit=$COMMIT -X main.date=$DATE" -o /image/pawl ./cmd/pawl \
- && mkdir -m 0700 /image/data \
- && mkdir -m 1777 /image/tmp
+ && mkdir -m 1777 /image/tmp \
+ && mkdir /owned \
+ && mkdir -m 0700 /owned/data
 
 FROM scratch
-COPY --from=build /image/pawl /pawl
+# COPY keeps the mode of what is in a folder, not of the folder that it names. The
+# /tmp is SQLite's, for sorts that do not fit into memory.
+COPY --from=build /image/ /
+# A volume that is made here takes over the owner and the mode.
+COPY --from=build --chown=65532:65532 /owned/ /
 # For PostgreSQL with sslmode=verify-full, and whatever else is asked by TLS.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
-# A volume that is made here takes over the owner and the mode.
-COPY --from=build --chown=65532:65532 /image/data /data
-# SQLite's, for sorts that do not fit into memory.
-COPY --from=build /image/tmp /tmp
 ENV PAWL_DATA=/data
 USER 65532:65532
 VOLUME ["/data"]

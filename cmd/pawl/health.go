@@ -59,10 +59,8 @@ func (c *healthCmd) url() (string, error) {
 	if err != nil || port == "" || port == "0" {
 		return "", usagef("--addr %q must be the address that the server listens on, with its port, such as :8080", c.Addr)
 	}
-	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() && ip.Is4() {
-		host = "127.0.0.1"
-	} else if err == nil && ip.IsUnspecified() {
-		host = "::1"
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = "127.0.0.1" // [::] listens there too, and a container may have no ::1
 	}
 	if c.Timeout <= 0 {
 		return "", usagef("--timeout must be more than 0s")

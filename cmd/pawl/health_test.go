@@ -31,7 +31,7 @@ func TestHealth(t *testing.T) {
 		_, port, _ := net.SplitHostPort(s.Listener.Addr().String())
 		return port
 	}
-	for _, host := range []string{"", "0.0.0.0", "127.0.0.1", "localhost"} {
+	for _, host := range []string{"", "0.0.0.0", "[::]", "127.0.0.1", "localhost"} {
 		if code, said := health(t, "--live", "--addr", host+":"+port(plain)); code != exitOK || said != "ok\n" {
 			t.Errorf("host %q: %d %s", host, code, said)
 		}
@@ -55,16 +55,15 @@ func TestHealth(t *testing.T) {
 
 // TestHealthOnIPv6 needs a machine that has it.
 func TestHealthOnIPv6(t *testing.T) {
-	listener, err := net.Listen("tcp", "[::1]:0")
-	if err != nil {
-		t.Skip("this machine has no IPv6: ", err)
-	}
-	server := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
-	defer server.Close()
-	go server.Serve(listener)
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
 	for _, host := range []string{"[::]", "[::1]"} {
-		if code, said := health(t, "--addr", host+":"+port); code != exitOK {
+		listener, err := net.Listen("tcp", host+":0")
+		if err != nil {
+			t.Skip("this machine has no IPv6: ", err)
+		}
+		server := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
+		defer server.Close()
+		go server.Serve(listener)
+		if code, said := health(t, "--addr", listener.Addr().String()); code != exitOK {
 			t.Errorf("%s: %d %s", host, code, said)
 		}
 	}

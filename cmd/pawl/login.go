@@ -25,7 +25,7 @@ func (c *loginCmd) Run(ctx context.Context, std stdio) error {
 	var err error
 	named := os.Getenv("PAWL_LOGIN")
 	if c.Passwd == "" || named != "" && named != c.Login { // the variables of pawl dev go together
-		if c.Passwd, err = readSecret(std.in, "password"); err != nil {
+		if c.Passwd, err = readSecret(ctx, std.in, "password"); err != nil {
 			return err
 		}
 	}
@@ -40,7 +40,7 @@ type refreshCmd struct {
 func (*refreshCmd) Help() string { return "Example:\n  pawl refresh < token.txt > token.new" }
 
 func (c *refreshCmd) Run(ctx context.Context, std stdio) error {
-	text, err := readSecret(std.in, "token")
+	text, err := readSecret(ctx, std.in, "token")
 	if err != nil {
 		return err
 	}
@@ -61,8 +61,10 @@ func (r remote) showToken(std stdio, got api.Token, err error) error {
 }
 
 // readSecret reads one line; what names it in an error.
-func readSecret(in io.Reader, what string) (string, error) {
-	line, err := bufio.NewReader(io.LimitReader(in, api.MaxBodyBytes)).ReadString('\n')
+func readSecret(ctx context.Context, in io.Reader, what string) (string, error) {
+	input := untilDone(ctx, in)
+	defer input.Close()
+	line, err := bufio.NewReader(io.LimitReader(input, api.MaxBodyBytes)).ReadString('\n')
 	if err != nil && err != io.EOF {
 		return "", fmt.Errorf("standard input cannot be read: %w", err)
 	}

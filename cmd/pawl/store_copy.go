@@ -34,7 +34,7 @@ func (c *storeCopyCmd) Run(ctx context.Context, std stdio) (err error) {
 	if err := errors.Join(checkStore("--from", c.From), checkStore("--to", c.To), app.NeedMasterKey(target)); err != nil {
 		return usagef("%w", err)
 	}
-	from, err := app.OpenExisting(ctx, app.Config{Store: c.From, MasterKey: box})
+	from, err := app.OpenExistingAlone(ctx, app.Config{Store: c.From, MasterKey: box})
 	if err != nil {
 		return fmt.Errorf("--from: %w", err)
 	}

@@ -26,7 +26,7 @@ func (c *storeEndSessionsCmd) Run(ctx context.Context, std stdio) (err error) {
 	if err := checkStore("--store", c.Store); err != nil {
 		return err
 	}
-	store, err := app.OpenExisting(ctx, app.Config{Store: c.Store})
+	store, err := app.OpenExistingAlone(ctx, app.Config{Store: c.Store})
 	if err != nil {
 		return err
 	}

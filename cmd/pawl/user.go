@@ -50,7 +50,7 @@ func (c *userAddCmd) Run(ctx context.Context, std stdio) error {
 	}
 	var err error
 	if c.PasswordStdin {
-		request.Password, err = readSecret(std.in, "password")
+		request.Password, err = readSecret(ctx, std.in, "password")
 	} else {
 		request.Password, err = c.server().GeneratePassword(ctx, api.GeneratePasswordRequest{Length: new(int64(20))})
 	}
@@ -181,7 +181,7 @@ func (c *userPasswordCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	secret, err := readSecret(std.in, "new password")
+	secret, err := readSecret(ctx, std.in, "new password")
 	if err != nil {
 		return err
 	}

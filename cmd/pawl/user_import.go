@@ -62,7 +62,9 @@ func (c *userImportCmd) Run(ctx context.Context, std stdio) (err error) {
 		defer func() { err = errors.Join(err, store.Close()) }()
 		config.Store = store
 	}
-	sum, err := userimport.Run(ctx, file, config)
+	input := untilDone(ctx, file)
+	defer input.Close()
+	sum, err := userimport.Run(ctx, input, config)
 	progress.end()
 	switch {
 	case err == nil:

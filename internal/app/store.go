@@ -77,19 +77,27 @@ func open(ctx context.Context, c Config, pg postgres.Config) (Store, error) {
 	return sqlite.OpenWith(folder(c), c.sqliteHooks())
 }
 
-// OpenExisting is OpenAlone, but an error if the store is not there yet: for
+// OpenExisting is OpenStore, but an error if the store is not there yet: for
 // what only makes sense on one that is, as a mistyped name would not be.
 func OpenExisting(ctx context.Context, c Config) (Store, error) {
+	return existing(ctx, c, postgres.Config{DSN: c.Store, MustExist: true})
+}
+
+// OpenExistingAlone is OpenAlone, but an error if the store is not there yet.
+func OpenExistingAlone(ctx context.Context, c Config) (Store, error) {
+	return existing(ctx, c, postgres.Config{DSN: c.Store, MustExist: true, Alone: true})
+}
+
+func existing(ctx context.Context, c Config, pg postgres.Config) (Store, error) {
 	if err := CheckStore(c.Store); err != nil {
 		return nil, err
 	}
-	if IsPostgres(c.Store) {
-		return postgres.Open(ctx, postgres.Config{DSN: c.Store, MustExist: true, Alone: true})
+	if !IsPostgres(c.Store) {
+		if _, err := os.Stat(filepath.Join(folder(c), sqlite.FileName)); err != nil {
+			return nil, fmt.Errorf("there is no store in %s: %w", folder(c), err)
+		}
 	}
-	if _, err := os.Stat(filepath.Join(folder(c), sqlite.FileName)); err != nil {
-		return nil, fmt.Errorf("there is no store in %s: %w", folder(c), err)
-	}
-	return sqlite.Open(folder(c))
+	return open(ctx, c, pg)
 }
 
 // folder is where an embedded store is.

@@ -7,9 +7,9 @@ import (
 	"github.com/pawlauth/pawl/internal/password"
 )
 
-// mostID is the highest id that every reader of JSON takes as it is (RFC 8259,
-// section 6).
-const mostID = 1<<53 - 1
+// mostID is the highest id that an import may give. Readers of JSON take twice as
+// much as it is (RFC 8259, section 6): the other half is for who comes after.
+const mostID = 1 << 52
 
 // CheckImported returns nil if a user can be imported as it is, else an error
 // that names the field, and never has the hash in it. An ID or a Created of 0

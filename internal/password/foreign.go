@@ -27,6 +27,7 @@ const (
 	maxArgonLanes  = 16
 	maxBcryptCost  = 14
 	maxScryptWork  = 1 << 21 // N times r times p
+	maxScryptWidth = 1 << 12 // r times p: PBKDF2 makes as many blocks of 128 bytes, whatever N is
 	maxPBKDF2Work  = 2 << 20 // iterations times blocks of the PRF
 	maxHashText    = 512     // bytes of any hash
 	leastHash      = 16      // bytes: a shorter one is guessed without the password
@@ -132,8 +133,8 @@ func parseScrypt(text string) (hashed, error) {
 	for i, into := range []*int{&h.ln, &h.r, &h.p} {
 		*into, _ = strconv.Atoi(parts[i+1]) // at most seven digits
 	}
-	if nr := uint64(h.r) << h.ln; h.ln > 30 || nr > maxForeignMiB<<20/128 || nr*uint64(h.p) > maxScryptWork {
-		return nil, fmt.Errorf("costs too much: scrypt may have N times r up to %d, and N times r times p up to %d", maxForeignMiB<<20/128, maxScryptWork)
+	if nr := uint64(h.r) << h.ln; h.ln > 30 || nr > maxForeignMiB<<20/128 || nr*uint64(h.p) > maxScryptWork || h.r*h.p > maxScryptWidth {
+		return nil, fmt.Errorf("costs too much: scrypt may have N times r up to %d, N times r times p up to %d, and r times p up to %d", maxForeignMiB<<20/128, maxScryptWork, maxScryptWidth)
 	}
 	var err1, err2 error
 	h.salt, err1 = base64.RawStdEncoding.Strict().DecodeString(parts[4])

@@ -64,6 +64,8 @@ func TestForeignHashesRefused(t *testing.T) {
 		"$scrypt$ln=30,r=8,p=1$AAECAwQFBgcICQoLDA0ODw$W/Tf4LL+a6G4dRpxzbvasnhWMu96BsAFv3DK7bBAFhI":               dear,
 		"$scrypt$ln=64,r=8,p=1$AAECAwQFBgcICQoLDA0ODw$W/Tf4LL+a6G4dRpxzbvasnhWMu96BsAFv3DK7bBAFhI":               dear,
 		"$scrypt$ln=10,r=8,p=9999999$AAECAwQFBgcICQoLDA0ODw$W/Tf4LL+a6G4dRpxzbvasnhWMu96BsAFv3DK7bBAFhI":         dear,
+		"$scrypt$ln=1,r=1048576,p=1$AAECAwQFBgcICQoLDA0ODw$W/Tf4LL+a6G4dRpxzbvasnhWMu96BsAFv3DK7bBAFhI":          dear, // 640 MiB
+		"$scrypt$ln=1,r=1,p=1048576$AAECAwQFBgcICQoLDA0ODw$W/Tf4LL+a6G4dRpxzbvasnhWMu96BsAFv3DK7bBAFhI":          dear,
 		"$scrypt$ln=0,r=8,p=1$AAECAwQFBgcICQoLDA0ODw$W/Tf4LL+a6G4dRpxzbvasnhWMu96BsAFv3DK7bBAFhI":                damaged,
 		"$scrypt$ln=10,r=8,p=1$AAECAwQFBgcICQoLDA0ODw$W/Tf":                                                      damaged,
 		"AQAAAAJ/////AAAAEOMwvh3+FZxqkdMBz2ekgGhwQ4B6pZWND6zgESBuWiHw":                                           dear,     // 2^31-1 iterations

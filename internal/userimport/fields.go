@@ -1,6 +1,7 @@
 package userimport
 
 import (
+	"bytes"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -76,7 +78,7 @@ func (f fields) record(standard authority.Place) (authority.UserRecord, error) {
 // readJSON reads a line that is one JSON object. Errors name the field, and
 // have nothing of its value.
 func readJSON(line []byte) (f fields, err error) {
-	if line[0] != '{' {
+	if !bytes.HasPrefix(bytes.TrimSpace(line), []byte("{")) {
 		return f, errors.New("the line is not one JSON object")
 	}
 	err = json.Unmarshal(line, &f, json.MatchCaseInsensitiveNames(true), json.RejectUnknownMembers(true))
@@ -119,6 +121,11 @@ func fold(name string) string {
 	return strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(name))
 }
 
+// isWord reports whether a text is one that may name a column.
+func isWord(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsLetter(r) && !strings.ContainsRune(" _-;\t", r) })
+}
+
 // columns are the names of a CSV file's columns, each one of names.
 type columns []string
 
@@ -129,9 +136,12 @@ func readHeader(line []byte) (columns, error) {
 		return nil, err
 	}
 	var c columns
-	for _, name := range header {
+	for i, name := range header {
 		field := named(strings.TrimSpace(name))
 		if !slices.Contains(names, field) {
+			if !isWord(name) { // a file without names begins with a user, and may begin with a secret
+				field = fmt.Sprintf("with the name of column %d", i+1)
+			}
 			return nil, unknownField(field)
 		}
 		if slices.Contains(c, field) {

@@ -68,6 +68,8 @@ func (r *run) all(ctx context.Context) error {
 	for {
 		line, err := r.lines.next()
 		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
 		case err == io.EOF:
 			return r.flush(ctx)
 		case errors.Is(err, errLongLine):

@@ -35,7 +35,7 @@ const people = `{"login":"Bcrypt@example.com","passwordHash":"` + bcrypt + `","f
 {"login":"scrypt@example.com","passwordHash":"` + scrypt + `","email":"s@example.com","status":"Preproduction"}
 
 {"LOGIN":"argon2id@example.com","password_hash":"` + argon2id + `"}
-{"login":"identity@example.com","passwordHash":"` + identity + `"}
+	{ "login" : "identity@example.com", "passwordHash":"` + identity + `"}
 {"login":"suspended@example.com","passwordHash":"` + bcrypt + `","status":"Suspended"}
 `
 
@@ -201,7 +201,7 @@ func TestBadLines(t *testing.T) {
 		with(`"networkId":7.5`):           "networkId has the wrong type",
 		with(`"networkId":-1`):            "networkId must be 0 or more",
 		with(`"userId":0`):                "userId must be from 1",
-		with(`"userId":9007199254740992`): "userId must be from 1",
+		with(`"userId":4503599627370497`): "userId must be from 1",
 		with(`"password":"x"`):            `there is no field "password"`,
 		with(`"authLevel":"Boss"`):        "authLevel must be one of",
 		with(`"authLevel":"NoChange"`):    "authLevel must be one of",
@@ -244,4 +244,31 @@ func TestBadCSV(t *testing.T) {
 			t.Errorf("the header %q: %v, want %q", header, err, want)
 		}
 	}
+}
+
+// TestNoHeader: a CSV file that begins with a user is refused, and what is in
+// the line is not said.
+func TestNoHeader(t *testing.T) {
+	for _, first := range []string{bcrypt, secret, identity, "ada@example.com"} {
+		_, _, err := read(t.Context(), nil, userimport.CSV, first+",ada@example.com\n", nil)
+		if err == nil || !strings.Contains(err.Error(), "no field with the name of column 1; the fields are userId") || strings.Contains(err.Error(), first[:5]) {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// TestIDsAreLeft: an import cannot use up the ids that readers of JSON take.
+func TestIDsAreLeft(t *testing.T) {
+	onEachStore(t, func(t *testing.T, a *app.App) {
+		for _, id := range []int64{1 << 52, 1<<52 + 1, 1<<53 - 1} {
+			line := fmt.Sprintf(`{"login":"u%d@example.com","passwordHash":"%s","userId":%d}`, id, bcrypt, id)
+			if _, _, err := read(t.Context(), a.Store, userimport.JSONLines, line, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		next, err := a.Store.CreateUser(t.Context(), authority.User{Login: "next@example.com"}, argon2id)
+		if err != nil || next.ID != 1<<52+1 {
+			t.Errorf("the next user is %+v, %v", next, err)
+		}
+	})
 }

@@ -31,6 +31,11 @@ func TestComposeFile(t *testing.T) {
 	if err := os.CopyFS(dir, os.DirFS(composeDir)); err != nil {
 		t.Fatal(err)
 	}
+	bad := exec.Command("/bin/sh", filepath.Join(dir, "secrets.sh"))
+	bad.Env = []string{"PATH=" + brokenOpenSSL(t)}
+	if out, err := bad.CombinedOutput(); err == nil {
+		t.Fatalf("secrets.sh makes secrets without openssl: %s", out)
+	}
 	if out, err := exec.Command("sh", filepath.Join(dir, "secrets.sh")).CombinedOutput(); err != nil {
 		t.Fatalf("secrets.sh: %v\n%s", err, out)
 	}
@@ -63,6 +68,16 @@ func TestComposeFile(t *testing.T) {
 	}
 }
 
+// brokenOpenSSL is a PATH on which openssl fails at its second call.
+func brokenOpenSSL(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "openssl"), []byte("#!/bin/sh\n[ $2 = -base64 ] && echo key\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir + ":/usr/bin:/bin"
+}
+
 // TestComposeGateway runs the two Caddyfiles with the real Caddy, before three
 // real nodes on one PostgreSQL, and kills two of them.
 func TestComposeGateway(t *testing.T) {
@@ -73,8 +88,8 @@ func TestComposeGateway(t *testing.T) {
 	init := exec.Command(binary, "init", "--login", login, "--json")
 	init.Env = append(os.Environ(), env...)
 	out, err := init.Output()
-	var made struct{ Password string }
-	if err != nil || json.Unmarshal(out, &made) != nil {
+	var made struct{ Password, APIKey string }
+	if err != nil || json.Unmarshal(out, &made) != nil || made.APIKey == "" {
 		t.Fatalf("init: %v %s", err, stderrOf(err))
 	}
 	var nodes []*testbin.Server
@@ -98,7 +113,7 @@ func TestComposeGateway(t *testing.T) {
 	}
 	for alive := 3; alive >= 1; alive-- {
 		for range 6 {
-			if status, said := ask(t, url, token.Token); status != 200 || !strings.HasSuffix(said, ", "+login+"\n") || strings.HasPrefix(said, "user 99,") {
+			if status, said := ask(t, url, token.Token, made.APIKey); status != 200 || !strings.HasSuffix(said, ", "+login+"\n") || strings.HasPrefix(said, "user 99,") {
 				t.Fatalf("with %d nodes: %d %s", alive, status, said)
 			}
 		}
@@ -106,25 +121,25 @@ func TestComposeGateway(t *testing.T) {
 		if err != nil {
 			t.Fatalf("with %d nodes: %v", alive, err)
 		}
-		if status, _ := ask(t, url, token.Token); status != 401 {
+		if status, _ := ask(t, url, token.Token, made.APIKey); status != 401 {
 			t.Errorf("with %d nodes the old token passes: %d", alive, status)
 		}
 		token = next
 		nodes[alive-1].Kill()
 	}
-	if status, _ := ask(t, url, token.Token); status < 500 {
+	if status, _ := ask(t, url, token.Token, made.APIKey); status < 500 {
 		t.Errorf("without a node: %d", status)
 	}
 }
 
-// ask sends the API a token, and a header that says another name.
-func ask(t *testing.T, url, token string) (int, string) {
+// ask sends the API a token and a key, and a header that says another name.
+func ask(t *testing.T, url, token, key string) (int, string) {
 	t.Helper()
 	req, err := http.NewRequest("GET", url+"/anything", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header = http.Header{"Authorization": {"Bearer " + token}, "X-Auth-User-Id": {"99"}}
+	req.Header = http.Header{"Authorization": {"Bearer " + token}, "X-Api-Key": {key}, "X-Auth-User-Id": {"99"}}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -156,6 +171,9 @@ func caddy(t *testing.T, file, addr string, places []string) {
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill() // an error says that it has ended
 		_ = cmd.Wait()
+		if strings.Contains(said.String(), "pawl_") || strings.Contains(said.String(), "eyJ") {
+			t.Errorf("%s logs keys or tokens", file)
+		}
 		if t.Failed() {
 			t.Logf("caddy said:\n%s", said.String())
 		}

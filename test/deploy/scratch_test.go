@@ -9,9 +9,11 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,6 +30,7 @@ const (
 
 // image is the last stage of the Dockerfile, as a folder.
 type image struct {
+	built               map[string]fs.FileMode // what the first stage makes
 	root                string
 	entry, args, health []string
 	env                 []string
@@ -64,6 +67,11 @@ func TestScratch(t *testing.T) {
 	if info, err := os.Stat(filepath.Join(data, "pawl.db")); err != nil || info.Mode().Perm() != 0o600 || info.Sys().(*syscall.Stat_t).Uid != img.uid {
 		t.Errorf("the database is not the user's own: %v, %v", info, err)
 	}
+	for name, want := range map[string]fs.FileMode{"data": fs.ModeDir | 0o700, "tmp": fs.ModeDir | fs.ModeSticky | 0o777} {
+		if info, err := os.Stat(filepath.Join(img.root, name)); err != nil || info.Mode() != want {
+			t.Errorf("/%s is %v, %v, want %v", name, info.Mode(), err, want)
+		}
+	}
 	drain(t, server)
 	if err := probe(); err == nil || err.(*exec.ExitError).ExitCode() != 1 {
 		t.Errorf("the health check of a server that has ended: %v", err)
@@ -78,11 +86,11 @@ func readImage(t *testing.T) *image {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, stage, ok := strings.Cut(string(text), "\nFROM scratch\n")
+	first, stage, ok := strings.Cut(string(text), "\nFROM scratch\n")
 	if !ok {
 		t.Fatal("the last stage is not from scratch")
 	}
-	img := &image{root: t.TempDir()}
+	img := &image{root: t.TempDir(), built: built(t, first)}
 	if err := os.Chmod(img.root, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +121,8 @@ func readImage(t *testing.T) *image {
 	return img
 }
 
-// copy does "--from=build [--chown=U:G] SOURCE PLACE".
+// copy does "--from=build [--chown=U:G] SOURCE PLACE". Of a folder that is
+// named, BuildKit copies what is in it: a place that was not there is made with 0755.
 func (img *image) copy(t *testing.T, args []string) {
 	t.Helper()
 	uid, gid := uint32(0), uint32(0)
@@ -122,23 +131,54 @@ func (img *image) copy(t *testing.T, args []string) {
 			uid, gid = owner(t, text)
 		}
 	}
-	place := filepath.Join(img.root, args[1])
-	err := os.MkdirAll(filepath.Dir(place), 0o755)
-	switch args[0] {
-	case "/image/pawl":
-		t.Setenv("CGO_ENABLED", "0")
-		err = errors.Join(err, os.Rename(testbin.Build(t, "-trimpath", "-ldflags", "-s -w"), place))
-	case "/image/data":
-		err = errors.Join(err, os.Mkdir(place, 0o700))
-	case "/image/tmp":
-		err = errors.Join(err, os.Mkdir(place, 0o777), os.Chmod(place, 0o777|os.ModeSticky))
-	case "/etc/ssl/certs/ca-certificates.crt": // nothing here asks another by TLS
-	default:
+	if args[0] == "/etc/ssl/certs/ca-certificates.crt" { // nothing here asks another by TLS
+		return
+	}
+	copied := 0
+	for source, mode := range img.built {
+		place := filepath.Join(img.root, args[1])
+		if within, ok := strings.CutPrefix(source, strings.TrimSuffix(args[0], "/")+"/"); ok {
+			place = filepath.Join(place, within)
+		} else if source != args[0] {
+			continue
+		} else if mode.IsDir() {
+			mode = fs.ModeDir | 0o755
+		}
+		copied++
+		err := os.MkdirAll(place, 0o755)
+		if !mode.IsDir() {
+			t.Setenv("CGO_ENABLED", "0")
+			err = errors.Join(os.Remove(place), os.Rename(testbin.Build(t, "-trimpath", "-ldflags", "-s -w"), place))
+		}
+		if err := errors.Join(err, os.Chown(place, int(uid), int(gid)), os.Chmod(place, mode)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if copied == 0 {
 		t.Fatalf("the image has %s, which this test does not know", args[0])
 	}
-	if err := errors.Join(err, os.Chown(place, int(uid), int(gid))); err != nil && !errors.Is(err, os.ErrNotExist) {
-		t.Fatal(err)
+}
+
+// built are the binary and the folders with a mode that the first stage makes.
+func built(t *testing.T, stage string) map[string]fs.FileMode {
+	t.Helper()
+	made := map[string]fs.FileMode{}
+	for _, match := range regexp.MustCompile(`mkdir -m (\d+) (\S+)`).FindAllStringSubmatch(stage, -1) {
+		mode, err := strconv.ParseUint(match[1], 8, 32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made[match[2]] = fs.ModeDir | fs.FileMode(mode&0o777)
+		if mode&0o1000 != 0 {
+			made[match[2]] |= fs.ModeSticky
+		}
 	}
+	binary := regexp.MustCompile(` -o (\S+)`).FindStringSubmatch(stage)
+	if binary == nil {
+		t.Fatal("the first stage builds nothing")
+	}
+	made[binary[1]] = 0o755
+	return made
 }
 
 func (img *image) command(args ...string) *exec.Cmd {

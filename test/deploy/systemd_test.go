@@ -35,6 +35,9 @@ func TestUnit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if start, _, _ := strings.Cut(string(text), "[Service]"); !strings.Contains(start, "\nStartLimitIntervalSec=0\n") {
+		t.Error("systemd gives the unit up after five starts within 10 seconds")
+	}
 	dir := t.TempDir()
 	unit, dropIn := filepath.Join(dir, "pawl.service"), filepath.Join(dir, "pawl.service.d")
 	binary := testbin.Build(t)

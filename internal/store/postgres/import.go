@@ -25,15 +25,20 @@ const addUsers = `WITH added AS (
 )
 SELECT login_folded FROM added`
 
-// passIDs moves the sequence past ids of the caller's choice.
-const passIDs = "SELECT setval('pawl.users_id_seq', $1) FROM pawl.users_id_seq WHERE last_value <= $1"
+// passIDs moves the sequence past ids of the caller's choice: past none that is
+// left out.
+const passIDs = `WITH chosen AS (
+	SELECT max(n.id) AS id FROM unnest($1::bigint[], $2::text[]) AS n (id, folded)
+	WHERE NOT EXISTS (SELECT 1 FROM pawl.users u WHERE u.login_folded = n.folded) AND NOT EXISTS (SELECT 1 FROM pawl.users u WHERE u.id = n.id)
+)
+SELECT setval('pawl.users_id_seq', chosen.id) FROM chosen, pawl.users_id_seq WHERE last_value <= chosen.id`
 
 // ImportUsers adds the users whose login and id are free.
 func (s *Store) ImportUsers(ctx context.Context, users []authority.UserRecord, e authority.Event) (found []authority.ImportedUser, err error) {
-	args, highest := importArgs(users, e)
+	args, chosen := importArgs(users, e)
 	err = s.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if highest > 0 {
-			if _, err := tx.Exec(ctx, passIDs, highest); err != nil {
+		if chosen {
+			if _, err := tx.Exec(ctx, passIDs, args[0], args[2]); err != nil {
 				return err
 			}
 		}
@@ -76,8 +81,8 @@ func whoHas(ctx context.Context, tx pgx.Tx, users []authority.UserRecord, added 
 	return found, err
 }
 
-// importArgs are what addUsers needs, and the highest id that was chosen.
-func importArgs(users []authority.UserRecord, e authority.Event) (args []any, highest int64) {
+// importArgs are what addUsers needs, and whether an id was chosen.
+func importArgs(users []authority.UserRecord, e authority.Event) (args []any, chosen bool) {
 	n := len(users)
 	ids, networks, mailboxes, created := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
 	levels, statuses := make([]int16, n), make([]int16, n)
@@ -87,7 +92,7 @@ func importArgs(users []authority.UserRecord, e authority.Event) (args []any, hi
 	}
 	for i := range users {
 		u := &users[i]
-		highest = max(highest, u.ID)
+		chosen = chosen || u.ID != 0
 		ids[i], networks[i], mailboxes[i], created[i] = u.ID, u.NetworkID, u.MailboxID, u.Created
 		levels[i], statuses[i] = int16(u.Level), int16(u.Status)
 		for column, text := range []string{u.Login, strings.ToLower(u.Login), u.PasswordHash, u.Email, u.FirstName, u.LastName} {
@@ -95,5 +100,5 @@ func importArgs(users []authority.UserRecord, e authority.Event) (args []any, hi
 		}
 	}
 	return []any{ids, texts[0], texts[1], texts[2], texts[3], texts[4], texts[5], networks, mailboxes, levels, statuses, created,
-		e.At, string(e.Kind), sessionOrNull(e.Session), e.Caller, e.Address, e.Request, e.Detail}, highest
+		e.At, string(e.Kind), sessionOrNull(e.Session), e.Caller, e.Address, e.Request, e.Detail}, chosen
 }

@@ -23,7 +23,7 @@ func (s *state) imports(users ...authority.UserRecord) []authority.ImportedUser 
 
 func testImportUsers(t *testing.T, s *state) {
 	there := s.user("There")
-	users := []authority.UserRecord{imported("Ada", 0), imported("tHERE", 0), imported("Bob", 70), imported("Eve", there.ID)}
+	users := []authority.UserRecord{imported("Ada", 0), imported("tHERE", 5000), imported("Bob", 70), imported("Eve", there.ID)}
 	first := s.imports(users...)
 	ada, bob := first[0], first[2]
 	for i, want := range []bool{true, false, true, false} {
@@ -34,6 +34,9 @@ func testImportUsers(t *testing.T, s *state) {
 	users[0].ID = ada.ID
 	if ada.UserRecord != users[0] || bob.UserRecord != users[2] || ada.ID == there.ID {
 		t.Errorf("added %+v and %+v, want %+v and %+v", ada, bob, users[0], users[2])
+	}
+	if ada.ID > 100 {
+		t.Errorf("Ada is %d: the id of one who was left out counts", ada.ID)
 	}
 	if first[1].User != *there || first[1].PasswordHash != "hash" || first[3].ID != 0 {
 		t.Errorf("there are %+v and %+v", first[1], first[3])
