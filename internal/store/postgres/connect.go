@@ -96,13 +96,14 @@ func newPool(ctx context.Context, c Config) (*pgxpool.Pool, error) {
 // answered (what is stricter than "on" stays), a statement sees what has been
 // committed before it, no wait for a lock is as long as a try, and a node that
 // has vanished inside a transaction does not keep its locks.
+//
+// A setting that the engine does not know is passed over.
 func prepareConnection(ctx context.Context, conn *pgx.Conn) error {
-	_, err := conn.Exec(ctx, `SELECT
-		set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
-		UNION ALL SELECT set_config('default_transaction_isolation', 'read committed', false)
-		UNION ALL SELECT set_config('lock_timeout', $1, false)
-		UNION ALL SELECT set_config('idle_in_transaction_session_timeout', $2, false)
-		UNION ALL SELECT set_config('tcp_keepalives_idle', $2, false)`, milliseconds(lockTimeout), milliseconds(idleTimeout))
+	_, err := conn.Exec(ctx, `SELECT set_config(s.name, w.value, false) FROM pg_settings s JOIN (VALUES
+			('synchronous_commit', 'on'), ('default_transaction_isolation', 'read committed'), ('lock_timeout', $1),
+			('idle_in_transaction_session_timeout', $2), ('tcp_keepalives_idle', $2)
+		) AS w (name, value) ON s.name = w.name WHERE s.name <> 'synchronous_commit' OR s.setting = 'off'`,
+		milliseconds(lockTimeout), milliseconds(idleTimeout))
 	delete(conn.PgConn().CustomData(), warned) // of what the server says to everybody at the start
 	return err
 }

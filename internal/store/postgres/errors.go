@@ -23,6 +23,7 @@ const (
 	codeDeadlock              = "40P01"
 	codeUndefinedTable        = "42P01"
 	codeInsufficientPrivilege = "42501"
+	codeUndefinedFunction     = "42883"
 )
 
 // unavailable are the SQLSTATEs, or their classes, that say that the database

@@ -3,9 +3,11 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/token"
@@ -81,6 +83,9 @@ const confirmSQL = "SELECT pg_logical_emit_message(true, 'pawl'::text, ''::text)
 // commit that is answered.
 func confirmOn(ctx context.Context, conn *pgx.Conn) error {
 	_, err := conn.Exec(ctx, confirmSQL)
+	if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == codeUndefinedFunction {
+		return nil // an engine with no log of its own: what can be read there is as durable as it gets
+	}
 	return cmp.Or(err, warning(conn))
 }
 
@@ -88,6 +93,5 @@ func confirmOn(ctx context.Context, conn *pgx.Conn) error {
 // answer was lost, may have done it on this machine only; what is written now,
 // and waits for the standby, comes after that.
 func (s *Store) confirm(ctx context.Context) error {
-	_, err := s.exec(ctx, confirmSQL)
-	return err
+	return explain(s.onOther(ctx, confirmOn))
 }
