@@ -67,7 +67,8 @@ func TestMixedBatches(t *testing.T) {
 
 // TestLostAnswersBesideAnotherNode: one node's answers are lost at random while
 // another refreshes the same session. Where both know their outcome one has won;
-// what a winner has is never another's.
+// what a winner has is never another's. The other is faster, so in every second
+// round it begins when the first one's refresh has happened, or failed.
 func TestLostAnswersBesideAnotherNode(t *testing.T) {
 	cluster := pgtest.Start(t)
 	database := cluster.Database(t)
@@ -88,12 +89,18 @@ func TestLostAnswersBesideAnotherNode(t *testing.T) {
 		}
 	})
 	from, won := uint32(1), [2]int{}
-	for range 100 {
+	for round := range 100 {
+		over := make(chan struct{}) // the first node's refresh is
 		var moved [2]bool
 		var errs [2]error
 		var group sync.WaitGroup
 		for n, node := range nodes {
 			group.Go(func() {
+				if n == 0 {
+					defer close(over)
+				} else if round%2 == 0 {
+					node.awaitMove(id, from, over)
+				}
 				var live authority.Live
 				live, moved[n], errs[n] = node.Rotate(t.Context(), authority.Rotation{Session: id, From: from, At: int64(n), Expires: 1 << 40})
 				if errs[n] == nil && moved[n] && live.Session.Refreshed != int64(n) {
@@ -126,6 +133,24 @@ func TestLostAnswersBesideAnotherNode(t *testing.T) {
 	saboteur.Wait()
 	if won[0] == 0 || won[1] == 0 {
 		t.Errorf("the nodes won %v: that tests nothing", won)
+	}
+}
+
+// awaitMove returns when a session has left a generation, or over is closed.
+func (s store) awaitMove(id token.SessionID, from uint32, over <-chan struct{}) {
+	for {
+		live, err := s.Session(s.t.Context(), id)
+		if err != nil {
+			s.t.Error(err)
+		}
+		if err != nil || live.Session.Generation != from {
+			return
+		}
+		select {
+		case <-over:
+			return
+		case <-time.After(time.Millisecond): // the next look
+		}
 	}
 }
 
