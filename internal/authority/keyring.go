@@ -121,15 +121,19 @@ func (r *Keyring) Run(ctx context.Context) {
 	if r.fixed {
 		return
 	}
-	tick := time.NewTicker(r.config.Reload)
-	defer tick.Stop()
+	timer := time.NewTimer(r.config.Reload)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-timer.C:
 		}
-		_ = r.reload(ctx) // the log has it
+		wait := r.config.Reload
+		if r.reload(ctx) != nil { // the log has it
+			wait = min(wait, askEvery)
+		}
+		timer.Reset(wait)
 	}
 }
 
@@ -147,8 +151,9 @@ func (r *Keyring) reloadLocked(ctx context.Context) error {
 	} else {
 		err = r.keep(ctx, kept, now)
 	}
+	first := r.failed == nil
 	r.asked, r.failed = time.Now(), err
-	if err != nil && !errors.Is(err, context.Canceled) {
+	if first && err != nil && !errors.Is(err, context.Canceled) {
 		r.config.Log.WarnContext(ctx, "signing keys not read", "err", err)
 	}
 	return err
@@ -166,7 +171,7 @@ func (r *Keyring) follow(ctx context.Context) error {
 	if r.current() { // who was before has read it
 		return nil
 	}
-	if r.failed == nil || time.Since(r.asked) >= askEvery {
+	if r.failed == nil || time.Since(r.asked) >= retryEvery {
 		_ = r.reloadLocked(ctx)
 	}
 	if r.current() {
@@ -186,9 +191,14 @@ func away(err error) error {
 	return nil
 }
 
-// askEvery bounds what tokens of unknown keys, which anyone can send, cost the
-// store, and how often one that is away is tried.
-const askEvery = time.Second
+const (
+	// askEvery bounds what tokens of unknown keys, which anyone can send, cost
+	// the store.
+	askEvery = time.Second
+	// retryEvery is how often a store that was away is tried by those who wait
+	// for its keys: they are served that soon after it is back.
+	retryEvery = askEvery / 10
+)
 
 // learn reads the store for a token that no key of the node signed, and reports
 // whether it is worth another look. A token that names a key of the node's own
