@@ -3,7 +3,6 @@ package server
 import (
 	"encoding/json"
 	"errors"
-	"math"
 	"mime"
 	"net/http"
 	"net/url"
@@ -88,7 +87,7 @@ func (s *Server) failOAuth(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header()["Www-Authenticate"] = []string{`Bearer realm="pawl"`, `Basic realm="pawl"`}
 	}
 	if known.RetryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(known.RetryAfter.Seconds()))))
+		w.Header().Set("Retry-After", retryAfter(known))
 	}
 	writePlain(w, a.status, "no-store", api.OAuthError{Code: a.code, Description: known.Message})
 }

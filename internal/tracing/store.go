@@ -45,6 +45,12 @@ func (s *store) Session(ctx context.Context, id token.SessionID) (live authority
 	return s.Store.Session(ctx, id)
 }
 
+func (s *store) RecentSession(ctx context.Context, id token.SessionID) (live authority.Live, err error) {
+	ctx, span := s.span(ctx, "RecentSession")
+	defer func() { end(span, err) }()
+	return s.Store.RecentSession(ctx, id)
+}
+
 func (s *store) Rotate(ctx context.Context, r authority.Rotation) (live authority.Live, moved bool, err error) {
 	ctx, span := s.span(ctx, "Rotate")
 	defer func() { end(span, err) }()

@@ -6,14 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/pawlauth/pawl/client"
 	"github.com/pawlauth/pawl/internal/pgtest"
@@ -93,7 +91,7 @@ func TestComposeGateway(t *testing.T) {
 		t.Fatalf("init: %v %s", err, stderrOf(err))
 	}
 	var nodes []*testbin.Server
-	gateway, api := freeAddr(t), freeAddr(t)
+	gateway, api := testbin.FreeAddr(t), testbin.FreeAddr(t)
 	places := []string{"http://:8081", "http://" + gateway, "http://:9000", "http://" + api, "api:9000", api}
 	for i := range 3 {
 		node := testbin.StartServe(t, binary, env, "--trusted-proxy", "127.0.0.1/32")
@@ -161,41 +159,5 @@ func caddy(t *testing.T, file, addr string, places []string) {
 	}
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "Caddyfile"), strings.NewReplacer(places...).Replace(string(text)))
-	cmd := exec.Command("caddy", "run", "--config", filepath.Join(dir, "Caddyfile"))
-	cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
-	var said strings.Builder
-	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // an error says that it has ended
-		_ = cmd.Wait()
-		if strings.Contains(said.String(), "pawl_") || strings.Contains(said.String(), "eyJ") {
-			t.Errorf("%s logs keys or tokens", file)
-		}
-		if t.Failed() {
-			t.Logf("caddy said:\n%s", said.String())
-		}
-	})
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		conn, err := net.Dial("tcp", addr)
-		if err == nil {
-			conn.Close()
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("caddy does not listen: %v", err)
-		}
-	}
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
+	testbin.StartGateway(t, dir, addr, "caddy", "run", "--config", filepath.Join(dir, "Caddyfile"))
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/pawlauth/pawl/client"
+	"github.com/pawlauth/pawl/internal/testbin"
 	"github.com/pawlauth/pawl/pawltest"
 )
 
@@ -74,7 +75,7 @@ func start(t *testing.T, name, pawl string) string {
 	if err := os.Chmod(dir, 0o755); err != nil { // nginx's workers are nobody
 		t.Fatal(err)
 	}
-	listen := freeAddr(t)
+	listen := testbin.FreeAddr(t)
 	places := strings.NewReplacer("127.0.0.1:8081", listen, "127.0.0.1:8080", pawl, "127.0.0.1:9000", echo(t))
 	files, err := filepath.Glob(filepath.Join(examples, name, "*"))
 	if err != nil || len(files) == 0 {
@@ -96,34 +97,8 @@ func start(t *testing.T, name, pawl string) string {
 	if _, err := os.Stat(program); err != nil {
 		t.Skipf("%s is not here: run \"make deps\"", command[0])
 	}
-	cmd := exec.Command(program, command[1:]...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
-	var said strings.Builder
-	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(os.Interrupt) // an error says that it has ended
-		_ = cmd.Wait()
-		if strings.Contains(said.String(), "pawl_") || strings.Contains(said.String(), "eyJ") {
-			t.Errorf("%s logs keys or tokens", name)
-		}
-		if t.Failed() {
-			t.Logf("%s said:\n%s", name, said.String())
-		}
-	})
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		conn, err := net.Dial("tcp", listen)
-		if err == nil {
-			conn.Close()
-			return "http://" + listen
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s does not listen: %v", name, err)
-		}
-	}
+	testbin.StartGateway(t, dir, listen, program, command[1:]...)
+	return "http://" + listen
 }
 
 func write(t *testing.T, path, text string) {
@@ -131,16 +106,6 @@ func write(t *testing.T, path, text string) {
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // get asks the gateway, and returns the status and what the API got.

@@ -83,7 +83,7 @@ func TestTraces(t *testing.T) {
 			}
 		}
 	}
-	within := map[string]string{"store Rotate": "POST /v2/auth/refresh", "store OpenSession": "POST /v2/auth/login", "store BeginGuess": "POST /v2/auth/login", "store SettleGuess": "POST /v2/auth/login", "password hash": "POST /v2/auth/login"}
+	within := map[string]string{"store Rotate": "POST /v2/auth/refresh", "store RecentSession": "POST /v2/auth/session", "store OpenSession": "POST /v2/auth/login", "store BeginGuess": "POST /v2/auth/login", "store SettleGuess": "POST /v2/auth/login", "password hash": "POST /v2/auth/login"}
 	for name, parent := range within {
 		if len(spans[name]) == 0 {
 			t.Errorf("there is no span %q", name)

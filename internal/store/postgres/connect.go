@@ -88,7 +88,11 @@ func newPool(ctx context.Context, c Config) (*pgxpool.Pool, error) {
 		return beOneOfMany(ctx, conn)
 	}
 	config.MinConns = 1 // one at least holds the lock
-	return pgxpool.NewWithConfig(ctx, config)
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("the store's address cannot be used: %w", err)
+	}
+	return pool, nil
 }
 
 // prepareConnection makes each connection behave as the statements rely on,

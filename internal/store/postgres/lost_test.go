@@ -110,7 +110,7 @@ func TestStalenessOfALateAnswer(t *testing.T) {
 	if err := other.EndSession(t.Context(), id); err != nil {
 		t.Error(err)
 	}
-	time.Sleep(bound)
+	time.Sleep(bound) // which has to be over: that is what is asked
 	proxy.Pass()
 	group.Wait()
 }

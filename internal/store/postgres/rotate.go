@@ -100,18 +100,22 @@ func (s *Store) rotateBatch(ops []*rotationOp) {
 // rotateOn decides the rotations whose outcome it sees.
 func (s *Store) rotateOn(ctx context.Context, conn *pgx.Conn, ops []*rotationOp) error {
 	rows, err := conn.Query(ctx, rotateSQL, rotateArgs(ops)...)
-	moved := make(map[int64]authority.Live, len(ops)) // decided only once the commit is known: at the end of the answer
+	var moved []*rotation // decided only once the commit is known: at the end of the answer
 	err = each(rows, err, func(rows pgx.Rows) error {
 		var place int64
 		live, err := scanLive(rows, &place)
-		moved[place-1] = live
-		return err
+		if err != nil {
+			return err
+		}
+		r := &ops[place-1].Value
+		r.live, moved = live, append(moved, r)
+		return nil
 	})
 	if err = cmp.Or(err, warning(conn)); err != nil {
 		return err
 	}
-	for place, live := range moved {
-		ops[place].Value.decide(live, true, nil)
+	for _, r := range moved {
+		r.decide(r.live, true, nil)
 	}
 	return settle(ctx, conn, ops)
 }

@@ -8,7 +8,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
@@ -76,14 +75,11 @@ var _ authority.Store = (*Store)(nil)
 // can be read. The error says what is wrong and what to do; it never has the
 // password.
 func Open(ctx context.Context, c Config) (*Store, error) {
-	if err := CheckDSN(c.DSN); err != nil {
-		return nil, err
-	}
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	pool, err := newPool(ctx, c)
 	if err != nil {
-		return nil, fmt.Errorf("the store's address cannot be used: %w", err)
+		return nil, err
 	}
 	s := &Store{pool: pool, others: make(chan struct{}, max(1, pool.Config().MaxConns-kept)), observed: observed{hooks: c.Hooks}}
 	if err := s.prepare(ctx, c); err != nil {
