@@ -66,7 +66,7 @@ func New(build string) *Metrics {
 	size := factory.NewHistogramVec(prometheus.HistogramOpts{Name: "pawl_store_batch_size", Buckets: prometheus.ExponentialBuckets(1, 2, 9),
 		Help: "Steps that shared a commit, or checks that shared a query."}, []string{"operation"})
 	took := factory.NewHistogramVec(prometheus.HistogramOpts{Name: "pawl_store_batch_duration_seconds", Buckets: durations,
-		Help: "Time of a shared commit or query, retries included."}, []string{"operation"})
+		Help: "Time of one try of a shared commit, or of a shared query with its second try."}, []string{"operation"})
 	m.commitSize, m.commitTime = size.WithLabelValues("commit"), took.WithLabelValues("commit")
 	m.readSize, m.readTime = size.WithLabelValues("read"), took.WithLabelValues("read")
 	m.storeErrors = factory.NewCounter(prometheus.CounterOpts{Name: "pawl_store_errors_total", Help: "Reads, steps and commits that the store could not do."})
