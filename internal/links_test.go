@@ -16,8 +16,8 @@ var (
 	noise   = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
 )
 
-// TestLinks holds that each relative link of each document leads to a file of
-// the repository, and its fragment to a heading there.
+// TestLinks checks that each relative link of each document leads to a file of the repository, and its fragment to a
+// heading of that file.
 func TestLinks(t *testing.T) {
 	count := 0
 	for _, path := range documents(t) {
@@ -32,23 +32,28 @@ func TestLinks(t *testing.T) {
 				target = filepath.Join(filepath.Dir(path), file)
 			}
 			if _, err := os.Stat(target); err != nil {
-				t.Errorf("%s links to %s, which is not there", path, found[1])
+				t.Errorf("%s links to %s, which does not exist", path, found[1])
 			} else if fragment != "" && !anchors(text(t, target))[fragment] {
-				t.Errorf("%s links to %s, and there is no such heading", path, found[1])
+				t.Errorf("%s links to %s, which has no such heading", path, found[1])
 			}
 		}
 	}
 	if count < 30 {
-		t.Errorf("%d links only: does the test still find them?", count)
+		t.Errorf("found only %d links", count)
 	}
 }
 
-// documents are the Markdown files of the repository.
+// skipDir reports whether a directory has no sources of the module.
+func skipDir(path string, d fs.DirEntry) bool {
+	return d.IsDir() && path != ".." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "node_modules")
+}
+
+// documents returns the paths of the Markdown files of the repository.
 func documents(t *testing.T) []string {
 	t.Helper()
 	var paths []string
 	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() && path != ".." && strings.HasPrefix(d.Name(), ".") {
+		if err == nil && skipDir(path, d) {
 			return filepath.SkipDir
 		}
 		if err == nil && filepath.Ext(path) == ".md" {
@@ -62,7 +67,7 @@ func documents(t *testing.T) []string {
 	return paths
 }
 
-// anchors are the fragments of a document's headings, as GitHub makes them.
+// anchors returns the fragments of a document's headings, as GitHub derives them.
 func anchors(document string) map[string]bool {
 	all := map[string]bool{}
 	for _, found := range heading.FindAllStringSubmatch(document, -1) {
