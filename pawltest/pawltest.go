@@ -121,14 +121,14 @@ func start(ctx context.Context, dir string, options []Option) (*Server, func() e
 }
 
 func (s *Server) addUsers(ctx context.Context, a *app.App) (err error) {
-	place := authority.Place{NetworkID: 1, MailboxID: 101}
+	place := authority.Tenant{NetworkID: 1, MailboxID: 101}
 	_, s.APIKey, err = a.Authority.Bootstrap(ctx, authority.User{ID: UserID, Login: Login, Email: Login, FirstName: "John", LastName: "Smith",
-		Level: authority.MailboxAdmin, Status: authority.Active, Place: place}, Password)
+		Level: authority.MailboxAdmin, Status: authority.Active, Tenant: place}, Password)
 	if err != nil {
 		return err
 	}
 	_, s.AdminKey, err = a.Authority.Bootstrap(ctx, authority.User{ID: AdminID, Login: AdminLogin, Email: AdminLogin, FirstName: "Ada", LastName: "Admin",
-		Level: authority.Root, Status: authority.Active, Place: place}, AdminPassword)
+		Level: authority.Root, Status: authority.Active, Tenant: place}, AdminPassword)
 	return err
 }
 

@@ -76,13 +76,13 @@ func prepareDev(ctx context.Context, a *app.App, path, url string) (devEnv, erro
 	var err error
 	_, env.apiKey, err = ensureUser(ctx, a, env.apiKey, devPassword, authority.User{
 		ID: devUserID, Login: devLogin, Email: devLogin, FirstName: "John", LastName: "Smith",
-		Level: authority.MailboxAdmin, Status: authority.Active, Place: authority.Place{NetworkID: 1, MailboxID: 101}})
+		Level: authority.MailboxAdmin, Status: authority.Active, Tenant: authority.Tenant{NetworkID: 1, MailboxID: 101}})
 	if err != nil {
 		return env, err
 	}
 	env.adminPassword, env.adminKey, err = ensureUser(ctx, a, env.adminKey, env.adminPassword, authority.User{
 		Login: devAdmin, Email: devAdmin, FirstName: "Ada", LastName: "Admin",
-		Level: authority.Root, Status: authority.Active, Place: authority.Place{NetworkID: 1, MailboxID: 101}})
+		Level: authority.Root, Status: authority.Active, Tenant: authority.Tenant{NetworkID: 1, MailboxID: 101}})
 	if err != nil {
 		return env, err
 	}
@@ -118,8 +118,8 @@ func ensureUser(ctx context.Context, a *app.App, key, passwd string, u authority
 			return "", "", err
 		}
 	}
-	if key == "" || a.Authority.CheckKey(ctx, key) != nil {
-		key, err = a.Authority.GeneratePrimaryKey(ctx, root, known.ID)
+	if key == "" || a.Authority.CheckAPIKey(ctx, key) != nil {
+		key, err = a.Authority.GeneratePrimaryAPIKey(ctx, root, known.ID)
 	}
 	return passwd, key, err
 }

@@ -47,7 +47,7 @@ func (c *initCmd) Run(ctx context.Context, std stdio) (err error) {
 	secret := password.Generate(24)
 	user, key, err := a.Authority.Bootstrap(ctx, authority.User{
 		Login: c.Login, Email: c.Login, Level: authority.Root, Status: authority.Active,
-		Place: authority.Place{NetworkID: 1, MailboxID: 1}}, secret)
+		Tenant: authority.Tenant{NetworkID: 1, MailboxID: 1}}, secret)
 	if err != nil {
 		return err
 	}

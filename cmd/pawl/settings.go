@@ -50,7 +50,7 @@ func (s settings) app(data string) (app.Config, error) {
 	c := app.Config{Data: data, Issuer: s.Issuer, Audience: s.Audience, Algorithm: s.Algorithm, SigningKeyFile: s.SigningKeyFile,
 		Argon2: password.Params{MemoryKiB: s.PasswordMemory, Passes: s.PasswordPasses, Lanes: s.PasswordLanes},
 		Rules:  password.Rules{LongInsteadOfClasses: s.PasswordRule == "length"}, Build: buildVersion()}
-	c.Policy.KeyMode = authority.KeyMode(s.RefreshKey)
+	c.Policy.RefreshAPIKey = authority.RefreshAPIKeyPolicy(s.RefreshKey)
 	var err error
 	if c.PublicURL, err = publicURL(s.PublicURL); err != nil {
 		return c, err
@@ -68,7 +68,7 @@ func (s settings) app(data string) (app.Config, error) {
 		{"token-life", s.TokenLife, time.Second, &c.Policy.TokenLife},
 		{"session-life", s.SessionLife, time.Second, &c.Policy.SessionLife},
 		{"bearer-grace", s.BearerGrace, 0, &c.Policy.BearerGrace},
-		{"keyless-retry", s.KeylessRetry, 0, &c.Policy.KeylessRetry},
+		{"keyless-retry", s.KeylessRetry, 0, &c.Policy.ReplayWithoutKey},
 		{"audit-age", s.AuditAge, time.Hour, &c.Policy.AuditAge},
 	} {
 		if *d.destination, err = whole(d.name, d.value, d.least); err != nil {

@@ -48,13 +48,13 @@ func (c *storeCopyCmd) Run(ctx context.Context, std stdio) (err error) {
 	counts, err := storecopy.Copy(ctx, from, to, box, progress.show)
 	progress.end()
 	switch {
-	case errors.Is(err, authority.ErrInUse):
+	case errors.Is(err, authority.ErrNotEmpty):
 		return fmt.Errorf("--to: %w: it has users, and is not a copy that was cut off; name an empty one", err)
 	case err != nil:
 		return fmt.Errorf("the copy was cut off: %w; run the same line again, it begins anew", err)
 	case c.JSON:
-		return printJSON(std.out, map[string]int64{"users": counts.Users, "sessions": counts.Sessions, "keys": counts.Keys, "signingKeys": counts.SigningKeys})
+		return printJSON(std.out, map[string]int64{"users": counts.Users, "sessions": counts.Sessions, "keys": counts.APIKeys, "signingKeys": counts.SigningKeys})
 	}
-	_, err = fmt.Fprintf(std.out, "Copied and counted: %d users, %d sessions, %d keys, %d signing keys.\n", counts.Users, counts.Sessions, counts.Keys, counts.SigningKeys)
+	_, err = fmt.Fprintf(std.out, "Copied and counted: %d users, %d sessions, %d keys, %d signing keys.\n", counts.Users, counts.Sessions, counts.APIKeys, counts.SigningKeys)
 	return err
 }

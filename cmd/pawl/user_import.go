@@ -48,7 +48,7 @@ func (c *userImportCmd) Run(ctx context.Context, std stdio) (err error) {
 	}
 	defer file.Close()
 	progress := newProgress(std.err)
-	config := userimport.Config{Format: format, Standard: authority.Place{NetworkID: c.NetworkID, MailboxID: c.MailboxID}, Clock: time.Now,
+	config := userimport.Config{Format: format, Standard: authority.Tenant{NetworkID: c.NetworkID, MailboxID: c.MailboxID}, Clock: time.Now,
 		LeftOut: func(line int64, why error) {
 			progress.end()
 			fmt.Fprintf(std.err, "line %d: %s\n", line, strings.TrimSuffix(why.Error(), "."))
@@ -114,9 +114,9 @@ func (c *userImportCmd) store(ctx context.Context) (app.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	part, err := store.Marked(ctx)
+	part, err := store.CopyInProgress(ctx)
 	if err == nil && part {
-		err = authority.ErrPart
+		err = authority.ErrIncomplete
 	}
 	if err != nil {
 		return nil, errors.Join(err, store.Close())

@@ -63,7 +63,7 @@ func (c *Config) setDefaults() {
 	orText(&c.Issuer, "pawl")
 	orText(&c.Audience, "pawl")
 	orText(&c.Algorithm, token.HS256)
-	orText(&c.Policy.KeyMode, authority.KeyOptional)
+	orText(&c.Policy.RefreshAPIKey, authority.APIKeyOptional)
 	if c.Policy.TokenLife == 0 {
 		c.Policy.TokenLife = DefaultTokenLife
 	}
@@ -125,8 +125,8 @@ func Open(ctx context.Context, c Config) (*App, error) {
 }
 
 func assemble(ctx context.Context, c Config, store Store) (*App, error) {
-	if part, err := store.Marked(ctx); err != nil || part {
-		return nil, cmp.Or(err, authority.ErrPart)
+	if part, err := store.CopyInProgress(ctx); err != nil || part {
+		return nil, cmp.Or(err, authority.ErrIncomplete)
 	}
 	keys, err := openKeyring(ctx, c, store)
 	if err != nil {

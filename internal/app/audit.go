@@ -17,5 +17,5 @@ func (c Config) summary() string {
 	p, l := c.Policy, c.Limits
 	return fmt.Sprintf("build %s, store %s, algorithm %s, token life %d, session life %d, bearer grace %d, keyless retry %d, refresh key %s, verify staleness %s, "+
 		"login rate %d, refresh rate %d, trusted proxies %v, in flight %d, audit age %d", c.Build, kind, c.Algorithm, p.TokenLife, p.SessionLife,
-		p.BearerGrace, p.KeylessRetry, p.KeyMode, c.VerifyStaleness, l.LoginRate, l.RefreshRate, l.TrustedProxies, l.MaxInFlight, p.AuditAge)
+		p.BearerGrace, p.ReplayWithoutKey, p.RefreshAPIKey, c.VerifyStaleness, l.LoginRate, l.RefreshRate, l.TrustedProxies, l.MaxInFlight, p.AuditAge)
 }

@@ -57,8 +57,8 @@ func (a *Authority) Ready(ctx context.Context) error { return storeError(a.store
 
 func (a *Authority) now() int64 { return a.clock().Unix() }
 
-// Issued is a token that was made, and what the answer says beside it.
-type Issued struct {
+// IssuedToken is a token that was made, and what the answer says beside it.
+type IssuedToken struct {
 	Token   string
 	Expires int64 // Unix seconds: the token's exp
 	UserID  int64
@@ -67,19 +67,19 @@ type Issued struct {
 }
 
 // issue signs the current token of a session.
-func (a *Authority) issue(live Live) (Issued, error) {
+func (a *Authority) issue(live SessionWithUser) (IssuedToken, error) {
 	s, u := live.Session, live.User
 	text, err := a.codec.Sign(token.Claims{
 		Subject: u.ID, IssuedAt: s.Refreshed, Expires: s.Expires,
 		Session: s.ID, Generation: s.Generation,
 		AuthLevel: u.Level.String(), NetworkID: u.NetworkID, MailboxID: u.MailboxID,
 	})
-	return Issued{Token: text, Expires: s.Expires, UserID: u.ID}, err
+	return IssuedToken{Token: text, Expires: s.Expires, UserID: u.ID}, err
 }
 
 // Login opens a session. Of the arguments, a login that is unknown and a
 // password that is wrong have the same answer in the same time.
-func (a *Authority) Login(ctx context.Context, login, passwd string, from Origin) (Issued, error) {
+func (a *Authority) Login(ctx context.Context, login, passwd string, from Origin) (IssuedToken, error) {
 	said := Event{Kind: EventLoginFailed, Address: from.IP, Detail: "unknown login"}
 	issued, err := a.login(ctx, login, passwd, from, &said)
 	outcome := loginOutcome(err)
@@ -91,14 +91,14 @@ func (a *Authority) Login(ctx context.Context, login, passwd string, from Origin
 }
 
 // login is Login. In said is what becomes known of it, for the audit.
-func (a *Authority) login(ctx context.Context, login, passwd string, from Origin, said *Event) (Issued, error) {
+func (a *Authority) login(ctx context.Context, login, passwd string, from Origin, said *Event) (IssuedToken, error) {
 	switch {
 	case login == "":
-		return Issued{}, invalid("login is missing; send it as login, email or username.")
+		return IssuedToken{}, invalid("login is missing; send it as login, email or username.")
 	case passwd == "":
-		return Issued{}, invalid("password is missing.")
+		return IssuedToken{}, invalid("password is missing.")
 	}
-	var issued Issued
+	var issued IssuedToken
 	err := a.guard(ctx, login, from, func() (err error) {
 		issued, err = a.signIn(ctx, login, passwd, from, said)
 		return err
@@ -107,23 +107,23 @@ func (a *Authority) login(ctx context.Context, login, passwd string, from Origin
 }
 
 // signIn checks the password, and opens a session if it is right.
-func (a *Authority) signIn(ctx context.Context, login, passwd string, from Origin, said *Event) (Issued, error) {
+func (a *Authority) signIn(ctx context.Context, login, passwd string, from Origin, said *Event) (IssuedToken, error) {
 	user, hash, err := a.store.UserByLogin(ctx, login)
 	if err != nil && !errors.Is(err, ErrNotFound) {
-		return Issued{}, storeError(err, nil)
+		return IssuedToken{}, storeError(err, nil)
 	}
 	if user != nil {
 		said.User, said.Detail = user.ID, "wrong password"
 	}
 	ok, outdated, err := a.passwords.Check(ctx, passwd, hash)
 	if err != nil {
-		return Issued{}, passwordError(err)
+		return IssuedToken{}, passwordError(err)
 	}
 	if !ok {
-		return Issued{}, errCredentials
+		return IssuedToken{}, errCredentials
 	}
 	if said.Detail = user.Status.String(); !user.Status.MaySignIn() {
-		return Issued{}, errCredentials
+		return IssuedToken{}, errCredentials
 	}
 	if outdated {
 		hash = a.rehash(ctx, user, passwd, hash)
@@ -131,9 +131,9 @@ func (a *Authority) signIn(ctx context.Context, login, passwd string, from Origi
 	return a.open(ctx, user, hash, from, said)
 }
 
-func (a *Authority) open(ctx context.Context, user *User, hash string, from Origin, said *Event) (Issued, error) {
+func (a *Authority) open(ctx context.Context, user *User, hash string, from Origin, said *Event) (IssuedToken, error) {
 	if err := a.keys.follow(ctx); err != nil {
-		return Issued{}, storeError(err, nil)
+		return IssuedToken{}, storeError(err, nil)
 	}
 	now := a.now()
 	s := Session{
@@ -144,10 +144,10 @@ func (a *Authority) open(ctx context.Context, user *User, hash string, from Orig
 	err := a.store.OpenSession(ctx, SessionRecord{s, from}, hash)
 	if err != nil {
 		said.Detail = "suspended, or the password changed, in between"
-		return Issued{}, storeError(err, errCredentials)
+		return IssuedToken{}, storeError(err, errCredentials)
 	}
 	*said = Event{Kind: EventLogin, User: user.ID, Session: s.ID, Caller: user.ID, Address: from.IP}
-	return a.issue(Live{s, user})
+	return a.issue(SessionWithUser{s, user})
 }
 
 // rehash replaces a hash of another cost or of other software, unless the
@@ -191,7 +191,7 @@ func passwordError(err error) error {
 
 // Refresh exchanges the current token of a session for the next one; the old
 // one is dead from then on. The steps are the contract's, section 4.
-func (a *Authority) Refresh(ctx context.Context, text, apiKey string, retry RetryKey, from Origin) (Issued, error) {
+func (a *Authority) Refresh(ctx context.Context, text, apiKey string, retry IdempotencyKeyHash, from Origin) (IssuedToken, error) {
 	issued, claims, err := a.refresh(ctx, text, apiKey, retry, from)
 	outcome := refreshOutcome(issued, err)
 	a.observer.Refreshed(outcome)
@@ -201,9 +201,9 @@ func (a *Authority) Refresh(ctx context.Context, text, apiKey string, retry Retr
 	return issued, err
 }
 
-func (a *Authority) refresh(ctx context.Context, text, apiKey string, retry RetryKey, from Origin) (Issued, token.Claims, error) {
+func (a *Authority) refresh(ctx context.Context, text, apiKey string, retry IdempotencyKeyHash, from Origin) (IssuedToken, token.Claims, error) {
 	if text == "" {
-		return Issued{}, token.Claims{}, invalid("token is missing; send the current token.")
+		return IssuedToken{}, token.Claims{}, invalid("token is missing; send the current token.")
 	}
 	claims, err := a.verify(ctx, text)
 	issued, err := a.exchange(ctx, claims, err, apiKey, retry, from)
@@ -211,39 +211,39 @@ func (a *Authority) refresh(ctx context.Context, text, apiKey string, retry Retr
 }
 
 // exchange is refresh for a token that was looked at, with what Verify said.
-func (a *Authority) exchange(ctx context.Context, claims token.Claims, err error, apiKey string, retry RetryKey, from Origin) (Issued, error) {
+func (a *Authority) exchange(ctx context.Context, claims token.Claims, err error, apiKey string, retry IdempotencyKeyHash, from Origin) (IssuedToken, error) {
 	if errors.Is(err, token.ErrForm) {
-		return Issued{}, invalid("token is not of the form of a JWT; send the current token as it was given.")
+		return IssuedToken{}, invalid("token is not of the form of a JWT; send the current token as it was given.")
 	}
 	if keyErr := a.checkRefreshKey(ctx, apiKey, claims); keyErr != nil {
-		return Issued{}, keyErr
+		return IssuedToken{}, keyErr
 	}
 	now := a.now()
 	if errors.Is(err, token.ErrExpired) {
-		return Issued{}, a.refreshExpired(ctx, claims, now, from)
+		return IssuedToken{}, a.refreshExpired(ctx, claims, now, from)
 	}
 	if err != nil {
-		return Issued{}, tokenError(err, errUnknown)
+		return IssuedToken{}, tokenError(err, errUnknown)
 	}
 	live, moved, err := a.store.Rotate(ctx, Rotation{
 		Session: claims.Session, From: claims.Generation,
-		At: now, Expires: now + a.policy.TokenLife, RetryKey: retry,
+		At: now, Expires: now + a.policy.TokenLife, IdempotencyKey: retry,
 	})
 	switch {
 	case err != nil:
-		return Issued{}, storeError(err, errEnded)
+		return IssuedToken{}, storeError(err, errEnded)
 	case moved:
 		return a.issue(live)
 	}
-	switch judge(live.Session, claims.Generation, claims.IssuedAt, retry, now, a.policy) {
-	case verdictReplay:
+	switch classifyReuse(live.Session, claims.Generation, claims.IssuedAt, retry, now, a.policy) {
+	case reuseReplay:
 		issued, err := a.issue(live)
 		issued.replayed = true
 		return issued, err
-	case verdictTheft:
-		return Issued{}, a.revokeStolen(ctx, live, claims.Generation, from)
+	case reuseTheft:
+		return IssuedToken{}, a.revokeStolen(ctx, live, claims.Generation, from)
 	}
-	return Issued{}, errRace
+	return IssuedToken{}, errRace
 }
 
 // refreshExpired refuses a token whose time is over. If it is an old one too,
@@ -253,7 +253,7 @@ func (a *Authority) refreshExpired(ctx context.Context, claims token.Claims, now
 	if err != nil {
 		return storeError(err, errExpired)
 	}
-	if judge(live.Session, claims.Generation, claims.IssuedAt, RetryKey{}, now, a.policy) == verdictTheft {
+	if classifyReuse(live.Session, claims.Generation, claims.IssuedAt, IdempotencyKeyHash{}, now, a.policy) == reuseTheft {
 		return a.revokeStolen(ctx, live, claims.Generation, from)
 	}
 	return errExpired
@@ -261,7 +261,7 @@ func (a *Authority) refreshExpired(ctx context.Context, claims token.Claims, now
 
 // revokeStolen ends a session of which an old token was found in use, and
 // gives the answer: the same as for any token that is not valid.
-func (a *Authority) revokeStolen(ctx context.Context, live Live, generation uint32, from Origin) error {
+func (a *Authority) revokeStolen(ctx context.Context, live SessionWithUser, generation uint32, from Origin) error {
 	a.observer.ReuseFound()
 	if err := a.store.EndSession(ctx, live.Session.ID); err != nil {
 		return storeError(err, nil)
@@ -275,7 +275,7 @@ func (a *Authority) revokeStolen(ctx context.Context, live Live, generation uint
 // token that is not ours.
 func (a *Authority) checkRefreshKey(ctx context.Context, apiKey string, claims token.Claims) error {
 	if apiKey == "" {
-		if a.policy.KeyMode == KeyOptional {
+		if a.policy.RefreshAPIKey == APIKeyOptional {
 			return nil
 		}
 		return errKeyMissing
@@ -284,7 +284,7 @@ func (a *Authority) checkRefreshKey(ctx context.Context, apiKey string, claims t
 	if err != nil {
 		return err
 	}
-	if a.policy.KeyMode == KeyBound && claims.Subject != 0 && caller.User.ID != claims.Subject {
+	if a.policy.RefreshAPIKey == APIKeyBound && claims.Subject != 0 && caller.User.ID != claims.Subject {
 		return errAPIKey
 	}
 	return nil
@@ -320,24 +320,24 @@ func (a *Authority) byBearer(ctx context.Context, text string) (Caller, error) {
 
 // bearer returns what a token says, and its session, if it passes as a bearer;
 // else the error is errSession, or says that the store is away.
-func (a *Authority) bearer(ctx context.Context, text string) (token.Claims, Live, error) {
+func (a *Authority) bearer(ctx context.Context, text string) (token.Claims, SessionWithUser, error) {
 	claims, err := a.verify(ctx, text)
 	if err != nil {
-		return token.Claims{}, Live{}, tokenError(err, errSession)
+		return token.Claims{}, SessionWithUser{}, tokenError(err, errSession)
 	}
 	live, good, err := a.session(ctx, claims.Session, func(s Session) bool { return bearerGood(s, claims.Generation, a.now(), a.policy) })
 	if err != nil {
-		return token.Claims{}, Live{}, storeError(err, errSession)
+		return token.Claims{}, SessionWithUser{}, storeError(err, errSession)
 	}
 	if !good {
-		return token.Claims{}, Live{}, errSession
+		return token.Claims{}, SessionWithUser{}, errSession
 	}
 	return claims, live, nil
 }
 
 // session returns a session and whether it passes. State of a while ago is
 // enough to say that it does; that it does not is for the row to say.
-func (a *Authority) session(ctx context.Context, id token.SessionID, passes func(Session) bool) (live Live, good bool, err error) {
+func (a *Authority) session(ctx context.Context, id token.SessionID, passes func(Session) bool) (live SessionWithUser, good bool, err error) {
 	live, err = a.store.RecentSession(ctx, id)
 	if err != nil || passes(live.Session) {
 		return live, err == nil, err
@@ -351,14 +351,14 @@ func (a *Authority) byKey(ctx context.Context, apiKey string) (Caller, error) {
 	if !ok {
 		return Caller{}, errAPIKey
 	}
-	key, user, err := a.store.KeyByHash(ctx, hash)
+	key, user, err := a.store.APIKeyByHash(ctx, hash)
 	if err != nil {
 		return Caller{}, storeError(err, errAPIKey)
 	}
 	if !user.Status.MaySignIn() {
 		return Caller{}, errAPIKey
 	}
-	if key.Visibility == SessionKey {
+	if key.Visibility == SessionOnly {
 		_, good, err := a.session(ctx, key.Session, func(s Session) bool { return a.now() < s.Expires })
 		if err != nil {
 			return Caller{}, storeError(err, errAPIKey)
@@ -370,9 +370,9 @@ func (a *Authority) byKey(ctx context.Context, apiKey string) (Caller, error) {
 	return Caller{User: user}, nil
 }
 
-// CheckKey returns nil for no key and for a valid one: a login needs none, but
+// CheckAPIKey returns nil for no key and for a valid one: a login needs none, but
 // one that is sent must be valid.
-func (a *Authority) CheckKey(ctx context.Context, apiKey string) error {
+func (a *Authority) CheckAPIKey(ctx context.Context, apiKey string) error {
 	if apiKey == "" {
 		return nil
 	}
@@ -397,7 +397,7 @@ func (a *Authority) Sweep(ctx context.Context) error {
 	)
 	for removed := step; removed == step && ctx.Err() == nil; {
 		var err error
-		if removed, err = a.store.SweepGuesses(ctx, a.now(), mostCounts, step); err != nil {
+		if removed, err = a.store.SweepAttempts(ctx, a.now(), mostCounts, step); err != nil {
 			return err
 		}
 	}
@@ -438,6 +438,6 @@ func (a *Authority) Bootstrap(ctx context.Context, u User, passwd string) (user 
 		return nil, "", storeError(err, nil)
 	}
 	a.record(ctx, Event{Kind: EventUserMade, User: user.ID, Detail: user.Level.String()})
-	apiKey, err = a.GeneratePrimaryKey(ctx, Caller{User: user}, user.ID)
+	apiKey, err = a.GeneratePrimaryAPIKey(ctx, Caller{User: user}, user.ID)
 	return user, apiKey, err
 }

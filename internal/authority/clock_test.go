@@ -68,7 +68,7 @@ func (j *jumper) look(t *rapid.T) {
 // refresh spends the token of a generation.
 func (j *jumper) refresh(t *rapid.T, i int, key string) {
 	last, now := len(j.tokens)-1, j.now
-	got, err := j.a.Refresh(j.Context(), j.tokens[i], "", authority.HashRetryKey(key), authority.Origin{})
+	got, err := j.a.Refresh(j.Context(), j.tokens[i], "", authority.HashIdempotencyKey(key), authority.Origin{})
 	switch {
 	case err != nil && i == last:
 		if !j.over && now < j.expires {

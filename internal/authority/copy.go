@@ -7,11 +7,11 @@ import (
 	"github.com/pawlauth/pawl/token"
 )
 
-// ErrInUse says that a store has state of its own, and is no target of a copy.
-var ErrInUse = errors.New("the store is not empty")
+// ErrNotEmpty says that a store has state of its own, and is no target of a copy.
+var ErrNotEmpty = errors.New("the store is not empty")
 
-// ErrPart says that a store is the target of a copy that was not finished.
-var ErrPart = errors.New("this store is the target of a copy that was not finished, and has only a part of the state: run that copy again")
+// ErrIncomplete says that a store is the target of a copy that was not finished.
+var ErrIncomplete = errors.New("this store is the target of a copy that was not finished, and has only a part of the state: run that copy again")
 
 // Copier is how all of a store's state is read and written, for moving it to
 // a store of another kind. Nobody else may use either store meanwhile.
@@ -25,24 +25,24 @@ type Copier interface {
 	BeginCopy(ctx context.Context) error
 	// EndCopy takes the mark away.
 	EndCopy(ctx context.Context) error
-	// Marked reports whether the mark is there: the store has only a part.
-	Marked(ctx context.Context) (bool, error)
+	// CopyInProgress reports whether the mark is there: the store has only a part.
+	CopyInProgress(ctx context.Context) (bool, error)
 	// Count counts what there is.
 	Count(ctx context.Context) (Counts, error)
-	// ReadUsers, ReadSessions and ReadKeys return the next rows by id after
+	// ReadUsers, ReadSessions and ReadAPIKeys return the next rows by id after
 	// the one named (zero: from the first), limit at most.
 	ReadUsers(ctx context.Context, after int64, limit int) ([]UserRecord, error)
 	ReadSessions(ctx context.Context, after token.SessionID, limit int) ([]SessionRecord, error)
-	ReadKeys(ctx context.Context, after int64, limit int) ([]KeyRecord, error)
-	// WriteUsers, WriteSessions and WriteKeys add rows as they are, all or none.
+	ReadAPIKeys(ctx context.Context, after int64, limit int) ([]APIKeyRecord, error)
+	// WriteUsers, WriteSessions and WriteAPIKeys add rows as they are, all or none.
 	WriteUsers(ctx context.Context, users []UserRecord) error
 	WriteSessions(ctx context.Context, sessions []SessionRecord) error
-	WriteKeys(ctx context.Context, keys []KeyRecord) error
+	WriteAPIKeys(ctx context.Context, keys []APIKeyRecord) error
 }
 
 // Counts is how many rows of each kind a store has.
 type Counts struct {
-	Users, Sessions, Keys, SigningKeys int64
+	Users, Sessions, APIKeys, SigningKeys int64
 }
 
 // UserRecord is a user with the password's hash.
@@ -51,8 +51,8 @@ type UserRecord struct {
 	PasswordHash string
 }
 
-// KeyRecord is a key with its hash.
-type KeyRecord struct {
-	Key
-	Hash KeyHash
+// APIKeyRecord is a key with its hash.
+type APIKeyRecord struct {
+	APIKey
+	Hash APIKeyHash
 }

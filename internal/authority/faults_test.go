@@ -38,7 +38,7 @@ func newAuthority(t *testing.T, clock func() time.Time, store func(authority.Sto
 	}
 	a := authority.New(authority.Config{Store: store(file), Keys: keys, Codec: token.NewCodec("pawl", "pawl", keys.Set()), Clock: clock, Log: slog.New(slog.DiscardHandler),
 		Passwords: password.NewHasher(password.Params{MemoryKiB: 64, Passes: 1}),
-		Policy:    authority.Policy{TokenLife: tokenLife, SessionLife: sessionLife, KeyMode: authority.KeyOptional}})
+		Policy:    authority.Policy{TokenLife: tokenLife, SessionLife: sessionLife, RefreshAPIKey: authority.APIKeyOptional}})
 	ada := authority.User{Login: adaLogin, Email: adaLogin, Level: authority.Root, Status: authority.Active}
 	if _, _, err := a.Bootstrap(t.Context(), ada, adaPassword); err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func TestRefreshThatSawAnError(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a, store, old := faulty(t)
 			refresh := func() (string, error) {
-				issued, err := a.Refresh(t.Context(), old, "", authority.HashRetryKey("k"), authority.Origin{})
+				issued, err := a.Refresh(t.Context(), old, "", authority.HashIdempotencyKey("k"), authority.Origin{})
 				return issued.Token, err
 			}
 			store.Set(fault)

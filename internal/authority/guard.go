@@ -35,20 +35,20 @@ const (
 // address at an account where it signed in well before (a known address);
 // and of an address, over all accounts. What each count means is Tallies'.
 type GuardStore interface {
-	// BeginGuess reads the counts that g is held to, and counts g as failed,
+	// BeginAttempt reads the counts that g is held to, and counts g as failed,
 	// if g need not wait: so of many that come at once, none escapes. If g must
 	// wait, nothing changes, and wait is how long, in seconds. known says that
 	// g is held to the count of a known address: SettleGuess wants to know.
-	BeginGuess(ctx context.Context, g Guess) (wait int64, known bool, err error)
-	// SettleGuess says how a guess that was begun came out.
-	SettleGuess(ctx context.Context, g Guess, known bool, o Outcome) error
-	// ForgetGuesses removes all counts of an account. A known address of it with
+	BeginAttempt(ctx context.Context, g Attempt) (wait int64, known bool, err error)
+	// ResolveAttempt says how a guess that was begun came out.
+	ResolveAttempt(ctx context.Context, g Attempt, known bool, o Outcome) error
+	// ClearAttempts removes all counts of an account. A known address of it with
 	// no failures stays known, so that strangers who go on do not lock it out.
-	ForgetGuesses(ctx context.Context, account AccountKey) error
-	// SweepGuesses removes counts that are forgotten at now and, of counts of
+	ClearAttempts(ctx context.Context, account AccountKey) error
+	// SweepAttempts removes counts that are forgotten at now and, of counts of
 	// accounts above most, those that would be forgotten first: limit at most
 	// of both. It returns how many it removed.
-	SweepGuesses(ctx context.Context, now int64, most, limit int) (removed int, err error)
+	SweepAttempts(ctx context.Context, now int64, most, limit int) (removed int, err error)
 }
 
 // AccountKey names an account, one that is not there too: a hash of its login.
@@ -76,8 +76,8 @@ func AddressBlock(ip string) string {
 	return netip.PrefixFrom(address, bits).Masked().String()
 }
 
-// Guess is one check of a password.
-type Guess struct {
+// Attempt is one check of a password.
+type Attempt struct {
 	Account AccountKey
 	Address string // an AddressBlock
 	At      int64
@@ -92,22 +92,22 @@ const (
 	GuessUnchecked                // the password was not looked at: as if never begun
 )
 
-// Tally is one count. The zero value is none.
-type Tally struct {
+// Counter is one count. The zero value is none.
+type Counter struct {
 	Failed int64 // in a row
 	Last   int64 // when the last one was
 	Forget int64 // when the row is as good as not there
 }
 
-// Tallies are the counts that a guess can be held to. What a guess of a known
+// Counters are the counts that a guess can be held to. What a guess of a known
 // address does is its own affair: a stranger cannot lock it out.
-type Tallies struct {
-	Known            *Tally // nil for an address that is not known at the account
-	Account, Address Tally
+type Counters struct {
+	Known            *Counter // nil for an address that is not known at the account
+	Account, Address Counter
 }
 
 // Begin counts a guess as failed, or says how long it must wait.
-func (t Tallies) Begin(now int64) (next Tallies, wait int64) {
+func (t Counters) Begin(now int64) (next Counters, wait int64) {
 	if t.Known != nil {
 		known := t.Known.at(now)
 		next.Known = new(known.failed(now, forgetKnown))
@@ -119,15 +119,15 @@ func (t Tallies) Begin(now int64) (next Tallies, wait int64) {
 	return next, max(account.wait(now, freeGuesses, mostGuesses), address.wait(now, freeAtAddress, 0))
 }
 
-// Settle gives the counts after an outcome.
-func (t Tallies) Settle(now int64, known bool, o Outcome) Tallies {
+// Resolve gives the counts after an outcome.
+func (t Counters) Resolve(now int64, known bool, o Outcome) Counters {
 	if !known {
 		t.Address = t.Address.takeBack()
 	}
 	switch {
 	case o == GuessRight:
 		t.Account = t.Account.opened(now, known)
-		t.Known = &Tally{Last: now, Forget: now + forgetKnown}
+		t.Known = &Counter{Last: now, Forget: now + forgetKnown}
 	case known && t.Known != nil:
 		t.Known = new(t.Known.takeBack())
 	case !known:
@@ -136,14 +136,14 @@ func (t Tallies) Settle(now int64, known bool, o Outcome) Tallies {
 	return t
 }
 
-func (t Tally) at(now int64) Tally {
+func (t Counter) at(now int64) Counter {
 	if t.Forget <= now {
-		return Tally{}
+		return Counter{}
 	}
 	return t
 }
 
-func (t Tally) failed(now, keep int64) Tally {
+func (t Counter) failed(now, keep int64) Counter {
 	t.Failed, t.Last = t.Failed+1, now
 	if t.Failed >= freeGuesses {
 		keep = forgetMany
@@ -155,7 +155,7 @@ func (t Tally) failed(now, keep int64) Tally {
 	return t
 }
 
-func (t Tally) takeBack() Tally {
+func (t Counter) takeBack() Counter {
 	t.Failed = max(t.Failed-1, 0)
 	return t
 }
@@ -163,9 +163,9 @@ func (t Tally) takeBack() Tally {
 // opened is an account's count after a sign-in. One from a known address opens
 // an account that is closed to strangers, and no more: if it forgave them, an
 // account that signs in often would be open to guesses at any rate.
-func (t Tally) opened(now int64, known bool) Tally {
+func (t Counter) opened(now int64, known bool) Counter {
 	if !known {
-		return Tally{}
+		return Counter{}
 	}
 	if t.Failed >= mostGuesses {
 		t.Failed, t.Forget = guessesOpened, now+forgetMany
@@ -176,7 +176,7 @@ func (t Tally) opened(now int64, known bool) Tally {
 // wait is how long the next guess must wait: after free ones 1 s, and twice as
 // long after each that follows, up to longestWait. At most (0: no such bound)
 // it is for good. Time that went backwards adds no more than that again.
-func (t Tally) wait(now, free, most int64) int64 {
+func (t Counter) wait(now, free, most int64) int64 {
 	switch {
 	case most > 0 && t.Failed >= most:
 		return longestWait
@@ -196,13 +196,13 @@ func errGuesses(wait int64) error {
 // errCredentials for a wrong password; another error means that it was not
 // looked at.
 func (a *Authority) guard(ctx context.Context, login string, from Origin, check func() error) error {
-	g := Guess{AccountKeyOf(login), AddressBlock(from.IP), a.now()}
+	g := Attempt{AccountKeyOf(login), AddressBlock(from.IP), a.now()}
 	leave, err := a.turns.enter(ctx, g)
 	if err != nil {
 		return passwordError(err)
 	}
 	defer leave()
-	wait, known, err := a.store.BeginGuess(ctx, g)
+	wait, known, err := a.store.BeginAttempt(ctx, g)
 	if err != nil {
 		return storeError(err, nil)
 	}
@@ -221,10 +221,10 @@ func (a *Authority) guard(ctx context.Context, login string, from Origin, check 
 
 // settle goes on when the request's time is over. That it fails is no reason
 // to refuse the login: there is one failure too many in the count.
-func (a *Authority) settle(ctx context.Context, g Guess, known bool, o Outcome) {
+func (a *Authority) settle(ctx context.Context, g Attempt, known bool, o Outcome) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	if err := a.store.SettleGuess(ctx, g, known, o); err != nil {
+	if err := a.store.ResolveAttempt(ctx, g, known, o); err != nil {
 		a.log.WarnContext(ctx, "failed sign-ins not counted right", "err", err)
 	}
 }

@@ -35,7 +35,7 @@ func (a *Authority) introspect(ctx context.Context, c Caller, text string) (t Ac
 	if err == errSession {
 		return ActiveToken{}, false, nil
 	}
-	if err != nil || c.User.ID != live.User.ID && !c.User.administers(live.User.Place) {
+	if err != nil || c.User.ID != live.User.ID && !c.User.administers(live.User.Tenant) {
 		return ActiveToken{}, false, err
 	}
 	return ActiveToken{claims, live.User, a.codec.Issuer(), a.codec.Audience()}, true, nil
@@ -53,7 +53,7 @@ func (a *Authority) Revoke(ctx context.Context, c Caller, text string) error {
 		return err
 	}
 	above := live.User.Level < c.User.Level
-	if c.User.ID != live.User.ID && (above || !c.User.administers(live.User.Place)) {
+	if c.User.ID != live.User.ID && (above || !c.User.administers(live.User.Tenant)) {
 		return errNotYourToken
 	}
 	err = storeError(a.store.EndSession(ctx, live.Session.ID), nil)

@@ -24,7 +24,7 @@ const (
 // pass it by as many.
 const mostKeys = 1000
 
-func newKey() (text string, hash KeyHash) {
+func newKey() (text string, hash APIKeyHash) {
 	raw := make([]byte, secretSize, secretSize+crc32.Size)
 	rand.Read(raw) // never fails (crypto/rand)
 	sum := crc32.ChecksumIEEE(raw)
@@ -35,18 +35,18 @@ func newKey() (text string, hash KeyHash) {
 
 // parseKey returns the hash of a key that is whole. The store is asked for the
 // hash: that comparison tells an attacker nothing about the key.
-func parseKey(text string) (KeyHash, bool) {
+func parseKey(text string) (APIKeyHash, bool) {
 	body, ok := strings.CutPrefix(text, keyPrefix)
 	if !ok || len(body) != base64.RawURLEncoding.EncodedLen(secretSize+crc32.Size) {
-		return KeyHash{}, false
+		return APIKeyHash{}, false
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(body)
 	if err != nil || len(raw) != secretSize+crc32.Size {
-		return KeyHash{}, false
+		return APIKeyHash{}, false
 	}
 	sum := crc32.ChecksumIEEE(raw[:secretSize])
 	if string(raw[secretSize:]) != string([]byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)}) {
-		return KeyHash{}, false
+		return APIKeyHash{}, false
 	}
 	return sha256.Sum256([]byte(text)), true
 }
@@ -61,44 +61,44 @@ func (a *Authority) ownerOf(ctx context.Context, c Caller, userID int64) (*User,
 	return a.changeable(ctx, c, userID, true)
 }
 
-// CreateKey makes a key, and returns it with its text, which is shown only here.
-func (a *Authority) CreateKey(ctx context.Context, c Caller, userID int64, v Visibility) (Key, string, error) {
+// CreateAPIKey makes a key, and returns it with its text, which is shown only here.
+func (a *Authority) CreateAPIKey(ctx context.Context, c Caller, userID int64, v Visibility) (APIKey, string, error) {
 	owner, err := a.ownerOf(ctx, c, userID)
 	if err != nil {
-		return Key{}, "", err
+		return APIKey{}, "", err
 	}
-	switch keys, err := a.store.Keys(ctx, owner.ID); {
+	switch keys, err := a.store.APIKeys(ctx, owner.ID); {
 	case err != nil:
-		return Key{}, "", storeError(err, nil)
+		return APIKey{}, "", storeError(err, nil)
 	case len(keys) >= mostKeys:
-		return Key{}, "", errManyKeys
+		return APIKey{}, "", errManyKeys
 	}
-	k := Key{UserID: owner.ID, Visibility: v}
-	if v == SessionKey {
+	k := APIKey{UserID: owner.ID, Visibility: v}
+	if v == SessionOnly {
 		if c.Session == nil || c.User.ID != owner.ID {
-			return Key{}, "", errSessionKey
+			return APIKey{}, "", errSessionKey
 		}
 		k.Session = c.Session.ID
 	}
 	return a.addKey(ctx, c, k)
 }
 
-// GeneratePrimaryKey makes the user's primary key; the earlier one is dead.
-func (a *Authority) GeneratePrimaryKey(ctx context.Context, c Caller, userID int64) (string, error) {
+// GeneratePrimaryAPIKey makes the user's primary key; the earlier one is dead.
+func (a *Authority) GeneratePrimaryAPIKey(ctx context.Context, c Caller, userID int64) (string, error) {
 	owner, err := a.ownerOf(ctx, c, userID)
 	if err != nil {
 		return "", err
 	}
-	_, text, err := a.addKey(ctx, c, Key{UserID: owner.ID, Visibility: Private, Primary: true})
+	_, text, err := a.addKey(ctx, c, APIKey{UserID: owner.ID, Visibility: Private, Primary: true})
 	return text, err
 }
 
-func (a *Authority) addKey(ctx context.Context, c Caller, k Key) (Key, string, error) {
+func (a *Authority) addKey(ctx context.Context, c Caller, k APIKey) (APIKey, string, error) {
 	text, hash := newKey()
 	k.Mask, k.Created = maskKey(text), a.now()
-	k, err := a.store.CreateKey(ctx, k, hash)
+	k, err := a.store.CreateAPIKey(ctx, k, hash)
 	if err != nil {
-		return Key{}, "", storeError(err, errUserNotFound)
+		return APIKey{}, "", storeError(err, errUserNotFound)
 	}
 	a.record(ctx, Event{Kind: EventKeyMade, User: k.UserID, Session: k.Session, Detail: fmt.Sprintf("key %d, %s", k.ID, k.Visibility)}.by(c))
 	return k, text, nil
@@ -112,17 +112,17 @@ func hide(err error, notFound *Error) error {
 	return err
 }
 
-// Keys lists the keys of a user; a zero visibility matches all. The key of a
+// APIKeys lists the keys of a user; a zero visibility matches all. The key of a
 // session whose token is over stays among them until the session is swept.
-func (a *Authority) Keys(ctx context.Context, c Caller, userID int64, v Visibility) ([]Key, error) {
+func (a *Authority) APIKeys(ctx context.Context, c Caller, userID int64, v Visibility) ([]APIKey, error) {
 	if _, err := a.ownerOf(ctx, c, userID); err != nil {
 		return nil, err
 	}
-	all, err := a.store.Keys(ctx, userID)
+	all, err := a.store.APIKeys(ctx, userID)
 	if err != nil {
 		return nil, storeError(err, nil)
 	}
-	keys := []Key{}
+	keys := []APIKey{}
 	for _, k := range all {
 		if v == 0 || k.Visibility == v {
 			keys = append(keys, k)
@@ -131,34 +131,34 @@ func (a *Authority) Keys(ctx context.Context, c Caller, userID int64, v Visibili
 	return keys, nil
 }
 
-// PrimaryKey returns the record of the user's primary key.
-func (a *Authority) PrimaryKey(ctx context.Context, c Caller, userID int64) (Key, error) {
-	keys, err := a.Keys(ctx, c, userID, 0)
+// PrimaryAPIKey returns the record of the user's primary key.
+func (a *Authority) PrimaryAPIKey(ctx context.Context, c Caller, userID int64) (APIKey, error) {
+	keys, err := a.APIKeys(ctx, c, userID, 0)
 	if err != nil {
-		return Key{}, err
+		return APIKey{}, err
 	}
 	for _, k := range keys {
 		if k.Primary {
 			return k, nil
 		}
 	}
-	return Key{}, errNoPrimaryKey
+	return APIKey{}, errNoPrimaryKey
 }
 
-// DeleteKey removes a key. One that the caller may not handle is as good as
+// DeleteAPIKey removes a key. One that the caller may not handle is as good as
 // not there.
-func (a *Authority) DeleteKey(ctx context.Context, c Caller, keyID int64) error {
+func (a *Authority) DeleteAPIKey(ctx context.Context, c Caller, keyID int64) error {
 	if keyID <= 0 {
 		return invalid("keyId is missing; it is a positive integer.")
 	}
-	k, err := a.store.Key(ctx, keyID)
+	k, err := a.store.APIKey(ctx, keyID)
 	if err != nil {
 		return storeError(err, errKeyNotFound)
 	}
 	if _, err := a.ownerOf(ctx, c, k.UserID); err != nil {
 		return hide(err, errKeyNotFound)
 	}
-	err = storeError(a.store.DeleteKey(ctx, keyID), errKeyNotFound)
+	err = storeError(a.store.DeleteAPIKey(ctx, keyID), errKeyNotFound)
 	return a.done(ctx, err, Event{Kind: EventKeyRemoved, User: k.UserID, Detail: fmt.Sprintf("key %d", k.ID)}.by(c))
 }
 

@@ -94,7 +94,7 @@ var refusals = [RefreshOutcomes]string{
 }
 
 // refreshOutcome is the one place that decides how a refresh ended.
-func refreshOutcome(issued Issued, err error) RefreshOutcome {
+func refreshOutcome(issued IssuedToken, err error) RefreshOutcome {
 	switch err {
 	case nil:
 		if issued.replayed {

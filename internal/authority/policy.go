@@ -13,19 +13,19 @@ type Policy struct {
 	TokenLife    int64 // from a login or refresh to the token's exp
 	SessionLife  int64 // from the login to the session's end
 	BearerGrace  int64 // how long the immediate predecessor passes as a bearer; 0: not at all
-	KeylessRetry int64 // how long a refresh without an Idempotency-Key is replayed; 0: not at all
-	KeyMode      KeyMode
+	ReplayWithoutKey int64 // how long a refresh without an Idempotency-Key is replayed; 0: not at all
+	RefreshAPIKey      RefreshAPIKeyPolicy
 	AuditAge     int64 // how long events are kept
 }
 
-// KeyMode is what a refresh wants of X-API-Key.
-type KeyMode string
+// RefreshAPIKeyPolicy is what a refresh wants of X-API-Key.
+type RefreshAPIKeyPolicy string
 
 // The key modes.
 const (
-	KeyOptional KeyMode = "optional" // a key that is sent must be valid
-	KeyRequired KeyMode = "required" // a valid key must be sent
-	KeyBound    KeyMode = "bound"    // and it must be of the token's user
+	APIKeyOptional RefreshAPIKeyPolicy = "optional" // a key that is sent must be valid
+	APIKeyRequired RefreshAPIKeyPolicy = "required" // a valid key must be sent
+	APIKeyBound    RefreshAPIKeyPolicy = "bound"    // and it must be of the token's user
 )
 
 const (
@@ -33,44 +33,44 @@ const (
 	raceWindow  = 10  // seconds in which an old token is taken for a race of the client's own
 )
 
-// verdict is what an old token at the refresh endpoint is taken for.
-type verdict uint8
+// reuseKind is what an old token at the refresh endpoint is taken for.
+type reuseKind uint8
 
 const (
-	verdictRace   verdict = iota // refuse, and no more
-	verdictReplay                // the answer was lost: give it again
-	verdictTheft                 // refuse, and end the session
+	reuseRace   reuseKind = iota // refuse, and no more
+	reuseReplay                // the answer was lost: give it again
+	reuseTheft                 // refuse, and end the session
 )
 
-// judge says what a token of an earlier generation than the session's own is.
+// classifyReuse says what a token of an earlier generation than the session's own is.
 //
 // The row knows when the last two generations were left. When an older one was
 // left it does not know, but not before its token was issued; where that is
 // longer ago than a race lasts, it is theft: else a thief who refreshes every
 // few seconds would never be found. A clock that went back never makes theft.
-func judge(s Session, generation uint32, issued int64, retry RetryKey, now int64, p Policy) verdict {
+func classifyReuse(s Session, generation uint32, issued int64, retry IdempotencyKeyHash, now int64, p Policy) reuseKind {
 	left := issued
 	switch {
 	case generation >= s.Generation:
-		return verdictRace // not an old token at all: never theft
+		return reuseRace // not an old token at all: never theft
 	case generation+1 == s.Generation:
 		left = s.Refreshed
 	case generation+2 == s.Generation:
 		left = s.Previous
 	}
-	if generation+1 == s.Generation && now < s.Expires && sameRetry(s.RetryKey, retry) {
+	if generation+1 == s.Generation && now < s.Expires && sameIdempotencyKey(s.IdempotencyKey, retry) {
 		window := int64(retryWindow)
-		if retry == (RetryKey{}) {
-			window = p.KeylessRetry
+		if retry == (IdempotencyKeyHash{}) {
+			window = p.ReplayWithoutKey
 		}
 		if within(window, now, left) {
-			return verdictReplay
+			return reuseReplay
 		}
 	}
 	if now-left > raceWindow {
-		return verdictTheft
+		return reuseTheft
 	}
-	return verdictRace
+	return reuseRace
 }
 
 // bearerGood reports whether a token of this generation passes as a bearer.
@@ -86,14 +86,14 @@ func bearerGood(s Session, generation uint32, now int64, p Policy) bool {
 // no harm.
 func within(window, a, b int64) bool { return max(a-b, b-a) < window }
 
-func sameRetry(a, b RetryKey) bool { return subtle.ConstantTimeCompare(a[:], b[:]) == 1 }
+func sameIdempotencyKey(a, b IdempotencyKeyHash) bool { return subtle.ConstantTimeCompare(a[:], b[:]) == 1 }
 
-// HashRetryKey gives what the row remembers of an Idempotency-Key; an empty
+// HashIdempotencyKey gives what the row remembers of an Idempotency-Key; an empty
 // key gives the zero value.
-func HashRetryKey(key string) RetryKey {
+func HashIdempotencyKey(key string) IdempotencyKeyHash {
 	if key == "" {
-		return RetryKey{}
+		return IdempotencyKeyHash{}
 	}
 	sum := sha256.Sum256([]byte(key))
-	return RetryKey(sum[:16])
+	return IdempotencyKeyHash(sum[:16])
 }

@@ -11,11 +11,11 @@ import (
 func TestPolicyWithAnyClock(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		second := rapid.Int64Range(0, 1000)
-		keys := rapid.SampledFrom([]RetryKey{{}, {1}, {2}})
+		keys := rapid.SampledFrom([]IdempotencyKeyHash{{}, {1}, {2}})
 		s := Session{Generation: rapid.Uint32Range(1, 6).Draw(t, "current"), Refreshed: second.Draw(t, "refreshed"),
-			Previous: second.Draw(t, "previous"), Expires: second.Draw(t, "expires"), RetryKey: keys.Draw(t, "key")}
+			Previous: second.Draw(t, "previous"), Expires: second.Draw(t, "expires"), IdempotencyKey: keys.Draw(t, "key")}
 		generation, now := rapid.Uint32Range(1, 6).Draw(t, "generation"), second.Draw(t, "now")
-		p := Policy{BearerGrace: rapid.Int64Range(0, 60).Draw(t, "grace"), KeylessRetry: rapid.Int64Range(0, 60).Draw(t, "keyless")}
+		p := Policy{BearerGrace: rapid.Int64Range(0, 60).Draw(t, "grace"), ReplayWithoutKey: rapid.Int64Range(0, 60).Draw(t, "keyless")}
 		predecessor := generation+1 == s.Generation
 		since := max(now-s.Refreshed, s.Refreshed-now)
 
@@ -23,16 +23,16 @@ func TestPolicyWithAnyClock(t *testing.T) {
 			t.Errorf("as a bearer: %v", good)
 		}
 		retry := keys.Draw(t, "retry")
-		switch judge(s, generation, second.Draw(t, "issued"), retry, now, p) {
-		case verdictReplay:
+		switch classifyReuse(s, generation, second.Draw(t, "issued"), retry, now, p) {
+		case reuseReplay:
 			window := int64(retryWindow)
-			if retry == (RetryKey{}) {
-				window = p.KeylessRetry
+			if retry == (IdempotencyKeyHash{}) {
+				window = p.ReplayWithoutKey
 			}
-			if !predecessor || retry != s.RetryKey || now >= s.Expires || since >= window {
+			if !predecessor || retry != s.IdempotencyKey || now >= s.Expires || since >= window {
 				t.Error("answered again")
 			}
-		case verdictTheft:
+		case reuseTheft:
 			if generation >= s.Generation {
 				t.Error("the current token is taken for theft")
 			}

@@ -5,14 +5,14 @@ import "context"
 // administers reports whether a user of this level and place is an admin of p:
 // Root, TechOps and NetOps anywhere, a NetworkAdmin in its network, a
 // MailboxAdmin in its mailbox.
-func (u *User) administers(p Place) bool {
+func (u *User) administers(p Tenant) bool {
 	switch {
 	case u.Level <= NetOps:
 		return true
 	case u.Level == NetworkAdmin:
 		return u.NetworkID == p.NetworkID
 	case u.Level == MailboxAdmin:
-		return u.Place == p
+		return u.Tenant == p
 	}
 	return false
 }
@@ -34,7 +34,7 @@ func (a *Authority) visible(ctx context.Context, c Caller, id int64, self bool) 
 	if err != nil {
 		return nil, storeError(err, errUserNotFound)
 	}
-	if !c.User.administers(user.Place) {
+	if !c.User.administers(user.Tenant) {
 		return nil, errUserNotFound
 	}
 	return user, nil
@@ -72,7 +72,7 @@ func (a *Authority) again(ctx context.Context, c Caller) (Caller, error) {
 }
 
 // mayGive returns nil if the caller may put someone at this level and place.
-func (c Caller) mayGive(level Level, p Place) error {
+func (c Caller) mayGive(level Level, p Tenant) error {
 	switch {
 	case level < c.User.Level:
 		return errLevel

@@ -27,7 +27,7 @@ type SigningKeyInfo struct {
 	State     KeyState
 	Published int64
 	Signs     int64
-	Over      int64 // when the last of its tokens is over, and it may be retired; 0 if no other key follows it
+	RetirableAt      int64 // when the last of its tokens is over, and it may be retired; 0 if no other key follows it
 	Retired   int64
 }
 
@@ -144,7 +144,7 @@ func (r *Keyring) info(i int) SigningKeyInfo {
 	if k.key == nil {
 		return info
 	}
-	info.Algorithm, info.Over, info.State = k.key.Algorithm(), r.over(i), KeyVerifying
+	info.Algorithm, info.RetirableAt, info.State = k.key.Algorithm(), r.retirableAt(i), KeyVerifying
 	switch {
 	case k.key == r.set.Keys()[0]:
 		info.State = KeySigning
@@ -154,9 +154,9 @@ func (r *Keyring) info(i int) SigningKeyInfo {
 	return info
 }
 
-// over is when the last token of a key is over: a token's life after another
-// took over, and the lead once more for nodes that were late to hear of it.
-func (r *Keyring) over(i int) int64 {
+// retirableAt is when the last token of a key is retirableAt: a token's life after another
+// took retirableAt, and the lead once more for nodes that were late to hear of it.
+func (r *Keyring) retirableAt(i int) int64 {
 	if at := replaced(r.kept, i); at != 0 {
 		return at + r.config.TokenLife + r.config.Lead
 	}
@@ -257,8 +257,8 @@ func mayRetire(k SigningKeyInfo, now int64) error {
 		return invalid("The key does not sign yet; send now: true to give it up.")
 	case k.State == KeySigning:
 		return invalid("The key signs; rotate first, and retire it when its tokens are over. If it has leaked, send now: true.")
-	case now < k.Over:
-		return invalid("Tokens of the key are good until " + wireTime(k.Over) + "; retire it then. If it has leaked, send now: true, which ends them.")
+	case now < k.RetirableAt:
+		return invalid("Tokens of the key are good until " + wireTime(k.RetirableAt) + "; retire it then. If it has leaked, send now: true, which ends them.")
 	}
 	return nil
 }

@@ -32,7 +32,7 @@ var (
 type Store interface {
 	SessionStore
 	UserStore
-	KeyStore
+	APIKeyStore
 	SigningKeyStore
 	GuardStore
 	AuditStore
@@ -48,17 +48,17 @@ type SessionStore interface {
 	// hash still is the one that the login was checked against, else ErrNotFound.
 	OpenSession(ctx context.Context, s SessionRecord, passwordHash string) error
 	// Session returns a session and its user, or ErrNotFound.
-	Session(ctx context.Context, id token.SessionID) (Live, error)
+	Session(ctx context.Context, id token.SessionID) (SessionWithUser, error)
 	// RecentSession is Session, but may tell how the session was a while ago,
 	// for as long as the store's settings allow. So it is good for a yes; a no
 	// needs Session.
-	RecentSession(ctx context.Context, id token.SessionID) (Live, error)
+	RecentSession(ctx context.Context, id token.SessionID) (SessionWithUser, error)
 	// Rotate is the compare-and-swap: if the session is at r.From, it is moved
 	// to the generation after it, and returned as it is then, with moved true.
 	// If it is at another generation nothing changes, and it is returned as it
 	// is. If there is no such session the error is ErrNotFound.
 	// However many calls with the same From come at once, one moves.
-	Rotate(ctx context.Context, r Rotation) (live Live, moved bool, err error)
+	Rotate(ctx context.Context, r Rotation) (live SessionWithUser, moved bool, err error)
 	// EndSession ends a session and its SessionKeys. It is no error if there is none.
 	EndSession(ctx context.Context, id token.SessionID) error
 	// EndSessions ends all sessions of a user and their SessionKeys, but for
@@ -79,7 +79,7 @@ type Rotation struct {
 	From     uint32
 	At       int64 // becomes Refreshed
 	Expires  int64 // becomes Expires, but never after the session's Ends
-	RetryKey RetryKey
+	IdempotencyKey IdempotencyKeyHash
 }
 
 // UserStore keeps users and their password hashes.
@@ -141,23 +141,23 @@ type UserChange struct {
 	Status                     *Status
 }
 
-// KeyHash is the SHA-256 of an API key: what the store keeps of it.
-type KeyHash [32]byte
+// APIKeyHash is the SHA-256 of an API key: what the store keeps of it.
+type APIKeyHash [32]byte
 
-// KeyStore keeps API keys.
-type KeyStore interface {
-	// CreateKey adds a key and returns it with its ID. If it is Primary, the
+// APIKeyStore keeps API keys.
+type APIKeyStore interface {
+	// CreateAPIKey adds a key and returns it with its ID. If it is Primary, the
 	// user's earlier primary key is removed in the same step. The user, and the
 	// session of a SessionKey, must be there, else ErrNotFound.
-	CreateKey(ctx context.Context, k Key, hash KeyHash) (Key, error)
-	// KeyByHash returns the key and its user, or ErrNotFound.
-	KeyByHash(ctx context.Context, hash KeyHash) (Key, *User, error)
-	// Key returns a key, or ErrNotFound.
-	Key(ctx context.Context, id int64) (Key, error)
-	// Keys lists the keys of a user by id.
-	Keys(ctx context.Context, userID int64) ([]Key, error)
-	// DeleteKey removes a key, or returns ErrNotFound.
-	DeleteKey(ctx context.Context, id int64) error
+	CreateAPIKey(ctx context.Context, k APIKey, hash APIKeyHash) (APIKey, error)
+	// APIKeyByHash returns the key and its user, or ErrNotFound.
+	APIKeyByHash(ctx context.Context, hash APIKeyHash) (APIKey, *User, error)
+	// APIKey returns a key, or ErrNotFound.
+	APIKey(ctx context.Context, id int64) (APIKey, error)
+	// APIKeys lists the keys of a user by id.
+	APIKeys(ctx context.Context, userID int64) ([]APIKey, error)
+	// DeleteAPIKey removes a key, or returns ErrNotFound.
+	DeleteAPIKey(ctx context.Context, id int64) error
 }
 
 // SigningKey is a key that signs tokens: a JSON Web Key, sealed where there is

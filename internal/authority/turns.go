@@ -29,7 +29,7 @@ func newTurns() *turns { return &turns{lanes: map[lane]*turn{}} }
 
 // enter waits for a turn, and returns what ends it. The error is the context's,
 // or password.ErrBusy where as many wait as may.
-func (t *turns) enter(ctx context.Context, g Guess) (leave func(), err error) {
+func (t *turns) enter(ctx context.Context, g Attempt) (leave func(), err error) {
 	key := lane{g.Account, g.Address}
 	t.mu.Lock()
 	one := t.lanes[key]

@@ -44,12 +44,12 @@ const (
 // Visibility is who is meant to see a key.
 type Visibility uint8
 
-// The visibilities. A SessionKey dies with the session that it was made in.
+// The visibilities. A SessionOnly dies with the session that it was made in.
 const (
 	Private Visibility = iota + 1
 	Shared
 	Public
-	SessionKey
+	SessionOnly
 )
 
 var (
@@ -105,8 +105,8 @@ func ParseVisibility(field, name string) (Visibility, error) {
 // use a key.
 func (s Status) MaySignIn() bool { return s < Suspended }
 
-// Place is where a user belongs: a mailbox in a network.
-type Place struct {
+// Tenant is where a user belongs: a mailbox in a network.
+type Tenant struct {
 	NetworkID int64
 	MailboxID int64
 }
@@ -118,15 +118,15 @@ type User struct {
 	Email     string
 	FirstName string
 	LastName  string
-	Place
+	Tenant
 	Level   Level
 	Status  Status
 	Created int64 // Unix seconds
 }
 
-// RetryKey is a hash of a client's Idempotency-Key; the zero value stands for
+// IdempotencyKeyHash is a hash of a client's Idempotency-Key; the zero value stands for
 // a request that had none.
-type RetryKey [16]byte
+type IdempotencyKeyHash [16]byte
 
 // Session is the state of one live session: all that a refresh needs.
 type Session struct {
@@ -138,7 +138,7 @@ type Session struct {
 	Previous   int64    // when the generation before it began; 0 in generation 1
 	Expires    int64    // the current token's exp; never after Ends
 	Ends       int64    // no refresh passes this
-	RetryKey   RetryKey // of the refresh that began this generation
+	IdempotencyKey   IdempotencyKeyHash // of the refresh that began this generation
 }
 
 // Origin is where a login came from.
@@ -153,15 +153,15 @@ type SessionRecord struct {
 	Origin
 }
 
-// Live is a session that can be refreshed, and its user.
-type Live struct {
+// SessionWithUser is a session that can be refreshed, and its user.
+type SessionWithUser struct {
 	Session Session
 	User    *User
 }
 
-// Key is an API key without the key itself, which is shown once and kept as a
+// APIKey is an API key without the key itself, which is shown once and kept as a
 // hash.
-type Key struct {
+type APIKey struct {
 	ID         int64
 	UserID     int64
 	Visibility Visibility

@@ -33,7 +33,7 @@ func (a *Authority) CreateUser(ctx context.Context, c Caller, n NewUser) (*User,
 	if n.Level == 0 {
 		n.Level = MailboxUser
 	}
-	place := c.User.Place.with(n.NetworkID, n.MailboxID)
+	place := c.User.Tenant.override(n.NetworkID, n.MailboxID)
 	if err := firstError(checkLogin(n.Login), checkEmail(&n.Email), checkName("firstName", &n.FirstName),
 		checkName("lastName", &n.LastName), checkPlace(n.NetworkID, n.MailboxID)); err != nil {
 		return nil, err
@@ -53,7 +53,7 @@ func (a *Authority) CreateUser(ctx context.Context, c Caller, n NewUser) (*User,
 	}
 	user, err := a.store.CreateUser(ctx, User{
 		Login: n.Login, Email: n.Email, FirstName: n.FirstName, LastName: n.LastName,
-		Place: place, Level: n.Level, Status: Active, Created: a.now(),
+		Tenant: place, Level: n.Level, Status: Active, Created: a.now(),
 	}, hash)
 	if err != nil {
 		return nil, storeError(err, nil)
@@ -108,7 +108,7 @@ func (a *Authority) ListUsers(ctx context.Context, c Caller, f UserFilter, page 
 	if c.User.Level >= MailboxAdmin && f.MailboxID == nil {
 		f.MailboxID = &c.User.MailboxID
 	}
-	if !c.User.administers(c.User.Place.with(f.NetworkID, f.MailboxID)) {
+	if !c.User.administers(c.User.Tenant.override(f.NetworkID, f.MailboxID)) {
 		return nil, errPlace
 	}
 	f.Offset = (page - 1) * f.Limit
@@ -126,7 +126,7 @@ func (a *Authority) UserByLogin(ctx context.Context, c Caller, login string) ([]
 	}
 	user, _, err := a.store.UserByLogin(ctx, login)
 	switch {
-	case err == nil && c.User.administers(user.Place):
+	case err == nil && c.User.administers(user.Tenant):
 		return []User{*user}, nil
 	case err == nil:
 		return []User{}, nil
@@ -155,7 +155,7 @@ func (a *Authority) UpdateUser(ctx context.Context, c Caller, id int64, change U
 		switch {
 		case *s != Active && *s != Suspended:
 			return nil, invalid("status must be Active or Suspended.")
-		case !c.User.administers(user.Place):
+		case !c.User.administers(user.Tenant):
 			return nil, errLevel
 		case *s == Suspended && id == c.User.ID:
 			return nil, errOwnStatus
@@ -184,7 +184,7 @@ func (a *Authority) SetRole(ctx context.Context, c Caller, id int64, level Level
 	if level == 0 {
 		level = user.Level
 	}
-	if err := c.mayGive(level, user.Place.with(networkID, mailboxID)); err != nil {
+	if err := c.mayGive(level, user.Tenant.override(networkID, mailboxID)); err != nil {
 		return nil, err
 	}
 	return a.update(ctx, c, id, change)
@@ -222,7 +222,7 @@ func (a *Authority) ResetUser(ctx context.Context, c Caller, id int64) error {
 	}
 	err = storeError(a.store.EndSessions(ctx, id, token.SessionID{}), nil)
 	if err == nil && c.User.Level <= NetworkAdmin && id != c.User.ID {
-		err = storeError(a.store.ForgetGuesses(ctx, AccountKeyOf(user.Login)), nil)
+		err = storeError(a.store.ClearAttempts(ctx, AccountKeyOf(user.Login)), nil)
 	}
 	return a.done(ctx, err, Event{Kind: EventSessionsReset, User: id}.by(c))
 }
@@ -253,7 +253,7 @@ func (a *Authority) SetPassword(ctx context.Context, c Caller, id int64, passwd 
 	}
 	err = storeError(a.store.SetPassword(ctx, id, PasswordChange{Hash: hash}), errUserNotFound)
 	if err == nil {
-		err = storeError(a.store.ForgetGuesses(ctx, AccountKeyOf(user.Login)), nil)
+		err = storeError(a.store.ClearAttempts(ctx, AccountKeyOf(user.Login)), nil)
 	}
 	return a.done(ctx, err, Event{Kind: EventPasswordSet, User: id}.by(c))
 }
@@ -313,7 +313,7 @@ func (a *Authority) GeneratePassword(length int64) (string, error) {
 	return password.Generate(max(int(length), a.rules.Least())), nil
 }
 
-func (p Place) with(networkID, mailboxID *int64) Place {
+func (p Tenant) override(networkID, mailboxID *int64) Tenant {
 	if networkID != nil {
 		p.NetworkID = *networkID
 	}

@@ -12,7 +12,7 @@ import (
 // none is the request of a call that has no body.
 type none = struct{}
 
-func issued(i authority.Issued, err error) (answer, error) {
+func issued(i authority.IssuedToken, err error) (answer, error) {
 	return secret(api.Token{Token: i.Token, ExpiresAt: api.Time(i.Expires), UserID: i.UserID}), err
 }
 
@@ -21,7 +21,7 @@ func (s *Server) login(ctx context.Context, r request, body api.LoginRequest) (a
 	if err != nil {
 		return answer{}, err
 	}
-	if err := s.authority.CheckKey(ctx, key); err != nil {
+	if err := s.authority.CheckAPIKey(ctx, key); err != nil {
 		return answer{}, err
 	}
 	login := cmp.Or(body.Login, body.Email, body.Username)
@@ -33,7 +33,7 @@ func (s *Server) refresh(ctx context.Context, r request, body api.RefreshRequest
 	if err != nil {
 		return answer{}, err
 	}
-	retry := authority.HashRetryKey(r.http.Header.Get("Idempotency-Key"))
+	retry := authority.HashIdempotencyKey(r.http.Header.Get("Idempotency-Key"))
 	return issued(s.authority.Refresh(ctx, body.Token, key, retry, origin(r.http)))
 }
 

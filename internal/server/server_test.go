@@ -178,7 +178,7 @@ func TestRetryWithAnotherKey(t *testing.T) {
 }
 
 func TestKeylessRetry(t *testing.T) {
-	b := start(t, func(c *app.Config) { c.Policy.KeylessRetry = 5 })
+	b := start(t, func(c *app.Config) { c.Policy.ReplayWithoutKey = 5 })
 	old := b.login()
 	fresh := b.refresh(200, old)
 	if again := b.refresh(200, old); again != fresh {
@@ -291,11 +291,11 @@ func TestClockBackwardsRevivesNothing(t *testing.T) {
 }
 
 func TestRefreshKeyModes(t *testing.T) {
-	for mode, want := range map[authority.KeyMode][4]int{ // none, own, another's, damaged
-		authority.KeyOptional: {200, 200, 200, 401}, authority.KeyRequired: {401, 200, 200, 401}, authority.KeyBound: {401, 200, 401, 401},
+	for mode, want := range map[authority.RefreshAPIKeyPolicy][4]int{ // none, own, another's, damaged
+		authority.APIKeyOptional: {200, 200, 200, 401}, authority.APIKeyRequired: {401, 200, 200, 401}, authority.APIKeyBound: {401, 200, 401, 401},
 	} {
 		t.Run(string(mode), func(t *testing.T) {
-			b := start(t, func(c *app.Config) { c.Policy.KeyMode = mode })
+			b := start(t, func(c *app.Config) { c.Policy.RefreshAPIKey = mode })
 			for i, headers := range [][]string{nil, {"X-API-Key: " + b.APIKey}, {"X-API-Key: " + b.AdminKey}, {"X-API-Key: " + b.APIKey[:20]}} {
 				token := b.login()
 				code := api.ErrorCode("")

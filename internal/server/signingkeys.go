@@ -9,7 +9,7 @@ import (
 
 func wireSigningKey(k authority.SigningKeyInfo) api.SigningKey {
 	return api.SigningKey{KeyID: k.ID, Algorithm: string(k.Algorithm), State: string(k.State), Published: timeOrNull(k.Published),
-		SignsFrom: timeOrNull(k.Signs), RetirableFrom: timeOrNull(k.Over), Retired: timeOrNull(k.Retired)}
+		SignsFrom: timeOrNull(k.Signs), RetirableFrom: timeOrNull(k.RetirableAt), Retired: timeOrNull(k.Retired)}
 }
 
 func timeOrNull(unix int64) *api.Time {

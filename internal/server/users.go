@@ -162,7 +162,7 @@ func (s *Server) generateKey(ctx context.Context, r request, _ none) (answer, er
 	if err != nil {
 		return answer{}, err
 	}
-	text, err := s.authority.GeneratePrimaryKey(ctx, r.caller, id)
+	text, err := s.authority.GeneratePrimaryAPIKey(ctx, r.caller, id)
 	return secret(text), err
 }
 
@@ -172,7 +172,7 @@ func (s *Server) readKeyBack(context.Context, request, none) (answer, error) {
 		Message: "Keys are kept as a hash and cannot be read back; make a new one with POST /v2/users/key-generate/{id}."}
 }
 
-func wireKey(k authority.Key, text string) api.Key {
+func wireKey(k authority.APIKey, text string) api.Key {
 	return api.Key{KeyID: k.ID, UserID: k.UserID, Key: text, Visibility: k.Visibility.String(), Created: api.Time(k.Created)}
 }
 
@@ -181,7 +181,7 @@ func (s *Server) createKey(ctx context.Context, r request, body api.CreateKeyReq
 	if err != nil {
 		return answer{}, err
 	}
-	key, text, err := s.authority.CreateKey(ctx, r.caller, body.UserID, visibility)
+	key, text, err := s.authority.CreateAPIKey(ctx, r.caller, body.UserID, visibility)
 	return secret(wireKey(key, text)), err
 }
 
@@ -190,7 +190,7 @@ func (s *Server) listKeys(ctx context.Context, r request, body api.ListKeysReque
 	if err != nil {
 		return answer{}, err
 	}
-	keys, err := s.authority.Keys(ctx, r.caller, body.UserID, visibility)
+	keys, err := s.authority.APIKeys(ctx, r.caller, body.UserID, visibility)
 	list := make([]api.Key, len(keys))
 	for i, k := range keys {
 		list[i] = wireKey(k, k.Mask)
@@ -199,10 +199,10 @@ func (s *Server) listKeys(ctx context.Context, r request, body api.ListKeysReque
 }
 
 func (s *Server) primaryKey(ctx context.Context, r request, body api.GetKeyRequest) (answer, error) {
-	key, err := s.authority.PrimaryKey(ctx, r.caller, body.UserID)
+	key, err := s.authority.PrimaryAPIKey(ctx, r.caller, body.UserID)
 	return ok(wireKey(key, key.Mask)), err
 }
 
 func (s *Server) deleteKey(ctx context.Context, r request, body api.DeleteKeyRequest) (answer, error) {
-	return ok(true), s.authority.DeleteKey(ctx, r.caller, body.KeyID)
+	return ok(true), s.authority.DeleteAPIKey(ctx, r.caller, body.KeyID)
 }

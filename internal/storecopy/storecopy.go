@@ -25,8 +25,8 @@ const page = 5000 // rows that are read and written at once
 // opened and sealed with box; a nil box leaves them as they are. show hears of
 // the progress. Until Copy returns nil, to is marked as a part.
 func Copy(ctx context.Context, from, to Store, box *seal.Box, show func(what string, done, total int64)) (authority.Counts, error) {
-	if part, err := from.Marked(ctx); err != nil || part {
-		return authority.Counts{}, cmp.Or(err, authority.ErrPart)
+	if part, err := from.CopyInProgress(ctx); err != nil || part {
+		return authority.Counts{}, cmp.Or(err, authority.ErrIncomplete)
 	}
 	want, err := from.Count(ctx)
 	if err != nil {
@@ -56,7 +56,7 @@ func copyAll(ctx context.Context, from, to Store, box *seal.Box, want authority.
 			return rows(ctx, "sessions", want.Sessions, show, from.ReadSessions, to.WriteSessions, func(s authority.SessionRecord) token.SessionID { return s.ID })
 		},
 		func() error {
-			return rows(ctx, "keys", want.Keys, show, from.ReadKeys, to.WriteKeys, func(k authority.KeyRecord) int64 { return k.ID })
+			return rows(ctx, "keys", want.APIKeys, show, from.ReadAPIKeys, to.WriteAPIKeys, func(k authority.APIKeyRecord) int64 { return k.ID })
 		},
 	}
 	for _, step := range steps {

@@ -43,7 +43,7 @@ func fill(t *testing.T, s app.Store, box *seal.Box) {
 	t.Helper()
 	for i := range 10 {
 		u := must(s.CreateUser(t.Context(), authority.User{Login: fmt.Sprintf("User%d@example.com", i), Level: authority.MailboxUser, Status: authority.Active,
-			Place: authority.Place{NetworkID: int64(i), MailboxID: 2}, Created: 5}, fmt.Sprint("hash", i)))(t)
+			Tenant: authority.Tenant{NetworkID: int64(i), MailboxID: 2}, Created: 5}, fmt.Sprint("hash", i)))(t)
 		for n := range byte(5) {
 			id := token.SessionID{byte(i), n, 1}
 			err := s.OpenSession(t.Context(), authority.SessionRecord{
@@ -53,14 +53,14 @@ func fill(t *testing.T, s app.Store, box *seal.Box) {
 				t.Fatal(err)
 			}
 			for g := range uint32(n) {
-				_, _, err := s.Rotate(t.Context(), authority.Rotation{Session: id, From: g + 1, At: int64(g) + 2, Expires: 150, RetryKey: authority.RetryKey{n}})
+				_, _, err := s.Rotate(t.Context(), authority.Rotation{Session: id, From: g + 1, At: int64(g) + 2, Expires: 150, IdempotencyKey: authority.IdempotencyKeyHash{n}})
 				if err != nil {
 					t.Fatal(err)
 				}
 			}
 		}
-		must(s.CreateKey(t.Context(), authority.Key{UserID: u.ID, Visibility: authority.Private, Primary: true, Mask: "m", Created: 6}, authority.KeyHash{byte(i)}))(t)
-		must(s.CreateKey(t.Context(), authority.Key{UserID: u.ID, Visibility: authority.SessionKey, Session: token.SessionID{byte(i), 1, 1}}, authority.KeyHash{byte(i), 1}))(t)
+		must(s.CreateAPIKey(t.Context(), authority.APIKey{UserID: u.ID, Visibility: authority.Private, Primary: true, Mask: "m", Created: 6}, authority.APIKeyHash{byte(i)}))(t)
+		must(s.CreateAPIKey(t.Context(), authority.APIKey{UserID: u.ID, Visibility: authority.SessionOnly, Session: token.SessionID{byte(i), 1, 1}}, authority.APIKeyHash{byte(i), 1}))(t)
 	}
 	for _, alg := range []token.Algorithm{token.HS256, token.ES256, token.EdDSA} {
 		must(authority.OpenKeyring(t.Context(), authority.KeyringConfig{Store: s, Box: box, Algorithm: alg, Lead: 300,
@@ -80,7 +80,7 @@ func dump(t *testing.T, s app.Store, box *seal.Box) string {
 		signing = append(signing, must(authority.OpenSigningKey(k, box))(t))
 	}
 	return fmt.Sprintf("%+v\n%+v\n%+v\n%+v", must(s.ReadUsers(t.Context(), 0, 1000))(t), must(s.ReadSessions(t.Context(), token.SessionID{}, 1000))(t),
-		must(s.ReadKeys(t.Context(), 0, 1000))(t), signing)
+		must(s.ReadAPIKeys(t.Context(), 0, 1000))(t), signing)
 }
 
 func quiet(string, int64, int64) {}
@@ -95,7 +95,7 @@ func TestThereAndBack(t *testing.T) {
 	want := dump(t, stores[0], nil)
 	for i := range 2 {
 		counts, err := storecopy.Copy(t.Context(), stores[i], stores[i+1], box, quiet)
-		if err != nil || counts != (authority.Counts{Users: 10, Sessions: 50, Keys: 20, SigningKeys: 3}) {
+		if err != nil || counts != (authority.Counts{Users: 10, Sessions: 50, APIKeys: 20, SigningKeys: 3}) {
 			t.Fatalf("copied %+v, %v", counts, err)
 		}
 		if got := dump(t, stores[i+1], box); got != want {
@@ -106,7 +106,7 @@ func TestThereAndBack(t *testing.T) {
 				t.Error("a signing key was copied in clear")
 			}
 		}
-		if _, err := storecopy.Copy(t.Context(), stores[i], stores[i+1], box, quiet); !errors.Is(err, authority.ErrInUse) {
+		if _, err := storecopy.Copy(t.Context(), stores[i], stores[i+1], box, quiet); !errors.Is(err, authority.ErrNotEmpty) {
 			t.Errorf("a copy over a store that is in use: %v", err)
 		}
 	}
@@ -144,7 +144,7 @@ func TestCutOff(t *testing.T) {
 				t.Fatal("a server starts on a store that was copied in part")
 			}
 			part := must(app.OpenStore(t.Context(), app.Config{Store: address, MasterKey: box}))(t)
-			if _, err := storecopy.Copy(t.Context(), part, open(t, "sqlite:"+t.TempDir(), nil), box, quiet); !errors.Is(err, authority.ErrPart) {
+			if _, err := storecopy.Copy(t.Context(), part, open(t, "sqlite:"+t.TempDir(), nil), box, quiet); !errors.Is(err, authority.ErrIncomplete) {
 				t.Errorf("a part is copied on: %v", err)
 			}
 			if err := part.Close(); err != nil {
@@ -179,7 +179,7 @@ func TestEndSessions(t *testing.T) {
 			if ended, err := storecopy.EndSessions(t.Context(), s, quiet); err != nil || ended != 50 {
 				t.Fatalf("ended %d, %v", ended, err)
 			}
-			want := authority.Counts{Users: 10, Keys: 10, SigningKeys: 3} // the keys of sessions went with them
+			want := authority.Counts{Users: 10, APIKeys: 10, SigningKeys: 3} // the keys of sessions went with them
 			if n := must(s.Count(t.Context()))(t); n != want {
 				t.Errorf("left %+v, want %+v", n, want)
 			}

@@ -39,19 +39,19 @@ func (s *store) OpenSession(ctx context.Context, r authority.SessionRecord, pass
 	return s.Store.OpenSession(ctx, r, passwordHash)
 }
 
-func (s *store) Session(ctx context.Context, id token.SessionID) (live authority.Live, err error) {
+func (s *store) Session(ctx context.Context, id token.SessionID) (live authority.SessionWithUser, err error) {
 	ctx, span := s.span(ctx, "Session")
 	defer func() { end(span, err) }()
 	return s.Store.Session(ctx, id)
 }
 
-func (s *store) RecentSession(ctx context.Context, id token.SessionID) (live authority.Live, err error) {
+func (s *store) RecentSession(ctx context.Context, id token.SessionID) (live authority.SessionWithUser, err error) {
 	ctx, span := s.span(ctx, "RecentSession")
 	defer func() { end(span, err) }()
 	return s.Store.RecentSession(ctx, id)
 }
 
-func (s *store) Rotate(ctx context.Context, r authority.Rotation) (live authority.Live, moved bool, err error) {
+func (s *store) Rotate(ctx context.Context, r authority.Rotation) (live authority.SessionWithUser, moved bool, err error) {
 	ctx, span := s.span(ctx, "Rotate")
 	defer func() { end(span, err) }()
 	return s.Store.Rotate(ctx, r)
@@ -69,16 +69,16 @@ func (s *store) EndSessions(ctx context.Context, userID int64, except token.Sess
 	return s.Store.EndSessions(ctx, userID, except)
 }
 
-func (s *store) BeginGuess(ctx context.Context, g authority.Guess) (wait int64, known bool, err error) {
+func (s *store) BeginAttempt(ctx context.Context, g authority.Attempt) (wait int64, known bool, err error) {
 	ctx, span := s.span(ctx, "BeginGuess")
 	defer func() { end(span, err) }()
-	return s.Store.BeginGuess(ctx, g)
+	return s.Store.BeginAttempt(ctx, g)
 }
 
-func (s *store) SettleGuess(ctx context.Context, g authority.Guess, known bool, o authority.Outcome) (err error) {
+func (s *store) ResolveAttempt(ctx context.Context, g authority.Attempt, known bool, o authority.Outcome) (err error) {
 	ctx, span := s.span(ctx, "SettleGuess")
 	defer func() { end(span, err) }()
-	return s.Store.SettleGuess(ctx, g, known, o)
+	return s.Store.ResolveAttempt(ctx, g, known, o)
 }
 
 // PasswordCheck is the hasher's hook: a span for the wait and the work.

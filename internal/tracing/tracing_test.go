@@ -23,8 +23,8 @@ import (
 // faulty fails in ways that a span must tell apart; the rest is not called.
 type faulty struct{ authority.Store }
 
-func (faulty) Session(context.Context, token.SessionID) (authority.Live, error) {
-	return authority.Live{}, authority.ErrNotFound
+func (faulty) Session(context.Context, token.SessionID) (authority.SessionWithUser, error) {
+	return authority.SessionWithUser{}, authority.ErrNotFound
 }
 
 func (faulty) EndSessions(context.Context, int64, token.SessionID) error {

@@ -37,9 +37,9 @@ type fields struct {
 var names = []string{"userId", "login", "email", "firstName", "lastName", "networkId", "mailboxId", "authLevel", "status", "created", "passwordHash"}
 
 // record gives the user of a line, with defaults for what it does not say.
-func (f fields) record(standard authority.Place) (authority.UserRecord, error) {
+func (f fields) record(standard authority.Tenant) (authority.UserRecord, error) {
 	u := authority.UserRecord{PasswordHash: f.PasswordHash, User: authority.User{Login: f.Login, Email: f.Email, FirstName: f.FirstName, LastName: f.LastName,
-		Place: standard, Level: authority.MailboxUser, Status: authority.Active}}
+		Tenant: standard, Level: authority.MailboxUser, Status: authority.Active}}
 	if u.Email == "" {
 		u.Email = u.Login
 	}

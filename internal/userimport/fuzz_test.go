@@ -22,7 +22,7 @@ func FuzzRead(f *testing.F) {
 			format = userimport.CSV
 		}
 		said := 0
-		sum, err := userimport.Run(t.Context(), strings.NewReader(text), userimport.Config{Format: format, Standard: authority.Place{NetworkID: 1},
+		sum, err := userimport.Run(t.Context(), strings.NewReader(text), userimport.Config{Format: format, Standard: authority.Tenant{NetworkID: 1},
 			LeftOut: func(line int64, why error) {
 				if said++; line < 1 || line > int64(strings.Count(text, "\n"))+1 || strings.Contains(why.Error(), bcrypt[7:]) {
 					t.Errorf("line %d: %v", line, why)

@@ -29,7 +29,7 @@ const (
 type Config struct {
 	Store    authority.UserStore // nil only reads the file
 	Format   Format
-	Standard authority.Place // of a line that names none
+	Standard authority.Tenant // of a line that names none
 	Clock    func() time.Time
 	LeftOut  func(line int64, why error) // hears of each line that is left out
 	Progress func(bytes, lines int64)    // hears of how much was read; may be nil

@@ -63,7 +63,7 @@ func onEachStore(t *testing.T, test func(t *testing.T, a *app.App)) {
 // read imports a text, and returns what was said of the lines that were left out.
 func read(ctx context.Context, store authority.UserStore, format userimport.Format, text string, progress func(int64, int64)) (userimport.Summary, string, error) {
 	var said strings.Builder
-	sum, err := userimport.Run(ctx, strings.NewReader(text), userimport.Config{Store: store, Format: format, Standard: authority.Place{NetworkID: 1, MailboxID: 2},
+	sum, err := userimport.Run(ctx, strings.NewReader(text), userimport.Config{Store: store, Format: format, Standard: authority.Tenant{NetworkID: 1, MailboxID: 2},
 		Clock: time.Now, Progress: progress, LeftOut: func(line int64, why error) { fmt.Fprintf(&said, "line %d: %v\n", line, why) }})
 	return sum, said.String(), err
 }
@@ -87,7 +87,7 @@ func TestImportAndSignIn(t *testing.T) {
 		if sum, said, err := read(t.Context(), a.Store, userimport.JSONLines, people, nil); err != nil || sum != (userimport.Summary{Lines: 5, Imported: 5}) {
 			t.Fatalf("%+v, %v\n%s", sum, err, said)
 		}
-		want := authority.User{ID: 4821, Login: "Bcrypt@example.com", Email: "Bcrypt@example.com", FirstName: "Ada", Place: authority.Place{NetworkID: 7},
+		want := authority.User{ID: 4821, Login: "Bcrypt@example.com", Email: "Bcrypt@example.com", FirstName: "Ada", Tenant: authority.Tenant{NetworkID: 7},
 			Level: authority.NetworkUser, Status: authority.Active, Created: 1557259200}
 		if u, err := a.Store.User(t.Context(), 4821); err != nil || *u != want {
 			t.Errorf("imported %+v, want %+v, %v", u, want, err)

@@ -49,7 +49,7 @@ func startNodes(t *testing.T, n int, dsn string, options ...func(*app.Config)) *
 	t.Helper()
 	c := openNodes(t, n, dsn, options...)
 	_, _, err := c.all[0].Authority.Bootstrap(t.Context(), authority.User{Login: login, Email: login, Level: authority.Root, Status: authority.Active,
-		Place: authority.Place{NetworkID: 1, MailboxID: 1}}, passwd)
+		Tenant: authority.Tenant{NetworkID: 1, MailboxID: 1}}, passwd)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ func (s *Store) BeginCopy(ctx context.Context) error {
 		case err != nil:
 			return err
 		case used && !marked:
-			return authority.ErrInUse
+			return authority.ErrNotEmpty
 		}
 		_, err = tx.Exec(ctx, "TRUNCATE pawl.users, pawl.session, pawl.api_key, pawl.signing_key RESTART IDENTITY")
 		if err == nil {
@@ -43,8 +43,8 @@ func (s *Store) EndCopy(ctx context.Context) error {
 	})
 }
 
-// Marked reports whether the mark is there.
-func (s *Store) Marked(ctx context.Context) (marked bool, err error) {
+// CopyInProgress reports whether the mark is there.
+func (s *Store) CopyInProgress(ctx context.Context) (marked bool, err error) {
 	err = s.queryOne(ctx, "SELECT copying FROM pawl.state", nil, func(row pgx.Rows) error { return row.Scan(&marked) })
 	return marked, err
 }
@@ -53,7 +53,7 @@ func (s *Store) Marked(ctx context.Context) (marked bool, err error) {
 func (s *Store) Count(ctx context.Context) (n authority.Counts, err error) {
 	err = s.held(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, `SELECT (SELECT count(*) FROM pawl.users), (SELECT count(*) FROM pawl.session),
-			(SELECT count(*) FROM pawl.api_key), (SELECT count(*) FROM pawl.signing_key)`).Scan(&n.Users, &n.Sessions, &n.Keys, &n.SigningKeys)
+			(SELECT count(*) FROM pawl.api_key), (SELECT count(*) FROM pawl.signing_key)`).Scan(&n.Users, &n.Sessions, &n.APIKeys, &n.SigningKeys)
 	})
 	return n, err
 }
@@ -81,14 +81,14 @@ func (s *Store) ReadSessions(ctx context.Context, after token.SessionID, limit i
 	return sessions, err
 }
 
-// ReadKeys returns the next keys by id.
-func (s *Store) ReadKeys(ctx context.Context, after int64, limit int) (keys []authority.KeyRecord, err error) {
+// ReadAPIKeys returns the next keys by id.
+func (s *Store) ReadAPIKeys(ctx context.Context, after int64, limit int) (keys []authority.APIKeyRecord, err error) {
 	err = s.query(ctx, "SELECT "+keyColumns+", k.hash FROM pawl.api_key k WHERE k.id > $1 ORDER BY k.id LIMIT $2", []any{after, limit},
 		func(rows pgx.Rows) error {
 			var hash []byte
 			k, err := scanKey(rows, &hash)
 			if err == nil {
-				keys = append(keys, authority.KeyRecord{Key: k, Hash: authority.KeyHash(hash)})
+				keys = append(keys, authority.APIKeyRecord{APIKey: k, Hash: authority.APIKeyHash(hash)})
 			}
 			return err
 		})
@@ -120,12 +120,12 @@ func (s *Store) WriteSessions(ctx context.Context, sessions []authority.SessionR
 		len(sessions), func(i int) []any {
 			r := &sessions[i]
 			return []any{[16]byte(r.ID), r.UserID, int64(r.Generation), r.Created, r.Refreshed, r.Previous, r.Expires, r.Ends, int64(0),
-				retryBytes(r.RetryKey), r.IP, r.UserAgent}
+				retryBytes(r.IdempotencyKey), r.IP, r.UserAgent}
 		})
 }
 
-// WriteKeys adds keys as they are.
-func (s *Store) WriteKeys(ctx context.Context, keys []authority.KeyRecord) error {
+// WriteAPIKeys adds keys as they are.
+func (s *Store) WriteAPIKeys(ctx context.Context, keys []authority.APIKeyRecord) error {
 	return s.copyIn(ctx, "api_key", "id user_id hash visibility is_primary session_id mask created", len(keys), func(i int) []any {
 		k := &keys[i]
 		return []any{k.ID, k.UserID, k.Hash[:], int64(k.Visibility), k.Primary, sessionOrNull(k.Session), k.Mask, k.Created}

@@ -34,7 +34,7 @@ var unavailable = []string{"08", codeNotSupported, "25", "28", "3D", "3F", "40",
 // SQLSTATE at all comes from the connection.
 func explain(err error) error {
 	switch {
-	case err == nil, errors.Is(err, authority.ErrNotFound), errors.Is(err, authority.ErrInUse):
+	case err == nil, errors.Is(err, authority.ErrNotFound), errors.Is(err, authority.ErrNotEmpty):
 		return err
 	case errors.Is(err, pgx.ErrNoRows):
 		return authority.ErrNotFound

@@ -8,15 +8,15 @@ import (
 	"github.com/pawlauth/pawl/internal/authority"
 )
 
-// BeginGuess counts a guess as failed unless it must wait. Those that must are
+// BeginAttempt counts a guess as failed unless it must wait. Those that must are
 // found by a plain read: a flood of them locks no row.
-func (s *Store) BeginGuess(ctx context.Context, g authority.Guess) (wait int64, known bool, err error) {
-	var t authority.Tallies
+func (s *Store) BeginAttempt(ctx context.Context, g authority.Attempt) (wait int64, known bool, err error) {
+	var t authority.Counters
 	err = s.query(ctx, selectTallies, tallyArgs(g), func(rows pgx.Rows) error { return scanTally(rows, g, &t) })
 	if _, wait = t.Begin(g.At); err != nil || wait > 0 {
 		return wait, false, err
 	}
-	err = s.tallies(ctx, g, func(t authority.Tallies) (next authority.Tallies) {
+	err = s.tallies(ctx, g, func(t authority.Counters) (next authority.Counters) {
 		next, wait = t.Begin(g.At)
 		known = next.Known != nil
 		switch {
@@ -30,9 +30,9 @@ func (s *Store) BeginGuess(ctx context.Context, g authority.Guess) (wait int64, 
 	return wait, known && err == nil, err
 }
 
-// SettleGuess brings the counts to what the outcome makes of them.
-func (s *Store) SettleGuess(ctx context.Context, g authority.Guess, known bool, o authority.Outcome) error {
-	return s.tallies(ctx, g, func(t authority.Tallies) authority.Tallies { return t.Settle(g.At, known, o) })
+// ResolveAttempt brings the counts to what the outcome makes of them.
+func (s *Store) ResolveAttempt(ctx context.Context, g authority.Attempt, known bool, o authority.Outcome) error {
+	return s.tallies(ctx, g, func(t authority.Counters) authority.Counters { return t.Resolve(g.At, known, o) })
 }
 
 // The rows are made and locked in the order of their keys, so that no two
@@ -46,18 +46,18 @@ const (
 		ON CONFLICT (account, address) DO UPDATE SET failed = excluded.failed, last = excluded.last, forget = excluded.forget`
 )
 
-func tallyArgs(g authority.Guess) []any {
+func tallyArgs(g authority.Attempt) []any {
 	return []any{g.Account[:], g.Address, make([]byte, len(g.Account))}
 }
 
 // tallies changes the counts of a guess in one step, with their rows locked. A
 // row of zeros is as good as none, and goes with the next sweep.
-func (s *Store) tallies(ctx context.Context, g authority.Guess, step func(authority.Tallies) authority.Tallies) error {
+func (s *Store) tallies(ctx context.Context, g authority.Attempt, step func(authority.Counters) authority.Counters) error {
 	return s.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, makeTallies, tallyArgs(g)...); err != nil {
 			return err
 		}
-		var t authority.Tallies
+		var t authority.Counters
 		rows, err := tx.Query(ctx, selectTallies+" FOR UPDATE", tallyArgs(g)...)
 		if err := each(rows, err, func(rows pgx.Rows) error { return scanTally(rows, g, &t) }); err != nil {
 			return err
@@ -66,9 +66,9 @@ func (s *Store) tallies(ctx context.Context, g authority.Guess, step func(author
 	})
 }
 
-func save(ctx context.Context, tx pgx.Tx, g authority.Guess, old, next authority.Tallies) error {
+func save(ctx context.Context, tx pgx.Tx, g authority.Attempt, old, next authority.Counters) error {
 	var batch pgx.Batch
-	put := func(account authority.AccountKey, address string, t authority.Tally) {
+	put := func(account authority.AccountKey, address string, t authority.Counter) {
 		batch.Queue(saveTally, account[:], address, t.Failed, t.Last, t.Forget)
 	}
 	if next.Address != old.Address {
@@ -83,10 +83,10 @@ func save(ctx context.Context, tx pgx.Tx, g authority.Guess, old, next authority
 	return tx.SendBatch(ctx, &batch).Close()
 }
 
-func scanTally(rows pgx.Rows, g authority.Guess, t *authority.Tallies) error {
+func scanTally(rows pgx.Rows, g authority.Attempt, t *authority.Counters) error {
 	var account []byte
 	var address string
-	var row authority.Tally
+	var row authority.Counter
 	err := rows.Scan(&account, &address, &row.Failed, &row.Last, &row.Forget)
 	switch {
 	case err != nil:
@@ -101,8 +101,8 @@ func scanTally(rows pgx.Rows, g authority.Guess, t *authority.Tallies) error {
 	return nil
 }
 
-// ForgetGuesses removes the counts of an account.
-func (s *Store) ForgetGuesses(ctx context.Context, account authority.AccountKey) error {
+// ClearAttempts removes the counts of an account.
+func (s *Store) ClearAttempts(ctx context.Context, account authority.AccountKey) error {
 	return s.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, "DELETE FROM pawl.guess WHERE account = $1 AND (address = '' OR failed > 0)", account[:])
 		return err
@@ -117,9 +117,9 @@ const (
 		 LIMIT least($2, greatest(0, (SELECT count(*) FROM pawl.guess WHERE address = '') - $3)) FOR UPDATE SKIP LOCKED)`
 )
 
-// SweepGuesses removes counts that are forgotten, and of accounts those above
+// SweepAttempts removes counts that are forgotten, and of accounts those above
 // most; those in use are left for the next sweep.
-func (s *Store) SweepGuesses(ctx context.Context, now int64, most, limit int) (removed int, err error) {
+func (s *Store) SweepAttempts(ctx context.Context, now int64, most, limit int) (removed int, err error) {
 	err = s.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		forgotten, err := tx.Exec(ctx, forgetGuesses, now, limit)
 		if err != nil {

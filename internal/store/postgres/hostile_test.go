@@ -172,7 +172,7 @@ func TestRoomForRefreshes(t *testing.T) {
 			for n := 0; ctx.Err() == nil; n++ {
 				calls.Add(1)
 				call, done := context.WithTimeout(ctx, 10*time.Second)
-				_, _ = node.CreateKey(call, authority.Key{UserID: flooder.ID, Primary: true}, authority.KeyHash(fmt.Appendf(nil, "%16d%16d", i, n)))
+				_, _ = node.CreateAPIKey(call, authority.APIKey{UserID: flooder.ID, Primary: true}, authority.APIKeyHash(fmt.Appendf(nil, "%16d%16d", i, n)))
 				_ = node.Ready(call)
 				done()
 			}

@@ -64,7 +64,7 @@ func TestHotSessions(t *testing.T) {
 				group.Go(func() {
 					r := authority.Rotation{Session: token.SessionID{byte(n), 15: 7}, From: from, Expires: 1 << 40}
 					if n%2 == 1 {
-						r.RetryKey = authority.HashRetryKey("key")
+						r.IdempotencyKey = authority.HashIdempotencyKey("key")
 					}
 					_, moved, err := nodes[caller%2].Rotate(t.Context(), r)
 					if err != nil {

@@ -11,10 +11,10 @@ import (
 	"github.com/pawlauth/pawl/token"
 )
 
-// CreateKey adds a key; a primary one replaces the user's earlier one. The
+// CreateAPIKey adds a key; a primary one replaces the user's earlier one. The
 // user's row is locked, so that keys of one user are made one after another,
 // and none after the user is terminated.
-func (s *Store) CreateKey(ctx context.Context, k authority.Key, hash authority.KeyHash) (made authority.Key, err error) {
+func (s *Store) CreateAPIKey(ctx context.Context, k authority.APIKey, hash authority.APIKeyHash) (made authority.APIKey, err error) {
 	err = s.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		err := changeOne(tx.Exec(ctx, "SELECT 1 FROM pawl.users WHERE id = $1 AND status <> $2 FOR NO KEY UPDATE", k.UserID, int64(authority.Terminated)))
 		if err != nil {
@@ -31,7 +31,7 @@ func (s *Store) CreateKey(ctx context.Context, k authority.Key, hash authority.K
 		return err
 	})
 	if err != nil {
-		return authority.Key{}, err
+		return authority.APIKey{}, err
 	}
 	return made, nil
 }
@@ -43,14 +43,14 @@ func sessionOrNull(id token.SessionID) *[16]byte {
 	return (*[16]byte)(&id)
 }
 
-// KeyByHash returns a key and its user, as they are now.
-func (s *Store) KeyByHash(ctx context.Context, hash authority.KeyHash) (authority.Key, *authority.User, error) {
+// APIKeyByHash returns a key and its user, as they are now.
+func (s *Store) APIKeyByHash(ctx context.Context, hash authority.APIKeyHash) (authority.APIKey, *authority.User, error) {
 	found, err := look(ctx, s.keys, hash)
 	return found.key, found.user, err
 }
 
-// Key returns a key.
-func (s *Store) Key(ctx context.Context, id int64) (k authority.Key, err error) {
+// APIKey returns a key.
+func (s *Store) APIKey(ctx context.Context, id int64) (k authority.APIKey, err error) {
 	err = s.queryOne(ctx, "SELECT "+keyColumns+" FROM pawl.api_key k WHERE k.id = $1", []any{id}, func(row pgx.Rows) error {
 		k, err = scanKey(row)
 		return err
@@ -58,8 +58,8 @@ func (s *Store) Key(ctx context.Context, id int64) (k authority.Key, err error) 
 	return k, err
 }
 
-// Keys lists the keys of a user.
-func (s *Store) Keys(ctx context.Context, userID int64) (keys []authority.Key, err error) {
+// APIKeys lists the keys of a user.
+func (s *Store) APIKeys(ctx context.Context, userID int64) (keys []authority.APIKey, err error) {
 	err = s.query(ctx, "SELECT "+keyColumns+" FROM pawl.api_key k WHERE k.user_id = $1 ORDER BY k.id", []any{userID}, func(rows pgx.Rows) error {
 		k, err := scanKey(rows)
 		keys = append(keys, k)
@@ -68,8 +68,8 @@ func (s *Store) Keys(ctx context.Context, userID int64) (keys []authority.Key, e
 	return keys, err
 }
 
-// DeleteKey removes a key.
-func (s *Store) DeleteKey(ctx context.Context, id int64) error {
+// DeleteAPIKey removes a key.
+func (s *Store) DeleteAPIKey(ctx context.Context, id int64) error {
 	err := changeOne(s.exec(ctx, "DELETE FROM pawl.api_key WHERE id = $1", id))
 	if errors.Is(err, authority.ErrNotFound) {
 		err = cmp.Or(s.confirm(ctx), err)

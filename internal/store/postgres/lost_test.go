@@ -55,7 +55,7 @@ func TestReplaysBeforeTheStandbyHasIt(t *testing.T) {
 	for key, id := range sessions {
 		for range 64 {
 			group.Go(func() {
-				live, moved, err := node.Rotate(t.Context(), authority.Rotation{Session: id, From: 1, Expires: 1 << 40, RetryKey: authority.HashRetryKey(key)})
+				live, moved, err := node.Rotate(t.Context(), authority.Rotation{Session: id, From: 1, Expires: 1 << 40, IdempotencyKey: authority.HashIdempotencyKey(key)})
 				if !errors.Is(err, authority.ErrUnavailable) {
 					t.Errorf("key %q: moved %v to generation %d, %v; want ErrUnavailable", key, moved, live.Session.Generation, err)
 				}

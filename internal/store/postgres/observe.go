@@ -22,7 +22,7 @@ type Hooks struct {
 // failed tells of an error, if it is the database's and not an answer of the
 // store's contract.
 func (h Hooks) failed(err error) {
-	answered := errors.Is(err, authority.ErrNotFound) || errors.Is(err, authority.ErrDuplicate) || errors.Is(err, authority.ErrInUse)
+	answered := errors.Is(err, authority.ErrNotFound) || errors.Is(err, authority.ErrDuplicate) || errors.Is(err, authority.ErrNotEmpty)
 	if err != nil && !answered && h.Failed != nil {
 		h.Failed()
 	}

@@ -28,7 +28,7 @@ func TestMixedBatches(t *testing.T) {
 	var wins [sessions][rounds + 2]atomic.Int32 // by session and generation
 	call := func(n, caller int, id token.SessionID, from uint32) {
 		live, moved, err := nodes[(n+caller)%2].Rotate(t.Context(), authority.Rotation{Session: id, From: from, Expires: 1 << 40,
-			At: int64(caller), RetryKey: authority.HashRetryKey(fmt.Sprint(caller % 3))})
+			At: int64(caller), IdempotencyKey: authority.HashIdempotencyKey(fmt.Sprint(caller % 3))})
 		switch {
 		case err != nil:
 			t.Errorf("session %d from %d: %v", n, from, err)
@@ -101,7 +101,7 @@ func TestLostAnswersBesideAnotherNode(t *testing.T) {
 				} else if round%2 == 0 {
 					node.awaitMove(id, from, over)
 				}
-				var live authority.Live
+				var live authority.SessionWithUser
 				live, moved[n], errs[n] = node.Rotate(t.Context(), authority.Rotation{Session: id, From: from, At: int64(n), Expires: 1 << 40})
 				if errs[n] == nil && moved[n] && live.Session.Refreshed != int64(n) {
 					t.Errorf("from %d: node %d is given the row of another", from, n)

@@ -83,16 +83,16 @@ func sessionFields(s *authority.Session, retryKey *[]byte) []any {
 	return []any{(*[16]byte)(&s.ID), &s.UserID, &s.Generation, &s.Created, &s.Refreshed, &s.Previous, &s.Expires, &s.Ends, retryKey}
 }
 
-func scanLive(row pgx.Row, more ...any) (authority.Live, error) {
-	live := authority.Live{User: new(authority.User)}
+func scanLive(row pgx.Row, more ...any) (authority.SessionWithUser, error) {
+	live := authority.SessionWithUser{User: new(authority.User)}
 	var retryKey []byte
 	fields := append(sessionFields(&live.Session, &retryKey), userFields(live.User)...)
 	err := row.Scan(append(fields, more...)...)
-	copy(live.Session.RetryKey[:], retryKey)
+	copy(live.Session.IdempotencyKey[:], retryKey)
 	return live, err
 }
 
-func scanKey(row pgx.Row, more ...any) (k authority.Key, err error) {
+func scanKey(row pgx.Row, more ...any) (k authority.APIKey, err error) {
 	var session *[16]byte
 	err = row.Scan(append([]any{&k.ID, &k.UserID, (*uint8)(&k.Visibility), &k.Primary, &session, &k.Mask, &k.Created}, more...)...)
 	if session != nil {
@@ -101,8 +101,8 @@ func scanKey(row pgx.Row, more ...any) (k authority.Key, err error) {
 	return k, err
 }
 
-func readSessions(ctx context.Context, conn *pgx.Conn, ids []token.SessionID) (map[token.SessionID]authority.Live, error) {
-	found := make(map[token.SessionID]authority.Live, len(ids))
+func readSessions(ctx context.Context, conn *pgx.Conn, ids []token.SessionID) (map[token.SessionID]authority.SessionWithUser, error) {
+	found := make(map[token.SessionID]authority.SessionWithUser, len(ids))
 	wanted := make([][16]byte, len(ids)) // a SessionID itself would go as text
 	for i, id := range ids {
 		wanted[i] = id
@@ -117,12 +117,12 @@ func readSessions(ctx context.Context, conn *pgx.Conn, ids []token.SessionID) (m
 
 // keyAndUser is a key and whose it is.
 type keyAndUser struct {
-	key  authority.Key
+	key  authority.APIKey
 	user *authority.User
 }
 
-func readKeys(ctx context.Context, conn *pgx.Conn, hashes []authority.KeyHash) (map[authority.KeyHash]keyAndUser, error) {
-	found := make(map[authority.KeyHash]keyAndUser, len(hashes))
+func readKeys(ctx context.Context, conn *pgx.Conn, hashes []authority.APIKeyHash) (map[authority.APIKeyHash]keyAndUser, error) {
+	found := make(map[authority.APIKeyHash]keyAndUser, len(hashes))
 	wanted := make([][]byte, len(hashes))
 	for i := range hashes {
 		wanted[i] = hashes[i][:]
@@ -134,7 +134,7 @@ func readKeys(ctx context.Context, conn *pgx.Conn, hashes []authority.KeyHash) (
 		var hash []byte
 		key, err := scanKey(rows, append([]any{&hash}, userFields(user)...)...)
 		if err == nil {
-			found[authority.KeyHash(hash)] = keyAndUser{key, user}
+			found[authority.APIKeyHash(hash)] = keyAndUser{key, user}
 		}
 		return err
 	})
@@ -151,8 +151,8 @@ func readReady(ctx context.Context, conn *pgx.Conn, _ []struct{}) (map[struct{}]
 }
 
 // retryBytes stores the zero key as nothing.
-func retryBytes(k authority.RetryKey) []byte {
-	if k == (authority.RetryKey{}) {
+func retryBytes(k authority.IdempotencyKeyHash) []byte {
+	if k == (authority.IdempotencyKeyHash{}) {
 		return []byte{}
 	}
 	return k[:]

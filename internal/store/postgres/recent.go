@@ -31,7 +31,7 @@ type recent struct {
 
 // known is one session: as it was at a time, or that it has ended.
 type known struct {
-	live  authority.Live
+	live  authority.SessionWithUser
 	ended bool
 	at    time.Time // when the read or the step began
 	stale bool      // another node has changed it since: only the generation counts
@@ -54,7 +54,7 @@ func (r *recent) now() time.Time {
 }
 
 // get returns what is known of a session, if that is recent enough.
-func (r *recent) get(id token.SessionID) (live authority.Live, ok bool, err error) {
+func (r *recent) get(id token.SessionID) (live authority.SessionWithUser, ok bool, err error) {
 	if r == nil {
 		return live, false, nil
 	}
@@ -72,7 +72,7 @@ func (r *recent) get(id token.SessionID) (live authority.Live, ok bool, err erro
 
 // learn takes in the outcome of a read that began at a time, and returns the
 // outcome, or what is known to have come after it.
-func (r *recent) learn(id token.SessionID, live authority.Live, err error, begun time.Time) (authority.Live, error) {
+func (r *recent) learn(id token.SessionID, live authority.SessionWithUser, err error, begun time.Time) (authority.SessionWithUser, error) {
 	if r == nil || err != nil && !errors.Is(err, authority.ErrNotFound) {
 		return live, err
 	}
@@ -80,7 +80,7 @@ func (r *recent) learn(id token.SessionID, live authority.Live, err error, begun
 	defer r.mu.Unlock()
 	k := r.merge(id, known{live: live, ended: err != nil, at: begun})
 	if k.ended {
-		return authority.Live{}, authority.ErrNotFound
+		return authority.SessionWithUser{}, authority.ErrNotFound
 	}
 	return k.live, nil
 }
@@ -115,7 +115,7 @@ func (r *recent) sweep() {
 // put takes in a session that this node has moved by a step that began at a
 // time, and has the others told. The answer may have come long after the commit,
 // and another node may have ended the session meanwhile.
-func (r *recent) put(live authority.Live, begun time.Time) {
+func (r *recent) put(live authority.SessionWithUser, begun time.Time) {
 	if r == nil {
 		return
 	}

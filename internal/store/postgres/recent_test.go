@@ -12,8 +12,8 @@ import (
 // TestRecentNeverGoesBack feeds outcomes of reads that were overtaken: by a
 // refresh of this node's, by the end of the session, and by another's word.
 func TestRecentNeverGoesBack(t *testing.T) {
-	at := func(generation uint32) authority.Live {
-		return authority.Live{Session: authority.Session{ID: token.SessionID{1}, Generation: generation}, User: &authority.User{ID: 1}}
+	at := func(generation uint32) authority.SessionWithUser {
+		return authority.SessionWithUser{Session: authority.Session{ID: token.SessionID{1}, Generation: generation}, User: &authority.User{ID: 1}}
 	}
 	id := token.SessionID{1}
 	r := newRecent(time.Hour)
@@ -51,13 +51,13 @@ func TestRecentOutlivesNoUser(t *testing.T) {
 	id := token.SessionID{1}
 	begun := r.now()
 	r.expireAll()
-	if _, err := r.learn(id, authority.Live{Session: authority.Session{ID: id, Generation: 1}}, nil, begun); err != nil {
+	if _, err := r.learn(id, authority.SessionWithUser{Session: authority.Session{ID: id, Generation: 1}}, nil, begun); err != nil {
 		t.Fatal(err)
 	}
 	if _, known, _ := r.get(id); known {
 		t.Error("a read that was overtaken is used")
 	}
-	if _, err := r.learn(id, authority.Live{Session: authority.Session{ID: id, Generation: 1}}, nil, r.now()); err != nil {
+	if _, err := r.learn(id, authority.SessionWithUser{Session: authority.Session{ID: id, Generation: 1}}, nil, r.now()); err != nil {
 		t.Fatal(err)
 	}
 	if _, known, _ := r.get(id); !known {
@@ -70,7 +70,7 @@ func TestRecentOutlivesNoUser(t *testing.T) {
 func TestRecentIsBounded(t *testing.T) {
 	r := newRecent(time.Hour)
 	for i := range 2 * mostRecent {
-		r.put(authority.Live{Session: authority.Session{ID: token.SessionID{byte(i), byte(i >> 8), byte(i >> 16)}, Generation: 1}}, r.now())
+		r.put(authority.SessionWithUser{Session: authority.Session{ID: token.SessionID{byte(i), byte(i >> 8), byte(i >> 16)}, Generation: 1}}, r.now())
 	}
 	if len(r.rows) > mostRecent || len(r.dirty) > mostRecent {
 		t.Errorf("%d sessions are kept and %d are to be told, at most %d may be", len(r.rows), len(r.dirty), mostRecent)

@@ -20,7 +20,7 @@ type rotation struct {
 	// statement can be sent again when nobody knows whether it was carried out.
 	attempt int64
 
-	live  authority.Live
+	live  authority.SessionWithUser
 	moved bool
 	err   error
 	again bool // it is not known yet, and sending it again may find out; err says why
@@ -42,19 +42,19 @@ const (
 // sent again: the row says which attempt has moved it. So after a conflict, or
 // when the connection died under a commit, sending it again finds out what
 // happened; nothing is guessed. Others of its batch do not wait for it.
-func (s *Store) Rotate(ctx context.Context, r authority.Rotation) (authority.Live, bool, error) {
+func (s *Store) Rotate(ctx context.Context, r authority.Rotation) (authority.SessionWithUser, bool, error) {
 	op := &rotationOp{Value: rotation{Rotation: r, attempt: rand.Int64()}}
 	giveUp := time.Now().Add(resolveFor)
 	for backoff := firstBackoff; ; backoff = min(2*backoff, mostBackoff) {
 		if err := s.rotations.Do(ctx, op); err != nil {
-			return authority.Live{}, false, fmt.Errorf("%w: %w", authority.ErrUnavailable, err)
+			return authority.SessionWithUser{}, false, fmt.Errorf("%w: %w", authority.ErrUnavailable, err)
 		}
 		if !op.Value.again || time.Now().Add(backoff).After(giveUp) {
 			return op.Value.live, op.Value.moved, op.Value.err
 		}
 		select {
 		case <-ctx.Done():
-			return authority.Live{}, false, fmt.Errorf("%w: %w", authority.ErrUnavailable, ctx.Err())
+			return authority.SessionWithUser{}, false, fmt.Errorf("%w: %w", authority.ErrUnavailable, ctx.Err())
 		case <-time.After(backoff): // the next try needs the database to have changed
 		}
 	}
@@ -120,7 +120,7 @@ func (s *Store) rotateOn(ctx context.Context, conn *pgx.Conn, ops []*rotationOp)
 	return settle(ctx, conn, ops)
 }
 
-func (r *rotation) decide(live authority.Live, moved bool, err error) {
+func (r *rotation) decide(live authority.SessionWithUser, moved bool, err error) {
 	r.live, r.moved, r.err, r.again = live, moved, err, false
 }
 
@@ -130,7 +130,7 @@ func rotateArgs(ops []*rotationOp) []any {
 	from, at, expires, attempts := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
 	for i, op := range ops {
 		r := &op.Value
-		ids[i], retryKeys[i] = r.Session, retryBytes(r.RetryKey)
+		ids[i], retryKeys[i] = r.Session, retryBytes(r.IdempotencyKey)
 		from[i], at[i], expires[i], attempts[i] = int64(r.From), r.At, r.Expires, r.attempt
 	}
 	return []any{ids, from, at, expires, attempts, retryKeys, int64(authority.Suspended)}

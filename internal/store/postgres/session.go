@@ -18,14 +18,14 @@ func (s *Store) OpenSession(ctx context.Context, r authority.SessionRecord, pass
 		return changeOne(tx.Exec(ctx, `INSERT INTO pawl.session
 			(id, user_id, generation, created, refreshed, previous, expires, ends, retry_key, attempt, ip, user_agent)
 			SELECT $1, id, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10 FROM pawl.users WHERE id = $11 AND status < $12 AND password_hash = $13 FOR SHARE`,
-			[16]byte(r.ID), int64(r.Generation), r.Created, r.Refreshed, r.Previous, r.Expires, r.Ends, retryBytes(r.RetryKey), r.IP, r.UserAgent,
+			[16]byte(r.ID), int64(r.Generation), r.Created, r.Refreshed, r.Previous, r.Expires, r.Ends, retryBytes(r.IdempotencyKey), r.IP, r.UserAgent,
 			r.UserID, int64(authority.Suspended), passwordHash))
 	})
 }
 
 // RecentSession is Session as of a bounded time ago, where the settings allow
 // that.
-func (s *Store) RecentSession(ctx context.Context, id token.SessionID) (authority.Live, error) {
+func (s *Store) RecentSession(ctx context.Context, id token.SessionID) (authority.SessionWithUser, error) {
 	if live, known, err := s.recent.get(id); known {
 		return live, err
 	}
@@ -33,7 +33,7 @@ func (s *Store) RecentSession(ctx context.Context, id token.SessionID) (authorit
 }
 
 // Session returns a session and its user, as the row is now.
-func (s *Store) Session(ctx context.Context, id token.SessionID) (authority.Live, error) {
+func (s *Store) Session(ctx context.Context, id token.SessionID) (authority.SessionWithUser, error) {
 	begun := s.recent.now()
 	live, err := look(ctx, s.sessions, id)
 	return s.recent.learn(id, live, err, begun)
@@ -100,7 +100,7 @@ func (s *Store) Sessions(ctx context.Context, userID, now int64) ([]authority.Se
 func scanRecord(row pgx.Row) (r authority.SessionRecord, err error) {
 	var retryKey []byte
 	err = row.Scan(append(sessionFields(&r.Session, &retryKey), &r.IP, &r.UserAgent)...)
-	copy(r.RetryKey[:], retryKey)
+	copy(r.IdempotencyKey[:], retryKey)
 	return r, err
 }
 

@@ -15,7 +15,7 @@ import (
 
 // settled is a session as it is, and which attempt has moved it there.
 type settled struct {
-	live    authority.Live
+	live    authority.SessionWithUser
 	attempt int64
 }
 
@@ -57,7 +57,7 @@ func settle(ctx context.Context, conn *pgx.Conn, ops []*rotationOp) error {
 // successor, though the commit that made it may be on this machine only.
 func (r *rotation) succeeded(row settled) bool {
 	session := &row.live.Session
-	return session.Generation == r.From+1 && (row.attempt == r.attempt || session.RetryKey == r.RetryKey)
+	return session.Generation == r.From+1 && (row.attempt == r.attempt || session.IdempotencyKey == r.IdempotencyKey)
 }
 
 func readSettled(ctx context.Context, conn *pgx.Conn, open []*rotation) (map[token.SessionID]settled, error) {

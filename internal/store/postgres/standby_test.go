@@ -26,7 +26,7 @@ func TestNothingIsSaidBeforeTheStandbyHasIt(t *testing.T) {
 	user, other := node.user("a"), node.user("b")
 	ended, refreshed, keyed := node.session(user, 1), node.session(other, 2), node.session(other, 3)
 	node.session(user, 4)
-	key, err := node.CreateKey(t.Context(), authority.Key{UserID: user.ID}, authority.KeyHash{1})
+	key, err := node.CreateAPIKey(t.Context(), authority.APIKey{UserID: user.ID}, authority.APIKeyHash{1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func TestNothingIsSaidBeforeTheStandbyHasIt(t *testing.T) {
 	steps := map[string]func(context.Context) error{
 		"EndSession":  func(ctx context.Context) error { return node.EndSession(ctx, ended) },
 		"EndSessions": func(ctx context.Context) error { return node.EndSessions(ctx, user.ID, token.SessionID{}) },
-		"DeleteKey":   func(ctx context.Context) error { return node.DeleteKey(ctx, key.ID) },
+		"DeleteKey":   func(ctx context.Context) error { return node.DeleteAPIKey(ctx, key.ID) },
 		"SetPassword": func(ctx context.Context) error {
 			return node.SetPassword(ctx, user.ID, authority.PasswordChange{Hash: "new", EndSessions: true})
 		},
@@ -47,7 +47,7 @@ func TestNothingIsSaidBeforeTheStandbyHasIt(t *testing.T) {
 			return err
 		},
 		"Rotate with a key": func(ctx context.Context) error {
-			_, _, err := node.Rotate(ctx, authority.Rotation{Session: keyed, From: 1, Expires: 1 << 40, RetryKey: authority.HashRetryKey("k")})
+			_, _, err := node.Rotate(ctx, authority.Rotation{Session: keyed, From: 1, Expires: 1 << 40, IdempotencyKey: authority.HashIdempotencyKey("k")})
 			return err
 		},
 	}

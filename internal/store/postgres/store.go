@@ -56,8 +56,8 @@ const (
 type Store struct {
 	pool      *pgxpool.Pool
 	rotations *batch.Group[rotation]
-	sessions  *batch.Group[lookup[token.SessionID, authority.Live]]
-	keys      *batch.Group[lookup[authority.KeyHash, keyAndUser]]
+	sessions  *batch.Group[lookup[token.SessionID, authority.SessionWithUser]]
+	keys      *batch.Group[lookup[authority.APIKeyHash, keyAndUser]]
 	ready     *batch.Group[lookup[struct{}, bool]]
 	others    chan struct{} // holds one for each call under way that is none of these
 	sweep     sweeper

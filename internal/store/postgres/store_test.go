@@ -103,8 +103,8 @@ func TestGuessesAreCountedTogether(t *testing.T) {
 	var group sync.WaitGroup
 	for i := range 40 {
 		group.Go(func() {
-			guess := authority.Guess{Account: authority.AccountKeyOf("ada"), Address: fmt.Sprint(i), At: 1000}
-			wait, _, err := nodes[i%2].BeginGuess(t.Context(), guess)
+			guess := authority.Attempt{Account: authority.AccountKeyOf("ada"), Address: fmt.Sprint(i), At: 1000}
+			wait, _, err := nodes[i%2].BeginAttempt(t.Context(), guess)
 			if err != nil {
 				t.Error(err)
 			}
@@ -117,10 +117,10 @@ func TestGuessesAreCountedTogether(t *testing.T) {
 	if n := admitted.Load(); n != 5 {
 		t.Errorf("two nodes let %d guesses in, want 5", n)
 	}
-	if err := nodes[0].ForgetGuesses(t.Context(), authority.AccountKeyOf("ada")); err != nil {
+	if err := nodes[0].ClearAttempts(t.Context(), authority.AccountKeyOf("ada")); err != nil {
 		t.Fatal(err)
 	}
-	wait, _, err := nodes[1].BeginGuess(t.Context(), authority.Guess{Account: authority.AccountKeyOf("ada"), Address: "a", At: 1000})
+	wait, _, err := nodes[1].BeginAttempt(t.Context(), authority.Attempt{Account: authority.AccountKeyOf("ada"), Address: "a", At: 1000})
 	if err != nil || wait != 0 {
 		t.Errorf("after another node forgot the guesses: wait %d, %v", wait, err)
 	}

@@ -173,7 +173,7 @@ func (s *Store) rotate(w *write, log *stepLog) error {
 		return nil
 	}
 	now.Generation++
-	now.Previous, now.Refreshed, now.Expires, now.RetryKey = now.Refreshed, r.At, min(r.Expires, now.Ends), r.RetryKey
+	now.Previous, now.Refreshed, now.Expires, now.IdempotencyKey = now.Refreshed, r.At, min(r.Expires, now.Ends), r.IdempotencyKey
 	w.moved = true
 	e := pack(*now)
 	return s.record(&e, log)

@@ -21,7 +21,7 @@ func (s *Store) BeginCopy(ctx context.Context) error {
 			return err
 		}
 		if used > 0 && marked == 0 {
-			return authority.ErrInUse
+			return authority.ErrNotEmpty
 		}
 		if err := out.deleteKeys(conn, "true"); err != nil {
 			return err
@@ -45,8 +45,8 @@ func (s *Store) EndCopy(ctx context.Context) error {
 	}, nil)
 }
 
-// Marked reports whether the mark is there.
-func (s *Store) Marked(ctx context.Context) (marked bool, err error) {
+// CopyInProgress reports whether the mark is there.
+func (s *Store) CopyInProgress(ctx context.Context) (marked bool, err error) {
 	err = s.read(ctx, func(conn *sqlite.Conn) error {
 		n, err := count(conn, "copying")
 		marked = n > 0
@@ -58,7 +58,7 @@ func (s *Store) Marked(ctx context.Context) (marked bool, err error) {
 // Count counts what there is.
 func (s *Store) Count(ctx context.Context) (n authority.Counts, err error) {
 	err = s.read(ctx, func(conn *sqlite.Conn) (err error) {
-		for table, into := range map[string]*int64{"user": &n.Users, "session": &n.Sessions, "api_key": &n.Keys, "signing_key": &n.SigningKeys} {
+		for table, into := range map[string]*int64{"user": &n.Users, "session": &n.Sessions, "api_key": &n.APIKeys, "signing_key": &n.SigningKeys} {
 			if *into, err = count(conn, table); err != nil {
 				return err
 			}
@@ -90,13 +90,13 @@ func (s *Store) ReadSessions(ctx context.Context, after token.SessionID, limit i
 	return s.records(ctx, after, limit)
 }
 
-// ReadKeys returns the next keys by id.
-func (s *Store) ReadKeys(ctx context.Context, after int64, limit int) (keys []authority.KeyRecord, err error) {
+// ReadAPIKeys returns the next keys by id.
+func (s *Store) ReadAPIKeys(ctx context.Context, after int64, limit int) (keys []authority.APIKeyRecord, err error) {
 	err = s.read(ctx, func(conn *sqlite.Conn) error {
 		stmt := conn.Prep("SELECT " + keyColumns + ", hash FROM api_key WHERE id > ? ORDER BY id LIMIT ?")
 		bind(stmt, after, int64(limit))
 		return each(stmt, func() {
-			record := authority.KeyRecord{Key: scanKey(stmt)}
+			record := authority.APIKeyRecord{APIKey: scanKey(stmt)}
 			stmt.ColumnBytes(7, record.Hash[:])
 			keys = append(keys, record)
 		})
@@ -127,7 +127,7 @@ func (s *Store) WriteUsers(ctx context.Context, users []authority.UserRecord) er
 func (s *Store) WriteSessions(ctx context.Context, sessions []authority.SessionRecord) error {
 	return s.copyIn(ctx, "INSERT INTO session ("+sessionColumns+", ip, user_agent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", len(sessions), func(i int) []any {
 		r := &sessions[i]
-		return []any{r.ID[:], r.UserID, int64(r.Generation), r.Created, r.Refreshed, r.Previous, r.Expires, r.Ends, retryBytes(r.RetryKey), r.IP, r.UserAgent}
+		return []any{r.ID[:], r.UserID, int64(r.Generation), r.Created, r.Refreshed, r.Previous, r.Expires, r.Ends, retryBytes(r.IdempotencyKey), r.IP, r.UserAgent}
 	}, func() {
 		for i := range sessions {
 			e := pack(sessions[i].Session)
@@ -136,8 +136,8 @@ func (s *Store) WriteSessions(ctx context.Context, sessions []authority.SessionR
 	})
 }
 
-// WriteKeys adds keys as they are.
-func (s *Store) WriteKeys(ctx context.Context, keys []authority.KeyRecord) error {
+// WriteAPIKeys adds keys as they are.
+func (s *Store) WriteAPIKeys(ctx context.Context, keys []authority.APIKeyRecord) error {
 	return s.copyIn(ctx, "INSERT INTO api_key ("+keyColumns+", hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", len(keys), func(i int) []any {
 		k := &keys[i]
 		return []any{k.ID, k.UserID, int64(k.Visibility), truth(k.Primary), sessionOrNull(k.Session), k.Mask, k.Created, k.Hash[:]}

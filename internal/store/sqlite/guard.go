@@ -8,9 +8,9 @@ import (
 	"github.com/pawlauth/pawl/internal/authority"
 )
 
-// BeginGuess counts a guess as failed unless it must wait. Those that must are
+// BeginAttempt counts a guess as failed unless it must wait. Those that must are
 // found by a reader: a flood of them waits for no commit.
-func (s *Store) BeginGuess(ctx context.Context, g authority.Guess) (wait int64, known bool, err error) {
+func (s *Store) BeginAttempt(ctx context.Context, g authority.Attempt) (wait int64, known bool, err error) {
 	err = s.read(ctx, func(conn *sqlite.Conn) error {
 		t, err := readTallies(conn, g)
 		_, wait = t.Begin(g.At)
@@ -28,7 +28,7 @@ func (s *Store) BeginGuess(ctx context.Context, g authority.Guess) (wait int64, 
 		if err != nil {
 			return err
 		}
-		var next authority.Tallies
+		var next authority.Counters
 		next, counted.wait = t.Begin(g.At)
 		counted.known = next.Known != nil
 		if counted.wait > 0 {
@@ -45,24 +45,24 @@ func (s *Store) BeginGuess(ctx context.Context, g authority.Guess) (wait int64, 
 	return counted.wait, counted.known, nil
 }
 
-// SettleGuess brings the counts to what the outcome makes of them.
-func (s *Store) SettleGuess(ctx context.Context, g authority.Guess, known bool, o authority.Outcome) error {
+// ResolveAttempt brings the counts to what the outcome makes of them.
+func (s *Store) ResolveAttempt(ctx context.Context, g authority.Attempt, known bool, o authority.Outcome) error {
 	return s.write(ctx, func(conn *sqlite.Conn, _ *removed) error {
 		t, err := readTallies(conn, g)
 		if err != nil {
 			return err
 		}
-		return saveTallies(conn, g, t.Settle(g.At, known, o))
+		return saveTallies(conn, g, t.Resolve(g.At, known, o))
 	}, nil)
 }
 
 // readTallies reads the counts as they are in the rows.
-func readTallies(conn *sqlite.Conn, g authority.Guess) (t authority.Tallies, err error) {
+func readTallies(conn *sqlite.Conn, g authority.Attempt) (t authority.Counters, err error) {
 	stmt := conn.Prep(`SELECT account = ?1, address = ?2, failed, last, forget FROM guess
 		WHERE (account, address) IN (VALUES (?1, ?2), (?1, ''), (?3, ?2))`)
 	bind(stmt, g.Account[:], g.Address, make([]byte, len(g.Account)))
 	err = each(stmt, func() {
-		row := authority.Tally{Failed: stmt.ColumnInt64(2), Last: stmt.ColumnInt64(3), Forget: stmt.ColumnInt64(4)}
+		row := authority.Counter{Failed: stmt.ColumnInt64(2), Last: stmt.ColumnInt64(3), Forget: stmt.ColumnInt64(4)}
 		switch {
 		case !stmt.ColumnBool(0):
 			t.Address = row
@@ -75,7 +75,7 @@ func readTallies(conn *sqlite.Conn, g authority.Guess) (t authority.Tallies, err
 	return t, err
 }
 
-func saveTallies(conn *sqlite.Conn, g authority.Guess, t authority.Tallies) error {
+func saveTallies(conn *sqlite.Conn, g authority.Attempt, t authority.Counters) error {
 	if err := saveTally(conn, authority.AccountKey{}, g.Address, t.Address); err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func saveTallies(conn *sqlite.Conn, g authority.Guess, t authority.Tallies) erro
 }
 
 // saveTally writes a row; a count that is over has none, but a known address.
-func saveTally(conn *sqlite.Conn, account authority.AccountKey, address string, t authority.Tally) error {
+func saveTally(conn *sqlite.Conn, account authority.AccountKey, address string, t authority.Counter) error {
 	known := account != authority.AccountKey{} && address != ""
 	if t.Failed == 0 && !known {
 		stmt := conn.Prep("DELETE FROM guess WHERE account = ? AND address = ?")
@@ -98,8 +98,8 @@ func saveTally(conn *sqlite.Conn, account authority.AccountKey, address string, 
 	return each(stmt, func() {})
 }
 
-// ForgetGuesses removes the counts of an account.
-func (s *Store) ForgetGuesses(ctx context.Context, account authority.AccountKey) error {
+// ClearAttempts removes the counts of an account.
+func (s *Store) ClearAttempts(ctx context.Context, account authority.AccountKey) error {
 	return s.write(ctx, func(conn *sqlite.Conn, _ *removed) error {
 		stmt := conn.Prep("DELETE FROM guess WHERE account = ? AND (address = '' OR failed > 0)")
 		bind(stmt, account[:])
@@ -107,9 +107,9 @@ func (s *Store) ForgetGuesses(ctx context.Context, account authority.AccountKey)
 	}, nil)
 }
 
-// SweepGuesses removes counts that are forgotten, and of accounts those above
+// SweepAttempts removes counts that are forgotten, and of accounts those above
 // most. A reader counts them: nobody waits for that.
-func (s *Store) SweepGuesses(ctx context.Context, now int64, most, limit int) (int, error) {
+func (s *Store) SweepAttempts(ctx context.Context, now int64, most, limit int) (int, error) {
 	forgotten, err := s.deleteSome(ctx, "DELETE FROM guess WHERE (account, address) IN (SELECT account, address FROM guess WHERE forget <= ? LIMIT ?)", now, limit)
 	if err != nil {
 		return 0, err

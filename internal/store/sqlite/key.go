@@ -11,16 +11,16 @@ import (
 
 const keyColumns = "id, user_id, visibility, is_primary, session_id, mask, created"
 
-func scanKey(stmt *sqlite.Stmt) authority.Key {
-	k := authority.Key{ID: stmt.ColumnInt64(0), UserID: stmt.ColumnInt64(1), Visibility: authority.Visibility(stmt.ColumnInt64(2)),
+func scanKey(stmt *sqlite.Stmt) authority.APIKey {
+	k := authority.APIKey{ID: stmt.ColumnInt64(0), UserID: stmt.ColumnInt64(1), Visibility: authority.Visibility(stmt.ColumnInt64(2)),
 		Primary: stmt.ColumnBool(3), Mask: stmt.ColumnText(5), Created: stmt.ColumnInt64(6)}
 	stmt.ColumnBytes(4, k.Session[:])
 	return k
 }
 
-// CreateKey adds a key; a primary one replaces the user's earlier one.
-func (s *Store) CreateKey(ctx context.Context, k authority.Key, hash authority.KeyHash) (authority.Key, error) {
-	var made authority.Key
+// CreateAPIKey adds a key; a primary one replaces the user's earlier one.
+func (s *Store) CreateAPIKey(ctx context.Context, k authority.APIKey, hash authority.APIKeyHash) (authority.APIKey, error) {
+	var made authority.APIKey
 	err := s.write(ctx, func(conn *sqlite.Conn, out *removed) error {
 		if k.Primary {
 			if err := out.deleteKeys(conn, "user_id = ? AND is_primary", k.UserID); err != nil {
@@ -34,7 +34,7 @@ func (s *Store) CreateKey(ctx context.Context, k authority.Key, hash authority.K
 		return one(stmt, func() { made = scanKey(stmt) })
 	}, nil)
 	if err != nil {
-		return authority.Key{}, err // and made may still be written to
+		return authority.APIKey{}, err // and made may still be written to
 	}
 	return made, nil
 }
@@ -46,22 +46,22 @@ func sessionOrNull(id token.SessionID) any {
 	return id[:]
 }
 
-// KeyByHash returns a key and its user, from memory once it has been seen.
-func (s *Store) KeyByHash(ctx context.Context, hash authority.KeyHash) (authority.Key, *authority.User, error) {
-	key, err := s.memory.keys.get(hash, func() (authority.Key, error) { return s.selectKey(ctx, "hash = ?", hash[:]) })
+// APIKeyByHash returns a key and its user, from memory once it has been seen.
+func (s *Store) APIKeyByHash(ctx context.Context, hash authority.APIKeyHash) (authority.APIKey, *authority.User, error) {
+	key, err := s.memory.keys.get(hash, func() (authority.APIKey, error) { return s.selectKey(ctx, "hash = ?", hash[:]) })
 	if err != nil {
-		return authority.Key{}, nil, err
+		return authority.APIKey{}, nil, err
 	}
 	user, err := s.User(ctx, key.UserID)
 	return key, user, err
 }
 
-// Key returns a key.
-func (s *Store) Key(ctx context.Context, id int64) (authority.Key, error) {
+// APIKey returns a key.
+func (s *Store) APIKey(ctx context.Context, id int64) (authority.APIKey, error) {
 	return s.selectKey(ctx, "id = ?", id)
 }
 
-func (s *Store) selectKey(ctx context.Context, where string, arg any) (k authority.Key, err error) {
+func (s *Store) selectKey(ctx context.Context, where string, arg any) (k authority.APIKey, err error) {
 	err = s.read(ctx, func(conn *sqlite.Conn) error {
 		stmt := conn.Prep("SELECT " + keyColumns + " FROM api_key WHERE " + where)
 		bind(stmt, arg)
@@ -70,8 +70,8 @@ func (s *Store) selectKey(ctx context.Context, where string, arg any) (k authori
 	return k, err
 }
 
-// Keys lists the keys of a user.
-func (s *Store) Keys(ctx context.Context, userID int64) (keys []authority.Key, err error) {
+// APIKeys lists the keys of a user.
+func (s *Store) APIKeys(ctx context.Context, userID int64) (keys []authority.APIKey, err error) {
 	err = s.read(ctx, func(conn *sqlite.Conn) error {
 		stmt := conn.Prep("SELECT " + keyColumns + " FROM api_key WHERE user_id = ? ORDER BY id")
 		bind(stmt, userID)
@@ -80,8 +80,8 @@ func (s *Store) Keys(ctx context.Context, userID int64) (keys []authority.Key, e
 	return keys, err
 }
 
-// DeleteKey removes a key.
-func (s *Store) DeleteKey(ctx context.Context, id int64) error {
+// DeleteAPIKey removes a key.
+func (s *Store) DeleteAPIKey(ctx context.Context, id int64) error {
 	return s.end(ctx, func(conn *sqlite.Conn, out *removed) error {
 		if err := out.deleteKeys(conn, "id = ?", id); err != nil {
 			return err

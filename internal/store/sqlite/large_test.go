@@ -85,7 +85,7 @@ func largeFile(b *testing.B, dir string, sessions int) {
 	}
 	move := func(n int, generation uint32) {
 		e := pack(largeSession(n).Session)
-		e.generation, e.refreshed, e.previous, e.retryKey = generation, largeNow+generation, largeNow+generation-1, authority.RetryKey{1, byte(n)}
+		e.generation, e.refreshed, e.previous, e.retryKey = generation, largeNow+generation, largeNow+generation-1, authority.IdempotencyKeyHash{1, byte(n)}
 		if err := log.add(conn, &e); err != nil {
 			b.Fatal(err)
 		}
@@ -119,7 +119,7 @@ func refreshFor(b *testing.B, s *Store, generations []uint32) float64 {
 				}
 				i := rand.IntN(own)*largeCallers + caller
 				live, moved, err := s.Rotate(b.Context(), authority.Rotation{Session: largeID(i), From: generations[i],
-					At: largeNow + 10, Expires: largeNow + 3610, RetryKey: authority.RetryKey{2, byte(n)}})
+					At: largeNow + 10, Expires: largeNow + 3610, IdempotencyKey: authority.IdempotencyKeyHash{2, byte(n)}})
 				if err != nil || !moved {
 					b.Errorf("session %d at %d: moved %v, %v", i, generations[i], moved, err)
 					return

@@ -21,7 +21,7 @@ type memory struct {
 	count    atomic.Int64  // sessions
 	whole    atomic.Bool   // all sessions of the file are here
 	users    cache[int64, *authority.User]
-	keys     cache[authority.KeyHash, authority.Key]
+	keys     cache[authority.APIKeyHash, authority.APIKey]
 }
 
 const shards = 256

@@ -27,7 +27,7 @@ func (s *Store) failed(err error) error {
 
 // tell tells of an error, if it is the store's own and not an answer of its contract.
 func (s *Store) tell(err error) {
-	answered := errors.Is(err, authority.ErrNotFound) || errors.Is(err, authority.ErrDuplicate) || errors.Is(err, authority.ErrInUse)
+	answered := errors.Is(err, authority.ErrNotFound) || errors.Is(err, authority.ErrDuplicate) || errors.Is(err, authority.ErrNotEmpty)
 	if err != nil && !answered && s.hooks.Failed != nil {
 		s.hooks.Failed()
 	}

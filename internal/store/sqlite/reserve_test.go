@@ -18,7 +18,7 @@ func TestWithoutReserve(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	key, err := s.CreateKey(t.Context(), authority.Key{UserID: 1}, authority.KeyHash{1})
+	key, err := s.CreateAPIKey(t.Context(), authority.APIKey{UserID: 1}, authority.APIKeyHash{1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func TestWithoutReserve(t *testing.T) {
 		"end a session":        s.EndSession(t.Context(), ids[0]),
 		"end sessions":         s.EndSessions(t.Context(), 1, ids[0]),
 		"suspend":              suspend,
-		"delete a key":         s.DeleteKey(t.Context(), key.ID),
+		"delete a key":         s.DeleteAPIKey(t.Context(), key.ID),
 		"retire a signing key": s.RetireSigningKey(t.Context(), "old", testNow),
 	} {
 		if err != nil {

@@ -19,7 +19,7 @@ func scanSession(stmt *sqlite.Stmt) authority.Session {
 		Refreshed: stmt.ColumnInt64(4), Previous: stmt.ColumnInt64(5), Expires: stmt.ColumnInt64(6), Ends: stmt.ColumnInt64(7),
 	}
 	stmt.ColumnBytes(0, s.ID[:])
-	stmt.ColumnBytes(8, s.RetryKey[:])
+	stmt.ColumnBytes(8, s.IdempotencyKey[:])
 	return s
 }
 
@@ -45,8 +45,8 @@ func (s *Store) records(ctx context.Context, after token.SessionID, limit int) (
 }
 
 // retryBytes stores the zero key as nothing.
-func retryBytes(k authority.RetryKey) []byte {
-	if k == (authority.RetryKey{}) {
+func retryBytes(k authority.IdempotencyKeyHash) []byte {
+	if k == (authority.IdempotencyKeyHash{}) {
 		return []byte{}
 	}
 	return k[:]
@@ -67,22 +67,22 @@ func insertSession(conn *sqlite.Conn, r authority.SessionRecord, passwordHash st
 	stmt := conn.Prep("INSERT INTO session (" + sessionColumns + `, ip, user_agent)
 		SELECT ?, id, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM user WHERE id = ? AND status < ? AND password_hash = ?`)
 	bind(stmt, r.ID[:], int64(r.Generation), r.Created, r.Refreshed, r.Previous, r.Expires, r.Ends,
-		retryBytes(r.RetryKey), r.IP, r.UserAgent, r.UserID, int64(authority.Suspended), passwordHash)
+		retryBytes(r.IdempotencyKey), r.IP, r.UserAgent, r.UserID, int64(authority.Suspended), passwordHash)
 	return changeOne(conn, stmt)
 }
 
 // Session returns a session and its user, from memory once it has been seen.
-func (s *Store) Session(ctx context.Context, id token.SessionID) (authority.Live, error) {
+func (s *Store) Session(ctx context.Context, id token.SessionID) (authority.SessionWithUser, error) {
 	session, err := s.memory.session(id, func() (authority.Session, error) { return s.loadSession(ctx, id) })
 	if err != nil {
-		return authority.Live{}, err
+		return authority.SessionWithUser{}, err
 	}
 	user, err := s.User(ctx, session.UserID)
-	return authority.Live{Session: session, User: user}, err
+	return authority.SessionWithUser{Session: session, User: user}, err
 }
 
 // RecentSession is Session: memory is never behind.
-func (s *Store) RecentSession(ctx context.Context, id token.SessionID) (authority.Live, error) {
+func (s *Store) RecentSession(ctx context.Context, id token.SessionID) (authority.SessionWithUser, error) {
 	return s.Session(ctx, id)
 }
 
@@ -103,27 +103,27 @@ func selectSession(conn *sqlite.Conn, id token.SessionID) (session authority.Ses
 
 // Rotate hands the rotation to the group commit, unless memory shows already
 // that it cannot move.
-func (s *Store) Rotate(ctx context.Context, r authority.Rotation) (authority.Live, bool, error) {
+func (s *Store) Rotate(ctx context.Context, r authority.Rotation) (authority.SessionWithUser, bool, error) {
 	session, err := s.memory.session(r.Session, func() (authority.Session, error) { return s.loadSession(ctx, r.Session) })
 	if err != nil {
-		return authority.Live{}, false, err
+		return authority.SessionWithUser{}, false, err
 	}
 	moved := false
 	if session.Generation == r.From || brokenCompare {
 		op := &batch.Op[write]{Value: write{rotation: r}}
 		if err := s.group.Do(ctx, op); err != nil {
-			return authority.Live{}, false, fmt.Errorf("%w: %w", authority.ErrUnavailable, err)
+			return authority.SessionWithUser{}, false, fmt.Errorf("%w: %w", authority.ErrUnavailable, err)
 		}
 		if err := op.Value.err; err != nil {
-			return authority.Live{}, false, err
+			return authority.SessionWithUser{}, false, err
 		}
 		session, moved = op.Value.session, op.Value.moved
 	}
 	user, err := s.User(context.WithoutCancel(ctx), session.UserID)
 	if err != nil {
-		return authority.Live{}, false, err
+		return authority.SessionWithUser{}, false, err
 	}
-	return authority.Live{Session: session, User: user}, moved, nil
+	return authority.SessionWithUser{Session: session, User: user}, moved, nil
 }
 
 // EndSession ends a session and its keys.
@@ -147,7 +147,7 @@ func endOf(where string, args ...any) func(*sqlite.Conn, *removed) error {
 // removed is what a step removed, for memory to follow after the commit.
 type removed struct {
 	sessions []token.SessionID
-	keys     []authority.KeyHash
+	keys     []authority.APIKeyHash
 }
 
 func (g *removed) deleteSessions(conn *sqlite.Conn, where string, args ...any) error {
@@ -167,7 +167,7 @@ func (g *removed) deleteKeys(conn *sqlite.Conn, where string, args ...any) error
 	stmt := conn.Prep("DELETE FROM api_key WHERE " + where + " RETURNING hash")
 	bind(stmt, args...)
 	return each(stmt, func() {
-		var hash authority.KeyHash
+		var hash authority.APIKeyHash
 		stmt.ColumnBytes(0, hash[:])
 		g.keys = append(g.keys, hash)
 	})

@@ -53,7 +53,7 @@ func withSessions(t *testing.T, dir string, count int) (*Store, []token.SessionI
 }
 
 func move(id token.SessionID, from uint32) *batch.Op[write] {
-	return &batch.Op[write]{Value: write{rotation: authority.Rotation{Session: id, From: from, At: testNow + int64(from), Expires: testNow + 3600, RetryKey: authority.RetryKey{byte(from)}}}}
+	return &batch.Op[write]{Value: write{rotation: authority.Rotation{Session: id, From: from, At: testNow + int64(from), Expires: testNow + 3600, IdempotencyKey: authority.IdempotencyKeyHash{byte(from)}}}}
 }
 
 func mustBeAt(t *testing.T, s *Store, id token.SessionID, generation uint32) {

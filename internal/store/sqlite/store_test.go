@@ -149,7 +149,7 @@ func TestRefreshesDoNotGrowTheFile(t *testing.T) {
 		for _, id := range ids {
 			group.Go(func() {
 				for g := from; g < to; g++ {
-					_, moved, err := s.Rotate(t.Context(), authority.Rotation{Session: id, From: g, At: 1_795_500_000, Expires: 1_795_503_600, RetryKey: authority.RetryKey{1}})
+					_, moved, err := s.Rotate(t.Context(), authority.Rotation{Session: id, From: g, At: 1_795_500_000, Expires: 1_795_503_600, IdempotencyKey: authority.IdempotencyKeyHash{1}})
 					if err != nil || !moved {
 						t.Errorf("moved %v, %v", moved, err)
 						return

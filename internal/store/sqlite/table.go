@@ -15,17 +15,17 @@ type entry struct {
 	userID                                      int64
 	generation                                  uint32
 	created, refreshed, previous, expires, ends uint32
-	retryKey                                    authority.RetryKey
+	retryKey                                    authority.IdempotencyKeyHash
 }
 
 func pack(s authority.Session) entry {
 	return entry{s.ID, s.UserID, s.Generation, uint32(s.Created), uint32(s.Refreshed), uint32(s.Previous),
-		uint32(s.Expires), uint32(s.Ends), s.RetryKey}
+		uint32(s.Expires), uint32(s.Ends), s.IdempotencyKey}
 }
 
 func (e *entry) unpack() authority.Session {
 	return authority.Session{ID: e.id, UserID: e.userID, Generation: e.generation, Created: int64(e.created),
-		Refreshed: int64(e.refreshed), Previous: int64(e.previous), Expires: int64(e.expires), Ends: int64(e.ends), RetryKey: e.retryKey}
+		Refreshed: int64(e.refreshed), Previous: int64(e.previous), Expires: int64(e.expires), Ends: int64(e.ends), IdempotencyKey: e.retryKey}
 }
 
 // table is a hash table of sessions with linear probing. A Go map of the same

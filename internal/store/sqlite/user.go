@@ -15,7 +15,7 @@ func scanUser(stmt *sqlite.Stmt) *authority.User {
 	return &authority.User{
 		ID: stmt.ColumnInt64(0), Login: stmt.ColumnText(1), Email: stmt.ColumnText(2),
 		FirstName: stmt.ColumnText(3), LastName: stmt.ColumnText(4),
-		Place: authority.Place{NetworkID: stmt.ColumnInt64(5), MailboxID: stmt.ColumnInt64(6)},
+		Tenant: authority.Tenant{NetworkID: stmt.ColumnInt64(5), MailboxID: stmt.ColumnInt64(6)},
 		Level: authority.Level(stmt.ColumnInt64(7)), Status: authority.Status(stmt.ColumnInt64(8)), Created: stmt.ColumnInt64(9),
 	}
 }

@@ -10,8 +10,8 @@ import (
 
 func testEvents(t *testing.T, s *state) {
 	here := s.user("a")
-	place := authority.Place{NetworkID: 1, MailboxID: 9}
-	there, err := s.CreateUser(t.Context(), authority.User{Login: "b", Level: authority.MailboxUser, Status: authority.Active, Place: place}, "hash")
+	place := authority.Tenant{NetworkID: 1, MailboxID: 9}
+	there, err := s.CreateUser(t.Context(), authority.User{Login: "b", Level: authority.MailboxUser, Status: authority.Active, Tenant: place}, "hash")
 	s.ok(err)
 	all := []authority.Event{
 		{At: now, Kind: authority.EventStarted, Detail: "0"},

@@ -43,13 +43,13 @@ func (f *Faulty) lose(step func() error) error {
 }
 
 // Rotate is the store's, or a fault.
-func (f *Faulty) Rotate(ctx context.Context, r authority.Rotation) (live authority.Live, moved bool, err error) {
+func (f *Faulty) Rotate(ctx context.Context, r authority.Rotation) (live authority.SessionWithUser, moved bool, err error) {
 	err = f.lose(func() (err error) {
 		live, moved, err = f.Store.Rotate(ctx, r)
 		return err
 	})
 	if err != nil {
-		return authority.Live{}, false, err
+		return authority.SessionWithUser{}, false, err
 	}
 	return live, moved, nil
 }

@@ -8,14 +8,14 @@ import (
 	"github.com/pawlauth/pawl/internal/authority"
 )
 
-func guess(login, address string, at int64) authority.Guess {
-	return authority.Guess{Account: authority.AccountKeyOf(login), Address: address, At: at}
+func guess(login, address string, at int64) authority.Attempt {
+	return authority.Attempt{Account: authority.AccountKeyOf(login), Address: address, At: at}
 }
 
 // fail makes a wrong guess and returns the wait that refused it, 0 if none.
-func (s *state) fail(g authority.Guess) int64 {
+func (s *state) fail(g authority.Attempt) int64 {
 	s.Helper()
-	wait, _, err := s.BeginGuess(s.Context(), g)
+	wait, _, err := s.BeginAttempt(s.Context(), g)
 	s.ok(err)
 	return wait
 }
@@ -48,13 +48,13 @@ func testGuard(t *testing.T, s *state) {
 		}
 	}
 	const years = 10 * 365 * 24 * 3600
-	if _, err := s.SweepGuesses(t.Context(), at+years, 1000, 1000); err != nil {
+	if _, err := s.SweepAttempts(t.Context(), at+years, 1000, 1000); err != nil {
 		t.Error(err)
 	}
 	if wait := s.fail(guess("ada", "a", at+years)); wait == 0 {
 		t.Error("a guess after 100 in a row")
 	}
-	s.ok(s.ForgetGuesses(t.Context(), authority.AccountKeyOf("ada")))
+	s.ok(s.ClearAttempts(t.Context(), authority.AccountKeyOf("ada")))
 	if wait := s.fail(guess("ada", "c", at)); wait != 0 {
 		t.Errorf("after all was forgotten the wait is %d", wait)
 	}
@@ -64,13 +64,13 @@ func testGuard(t *testing.T, s *state) {
 // before. What that one does opens an account that is closed, and forgives
 // strangers nothing.
 func testGuardKnown(t *testing.T, s *state) {
-	right := func(g authority.Guess, o authority.Outcome, wantKnown bool) {
+	right := func(g authority.Attempt, o authority.Outcome, wantKnown bool) {
 		t.Helper()
-		wait, known, err := s.BeginGuess(t.Context(), g)
+		wait, known, err := s.BeginAttempt(t.Context(), g)
 		if s.ok(err); wait != 0 || known != wantKnown {
 			t.Fatalf("wait %d, known %v", wait, known)
 		}
-		s.ok(s.SettleGuess(t.Context(), g, known, o))
+		s.ok(s.ResolveAttempt(t.Context(), g, known, o))
 	}
 	right(guess("ada", "home", now), authority.GuessRight, false)
 	for range 5 {
@@ -110,7 +110,7 @@ func testGuardKnown(t *testing.T, s *state) {
 	if s.fail(guess("ada", "home", at)) == 0 {
 		t.Error("a known address need not wait")
 	}
-	s.ok(s.ForgetGuesses(t.Context(), authority.AccountKeyOf("ada")))
+	s.ok(s.ClearAttempts(t.Context(), authority.AccountKeyOf("ada")))
 	right(guess("ada", "away", at), authority.GuessUnchecked, true) // had no failures
 	right(guess("ada", "home", at), authority.GuessUnchecked, false)
 }
@@ -139,7 +139,7 @@ func testGuardRace(t *testing.T, s *state) {
 	var admitted atomic.Int32
 	for range 100 {
 		group.Go(func() {
-			wait, _, err := s.BeginGuess(t.Context(), guess("ada", "a", now))
+			wait, _, err := s.BeginAttempt(t.Context(), guess("ada", "a", now))
 			if err != nil {
 				t.Error(err)
 			}
@@ -161,7 +161,7 @@ func testGuardSweep(t *testing.T, s *state) {
 	}
 	total := 0
 	for {
-		removed, err := s.SweepGuesses(t.Context(), now+24*3600, 1000, 2)
+		removed, err := s.SweepAttempts(t.Context(), now+24*3600, 1000, 2)
 		s.ok(err)
 		if total += removed; removed < 2 {
 			break
@@ -179,17 +179,17 @@ func testGuardSweep(t *testing.T, s *state) {
 // first, whoever they are of. Addresses stay, known ones too.
 func testGuardBound(t *testing.T, s *state) {
 	s.fail(guess("ada", "home", now))
-	s.ok(s.SettleGuess(t.Context(), guess("ada", "home", now), false, authority.GuessRight))
+	s.ok(s.ResolveAttempt(t.Context(), guess("ada", "home", now), false, authority.GuessRight))
 	for range 5 {
 		s.fail(guess("many", "a", now))
 	}
 	for i := range 20 {
 		s.fail(guess(string(rune('A'+i)), "b", now+int64(i)))
 	}
-	_, err := s.SweepGuesses(t.Context(), now, 1000, 1000) // rows of zeros, where a store has such
+	_, err := s.SweepAttempts(t.Context(), now, 1000, 1000) // rows of zeros, where a store has such
 	s.ok(err)
 	for _, want := range []int{7, 7, 4, 0} { // 21 accounts
-		removed, err := s.SweepGuesses(t.Context(), now+100, 3, 7)
+		removed, err := s.SweepAttempts(t.Context(), now+100, 3, 7)
 		if s.ok(err); removed != want {
 			t.Errorf("removed %d, want %d", removed, want)
 		}
@@ -197,12 +197,12 @@ func testGuardBound(t *testing.T, s *state) {
 	if wait := s.fail(guess("many", "a", now)); wait == 0 {
 		t.Error("a count with a wait was removed, and others stayed")
 	}
-	if _, known, err := s.BeginGuess(t.Context(), guess("ada", "home", now)); err != nil || !known {
+	if _, known, err := s.BeginAttempt(t.Context(), guess("ada", "home", now)); err != nil || !known {
 		t.Errorf("a known address was removed: %v", err)
 	}
 	for range 29 {
 		s.fail(guess("other", "b", now+100))
-		s.ok(s.ForgetGuesses(t.Context(), authority.AccountKeyOf("other")))
+		s.ok(s.ClearAttempts(t.Context(), authority.AccountKeyOf("other")))
 	}
 	if wait := s.fail(guess("other", "b", now+100)); wait != 0 {
 		t.Errorf("the 50th guess of the address waits %d", wait)

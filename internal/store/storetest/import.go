@@ -11,7 +11,7 @@ import (
 
 func imported(login string, id int64) authority.UserRecord {
 	return authority.UserRecord{PasswordHash: "foreign", User: authority.User{ID: id, Login: login, Email: login + "@example.com", FirstName: "F", LastName: "L",
-		Place: authority.Place{NetworkID: 3, MailboxID: 4}, Level: authority.NetworkUser, Status: authority.Suspended, Created: now - 5}}
+		Tenant: authority.Tenant{NetworkID: 3, MailboxID: 4}, Level: authority.NetworkUser, Status: authority.Suspended, Created: now - 5}}
 }
 
 func (s *state) imports(users ...authority.UserRecord) []authority.ImportedUser {

@@ -58,7 +58,7 @@ func (s *state) is(err, want error) {
 func (s *state) user(login string) *authority.User {
 	s.Helper()
 	u, err := s.CreateUser(s.Context(), authority.User{Login: login, Email: login, Level: authority.MailboxUser, Status: authority.Active,
-		Place: authority.Place{NetworkID: 1, MailboxID: 2}, Created: now}, "hash")
+		Tenant: authority.Tenant{NetworkID: 1, MailboxID: 2}, Created: now}, "hash")
 	s.ok(err)
 	return u
 }
@@ -94,11 +94,11 @@ func (s *state) mustBeGone(id token.SessionID) {
 
 func testRotate(t *testing.T, s *state) {
 	first := s.session(s.user("a"))
-	retry := authority.HashRetryKey("k1")
-	live, moved, err := s.Rotate(t.Context(), authority.Rotation{Session: first.ID, From: 1, At: now + 5, Expires: now + 3605, RetryKey: retry})
+	retry := authority.HashIdempotencyKey("k1")
+	live, moved, err := s.Rotate(t.Context(), authority.Rotation{Session: first.ID, From: 1, At: now + 5, Expires: now + 3605, IdempotencyKey: retry})
 	s.ok(err)
 	want := first
-	want.Generation, want.Refreshed, want.Previous, want.Expires, want.RetryKey = 2, now+5, now, now+3605, retry
+	want.Generation, want.Refreshed, want.Previous, want.Expires, want.IdempotencyKey = 2, now+5, now, now+3605, retry
 	if !moved || live.Session != want {
 		t.Fatalf("moved %v to %+v, want %+v", moved, live.Session, want)
 	}
@@ -114,7 +114,7 @@ func testRotate(t *testing.T, s *state) {
 	}
 	live, moved, err = s.Rotate(t.Context(), authority.Rotation{Session: first.ID, From: 2, At: now + 9000, Expires: now + 12_600})
 	s.ok(err)
-	if !moved || live.Session.Expires != first.Ends || live.Session.RetryKey != (authority.RetryKey{}) {
+	if !moved || live.Session.Expires != first.Ends || live.Session.IdempotencyKey != (authority.IdempotencyKeyHash{}) {
 		t.Errorf("expires %d passes the end %d, or the retry key stayed", live.Session.Expires, first.Ends)
 	}
 	_, _, err = s.Rotate(t.Context(), authority.Rotation{Session: token.SessionID{77}, From: 1, At: now, Expires: now + 1})
@@ -206,7 +206,7 @@ func testStatusEndsSessions(t *testing.T, s *state) {
 	for i, status := range []authority.Status{authority.Suspended, authority.Terminated} {
 		u := s.user(fmt.Sprint("user", i))
 		session := s.session(u)
-		key, err := s.CreateKey(t.Context(), authority.Key{UserID: u.ID, Visibility: authority.Private}, authority.KeyHash{byte(i), 1})
+		key, err := s.CreateAPIKey(t.Context(), authority.APIKey{UserID: u.ID, Visibility: authority.Private}, authority.APIKeyHash{byte(i), 1})
 		s.ok(err)
 		changed, err := s.UpdateUser(t.Context(), u.ID, authority.UserChange{Status: &status})
 		s.ok(err)
@@ -214,13 +214,13 @@ func testStatusEndsSessions(t *testing.T, s *state) {
 			t.Errorf("status %v, want %v", changed.Status, status)
 		}
 		s.mustBeGone(session.ID)
-		_, owner, err := s.KeyByHash(t.Context(), authority.KeyHash{byte(i), 1})
+		_, owner, err := s.APIKeyByHash(t.Context(), authority.APIKeyHash{byte(i), 1})
 		if status == authority.Terminated {
 			s.is(err, authority.ErrNotFound)
 			active := authority.Active
 			_, err = s.UpdateUser(t.Context(), u.ID, authority.UserChange{Status: &active})
 			s.is(err, authority.ErrNotFound)
-			_, err = s.CreateKey(t.Context(), authority.Key{UserID: u.ID, Visibility: authority.Private}, authority.KeyHash{9})
+			_, err = s.CreateAPIKey(t.Context(), authority.APIKey{UserID: u.ID, Visibility: authority.Private}, authority.APIKeyHash{9})
 			s.is(err, authority.ErrNotFound)
 		} else if s.ok(err); owner.Status != status || key.UserID != u.ID {
 			t.Errorf("the key's user is %+v", owner)
@@ -335,7 +335,7 @@ func testUsers(t *testing.T, s *state) {
 func testListUsers(t *testing.T, s *state) {
 	for i := range 5 {
 		_, err := s.CreateUser(t.Context(), authority.User{Login: fmt.Sprint(i), Level: authority.MailboxUser, Status: authority.Active,
-			Place: authority.Place{NetworkID: int64(i % 2), MailboxID: int64(i)}}, "hash")
+			Tenant: authority.Tenant{NetworkID: int64(i % 2), MailboxID: int64(i)}}, "hash")
 		s.ok(err)
 	}
 	zero, three := int64(0), int64(3)
@@ -376,26 +376,26 @@ func testPasswords(t *testing.T, s *state) {
 
 func testKeys(t *testing.T, s *state) {
 	u := s.user("a")
-	first, err := s.CreateKey(t.Context(), authority.Key{UserID: u.ID, Visibility: authority.Private, Primary: true, Mask: "m", Created: now}, authority.KeyHash{1})
+	first, err := s.CreateAPIKey(t.Context(), authority.APIKey{UserID: u.ID, Visibility: authority.Private, Primary: true, Mask: "m", Created: now}, authority.APIKeyHash{1})
 	s.ok(err)
-	shared, err := s.CreateKey(t.Context(), authority.Key{UserID: u.ID, Visibility: authority.Shared, Created: now}, authority.KeyHash{2})
+	shared, err := s.CreateAPIKey(t.Context(), authority.APIKey{UserID: u.ID, Visibility: authority.Shared, Created: now}, authority.APIKeyHash{2})
 	s.ok(err)
-	if k, owner, err := s.KeyByHash(t.Context(), authority.KeyHash{1}); err != nil || k != first || owner.ID != u.ID {
+	if k, owner, err := s.APIKeyByHash(t.Context(), authority.APIKeyHash{1}); err != nil || k != first || owner.ID != u.ID {
 		t.Errorf("key %+v of %+v, %v", k, owner, err)
 	}
-	second, err := s.CreateKey(t.Context(), authority.Key{UserID: u.ID, Visibility: authority.Private, Primary: true}, authority.KeyHash{3})
+	second, err := s.CreateAPIKey(t.Context(), authority.APIKey{UserID: u.ID, Visibility: authority.Private, Primary: true}, authority.APIKeyHash{3})
 	s.ok(err)
-	_, _, err = s.KeyByHash(t.Context(), authority.KeyHash{1})
+	_, _, err = s.APIKeyByHash(t.Context(), authority.APIKeyHash{1})
 	s.is(err, authority.ErrNotFound)
-	keys, err := s.Keys(t.Context(), u.ID)
+	keys, err := s.APIKeys(t.Context(), u.ID)
 	if s.ok(err); len(keys) != 2 || keys[0] != shared || keys[1] != second {
 		t.Errorf("keys %+v", keys)
 	}
-	s.ok(s.DeleteKey(t.Context(), shared.ID))
-	s.is(s.DeleteKey(t.Context(), shared.ID), authority.ErrNotFound)
-	_, err = s.Key(t.Context(), shared.ID)
+	s.ok(s.DeleteAPIKey(t.Context(), shared.ID))
+	s.is(s.DeleteAPIKey(t.Context(), shared.ID), authority.ErrNotFound)
+	_, err = s.APIKey(t.Context(), shared.ID)
 	s.is(err, authority.ErrNotFound)
-	_, err = s.CreateKey(t.Context(), authority.Key{UserID: 99, Visibility: authority.Private}, authority.KeyHash{4})
+	_, err = s.CreateAPIKey(t.Context(), authority.APIKey{UserID: 99, Visibility: authority.Private}, authority.APIKeyHash{4})
 	s.is(err, authority.ErrNotFound)
 }
 
@@ -403,17 +403,17 @@ func testSessionKeys(t *testing.T, s *state) {
 	u := s.user("a")
 	one, two := s.session(u), s.session(u)
 	for i, session := range []authority.Session{one, two} {
-		_, err := s.CreateKey(t.Context(), authority.Key{UserID: u.ID, Visibility: authority.SessionKey, Session: session.ID}, authority.KeyHash{byte(i)})
+		_, err := s.CreateAPIKey(t.Context(), authority.APIKey{UserID: u.ID, Visibility: authority.SessionOnly, Session: session.ID}, authority.APIKeyHash{byte(i)})
 		s.ok(err)
-		_, _, err = s.KeyByHash(t.Context(), authority.KeyHash{byte(i)})
+		_, _, err = s.APIKeyByHash(t.Context(), authority.APIKeyHash{byte(i)})
 		s.ok(err)
 	}
 	s.ok(s.EndSession(t.Context(), one.ID))
-	_, _, err := s.KeyByHash(t.Context(), authority.KeyHash{0})
+	_, _, err := s.APIKeyByHash(t.Context(), authority.APIKeyHash{0})
 	s.is(err, authority.ErrNotFound)
-	_, _, err = s.KeyByHash(t.Context(), authority.KeyHash{1})
+	_, _, err = s.APIKeyByHash(t.Context(), authority.APIKeyHash{1})
 	s.ok(err)
-	_, err = s.CreateKey(t.Context(), authority.Key{UserID: u.ID, Visibility: authority.SessionKey, Session: one.ID}, authority.KeyHash{5})
+	_, err = s.CreateAPIKey(t.Context(), authority.APIKey{UserID: u.ID, Visibility: authority.SessionOnly, Session: one.ID}, authority.APIKeyHash{5})
 	s.is(err, authority.ErrNotFound)
 }
 
@@ -482,7 +482,7 @@ func (s *state) liveKeys() (ids []string) {
 func testReopen(t *testing.T, s *state) {
 	u := s.user("a")
 	session, ended := s.session(u), s.session(u)
-	_, _, err := s.Rotate(t.Context(), authority.Rotation{Session: session.ID, From: 1, At: now + 1, Expires: now + 2, RetryKey: authority.HashRetryKey("k")})
+	_, _, err := s.Rotate(t.Context(), authority.Rotation{Session: session.ID, From: 1, At: now + 1, Expires: now + 2, IdempotencyKey: authority.HashIdempotencyKey("k")})
 	s.ok(err)
 	s.ok(s.EndSession(t.Context(), ended.ID))
 	before := s.mustLive(session.ID)
