@@ -11,6 +11,7 @@ import (
 
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/password"
 )
 
@@ -98,7 +99,7 @@ func prepareDev(ctx context.Context, a *app.App, path, url string) (devEnv, erro
 // kept; a key that does not work any more is replaced.
 func ensureUser(ctx context.Context, a *app.App, key, passwd string, u authority.User) (string, string, error) {
 	known, _, err := a.Store.UserByLogin(ctx, u.Login)
-	if errors.Is(err, authority.ErrNotFound) {
+	if errors.Is(err, fault.ErrNotFound) {
 		if passwd == "" {
 			passwd = password.Generate(20)
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/pawlauth/pawl/internal/app"
-	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/storecopy"
 )
 
@@ -48,7 +47,7 @@ func (c *storeCopyCmd) Run(ctx context.Context, std stdio) (err error) {
 	counts, err := storecopy.Copy(ctx, from, to, box, progress.show)
 	progress.end()
 	switch {
-	case errors.Is(err, authority.ErrNotEmpty):
+	case errors.Is(err, storecopy.ErrNotEmpty):
 		return fmt.Errorf("--to: %w: it has users, and is not a copy that was cut off; name an empty one", err)
 	case err != nil:
 		return fmt.Errorf("the copy was cut off: %w; run the same line again, it begins anew", err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/storecopy"
 	"github.com/pawlauth/pawl/internal/userimport"
 )
 
@@ -116,7 +117,7 @@ func (c *userImportCmd) store(ctx context.Context) (app.Store, error) {
 	}
 	part, err := store.CopyInProgress(ctx)
 	if err == nil && part {
-		err = authority.ErrIncomplete
+		err = storecopy.ErrIncomplete
 	}
 	if err != nil {
 		return nil, errors.Join(err, store.Close())

@@ -13,10 +13,13 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/audit"
+	"github.com/pawlauth/pawl/internal/authority/keyring"
 	"github.com/pawlauth/pawl/internal/metrics"
 	"github.com/pawlauth/pawl/internal/password"
 	"github.com/pawlauth/pawl/internal/seal"
 	"github.com/pawlauth/pawl/internal/server"
+	"github.com/pawlauth/pawl/internal/storecopy"
 	"github.com/pawlauth/pawl/internal/tracing"
 	"github.com/pawlauth/pawl/token"
 )
@@ -97,9 +100,9 @@ func orText[T ~string](p *T, standard T) {
 type App struct {
 	Authority *authority.Authority
 	Handler   http.Handler
-	Store     authority.Store
+	Store     Store
 
-	auditor    *authority.Auditor
+	auditor    *audit.Writer
 	settings   string             // for the audit
 	stop       context.CancelFunc // ends the background work
 	background sync.WaitGroup     // the sweeper and the keyring
@@ -126,13 +129,13 @@ func Open(ctx context.Context, c Config) (*App, error) {
 
 func assemble(ctx context.Context, c Config, store Store) (*App, error) {
 	if part, err := store.CopyInProgress(ctx); err != nil || part {
-		return nil, cmp.Or(err, authority.ErrIncomplete)
+		return nil, cmp.Or(err, storecopy.ErrIncomplete)
 	}
 	keys, err := openKeyring(ctx, c, store)
 	if err != nil {
 		return nil, err
 	}
-	auditor := authority.NewAuditor(store, c.Clock, c.Log)
+	auditor := audit.NewWriter(store, c.Clock, c.Log)
 	parts := authority.Config{
 		Store: store, Keys: keys, Codec: token.NewCodec(c.Issuer, c.Audience, keys.Set()),
 		Passwords: password.NewHasher(c.Argon2), Rules: c.Rules, Policy: c.Policy, Clock: c.Clock, Log: c.Log,
@@ -152,16 +155,16 @@ func assemble(ctx context.Context, c Config, store Store) (*App, error) {
 	return a, nil
 }
 
-func openKeyring(ctx context.Context, c Config, store authority.Store) (*authority.Keyring, error) {
+func openKeyring(ctx context.Context, c Config, store authority.Store) (*keyring.Keyring, error) {
 	if c.SigningKeyFile == "" {
-		return authority.OpenKeyring(ctx, authority.KeyringConfig{Store: store, Box: c.MasterKey, Algorithm: c.Algorithm,
+		return keyring.Open(ctx, keyring.Config{Store: store, Box: c.MasterKey, Algorithm: c.Algorithm,
 			Lead: int64(c.KeyLead / time.Second), Reload: c.KeyReload, TokenLife: c.Policy.TokenLife, Clock: c.Clock, Log: c.Log})
 	}
 	keys, err := keysOfFile(c.SigningKeyFile)
 	if err != nil {
 		return nil, err
 	}
-	return authority.FixedKeyring(keys)
+	return keyring.Fixed(keys)
 }
 
 func keysOfFile(path string) ([]*token.Key, error) {

@@ -12,6 +12,8 @@ import (
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/store/postgres"
 	"github.com/pawlauth/pawl/internal/store/sqlite"
+	"github.com/pawlauth/pawl/internal/storecopy"
+	"github.com/pawlauth/pawl/internal/userimport"
 )
 
 // The forms of a store's address.
@@ -24,7 +26,8 @@ const (
 // Store is a store that can also be copied.
 type Store interface {
 	authority.Store
-	authority.Copier
+	storecopy.Copier
+	userimport.Store
 }
 
 // IsPostgres reports whether a store's address is one of PostgreSQL.

@@ -8,6 +8,10 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/pawlauth/pawl/internal/authority/audit"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/authority/keyring"
+	"github.com/pawlauth/pawl/internal/authority/throttle"
 	"github.com/pawlauth/pawl/internal/password"
 	"github.com/pawlauth/pawl/token"
 )
@@ -15,14 +19,14 @@ import (
 // Config is what New needs. Nothing in it may be nil, but for the last three.
 type Config struct {
 	Store     Store
-	Keys      *Keyring
+	Keys      *keyring.Keyring
 	Codec     *token.Codec // of the set of Keys
 	Passwords *password.Hasher
 	Rules     password.Rules
 	Policy    Policy
 	Clock     func() time.Time
 	Log       *slog.Logger
-	Audit     *Auditor                     // nil keeps events in the log only
+	Audit     *audit.Writer                // nil keeps events in the log only
 	RequestID func(context.Context) string // finds the request's id, for events; nil: there is none
 	Observer  Observer                     // nil: nobody hears how things end
 }
@@ -31,17 +35,17 @@ type Config struct {
 // use, and keeps no state of its own that decides anything: that is in the Store.
 type Authority struct {
 	store     Store
-	keys      *Keyring
+	keys      *keyring.Keyring
 	codec     *token.Codec
 	passwords *password.Hasher
 	rules     password.Rules
 	policy    Policy
 	clock     func() time.Time
 	log       *slog.Logger
-	audit     *Auditor
+	audit     *audit.Writer
 	requestID func(context.Context) string
 	observer  Observer
-	turns     *turns
+	throttle  *throttle.Throttle
 }
 
 // New returns an authority.
@@ -49,11 +53,11 @@ func New(c Config) *Authority {
 	if c.Observer == nil {
 		c.Observer = nobody{}
 	}
-	return &Authority{c.Store, c.Keys, c.Codec, c.Passwords, c.Rules, c.Policy, c.Clock, c.Log, c.Audit, c.RequestID, c.Observer, newTurns()}
+	return &Authority{c.Store, c.Keys, c.Codec, c.Passwords, c.Rules, c.Policy, c.Clock, c.Log, c.Audit, c.RequestID, c.Observer, throttle.New(throttle.Config{Store: c.Store, Clock: c.Clock, Log: c.Log})}
 }
 
 // Ready returns nil if the store can serve.
-func (a *Authority) Ready(ctx context.Context) error { return storeError(a.store.Ready(ctx), nil) }
+func (a *Authority) Ready(ctx context.Context) error { return fault.FromStore(a.store.Ready(ctx), nil) }
 
 func (a *Authority) now() int64 { return a.clock().Unix() }
 
@@ -80,37 +84,37 @@ func (a *Authority) issue(live SessionWithUser) (IssuedToken, error) {
 // Login opens a session. Of the arguments, a login that is unknown and a
 // password that is wrong have the same answer in the same time.
 func (a *Authority) Login(ctx context.Context, login, passwd string, from Origin) (IssuedToken, error) {
-	said := Event{Kind: EventLoginFailed, Address: from.IP, Detail: "unknown login"}
+	said := audit.Event{Kind: audit.LoginFailed, Address: from.IP, Detail: "unknown login"}
 	issued, err := a.login(ctx, login, passwd, from, &said)
 	outcome := loginOutcome(err)
 	a.observer.SignedIn(outcome)
-	if outcome == LoginRefused || said.Kind == EventLogin {
+	if outcome == LoginRefused || said.Kind == audit.Login {
 		a.record(ctx, said)
 	}
 	return issued, err
 }
 
 // login is Login. In said is what becomes known of it, for the audit.
-func (a *Authority) login(ctx context.Context, login, passwd string, from Origin, said *Event) (IssuedToken, error) {
+func (a *Authority) login(ctx context.Context, login, passwd string, from Origin, said *audit.Event) (IssuedToken, error) {
 	switch {
 	case login == "":
-		return IssuedToken{}, invalid("login is missing; send it as login, email or username.")
+		return IssuedToken{}, fault.Invalid("login is missing; send it as login, email or username.")
 	case passwd == "":
-		return IssuedToken{}, invalid("password is missing.")
+		return IssuedToken{}, fault.Invalid("password is missing.")
 	}
 	var issued IssuedToken
-	err := a.guard(ctx, login, from, func() (err error) {
+	err := a.throttle.Check(ctx, login, from.IP, func() (err error) {
 		issued, err = a.signIn(ctx, login, passwd, from, said)
 		return err
 	})
-	return issued, err
+	return issued, passwordError(err)
 }
 
 // signIn checks the password, and opens a session if it is right.
-func (a *Authority) signIn(ctx context.Context, login, passwd string, from Origin, said *Event) (IssuedToken, error) {
+func (a *Authority) signIn(ctx context.Context, login, passwd string, from Origin, said *audit.Event) (IssuedToken, error) {
 	user, hash, err := a.store.UserByLogin(ctx, login)
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return IssuedToken{}, storeError(err, nil)
+	if err != nil && !errors.Is(err, fault.ErrNotFound) {
+		return IssuedToken{}, fault.FromStore(err, nil)
 	}
 	if user != nil {
 		said.User, said.Detail = user.ID, "wrong password"
@@ -131,9 +135,9 @@ func (a *Authority) signIn(ctx context.Context, login, passwd string, from Origi
 	return a.open(ctx, user, hash, from, said)
 }
 
-func (a *Authority) open(ctx context.Context, user *User, hash string, from Origin, said *Event) (IssuedToken, error) {
-	if err := a.keys.follow(ctx); err != nil {
-		return IssuedToken{}, storeError(err, nil)
+func (a *Authority) open(ctx context.Context, user *User, hash string, from Origin, said *audit.Event) (IssuedToken, error) {
+	if err := a.keys.Follow(ctx); err != nil {
+		return IssuedToken{}, fault.FromStore(err, nil)
 	}
 	now := a.now()
 	s := Session{
@@ -144,9 +148,9 @@ func (a *Authority) open(ctx context.Context, user *User, hash string, from Orig
 	err := a.store.OpenSession(ctx, SessionRecord{s, from}, hash)
 	if err != nil {
 		said.Detail = "suspended, or the password changed, in between"
-		return IssuedToken{}, storeError(err, errCredentials)
+		return IssuedToken{}, fault.FromStore(err, errCredentials)
 	}
-	*said = Event{Kind: EventLogin, User: user.ID, Session: s.ID, Caller: user.ID, Address: from.IP}
+	*said = audit.Event{Kind: audit.Login, User: user.ID, Session: s.ID, Caller: user.ID, Address: from.IP}
 	return a.issue(SessionWithUser{s, user})
 }
 
@@ -161,7 +165,7 @@ func (a *Authority) rehash(ctx context.Context, user *User, passwd, old string) 
 	switch {
 	case err == nil:
 		return hash
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, fault.ErrNotFound):
 		return a.rehashed(ctx, user, passwd, old)
 	}
 	a.log.WarnContext(ctx, "password not rehashed", "user", user.ID, "err", err)
@@ -183,7 +187,7 @@ func (a *Authority) rehashed(ctx context.Context, user *User, passwd, old string
 
 func passwordError(err error) error {
 	if errors.Is(err, password.ErrBusy) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		return &Error{Kind: KindUnavailable, RetryAfter: retryAfter, Err: err,
+		return &fault.Error{Kind: fault.Unavailable, RetryAfter: fault.RetryAfter, Err: err,
 			Message: "Too many sign-ins are under way; try again in a moment."}
 	}
 	return err
@@ -196,14 +200,14 @@ func (a *Authority) Refresh(ctx context.Context, text, apiKey string, retry Idem
 	outcome := refreshOutcome(issued, err)
 	a.observer.Refreshed(outcome)
 	if detail := refusals[outcome]; detail != "" {
-		a.record(ctx, Event{Kind: EventRefreshRefused, User: claims.Subject, Session: claims.Session, Address: from.IP, Detail: detail})
+		a.record(ctx, audit.Event{Kind: audit.RefreshRefused, User: claims.Subject, Session: claims.Session, Address: from.IP, Detail: detail})
 	}
 	return issued, err
 }
 
 func (a *Authority) refresh(ctx context.Context, text, apiKey string, retry IdempotencyKeyHash, from Origin) (IssuedToken, token.Claims, error) {
 	if text == "" {
-		return IssuedToken{}, token.Claims{}, invalid("token is missing; send the current token.")
+		return IssuedToken{}, token.Claims{}, fault.Invalid("token is missing; send the current token.")
 	}
 	claims, err := a.verify(ctx, text)
 	issued, err := a.exchange(ctx, claims, err, apiKey, retry, from)
@@ -213,7 +217,7 @@ func (a *Authority) refresh(ctx context.Context, text, apiKey string, retry Idem
 // exchange is refresh for a token that was looked at, with what Verify said.
 func (a *Authority) exchange(ctx context.Context, claims token.Claims, err error, apiKey string, retry IdempotencyKeyHash, from Origin) (IssuedToken, error) {
 	if errors.Is(err, token.ErrForm) {
-		return IssuedToken{}, invalid("token is not of the form of a JWT; send the current token as it was given.")
+		return IssuedToken{}, fault.Invalid("token is not of the form of a JWT; send the current token as it was given.")
 	}
 	if keyErr := a.checkRefreshKey(ctx, apiKey, claims); keyErr != nil {
 		return IssuedToken{}, keyErr
@@ -231,7 +235,7 @@ func (a *Authority) exchange(ctx context.Context, claims token.Claims, err error
 	})
 	switch {
 	case err != nil:
-		return IssuedToken{}, storeError(err, errEnded)
+		return IssuedToken{}, fault.FromStore(err, errEnded)
 	case moved:
 		return a.issue(live)
 	}
@@ -251,7 +255,7 @@ func (a *Authority) exchange(ctx context.Context, claims token.Claims, err error
 func (a *Authority) refreshExpired(ctx context.Context, claims token.Claims, now int64, from Origin) error {
 	live, err := a.store.Session(ctx, claims.Session)
 	if err != nil {
-		return storeError(err, errExpired)
+		return fault.FromStore(err, errExpired)
 	}
 	if classifyReuse(live.Session, claims.Generation, claims.IssuedAt, IdempotencyKeyHash{}, now, a.policy) == reuseTheft {
 		return a.revokeStolen(ctx, live, claims.Generation, from)
@@ -264,9 +268,9 @@ func (a *Authority) refreshExpired(ctx context.Context, claims token.Claims, now
 func (a *Authority) revokeStolen(ctx context.Context, live SessionWithUser, generation uint32, from Origin) error {
 	a.observer.ReuseFound()
 	if err := a.store.EndSession(ctx, live.Session.ID); err != nil {
-		return storeError(err, nil)
+		return fault.FromStore(err, nil)
 	}
-	a.record(ctx, Event{Kind: EventTheft, User: live.User.ID, Session: live.Session.ID, Address: from.IP,
+	a.record(ctx, audit.Event{Kind: audit.Theft, User: live.User.ID, Session: live.Session.ID, Address: from.IP,
 		Detail: fmt.Sprintf("an old token, generation %d of %d: the session is ended", generation, live.Session.Generation)})
 	return errStolen
 }
@@ -327,7 +331,7 @@ func (a *Authority) bearer(ctx context.Context, text string) (token.Claims, Sess
 	}
 	live, good, err := a.session(ctx, claims.Session, func(s Session) bool { return bearerGood(s, claims.Generation, a.now(), a.policy) })
 	if err != nil {
-		return token.Claims{}, SessionWithUser{}, storeError(err, errSession)
+		return token.Claims{}, SessionWithUser{}, fault.FromStore(err, errSession)
 	}
 	if !good {
 		return token.Claims{}, SessionWithUser{}, errSession
@@ -353,7 +357,7 @@ func (a *Authority) byKey(ctx context.Context, apiKey string) (Caller, error) {
 	}
 	key, user, err := a.store.APIKeyByHash(ctx, hash)
 	if err != nil {
-		return Caller{}, storeError(err, errAPIKey)
+		return Caller{}, fault.FromStore(err, errAPIKey)
 	}
 	if !user.Status.MaySignIn() {
 		return Caller{}, errAPIKey
@@ -361,7 +365,7 @@ func (a *Authority) byKey(ctx context.Context, apiKey string) (Caller, error) {
 	if key.Visibility == SessionOnly {
 		_, good, err := a.session(ctx, key.Session, func(s Session) bool { return a.now() < s.Expires })
 		if err != nil {
-			return Caller{}, storeError(err, errAPIKey)
+			return Caller{}, fault.FromStore(err, errAPIKey)
 		}
 		if !good {
 			return Caller{}, errAPIKey
@@ -385,7 +389,7 @@ func (a *Authority) Logout(ctx context.Context, c Caller) error {
 	if c.Session == nil {
 		return nil
 	}
-	return a.done(ctx, storeError(a.store.EndSession(ctx, c.Session.ID), nil), Event{Kind: EventLogout, User: c.User.ID, Session: c.Session.ID}.by(c))
+	return a.done(ctx, fault.FromStore(a.store.EndSession(ctx, c.Session.ID), nil), c.did(audit.Event{Kind: audit.Logout, User: c.User.ID, Session: c.Session.ID}))
 }
 
 // Sweep removes sessions that are over, counts that are forgotten and old events, in small steps, until it has seen all
@@ -397,7 +401,7 @@ func (a *Authority) Sweep(ctx context.Context) error {
 	)
 	for removed := step; removed == step && ctx.Err() == nil; {
 		var err error
-		if removed, err = a.store.SweepAttempts(ctx, a.now(), mostCounts, step); err != nil {
+		if removed, err = a.throttle.Sweep(ctx, step); err != nil {
 			return err
 		}
 	}
@@ -435,9 +439,9 @@ func (a *Authority) Bootstrap(ctx context.Context, u User, passwd string) (user 
 	u.Created = a.now()
 	user, err = a.store.CreateUser(ctx, u, hash)
 	if err != nil {
-		return nil, "", storeError(err, nil)
+		return nil, "", fault.FromStore(err, nil)
 	}
-	a.record(ctx, Event{Kind: EventUserMade, User: user.ID, Detail: user.Level.String()})
+	a.record(ctx, audit.Event{Kind: audit.UserCreated, User: user.ID, Detail: user.Level.String()})
 	apiKey, err = a.GeneratePrimaryAPIKey(ctx, Caller{User: user}, user.ID)
 	return user, apiKey, err
 }

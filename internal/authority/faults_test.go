@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/authority/keyring"
 	"github.com/pawlauth/pawl/internal/password"
 	"github.com/pawlauth/pawl/internal/store/sqlite"
 	"github.com/pawlauth/pawl/internal/store/storetest"
@@ -32,7 +34,7 @@ func newAuthority(t *testing.T, clock func() time.Time, store func(authority.Sto
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, err := authority.FixedKeyring([]*token.Key{key})
+	keys, err := keyring.Fixed([]*token.Key{key})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,16 +67,16 @@ func faulty(t *testing.T) (*authority.Authority, *storetest.Faulty, string) {
 // TestRefreshThatSawAnError: whether it happened or not, the caller hears that
 // the store was away, and the same request again gets the one successor.
 func TestRefreshThatSawAnError(t *testing.T) {
-	for name, fault := range map[string]storetest.Fault{"not committed": storetest.NotCommitted, "committed": storetest.Committed} {
+	for name, mode := range map[string]storetest.Fault{"not committed": storetest.NotCommitted, "committed": storetest.Committed} {
 		t.Run(name, func(t *testing.T) {
 			a, store, old := faulty(t)
 			refresh := func() (string, error) {
 				issued, err := a.Refresh(t.Context(), old, "", authority.HashIdempotencyKey("k"), authority.Origin{})
 				return issued.Token, err
 			}
-			store.Set(fault)
-			wantKind(t, authority.KindUnavailable)(refresh())
-			if good(t.Context(), a, old) != (fault == storetest.NotCommitted) {
+			store.Set(mode)
+			wantKind(t, fault.Unavailable)(refresh())
+			if good(t.Context(), a, old) != (mode == storetest.NotCommitted) {
 				t.Error("the old token is not as the step left it")
 			}
 			store.Set(storetest.NoFault)
@@ -98,19 +100,19 @@ func TestLogoutThatSawAnError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, fault := range []storetest.Fault{storetest.NotCommitted, storetest.Committed} {
-		store.Set(fault)
-		wantKind(t, authority.KindUnavailable)("", a.Logout(t.Context(), caller))
-		if good(t.Context(), a, text) != (fault == storetest.NotCommitted) {
+	for _, mode := range []storetest.Fault{storetest.NotCommitted, storetest.Committed} {
+		store.Set(mode)
+		wantKind(t, fault.Unavailable)("", a.Logout(t.Context(), caller))
+		if good(t.Context(), a, text) != (mode == storetest.NotCommitted) {
 			t.Error("the session is not as the step left it")
 		}
 	}
 }
 
-func wantKind(t *testing.T, want authority.Kind) func(string, error) {
+func wantKind(t *testing.T, want fault.Kind) func(string, error) {
 	return func(_ string, err error) {
 		t.Helper()
-		if refused, ok := errors.AsType[*authority.Error](err); !ok || refused.Kind != want || refused.RetryAfter == 0 {
+		if refused, ok := errors.AsType[*fault.Error](err); !ok || refused.Kind != want || refused.RetryAfter == 0 {
 			t.Errorf("error %v, want kind %v with a time to wait", err, want)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/userimport"
 )
 
 // raced is a store in which the password is changed right before the next
@@ -44,13 +46,13 @@ func TestReplacingAnImportedHash(t *testing.T) {
 	}{{"changed", adas, false}, {"replaced", "$2y$05$L9HXlVYEy1frc7mtz4lfbOANtoYsoH2TgamYQ6Yr6OCn3CD.u/DqW", true}} {
 		t.Run(c.name, func(t *testing.T) {
 			user := authority.User{Login: c.name, Email: "a@example.com", Level: authority.General, Status: authority.Active}
-			added, conflicts, err := authority.Import(t.Context(), store, []authority.UserRecord{{User: user, PasswordHash: imported}}, 5)
+			added, conflicts, err := userimport.Import(t.Context(), store.Store.(userimport.Store), []authority.UserRecord{{User: user, PasswordHash: imported}}, 5)
 			if err != nil || !added[0] || conflicts[0] != nil {
 				t.Fatal(added, conflicts, err)
 			}
 			store.change = c.change
 			_, err = a.Login(t.Context(), c.name, passwd, authority.Origin{})
-			if e, ok := errors.AsType[*authority.Error](err); (err == nil) != c.wantIn || !c.wantIn && (!ok || e.Kind != authority.KindInvalidCredentials) {
+			if e, ok := errors.AsType[*fault.Error](err); (err == nil) != c.wantIn || !c.wantIn && (!ok || e.Kind != fault.InvalidCredentials) {
 				t.Errorf("the sign-in: %v", err)
 			}
 			if _, hash, err := store.UserByLogin(t.Context(), c.name); err != nil || hash != c.change {

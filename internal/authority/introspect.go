@@ -3,6 +3,8 @@ package authority
 import (
 	"context"
 
+	"github.com/pawlauth/pawl/internal/authority/audit"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/token"
 )
 
@@ -15,7 +17,7 @@ type ActiveToken struct {
 	Audience string
 }
 
-var errNotYourToken = &Error{Kind: KindAccessDenied, Message: "The token is of a user whose sessions you may not end; ask an administrator."}
+var errNotYourToken = &fault.Error{Kind: fault.AccessDenied, Message: "The token is of a user whose sessions you may not end; ask an administrator."}
 
 // Issuer is the iss of tokens.
 func (a *Authority) Issuer() string { return a.codec.Issuer() }
@@ -56,6 +58,6 @@ func (a *Authority) Revoke(ctx context.Context, c Caller, text string) error {
 	if c.User.ID != live.User.ID && (above || !c.User.administers(live.User.Tenant)) {
 		return errNotYourToken
 	}
-	err = storeError(a.store.EndSession(ctx, live.Session.ID), nil)
-	return a.done(ctx, err, Event{Kind: EventSessionEnded, User: live.User.ID, Session: live.Session.ID, Detail: "token revoked"}.by(c))
+	err = fault.FromStore(a.store.EndSession(ctx, live.Session.ID), nil)
+	return a.done(ctx, err, c.did(audit.Event{Kind: audit.SessionEnded, User: live.User.ID, Session: live.Session.ID, Detail: "token revoked"}))
 }

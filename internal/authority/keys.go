@@ -10,6 +10,8 @@ import (
 	"hash/crc32"
 	"strings"
 
+	"github.com/pawlauth/pawl/internal/authority/audit"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/token"
 )
 
@@ -56,7 +58,7 @@ func maskKey(text string) string { return text[:len(keyPrefix)+4] + "********" }
 // ownerOf returns the user whose keys are meant, if the caller may handle them.
 func (a *Authority) ownerOf(ctx context.Context, c Caller, userID int64) (*User, error) {
 	if userID <= 0 {
-		return nil, invalid("userId is missing; it is a positive integer.")
+		return nil, fault.Invalid("userId is missing; it is a positive integer.")
 	}
 	return a.changeable(ctx, c, userID, true)
 }
@@ -69,7 +71,7 @@ func (a *Authority) CreateAPIKey(ctx context.Context, c Caller, userID int64, v 
 	}
 	switch keys, err := a.store.APIKeys(ctx, owner.ID); {
 	case err != nil:
-		return APIKey{}, "", storeError(err, nil)
+		return APIKey{}, "", fault.FromStore(err, nil)
 	case len(keys) >= mostKeys:
 		return APIKey{}, "", errManyKeys
 	}
@@ -98,15 +100,15 @@ func (a *Authority) addKey(ctx context.Context, c Caller, k APIKey) (APIKey, str
 	k.Mask, k.Created = maskKey(text), a.now()
 	k, err := a.store.CreateAPIKey(ctx, k, hash)
 	if err != nil {
-		return APIKey{}, "", storeError(err, errUserNotFound)
+		return APIKey{}, "", fault.FromStore(err, errUserNotFound)
 	}
-	a.record(ctx, Event{Kind: EventKeyMade, User: k.UserID, Session: k.Session, Detail: fmt.Sprintf("key %d, %s", k.ID, k.Visibility)}.by(c))
+	a.record(ctx, c.did(audit.Event{Kind: audit.APIKeyCreated, User: k.UserID, Session: k.Session, Detail: fmt.Sprintf("key %d, %s", k.ID, k.Visibility)}))
 	return k, text, nil
 }
 
 // hide makes what the caller may not handle as good as not there.
-func hide(err error, notFound *Error) error {
-	if e, ok := errors.AsType[*Error](err); ok && (e.Kind == KindNotFound || e.Kind == KindAccessDenied) {
+func hide(err error, notFound *fault.Error) error {
+	if e, ok := errors.AsType[*fault.Error](err); ok && (e.Kind == fault.NotFound || e.Kind == fault.AccessDenied) {
 		return notFound
 	}
 	return err
@@ -120,7 +122,7 @@ func (a *Authority) APIKeys(ctx context.Context, c Caller, userID int64, v Visib
 	}
 	all, err := a.store.APIKeys(ctx, userID)
 	if err != nil {
-		return nil, storeError(err, nil)
+		return nil, fault.FromStore(err, nil)
 	}
 	keys := []APIKey{}
 	for _, k := range all {
@@ -149,17 +151,17 @@ func (a *Authority) PrimaryAPIKey(ctx context.Context, c Caller, userID int64) (
 // not there.
 func (a *Authority) DeleteAPIKey(ctx context.Context, c Caller, keyID int64) error {
 	if keyID <= 0 {
-		return invalid("keyId is missing; it is a positive integer.")
+		return fault.Invalid("keyId is missing; it is a positive integer.")
 	}
 	k, err := a.store.APIKey(ctx, keyID)
 	if err != nil {
-		return storeError(err, errKeyNotFound)
+		return fault.FromStore(err, errKeyNotFound)
 	}
 	if _, err := a.ownerOf(ctx, c, k.UserID); err != nil {
 		return hide(err, errKeyNotFound)
 	}
-	err = storeError(a.store.DeleteAPIKey(ctx, keyID), errKeyNotFound)
-	return a.done(ctx, err, Event{Kind: EventKeyRemoved, User: k.UserID, Detail: fmt.Sprintf("key %d", k.ID)}.by(c))
+	err = fault.FromStore(a.store.DeleteAPIKey(ctx, keyID), errKeyNotFound)
+	return a.done(ctx, err, c.did(audit.Event{Kind: audit.APIKeyRemoved, User: k.UserID, Detail: fmt.Sprintf("key %d", k.ID)}))
 }
 
 // Sessions lists the live sessions of a user; 0 means the caller.
@@ -171,7 +173,7 @@ func (a *Authority) Sessions(ctx context.Context, c Caller, userID int64) ([]Ses
 		return nil, err
 	}
 	records, err := a.store.Sessions(ctx, userID, a.now())
-	return records, storeError(err, nil)
+	return records, fault.FromStore(err, nil)
 }
 
 // EndSession ends one session of the caller, or of a user whom the caller may
@@ -179,7 +181,7 @@ func (a *Authority) Sessions(ctx context.Context, c Caller, userID int64) ([]Ses
 func (a *Authority) EndSession(ctx context.Context, c Caller, id token.SessionID) error {
 	live, err := a.store.Session(ctx, id)
 	if err != nil {
-		return storeError(err, errGone)
+		return fault.FromStore(err, errGone)
 	}
 	if a.now() >= live.Session.Expires {
 		return errGone
@@ -187,6 +189,6 @@ func (a *Authority) EndSession(ctx context.Context, c Caller, id token.SessionID
 	if _, err := a.changeable(ctx, c, live.User.ID, true); err != nil {
 		return hide(err, errGone)
 	}
-	err = storeError(a.store.EndSession(ctx, id), nil)
-	return a.done(ctx, err, Event{Kind: EventSessionEnded, User: live.User.ID, Session: id}.by(c))
+	err = fault.FromStore(a.store.EndSession(ctx, id), nil)
+	return a.done(ctx, err, c.did(audit.Event{Kind: audit.SessionEnded, User: live.User.ID, Session: id}))
 }

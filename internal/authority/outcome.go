@@ -1,6 +1,9 @@
 package authority
 
-import "errors"
+import (
+	"github.com/pawlauth/pawl/internal/authority/audit"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+)
 
 // Observer hears how sign-ins, refreshes and introspections end, and of each
 // event. It is called on the hot path and by many at once.
@@ -13,7 +16,7 @@ type Observer interface {
 	ReuseFound()
 	// Recorded is called for each event of the audit, those too that the store
 	// then loses.
-	Recorded(EventKind)
+	Recorded(audit.Kind)
 }
 
 // nobody hears nothing.
@@ -23,7 +26,7 @@ func (nobody) SignedIn(LoginOutcome)    {}
 func (nobody) Refreshed(RefreshOutcome) {}
 func (nobody) Introspected(bool)        {}
 func (nobody) ReuseFound()              {}
-func (nobody) Recorded(EventKind)       {}
+func (nobody) Recorded(audit.Kind)      {}
 
 // LoginOutcome is how a sign-in ended. The audit and the metrics follow it.
 type LoginOutcome uint8
@@ -49,14 +52,14 @@ func loginOutcome(err error) LoginOutcome {
 	if err == nil {
 		return LoginOpened
 	}
-	switch kindOf(err) {
-	case KindInvalidCredentials:
+	switch fault.KindOf(err) {
+	case fault.InvalidCredentials:
 		return LoginRefused
-	case KindRateLimited:
+	case fault.RateLimited:
 		return LoginDelayed
-	case KindInvalidParameter:
+	case fault.InvalidParameter:
 		return LoginInvalid
-	case KindUnavailable:
+	case fault.Unavailable:
 		return LoginUnavailable
 	}
 	return LoginFailed
@@ -112,20 +115,13 @@ func refreshOutcome(issued IssuedToken, err error) RefreshOutcome {
 	case errUnknown:
 		return RefreshUnknown
 	}
-	switch kindOf(err) {
-	case KindInvalidAPIKey:
+	switch fault.KindOf(err) {
+	case fault.InvalidAPIKey:
 		return RefreshKey
-	case KindInvalidParameter:
+	case fault.InvalidParameter:
 		return RefreshInvalid
-	case KindUnavailable:
+	case fault.Unavailable:
 		return RefreshUnavailable
 	}
 	return RefreshFailed
-}
-
-func kindOf(err error) Kind {
-	if known, ok := errors.AsType[*Error](err); ok {
-		return known.Kind
-	}
-	return KindInternal
 }

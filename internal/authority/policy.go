@@ -10,12 +10,12 @@ import (
 
 // Policy is the settings of sessions. Durations are in seconds.
 type Policy struct {
-	TokenLife    int64 // from a login or refresh to the token's exp
-	SessionLife  int64 // from the login to the session's end
-	BearerGrace  int64 // how long the immediate predecessor passes as a bearer; 0: not at all
+	TokenLife        int64 // from a login or refresh to the token's exp
+	SessionLife      int64 // from the login to the session's end
+	BearerGrace      int64 // how long the immediate predecessor passes as a bearer; 0: not at all
 	ReplayWithoutKey int64 // how long a refresh without an Idempotency-Key is replayed; 0: not at all
-	RefreshAPIKey      RefreshAPIKeyPolicy
-	AuditAge     int64 // how long events are kept
+	RefreshAPIKey    RefreshAPIKeyPolicy
+	AuditAge         int64 // how long events are kept
 }
 
 // RefreshAPIKeyPolicy is what a refresh wants of X-API-Key.
@@ -38,8 +38,8 @@ type reuseKind uint8
 
 const (
 	reuseRace   reuseKind = iota // refuse, and no more
-	reuseReplay                // the answer was lost: give it again
-	reuseTheft                 // refuse, and end the session
+	reuseReplay                  // the answer was lost: give it again
+	reuseTheft                   // refuse, and end the session
 )
 
 // classifyReuse says what a token of an earlier generation than the session's own is.
@@ -86,7 +86,9 @@ func bearerGood(s Session, generation uint32, now int64, p Policy) bool {
 // no harm.
 func within(window, a, b int64) bool { return max(a-b, b-a) < window }
 
-func sameIdempotencyKey(a, b IdempotencyKeyHash) bool { return subtle.ConstantTimeCompare(a[:], b[:]) == 1 }
+func sameIdempotencyKey(a, b IdempotencyKeyHash) bool {
+	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
+}
 
 // HashIdempotencyKey gives what the row remembers of an Idempotency-Key; an empty
 // key gives the zero value.

@@ -1,6 +1,10 @@
 package authority
 
-import "context"
+import (
+	"context"
+
+	"github.com/pawlauth/pawl/internal/authority/fault"
+)
 
 // administers reports whether a user of this level and place is an admin of p:
 // Root, TechOps and NetOps anywhere, a NetworkAdmin in its network, a
@@ -32,7 +36,7 @@ func (a *Authority) visible(ctx context.Context, c Caller, id int64, self bool) 
 	}
 	user, err := a.store.User(ctx, id)
 	if err != nil {
-		return nil, storeError(err, errUserNotFound)
+		return nil, fault.FromStore(err, errUserNotFound)
 	}
 	if !c.User.administers(user.Tenant) {
 		return nil, errUserNotFound
@@ -58,14 +62,14 @@ func (a *Authority) changeable(ctx context.Context, c Caller, id int64, self boo
 func (a *Authority) again(ctx context.Context, c Caller) (Caller, error) {
 	user, err := a.store.User(ctx, c.User.ID)
 	if err != nil {
-		return c, storeError(err, errSession)
+		return c, fault.FromStore(err, errSession)
 	}
 	if !user.Status.MaySignIn() {
 		return c, errSession
 	}
 	if c.Session != nil {
 		if _, err := a.store.Session(ctx, c.Session.ID); err != nil {
-			return c, storeError(err, errSession)
+			return c, fault.FromStore(err, errSession)
 		}
 	}
 	return Caller{user, c.Session, c.Address}, nil

@@ -2,21 +2,11 @@ package authority
 
 import (
 	"context"
-	"errors"
 
+	"github.com/pawlauth/pawl/internal/authority/audit"
+	"github.com/pawlauth/pawl/internal/authority/keyring"
+	"github.com/pawlauth/pawl/internal/authority/throttle"
 	"github.com/pawlauth/pawl/token"
-)
-
-// What a Store's errors mean; anything else is a fault of the store.
-var (
-	// ErrNotFound says that there is no such user, key or session (any more),
-	// or that it may not do what was asked.
-	ErrNotFound = errors.New("not found")
-	// ErrDuplicate says that the login is taken.
-	ErrDuplicate = errors.New("duplicate")
-	// ErrUnavailable says that the store cannot be reached or cannot write
-	// now. Nothing was changed, unless the answer to a commit itself was lost.
-	ErrUnavailable = errors.New("store unavailable")
 )
 
 // Store keeps the state of an Authority.
@@ -33,9 +23,9 @@ type Store interface {
 	SessionStore
 	UserStore
 	APIKeyStore
-	SigningKeyStore
-	GuardStore
-	AuditStore
+	keyring.Store
+	throttle.Store
+	audit.Store
 	// Ready returns nil if the store can serve, else ErrUnavailable.
 	Ready(ctx context.Context) error
 	// Close ends the store; steps under way are finished first.
@@ -75,10 +65,10 @@ type SessionStore interface {
 
 // Rotation is what Rotate needs to know.
 type Rotation struct {
-	Session  token.SessionID
-	From     uint32
-	At       int64 // becomes Refreshed
-	Expires  int64 // becomes Expires, but never after the session's Ends
+	Session        token.SessionID
+	From           uint32
+	At             int64 // becomes Refreshed
+	Expires        int64 // becomes Expires, but never after the session's Ends
 	IdempotencyKey IdempotencyKeyHash
 }
 
@@ -97,22 +87,9 @@ type UserStore interface {
 	// then. See Store for what a status does to sessions; Terminated removes
 	// the keys too, and a user who is Terminated is ErrNotFound here.
 	UpdateUser(ctx context.Context, id int64, c UserChange) (*User, error)
-	// ImportUsers adds each user whose login is free, without regard to case,
-	// and whose ID, where it is not 0, is free too; e is recorded of each that
-	// it adds, with the user's ID, in the same step. It changes no user that is
-	// there. For each one it returns who has the login then, and whether that
-	// one was added; no user (ID 0) where the ID is another's. No two of the
-	// users may have the same login.
-	ImportUsers(ctx context.Context, users []UserRecord, e Event) ([]ImportedUser, error)
 	// SetPassword replaces the password hash of a user who is not Terminated.
 	// It is ErrNotFound if there is no such user, or the hash is not c.If.
 	SetPassword(ctx context.Context, id int64, c PasswordChange) error
-}
-
-// ImportedUser is what ImportUsers found or made.
-type ImportedUser struct {
-	UserRecord
-	Added bool
 }
 
 // PasswordChange is a new password hash.
@@ -158,27 +135,4 @@ type APIKeyStore interface {
 	APIKeys(ctx context.Context, userID int64) ([]APIKey, error)
 	// DeleteAPIKey removes a key, or returns ErrNotFound.
 	DeleteAPIKey(ctx context.Context, id int64) error
-}
-
-// SigningKey is a key that signs tokens: a JSON Web Key, sealed where there is
-// a master key (see OpenKeyring). The ID is its thumbprint. Times are Unix seconds.
-type SigningKey struct {
-	ID        string
-	JWK       string // "" once it is retired
-	Published int64  // since when nodes can know it; 0: since before times were kept
-	Signs     int64  // from when it signs; 0: not known, but before all that have a time
-	Retired   int64  // since when no token of it is good; 0: it is not retired
-}
-
-// SigningKeyStore keeps the keys that sign tokens.
-type SigningKeyStore interface {
-	// SigningKeys returns the keys, the newest first; none at first.
-	SigningKeys(ctx context.Context) ([]SigningKey, error)
-	// AddSigningKey adds a key, if its ID is not there yet, and if there is no
-	// key at all or first is false: so of many nodes that start at once on an
-	// empty store, one makes the key.
-	AddSigningKey(ctx context.Context, k SigningKey, first bool) error
-	// RetireSigningKey sets Retired and removes the JWK. It is ErrNotFound if
-	// there is no such key that is not retired yet, or if there is no other.
-	RetireSigningKey(ctx context.Context, id string, at int64) error
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/token"
 )
 
@@ -80,7 +81,7 @@ func parse(field, name string, names []string) (int, error) {
 	if i := slices.Index(names, name); i > 0 {
 		return i, nil
 	}
-	return 0, invalid(fmt.Sprintf("%s must be one of %s.", field, strings.Join(names[1:], ", ")))
+	return 0, fault.Invalid(fmt.Sprintf("%s must be one of %s.", field, strings.Join(names[1:], ", ")))
 }
 
 // ParseLevel reads a level's name.
@@ -130,15 +131,15 @@ type IdempotencyKeyHash [16]byte
 
 // Session is the state of one live session: all that a refresh needs.
 type Session struct {
-	ID         token.SessionID
-	UserID     int64
-	Generation uint32   // starts at 1; one more at each refresh
-	Created    int64    // the login
-	Refreshed  int64    // when this generation began: the current token's iat
-	Previous   int64    // when the generation before it began; 0 in generation 1
-	Expires    int64    // the current token's exp; never after Ends
-	Ends       int64    // no refresh passes this
-	IdempotencyKey   IdempotencyKeyHash // of the refresh that began this generation
+	ID             token.SessionID
+	UserID         int64
+	Generation     uint32             // starts at 1; one more at each refresh
+	Created        int64              // the login
+	Refreshed      int64              // when this generation began: the current token's iat
+	Previous       int64              // when the generation before it began; 0 in generation 1
+	Expires        int64              // the current token's exp; never after Ends
+	Ends           int64              // no refresh passes this
+	IdempotencyKey IdempotencyKeyHash // of the refresh that began this generation
 }
 
 // Origin is where a login came from.
@@ -177,4 +178,10 @@ type Caller struct {
 	User    *User
 	Session *Session // nil for a caller with a key alone
 	Address string   // where the request came from, for the audit; may be empty
+}
+
+// UserRecord is a user with the password's hash.
+type UserRecord struct {
+	User
+	PasswordHash string
 }

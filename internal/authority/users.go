@@ -7,6 +7,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/pawlauth/pawl/internal/authority/audit"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/password"
 	"github.com/pawlauth/pawl/token"
 )
@@ -56,19 +58,19 @@ func (a *Authority) CreateUser(ctx context.Context, c Caller, n NewUser) (*User,
 		Tenant: place, Level: n.Level, Status: Active, Created: a.now(),
 	}, hash)
 	if err != nil {
-		return nil, storeError(err, nil)
+		return nil, fault.FromStore(err, nil)
 	}
-	a.record(ctx, Event{Kind: EventUserMade, User: user.ID, Detail: user.Level.String()}.by(c))
+	a.record(ctx, c.did(audit.Event{Kind: audit.UserCreated, User: user.ID, Detail: user.Level.String()}))
 	return user, nil
 }
 
 // newHash checks a new password against the rules, and hashes it.
 func (a *Authority) newHash(ctx context.Context, field, passwd string) (string, error) {
 	if passwd == "" {
-		return "", invalid(field + " is missing.")
+		return "", fault.Invalid(field + " is missing.")
 	}
 	if err := a.rules.Check(passwd); err != nil {
-		return "", invalid(field + " " + err.Error() + ".")
+		return "", fault.Invalid(field + " " + err.Error() + ".")
 	}
 	hash, err := a.passwords.Hash(ctx, passwd)
 	return hash, passwordError(err)
@@ -77,7 +79,7 @@ func (a *Authority) newHash(ctx context.Context, field, passwd string) (string, 
 // User returns a user whom the caller may see.
 func (a *Authority) User(ctx context.Context, c Caller, id int64) (*User, error) {
 	if id <= 0 {
-		return nil, invalid("userId is missing; it is a positive integer.")
+		return nil, fault.Invalid("userId is missing; it is a positive integer.")
 	}
 	return a.visible(ctx, c, id, true)
 }
@@ -86,9 +88,9 @@ func (a *Authority) User(ctx context.Context, c Caller, id int64) (*User, error)
 func checkPage(page, limit int64) error {
 	switch {
 	case page < 1 || page > 1<<31:
-		return invalid("pageNo must be 1 or more.")
+		return fault.Invalid("pageNo must be 1 or more.")
 	case limit < 1 || limit > maxPage:
-		return invalid("recordsPerPage must be from 1 to 500.")
+		return fault.Invalid("recordsPerPage must be from 1 to 500.")
 	}
 	return nil
 }
@@ -113,7 +115,7 @@ func (a *Authority) ListUsers(ctx context.Context, c Caller, f UserFilter, page 
 	}
 	f.Offset = (page - 1) * f.Limit
 	users, err := a.store.ListUsers(ctx, f)
-	return users, storeError(err, nil)
+	return users, fault.FromStore(err, nil)
 }
 
 // UserByLogin returns the user with that login, or none.
@@ -122,7 +124,7 @@ func (a *Authority) UserByLogin(ctx context.Context, c Caller, login string) ([]
 		return nil, errLevel
 	}
 	if login == "" {
-		return nil, invalid("login is missing.")
+		return nil, fault.Invalid("login is missing.")
 	}
 	user, _, err := a.store.UserByLogin(ctx, login)
 	switch {
@@ -131,7 +133,7 @@ func (a *Authority) UserByLogin(ctx context.Context, c Caller, login string) ([]
 	case err == nil:
 		return []User{}, nil
 	}
-	err = storeError(err, errUserNotFound)
+	err = fault.FromStore(err, errUserNotFound)
 	if err == errUserNotFound {
 		return []User{}, nil
 	}
@@ -142,7 +144,7 @@ func (a *Authority) UserByLogin(ctx context.Context, c Caller, login string) ([]
 // status, to Active or Suspended, as an admin of someone else.
 func (a *Authority) UpdateUser(ctx context.Context, c Caller, id int64, change UserChange) (*User, error) {
 	if id <= 0 {
-		return nil, invalid("userId is missing; it is a positive integer.")
+		return nil, fault.Invalid("userId is missing; it is a positive integer.")
 	}
 	if err := firstError(checkEmail(change.Email), checkName("firstName", change.FirstName), checkName("lastName", change.LastName)); err != nil {
 		return nil, err
@@ -154,7 +156,7 @@ func (a *Authority) UpdateUser(ctx context.Context, c Caller, id int64, change U
 	if s := change.Status; s != nil {
 		switch {
 		case *s != Active && *s != Suspended:
-			return nil, invalid("status must be Active or Suspended.")
+			return nil, fault.Invalid("status must be Active or Suspended.")
 		case !c.User.administers(user.Tenant):
 			return nil, errLevel
 		case *s == Suspended && id == c.User.ID:
@@ -172,7 +174,7 @@ func (a *Authority) SetRole(ctx context.Context, c Caller, id int64, level Level
 		change.Level = &level
 	}
 	if id <= 0 {
-		return nil, invalid("userId is missing; it is a positive integer.")
+		return nil, fault.Invalid("userId is missing; it is a positive integer.")
 	}
 	if err := checkPlace(networkID, mailboxID); err != nil {
 		return nil, err
@@ -193,7 +195,7 @@ func (a *Authority) SetRole(ctx context.Context, c Caller, id int64, level Level
 func (a *Authority) update(ctx context.Context, c Caller, id int64, change UserChange) (*User, error) {
 	user, err := a.store.UpdateUser(ctx, id, change)
 	if err != nil {
-		return nil, storeError(err, errUserNotFound)
+		return nil, fault.FromStore(err, errUserNotFound)
 	}
 	a.recordChange(ctx, c, user, change)
 	return user, nil
@@ -220,11 +222,11 @@ func (a *Authority) ResetUser(ctx context.Context, c Caller, id int64) error {
 	if err != nil {
 		return err
 	}
-	err = storeError(a.store.EndSessions(ctx, id, token.SessionID{}), nil)
+	err = fault.FromStore(a.store.EndSessions(ctx, id, token.SessionID{}), nil)
 	if err == nil && c.User.Level <= NetworkAdmin && id != c.User.ID {
-		err = storeError(a.store.ClearAttempts(ctx, AccountKeyOf(user.Login)), nil)
+		err = a.throttle.Clear(ctx, user.Login)
 	}
-	return a.done(ctx, err, Event{Kind: EventSessionsReset, User: id}.by(c))
+	return a.done(ctx, err, c.did(audit.Event{Kind: audit.SessionsReset, User: id}))
 }
 
 // SetPassword replaces a user's password, as a NetworkAdmin of the place or
@@ -232,7 +234,7 @@ func (a *Authority) ResetUser(ctx context.Context, c Caller, id int64) error {
 // ends them.
 func (a *Authority) SetPassword(ctx context.Context, c Caller, id int64, passwd string) error {
 	if id <= 0 {
-		return invalid("userId is missing; it is a positive integer.")
+		return fault.Invalid("userId is missing; it is a positive integer.")
 	}
 	if c.User.Level > NetworkAdmin {
 		return errLevel
@@ -251,29 +253,29 @@ func (a *Authority) SetPassword(ctx context.Context, c Caller, id int64, passwd 
 	if err != nil {
 		return err
 	}
-	err = storeError(a.store.SetPassword(ctx, id, PasswordChange{Hash: hash}), errUserNotFound)
+	err = fault.FromStore(a.store.SetPassword(ctx, id, PasswordChange{Hash: hash}), errUserNotFound)
 	if err == nil {
-		err = storeError(a.store.ClearAttempts(ctx, AccountKeyOf(user.Login)), nil)
+		err = a.throttle.Clear(ctx, user.Login)
 	}
-	return a.done(ctx, err, Event{Kind: EventPasswordSet, User: id}.by(c))
+	return a.done(ctx, err, c.did(audit.Event{Kind: audit.PasswordSet, User: id}))
 }
 
 // ChangePassword replaces the caller's own password, and ends the caller's
 // other sessions if asked to.
 func (a *Authority) ChangePassword(ctx context.Context, c Caller, current, next string, endOthers bool, from Origin) error {
 	if current == "" {
-		return invalid("currentPassword is missing.")
+		return fault.Invalid("currentPassword is missing.")
 	}
 	if err := a.rules.Check(next); err != nil && next != "" {
-		return invalid("newPassword " + err.Error() + ".") // before the costly check
+		return fault.Invalid("newPassword " + err.Error() + ".") // before the costly check
 	}
 	var old string
-	err := a.guard(ctx, c.User.Login, from, func() (err error) {
+	err := a.throttle.Check(ctx, c.User.Login, from.IP, func() (err error) {
 		old, err = a.checkOwn(ctx, c, current)
 		return err
 	})
 	if err != nil {
-		return err
+		return passwordError(err)
 	}
 	hash, err := a.newHash(ctx, "newPassword", next)
 	if err != nil {
@@ -283,22 +285,22 @@ func (a *Authority) ChangePassword(ctx context.Context, c Caller, current, next 
 	if c.Session != nil {
 		change.Except = c.Session.ID
 	}
-	err = storeError(a.store.SetPassword(ctx, c.User.ID, change), errCredentials) // changed in between
-	return a.done(ctx, err, Event{Kind: EventPasswordChanged, User: c.User.ID}.by(c))
+	err = fault.FromStore(a.store.SetPassword(ctx, c.User.ID, change), errCredentials) // changed in between
+	return a.done(ctx, err, c.did(audit.Event{Kind: audit.PasswordChanged, User: c.User.ID}))
 }
 
 // checkOwn returns the hash of the caller's password, if that is passwd.
 func (a *Authority) checkOwn(ctx context.Context, c Caller, passwd string) (hash string, err error) {
 	_, hash, err = a.store.UserByLogin(ctx, c.User.Login)
 	if err != nil {
-		return "", storeError(err, errSession)
+		return "", fault.FromStore(err, errSession)
 	}
 	ok, _, err := a.passwords.Check(ctx, passwd, hash)
 	switch {
 	case err != nil:
 		return "", passwordError(err)
 	case !ok:
-		a.record(ctx, Event{Kind: EventPasswordFailed, User: c.User.ID, Detail: "wrong current password"}.by(c))
+		a.record(ctx, c.did(audit.Event{Kind: audit.PasswordFailed, User: c.User.ID, Detail: "wrong current password"}))
 		return "", errCredentials
 	}
 	return hash, nil
@@ -308,7 +310,7 @@ func (a *Authority) checkOwn(ctx context.Context, c Caller, passwd string) (hash
 // the rules: it is longer than asked for where they want that.
 func (a *Authority) GeneratePassword(length int64) (string, error) {
 	if length < 8 || length > 128 {
-		return "", invalid("length must be from 8 to 128.")
+		return "", fault.Invalid("length must be from 8 to 128.")
 	}
 	return password.Generate(max(int(length), a.rules.Least())), nil
 }
@@ -323,7 +325,7 @@ func (p Tenant) override(networkID, mailboxID *int64) Tenant {
 	return p
 }
 
-func firstError(errs ...*Error) error {
+func firstError(errs ...*fault.Error) error {
 	for _, err := range errs {
 		if err != nil {
 			return err
@@ -332,40 +334,47 @@ func firstError(errs ...*Error) error {
 	return nil
 }
 
-func checkLogin(login string) *Error {
+// CheckUser returns nil if the login, email, names and tenant of a user keep the rules, else an error of kind
+// fault.InvalidParameter that names the field.
+func CheckUser(u User) error {
+	return firstError(checkLogin(u.Login), checkEmail(&u.Email), checkName("firstName", &u.FirstName),
+		checkName("lastName", &u.LastName), checkPlace(&u.NetworkID, &u.MailboxID))
+}
+
+func checkLogin(login string) *fault.Error {
 	switch {
 	case login == "":
-		return invalid("login is missing.")
+		return fault.Invalid("login is missing.")
 	case !printable(login, maxLogin) || strings.TrimSpace(login) != login:
-		return invalid("login must have 1 to 254 printable characters, and no space at its ends.")
+		return fault.Invalid("login must have 1 to 254 printable characters, and no space at its ends.")
 	}
 	return nil
 }
 
-func checkEmail(email *string) *Error {
+func checkEmail(email *string) *fault.Error {
 	if email == nil {
 		return nil
 	}
 	address, err := mail.ParseAddress(*email)
 	if err != nil || address.Address != *email || !printable(*email, maxLogin) {
-		return invalid("email is missing or is not a mail address.")
+		return fault.Invalid("email is missing or is not a mail address.")
 	}
 	return nil
 }
 
-func checkName(field string, name *string) *Error {
+func checkName(field string, name *string) *fault.Error {
 	if name == nil || printable(*name, maxName) {
 		return nil
 	}
-	return invalid(field + " must have at most 100 printable characters.")
+	return fault.Invalid(field + " must have at most 100 printable characters.")
 }
 
-func checkPlace(networkID, mailboxID *int64) *Error {
+func checkPlace(networkID, mailboxID *int64) *fault.Error {
 	switch {
 	case networkID != nil && *networkID < 0:
-		return invalid("networkId must be 0 or more.")
+		return fault.Invalid("networkId must be 0 or more.")
 	case mailboxID != nil && *mailboxID < 0:
-		return invalid("mailboxId must be 0 or more.")
+		return fault.Invalid("mailboxId must be 0 or more.")
 	}
 	return nil
 }

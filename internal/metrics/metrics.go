@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/audit"
 )
 
 // Metrics has the counters of one Pawl. Series are made once and kept at hand,
@@ -25,7 +26,7 @@ type Metrics struct {
 	refreshes [authority.RefreshOutcomes]prometheus.Counter
 	reuse     prometheus.Counter
 	active    [2]prometheus.Counter // introspections, of tokens that are not and that are
-	events    map[authority.EventKind]prometheus.Counter
+	events    map[audit.Kind]prometheus.Counter
 
 	commitSize, readSize prometheus.Observer
 	commitTime, readTime prometheus.Observer
@@ -39,7 +40,7 @@ func New(build string) *Metrics {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	factory := promauto.With(registry)
-	m := &Metrics{registry: registry, http: newHTTP(factory), events: map[authority.EventKind]prometheus.Counter{}}
+	m := &Metrics{registry: registry, http: newHTTP(factory), events: map[audit.Kind]prometheus.Counter{}}
 	factory.NewGaugeVec(prometheus.GaugeOpts{Name: "pawl_build_info", Help: "The build that runs; always 1."},
 		[]string{"version", "go_version"}).WithLabelValues(build, runtime.Version()).Set(1)
 
@@ -56,8 +57,8 @@ func New(build string) *Metrics {
 	introspections := factory.NewCounterVec(prometheus.CounterOpts{Name: "pawl_introspections_total", Help: "Introspections that were answered, by whether the token was active."}, []string{"active"})
 	m.active = [2]prometheus.Counter{introspections.WithLabelValues("false"), introspections.WithLabelValues("true")}
 	events := factory.NewCounterVec(prometheus.CounterOpts{Name: "pawl_audit_events_total", Help: "Events of the audit, by kind, those that the store lost included."}, []string{"kind"})
-	for _, kind := range authority.EventKinds {
-		if kind == authority.EventEventsLost {
+	for _, kind := range audit.Kinds {
+		if kind == audit.EventsLost {
 			continue // pawl_audit_events_lost_total has how many
 		}
 		m.events[kind] = events.WithLabelValues(string(kind))
@@ -103,7 +104,7 @@ func (m *Metrics) Introspected(active bool) {
 }
 
 // Recorded counts an event of the audit.
-func (m *Metrics) Recorded(kind authority.EventKind) {
+func (m *Metrics) Recorded(kind audit.Kind) {
 	if counter, ok := m.events[kind]; ok {
 		counter.Inc()
 	}

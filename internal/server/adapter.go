@@ -19,6 +19,7 @@ import (
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
 // request is what a handler learns of an HTTP request beside its body.
@@ -175,8 +176,8 @@ func isJSON(contentType string) bool {
 // addresses that are known: for JSON the browser asks first (CORS).
 func fromPage(r *http.Request) bool { return r.Header.Get("Origin") != "" }
 
-func invalid(message string) *authority.Error {
-	return &authority.Error{Kind: authority.KindInvalidParameter, Message: message}
+func invalid(message string) *fault.Error {
+	return &fault.Error{Kind: fault.InvalidParameter, Message: message}
 }
 
 // explainJSON says which field is wrong, and never quotes what was in it.
@@ -225,7 +226,7 @@ func kindName(t reflect.Type) string {
 	return "of another type"
 }
 
-var errBearer = &authority.Error{Kind: authority.KindInvalidSession,
+var errBearer = &fault.Error{Kind: fault.InvalidSession,
 	Message: "The Authorization header must be one Bearer token; sign in and send the token."}
 
 // bearerToken returns the token of Authorization, or "" if there is no such
@@ -251,7 +252,7 @@ func apiKey(r *http.Request) (string, error) {
 	case len(values) == 0:
 		return "", nil
 	case len(values) > 1 || values[0] == "":
-		return "", &authority.Error{Kind: authority.KindInvalidAPIKey, Message: "X-API-Key must have one key; send it whole, or leave the header out."}
+		return "", &fault.Error{Kind: fault.InvalidAPIKey, Message: "X-API-Key must have one key; send it whole, or leave the header out."}
 	}
 	return values[0], nil
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/pawlauth/pawl/api"
-	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/audit"
 	"github.com/pawlauth/pawl/token"
 )
 
@@ -24,7 +24,7 @@ func (s *Server) events(ctx context.Context, r request, _ none) (answer, error) 
 	return ok(list), err
 }
 
-func wireEvent(e authority.Event) api.Event {
+func wireEvent(e audit.Event) api.Event {
 	out := api.Event{EventID: e.ID, Time: api.Time(e.At), Kind: string(e.Kind), Address: e.Address, RequestID: e.Request, Detail: e.Detail}
 	if e.User != 0 {
 		out.UserID = &e.User
@@ -40,7 +40,7 @@ func wireEvent(e authority.Event) api.Event {
 
 // eventFilter reads a query; its names match without regard to case, as those
 // of a body, and unknown ones are ignored.
-func eventFilter(query string) (f authority.EventFilter, page int64, err error) {
+func eventFilter(query string) (f audit.Filter, page int64, err error) {
 	f.Limit, page = 25, 1
 	values, err := url.ParseQuery(query)
 	if err != nil {
@@ -57,7 +57,7 @@ func eventFilter(query string) (f authority.EventFilter, page int64, err error) 
 	return f, page, nil
 }
 
-func eventField(f *authority.EventFilter, page *int64, name, value string) (err error) {
+func eventField(f *audit.Filter, page *int64, name, value string) (err error) {
 	number := func(as string, into *int64) error {
 		n, err := strconv.ParseInt(value, 10, 64)
 		if *into = n; err != nil || n <= 0 {
@@ -85,7 +85,7 @@ func eventField(f *authority.EventFilter, page *int64, name, value string) (err 
 	case "to":
 		return moment("to", &f.To)
 	case "kind":
-		f.Kind, err = authority.ParseEventKind("kind", value)
+		f.Kind, err = audit.ParseKind("kind", value)
 	case "sessionid":
 		var valid bool
 		if f.Session, valid = token.ParseSessionID(value); !valid {

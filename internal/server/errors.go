@@ -12,29 +12,29 @@ import (
 	"strconv"
 
 	"github.com/pawlauth/pawl/api"
-	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
 // answers is the contract's table of errors.
-var answers = map[authority.Kind]struct {
+var answers = map[fault.Kind]struct {
 	status int
 	code   api.ErrorCode
 }{
-	authority.KindInvalidParameter:   {http.StatusBadRequest, api.CodeInvalidParameter},
-	authority.KindDuplicate:          {http.StatusBadRequest, api.CodeDuplicateObject},
-	authority.KindInvalidCredentials: {http.StatusUnauthorized, api.CodeInvalidCredentials},
-	authority.KindInvalidSession:     {http.StatusUnauthorized, api.CodeInvalidSession},
-	authority.KindInvalidAPIKey:      {http.StatusUnauthorized, api.CodeInvalidAPIKey},
-	authority.KindAccessDenied:       {http.StatusForbidden, api.CodeAccessDenied},
-	authority.KindNotFound:           {http.StatusNotFound, api.CodeObjectNotFound},
-	authority.KindRateLimited:        {http.StatusTooManyRequests, api.CodeRateLimitExceeded},
-	authority.KindUnavailable:        {http.StatusServiceUnavailable, api.CodeUnavailable},
+	fault.InvalidParameter:   {http.StatusBadRequest, api.CodeInvalidParameter},
+	fault.Duplicate:          {http.StatusBadRequest, api.CodeDuplicateObject},
+	fault.InvalidCredentials: {http.StatusUnauthorized, api.CodeInvalidCredentials},
+	fault.InvalidSession:     {http.StatusUnauthorized, api.CodeInvalidSession},
+	fault.InvalidAPIKey:      {http.StatusUnauthorized, api.CodeInvalidAPIKey},
+	fault.AccessDenied:       {http.StatusForbidden, api.CodeAccessDenied},
+	fault.NotFound:           {http.StatusNotFound, api.CodeObjectNotFound},
+	fault.RateLimited:        {http.StatusTooManyRequests, api.CodeRateLimitExceeded},
+	fault.Unavailable:        {http.StatusServiceUnavailable, api.CodeUnavailable},
 }
 
 // statusError is an error whose status is another than its kind's: 405, 413, 415.
 type statusError struct {
 	status int
-	err    *authority.Error
+	err    *fault.Error
 }
 
 func (e *statusError) Error() string { return e.err.Error() }
@@ -51,7 +51,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		s.failOAuth(w, r, err)
 		return
 	}
-	known, ok := errors.AsType[*authority.Error](err)
+	known, ok := errors.AsType[*fault.Error](err)
 	if !ok {
 		s.log.ErrorContext(withRequestID(r.Context(), w), "internal error", "path", r.Pattern, "err", err)
 		write(w, http.StatusInternalServerError, api.Envelope[any]{ErrorCode: api.CodeInternalError,
@@ -76,14 +76,14 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // retryAfter is the header's value, in whole seconds.
-func retryAfter(e *authority.Error) string {
+func retryAfter(e *fault.Error) string {
 	return strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds())))
 }
 
 // challenge is WWW-Authenticate; it has an error only where a token was sent
 // (RFC 6750, 3.1).
-func challenge(r *http.Request, kind authority.Kind) string {
-	if kind == authority.KindInvalidSession && (r.Header.Get("Authorization") != "" || r.URL.Path == "/v2/auth/refresh") {
+func challenge(r *http.Request, kind fault.Kind) string {
+	if kind == fault.InvalidSession && (r.Header.Get("Authorization") != "" || r.URL.Path == "/v2/auth/refresh") {
 		return `Bearer realm="pawl", error="invalid_token"`
 	}
 	return `Bearer realm="pawl"`

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
 const forwardPath = "/forward-auth"
@@ -54,7 +55,7 @@ func (s *Server) forwardAuth(w http.ResponseWriter, r *http.Request) {
 
 // refuseForward answers with the status of an error, and no body.
 func (s *Server) refuseForward(w http.ResponseWriter, r *http.Request, err error) {
-	known, ok := errors.AsType[*authority.Error](err)
+	known, ok := errors.AsType[*fault.Error](err)
 	if !ok || known.Err != nil {
 		s.log.WarnContext(withRequestID(r.Context(), w), "forward-auth", "err", err)
 	}
@@ -71,7 +72,7 @@ func (s *Server) refuseForward(w http.ResponseWriter, r *http.Request, err error
 	w.WriteHeader(status)
 }
 
-var errNotWanted = &authority.Error{Kind: authority.KindAccessDenied, Message: "The gateway wants another level or network."}
+var errNotWanted = &fault.Error{Kind: fault.AccessDenied, Message: "The gateway wants another level or network."}
 
 // wanted holds a user to what the query wants. A level that is none, and a
 // network that is no number, let nobody pass: also where the escapes or a

@@ -13,14 +13,14 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/pawlauth/pawl/api"
-	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
 // refusal checks that an error is one for the client, and short, and has not
 // the secret in it.
 func refusal(t *testing.T, err error, secret string) {
 	t.Helper()
-	known, ok := errors.AsType[*authority.Error](err)
+	known, ok := errors.AsType[*fault.Error](err)
 	if !ok {
 		t.Fatalf("not an error for a client: %v", err)
 	}
@@ -124,16 +124,16 @@ func FuzzCredentials(f *testing.F) {
 		if match := bearerForm.FindStringSubmatch(authorization); match != nil && !twice {
 			want = match[1]
 		}
-		credential(t, "bearer", bearerToken, r, want, authority.KindInvalidSession, authorization)
+		credential(t, "bearer", bearerToken, r, want, fault.InvalidSession, authorization)
 		if twice {
 			key = ""
 		}
-		credential(t, "key", apiKey, r, key, authority.KindInvalidAPIKey, key)
+		credential(t, "key", apiKey, r, key, fault.InvalidAPIKey, key)
 	})
 }
 
 // credential wants what a header has, or an error of that kind where it has nothing.
-func credential(t *testing.T, name string, read func(*http.Request) (string, error), r *http.Request, want string, kind authority.Kind, sent string) {
+func credential(t *testing.T, name string, read func(*http.Request) (string, error), r *http.Request, want string, kind fault.Kind, sent string) {
 	t.Helper()
 	got, err := read(r)
 	if got != want || (err == nil) != (want != "") {
@@ -146,7 +146,7 @@ func credential(t *testing.T, name string, read func(*http.Request) (string, err
 		sent = "" // a word of the message by chance
 	}
 	refusal(t, err, sent)
-	if known, _ := errors.AsType[*authority.Error](err); known.Kind != kind {
+	if known, _ := errors.AsType[*fault.Error](err); known.Kind != kind {
 		t.Errorf("%s of %q: kind %d", name, sent, known.Kind)
 	}
 }

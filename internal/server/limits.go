@@ -12,7 +12,8 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/authority/throttle"
 )
 
 // Limits bound what is let in. Zero fields bound nothing.
@@ -44,7 +45,7 @@ func (s *Server) Limit(l Limits) http.Handler {
 	return h
 }
 
-var errFull = &authority.Error{Kind: authority.KindUnavailable, RetryAfter: time.Second,
+var errFull = &fault.Error{Kind: fault.Unavailable, RetryAfter: time.Second,
 	Message: "The server has as many requests as it takes; try again in a moment."}
 
 // ServeHTTP answers a request, or refuses it at once. Health checks are always
@@ -67,8 +68,8 @@ func (h *limiter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if table := h.rates[r.URL.Path]; table != nil && r.Method == http.MethodPost {
-		if wait := table.wait(authority.AddressBlock(origin(r).IP), time.Now()); wait > 0 {
-			h.refuse(w, r, &authority.Error{Kind: authority.KindRateLimited, RetryAfter: wait,
+		if wait := table.wait(throttle.AddressBlock(origin(r).IP), time.Now()); wait > 0 {
+			h.refuse(w, r, &fault.Error{Kind: fault.RateLimited, RetryAfter: wait,
 				Message: "This address sends too many requests; wait as long as Retry-After says."})
 			return
 		}

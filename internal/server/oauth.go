@@ -11,6 +11,7 @@ import (
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
 // The paths that OAuth's RFCs define. They are outside the envelope: answers and
@@ -20,21 +21,21 @@ const formType = "application/x-www-form-urlencoded"
 
 // oauthAnswers is the table of errors here: the status and RFC 6749's word
 // (5.2; the last three are those of 4.1.2.1).
-var oauthAnswers = map[authority.Kind]struct {
+var oauthAnswers = map[fault.Kind]struct {
 	status int
 	code   string
 }{
-	authority.KindInvalidParameter: {http.StatusBadRequest, "invalid_request"},
-	authority.KindInvalidAPIKey:    {http.StatusUnauthorized, "invalid_client"},
-	authority.KindAccessDenied:     {http.StatusBadRequest, "unauthorized_client"},
-	authority.KindNotFound:         {http.StatusNotFound, "invalid_request"},
-	authority.KindRateLimited:      {http.StatusTooManyRequests, "temporarily_unavailable"},
-	authority.KindUnavailable:      {http.StatusServiceUnavailable, "temporarily_unavailable"},
-	authority.KindInternal:         {http.StatusInternalServerError, "server_error"},
+	fault.InvalidParameter: {http.StatusBadRequest, "invalid_request"},
+	fault.InvalidAPIKey:    {http.StatusUnauthorized, "invalid_client"},
+	fault.AccessDenied:     {http.StatusBadRequest, "unauthorized_client"},
+	fault.NotFound:         {http.StatusNotFound, "invalid_request"},
+	fault.RateLimited:      {http.StatusTooManyRequests, "temporarily_unavailable"},
+	fault.Unavailable:      {http.StatusServiceUnavailable, "temporarily_unavailable"},
+	fault.Internal:         {http.StatusInternalServerError, "server_error"},
 }
 
 var (
-	errNoClient  = &authority.Error{Kind: authority.KindInvalidAPIKey, Message: "Send an API key: as X-API-Key, as a Bearer, or as the password of Basic."}
+	errNoClient  = &fault.Error{Kind: fault.InvalidAPIKey, Message: "Send an API key: as X-API-Key, as a Bearer, or as the password of Basic."}
 	errTwoKeys   = invalid("Send the API key once: as X-API-Key, as a Bearer, or as the password of Basic.")
 	errFormType  = &statusError{http.StatusUnsupportedMediaType, invalid("The body must be a form; send Content-Type: " + formType + ".")}
 	errFormLarge = &statusError{http.StatusRequestEntityTooLarge, invalid("The body is larger than 16 KiB; send less.")}
@@ -72,10 +73,10 @@ func (s *Server) plain(path, method string, handler func(http.ResponseWriter, *h
 
 // failOAuth is fail, in the form of RFC 6749, 5.2.
 func (s *Server) failOAuth(w http.ResponseWriter, r *http.Request, err error) {
-	known, ok := errors.AsType[*authority.Error](err)
+	known, ok := errors.AsType[*fault.Error](err)
 	if !ok {
 		s.log.ErrorContext(withRequestID(r.Context(), w), "internal error", "path", r.Pattern, "err", err)
-		known = &authority.Error{Message: "Something went wrong on our side; report request id " + answerID(w) + "."}
+		known = &fault.Error{Message: "Something went wrong on our side; report request id " + answerID(w) + "."}
 	} else if known.Err != nil {
 		s.log.WarnContext(withRequestID(r.Context(), w), "request refused", "path", r.Pattern, "err", known.Err)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
 // RequestTimeout is how long one request may take; the last second of it may be
@@ -119,7 +120,7 @@ func (s *Server) handle(pattern string, m methods) {
 			return
 		}
 		w.Header().Set("Allow", allow)
-		s.fail(w, r, &statusError{http.StatusMethodNotAllowed, &authority.Error{Kind: authority.KindNotFound,
+		s.fail(w, r, &statusError{http.StatusMethodNotAllowed, &fault.Error{Kind: fault.NotFound,
 			Message: "This path does not answer " + printableMethod(r.Method) + "; use " + allow + "."}})
 	}
 	s.mux.HandleFunc(pattern, handler)
@@ -158,7 +159,7 @@ func (s *Server) route(r *http.Request) string {
 
 func (s *Server) noPath(w http.ResponseWriter, r *http.Request) { s.fail(w, r, errNoPath) }
 
-var errNoPath = &authority.Error{Kind: authority.KindNotFound,
+var errNoPath = &fault.Error{Kind: fault.NotFound,
 	Message: "There is no such path; see docs/api.md for those that there are."}
 
 func (s *Server) recover(w http.ResponseWriter, r *http.Request) {

@@ -4,10 +4,10 @@ import (
 	"context"
 
 	"github.com/pawlauth/pawl/api"
-	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/keyring"
 )
 
-func wireSigningKey(k authority.SigningKeyInfo) api.SigningKey {
+func wireSigningKey(k keyring.Info) api.SigningKey {
 	return api.SigningKey{KeyID: k.ID, Algorithm: string(k.Algorithm), State: string(k.State), Published: timeOrNull(k.Published),
 		SignsFrom: timeOrNull(k.Signs), RetirableFrom: timeOrNull(k.RetirableAt), Retired: timeOrNull(k.Retired)}
 }

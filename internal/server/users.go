@@ -6,6 +6,7 @@ import (
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
 func wireUser(u *authority.User) api.User {
@@ -168,7 +169,7 @@ func (s *Server) generateKey(ctx context.Context, r request, _ none) (answer, er
 
 // readKeyBack is the one call of the vendor's that is left out on purpose.
 func (s *Server) readKeyBack(context.Context, request, none) (answer, error) {
-	return answer{}, &authority.Error{Kind: authority.KindNotFound,
+	return answer{}, &fault.Error{Kind: fault.NotFound,
 		Message: "Keys are kept as a hash and cannot be read back; make a new one with POST /v2/users/key-generate/{id}."}
 }
 

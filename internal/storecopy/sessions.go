@@ -14,7 +14,7 @@ const atOnce = 64 // ends share commits in an embedded store
 // else may use the store meanwhile.
 func EndSessions(ctx context.Context, store interface {
 	authority.SessionStore
-	authority.Copier
+	Copier
 }, show func(what string, done, total int64)) (ended int64, err error) {
 	counts, err := store.Count(ctx)
 	if err != nil {

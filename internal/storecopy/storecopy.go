@@ -9,14 +9,15 @@ import (
 	"slices"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/keyring"
 	"github.com/pawlauth/pawl/internal/seal"
 	"github.com/pawlauth/pawl/token"
 )
 
 // Store is a store that can be copied.
 type Store interface {
-	authority.SigningKeyStore
-	authority.Copier
+	keyring.Store
+	Copier
 }
 
 const page = 5000 // rows that are read and written at once
@@ -24,9 +25,9 @@ const page = 5000 // rows that are read and written at once
 // Copy fills to with all that from has, and checks the counts. Signing keys are
 // opened and sealed with box; a nil box leaves them as they are. show hears of
 // the progress. Until Copy returns nil, to is marked as a part.
-func Copy(ctx context.Context, from, to Store, box *seal.Box, show func(what string, done, total int64)) (authority.Counts, error) {
+func Copy(ctx context.Context, from, to Store, box *seal.Box, show func(what string, done, total int64)) (Counts, error) {
 	if part, err := from.CopyInProgress(ctx); err != nil || part {
-		return authority.Counts{}, cmp.Or(err, authority.ErrIncomplete)
+		return Counts{}, cmp.Or(err, ErrIncomplete)
 	}
 	want, err := from.Count(ctx)
 	if err != nil {
@@ -45,7 +46,7 @@ func Copy(ctx context.Context, from, to Store, box *seal.Box, show func(what str
 	return got, to.EndCopy(ctx)
 }
 
-func copyAll(ctx context.Context, from, to Store, box *seal.Box, want authority.Counts, show func(what string, done, total int64)) error {
+func copyAll(ctx context.Context, from, to Store, box *seal.Box, want Counts, show func(what string, done, total int64)) error {
 	steps := []func() error{
 		func() error { return to.BeginCopy(ctx) },
 		func() error { return copyKeysThatSign(ctx, from, to, box) },
@@ -56,7 +57,7 @@ func copyAll(ctx context.Context, from, to Store, box *seal.Box, want authority.
 			return rows(ctx, "sessions", want.Sessions, show, from.ReadSessions, to.WriteSessions, func(s authority.SessionRecord) token.SessionID { return s.ID })
 		},
 		func() error {
-			return rows(ctx, "keys", want.APIKeys, show, from.ReadAPIKeys, to.WriteAPIKeys, func(k authority.APIKeyRecord) int64 { return k.ID })
+			return rows(ctx, "keys", want.APIKeys, show, from.ReadAPIKeys, to.WriteAPIKeys, func(k APIKeyRecord) int64 { return k.ID })
 		},
 	}
 	for _, step := range steps {
@@ -100,10 +101,10 @@ func copyKeysThatSign(ctx context.Context, from, to Store, box *seal.Box) error 
 		return err
 	}
 	for _, key := range slices.Backward(keys) {
-		if key, err = authority.OpenSigningKey(key, box); err != nil {
+		if key, err = keyring.Unseal(key, box); err != nil {
 			return err
 		}
-		if err := to.AddSigningKey(ctx, authority.SealSigningKey(key, box), false); err != nil {
+		if err := to.AddSigningKey(ctx, keyring.Seal(key, box), false); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/authority/keyring"
 	"github.com/pawlauth/pawl/internal/pgtest"
 	"github.com/pawlauth/pawl/internal/seal"
 	"github.com/pawlauth/pawl/internal/storecopy"
@@ -63,7 +65,7 @@ func fill(t *testing.T, s app.Store, box *seal.Box) {
 		must(s.CreateAPIKey(t.Context(), authority.APIKey{UserID: u.ID, Visibility: authority.SessionOnly, Session: token.SessionID{byte(i), 1, 1}}, authority.APIKeyHash{byte(i), 1}))(t)
 	}
 	for _, alg := range []token.Algorithm{token.HS256, token.ES256, token.EdDSA} {
-		must(authority.OpenKeyring(t.Context(), authority.KeyringConfig{Store: s, Box: box, Algorithm: alg, Lead: 300,
+		must(keyring.Open(t.Context(), keyring.Config{Store: s, Box: box, Algorithm: alg, Lead: 300,
 			Clock: time.Now, Log: slog.New(slog.DiscardHandler)}))(t)
 	}
 	keys := must(s.SigningKeys(t.Context()))(t)
@@ -75,9 +77,9 @@ func fill(t *testing.T, s app.Store, box *seal.Box) {
 // dump is all that a store has, with its signing keys in clear.
 func dump(t *testing.T, s app.Store, box *seal.Box) string {
 	t.Helper()
-	var signing []authority.SigningKey
+	var signing []keyring.SigningKey
 	for _, k := range must(s.SigningKeys(t.Context()))(t) {
-		signing = append(signing, must(authority.OpenSigningKey(k, box))(t))
+		signing = append(signing, must(keyring.Unseal(k, box))(t))
 	}
 	return fmt.Sprintf("%+v\n%+v\n%+v\n%+v", must(s.ReadUsers(t.Context(), 0, 1000))(t), must(s.ReadSessions(t.Context(), token.SessionID{}, 1000))(t),
 		must(s.ReadAPIKeys(t.Context(), 0, 1000))(t), signing)
@@ -95,7 +97,7 @@ func TestThereAndBack(t *testing.T) {
 	want := dump(t, stores[0], nil)
 	for i := range 2 {
 		counts, err := storecopy.Copy(t.Context(), stores[i], stores[i+1], box, quiet)
-		if err != nil || counts != (authority.Counts{Users: 10, Sessions: 50, APIKeys: 20, SigningKeys: 3}) {
+		if err != nil || counts != (storecopy.Counts{Users: 10, Sessions: 50, APIKeys: 20, SigningKeys: 3}) {
 			t.Fatalf("copied %+v, %v", counts, err)
 		}
 		if got := dump(t, stores[i+1], box); got != want {
@@ -106,7 +108,7 @@ func TestThereAndBack(t *testing.T) {
 				t.Error("a signing key was copied in clear")
 			}
 		}
-		if _, err := storecopy.Copy(t.Context(), stores[i], stores[i+1], box, quiet); !errors.Is(err, authority.ErrNotEmpty) {
+		if _, err := storecopy.Copy(t.Context(), stores[i], stores[i+1], box, quiet); !errors.Is(err, storecopy.ErrNotEmpty) {
 			t.Errorf("a copy over a store that is in use: %v", err)
 		}
 	}
@@ -144,7 +146,7 @@ func TestCutOff(t *testing.T) {
 				t.Fatal("a server starts on a store that was copied in part")
 			}
 			part := must(app.OpenStore(t.Context(), app.Config{Store: address, MasterKey: box}))(t)
-			if _, err := storecopy.Copy(t.Context(), part, open(t, "sqlite:"+t.TempDir(), nil), box, quiet); !errors.Is(err, authority.ErrIncomplete) {
+			if _, err := storecopy.Copy(t.Context(), part, open(t, "sqlite:"+t.TempDir(), nil), box, quiet); !errors.Is(err, storecopy.ErrIncomplete) {
 				t.Errorf("a part is copied on: %v", err)
 			}
 			if err := part.Close(); err != nil {
@@ -158,7 +160,7 @@ func TestCutOff(t *testing.T) {
 			if _, err := storecopy.Copy(t.Context(), from, to, box, quiet); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := to.Session(t.Context(), ended); !errors.Is(err, authority.ErrNotFound) {
+			if _, err := to.Session(t.Context(), ended); !errors.Is(err, fault.ErrNotFound) {
 				t.Errorf("a session that had ended is back: %v", err)
 			}
 			if got, want := dump(t, to, box), dump(t, from, nil); got != want {
@@ -179,7 +181,7 @@ func TestEndSessions(t *testing.T) {
 			if ended, err := storecopy.EndSessions(t.Context(), s, quiet); err != nil || ended != 50 {
 				t.Fatalf("ended %d, %v", ended, err)
 			}
-			want := authority.Counts{Users: 10, APIKeys: 10, SigningKeys: 3} // the keys of sessions went with them
+			want := storecopy.Counts{Users: 10, APIKeys: 10, SigningKeys: 3} // the keys of sessions went with them
 			if n := must(s.Count(t.Context()))(t); n != want {
 				t.Errorf("left %+v, want %+v", n, want)
 			}

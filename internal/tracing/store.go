@@ -8,6 +8,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/authority/throttle"
 	"github.com/pawlauth/pawl/token"
 )
 
@@ -27,7 +29,7 @@ func (s *store) span(ctx context.Context, name string) (context.Context, trace.S
 // end ends a span. An error's text may name an object, so it is left out; that
 // something is not there is no fault.
 func end(span trace.Span, err error) {
-	if err != nil && !errors.Is(err, authority.ErrNotFound) {
+	if err != nil && !errors.Is(err, fault.ErrNotFound) {
 		span.SetStatus(codes.Error, "")
 	}
 	span.End()
@@ -69,13 +71,13 @@ func (s *store) EndSessions(ctx context.Context, userID int64, except token.Sess
 	return s.Store.EndSessions(ctx, userID, except)
 }
 
-func (s *store) BeginAttempt(ctx context.Context, g authority.Attempt) (wait int64, known bool, err error) {
+func (s *store) BeginAttempt(ctx context.Context, g throttle.Attempt) (wait int64, known bool, err error) {
 	ctx, span := s.span(ctx, "BeginGuess")
 	defer func() { end(span, err) }()
 	return s.Store.BeginAttempt(ctx, g)
 }
 
-func (s *store) ResolveAttempt(ctx context.Context, g authority.Attempt, known bool, o authority.Outcome) (err error) {
+func (s *store) ResolveAttempt(ctx context.Context, g throttle.Attempt, known bool, o throttle.Outcome) (err error) {
 	ctx, span := s.span(ctx, "SettleGuess")
 	defer func() { end(span, err) }()
 	return s.Store.ResolveAttempt(ctx, g, known, o)

@@ -16,6 +16,7 @@ import (
 	wire "go.opentelemetry.io/proto/otlp/trace/v1"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/tracing"
 	"github.com/pawlauth/pawl/token"
 )
@@ -24,7 +25,7 @@ import (
 type faulty struct{ authority.Store }
 
 func (faulty) Session(context.Context, token.SessionID) (authority.SessionWithUser, error) {
-	return authority.SessionWithUser{}, authority.ErrNotFound
+	return authority.SessionWithUser{}, fault.ErrNotFound
 }
 
 func (faulty) EndSessions(context.Context, int64, token.SessionID) error {
@@ -49,7 +50,7 @@ func TestStoreErrors(t *testing.T) {
 	store := traces.Store(faulty{})
 	_, found := store.Session(t.Context(), token.SessionID{})
 	broken := store.EndSessions(t.Context(), 7, token.SessionID{})
-	if found != authority.ErrNotFound || broken == nil {
+	if found != fault.ErrNotFound || broken == nil {
 		t.Error(found, broken)
 	}
 	traces.Close() // sends both

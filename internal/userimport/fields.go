@@ -72,7 +72,7 @@ func (f fields) record(standard authority.Tenant) (authority.UserRecord, error) 
 		}
 		u.Created = at.Unix()
 	}
-	return u, authority.CheckImported(u)
+	return u, Check(u)
 }
 
 // readJSON reads a line that is one JSON object. Errors name the field, and

@@ -27,7 +27,7 @@ const (
 
 // Config is what Run needs.
 type Config struct {
-	Store    authority.UserStore // nil only reads the file
+	Store    Store // nil only reads the file
 	Format   Format
 	Standard authority.Tenant // of a line that names none
 	Clock    func() time.Time
@@ -149,7 +149,7 @@ func (r *run) flush(ctx context.Context) error {
 }
 
 func (r *run) store(ctx context.Context) error {
-	added, conflicts, err := authority.Import(ctx, r.Store, r.users, r.Clock().Unix())
+	added, conflicts, err := Import(ctx, r.Store, r.users, r.Clock().Unix())
 	if err != nil {
 		return err
 	}

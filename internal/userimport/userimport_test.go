@@ -15,6 +15,7 @@ import (
 	"github.com/pawlauth/pawl/client"
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/audit"
 	"github.com/pawlauth/pawl/internal/password"
 	"github.com/pawlauth/pawl/internal/pgtest"
 	"github.com/pawlauth/pawl/internal/seal"
@@ -61,7 +62,7 @@ func onEachStore(t *testing.T, test func(t *testing.T, a *app.App)) {
 }
 
 // read imports a text, and returns what was said of the lines that were left out.
-func read(ctx context.Context, store authority.UserStore, format userimport.Format, text string, progress func(int64, int64)) (userimport.Summary, string, error) {
+func read(ctx context.Context, store userimport.Store, format userimport.Format, text string, progress func(int64, int64)) (userimport.Summary, string, error) {
 	var said strings.Builder
 	sum, err := userimport.Run(ctx, strings.NewReader(text), userimport.Config{Store: store, Format: format, Standard: authority.Tenant{NetworkID: 1, MailboxID: 2},
 		Clock: time.Now, Progress: progress, LeftOut: func(line int64, why error) { fmt.Fprintf(&said, "line %d: %v\n", line, why) }})
@@ -126,7 +127,7 @@ func TestImportAndSignIn(t *testing.T) {
 		if hashOf(t, a, "bcrypt@example.com") != before {
 			t.Error("a second import put the old hash back")
 		}
-		events, err := a.Store.Events(t.Context(), authority.EventFilter{Kind: authority.EventUserMade, Limit: 9})
+		events, err := a.Store.Events(t.Context(), audit.Filter{Kind: audit.UserCreated, Limit: 9})
 		if err != nil || len(events) != 5 || events[0].Detail != "imported" {
 			t.Errorf("%d events, %v", len(events), err)
 		}

@@ -7,12 +7,12 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/audit"
 	"github.com/pawlauth/pawl/token"
 )
 
 // AddEvents adds events.
-func (s *Store) AddEvents(ctx context.Context, events []authority.Event) error {
+func (s *Store) AddEvents(ctx context.Context, events []audit.Event) error {
 	return s.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		var batch pgx.Batch
 		for i := range events {
@@ -25,12 +25,12 @@ func (s *Store) AddEvents(ctx context.Context, events []authority.Event) error {
 }
 
 // Events returns a page of events, the newest first.
-func (s *Store) Events(ctx context.Context, f authority.EventFilter) ([]authority.Event, error) {
+func (s *Store) Events(ctx context.Context, f audit.Filter) ([]audit.Event, error) {
 	where, args := eventsWhere(f)
-	events := []authority.Event{}
+	events := []audit.Event{}
 	err := s.query(ctx, "SELECT id, at, kind, user_id, session_id, caller_id, address, request, detail FROM pawl.event e WHERE "+
 		strings.Join(where, " AND ")+" ORDER BY at DESC, id DESC LIMIT $1 OFFSET $2", args, func(rows pgx.Rows) error {
-		var e authority.Event
+		var e audit.Event
 		var session *[16]byte
 		err := rows.Scan(&e.ID, &e.At, &e.Kind, &e.User, &session, &e.Caller, &e.Address, &e.Request, &e.Detail)
 		if session != nil {
@@ -42,7 +42,7 @@ func (s *Store) Events(ctx context.Context, f authority.EventFilter) ([]authorit
 	return events, err
 }
 
-func eventsWhere(f authority.EventFilter) (where []string, args []any) {
+func eventsWhere(f audit.Filter) (where []string, args []any) {
 	where, args = []string{"true"}, []any{f.Limit, f.Offset}
 	add := func(condition string, arg any) {
 		args = append(args, arg)

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/storecopy"
 	"github.com/pawlauth/pawl/token"
 )
 
@@ -19,7 +20,7 @@ func (s *Store) BeginCopy(ctx context.Context) error {
 		case err != nil:
 			return err
 		case used && !marked:
-			return authority.ErrNotEmpty
+			return storecopy.ErrNotEmpty
 		}
 		_, err = tx.Exec(ctx, "TRUNCATE pawl.users, pawl.session, pawl.api_key, pawl.signing_key RESTART IDENTITY")
 		if err == nil {
@@ -50,7 +51,7 @@ func (s *Store) CopyInProgress(ctx context.Context) (marked bool, err error) {
 }
 
 // Count counts what there is; that takes as long as it takes.
-func (s *Store) Count(ctx context.Context) (n authority.Counts, err error) {
+func (s *Store) Count(ctx context.Context) (n storecopy.Counts, err error) {
 	err = s.held(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, `SELECT (SELECT count(*) FROM pawl.users), (SELECT count(*) FROM pawl.session),
 			(SELECT count(*) FROM pawl.api_key), (SELECT count(*) FROM pawl.signing_key)`).Scan(&n.Users, &n.Sessions, &n.APIKeys, &n.SigningKeys)
@@ -82,13 +83,13 @@ func (s *Store) ReadSessions(ctx context.Context, after token.SessionID, limit i
 }
 
 // ReadAPIKeys returns the next keys by id.
-func (s *Store) ReadAPIKeys(ctx context.Context, after int64, limit int) (keys []authority.APIKeyRecord, err error) {
+func (s *Store) ReadAPIKeys(ctx context.Context, after int64, limit int) (keys []storecopy.APIKeyRecord, err error) {
 	err = s.query(ctx, "SELECT "+keyColumns+", k.hash FROM pawl.api_key k WHERE k.id > $1 ORDER BY k.id LIMIT $2", []any{after, limit},
 		func(rows pgx.Rows) error {
 			var hash []byte
 			k, err := scanKey(rows, &hash)
 			if err == nil {
-				keys = append(keys, authority.APIKeyRecord{APIKey: k, Hash: authority.APIKeyHash(hash)})
+				keys = append(keys, storecopy.APIKeyRecord{APIKey: k, Hash: authority.APIKeyHash(hash)})
 			}
 			return err
 		})
@@ -125,7 +126,7 @@ func (s *Store) WriteSessions(ctx context.Context, sessions []authority.SessionR
 }
 
 // WriteAPIKeys adds keys as they are.
-func (s *Store) WriteAPIKeys(ctx context.Context, keys []authority.APIKeyRecord) error {
+func (s *Store) WriteAPIKeys(ctx context.Context, keys []storecopy.APIKeyRecord) error {
 	return s.copyIn(ctx, "api_key", "id user_id hash visibility is_primary session_id mask created", len(keys), func(i int) []any {
 		k := &keys[i]
 		return []any{k.ID, k.UserID, k.Hash[:], int64(k.Visibility), k.Primary, sessionOrNull(k.Session), k.Mask, k.Created}

@@ -9,7 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/storecopy"
 )
 
 // The SQLSTATEs that are told apart (PostgreSQL, appendix A).
@@ -34,21 +35,21 @@ var unavailable = []string{"08", codeNotSupported, "25", "28", "3D", "3F", "40",
 // SQLSTATE at all comes from the connection.
 func explain(err error) error {
 	switch {
-	case err == nil, errors.Is(err, authority.ErrNotFound), errors.Is(err, authority.ErrNotEmpty):
+	case err == nil, errors.Is(err, fault.ErrNotFound), errors.Is(err, storecopy.ErrNotEmpty):
 		return err
 	case errors.Is(err, pgx.ErrNoRows):
-		return authority.ErrNotFound
+		return fault.ErrNotFound
 	}
 	refused, ok := errors.AsType[*pgconn.PgError](err)
 	switch {
 	case ok && refused.Code == codeUniqueViolation:
-		return authority.ErrDuplicate
+		return fault.ErrDuplicate
 	case ok && refused.Code == codeForeignKeyViolation:
-		return authority.ErrNotFound // it went while this step began
+		return fault.ErrNotFound // it went while this step began
 	case ok && !hasAnyPrefix(refused.Code, unavailable):
 		return err
 	}
-	return fmt.Errorf("%w: %w", authority.ErrUnavailable, err)
+	return fmt.Errorf("%w: %w", fault.ErrUnavailable, err)
 }
 
 // mayRetry reports whether a step that is safe to repeat should be: after a

@@ -5,18 +5,18 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/throttle"
 )
 
 // BeginAttempt counts a guess as failed unless it must wait. Those that must are
 // found by a plain read: a flood of them locks no row.
-func (s *Store) BeginAttempt(ctx context.Context, g authority.Attempt) (wait int64, known bool, err error) {
-	var t authority.Counters
+func (s *Store) BeginAttempt(ctx context.Context, g throttle.Attempt) (wait int64, known bool, err error) {
+	var t throttle.Counters
 	err = s.query(ctx, selectTallies, tallyArgs(g), func(rows pgx.Rows) error { return scanTally(rows, g, &t) })
 	if _, wait = t.Begin(g.At); err != nil || wait > 0 {
 		return wait, false, err
 	}
-	err = s.tallies(ctx, g, func(t authority.Counters) (next authority.Counters) {
+	err = s.tallies(ctx, g, func(t throttle.Counters) (next throttle.Counters) {
 		next, wait = t.Begin(g.At)
 		known = next.Known != nil
 		switch {
@@ -31,8 +31,8 @@ func (s *Store) BeginAttempt(ctx context.Context, g authority.Attempt) (wait int
 }
 
 // ResolveAttempt brings the counts to what the outcome makes of them.
-func (s *Store) ResolveAttempt(ctx context.Context, g authority.Attempt, known bool, o authority.Outcome) error {
-	return s.tallies(ctx, g, func(t authority.Counters) authority.Counters { return t.Resolve(g.At, known, o) })
+func (s *Store) ResolveAttempt(ctx context.Context, g throttle.Attempt, known bool, o throttle.Outcome) error {
+	return s.tallies(ctx, g, func(t throttle.Counters) throttle.Counters { return t.Resolve(g.At, known, o) })
 }
 
 // The rows are made and locked in the order of their keys, so that no two
@@ -46,18 +46,18 @@ const (
 		ON CONFLICT (account, address) DO UPDATE SET failed = excluded.failed, last = excluded.last, forget = excluded.forget`
 )
 
-func tallyArgs(g authority.Attempt) []any {
+func tallyArgs(g throttle.Attempt) []any {
 	return []any{g.Account[:], g.Address, make([]byte, len(g.Account))}
 }
 
 // tallies changes the counts of a guess in one step, with their rows locked. A
 // row of zeros is as good as none, and goes with the next sweep.
-func (s *Store) tallies(ctx context.Context, g authority.Attempt, step func(authority.Counters) authority.Counters) error {
+func (s *Store) tallies(ctx context.Context, g throttle.Attempt, step func(throttle.Counters) throttle.Counters) error {
 	return s.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, makeTallies, tallyArgs(g)...); err != nil {
 			return err
 		}
-		var t authority.Counters
+		var t throttle.Counters
 		rows, err := tx.Query(ctx, selectTallies+" FOR UPDATE", tallyArgs(g)...)
 		if err := each(rows, err, func(rows pgx.Rows) error { return scanTally(rows, g, &t) }); err != nil {
 			return err
@@ -66,13 +66,13 @@ func (s *Store) tallies(ctx context.Context, g authority.Attempt, step func(auth
 	})
 }
 
-func save(ctx context.Context, tx pgx.Tx, g authority.Attempt, old, next authority.Counters) error {
+func save(ctx context.Context, tx pgx.Tx, g throttle.Attempt, old, next throttle.Counters) error {
 	var batch pgx.Batch
-	put := func(account authority.AccountKey, address string, t authority.Counter) {
+	put := func(account throttle.AccountKey, address string, t throttle.Counter) {
 		batch.Queue(saveTally, account[:], address, t.Failed, t.Last, t.Forget)
 	}
 	if next.Address != old.Address {
-		put(authority.AccountKey{}, g.Address, next.Address)
+		put(throttle.AccountKey{}, g.Address, next.Address)
 	}
 	if next.Account != old.Account {
 		put(g.Account, "", next.Account)
@@ -83,10 +83,10 @@ func save(ctx context.Context, tx pgx.Tx, g authority.Attempt, old, next authori
 	return tx.SendBatch(ctx, &batch).Close()
 }
 
-func scanTally(rows pgx.Rows, g authority.Attempt, t *authority.Counters) error {
+func scanTally(rows pgx.Rows, g throttle.Attempt, t *throttle.Counters) error {
 	var account []byte
 	var address string
-	var row authority.Counter
+	var row throttle.Counter
 	err := rows.Scan(&account, &address, &row.Failed, &row.Last, &row.Forget)
 	switch {
 	case err != nil:
@@ -102,7 +102,7 @@ func scanTally(rows pgx.Rows, g authority.Attempt, t *authority.Counters) error 
 }
 
 // ClearAttempts removes the counts of an account.
-func (s *Store) ClearAttempts(ctx context.Context, account authority.AccountKey) error {
+func (s *Store) ClearAttempts(ctx context.Context, account throttle.AccountKey) error {
 	return s.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, "DELETE FROM pawl.guess WHERE account = $1 AND (address = '' OR failed > 0)", account[:])
 		return err

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/pgtest"
 	"github.com/pawlauth/pawl/internal/store/postgres"
 	"github.com/pawlauth/pawl/token"
@@ -100,7 +101,7 @@ func TestHeldSession(t *testing.T) {
 			switch {
 			case i%len(ids) != 0 && err != nil:
 				t.Errorf("a session that nobody holds: %v", err)
-			case i%len(ids) == 0 && (moved || !errors.Is(err, authority.ErrUnavailable)):
+			case i%len(ids) == 0 && (moved || !errors.Is(err, fault.ErrUnavailable)):
 				t.Errorf("the session that is held: moved %v, %v; want ErrUnavailable", moved, err)
 			}
 		})
@@ -240,7 +241,7 @@ func TestReadCommitted(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	if _, err := node.Session(t.Context(), id); !errors.Is(err, authority.ErrNotFound) {
+	if _, err := node.Session(t.Context(), id); !errors.Is(err, fault.ErrNotFound) {
 		t.Errorf("the session of the old password: %v, want ErrNotFound", err)
 	}
 }
@@ -258,7 +259,7 @@ func TestOnlyThePrimary(t *testing.T) {
 	if err := primary.EndSession(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := node.Session(t.Context(), id); !errors.Is(err, authority.ErrNotFound) {
+	if _, err := node.Session(t.Context(), id); !errors.Is(err, fault.ErrNotFound) {
 		t.Errorf("an ended session: %v, want ErrNotFound", err)
 	}
 }
@@ -359,7 +360,7 @@ func TestFencedNode(t *testing.T) {
 		"another call": node.EndSession(t.Context(), id),
 		"ready":        node.Ready(t.Context()),
 	} {
-		if !errors.Is(err, authority.ErrUnavailable) {
+		if !errors.Is(err, fault.ErrUnavailable) {
 			t.Errorf("%s during a copy: %v, want ErrUnavailable", name, err)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/audit"
+	"github.com/pawlauth/pawl/internal/userimport"
 )
 
 // addUsers leaves out who is there before it asks for ids, so that a second
@@ -34,7 +36,7 @@ const passIDs = `WITH chosen AS (
 SELECT setval('pawl.users_id_seq', chosen.id) FROM chosen, pawl.users_id_seq WHERE last_value <= chosen.id`
 
 // ImportUsers adds the users whose login and id are free.
-func (s *Store) ImportUsers(ctx context.Context, users []authority.UserRecord, e authority.Event) (found []authority.ImportedUser, err error) {
+func (s *Store) ImportUsers(ctx context.Context, users []authority.UserRecord, e audit.Event) (found []userimport.Imported, err error) {
 	args, chosen := importArgs(users, e)
 	err = s.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if chosen {
@@ -58,23 +60,23 @@ func (s *Store) ImportUsers(ctx context.Context, users []authority.UserRecord, e
 }
 
 // whoHas returns, for each user, the one that has the login now.
-func whoHas(ctx context.Context, tx pgx.Tx, users []authority.UserRecord, added map[string]bool) ([]authority.ImportedUser, error) {
+func whoHas(ctx context.Context, tx pgx.Tx, users []authority.UserRecord, added map[string]bool) ([]userimport.Imported, error) {
 	logins := make([]string, len(users))
 	for i := range users {
 		logins[i] = strings.ToLower(users[i].Login)
 	}
-	there := map[string]authority.ImportedUser{}
+	there := map[string]userimport.Imported{}
 	rows, err := tx.Query(ctx, "SELECT "+userColumns+", u.password_hash FROM pawl.users u WHERE u.login_folded = ANY($1)", logins)
 	err = each(rows, err, func(row pgx.Rows) error {
 		var hash string
 		u, err := scanUser(row, &hash)
 		if err == nil {
 			folded := strings.ToLower(u.Login)
-			there[folded] = authority.ImportedUser{UserRecord: authority.UserRecord{User: *u, PasswordHash: hash}, Added: added[folded]}
+			there[folded] = userimport.Imported{UserRecord: authority.UserRecord{User: *u, PasswordHash: hash}, Added: added[folded]}
 		}
 		return err
 	})
-	found := make([]authority.ImportedUser, len(users))
+	found := make([]userimport.Imported, len(users))
 	for i, folded := range logins {
 		found[i] = there[folded]
 	}
@@ -82,7 +84,7 @@ func whoHas(ctx context.Context, tx pgx.Tx, users []authority.UserRecord, added 
 }
 
 // importArgs are what addUsers needs, and whether an id was chosen.
-func importArgs(users []authority.UserRecord, e authority.Event) (args []any, chosen bool) {
+func importArgs(users []authority.UserRecord, e audit.Event) (args []any, chosen bool) {
 	n := len(users)
 	ids, networks, mailboxes, created := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
 	levels, statuses := make([]int16, n), make([]int16, n)

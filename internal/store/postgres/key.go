@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/token"
 )
 
@@ -71,7 +72,7 @@ func (s *Store) APIKeys(ctx context.Context, userID int64) (keys []authority.API
 // DeleteAPIKey removes a key.
 func (s *Store) DeleteAPIKey(ctx context.Context, id int64) error {
 	err := changeOne(s.exec(ctx, "DELETE FROM pawl.api_key WHERE id = $1", id))
-	if errors.Is(err, authority.ErrNotFound) {
+	if errors.Is(err, fault.ErrNotFound) {
 		err = cmp.Or(s.confirm(ctx), err)
 	}
 	return err

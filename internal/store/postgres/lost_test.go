@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/pgtest"
 	"github.com/pawlauth/pawl/internal/store/postgres"
 	"github.com/pawlauth/pawl/token"
@@ -56,7 +57,7 @@ func TestReplaysBeforeTheStandbyHasIt(t *testing.T) {
 		for range 64 {
 			group.Go(func() {
 				live, moved, err := node.Rotate(t.Context(), authority.Rotation{Session: id, From: 1, Expires: 1 << 40, IdempotencyKey: authority.HashIdempotencyKey(key)})
-				if !errors.Is(err, authority.ErrUnavailable) {
+				if !errors.Is(err, fault.ErrUnavailable) {
 					t.Errorf("key %q: moved %v to generation %d, %v; want ErrUnavailable", key, moved, live.Session.Generation, err)
 				}
 			})
@@ -100,7 +101,7 @@ func TestStalenessOfALateAnswer(t *testing.T) {
 		if moved, err := node.rotate(id, 1); err != nil || !moved {
 			t.Errorf("moved %v, %v", moved, err)
 		}
-		if _, err := node.RecentSession(t.Context(), id); !errors.Is(err, authority.ErrNotFound) {
+		if _, err := node.RecentSession(t.Context(), id); !errors.Is(err, fault.ErrNotFound) {
 			t.Errorf("a session that ended longer ago than the bound: %v, want ErrNotFound", err)
 		}
 	})

@@ -8,7 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/storecopy"
 )
 
 // Hooks are called when something has happened, by many at once. The zero
@@ -22,7 +23,7 @@ type Hooks struct {
 // failed tells of an error, if it is the database's and not an answer of the
 // store's contract.
 func (h Hooks) failed(err error) {
-	answered := errors.Is(err, authority.ErrNotFound) || errors.Is(err, authority.ErrDuplicate) || errors.Is(err, authority.ErrNotEmpty)
+	answered := errors.Is(err, fault.ErrNotFound) || errors.Is(err, fault.ErrDuplicate) || errors.Is(err, storecopy.ErrNotEmpty)
 	if err != nil && !answered && h.Failed != nil {
 		h.Failed()
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/pgtest"
 	"github.com/pawlauth/pawl/internal/store/postgres"
 	"github.com/pawlauth/pawl/token"
@@ -178,7 +179,7 @@ func TestEndAgainstRefreshes(t *testing.T) {
 			group.Go(func() {
 				for from := uint32(1); ; refreshes.Add(1) {
 					live, _, err := node.Rotate(t.Context(), authority.Rotation{Session: id, From: from, Expires: 1 << 40})
-					if errors.Is(err, authority.ErrNotFound) {
+					if errors.Is(err, fault.ErrNotFound) {
 						return
 					} else if err != nil {
 						t.Error(err)
@@ -195,7 +196,7 @@ func TestEndAgainstRefreshes(t *testing.T) {
 			t.Error(err)
 		}
 		for n, node := range nodes {
-			if _, err := node.Session(t.Context(), id); !errors.Is(err, authority.ErrNotFound) {
+			if _, err := node.Session(t.Context(), id); !errors.Is(err, fault.ErrNotFound) {
 				t.Errorf("way %d: at node %d it lives: %v", i%len(ends), n, err)
 			}
 		}

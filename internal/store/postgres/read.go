@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/store/batch"
 	"github.com/pawlauth/pawl/token"
 )
@@ -44,7 +45,7 @@ func readBatch[K comparable, V any](s *Store, read func(context.Context, *pgx.Co
 			value, there := found[op.Value.key]
 			op.Value.value, op.Value.err = value, err
 			if err == nil && !there {
-				op.Value.err = authority.ErrNotFound
+				op.Value.err = fault.ErrNotFound
 			}
 		}
 	}
@@ -55,7 +56,7 @@ func look[K comparable, V any](ctx context.Context, group *batch.Group[lookup[K,
 	op := &batch.Op[lookup[K, V]]{Value: lookup[K, V]{key: key}}
 	if err := group.Do(ctx, op); err != nil {
 		var none V
-		return none, fmt.Errorf("%w: %w", authority.ErrUnavailable, err)
+		return none, fmt.Errorf("%w: %w", fault.ErrUnavailable, err)
 	}
 	return op.Value.value, op.Value.err
 }

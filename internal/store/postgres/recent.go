@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/token"
 )
 
@@ -63,7 +64,7 @@ func (r *recent) get(id token.SessionID) (live authority.SessionWithUser, ok boo
 	k, ok := r.rows[id]
 	switch {
 	case ok && k.ended:
-		return live, true, authority.ErrNotFound
+		return live, true, fault.ErrNotFound
 	case !ok || k.stale || time.Since(k.at) >= r.bound:
 		return live, false, nil
 	}
@@ -73,14 +74,14 @@ func (r *recent) get(id token.SessionID) (live authority.SessionWithUser, ok boo
 // learn takes in the outcome of a read that began at a time, and returns the
 // outcome, or what is known to have come after it.
 func (r *recent) learn(id token.SessionID, live authority.SessionWithUser, err error, begun time.Time) (authority.SessionWithUser, error) {
-	if r == nil || err != nil && !errors.Is(err, authority.ErrNotFound) {
+	if r == nil || err != nil && !errors.Is(err, fault.ErrNotFound) {
 		return live, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	k := r.merge(id, known{live: live, ended: err != nil, at: begun})
 	if k.ended {
-		return authority.SessionWithUser{}, authority.ErrNotFound
+		return authority.SessionWithUser{}, fault.ErrNotFound
 	}
 	return k.live, nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/token"
 )
 
@@ -36,10 +37,10 @@ func TestRecentNeverGoesBack(t *testing.T) {
 		t.Errorf("a newer read gives generation %d", live.Session.Generation)
 	}
 	r.end([]token.SessionID{id})
-	if _, err := r.learn(id, at(5), nil, begun); !errors.Is(err, authority.ErrNotFound) {
+	if _, err := r.learn(id, at(5), nil, begun); !errors.Is(err, fault.ErrNotFound) {
 		t.Errorf("after the end an overtaken read gives %v", err)
 	}
-	if _, known, err := r.get(id); !known || !errors.Is(err, authority.ErrNotFound) {
+	if _, known, err := r.get(id); !known || !errors.Is(err, fault.ErrNotFound) {
 		t.Errorf("after the end: known %v, %v", known, err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/pgtest"
 	"github.com/pawlauth/pawl/internal/store/postgres"
 	"github.com/pawlauth/pawl/token"
@@ -67,7 +68,7 @@ func TestRefusedByTheDatabase(t *testing.T) {
 				return step(t.Context(), id)
 			}
 			for _, code := range []string{"40003", "57P01", "57014", "53300", "53100", "25006", "58030", "55P03", "XX001", "0A000"} {
-				if err := try(code, 1); err != nil && !errors.Is(err, authority.ErrUnavailable) {
+				if err := try(code, 1); err != nil && !errors.Is(err, fault.ErrUnavailable) {
 					t.Errorf("%s refused %s with %s: %v", name, when, code, err)
 				}
 			}
@@ -77,7 +78,7 @@ func TestRefusedByTheDatabase(t *testing.T) {
 				}
 			}
 			for _, code := range []string{"40001", "53100"} {
-				if err := try(code, forGood); !errors.Is(err, authority.ErrUnavailable) {
+				if err := try(code, forGood); !errors.Is(err, fault.ErrUnavailable) {
 					t.Errorf("%s refused %s with %s for good: %v", name, when, code, err)
 				}
 			}
@@ -103,7 +104,7 @@ func TestColumnChanged(t *testing.T) {
 		if moved, err := node.rotate(id, uint32(from)+1); err != nil || !moved {
 			t.Errorf("a refresh, login %s: moved %v, %v", columnType, moved, err)
 		}
-		if _, err := node.User(t.Context(), user.ID); err != nil && !errors.Is(err, authority.ErrUnavailable) {
+		if _, err := node.User(t.Context(), user.ID); err != nil && !errors.Is(err, fault.ErrUnavailable) {
 			t.Errorf("another call, login %s: %v", columnType, err)
 		}
 	}

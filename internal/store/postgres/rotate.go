@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/store/batch"
 )
 
@@ -47,20 +48,20 @@ func (s *Store) Rotate(ctx context.Context, r authority.Rotation) (authority.Ses
 	giveUp := time.Now().Add(resolveFor)
 	for backoff := firstBackoff; ; backoff = min(2*backoff, mostBackoff) {
 		if err := s.rotations.Do(ctx, op); err != nil {
-			return authority.SessionWithUser{}, false, fmt.Errorf("%w: %w", authority.ErrUnavailable, err)
+			return authority.SessionWithUser{}, false, fmt.Errorf("%w: %w", fault.ErrUnavailable, err)
 		}
 		if !op.Value.again || time.Now().Add(backoff).After(giveUp) {
 			return op.Value.live, op.Value.moved, op.Value.err
 		}
 		select {
 		case <-ctx.Done():
-			return authority.SessionWithUser{}, false, fmt.Errorf("%w: %w", authority.ErrUnavailable, ctx.Err())
+			return authority.SessionWithUser{}, false, fmt.Errorf("%w: %w", fault.ErrUnavailable, ctx.Err())
 		case <-time.After(backoff): // the next try needs the database to have changed
 		}
 	}
 }
 
-var errContended = fmt.Errorf("%w: another node holds the session", authority.ErrUnavailable)
+var errContended = fmt.Errorf("%w: another node holds the session", fault.ErrUnavailable)
 
 // rotateSQL moves sessions that are where the caller thinks they are.
 //

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/token"
 )
 
@@ -80,7 +81,7 @@ func deleteSessions(ctx context.Context, tx pgx.Tx, where string, args ...any) (
 // changeOne wants one row changed, else ErrNotFound.
 func changeOne(tag interface{ RowsAffected() int64 }, err error) error {
 	if err == nil && tag.RowsAffected() == 0 {
-		return authority.ErrNotFound
+		return fault.ErrNotFound
 	}
 	return err
 }
@@ -151,7 +152,7 @@ func (s *Store) Sweep(ctx context.Context, now int64, limit int) (removed int, d
 func (s *Store) claimSweep(ctx context.Context) (bool, error) {
 	err := changeOne(s.exec(ctx, `UPDATE pawl.state SET sweep_begun = extract(epoch FROM now())::bigint
 		WHERE sweep_begun + greatest($1, $2 * sweep_took) <= extract(epoch FROM now())::bigint`, int64(sweepPause), int64(sweepShare)))
-	if errors.Is(err, authority.ErrNotFound) {
+	if errors.Is(err, fault.ErrNotFound) {
 		return false, nil
 	}
 	return err == nil, err

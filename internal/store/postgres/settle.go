@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/token"
 )
 
@@ -44,7 +45,7 @@ func settle(ctx context.Context, conn *pgx.Conn, ops []*rotationOp) error {
 		row, there := found[r.Session]
 		switch {
 		case !there:
-			r.decide(row.live, false, authority.ErrNotFound)
+			r.decide(row.live, false, fault.ErrNotFound)
 		case row.live.Session.Generation != r.From:
 			r.decide(row.live, r.succeeded(row) && row.attempt == r.attempt, nil)
 		}

@@ -5,13 +5,13 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/keyring"
 )
 
 // SigningKeys returns the signing keys, the newest first.
-func (s *Store) SigningKeys(ctx context.Context) (keys []authority.SigningKey, err error) {
+func (s *Store) SigningKeys(ctx context.Context) (keys []keyring.SigningKey, err error) {
 	err = s.query(ctx, "SELECT id, jwk, published, signs, retired FROM pawl.signing_key ORDER BY rank DESC", nil, func(rows pgx.Rows) error {
-		var k authority.SigningKey
+		var k keyring.SigningKey
 		err := rows.Scan(&k.ID, &k.JWK, &k.Published, &k.Signs, &k.Retired)
 		keys = append(keys, k)
 		return err
@@ -20,7 +20,7 @@ func (s *Store) SigningKeys(ctx context.Context) (keys []authority.SigningKey, e
 }
 
 // AddSigningKey adds a key, as the newest.
-func (s *Store) AddSigningKey(ctx context.Context, k authority.SigningKey, first bool) error {
+func (s *Store) AddSigningKey(ctx context.Context, k keyring.SigningKey, first bool) error {
 	return s.changeSigningKeys(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `INSERT INTO pawl.signing_key (id, jwk, published, signs, retired) SELECT $1, $2, $4, $5, $6
 			WHERE NOT $3 OR NOT EXISTS (SELECT 1 FROM pawl.signing_key) ON CONFLICT (id) DO NOTHING`,

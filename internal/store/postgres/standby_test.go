@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/pgtest"
 	"github.com/pawlauth/pawl/internal/store/postgres"
 	"github.com/pawlauth/pawl/token"
@@ -56,7 +57,7 @@ func TestNothingIsSaidBeforeTheStandbyHasIt(t *testing.T) {
 		var group sync.WaitGroup
 		for name, step := range maps.All(steps) {
 			group.Go(func() {
-				if err := step(t.Context()); !errors.Is(err, authority.ErrUnavailable) {
+				if err := step(t.Context()); !errors.Is(err, fault.ErrUnavailable) {
 					t.Errorf("%s try of %s: %v, want ErrUnavailable", try, name, err)
 				}
 			})
@@ -99,17 +100,17 @@ func TestWaitCutShort(t *testing.T) {
 			}
 		}
 	})
-	if moved, err := node.rotate(id, 1); !errors.Is(err, authority.ErrUnavailable) {
+	if moved, err := node.rotate(id, 1); !errors.Is(err, fault.ErrUnavailable) {
 		t.Errorf("a refresh that no standby has: moved %v, %v", moved, err)
 	}
-	if err := node.EndSession(t.Context(), id); !errors.Is(err, authority.ErrUnavailable) {
+	if err := node.EndSession(t.Context(), id); !errors.Is(err, fault.ErrUnavailable) {
 		t.Errorf("the end of a session that no standby has heard of: %v", err)
 	}
 	if err := node.Close(); err != nil {
 		t.Error(err)
 	}
 	mover := open(t, postgres.Config{DSN: dsn, Alone: true})
-	if err := mover.WriteUsers(t.Context(), []authority.UserRecord{{User: authority.User{ID: 9, Login: "b"}}}); !errors.Is(err, authority.ErrUnavailable) {
+	if err := mover.WriteUsers(t.Context(), []authority.UserRecord{{User: authority.User{ID: 9, Login: "b"}}}); !errors.Is(err, fault.ErrUnavailable) {
 		t.Errorf("a copy that no standby has: %v", err)
 	}
 	if err := mover.Close(); err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
 // on runs f on a connection as connected does, and says if it failed.
@@ -84,7 +84,7 @@ func (s *Store) queryOne(ctx context.Context, sql string, args []any, row func(p
 	found := false
 	err := s.query(ctx, sql, args, func(rows pgx.Rows) error { found = true; return row(rows) })
 	if err == nil && !found {
-		err = authority.ErrNotFound
+		err = fault.ErrNotFound
 	}
 	return err
 }

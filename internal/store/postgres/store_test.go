@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/throttle"
 	"github.com/pawlauth/pawl/internal/pgtest"
 	"github.com/pawlauth/pawl/internal/store/postgres"
 	"github.com/pawlauth/pawl/internal/store/storetest"
@@ -18,9 +19,9 @@ import (
 
 func TestConformance(t *testing.T) {
 	cluster := pgtest.Start(t)
-	storetest.Run(t, func(t *testing.T) func() authority.Store {
+	storetest.Run(t, func(t *testing.T) func() storetest.Store {
 		dsn := cluster.DSN(cluster.Database(t))
-		return func() authority.Store { return open(t, postgres.Config{DSN: dsn}) }
+		return func() storetest.Store { return open(t, postgres.Config{DSN: dsn}) }
 	})
 }
 
@@ -103,7 +104,7 @@ func TestGuessesAreCountedTogether(t *testing.T) {
 	var group sync.WaitGroup
 	for i := range 40 {
 		group.Go(func() {
-			guess := authority.Attempt{Account: authority.AccountKeyOf("ada"), Address: fmt.Sprint(i), At: 1000}
+			guess := throttle.Attempt{Account: throttle.AccountKeyOf("ada"), Address: fmt.Sprint(i), At: 1000}
 			wait, _, err := nodes[i%2].BeginAttempt(t.Context(), guess)
 			if err != nil {
 				t.Error(err)
@@ -117,10 +118,10 @@ func TestGuessesAreCountedTogether(t *testing.T) {
 	if n := admitted.Load(); n != 5 {
 		t.Errorf("two nodes let %d guesses in, want 5", n)
 	}
-	if err := nodes[0].ClearAttempts(t.Context(), authority.AccountKeyOf("ada")); err != nil {
+	if err := nodes[0].ClearAttempts(t.Context(), throttle.AccountKeyOf("ada")); err != nil {
 		t.Fatal(err)
 	}
-	wait, _, err := nodes[1].BeginAttempt(t.Context(), authority.Attempt{Account: authority.AccountKeyOf("ada"), Address: "a", At: 1000})
+	wait, _, err := nodes[1].BeginAttempt(t.Context(), throttle.Attempt{Account: throttle.AccountKeyOf("ada"), Address: "a", At: 1000})
 	if err != nil || wait != 0 {
 		t.Errorf("after another node forgot the guesses: wait %d, %v", wait, err)
 	}

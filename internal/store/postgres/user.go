@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/token"
 )
 
@@ -51,7 +52,7 @@ func (s *Store) User(ctx context.Context, id int64) (user *authority.User, err e
 // text, so no login has one.
 func (s *Store) UserByLogin(ctx context.Context, login string) (user *authority.User, hash string, err error) {
 	if strings.ContainsRune(login, 0) {
-		return nil, "", authority.ErrNotFound
+		return nil, "", fault.ErrNotFound
 	}
 	err = s.queryOne(ctx, "SELECT "+userColumns+", u.password_hash FROM pawl.users u WHERE u.login_folded = $1", []any{strings.ToLower(login)},
 		func(row pgx.Rows) error {

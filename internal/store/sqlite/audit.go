@@ -6,32 +6,32 @@ import (
 
 	"zombiezen.com/go/sqlite"
 
-	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/audit"
 	"github.com/pawlauth/pawl/token"
 )
 
 const insertEvent = "INSERT INTO event (at, kind, user_id, session_id, caller_id, address, request, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 // eventValues are what insertEvent binds.
-func eventValues(e *authority.Event) []any {
+func eventValues(e *audit.Event) []any {
 	return []any{e.At, string(e.Kind), e.User, sessionOrNull(e.Session), e.Caller, e.Address, e.Request, e.Detail}
 }
 
 // AddEvents adds events.
-func (s *Store) AddEvents(ctx context.Context, events []authority.Event) error {
+func (s *Store) AddEvents(ctx context.Context, events []audit.Event) error {
 	return s.copyIn(ctx, insertEvent, len(events), func(i int) []any { return eventValues(&events[i]) }, nil)
 }
 
 // Events returns a page of events, the newest first.
-func (s *Store) Events(ctx context.Context, f authority.EventFilter) ([]authority.Event, error) {
+func (s *Store) Events(ctx context.Context, f audit.Filter) ([]audit.Event, error) {
 	where, args := eventsWhere(f)
-	events := []authority.Event{}
+	events := []audit.Event{}
 	err := s.read(ctx, func(conn *sqlite.Conn) error {
 		stmt := conn.Prep("SELECT id, at, kind, user_id, session_id, caller_id, address, request, detail FROM event WHERE " +
 			strings.Join(where, " AND ") + " ORDER BY at DESC, id DESC LIMIT ? OFFSET ?")
 		bind(stmt, append(args, f.Limit, f.Offset)...)
 		return each(stmt, func() {
-			e := authority.Event{ID: stmt.ColumnInt64(0), At: stmt.ColumnInt64(1), Kind: authority.EventKind(stmt.ColumnText(2)), User: stmt.ColumnInt64(3),
+			e := audit.Event{ID: stmt.ColumnInt64(0), At: stmt.ColumnInt64(1), Kind: audit.Kind(stmt.ColumnText(2)), User: stmt.ColumnInt64(3),
 				Caller: stmt.ColumnInt64(5), Address: stmt.ColumnText(6), Request: stmt.ColumnText(7), Detail: stmt.ColumnText(8)}
 			stmt.ColumnBytes(4, e.Session[:])
 			events = append(events, e)
@@ -40,7 +40,7 @@ func (s *Store) Events(ctx context.Context, f authority.EventFilter) ([]authorit
 	return events, err
 }
 
-func eventsWhere(f authority.EventFilter) (where []string, args []any) {
+func eventsWhere(f audit.Filter) (where []string, args []any) {
 	where = []string{"true"}
 	add := func(condition string, arg any) { where, args = append(where, condition), append(args, arg) }
 	if f.User != 0 {

@@ -9,6 +9,7 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/store/batch"
 	"github.com/pawlauth/pawl/token"
 )
@@ -43,7 +44,7 @@ func (s *Store) end(ctx context.Context, run func(*sqlite.Conn, *removed) error,
 func (s *Store) do(ctx context.Context, w write) error {
 	op := &batch.Op[write]{Value: w}
 	if err := s.group.Do(ctx, op); err != nil {
-		return fmt.Errorf("%w: %w", authority.ErrUnavailable, err)
+		return fmt.Errorf("%w: %w", fault.ErrUnavailable, err)
 	}
 	return op.Value.err
 }
@@ -154,7 +155,7 @@ func (s *Store) current(id token.SessionID) (authority.Session, error) {
 	case !ok:
 		return selectSession(s.writer, id)
 	case e.generation == 0:
-		return authority.Session{}, authority.ErrNotFound
+		return authority.Session{}, fault.ErrNotFound
 	}
 	return e.unpack(), nil
 }
@@ -165,7 +166,7 @@ func (s *Store) rotate(w *write, log *stepLog) error {
 	r, now := &w.rotation, &w.session
 	*now, w.err = s.current(r.Session)
 	switch {
-	case errors.Is(w.err, authority.ErrNotFound):
+	case errors.Is(w.err, fault.ErrNotFound):
 		return nil // the step's own outcome
 	case w.err != nil:
 		return w.err

@@ -6,6 +6,7 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/storecopy"
 	"github.com/pawlauth/pawl/token"
 )
 
@@ -21,7 +22,7 @@ func (s *Store) BeginCopy(ctx context.Context) error {
 			return err
 		}
 		if used > 0 && marked == 0 {
-			return authority.ErrNotEmpty
+			return storecopy.ErrNotEmpty
 		}
 		if err := out.deleteKeys(conn, "true"); err != nil {
 			return err
@@ -56,7 +57,7 @@ func (s *Store) CopyInProgress(ctx context.Context) (marked bool, err error) {
 }
 
 // Count counts what there is.
-func (s *Store) Count(ctx context.Context) (n authority.Counts, err error) {
+func (s *Store) Count(ctx context.Context) (n storecopy.Counts, err error) {
 	err = s.read(ctx, func(conn *sqlite.Conn) (err error) {
 		for table, into := range map[string]*int64{"user": &n.Users, "session": &n.Sessions, "api_key": &n.APIKeys, "signing_key": &n.SigningKeys} {
 			if *into, err = count(conn, table); err != nil {
@@ -91,12 +92,12 @@ func (s *Store) ReadSessions(ctx context.Context, after token.SessionID, limit i
 }
 
 // ReadAPIKeys returns the next keys by id.
-func (s *Store) ReadAPIKeys(ctx context.Context, after int64, limit int) (keys []authority.APIKeyRecord, err error) {
+func (s *Store) ReadAPIKeys(ctx context.Context, after int64, limit int) (keys []storecopy.APIKeyRecord, err error) {
 	err = s.read(ctx, func(conn *sqlite.Conn) error {
 		stmt := conn.Prep("SELECT " + keyColumns + ", hash FROM api_key WHERE id > ? ORDER BY id LIMIT ?")
 		bind(stmt, after, int64(limit))
 		return each(stmt, func() {
-			record := authority.APIKeyRecord{APIKey: scanKey(stmt)}
+			record := storecopy.APIKeyRecord{APIKey: scanKey(stmt)}
 			stmt.ColumnBytes(7, record.Hash[:])
 			keys = append(keys, record)
 		})
@@ -137,7 +138,7 @@ func (s *Store) WriteSessions(ctx context.Context, sessions []authority.SessionR
 }
 
 // WriteAPIKeys adds keys as they are.
-func (s *Store) WriteAPIKeys(ctx context.Context, keys []authority.APIKeyRecord) error {
+func (s *Store) WriteAPIKeys(ctx context.Context, keys []storecopy.APIKeyRecord) error {
 	return s.copyIn(ctx, "INSERT INTO api_key ("+keyColumns+", hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", len(keys), func(i int) []any {
 		k := &keys[i]
 		return []any{k.ID, k.UserID, int64(k.Visibility), truth(k.Primary), sessionOrNull(k.Session), k.Mask, k.Created, k.Hash[:]}

@@ -5,12 +5,12 @@ import (
 
 	"zombiezen.com/go/sqlite"
 
-	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/throttle"
 )
 
 // BeginAttempt counts a guess as failed unless it must wait. Those that must are
 // found by a reader: a flood of them waits for no commit.
-func (s *Store) BeginAttempt(ctx context.Context, g authority.Attempt) (wait int64, known bool, err error) {
+func (s *Store) BeginAttempt(ctx context.Context, g throttle.Attempt) (wait int64, known bool, err error) {
 	err = s.read(ctx, func(conn *sqlite.Conn) error {
 		t, err := readTallies(conn, g)
 		_, wait = t.Begin(g.At)
@@ -28,7 +28,7 @@ func (s *Store) BeginAttempt(ctx context.Context, g authority.Attempt) (wait int
 		if err != nil {
 			return err
 		}
-		var next authority.Counters
+		var next throttle.Counters
 		next, counted.wait = t.Begin(g.At)
 		counted.known = next.Known != nil
 		if counted.wait > 0 {
@@ -46,7 +46,7 @@ func (s *Store) BeginAttempt(ctx context.Context, g authority.Attempt) (wait int
 }
 
 // ResolveAttempt brings the counts to what the outcome makes of them.
-func (s *Store) ResolveAttempt(ctx context.Context, g authority.Attempt, known bool, o authority.Outcome) error {
+func (s *Store) ResolveAttempt(ctx context.Context, g throttle.Attempt, known bool, o throttle.Outcome) error {
 	return s.write(ctx, func(conn *sqlite.Conn, _ *removed) error {
 		t, err := readTallies(conn, g)
 		if err != nil {
@@ -57,12 +57,12 @@ func (s *Store) ResolveAttempt(ctx context.Context, g authority.Attempt, known b
 }
 
 // readTallies reads the counts as they are in the rows.
-func readTallies(conn *sqlite.Conn, g authority.Attempt) (t authority.Counters, err error) {
+func readTallies(conn *sqlite.Conn, g throttle.Attempt) (t throttle.Counters, err error) {
 	stmt := conn.Prep(`SELECT account = ?1, address = ?2, failed, last, forget FROM guess
 		WHERE (account, address) IN (VALUES (?1, ?2), (?1, ''), (?3, ?2))`)
 	bind(stmt, g.Account[:], g.Address, make([]byte, len(g.Account)))
 	err = each(stmt, func() {
-		row := authority.Counter{Failed: stmt.ColumnInt64(2), Last: stmt.ColumnInt64(3), Forget: stmt.ColumnInt64(4)}
+		row := throttle.Counter{Failed: stmt.ColumnInt64(2), Last: stmt.ColumnInt64(3), Forget: stmt.ColumnInt64(4)}
 		switch {
 		case !stmt.ColumnBool(0):
 			t.Address = row
@@ -75,8 +75,8 @@ func readTallies(conn *sqlite.Conn, g authority.Attempt) (t authority.Counters, 
 	return t, err
 }
 
-func saveTallies(conn *sqlite.Conn, g authority.Attempt, t authority.Counters) error {
-	if err := saveTally(conn, authority.AccountKey{}, g.Address, t.Address); err != nil {
+func saveTallies(conn *sqlite.Conn, g throttle.Attempt, t throttle.Counters) error {
+	if err := saveTally(conn, throttle.AccountKey{}, g.Address, t.Address); err != nil {
 		return err
 	}
 	if err := saveTally(conn, g.Account, "", t.Account); err != nil || t.Known == nil {
@@ -86,8 +86,8 @@ func saveTallies(conn *sqlite.Conn, g authority.Attempt, t authority.Counters) e
 }
 
 // saveTally writes a row; a count that is over has none, but a known address.
-func saveTally(conn *sqlite.Conn, account authority.AccountKey, address string, t authority.Counter) error {
-	known := account != authority.AccountKey{} && address != ""
+func saveTally(conn *sqlite.Conn, account throttle.AccountKey, address string, t throttle.Counter) error {
+	known := account != throttle.AccountKey{} && address != ""
 	if t.Failed == 0 && !known {
 		stmt := conn.Prep("DELETE FROM guess WHERE account = ? AND address = ?")
 		bind(stmt, account[:], address)
@@ -99,7 +99,7 @@ func saveTally(conn *sqlite.Conn, account authority.AccountKey, address string, 
 }
 
 // ClearAttempts removes the counts of an account.
-func (s *Store) ClearAttempts(ctx context.Context, account authority.AccountKey) error {
+func (s *Store) ClearAttempts(ctx context.Context, account throttle.AccountKey) error {
 	return s.write(ctx, func(conn *sqlite.Conn, _ *removed) error {
 		stmt := conn.Prep("DELETE FROM guess WHERE account = ? AND (address = '' OR failed > 0)")
 		bind(stmt, account[:])

@@ -7,11 +7,13 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/audit"
+	"github.com/pawlauth/pawl/internal/userimport"
 )
 
 // ImportUsers adds the users whose login and id are free.
-func (s *Store) ImportUsers(ctx context.Context, users []authority.UserRecord, e authority.Event) ([]authority.ImportedUser, error) {
-	found := make([]authority.ImportedUser, len(users))
+func (s *Store) ImportUsers(ctx context.Context, users []authority.UserRecord, e audit.Event) ([]userimport.Imported, error) {
+	found := make([]userimport.Imported, len(users))
 	err := s.write(ctx, func(conn *sqlite.Conn, _ *removed) error {
 		for i := range users {
 			if err := importUser(conn, users[i], e, &found[i]); err != nil {
@@ -27,7 +29,7 @@ func (s *Store) ImportUsers(ctx context.Context, users []authority.UserRecord, e
 }
 
 // importUser looks first: a row that is refused would use up an id.
-func importUser(conn *sqlite.Conn, u authority.UserRecord, e authority.Event, found *authority.ImportedUser) error {
+func importUser(conn *sqlite.Conn, u authority.UserRecord, e audit.Event, found *userimport.Imported) error {
 	if err := findLogin(conn, u.Login, &found.UserRecord); err != nil || found.ID != 0 {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/token"
 )
 
@@ -87,7 +88,7 @@ func (s *Store) DeleteAPIKey(ctx context.Context, id int64) error {
 			return err
 		}
 		if len(out.keys) == 0 {
-			return authority.ErrNotFound
+			return fault.ErrNotFound
 		}
 		return nil
 	}, nil)

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/token"
 )
 
@@ -53,7 +54,7 @@ func (m *memory) session(id token.SessionID, load func() (authority.Session, err
 		return e.unpack(), nil
 	}
 	if whole {
-		return authority.Session{}, authority.ErrNotFound
+		return authority.Session{}, fault.ErrNotFound
 	}
 	read, err := load()
 	if err != nil {

@@ -5,7 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/storecopy"
 )
 
 // Hooks are called when something has happened, by many at once. The zero
@@ -27,7 +28,7 @@ func (s *Store) failed(err error) error {
 
 // tell tells of an error, if it is the store's own and not an answer of its contract.
 func (s *Store) tell(err error) {
-	answered := errors.Is(err, authority.ErrNotFound) || errors.Is(err, authority.ErrDuplicate) || errors.Is(err, authority.ErrNotEmpty)
+	answered := errors.Is(err, fault.ErrNotFound) || errors.Is(err, fault.ErrDuplicate) || errors.Is(err, storecopy.ErrNotEmpty)
 	if err != nil && !answered && s.hooks.Failed != nil {
 		s.hooks.Failed()
 	}

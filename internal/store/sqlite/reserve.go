@@ -8,7 +8,7 @@ import (
 
 	"zombiezen.com/go/sqlite"
 
-	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/store/batch"
 )
 
@@ -51,7 +51,7 @@ func (r *reserve) fill() error {
 	_, _ = rand.NewChaCha8([32]byte{}).Read(noise)
 	if err := os.WriteFile(r.path, noise, 0o600); err != nil {
 		_ = os.Remove(r.path) // what is left of it is made anew as well
-		return fmt.Errorf("%w: there is no room for the reserve: %w", authority.ErrUnavailable, err)
+		return fmt.Errorf("%w: there is no room for the reserve: %w", fault.ErrUnavailable, err)
 	}
 	return nil
 }
@@ -60,7 +60,7 @@ func (r *reserve) fill() error {
 func (r *reserve) release() {
 	_ = os.Remove(r.path) // if it stays, the next step finds no room, and says so
 	r.whole, r.next = false, time.Now().Add(reserveAfter)
-	r.err = fmt.Errorf("%w: the disk is full, and its reserve is for what ends sessions and keys", authority.ErrUnavailable)
+	r.err = fmt.Errorf("%w: the disk is full, and its reserve is for what ends sessions and keys", fault.ErrUnavailable)
 }
 
 // isFull reports whether a batch failed for want of room.

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/authority/keyring"
 	"github.com/pawlauth/pawl/internal/store/batch"
 )
 
@@ -14,7 +16,7 @@ import (
 func TestWithoutReserve(t *testing.T) {
 	s, ids := withSessions(t, t.TempDir(), 2)
 	for _, id := range []string{"old", "new"} {
-		if err := s.AddSigningKey(t.Context(), authority.SigningKey{ID: id, JWK: "{}"}, false); err != nil {
+		if err := s.AddSigningKey(t.Context(), keyring.SigningKey{ID: id, JWK: "{}"}, false); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -37,7 +39,7 @@ func TestWithoutReserve(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if _, err := s.CreateUser(t.Context(), authority.User{Login: "b"}, "hash"); !errors.Is(err, authority.ErrUnavailable) {
+	if _, err := s.CreateUser(t.Context(), authority.User{Login: "b"}, "hash"); !errors.Is(err, fault.ErrUnavailable) {
 		t.Errorf("a new user: %v", err)
 	}
 }

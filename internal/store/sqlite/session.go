@@ -7,6 +7,7 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/store/batch"
 	"github.com/pawlauth/pawl/token"
 )
@@ -112,7 +113,7 @@ func (s *Store) Rotate(ctx context.Context, r authority.Rotation) (authority.Ses
 	if session.Generation == r.From || brokenCompare {
 		op := &batch.Op[write]{Value: write{rotation: r}}
 		if err := s.group.Do(ctx, op); err != nil {
-			return authority.SessionWithUser{}, false, fmt.Errorf("%w: %w", authority.ErrUnavailable, err)
+			return authority.SessionWithUser{}, false, fmt.Errorf("%w: %w", fault.ErrUnavailable, err)
 		}
 		if err := op.Value.err; err != nil {
 			return authority.SessionWithUser{}, false, err

@@ -5,15 +5,15 @@ import (
 
 	"zombiezen.com/go/sqlite"
 
-	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/keyring"
 )
 
 // SigningKeys returns the signing keys, the newest first.
-func (s *Store) SigningKeys(ctx context.Context) (keys []authority.SigningKey, err error) {
+func (s *Store) SigningKeys(ctx context.Context) (keys []keyring.SigningKey, err error) {
 	err = s.read(ctx, func(conn *sqlite.Conn) error {
 		stmt := conn.Prep("SELECT id, jwk, published, signs, retired FROM signing_key ORDER BY rank DESC")
 		return each(stmt, func() {
-			keys = append(keys, authority.SigningKey{ID: stmt.ColumnText(0), JWK: stmt.ColumnText(1),
+			keys = append(keys, keyring.SigningKey{ID: stmt.ColumnText(0), JWK: stmt.ColumnText(1),
 				Published: stmt.ColumnInt64(2), Signs: stmt.ColumnInt64(3), Retired: stmt.ColumnInt64(4)})
 		})
 	})
@@ -21,7 +21,7 @@ func (s *Store) SigningKeys(ctx context.Context) (keys []authority.SigningKey, e
 }
 
 // AddSigningKey adds a key, as the newest.
-func (s *Store) AddSigningKey(ctx context.Context, k authority.SigningKey, first bool) error {
+func (s *Store) AddSigningKey(ctx context.Context, k keyring.SigningKey, first bool) error {
 	return s.write(ctx, func(conn *sqlite.Conn, _ *removed) error {
 		stmt := conn.Prep(`INSERT INTO signing_key (id, jwk, published, signs, retired) SELECT ?1, ?2, ?4, ?5, ?6
 			WHERE NOT ?3 OR NOT EXISTS (SELECT 1 FROM signing_key) ON CONFLICT (id) DO NOTHING`)

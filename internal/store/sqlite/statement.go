@@ -5,7 +5,7 @@ import (
 
 	"zombiezen.com/go/sqlite"
 
-	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
 // bind sets the parameters of a statement, which it makes ready to run.
@@ -51,7 +51,7 @@ func one(stmt *sqlite.Stmt, row func()) error {
 	found := false
 	err := each(stmt, func() { row(); found = true })
 	if err == nil && !found {
-		err = authority.ErrNotFound
+		err = fault.ErrNotFound
 	}
 	return err
 }
@@ -62,7 +62,7 @@ func changeOne(conn *sqlite.Conn, stmt *sqlite.Stmt) error {
 		return err
 	}
 	if conn.Changes() == 0 {
-		return authority.ErrNotFound
+		return fault.ErrNotFound
 	}
 	return nil
 }

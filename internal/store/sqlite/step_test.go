@@ -13,6 +13,7 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/store/batch"
 	"github.com/pawlauth/pawl/token"
 )
@@ -59,7 +60,7 @@ func move(id token.SessionID, from uint32) *batch.Op[write] {
 func mustBeAt(t *testing.T, s *Store, id token.SessionID, generation uint32) {
 	t.Helper()
 	live, err := s.Session(t.Context(), id)
-	if errors.Is(err, authority.ErrNotFound) && generation == 0 {
+	if errors.Is(err, fault.ErrNotFound) && generation == 0 {
 		return
 	}
 	if err != nil || live.Session.Generation != generation {
@@ -96,7 +97,7 @@ func TestMoveAfterEndInOneBatch(t *testing.T) {
 	end.Value.run = endOf("id = ?", ids[0][:])
 	ops := []*batch.Op[write]{move(ids[0], 1), end, move(ids[0], 2)}
 	s.commit(ops)
-	if err := ops[2].Value.err; !errors.Is(err, authority.ErrNotFound) {
+	if err := ops[2].Value.err; !errors.Is(err, fault.ErrNotFound) {
 		t.Errorf("a move after the end: %v", err)
 	}
 	mustBeAt(t, s, ids[0], 0)
@@ -147,7 +148,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	s.commit(ops)
 	for i, id := range ids {
-		if err := ops[i].Value.err; !errors.Is(err, authority.ErrUnavailable) {
+		if err := ops[i].Value.err; !errors.Is(err, fault.ErrUnavailable) {
 			t.Fatalf("op %d on a full disk: %v", i, err)
 		}
 		mustBeAt(t, s, id, 1)

@@ -20,6 +20,7 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/store/batch"
 	"github.com/pawlauth/pawl/token"
 )
@@ -181,7 +182,7 @@ func (s *Store) Ready(ctx context.Context) error {
 func (s *Store) read(ctx context.Context, f func(*sqlite.Conn) error) error {
 	conn, err := s.reads.Take(ctx)
 	if err != nil {
-		return fmt.Errorf("%w: %w", authority.ErrUnavailable, err)
+		return fmt.Errorf("%w: %w", fault.ErrUnavailable, err)
 	}
 	defer s.reads.Put(conn)
 	return s.failed(f(conn))
@@ -194,7 +195,7 @@ func explain(err error) error {
 	}
 	switch sqlite.ErrCode(err).ToPrimary() {
 	case sqlite.ResultFull, sqlite.ResultIOErr, sqlite.ResultReadOnly, sqlite.ResultCantOpen, sqlite.ResultBusy, sqlite.ResultInterrupt:
-		return fmt.Errorf("%w: %w", authority.ErrUnavailable, err)
+		return fmt.Errorf("%w: %w", fault.ErrUnavailable, err)
 	}
 	return err
 }

@@ -18,9 +18,9 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) func() authority.Store {
+	storetest.Run(t, func(t *testing.T) func() storetest.Store {
 		dir := t.TempDir()
-		return func() authority.Store { return open(t, dir) }
+		return func() storetest.Store { return open(t, dir) }
 	})
 }
 

@@ -7,7 +7,7 @@ import (
 
 	"zombiezen.com/go/sqlite"
 
-	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/token"
 )
 
@@ -57,7 +57,7 @@ func (s *Store) endOver(ctx context.Context, ids []token.SessionID, now int64) (
 	err = s.end(ctx, func(conn *sqlite.Conn, out *removed) error {
 		for _, id := range ids {
 			session, err := s.current(id)
-			if errors.Is(err, authority.ErrNotFound) || err == nil && session.Expires > now {
+			if errors.Is(err, fault.ErrNotFound) || err == nil && session.Expires > now {
 				continue
 			}
 			if err != nil {

@@ -7,6 +7,7 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
 const userColumns = "id, login, email, first_name, last_name, network_id, mailbox_id, level, status, created"
@@ -16,7 +17,7 @@ func scanUser(stmt *sqlite.Stmt) *authority.User {
 		ID: stmt.ColumnInt64(0), Login: stmt.ColumnText(1), Email: stmt.ColumnText(2),
 		FirstName: stmt.ColumnText(3), LastName: stmt.ColumnText(4),
 		Tenant: authority.Tenant{NetworkID: stmt.ColumnInt64(5), MailboxID: stmt.ColumnInt64(6)},
-		Level: authority.Level(stmt.ColumnInt64(7)), Status: authority.Status(stmt.ColumnInt64(8)), Created: stmt.ColumnInt64(9),
+		Level:  authority.Level(stmt.ColumnInt64(7)), Status: authority.Status(stmt.ColumnInt64(8)), Created: stmt.ColumnInt64(9),
 	}
 }
 
@@ -51,7 +52,7 @@ func (s *Store) CreateUser(ctx context.Context, u authority.User, passwordHash s
 func unique(err error) error {
 	switch sqlite.ErrCode(err) {
 	case sqlite.ResultConstraintUnique, sqlite.ResultConstraintPrimaryKey, sqlite.ResultConstraintRowID:
-		return authority.ErrDuplicate
+		return fault.ErrDuplicate
 	}
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/audit"
 	"github.com/pawlauth/pawl/token"
 )
 
@@ -13,11 +14,11 @@ func testEvents(t *testing.T, s *state) {
 	place := authority.Tenant{NetworkID: 1, MailboxID: 9}
 	there, err := s.CreateUser(t.Context(), authority.User{Login: "b", Level: authority.MailboxUser, Status: authority.Active, Tenant: place}, "hash")
 	s.ok(err)
-	all := []authority.Event{
-		{At: now, Kind: authority.EventStarted, Detail: "0"},
-		{At: now + 1, Kind: authority.EventLogin, User: here.ID, Session: token.SessionID{1}, Caller: here.ID, Address: "192.0.2.1", Request: "r", Detail: "1"},
-		{At: now + 1, Kind: authority.EventLogin, User: there.ID, Session: token.SessionID{2}, Detail: "2"},
-		{At: now + 3, Kind: authority.EventLogout, User: here.ID, Session: token.SessionID{1}, Detail: "3"},
+	all := []audit.Event{
+		{At: now, Kind: audit.Started, Detail: "0"},
+		{At: now + 1, Kind: audit.Login, User: here.ID, Session: token.SessionID{1}, Caller: here.ID, Address: "192.0.2.1", Request: "r", Detail: "1"},
+		{At: now + 1, Kind: audit.Login, User: there.ID, Session: token.SessionID{2}, Detail: "2"},
+		{At: now + 3, Kind: audit.Logout, User: here.ID, Session: token.SessionID{1}, Detail: "3"},
 	}
 	s.ok(s.AddEvents(t.Context(), all[:2]))
 	s.ok(s.AddEvents(t.Context(), all[2:]))
@@ -25,14 +26,14 @@ func testEvents(t *testing.T, s *state) {
 	s.Store = s.open()
 	one, two, nine := int64(1), int64(2), int64(9)
 	for _, c := range []struct {
-		filter authority.EventFilter
+		filter audit.Filter
 		want   string
 	}{
-		{authority.EventFilter{Limit: 9}, "3210"}, {authority.EventFilter{}, ""}, {authority.EventFilter{Limit: 2, Offset: 1}, "21"},
-		{authority.EventFilter{Limit: 9, User: here.ID}, "31"}, {authority.EventFilter{Limit: 9, Kind: authority.EventLogin}, "21"},
-		{authority.EventFilter{Limit: 9, Session: token.SessionID{2}}, "2"}, {authority.EventFilter{Limit: 9, From: now + 1, To: now + 2}, "21"},
-		{authority.EventFilter{Limit: 9, NetworkID: &one}, "321"}, {authority.EventFilter{Limit: 9, NetworkID: &one, MailboxID: &nine}, "2"},
-		{authority.EventFilter{Limit: 9, NetworkID: &two}, ""},
+		{audit.Filter{Limit: 9}, "3210"}, {audit.Filter{}, ""}, {audit.Filter{Limit: 2, Offset: 1}, "21"},
+		{audit.Filter{Limit: 9, User: here.ID}, "31"}, {audit.Filter{Limit: 9, Kind: audit.Login}, "21"},
+		{audit.Filter{Limit: 9, Session: token.SessionID{2}}, "2"}, {audit.Filter{Limit: 9, From: now + 1, To: now + 2}, "21"},
+		{audit.Filter{Limit: 9, NetworkID: &one}, "321"}, {audit.Filter{Limit: 9, NetworkID: &one, MailboxID: &nine}, "2"},
+		{audit.Filter{Limit: 9, NetworkID: &two}, ""},
 	} {
 		events, err := s.Events(t.Context(), c.filter)
 		s.ok(err)
@@ -55,7 +56,7 @@ func testEvents(t *testing.T, s *state) {
 
 func testEventsSweep(t *testing.T, s *state) {
 	for i := range int64(5) {
-		s.ok(s.AddEvents(t.Context(), []authority.Event{{At: now + i, Kind: authority.EventStarted}}))
+		s.ok(s.AddEvents(t.Context(), []audit.Event{{At: now + i, Kind: audit.Started}}))
 	}
 	for _, want := range []int{2, 1, 0} {
 		removed, err := s.SweepEvents(t.Context(), now+3, 2)
@@ -63,7 +64,7 @@ func testEventsSweep(t *testing.T, s *state) {
 			t.Errorf("removed %d, want %d", removed, want)
 		}
 	}
-	left, err := s.Events(t.Context(), authority.EventFilter{Limit: 9})
+	left, err := s.Events(t.Context(), audit.Filter{Limit: 9})
 	if s.ok(err); len(left) != 2 || left[1].At != now+3 {
 		t.Errorf("left %+v", left)
 	}

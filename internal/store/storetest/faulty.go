@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/token"
 )
 
@@ -23,23 +24,23 @@ const (
 // after they happened.
 type Faulty struct {
 	authority.Store
-	fault atomic.Int32
+	mode atomic.Int32
 }
 
 // Set makes the calls that follow fail so.
-func (f *Faulty) Set(fault Fault) { f.fault.Store(int32(fault)) }
+func (f *Faulty) Set(mode Fault) { f.mode.Store(int32(mode)) }
 
 func (f *Faulty) lose(step func() error) error {
-	fault := Fault(f.fault.Load())
-	if fault == NoFault {
+	mode := Fault(f.mode.Load())
+	if mode == NoFault {
 		return step()
 	}
-	if fault == Committed {
+	if mode == Committed {
 		if err := step(); err != nil {
 			return err
 		}
 	}
-	return fmt.Errorf("%w: made to fail", authority.ErrUnavailable)
+	return fmt.Errorf("%w: made to fail", fault.ErrUnavailable)
 }
 
 // Rotate is the store's, or a fault.

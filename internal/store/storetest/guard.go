@@ -5,15 +5,15 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/throttle"
 )
 
-func guess(login, address string, at int64) authority.Attempt {
-	return authority.Attempt{Account: authority.AccountKeyOf(login), Address: address, At: at}
+func guess(login, address string, at int64) throttle.Attempt {
+	return throttle.Attempt{Account: throttle.AccountKeyOf(login), Address: address, At: at}
 }
 
 // fail makes a wrong guess and returns the wait that refused it, 0 if none.
-func (s *state) fail(g authority.Attempt) int64 {
+func (s *state) fail(g throttle.Attempt) int64 {
 	s.Helper()
 	wait, _, err := s.BeginAttempt(s.Context(), g)
 	s.ok(err)
@@ -54,7 +54,7 @@ func testGuard(t *testing.T, s *state) {
 	if wait := s.fail(guess("ada", "a", at+years)); wait == 0 {
 		t.Error("a guess after 100 in a row")
 	}
-	s.ok(s.ClearAttempts(t.Context(), authority.AccountKeyOf("ada")))
+	s.ok(s.ClearAttempts(t.Context(), throttle.AccountKeyOf("ada")))
 	if wait := s.fail(guess("ada", "c", at)); wait != 0 {
 		t.Errorf("after all was forgotten the wait is %d", wait)
 	}
@@ -64,7 +64,7 @@ func testGuard(t *testing.T, s *state) {
 // before. What that one does opens an account that is closed, and forgives
 // strangers nothing.
 func testGuardKnown(t *testing.T, s *state) {
-	right := func(g authority.Attempt, o authority.Outcome, wantKnown bool) {
+	right := func(g throttle.Attempt, o throttle.Outcome, wantKnown bool) {
 		t.Helper()
 		wait, known, err := s.BeginAttempt(t.Context(), g)
 		if s.ok(err); wait != 0 || known != wantKnown {
@@ -72,7 +72,7 @@ func testGuardKnown(t *testing.T, s *state) {
 		}
 		s.ok(s.ResolveAttempt(t.Context(), g, known, o))
 	}
-	right(guess("ada", "home", now), authority.GuessRight, false)
+	right(guess("ada", "home", now), throttle.Right, false)
 	for range 5 {
 		s.fail(guess("ada", "away", now))
 	}
@@ -80,9 +80,9 @@ func testGuardKnown(t *testing.T, s *state) {
 		t.Error("a stranger need not wait")
 	}
 	for range 20 {
-		right(guess("ada", "home", now), authority.GuessUnchecked, true)
+		right(guess("ada", "home", now), throttle.Unchecked, true)
 	}
-	right(guess("ada", "home", now), authority.GuessRight, true)
+	right(guess("ada", "home", now), throttle.Right, true)
 	if s.fail(guess("ada", "away", now)) == 0 {
 		t.Error("after the owner signed in a stranger need not wait")
 	}
@@ -96,11 +96,11 @@ func testGuardKnown(t *testing.T, s *state) {
 	if s.fail(guess("ada", "away", at+900)) == 0 {
 		t.Error("a stranger goes on after 100 in a row")
 	}
-	right(guess("ada", "home", at), authority.GuessRight, true)
+	right(guess("ada", "home", at), throttle.Right, true)
 	if wait := s.fail(guess("ada", "away", at)); wait != 900 {
 		t.Errorf("when the owner has opened the account a stranger waits %d, want 900", wait)
 	}
-	right(guess("ada", "away", at+900), authority.GuessRight, false) // which ends the strangers' count
+	right(guess("ada", "away", at+900), throttle.Right, false) // which ends the strangers' count
 	if wait := s.fail(guess("ada", "elsewhere", at+900)); wait != 0 {
 		t.Errorf("after a sign-in that was held to the count the wait is %d", wait)
 	}
@@ -110,9 +110,9 @@ func testGuardKnown(t *testing.T, s *state) {
 	if s.fail(guess("ada", "home", at)) == 0 {
 		t.Error("a known address need not wait")
 	}
-	s.ok(s.ClearAttempts(t.Context(), authority.AccountKeyOf("ada")))
-	right(guess("ada", "away", at), authority.GuessUnchecked, true) // had no failures
-	right(guess("ada", "home", at), authority.GuessUnchecked, false)
+	s.ok(s.ClearAttempts(t.Context(), throttle.AccountKeyOf("ada")))
+	right(guess("ada", "away", at), throttle.Unchecked, true) // had no failures
+	right(guess("ada", "home", at), throttle.Unchecked, false)
 }
 
 // testGuardAddress: one address at many accounts.
@@ -179,7 +179,7 @@ func testGuardSweep(t *testing.T, s *state) {
 // first, whoever they are of. Addresses stay, known ones too.
 func testGuardBound(t *testing.T, s *state) {
 	s.fail(guess("ada", "home", now))
-	s.ok(s.ResolveAttempt(t.Context(), guess("ada", "home", now), false, authority.GuessRight))
+	s.ok(s.ResolveAttempt(t.Context(), guess("ada", "home", now), false, throttle.Right))
 	for range 5 {
 		s.fail(guess("many", "a", now))
 	}
@@ -202,7 +202,7 @@ func testGuardBound(t *testing.T, s *state) {
 	}
 	for range 29 {
 		s.fail(guess("other", "b", now+100))
-		s.ok(s.ClearAttempts(t.Context(), authority.AccountKeyOf("other")))
+		s.ok(s.ClearAttempts(t.Context(), throttle.AccountKeyOf("other")))
 	}
 	if wait := s.fail(guess("other", "b", now+100)); wait != 0 {
 		t.Errorf("the 50th guess of the address waits %d", wait)

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/audit"
+	"github.com/pawlauth/pawl/internal/userimport"
 )
 
 func imported(login string, id int64) authority.UserRecord {
@@ -14,9 +16,9 @@ func imported(login string, id int64) authority.UserRecord {
 		Tenant: authority.Tenant{NetworkID: 3, MailboxID: 4}, Level: authority.NetworkUser, Status: authority.Suspended, Created: now - 5}}
 }
 
-func (s *state) imports(users ...authority.UserRecord) []authority.ImportedUser {
+func (s *state) imports(users ...authority.UserRecord) []userimport.Imported {
 	s.Helper()
-	found, err := s.ImportUsers(s.Context(), users, authority.Event{At: now, Kind: authority.EventUserMade, Detail: "imported"})
+	found, err := s.ImportUsers(s.Context(), users, audit.Event{At: now, Kind: audit.UserCreated, Detail: "imported"})
 	s.ok(err)
 	return found
 }
@@ -45,7 +47,7 @@ func testImportUsers(t *testing.T, s *state) {
 	s.ok(s.Close())
 	s.Store = s.open()
 	bob.PasswordHash = "ours"
-	for i, want := range []authority.ImportedUser{ada, first[1], bob, {}} {
+	for i, want := range []userimport.Imported{ada, first[1], bob, {}} {
 		want.Added = false
 		if again := s.imports(users[i])[0]; again != want {
 			t.Errorf("again %+v, want %+v", again, want)
@@ -54,7 +56,7 @@ func testImportUsers(t *testing.T, s *state) {
 	if next := s.user("next"); next.ID != max(ada.ID, bob.ID)+1 { // none was used up
 		t.Errorf("the next user is %d, after %d and %d", next.ID, ada.ID, bob.ID)
 	}
-	events, err := s.Events(t.Context(), authority.EventFilter{Limit: 9})
+	events, err := s.Events(t.Context(), audit.Filter{Limit: 9})
 	if s.ok(err); len(events) != 2 || events[0].User != bob.ID || events[1].User != ada.ID || events[0].Detail != "imported" || events[0].At != now {
 		t.Errorf("events %+v", events)
 	}
@@ -72,7 +74,7 @@ func testImportRace(t *testing.T, s *state) {
 			for n := range many {
 				users = append(users, imported(fmt.Sprint("u", (n*(2*i+1)+i)%many), 0))
 			}
-			found, err := s.ImportUsers(t.Context(), users, authority.Event{At: now, Kind: authority.EventUserMade})
+			found, err := s.ImportUsers(t.Context(), users, audit.Event{At: now, Kind: audit.UserCreated})
 			if err != nil {
 				t.Error(err)
 			}

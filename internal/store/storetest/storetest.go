@@ -8,14 +8,23 @@ import (
 	"testing"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/authority/keyring"
+	"github.com/pawlauth/pawl/internal/userimport"
 	"github.com/pawlauth/pawl/token"
 )
 
 const now = 1_795_500_000
 
+// Store is everything that a store of Pawl has to do.
+type Store interface {
+	authority.Store
+	userimport.Store
+}
+
 // Run tests a store. open returns a handle on the same state at each call
 // within one test, after the test closed the handle before.
-func Run(t *testing.T, newState func(t *testing.T) (open func() authority.Store)) {
+func Run(t *testing.T, newState func(t *testing.T) (open func() Store)) {
 	for name, test := range map[string]func(*testing.T, *state){
 		"Rotate": testRotate, "RotateRace": testRotateRace, "RotateAgainstEnd": testRotateAgainstEnd,
 		"SessionNeedsUser": testSessionNeedsUser, "EndSessions": testEndSessions, "StatusEndsSessions": testStatusEndsSessions,
@@ -36,8 +45,8 @@ func Run(t *testing.T, newState func(t *testing.T) (open func() authority.Store)
 // state is a store under test, with helpers that end the test on an error.
 type state struct {
 	*testing.T
-	authority.Store
-	open  func() authority.Store
+	Store
+	open  func() Store
 	count byte
 }
 
@@ -87,9 +96,9 @@ func (s *state) mustLive(id token.SessionID) authority.Session {
 func (s *state) mustBeGone(id token.SessionID) {
 	s.Helper()
 	_, err := s.Session(s.Context(), id)
-	s.is(err, authority.ErrNotFound)
+	s.is(err, fault.ErrNotFound)
 	_, _, err = s.Rotate(s.Context(), authority.Rotation{Session: id, From: 1, At: now, Expires: now + 1})
-	s.is(err, authority.ErrNotFound)
+	s.is(err, fault.ErrNotFound)
 }
 
 func testRotate(t *testing.T, s *state) {
@@ -118,7 +127,7 @@ func testRotate(t *testing.T, s *state) {
 		t.Errorf("expires %d passes the end %d, or the retry key stayed", live.Session.Expires, first.Ends)
 	}
 	_, _, err = s.Rotate(t.Context(), authority.Rotation{Session: token.SessionID{77}, From: 1, At: now, Expires: now + 1})
-	s.is(err, authority.ErrNotFound)
+	s.is(err, fault.ErrNotFound)
 }
 
 // testRotateRace lets 100 callers spend the same generation, ten times over.
@@ -158,7 +167,7 @@ func testRotateAgainstEnd(t *testing.T, s *state) {
 		for range 10 {
 			group.Go(func() {
 				_, _, err := s.Rotate(t.Context(), authority.Rotation{Session: session.ID, From: 1, At: now, Expires: now + 3600})
-				if err != nil && !errors.Is(err, authority.ErrNotFound) {
+				if err != nil && !errors.Is(err, fault.ErrNotFound) {
 					t.Error(err)
 				}
 			})
@@ -171,13 +180,13 @@ func testRotateAgainstEnd(t *testing.T, s *state) {
 }
 
 func testSessionNeedsUser(t *testing.T, s *state) {
-	s.is(s.OpenSession(t.Context(), authority.SessionRecord{Session: authority.Session{ID: token.SessionID{1}, UserID: 99, Generation: 1}}, "hash"), authority.ErrNotFound)
+	s.is(s.OpenSession(t.Context(), authority.SessionRecord{Session: authority.Session{ID: token.SessionID{1}, UserID: 99, Generation: 1}}, "hash"), fault.ErrNotFound)
 	u := s.user("a")
-	s.is(s.OpenSession(t.Context(), authority.SessionRecord{Session: authority.Session{ID: token.SessionID{3}, UserID: u.ID, Generation: 1}}, "an older hash"), authority.ErrNotFound)
+	s.is(s.OpenSession(t.Context(), authority.SessionRecord{Session: authority.Session{ID: token.SessionID{3}, UserID: u.ID, Generation: 1}}, "an older hash"), fault.ErrNotFound)
 	suspended := authority.Suspended
 	_, err := s.UpdateUser(t.Context(), u.ID, authority.UserChange{Status: &suspended})
 	s.ok(err)
-	s.is(s.OpenSession(t.Context(), authority.SessionRecord{Session: authority.Session{ID: token.SessionID{2}, UserID: u.ID, Generation: 1}}, "hash"), authority.ErrNotFound)
+	s.is(s.OpenSession(t.Context(), authority.SessionRecord{Session: authority.Session{ID: token.SessionID{2}, UserID: u.ID, Generation: 1}}, "hash"), fault.ErrNotFound)
 	s.mustBeGone(token.SessionID{2})
 }
 
@@ -216,12 +225,12 @@ func testStatusEndsSessions(t *testing.T, s *state) {
 		s.mustBeGone(session.ID)
 		_, owner, err := s.APIKeyByHash(t.Context(), authority.APIKeyHash{byte(i), 1})
 		if status == authority.Terminated {
-			s.is(err, authority.ErrNotFound)
+			s.is(err, fault.ErrNotFound)
 			active := authority.Active
 			_, err = s.UpdateUser(t.Context(), u.ID, authority.UserChange{Status: &active})
-			s.is(err, authority.ErrNotFound)
+			s.is(err, fault.ErrNotFound)
 			_, err = s.CreateAPIKey(t.Context(), authority.APIKey{UserID: u.ID, Visibility: authority.Private}, authority.APIKeyHash{9})
-			s.is(err, authority.ErrNotFound)
+			s.is(err, fault.ErrNotFound)
 		} else if s.ok(err); owner.Status != status || key.UserID != u.ID {
 			t.Errorf("the key's user is %+v", owner)
 		} else {
@@ -249,7 +258,7 @@ func testOpenAgainstSuspend(t *testing.T, s *state) {
 			group.Go(func() {
 				err := s.OpenSession(t.Context(), authority.SessionRecord{Session: authority.Session{ID: token.SessionID{round, i, 7},
 					UserID: u.ID, Generation: 1, Created: now, Refreshed: now, Expires: now + 3600, Ends: now + 3600}}, "hash")
-				if err != nil && !errors.Is(err, authority.ErrNotFound) {
+				if err != nil && !errors.Is(err, fault.ErrNotFound) {
 					t.Error(err)
 				}
 			})
@@ -308,7 +317,7 @@ func testUsers(t *testing.T, s *state) {
 		t.Errorf("id %d", u.ID)
 	}
 	_, err = s.CreateUser(t.Context(), authority.User{Login: "ADA@example.COM", Level: authority.Root, Status: authority.Active}, "hash")
-	s.is(err, authority.ErrDuplicate)
+	s.is(err, fault.ErrDuplicate)
 	found, hash, err := s.UserByLogin(t.Context(), "ada@example.com")
 	s.ok(err)
 	if *found != *u || hash != "hash" {
@@ -316,7 +325,7 @@ func testUsers(t *testing.T, s *state) {
 	}
 	for _, nobody := range []string{"nobody", "", "a\x00b", "ada@example.com\x00"} {
 		_, _, err = s.UserByLogin(t.Context(), nobody)
-		s.is(err, authority.ErrNotFound)
+		s.is(err, fault.ErrNotFound)
 	}
 	name, level, network := "Ada", authority.NetOps, int64(7)
 	changed, err := s.UpdateUser(t.Context(), u.ID, authority.UserChange{FirstName: &name, Level: &level, NetworkID: &network})
@@ -327,9 +336,9 @@ func testUsers(t *testing.T, s *state) {
 		t.Errorf("changed %+v, read %+v, %v; want %+v", changed, read, err, want)
 	}
 	_, err = s.User(t.Context(), 99)
-	s.is(err, authority.ErrNotFound)
+	s.is(err, fault.ErrNotFound)
 	_, err = s.UpdateUser(t.Context(), 99, authority.UserChange{FirstName: &name})
-	s.is(err, authority.ErrNotFound)
+	s.is(err, fault.ErrNotFound)
 }
 
 func testListUsers(t *testing.T, s *state) {
@@ -362,7 +371,7 @@ func testListUsers(t *testing.T, s *state) {
 func testPasswords(t *testing.T, s *state) {
 	u := s.user("a")
 	one, two := s.session(u), s.session(u)
-	s.is(s.SetPassword(t.Context(), u.ID, authority.PasswordChange{Hash: "new", If: "another"}), authority.ErrNotFound)
+	s.is(s.SetPassword(t.Context(), u.ID, authority.PasswordChange{Hash: "new", If: "another"}), fault.ErrNotFound)
 	s.ok(s.SetPassword(t.Context(), u.ID, authority.PasswordChange{Hash: "new", If: "hash"}))
 	s.mustLive(one.ID)
 	s.ok(s.SetPassword(t.Context(), u.ID, authority.PasswordChange{Hash: "newer", EndSessions: true, Except: two.ID}))
@@ -371,7 +380,7 @@ func testPasswords(t *testing.T, s *state) {
 	if _, hash, err := s.UserByLogin(t.Context(), "a"); err != nil || hash != "newer" {
 		t.Errorf("hash %q, %v", hash, err)
 	}
-	s.is(s.SetPassword(t.Context(), 99, authority.PasswordChange{Hash: "x"}), authority.ErrNotFound)
+	s.is(s.SetPassword(t.Context(), 99, authority.PasswordChange{Hash: "x"}), fault.ErrNotFound)
 }
 
 func testKeys(t *testing.T, s *state) {
@@ -386,17 +395,17 @@ func testKeys(t *testing.T, s *state) {
 	second, err := s.CreateAPIKey(t.Context(), authority.APIKey{UserID: u.ID, Visibility: authority.Private, Primary: true}, authority.APIKeyHash{3})
 	s.ok(err)
 	_, _, err = s.APIKeyByHash(t.Context(), authority.APIKeyHash{1})
-	s.is(err, authority.ErrNotFound)
+	s.is(err, fault.ErrNotFound)
 	keys, err := s.APIKeys(t.Context(), u.ID)
 	if s.ok(err); len(keys) != 2 || keys[0] != shared || keys[1] != second {
 		t.Errorf("keys %+v", keys)
 	}
 	s.ok(s.DeleteAPIKey(t.Context(), shared.ID))
-	s.is(s.DeleteAPIKey(t.Context(), shared.ID), authority.ErrNotFound)
+	s.is(s.DeleteAPIKey(t.Context(), shared.ID), fault.ErrNotFound)
 	_, err = s.APIKey(t.Context(), shared.ID)
-	s.is(err, authority.ErrNotFound)
+	s.is(err, fault.ErrNotFound)
 	_, err = s.CreateAPIKey(t.Context(), authority.APIKey{UserID: 99, Visibility: authority.Private}, authority.APIKeyHash{4})
-	s.is(err, authority.ErrNotFound)
+	s.is(err, fault.ErrNotFound)
 }
 
 func testSessionKeys(t *testing.T, s *state) {
@@ -410,11 +419,11 @@ func testSessionKeys(t *testing.T, s *state) {
 	}
 	s.ok(s.EndSession(t.Context(), one.ID))
 	_, _, err := s.APIKeyByHash(t.Context(), authority.APIKeyHash{0})
-	s.is(err, authority.ErrNotFound)
+	s.is(err, fault.ErrNotFound)
 	_, _, err = s.APIKeyByHash(t.Context(), authority.APIKeyHash{1})
 	s.ok(err)
 	_, err = s.CreateAPIKey(t.Context(), authority.APIKey{UserID: u.ID, Visibility: authority.SessionOnly, Session: one.ID}, authority.APIKeyHash{5})
-	s.is(err, authority.ErrNotFound)
+	s.is(err, fault.ErrNotFound)
 }
 
 // testSigningKeys lets ten nodes start at once: one of them makes the key.
@@ -422,40 +431,40 @@ func testSigningKeys(t *testing.T, s *state) {
 	var group sync.WaitGroup
 	for i := range 10 {
 		group.Go(func() {
-			if err := s.AddSigningKey(t.Context(), authority.SigningKey{ID: fmt.Sprint(i), JWK: `{}`}, true); err != nil {
+			if err := s.AddSigningKey(t.Context(), keyring.SigningKey{ID: fmt.Sprint(i), JWK: `{}`}, true); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	group.Wait()
-	later := authority.SigningKey{ID: "later", JWK: `{"later":1}`, Published: now, Signs: now + 300}
+	later := keyring.SigningKey{ID: "later", JWK: `{"later":1}`, Published: now, Signs: now + 300}
 	s.ok(s.AddSigningKey(t.Context(), later, false))
-	s.ok(s.AddSigningKey(t.Context(), authority.SigningKey{ID: "later", JWK: "another"}, false)) // there already: it stays
+	s.ok(s.AddSigningKey(t.Context(), keyring.SigningKey{ID: "later", JWK: "another"}, false)) // there already: it stays
 	keys, err := s.SigningKeys(t.Context())
 	if s.ok(err); len(keys) != 2 || keys[0] != later || keys[1].Retired != 0 {
 		t.Fatalf("keys %+v", keys)
 	}
 	s.ok(s.RetireSigningKey(t.Context(), keys[1].ID, now+5000))
-	s.is(s.RetireSigningKey(t.Context(), keys[1].ID, now+6000), authority.ErrNotFound) // retired already
-	s.is(s.RetireSigningKey(t.Context(), "nobody's", now), authority.ErrNotFound)
-	s.is(s.RetireSigningKey(t.Context(), later.ID, now), authority.ErrNotFound) // the last
-	retired := authority.SigningKey{ID: keys[1].ID, Retired: now + 5000}
+	s.is(s.RetireSigningKey(t.Context(), keys[1].ID, now+6000), fault.ErrNotFound) // retired already
+	s.is(s.RetireSigningKey(t.Context(), "nobody's", now), fault.ErrNotFound)
+	s.is(s.RetireSigningKey(t.Context(), later.ID, now), fault.ErrNotFound) // the last
+	retired := keyring.SigningKey{ID: keys[1].ID, Retired: now + 5000}
 	if keys, err = s.SigningKeys(t.Context()); err != nil || len(keys) != 2 || keys[0] != later || keys[1] != retired {
 		t.Errorf("keys %+v, %v", keys, err)
 	}
-	s.is(s.RetireSigningKey(t.Context(), retired.ID, now), authority.ErrNotFound)
+	s.is(s.RetireSigningKey(t.Context(), retired.ID, now), fault.ErrNotFound)
 }
 
 // testRetireRace retires two keys at once, again and again: one of them stays.
 func testRetireRace(t *testing.T, s *state) {
-	s.ok(s.AddSigningKey(t.Context(), authority.SigningKey{ID: "0"}, false))
+	s.ok(s.AddSigningKey(t.Context(), keyring.SigningKey{ID: "0"}, false))
 	for i := range 10 {
-		s.ok(s.AddSigningKey(t.Context(), authority.SigningKey{ID: fmt.Sprint(i + 1)}, false))
+		s.ok(s.AddSigningKey(t.Context(), keyring.SigningKey{ID: fmt.Sprint(i + 1)}, false))
 		live := s.liveKeys()
 		var group sync.WaitGroup
 		for _, id := range live {
 			group.Go(func() {
-				if err := s.RetireSigningKey(t.Context(), id, now); err != nil && !errors.Is(err, authority.ErrNotFound) {
+				if err := s.RetireSigningKey(t.Context(), id, now); err != nil && !errors.Is(err, fault.ErrNotFound) {
 					t.Error(err)
 				}
 			})

@@ -1,4 +1,4 @@
-package authority
+package throttle
 
 import (
 	"context"
@@ -7,10 +7,10 @@ import (
 	"github.com/pawlauth/pawl/internal/password"
 )
 
-// turns lets a few guesses of one address at one account run at once; the
-// others wait. A guess counts as failed while it runs: without turns, a client
+// semaphore lets a few guesses of one address at one account run at once; the
+// others wait. A guess counts as failed while it runs: without it, a client
 // that signs in many times at once would meet its own guesses.
-type turns struct {
+type semaphore struct {
 	mu    sync.Mutex // guards lanes
 	lanes map[lane]*turn
 }
@@ -21,15 +21,15 @@ type lane struct {
 }
 
 type turn struct {
-	users int // that run or wait; guarded by turns.mu
+	users int // that run or wait; guarded by semaphore.mu
 	slots chan struct{}
 }
 
-func newTurns() *turns { return &turns{lanes: map[lane]*turn{}} }
+func newSemaphore() *semaphore { return &semaphore{lanes: map[lane]*turn{}} }
 
-// enter waits for a turn, and returns what ends it. The error is the context's,
+// acquire waits for a turn, and returns what ends it. The error is the context's,
 // or password.ErrBusy where as many wait as may.
-func (t *turns) enter(ctx context.Context, g Attempt) (leave func(), err error) {
+func (t *semaphore) acquire(ctx context.Context, g Attempt) (leave func(), err error) {
 	key := lane{g.Account, g.Address}
 	t.mu.Lock()
 	one := t.lanes[key]
@@ -52,7 +52,7 @@ func (t *turns) enter(ctx context.Context, g Attempt) (leave func(), err error) 
 	}
 }
 
-func (t *turns) drop(key lane, one *turn) {
+func (t *semaphore) drop(key lane, one *turn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if one.users--; one.users == 0 {

@@ -1,4 +1,4 @@
-package authority
+package audit
 
 import (
 	"context"
@@ -8,11 +8,13 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
 // slowStore takes events one batch at a time, when the test lets it.
 type slowStore struct {
-	AuditStore
+	Store
 	gate   chan error // what AddEvents returns; closed: nil at once
 	mu     sync.Mutex // guards events
 	events []Event
@@ -32,16 +34,16 @@ func (s *slowStore) AddEvents(_ context.Context, events []Event) error {
 // fit is counted, and all that fitted is there after Close.
 func TestAuditorNeverWaits(t *testing.T) {
 	store := &slowStore{gate: make(chan error)}
-	a := NewAuditor(store, time.Now, slog.New(slog.DiscardHandler))
+	a := NewWriter(store, time.Now, slog.New(slog.DiscardHandler))
 	const offered = 3 * auditQueue
 	for range offered {
-		a.offer(Event{Kind: EventLogout})
+		a.Offer(Event{Kind: Logout})
 	}
 	close(store.gate)
 	a.Close()
 	kept, said := 0, false
 	for _, e := range store.events {
-		if e.Kind == EventEventsLost {
+		if e.Kind == EventsLost {
 			said = strings.Contains(e.Detail, "events are in the log only")
 		} else {
 			kept++
@@ -56,13 +58,13 @@ func TestAuditorNeverWaits(t *testing.T) {
 // is back.
 func TestAuditorAfterAFailure(t *testing.T) {
 	store := &slowStore{gate: make(chan error, 1)}
-	a := NewAuditor(store, time.Now, slog.New(slog.DiscardHandler))
-	store.gate <- ErrUnavailable
+	a := NewWriter(store, time.Now, slog.New(slog.DiscardHandler))
+	store.gate <- fault.ErrUnavailable
 	close(store.gate) // after the one error it is well
-	a.offer(Event{Kind: EventLogin})
-	a.flush(t.Context())
-	a.offer(Event{Kind: EventLogout})
-	a.flush(t.Context())
+	a.Offer(Event{Kind: Login})
+	a.Flush(t.Context())
+	a.Offer(Event{Kind: Logout})
+	a.Flush(t.Context())
 	a.Close()
 	var kinds []string
 	for _, e := range store.events {
@@ -79,20 +81,20 @@ func TestAuditorAfterAFailure(t *testing.T) {
 func TestAuditorBoundsStrangers(t *testing.T) {
 	store := &slowStore{gate: make(chan error)}
 	close(store.gate)
-	a := NewAuditor(store, time.Now, slog.New(slog.DiscardHandler))
+	a := NewWriter(store, time.Now, slog.New(slog.DiscardHandler))
 	for range 2 * strangersBurst {
-		a.offer(Event{Kind: EventRefreshRefused})
+		a.Offer(Event{Kind: RefreshRefused})
 	}
-	a.flush(t.Context())
-	a.offer(Event{Kind: EventLoginFailed})
+	a.Flush(t.Context())
+	a.Offer(Event{Kind: LoginFailed})
 	a.Close()
-	if !slices.ContainsFunc(store.events, func(e Event) bool { return e.Kind == EventLoginFailed }) {
+	if !slices.ContainsFunc(store.events, func(e Event) bool { return e.Kind == LoginFailed }) {
 		t.Error("a guess after the flood is missing")
 	}
 	if n := len(store.events); n > strangersBurst+strangersBurst/2 {
 		t.Errorf("%d events were kept", n)
 	}
-	if !slices.ContainsFunc(store.events, func(e Event) bool { return e.Kind == EventEventsLost }) {
+	if !slices.ContainsFunc(store.events, func(e Event) bool { return e.Kind == EventsLost }) {
 		t.Error("nobody says that events are missing")
 	}
 }

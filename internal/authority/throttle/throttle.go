@@ -1,13 +1,15 @@
-package authority
+package throttle
 
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
+	"log/slog"
 	"math"
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
 // The limits on guessing a password.
@@ -24,17 +26,17 @@ const (
 	forgetAddress = 3600            // until an address has a new start
 	never         = math.MaxInt64   // a count of mostGuesses: else an account would open by itself
 
-	mostCounts = 1_000_000 // of accounts: strangers make them up too
+	maxAccounts = 1_000_000 // of accounts: strangers make them up too
 
 	parallelGuesses = 4  // of one address at one account at once: below freeGuesses
 	waitingGuesses  = 64 // that wait for one of those
 )
 
-// GuardStore counts failed guesses of passwords. A row of it is one of three
+// Store counts failed guesses of passwords. A row of it is one of three
 // counts: of an account, over all addresses that are not known there; of an
 // address at an account where it signed in well before (a known address);
 // and of an address, over all accounts. What each count means is Tallies'.
-type GuardStore interface {
+type Store interface {
 	// BeginAttempt reads the counts that g is held to, and counts g as failed,
 	// if g need not wait: so of many that come at once, none escapes. If g must
 	// wait, nothing changes, and wait is how long, in seconds. known says that
@@ -88,8 +90,8 @@ type Outcome uint8
 
 // The outcomes.
 const (
-	GuessRight     Outcome = iota // ends the count that it was held to; the address is known from now on
-	GuessUnchecked                // the password was not looked at: as if never begun
+	Right     Outcome = iota // ends the count that it was held to; the address is known from now on
+	Unchecked                // the password was not looked at: as if never begun
 )
 
 // Counter is one count. The zero value is none.
@@ -125,7 +127,7 @@ func (t Counters) Resolve(now int64, known bool, o Outcome) Counters {
 		t.Address = t.Address.takeBack()
 	}
 	switch {
-	case o == GuessRight:
+	case o == Right:
 		t.Account = t.Account.opened(now, known)
 		t.Known = &Counter{Last: now, Forget: now + forgetKnown}
 	case known && t.Known != nil:
@@ -187,44 +189,77 @@ func (t Counter) wait(now, free, most int64) int64 {
 	return min(max(t.Last+long-now, 0), longestWait)
 }
 
-func errGuesses(wait int64) error {
-	return &Error{Kind: KindRateLimited, RetryAfter: time.Duration(wait) * time.Second,
-		Message: "Too many sign-ins failed; wait as long as Retry-After says, or ask an administrator to open the account."}
+// Config configures a Throttle. Every field is required.
+type Config struct {
+	Store Store
+	Clock func() time.Time
+	Log   *slog.Logger
 }
 
-// guard holds a check of a password to the counts. What check returns is
-// errCredentials for a wrong password; another error means that it was not
-// looked at.
-func (a *Authority) guard(ctx context.Context, login string, from Origin, check func() error) error {
-	g := Attempt{AccountKeyOf(login), AddressBlock(from.IP), a.now()}
-	leave, err := a.turns.enter(ctx, g)
+// Throttle slows down failed attempts at passwords. It is safe for concurrent use.
+type Throttle struct {
+	store    Store
+	clock    func() time.Time
+	log      *slog.Logger
+	attempts *semaphore
+}
+
+// New returns a Throttle.
+func New(c Config) *Throttle {
+	return &Throttle{store: c.Store, clock: c.Clock, log: c.Log, attempts: newSemaphore()}
+}
+
+// Check runs check, which looks at a password, unless the failure counters say that the caller must wait. An error of
+// check of kind fault.InvalidCredentials counts as a failure; after any other error the attempt does not count. Too
+// many attempts are an error of kind fault.RateLimited; too many at once are password.ErrBusy.
+func (t *Throttle) Check(ctx context.Context, login, ip string, check func() error) error {
+	attempt := Attempt{Account: AccountKeyOf(login), Address: AddressBlock(ip), At: t.clock().Unix()}
+	leave, err := t.attempts.acquire(ctx, attempt)
 	if err != nil {
-		return passwordError(err)
+		return err
 	}
 	defer leave()
-	wait, known, err := a.store.BeginAttempt(ctx, g)
+	wait, known, err := t.store.BeginAttempt(ctx, attempt)
 	if err != nil {
-		return storeError(err, nil)
+		return fault.FromStore(err, nil)
 	}
 	if wait > 0 {
-		return errGuesses(wait)
+		return tooManyFailures(wait)
 	}
 	err = check()
 	switch {
 	case err == nil:
-		a.settle(ctx, g, known, GuessRight)
-	case !errors.Is(err, errCredentials):
-		a.settle(ctx, g, known, GuessUnchecked)
+		t.resolve(ctx, attempt, known, Right)
+	case fault.KindOf(err) != fault.InvalidCredentials:
+		t.resolve(ctx, attempt, known, Unchecked)
 	}
 	return err
 }
 
-// settle goes on when the request's time is over. That it fails is no reason
-// to refuse the login: there is one failure too many in the count.
-func (a *Authority) settle(ctx context.Context, g Attempt, known bool, o Outcome) {
+// resolve records the outcome even if the request's time is up. A failure to record it does not fail the login: the
+// counters then have one failure too many.
+func (t *Throttle) resolve(ctx context.Context, attempt Attempt, known bool, outcome Outcome) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	if err := a.store.ResolveAttempt(ctx, g, known, o); err != nil {
-		a.log.WarnContext(ctx, "failed sign-ins not counted right", "err", err)
+	if err := t.store.ResolveAttempt(ctx, attempt, known, outcome); err != nil {
+		t.log.WarnContext(ctx, "failure counters not updated", "err", err)
+	}
+}
+
+// Clear forgets the failed attempts at an account.
+func (t *Throttle) Clear(ctx context.Context, login string) error {
+	return fault.FromStore(t.store.ClearAttempts(ctx, AccountKeyOf(login)), nil)
+}
+
+// Sweep removes expired counters, limit at most, and returns how many it removed.
+func (t *Throttle) Sweep(ctx context.Context, limit int) (removed int, err error) {
+	return t.store.SweepAttempts(ctx, t.clock().Unix(), maxAccounts, limit)
+}
+
+func tooManyFailures(wait int64) error {
+	return &fault.Error{
+		Kind:       fault.RateLimited,
+		RetryAfter: time.Duration(wait) * time.Second,
+		Message:    "Too many sign-ins failed; wait as long as Retry-After says, or ask an administrator to open the account.",
 	}
 }

@@ -1,4 +1,4 @@
-package authority
+package keyring
 
 import (
 	"math"
@@ -77,5 +77,5 @@ func live(keys []nodeKey) (n int) {
 	return n
 }
 
-// wireTime is how a message and the log say a time.
-func wireTime(unix int64) string { return time.Unix(unix, 0).UTC().Format(time.RFC3339) }
+// FormatTime is how a message and the log say a time.
+func FormatTime(unix int64) string { return time.Unix(unix, 0).UTC().Format(time.RFC3339) }

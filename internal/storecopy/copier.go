@@ -1,8 +1,10 @@
-package authority
+package storecopy
 
 import (
 	"context"
 	"errors"
+
+	"github.com/pawlauth/pawl/internal/authority"
 
 	"github.com/pawlauth/pawl/token"
 )
@@ -31,12 +33,12 @@ type Copier interface {
 	Count(ctx context.Context) (Counts, error)
 	// ReadUsers, ReadSessions and ReadAPIKeys return the next rows by id after
 	// the one named (zero: from the first), limit at most.
-	ReadUsers(ctx context.Context, after int64, limit int) ([]UserRecord, error)
-	ReadSessions(ctx context.Context, after token.SessionID, limit int) ([]SessionRecord, error)
+	ReadUsers(ctx context.Context, after int64, limit int) ([]authority.UserRecord, error)
+	ReadSessions(ctx context.Context, after token.SessionID, limit int) ([]authority.SessionRecord, error)
 	ReadAPIKeys(ctx context.Context, after int64, limit int) ([]APIKeyRecord, error)
 	// WriteUsers, WriteSessions and WriteAPIKeys add rows as they are, all or none.
-	WriteUsers(ctx context.Context, users []UserRecord) error
-	WriteSessions(ctx context.Context, sessions []SessionRecord) error
+	WriteUsers(ctx context.Context, users []authority.UserRecord) error
+	WriteSessions(ctx context.Context, sessions []authority.SessionRecord) error
 	WriteAPIKeys(ctx context.Context, keys []APIKeyRecord) error
 }
 
@@ -45,14 +47,8 @@ type Counts struct {
 	Users, Sessions, APIKeys, SigningKeys int64
 }
 
-// UserRecord is a user with the password's hash.
-type UserRecord struct {
-	User
-	PasswordHash string
-}
-
 // APIKeyRecord is a key with its hash.
 type APIKeyRecord struct {
-	APIKey
-	Hash APIKeyHash
+	authority.APIKey
+	Hash authority.APIKeyHash
 }

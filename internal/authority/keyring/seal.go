@@ -1,4 +1,4 @@
-package authority
+package keyring
 
 import (
 	"errors"
@@ -20,21 +20,21 @@ func newSigningKey(alg token.Algorithm, box *seal.Box, now, signs int64) (nodeKe
 		return nodeKey{}, err
 	}
 	jwk, err := key.MarshalJWK()
-	return nodeKey{SealSigningKey(SigningKey{ID: key.ID(), JWK: string(jwk), Published: now, Signs: signs}, box), key}, err
+	return nodeKey{Seal(SigningKey{ID: key.ID(), JWK: string(jwk), Published: now, Signs: signs}, box), key}, err
 }
 
-// SealSigningKey seals a key that is in clear; with a nil box it stays so, and
+// Seal seals a key that is in clear; with a nil box it stays so, and
 // of a retired one there is nothing to seal.
-func SealSigningKey(k SigningKey, box *seal.Box) SigningKey {
+func Seal(k SigningKey, box *seal.Box) SigningKey {
 	if box != nil && k.Retired == 0 && !seal.Sealed(k.JWK) {
 		k.JWK = box.Seal(k.ID, k.JWK)
 	}
 	return k
 }
 
-// OpenSigningKey gives the key in clear. The error is ErrMasterKeyMissing for
+// Unseal gives the key in clear. The error is ErrMasterKeyMissing for
 // a nil box and a sealed key, or ErrMasterKeyWrong.
-func OpenSigningKey(k SigningKey, box *seal.Box) (SigningKey, error) {
+func Unseal(k SigningKey, box *seal.Box) (SigningKey, error) {
 	if !seal.Sealed(k.JWK) {
 		return k, nil
 	}

@@ -1,4 +1,4 @@
-package authority
+package keyring
 
 import (
 	"context"
@@ -9,14 +9,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/seal"
 	"github.com/pawlauth/pawl/token"
 )
 
-// KeyringConfig is what OpenKeyring needs. Only Box may be nil: it keeps the
+// Config is what OpenKeyring needs. Only Box may be nil: it keeps the
 // keys that are made in clear.
-type KeyringConfig struct {
-	Store     SigningKeyStore
+type Config struct {
+	Store     Store
 	Box       *seal.Box
 	Algorithm token.Algorithm // of keys that are made
 	Lead      int64           // seconds from a key's publication to its first token; longer than nodes take to reload
@@ -30,7 +31,7 @@ type KeyringConfig struct {
 // Run, when a token comes whose key it does not know, and before it uses keys
 // that it has not read for long. It is safe for concurrent use.
 type Keyring struct {
-	config KeyringConfig
+	config Config
 	fixed  bool // the keys are a file's: there is no store to follow
 	set    *token.KeySet
 	until  atomic.Int64 // when the keys want another look: Unix seconds
@@ -48,10 +49,10 @@ type nodeKey struct {
 	key *token.Key
 }
 
-// OpenKeyring reads the keys of the store. It makes one that signs at once if
+// Open reads the keys of the store. It makes one that signs at once if
 // there is none, and one that signs after the lead if the newest has another
 // algorithm than c says.
-func OpenKeyring(ctx context.Context, c KeyringConfig) (*Keyring, error) {
+func Open(ctx context.Context, c Config) (*Keyring, error) {
 	r := &Keyring{config: c, set: new(token.KeySet)}
 	for try := 0; ; try++ {
 		now := c.Clock().Unix()
@@ -73,7 +74,7 @@ func OpenKeyring(ctx context.Context, c KeyringConfig) (*Keyring, error) {
 		signs := now
 		if newest != nil {
 			signs += c.Lead
-			c.Log.InfoContext(ctx, "a signing key of another algorithm is published", "algorithm", c.Algorithm, "signsFrom", wireTime(signs))
+			c.Log.InfoContext(ctx, "a signing key of another algorithm is published", "algorithm", c.Algorithm, "signsFrom", FormatTime(signs))
 		}
 		made, err := newSigningKey(c.Algorithm, c.Box, now, signs)
 		if err == nil {
@@ -85,8 +86,8 @@ func OpenKeyring(ctx context.Context, c KeyringConfig) (*Keyring, error) {
 	}
 }
 
-// FixedKeyring has keys that are in no store: the first signs. There must be one.
-func FixedKeyring(keys []*token.Key) (*Keyring, error) {
+// Fixed has keys that are in no store: the first signs. There must be one.
+func Fixed(keys []*token.Key) (*Keyring, error) {
 	set, err := token.NewKeySet(keys...)
 	if err != nil {
 		return nil, err
@@ -101,8 +102,8 @@ func FixedKeyring(keys []*token.Key) (*Keyring, error) {
 // Set is the keys for a codec: the one that signs now first, all that verify.
 func (r *Keyring) Set() *token.KeySet { return r.set }
 
-// Live returns how many keys the node verifies with.
-func (r *Keyring) Live() int { return len(r.set.Keys()) }
+// Count returns how many keys the node verifies with.
+func (r *Keyring) Count() int { return len(r.set.Keys()) }
 
 // Public returns the public parts of the keys that verify; HS256 keys have none.
 func (r *Keyring) Public() []*token.Key {
@@ -114,6 +115,10 @@ func (r *Keyring) Public() []*token.Key {
 	}
 	return public
 }
+
+// MaxAge returns for how many seconds a verifier may cache the public keys: half the lead, so that it has a new key
+// before that key signs.
+func (r *Keyring) MaxAge() int64 { return max(r.config.Lead/2, 30) }
 
 // Run follows the store until ctx ends. Without the store it still goes over to
 // a key that was published, when its time comes.
@@ -159,10 +164,10 @@ func (r *Keyring) reloadLocked(ctx context.Context) error {
 	return err
 }
 
-// follow reads the store if Run missed its turn, as on a machine that slept, or if
+// Follow reads the store if Run missed its turn, as on a machine that slept, or if
 // the time of another key has come: what a node signs with a key that is
 // retired meanwhile is lost. The error is ErrUnavailable.
-func (r *Keyring) follow(ctx context.Context) error {
+func (r *Keyring) Follow(ctx context.Context) error {
 	if r.fixed || r.current() {
 		return nil
 	}
@@ -185,7 +190,7 @@ func (r *Keyring) current() bool { return r.config.Clock().Unix() < r.until.Load
 // away is err if the store could not be reached. With one that is there, but
 // has a key that cannot be read, a node goes on with the keys that it has.
 func away(err error) error {
-	if errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, fault.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	return nil
@@ -200,11 +205,11 @@ const (
 	retryEvery = askEvery / 10
 )
 
-// learn reads the store for a token that no key of the node signed, and reports
+// Learn reads the store for a token that no key of the node signed, and reports
 // whether it is worth another look. A token that names a key of the node's own
 // is a forgery; one of HS256 names none. The error is ErrUnavailable: nobody
 // can say whose the token is.
-func (r *Keyring) learn(ctx context.Context, text string) (again bool, err error) {
+func (r *Keyring) Learn(ctx context.Context, text string) (again bool, err error) {
 	if r.fixed || r.set.Names(text) {
 		return false, nil
 	}
@@ -242,7 +247,7 @@ func (r *Keyring) read(ctx context.Context) ([]nodeKey, error) {
 }
 
 func parseSigningKey(k SigningKey, box *seal.Box) (*token.Key, error) {
-	k, err := OpenSigningKey(k, box)
+	k, err := Unseal(k, box)
 	if err != nil {
 		return nil, err
 	}

@@ -1,9 +1,12 @@
-package authority
+package userimport
 
 import (
 	"context"
 	"fmt"
 
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/audit"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/password"
 )
 
@@ -11,19 +14,18 @@ import (
 // much as it is (RFC 8259, section 6): the other half is for who comes after.
 const mostID = 1 << 52
 
-// CheckImported returns nil if a user can be imported as it is, else an error
+// Check returns nil if a user can be imported as it is, else an error
 // that names the field, and never has the hash in it. An ID or a Created of 0
 // asks for one.
-func CheckImported(u UserRecord) error {
-	if err := firstError(checkLogin(u.Login), checkEmail(&u.Email), checkName("firstName", &u.FirstName), checkName("lastName", &u.LastName),
-		checkPlace(&u.NetworkID, &u.MailboxID)); err != nil {
+func Check(u authority.UserRecord) error {
+	if err := authority.CheckUser(u.User); err != nil {
 		return err
 	}
 	if u.ID < 0 || u.ID > mostID {
-		return invalid(fmt.Sprintf("userId must be from 1 to %d.", int64(mostID)))
+		return fault.Invalid(fmt.Sprintf("userId must be from 1 to %d.", int64(mostID)))
 	}
 	if err := password.CheckImported(u.PasswordHash); err != nil {
-		return invalid("passwordHash " + err.Error() + ".")
+		return fault.Invalid("passwordHash " + err.Error() + ".")
 	}
 	return nil
 }
@@ -32,15 +34,15 @@ func CheckImported(u UserRecord) error {
 // no two of whom have one login, in one durable step. Who is there already is
 // left as it is. It returns, for each, whether it was added; and an error that
 // names what differs from who is there.
-func Import(ctx context.Context, store UserStore, users []UserRecord, now int64) (added []bool, conflicts []error, err error) {
-	timed := make([]UserRecord, len(users))
+func Import(ctx context.Context, store Store, users []authority.UserRecord, now int64) (added []bool, conflicts []error, err error) {
+	timed := make([]authority.UserRecord, len(users))
 	for i, u := range users {
 		if u.Created == 0 {
 			u.Created = now
 		}
 		timed[i] = u
 	}
-	found, err := store.ImportUsers(ctx, timed, Event{At: now, Kind: EventUserMade, Detail: "imported"})
+	found, err := store.ImportUsers(ctx, timed, audit.Event{At: now, Kind: audit.UserCreated, Detail: "imported"})
 	if err != nil {
 		return nil, nil, err // as it is: an operator reads it, not a client
 	}
@@ -58,15 +60,15 @@ func Import(ctx context.Context, store UserStore, users []UserRecord, now int64)
 // login, 0 for nobody.
 func conflict(field string, there int64) error {
 	if there == 0 {
-		return &Error{Kind: KindDuplicate, Message: field + " is taken by another user."}
+		return &fault.Error{Kind: fault.Duplicate, Message: field + " is taken by another user."}
 	}
-	return &Error{Kind: KindDuplicate, Message: field + " is not that of the user who has the login, and who stays as they are."}
+	return &fault.Error{Kind: fault.Duplicate, Message: field + " is not that of the user who has the login, and who stays as they are."}
 }
 
 // differs names the first field in which a user that is imported differs from
 // the one that has the login. A hash that was replaced at a sign-in, or by its
 // owner, is no difference.
-func differs(u, there UserRecord) string {
+func differs(u, there authority.UserRecord) string {
 	replaced := password.IsArgon2id(there.PasswordHash)
 	switch {
 	case u.ID != 0 && u.ID != there.ID:
@@ -93,4 +95,21 @@ func differs(u, there UserRecord) string {
 		return "passwordHash"
 	}
 	return ""
+}
+
+// Imported is what ImportUsers found or made.
+type Imported struct {
+	authority.UserRecord
+	Added bool
+}
+
+// Store is where users are imported into.
+type Store interface {
+	// ImportUsers adds each user whose login is free, without regard to case,
+	// and whose ID, where it is not 0, is free too; e is recorded of each that
+	// it adds, with the user's ID, in the same step. It changes no user that is
+	// there. For each one it returns who has the login then, and whether that
+	// one was added; no user (ID 0) where the ID is another's. No two of the
+	// users may have the same login.
+	ImportUsers(ctx context.Context, users []authority.UserRecord, e audit.Event) ([]Imported, error)
 }

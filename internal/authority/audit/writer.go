@@ -1,4 +1,4 @@
-package authority
+package audit
 
 import (
 	"context"
@@ -22,30 +22,30 @@ const (
 	strangersBurst = 5000 // at once
 )
 
-// Auditor keeps events in a store, off the path of the calls that they are
+// Writer keeps events in a store, off the path of the calls that they are
 // about: they wait in a bounded queue, and one goroutine, the writer, adds them
 // in batches. What does not fit is counted, and the count becomes an event; all
-// of it is in the log. A nil *Auditor keeps nothing. It is safe for concurrent use.
-type Auditor struct {
-	store     AuditStore
+// of it is in the log. A nil *Writer keeps nothing. It is safe for concurrent use.
+type Writer struct {
+	store     Store
 	clock     func() time.Time
 	log       *slog.Logger
 	queue     chan Event
 	lost      atomic.Int64 // not said yet
 	everLost  atomic.Int64
-	strangers map[EventKind]*rate.Limiter // not changed
-	flushes   chan chan struct{}          // each is closed when the queue has been empty
+	strangers map[Kind]*rate.Limiter // not changed
+	flushes   chan chan struct{}     // each is closed when the queue has been empty
 	stop      chan struct{}
 	ended     chan struct{}
 	close     sync.Once
 }
 
-// NewAuditor starts the writer. Close ends it.
-func NewAuditor(store AuditStore, clock func() time.Time, log *slog.Logger) *Auditor {
-	a := &Auditor{store: store, clock: clock, log: log, queue: make(chan Event, auditQueue),
-		strangers: map[EventKind]*rate.Limiter{
-			EventLoginFailed:    rate.NewLimiter(strangersRate, strangersBurst),
-			EventRefreshRefused: rate.NewLimiter(strangersRate, strangersBurst),
+// NewWriter starts the writer. Close ends it.
+func NewWriter(store Store, clock func() time.Time, log *slog.Logger) *Writer {
+	a := &Writer{store: store, clock: clock, log: log, queue: make(chan Event, auditQueue),
+		strangers: map[Kind]*rate.Limiter{
+			LoginFailed:    rate.NewLimiter(strangersRate, strangersBurst),
+			RefreshRefused: rate.NewLimiter(strangersRate, strangersBurst),
 		},
 		flushes: make(chan chan struct{}), stop: make(chan struct{}), ended: make(chan struct{})}
 	go a.write()
@@ -53,13 +53,13 @@ func NewAuditor(store AuditStore, clock func() time.Time, log *slog.Logger) *Aud
 }
 
 // Close adds what waits and ends the writer, before the store is closed.
-func (a *Auditor) Close() {
+func (a *Writer) Close() {
 	a.close.Do(func() { close(a.stop) })
 	<-a.ended
 }
 
-// offer never waits.
-func (a *Auditor) offer(e Event) {
+// Offer never waits.
+func (a *Writer) Offer(e Event) {
 	if a == nil {
 		return
 	}
@@ -74,14 +74,14 @@ func (a *Auditor) offer(e Event) {
 	}
 }
 
-func (a *Auditor) lose(n int64) { a.lost.Add(n); a.everLost.Add(n) }
+func (a *Writer) lose(n int64) { a.lost.Add(n); a.everLost.Add(n) }
 
-// Load returns how many events wait for the store, and how many it does not
+// Stats returns how many events wait for the store, and how many it does not
 // have since the start: those are in the log only.
-func (a *Auditor) Load() (waiting int, lost int64) { return len(a.queue), a.everLost.Load() }
+func (a *Writer) Stats() (waiting int, lost int64) { return len(a.queue), a.everLost.Load() }
 
-// flush returns when what was offered before is in the store, or ctx ends.
-func (a *Auditor) flush(ctx context.Context) {
+// Flush returns when what was offered before is in the store, or ctx ends.
+func (a *Writer) Flush(ctx context.Context) {
 	if a == nil {
 		return
 	}
@@ -97,7 +97,7 @@ func (a *Auditor) flush(ctx context.Context) {
 	}
 }
 
-func (a *Auditor) write() {
+func (a *Writer) write() {
 	defer close(a.ended)
 	for {
 		select {
@@ -115,7 +115,7 @@ func (a *Auditor) write() {
 
 // drain adds what is in the queue now, and what comes meanwhile up to a
 // queue's length: so it ends.
-func (a *Auditor) drain() {
+func (a *Writer) drain() {
 	for range auditQueue/auditBatch + 1 {
 		if !a.add(nil) {
 			return
@@ -126,7 +126,7 @@ func (a *Auditor) drain() {
 // add puts the events and more of the queue into the store, and reports
 // whether there were any that it took. A store that cannot take them loses
 // them: the log has them.
-func (a *Auditor) add(events []Event) bool {
+func (a *Writer) add(events []Event) bool {
 gather:
 	for len(events) < auditBatch {
 		select {
@@ -137,8 +137,8 @@ gather:
 		}
 	}
 	if n := a.lost.Swap(0); n > 0 {
-		e := Event{At: a.clock().Unix(), Kind: EventEventsLost, Detail: fmt.Sprintf("%d events are in the log only", n)}
-		logEvent(context.Background(), a.log, e)
+		e := Event{At: a.clock().Unix(), Kind: EventsLost, Detail: fmt.Sprintf("%d events are in the log only", n)}
+		Log(context.Background(), a.log, e)
 		if events = append(events, e); !a.try(events) {
 			a.lost.Add(n) // to be said when the store is back
 			return false
@@ -148,13 +148,13 @@ gather:
 	return len(events) > 0 && a.try(events)
 }
 
-func (a *Auditor) try(events []Event) bool {
+func (a *Writer) try(events []Event) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), auditTime)
 	defer cancel()
 	err := a.store.AddEvents(ctx, events)
 	if err != nil {
 		for _, e := range events {
-			if e.Kind != EventEventsLost {
+			if e.Kind != EventsLost {
 				a.lose(1)
 			}
 		}

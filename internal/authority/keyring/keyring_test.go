@@ -1,4 +1,4 @@
-package authority_test
+package keyring_test
 
 import (
 	"context"
@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/audit"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/authority/keyring"
 	"github.com/pawlauth/pawl/internal/store/sqlite"
 	"github.com/pawlauth/pawl/token"
 )
@@ -27,10 +30,10 @@ type keyStore struct {
 	now   atomic.Int64
 }
 
-func (s *keyStore) SigningKeys(ctx context.Context) ([]authority.SigningKey, error) {
+func (s *keyStore) SigningKeys(ctx context.Context) ([]keyring.SigningKey, error) {
 	n, last := s.reads.Add(1), s.last.Load()
 	if s.away.Load() || last != 0 && n > last {
-		return nil, authority.ErrUnavailable
+		return nil, fault.ErrUnavailable
 	}
 	return s.Store.SigningKeys(ctx)
 }
@@ -50,14 +53,14 @@ func newKeyStore(t *testing.T) *keyStore {
 	return s
 }
 
-func (s *keyStore) config(alg token.Algorithm) authority.KeyringConfig {
-	return authority.KeyringConfig{Store: s, Algorithm: alg, Lead: lead, Reload: time.Millisecond, TokenLife: 3600,
+func (s *keyStore) config(alg token.Algorithm) keyring.Config {
+	return keyring.Config{Store: s, Algorithm: alg, Lead: lead, Reload: time.Millisecond, TokenLife: 3600,
 		Clock: func() time.Time { return time.Unix(s.now.Load(), 0) }, Log: slog.New(slog.DiscardHandler)}
 }
 
-func (s *keyStore) open(t *testing.T, alg token.Algorithm) *authority.Keyring {
+func (s *keyStore) open(t *testing.T, alg token.Algorithm) *keyring.Keyring {
 	t.Helper()
-	ring, err := authority.OpenKeyring(t.Context(), s.config(alg))
+	ring, err := keyring.Open(t.Context(), s.config(alg))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +68,7 @@ func (s *keyStore) open(t *testing.T, alg token.Algorithm) *authority.Keyring {
 }
 
 // run lets a keyring follow its store until the test ends.
-func run(t *testing.T, ring *authority.Keyring) {
+func run(t *testing.T, ring *keyring.Keyring) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	var group sync.WaitGroup
@@ -82,7 +85,7 @@ func await(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-func awaitAlgorithm(t *testing.T, ring *authority.Keyring, want token.Algorithm) {
+func awaitAlgorithm(t *testing.T, ring *keyring.Keyring, want token.Algorithm) {
 	t.Helper()
 	await(t, "a key of "+string(want)+" to sign", func() bool { return ring.Set().Keys()[0].Algorithm() == want })
 }
@@ -155,9 +158,9 @@ func TestUnknownKeyWhileTheStoreIsAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kind := func() authority.Kind {
+	kind := func() fault.Kind {
 		_, err := a.Authenticate(t.Context(), text, "")
-		known, ok := errors.AsType[*authority.Error](err)
+		known, ok := errors.AsType[*fault.Error](err)
 		if !ok {
 			t.Fatalf("%v", err)
 		}
@@ -165,12 +168,12 @@ func TestUnknownKeyWhileTheStoreIsAway(t *testing.T) {
 	}
 	s.away.Store(true)
 	for range 2 {
-		if got := kind(); got != authority.KindUnavailable {
+		if got := kind(); got != fault.Unavailable {
 			t.Errorf("while the store is away: %v", got)
 		}
 	}
 	s.away.Store(false)
-	await(t, "the token to be read", func() bool { return kind() == authority.KindInvalidSession && len(ring.Set().Keys()) == 2 })
+	await(t, "the token to be read", func() bool { return kind() == fault.InvalidSession && len(ring.Set().Keys()) == 2 })
 }
 
 // TestNodesOfTwoAlgorithms: starts that each publish a key of another algorithm
@@ -179,7 +182,7 @@ func TestNodesOfTwoAlgorithms(t *testing.T) {
 	s := newKeyStore(t)
 	var err error
 	for i := 0; err == nil && i < 20; i++ {
-		_, err = authority.OpenKeyring(t.Context(), s.config([]token.Algorithm{token.HS256, token.EdDSA}[i%2]))
+		_, err = keyring.Open(t.Context(), s.config([]token.Algorithm{token.HS256, token.EdDSA}[i%2]))
 	}
 	if err == nil || !strings.Contains(err.Error(), "start with --algorithm") {
 		t.Errorf("%v", err)
@@ -194,7 +197,7 @@ func TestNodesOfTwoAlgorithms(t *testing.T) {
 func TestChangedWhileReadsFail(t *testing.T) {
 	s := newKeyStore(t)
 	ring := s.open(t, token.EdDSA)
-	auditor := authority.NewAuditor(s, time.Now, slog.New(slog.DiscardHandler))
+	auditor := audit.NewWriter(s, time.Now, slog.New(slog.DiscardHandler))
 	t.Cleanup(auditor.Close)
 	a := authority.New(authority.Config{Store: s, Keys: ring, Codec: token.NewCodec("pawl", "pawl", ring.Set()), Clock: time.Now, Log: slog.New(slog.DiscardHandler), Audit: auditor})
 	root := authority.Caller{User: &authority.User{ID: 1, Level: authority.Root}}
