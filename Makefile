@@ -28,7 +28,7 @@ test-short: ## without the long runs
 bench: deps ## the table of docs/benchmarks.md, then the micro-benchmarks; about 4 minutes
 	go run ./test/load
 	@file=$$(mktemp) && trap 'rm -f '$$file EXIT && \
-	  go test -run '^$$' -bench $(MICRO) -benchmem -benchtime 200ms -count 6 ./token ./internal/server ./internal/store/sqlite ./internal/store/postgres > $$file || { cat $$file; exit 1; }; \
+	  go test -run '^$$' -bench $(MICRO) -benchmem -benchtime 200ms -count 6 ./internal/token ./internal/server ./internal/store/sqlite ./internal/store/postgres > $$file || { cat $$file; exit 1; }; \
 	  go tool benchstat $$file
 
 bench-plots: deps ## write the plots of docs/benchmarks.md anew; about 5 minutes

@@ -12,7 +12,7 @@ import (
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/client"
-	"github.com/pawlauth/pawl/internal/apicheck"
+	"github.com/pawlauth/pawl/internal/test/apicheck"
 	"github.com/pawlauth/pawl/pawltest"
 )
 

@@ -14,8 +14,8 @@ import (
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/client"
+	"github.com/pawlauth/pawl/internal/token"
 	"github.com/pawlauth/pawl/pawltest"
-	"github.com/pawlauth/pawl/token"
 )
 
 // startPawl runs a server for an example; a real program has its address.

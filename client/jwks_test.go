@@ -17,8 +17,8 @@ import (
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/client"
 	"github.com/pawlauth/pawl/internal/app"
+	"github.com/pawlauth/pawl/internal/token"
 	"github.com/pawlauth/pawl/pawltest"
-	"github.com/pawlauth/pawl/token"
 )
 
 // published is a Pawl with public keys that counts who reads them.

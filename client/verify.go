@@ -8,7 +8,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 
 	"github.com/pawlauth/pawl/api"
-	"github.com/pawlauth/pawl/token"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 // clockSkew is how far the server's clock may be ahead. No such time is given

@@ -10,7 +10,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/pawlauth/pawl/internal/apicheck"
+	"github.com/pawlauth/pawl/internal/test/apicheck"
 	"github.com/pawlauth/pawl/pawltest"
 )
 

@@ -20,8 +20,8 @@ import (
 	"github.com/pawlauth/pawl/internal/seal"
 	"github.com/pawlauth/pawl/internal/server"
 	"github.com/pawlauth/pawl/internal/storecopy"
+	"github.com/pawlauth/pawl/internal/token"
 	"github.com/pawlauth/pawl/internal/tracing"
-	"github.com/pawlauth/pawl/token"
 )
 
 // Config says how a Pawl is put together. All but Data have a zero value that

@@ -13,7 +13,7 @@ import (
 	"github.com/pawlauth/pawl/internal/authority/keyring"
 	"github.com/pawlauth/pawl/internal/authority/throttle"
 	"github.com/pawlauth/pawl/internal/password"
-	"github.com/pawlauth/pawl/token"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 // Config is what New needs. Nothing in it may be nil, but for the last three.

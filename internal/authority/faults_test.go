@@ -13,7 +13,7 @@ import (
 	"github.com/pawlauth/pawl/internal/password"
 	"github.com/pawlauth/pawl/internal/store/sqlite"
 	"github.com/pawlauth/pawl/internal/store/storetest"
-	"github.com/pawlauth/pawl/token"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 const (

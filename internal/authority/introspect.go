@@ -5,7 +5,7 @@ import (
 
 	"github.com/pawlauth/pawl/internal/authority/audit"
 	"github.com/pawlauth/pawl/internal/authority/fault"
-	"github.com/pawlauth/pawl/token"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 // ActiveToken is what a token that passes as a bearer says, and its user as it

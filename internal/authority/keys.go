@@ -12,7 +12,7 @@ import (
 
 	"github.com/pawlauth/pawl/internal/authority/audit"
 	"github.com/pawlauth/pawl/internal/authority/fault"
-	"github.com/pawlauth/pawl/token"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 // An API key is keyPrefix, 32 random bytes, and their CRC-32, in base64url: a

@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/pawlauth/pawl/internal/authority/fault"
-	"github.com/pawlauth/pawl/token"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 // Level is what a user may do; a smaller value stands higher.

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/pawlauth/pawl/internal/authority/fault"
-	"github.com/pawlauth/pawl/token"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 // verify reads a token. One of a key that this node does not know yet may be of

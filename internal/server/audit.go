@@ -8,7 +8,7 @@ import (
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/internal/authority/audit"
-	"github.com/pawlauth/pawl/token"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 func (s *Server) events(ctx context.Context, r request, _ none) (answer, error) {

@@ -13,7 +13,7 @@ import (
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/password"
-	"github.com/pawlauth/pawl/token"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 // TestAlgorithms refreshes with each algorithm; a token of another server's key

@@ -13,8 +13,8 @@ import (
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/internal/app"
+	"github.com/pawlauth/pawl/internal/token"
 	"github.com/pawlauth/pawl/pawltest"
-	"github.com/pawlauth/pawl/token"
 )
 
 // form sends a form, and returns the status and the body.

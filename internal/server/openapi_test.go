@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pawlauth/pawl/internal/apicheck"
+	"github.com/pawlauth/pawl/internal/test/apicheck"
 )
 
 var placeholder = regexp.MustCompile(`\{[^}]*\}`)

@@ -16,9 +16,9 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/api"
-	"github.com/pawlauth/pawl/internal/apicheck"
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/test/apicheck"
 	"github.com/pawlauth/pawl/pawltest"
 )
 

@@ -12,8 +12,8 @@ import (
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/internal/app"
+	"github.com/pawlauth/pawl/internal/token"
 	"github.com/pawlauth/pawl/pawltest"
-	"github.com/pawlauth/pawl/token"
 )
 
 // quickly lets a node follow its clock, and the store, at once.

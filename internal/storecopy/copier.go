@@ -6,7 +6,7 @@ import (
 
 	"github.com/pawlauth/pawl/internal/authority"
 
-	"github.com/pawlauth/pawl/token"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 // ErrNotEmpty says that a store has state of its own, and is no target of a copy.

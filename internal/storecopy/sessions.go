@@ -5,7 +5,7 @@ import (
 	"sync"
 
 	"github.com/pawlauth/pawl/internal/authority"
-	"github.com/pawlauth/pawl/token"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 const atOnce = 64 // ends share commits in an embedded store

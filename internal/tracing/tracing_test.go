@@ -17,8 +17,8 @@ import (
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/token"
 	"github.com/pawlauth/pawl/internal/tracing"
-	"github.com/pawlauth/pawl/token"
 )
 
 // faulty fails in ways that a span must tell apart; the rest is not called.

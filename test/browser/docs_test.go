@@ -12,7 +12,7 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
-	"github.com/pawlauth/pawl/internal/apicheck"
+	"github.com/pawlauth/pawl/internal/test/apicheck"
 	"github.com/pawlauth/pawl/pawltest"
 )
 

@@ -12,9 +12,9 @@ import (
 	"testing"
 
 	"github.com/pawlauth/pawl/api"
-	"github.com/pawlauth/pawl/internal/pgtest"
 	"github.com/pawlauth/pawl/internal/seal"
-	"github.com/pawlauth/pawl/internal/testbin"
+	"github.com/pawlauth/pawl/internal/test/pgtest"
+	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
 // pawl runs one command of the real binary, and returns both its streams.

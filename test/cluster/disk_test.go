@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pawlauth/pawl/internal/pgtest"
+	"github.com/pawlauth/pawl/internal/test/pgtest"
 )
 
 // TestFullDisk fills the disk under the database: what needs room answers 503

@@ -12,7 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/pawlauth/pawl/internal/pgtest"
+	"github.com/pawlauth/pawl/internal/test/pgtest"
 )
 
 var failovers = flag.Int("failovers", 1, "how many primaries TestFailover kills")

@@ -12,8 +12,8 @@ import (
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/client"
 	"github.com/pawlauth/pawl/internal/app"
-	"github.com/pawlauth/pawl/internal/pgtest"
-	"github.com/pawlauth/pawl/token"
+	"github.com/pawlauth/pawl/internal/test/pgtest"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 // TestKeysRotateUnderLoad: two nodes, under load, go over to a new key and

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/internal/app"
-	"github.com/pawlauth/pawl/internal/pgtest"
+	"github.com/pawlauth/pawl/internal/test/pgtest"
 )
 
 // chain is one client: it spends the token that the last refresh gave, each

@@ -14,9 +14,9 @@ import (
 	"testing"
 
 	"github.com/pawlauth/pawl/client"
-	"github.com/pawlauth/pawl/internal/pgtest"
 	"github.com/pawlauth/pawl/internal/seal"
-	"github.com/pawlauth/pawl/internal/testbin"
+	"github.com/pawlauth/pawl/internal/test/pgtest"
+	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
 const composeDir = top + "/deploy/compose"

@@ -20,7 +20,7 @@ import (
 	"testing"
 
 	"github.com/pawlauth/pawl/client"
-	"github.com/pawlauth/pawl/internal/testbin"
+	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
 const (

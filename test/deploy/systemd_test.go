@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pawlauth/pawl/internal/testbin"
+	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
 const (

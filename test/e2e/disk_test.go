@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/client"
-	"github.com/pawlauth/pawl/internal/testbin"
+	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
 // smallDisk mounts a disk of so many bytes for the test's time.

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/client"
-	"github.com/pawlauth/pawl/internal/testbin"
+	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
 func login(t *testing.T, dev *testbin.Dev) string {

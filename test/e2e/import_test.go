@@ -13,7 +13,7 @@ import (
 
 	"github.com/pawlauth/pawl/client"
 	"github.com/pawlauth/pawl/internal/store/sqlite"
-	"github.com/pawlauth/pawl/internal/testbin"
+	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
 // TestImportKilled kills an import with -9 in the middle, and runs it again: it

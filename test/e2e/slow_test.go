@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pawlauth/pawl/internal/testbin"
+	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
 // TestSlowClients: who sends a header or a body a byte at a time is cut off,

@@ -14,7 +14,7 @@ import (
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/client"
-	"github.com/pawlauth/pawl/internal/testbin"
+	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
 // moving sends requests to wherever the server is now, and kills it in the

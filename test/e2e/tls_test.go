@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pawlauth/pawl/internal/testbin"
+	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
 // certificate writes a certificate of 127.0.0.1 and its key, and returns who

@@ -15,9 +15,9 @@ import (
 
 	"github.com/pawlauth/pawl/client"
 	"github.com/pawlauth/pawl/internal/app"
-	"github.com/pawlauth/pawl/internal/testbin"
+	"github.com/pawlauth/pawl/internal/test/testbin"
+	"github.com/pawlauth/pawl/internal/token"
 	"github.com/pawlauth/pawl/pawltest"
-	"github.com/pawlauth/pawl/token"
 )
 
 const root = "../.." // where the READMEs' commands are run

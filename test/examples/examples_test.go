@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pawlauth/pawl/internal/testbin"
+	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
 const (

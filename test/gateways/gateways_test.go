@@ -20,7 +20,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/pawlauth/pawl/client"
-	"github.com/pawlauth/pawl/internal/testbin"
+	"github.com/pawlauth/pawl/internal/test/testbin"
 	"github.com/pawlauth/pawl/pawltest"
 )
 

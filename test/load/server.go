@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/pawlauth/pawl/internal/bench"
-	"github.com/pawlauth/pawl/internal/testbin"
+	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
 // server is one server that is measured, with open chains.

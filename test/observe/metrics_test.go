@@ -14,7 +14,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pawlauth/pawl/internal/pgtest"
+	"github.com/pawlauth/pawl/internal/test/pgtest"
 )
 
 const deploy = "../../deploy"

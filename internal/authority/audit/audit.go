@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/pawlauth/pawl/internal/authority/fault"
-	"github.com/pawlauth/pawl/token"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 // Kind is what happened.

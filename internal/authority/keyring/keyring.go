@@ -11,7 +11,7 @@ import (
 
 	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/seal"
-	"github.com/pawlauth/pawl/token"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 // Config is what OpenKeyring needs. Only Box may be nil: it keeps the

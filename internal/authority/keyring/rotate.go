@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/pawlauth/pawl/internal/authority/fault"
-	"github.com/pawlauth/pawl/token"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 // State is what a signing key does now.

@@ -4,7 +4,7 @@ import (
 	"errors"
 
 	"github.com/pawlauth/pawl/internal/seal"
-	"github.com/pawlauth/pawl/token"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 // The errors of OpenKeyring that an operator mends with the master key.

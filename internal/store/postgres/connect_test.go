@@ -5,7 +5,7 @@ package postgres
 import (
 	"testing"
 
-	"github.com/pawlauth/pawl/internal/pgtest"
+	"github.com/pawlauth/pawl/internal/test/pgtest"
 )
 
 // TestCommitsAreDurable: whatever the database's default is, a node's commits

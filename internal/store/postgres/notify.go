@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pawlauth/pawl/token"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 // Nodes that may check against state of a short while ago tell each other what

@@ -12,9 +12,9 @@ import (
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
-	"github.com/pawlauth/pawl/internal/pgtest"
 	"github.com/pawlauth/pawl/internal/store/postgres"
-	"github.com/pawlauth/pawl/token"
+	"github.com/pawlauth/pawl/internal/test/pgtest"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 // TestMixedBatches: duplicates, replays and refreshes of the next generation meet

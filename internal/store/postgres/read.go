@@ -10,7 +10,7 @@ import (
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/store/batch"
-	"github.com/pawlauth/pawl/token"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 // lookup is one caller's read of one row.

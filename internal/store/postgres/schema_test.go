@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 
-	"github.com/pawlauth/pawl/internal/pgtest"
+	"github.com/pawlauth/pawl/internal/test/pgtest"
 )
 
 // TestKeysFromBeforeTimes: the newest key took over at the migration at the

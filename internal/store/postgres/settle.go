@@ -11,7 +11,7 @@ import (
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
-	"github.com/pawlauth/pawl/token"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 // settled is a session as it is, and which attempt has moved it there.

@@ -11,10 +11,10 @@ import (
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/throttle"
-	"github.com/pawlauth/pawl/internal/pgtest"
 	"github.com/pawlauth/pawl/internal/store/postgres"
 	"github.com/pawlauth/pawl/internal/store/storetest"
-	"github.com/pawlauth/pawl/token"
+	"github.com/pawlauth/pawl/internal/test/pgtest"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 func TestConformance(t *testing.T) {

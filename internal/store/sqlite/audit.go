@@ -7,7 +7,7 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"github.com/pawlauth/pawl/internal/authority/audit"
-	"github.com/pawlauth/pawl/token"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 const insertEvent = "INSERT INTO event (at, kind, user_id, session_id, caller_id, address, request, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"

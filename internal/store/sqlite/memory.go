@@ -6,7 +6,7 @@ import (
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
-	"github.com/pawlauth/pawl/token"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 // memory is what the process knows of its file. An entry is put or dropped

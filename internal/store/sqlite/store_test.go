@@ -14,7 +14,7 @@ import (
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/store/sqlite"
 	"github.com/pawlauth/pawl/internal/store/storetest"
-	"github.com/pawlauth/pawl/token"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 func TestConformance(t *testing.T) {

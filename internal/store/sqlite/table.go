@@ -5,7 +5,7 @@ import (
 	"math/bits"
 
 	"github.com/pawlauth/pawl/internal/authority"
-	"github.com/pawlauth/pawl/token"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 // entry is a session in 64 bytes; times fit 32 bits until 2106. The zero ID

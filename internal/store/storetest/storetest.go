@@ -10,8 +10,8 @@ import (
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/authority/keyring"
+	"github.com/pawlauth/pawl/internal/token"
 	"github.com/pawlauth/pawl/internal/userimport"
-	"github.com/pawlauth/pawl/token"
 )
 
 const now = 1_795_500_000

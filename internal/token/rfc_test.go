@@ -3,7 +3,7 @@ package token_test
 import (
 	"testing"
 
-	"github.com/pawlauth/pawl/token"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 // TestExamplesOfTheRFCs checks keys and signatures that the RFCs print. Their

@@ -15,7 +15,7 @@ import (
 	"github.com/c2sp/wycheproof"
 	"github.com/go-jose/go-jose/v4"
 
-	"github.com/pawlauth/pawl/token"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 // vectors is a file of Wycheproof, as far as it is read here.
