@@ -39,7 +39,7 @@ func (j *JWKS) Verify(ctx context.Context, text string) (api.SessionInfo, error)
 // parse takes a token apart; what it says is not checked yet.
 func parse(text string) (*jwt.JSONWebToken, error) {
 	if len(text) > token.MaxLength {
-		return nil, token.ErrForm
+		return nil, token.ErrMalformed
 	}
 	return jwt.ParseSigned(text, algorithms) // one header, as it reads the compact form alone
 }

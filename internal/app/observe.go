@@ -39,7 +39,7 @@ func (c *Config) observe(a *authority.Config) {
 
 // gauges are what a scrape asks of the parts, before traces go around the store.
 func gauges(a *authority.Config) metrics.Gauges {
-	g := metrics.Gauges{Passwords: a.Passwords.Load, SigningKeys: a.Keys.Count, Audit: a.Audit.Stats}
+	g := metrics.Gauges{Passwords: a.Passwords.Stats, SigningKeys: a.Keys.Count, Audit: a.Audit.Stats}
 	switch store := a.Store.(type) {
 	case *sqlite.Store:
 		g.Sessions = store.SessionCount

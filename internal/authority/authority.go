@@ -216,7 +216,7 @@ func (a *Authority) refresh(ctx context.Context, text, apiKey string, retry Idem
 
 // exchange is refresh for a token that was looked at, with what Verify said.
 func (a *Authority) exchange(ctx context.Context, claims token.Claims, err error, apiKey string, retry IdempotencyKeyHash, from Origin) (IssuedToken, error) {
-	if errors.Is(err, token.ErrForm) {
+	if errors.Is(err, token.ErrMalformed) {
 		return IssuedToken{}, fault.Invalid("token is not of the form of a JWT; send the current token as it was given.")
 	}
 	if keyErr := a.checkRefreshKey(ctx, apiKey, claims); keyErr != nil {

@@ -312,7 +312,7 @@ func (a *Authority) GeneratePassword(length int64) (string, error) {
 	if length < 8 || length > 128 {
 		return "", fault.Invalid("length must be from 8 to 128.")
 	}
-	return password.Generate(max(int(length), a.rules.Least())), nil
+	return password.Generate(max(int(length), a.rules.MinLength())), nil
 }
 
 func (p Tenant) override(networkID, mailboxID *int64) Tenant {

@@ -31,7 +31,7 @@ func (a *Authority) verify(ctx context.Context, text string) (token.Claims, erro
 // is not good.
 func tokenError(err, bad error) error {
 	switch err {
-	case token.ErrForm, token.ErrInvalid, token.ErrExpired:
+	case token.ErrMalformed, token.ErrInvalid, token.ErrExpired:
 		return bad
 	}
 	return fault.FromStore(err, nil)

@@ -136,8 +136,8 @@ func (h *Hasher) enter(ctx context.Context) error {
 	}
 }
 
-// Load returns how many hashes run now, and how many wait.
-func (h *Hasher) Load() (running, waiting int) {
+// Stats returns how many hashes run now, and how many wait.
+func (h *Hasher) Stats() (running, waiting int) {
 	running = len(h.running)
 	return running, max(len(h.admit)-running, 0) // the two are not read in one step
 }

@@ -41,8 +41,8 @@ var common = sync.OnceValue(func() map[string]bool {
 // Check returns nil if the password is good enough, else an error that says
 // what is missing, in words that follow the field's name: "must have ...".
 func (r Rules) Check(password string) error {
-	if utf8.RuneCountInString(password) < r.Least() {
-		return fmt.Errorf("must have %d characters or more", r.Least())
+	if utf8.RuneCountInString(password) < r.MinLength() {
+		return fmt.Errorf("must have %d characters or more", r.MinLength())
 	}
 	if !r.LongInsteadOfClasses && !hasAllClasses(password) {
 		return errors.New("must have a lower-case and an upper-case letter, a digit and another character")
@@ -53,8 +53,8 @@ func (r Rules) Check(password string) error {
 	return nil
 }
 
-// Least is how many characters a password must have.
-func (r Rules) Least() int {
+// MinLength is how many characters a password must have.
+func (r Rules) MinLength() int {
 	if r.LongInsteadOfClasses {
 		return minLong
 	}

@@ -48,9 +48,9 @@ func (s *KeySet) verify(signed, signature string) int {
 	return 0
 }
 
-// Names reports whether the token's header names a key of the set. The header
+// HasKeyOf reports whether the token's header names a key of the set. The header
 // of HS256 names none.
-func (s *KeySet) Names(token string) bool {
+func (s *KeySet) HasKeyOf(token string) bool {
 	for _, key := range s.Keys() {
 		if key.alg != HS256 && strings.HasPrefix(token, key.header) {
 			return true

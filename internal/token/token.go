@@ -21,8 +21,8 @@ const MaxLength = 4096
 
 // The errors of Verify.
 var (
-	// ErrForm says that the text does not have the form of a JWT at all.
-	ErrForm = errors.New("token: not of the form of a JWT")
+	// ErrMalformed says that the text does not have the form of a JWT at all.
+	ErrMalformed = errors.New("token: not of the form of a JWT")
 	// ErrInvalid says that the token was not made by one of the keys, or not
 	// for this issuer and audience.
 	ErrInvalid = errors.New("token: not ours")
@@ -84,8 +84,8 @@ func (codec *Codec) Sign(c Claims) (string, error) {
 func (codec *Codec) Verify(token string, now time.Time) (Claims, error) {
 	c, ok := codec.open(token)
 	switch {
-	case !ok && Form(token) != nil:
-		return Claims{}, ErrForm
+	case !ok && CheckForm(token) != nil:
+		return Claims{}, ErrMalformed
 	case !ok:
 		return Claims{}, ErrInvalid
 	case now.Unix() >= c.Expires:
@@ -120,23 +120,23 @@ func (codec *Codec) decode(part string) (Claims, bool) {
 	return parseClaims(payload[len(part):], codec.prefix)
 }
 
-// Form returns nil if the text has the form of a JWT: three base64url parts of
+// CheckForm returns nil if the text has the form of a JWT: three base64url parts of
 // which the first two are JSON objects (RFC 7519, 7.2). It says nothing of who
 // made it. The error is ErrForm.
-func Form(token string) error {
+func CheckForm(token string) error {
 	parts := strings.SplitN(token, ".", 4)
 	if len(parts) != 3 {
-		return ErrForm
+		return ErrMalformed
 	}
 	for _, part := range parts[:2] {
 		text, err := base64.RawURLEncoding.DecodeString(part)
 		var object map[string]json.RawMessage
 		if err != nil || json.Unmarshal(text, &object) != nil || object == nil {
-			return ErrForm
+			return ErrMalformed
 		}
 	}
 	if _, err := base64.RawURLEncoding.DecodeString(parts[2]); err != nil || strings.ContainsAny(token, "\r\n") {
-		return ErrForm
+		return ErrMalformed
 	}
 	return nil
 }

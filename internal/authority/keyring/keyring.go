@@ -210,7 +210,7 @@ const (
 // is a forgery; one of HS256 names none. The error is ErrUnavailable: nobody
 // can say whose the token is.
 func (r *Keyring) Learn(ctx context.Context, text string) (again bool, err error) {
-	if r.fixed || r.set.Names(text) {
+	if r.fixed || r.set.HasKeyOf(text) {
 		return false, nil
 	}
 	r.mu.Lock()
