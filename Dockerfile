@@ -14,12 +14,12 @@ RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -buildvcs
  && mkdir -m 0700 /owned/data
 
 FROM scratch
-# COPY keeps the mode of what is in a folder, not of the folder that it names. The
-# /tmp is SQLite's, for sorts that do not fit into memory.
+# COPY keeps the modes inside the named folder, not the mode of the folder itself.
+# SQLite uses /tmp for sorts that do not fit into memory.
 COPY --from=build /image/ /
-# A volume that is made here takes over the owner and the mode.
+# A volume that is created here inherits the owner and the mode.
 COPY --from=build --chown=65532:65532 /owned/ /
-# For PostgreSQL with sslmode=verify-full, and whatever else is asked by TLS.
+# For PostgreSQL with sslmode=verify-full, and for other TLS connections.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 ENV PAWL_DATA=/data
 USER 65532:65532

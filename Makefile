@@ -11,39 +11,39 @@ help: ## list the targets
 build: ## build bin/pawl
 	go build -trimpath -o bin/pawl ./cmd/pawl
 
-deps: ## install what the tests need (Debian packages)
+deps: ## install the tools of the tests (Debian packages, with apt-get)
 	@scripts/install-test-deps
 
-lint: ## formatting, vet, staticcheck
+lint: ## check formatting, run vet and staticcheck
 	@unformatted=$$(gofmt -l .) && test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }
 	go vet ./...
 	go tool staticcheck ./...
 
-test: deps lint ## everything, with the race detector
+test: deps lint ## run every test with the race detector; about 10 minutes on 2 cores
 	go test -race -timeout 20m ./...
 
-test-short: ## without the long runs
+test-short: ## run the tests without the long ones; installs nothing
 	go test -short ./...
 
-bench: deps ## the table of docs/benchmarks.md, then the micro-benchmarks; about 4 minutes
+bench: deps ## measure the table of docs/benchmarks.md, then the micro-benchmarks; about 4 minutes
 	go run ./test/load
 	@file=$$(mktemp) && trap 'rm -f '$$file EXIT && \
 	  go test -run '^$$' -bench $(MICRO) -benchmem -benchtime 200ms -count 6 ./internal/token ./internal/server ./internal/store/sqlite ./internal/store/postgres > $$file || { cat $$file; exit 1; }; \
 	  go tool benchstat $$file
 
-bench-plots: deps ## write the plots of docs/benchmarks.md anew; about 5 minutes
+bench-plots: deps ## redraw the plots of docs/benchmarks.md; about 5 minutes
 	go run ./test/load -plots docs
 
-torture-postgres: ## kill FAILOVERS (20) primaries under load, and count what is lost
+torture-postgres: ## kill FAILOVERS (20) primaries under load, and count lost refreshes
 	go test -count 1 -timeout 2h -v -run '^TestFailover$$' ./test/cluster -failovers $(FAILOVERS)
 
 model: ## check the model of the rotation, and its mutants, with spin (docs/model)
 	scripts/check-model
 
-bench-large: ## the SQLite store with 5,000,000 sessions: disk, memory, start, rate (some minutes, 2 GB of disk)
+bench-large: ## measure the SQLite store with 5,000,000 sessions (some minutes, 2 GB of disk)
 	go test -run '^$$' -bench '^BenchmarkLarge$$' -benchtime 1x -timeout 30m ./internal/store/sqlite
 
-torture: ## on each store, kill servers KILLS times (200), or for FOR (as in FOR=2h), and check every answer
+torture: ## on each store, kill servers KILLS (200) times, or for a time (FOR=2h), and check every answer
 	go test -race -count 1 -timeout 0 -v -run '^TestTorture(Postgres)?$$' ./test/torture -kills $(KILLS) -for $(FOR)
 
 fuzz: ## run each fuzz target for FUZZTIME (30s)
@@ -55,11 +55,11 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 	  done; \
 	done
 
-cross: ## does it build for darwin and windows
+cross: ## build for darwin and windows
 	GOOS=darwin go build -o /dev/null ./...
 	GOOS=windows go build -o /dev/null ./...
 
-clean: ## remove what was built
+clean: ## remove bin/
 	rm -rf bin
 
 .PHONY: help build deps lint test test-short bench bench-plots bench-large torture torture-postgres model fuzz cross clean

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Makes the secrets of docker-compose.yml, once, and writes to .env whose they are: the
-# nodes run as that user, because compose shows a node the file itself.
+# Creates the secrets of docker-compose.yml, once, and writes their owner to .env. The
+# nodes run as that user, because compose mounts the file itself into a node.
 set -eu
 cd "$(dirname "$0")"
-[ ! -e secrets ] || { echo "secrets.sh: secrets/ is there already; it is kept" >&2; exit 1; }
+[ ! -e secrets ] || { echo "secrets.sh: secrets/ exists already and is kept" >&2; exit 1; }
 umask 077
-new=secrets.part # only whole secrets are kept
+new=secrets.part # renamed once it is complete
 rm -rf "$new"
 mkdir "$new"
 openssl rand -base64 32 > "$new/master.key"

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Of the packages: makes the user, and starts nothing; "pawl init" comes first.
+# Runs after a package is installed. It creates the user, and starts nothing,
+# because "pawl init" comes first.
 set -e
 if command -v systemd-sysusers >/dev/null; then
   systemd-sysusers pawl.conf

@@ -1,17 +1,17 @@
 /* The rotation of one session's token, in Promela (https://spinroot.com).
  *
- * Refreshers, a bearer check and an administrator run for ever against one row.
- * They send any token that ever left a node, with the Idempotency-Key or
- * without, to any node: so a client that retries, its own other tab and a thief
- * are all among them. Nodes crash, commits fail, and answers are lost.
+ * Refreshers, a bearer check and an administrator run forever against one row.
+ * They send any token that ever left a node, with or without the
+ * Idempotency-Key, to any node. A client that retries, its second tab and a
+ * thief are therefore all among them. Nodes crash, commits fail, answers are lost.
  *
  * OWNED is one node that keeps the row in memory (SQLite). Without it two nodes
  * share a store and read the row each time. BREAK_* are mutants; each must
- * break a claim. `make model` runs all of it; README.md says how to read it.
+ * break a claim. `make model` checks all of them; README.md explains the output.
  */
 
 #ifndef GENERATIONS
-#define GENERATIONS 4 /* the last one is not refreshed */
+#define GENERATIONS 4 /* no refresh of the last one */
 #endif
 #ifndef FAULTS
 #define FAULTS 2 /* in one history */
@@ -27,34 +27,34 @@
 #endif
 
 /* The claims. Each is true until a step finds otherwise, and asserts them. */
-bool one_successor = true; /* a token has one successor, whoever asks and however often */
-bool never_lost = true;    /* a refresh that was answered holds, through any fault */
-bool stays_revoked = true; /* nothing passes that was sent after the end was answered */
-bool old_is_dead = true;   /* no old token passes that was sent after its successor left */
+bool one_successor = true; /* a token has one successor, for every caller and repetition */
+bool never_lost = true;    /* a refresh that was answered survives any fault */
+bool stays_revoked = true; /* no token passes that was sent after the end was answered */
+bool superseded_rejected = true; /* no token passes that was sent after its successor left */
 #ifndef CLAIMS
-#define CLAIMS one_successor && never_lost && stays_revoked && old_is_dead
+#define CLAIMS one_successor && never_lost && stays_revoked && superseded_rejected
 #endif
 
-/* The row, and what an open transaction makes of it; generation 0 is no row.
- * mint tells two tokens of one generation apart, as iat and the signature do. */
+/* The row, and its state in the open transaction; generation 0 is no row.
+ * mint distinguishes two tokens of one generation, as iat and the signature do. */
 typedef Row { byte gen; byte mint; bool key }
 Row row, tx;
 bool may = true; /* the user may sign in; false only in a mutant */
-#define NOBODY 255
-byte writer = NOBODY; /* the node whose transaction is open */
+#define NO_WRITER 255
+byte writer = NO_WRITER; /* the node whose transaction is open */
 bool rotated;         /* the transaction has a rotation */
-bool committed;       /* it is durable, and memory has yet to follow */
-byte memory[NODES];   /* the generation that a node remembers; 0 is nothing */
+bool committed;       /* it is durable, but memory has not followed yet */
+byte memory[NODES];   /* the generation that a node caches; 0 is none */
 bool overtaken;       /* memory changed since the check's read began */
 byte faults;
 
-/* What left a node, for the claims. */
+/* The tokens that left a node, for the claims. */
 byte answered = 1;             /* the newest generation */
 byte mint_of[GENERATIONS + 1]; /* of each generation that left; 0 is none yet */
 byte gave[GENERATIONS + 1];    /* the successor of each: generation and mint */
 bool ended;                    /* the end of the session */
 
-/* Requests: a step is staged in a transaction, and done or dead with it. */
+/* Requests: a step is staged in a transaction, and is done or dead with it. */
 #define REQUESTS 3
 #define ADMIN 2
 mtype = { idle, again, staged, done, dead }
@@ -79,7 +79,7 @@ inline any_node(n) {
 	fi
 }
 
-/* any_token picks one that left a node, up to the generation newest. */
+/* any_token picks a token that left a node, up to the generation newest. */
 inline any_token(token, newest) {
 	token = 1;
 	do
@@ -90,16 +90,16 @@ inline any_token(token, newest) {
 
 /* One transaction is open at a time: SQLite's lock, or the row's in PostgreSQL.
  * Requests at its node join it until it commits. */
-#define open_to(n) (writer == NOBODY || (writer == n && !committed))
+#define open_to(n) (writer == NO_WRITER || (writer == n && !committed))
 
 inline begin(n) {
 	if
-	:: writer == NOBODY -> copy(tx, row); writer = n
+	:: writer == NO_WRITER -> copy(tx, row); writer = n
 	:: else
 	fi
 }
 
-inline close_() { writer = NOBODY; committed = false; rotated = false; copy(tx, row) }
+inline close_() { writer = NO_WRITER; committed = false; rotated = false; copy(tx, row) }
 
 #ifdef BREAK_ANSWER_BEFORE_COMMIT
 #define STAGED done
@@ -123,8 +123,8 @@ inline close_() { writer = NOBODY; committed = false; rotated = false; copy(tx, 
 #define lost_answer(from) (from + 1 == tx.gen && key && tx.key)
 #endif
 
-/* rotate is Store.Rotate and the judgement of policy.go. How long ago a
- * generation was left is anyone's guess, so each window is both open and shut. */
+/* rotate is Store.Rotate and the decision of policy.go. The model has no time,
+ * so each window is both open and closed. */
 inline rotate() {
 	if
 	:: current(from) && may ->
@@ -132,23 +132,23 @@ inline rotate() {
 		tx.gen = from;
 #endif
 		tx.gen++; tx.key = key; rotated = true;
-		tx.mint = 1 + (mint_of[tx.gen] == 1); /* another, if one left before a rollback */
-		verdict = moved
+		tx.mint = 1 + (mint_of[tx.gen] == 1); /* another one, if one left before a rollback */
+		outcome = moved
 	:: !(current(from) && may) && from < tx.gen ->
 		if
-		:: lost_answer(from) -> verdict = replay
-		:: verdict = refused
-		:: verdict = theft
+		:: lost_answer(from) -> outcome = replay
+		:: outcome = refused
+		:: outcome = theft
 		fi
-	:: else -> verdict = refused
+	:: else -> outcome = refused
 	fi
 }
 
-/* hand_out is the moment at which a 200 leaves the node. */
+/* hand_out is the moment when a 200 leaves the node. */
 inline hand_out() {
 	one_successor = gave[from] == 0 || gave[from] == gen * 4 + mint;
 	assert(CLAIMS);
-	old_is_dead = verdict == replay || !old;
+	superseded_rejected = outcome == replay || !old;
 	assert(CLAIMS);
 	stays_revoked = !late;
 	assert(CLAIMS);
@@ -160,13 +160,13 @@ inline hand_out() {
 	fi
 }
 
-#define over(r) (state[r] == done || state[r] == dead)
+#define finished(r) (state[r] == done || state[r] == dead)
 
-/* A request is looked at when its step is staged, not when it is sent: what was
- * answered in between only makes the claims stricter. */
+/* A request is evaluated when its step is staged, not when it is sent. Answers
+ * in between only make the claims stricter. */
 proctype Refresher(byte r) {
 	byte from, gen, mint;
-	mtype verdict;
+	mtype outcome;
 	bool key, old, late, opens;
 #ifdef BREAK_COMPARE_BEFORE_LOCK
 	byte before;
@@ -180,21 +180,21 @@ next:
 		any_token(from, GENERATIONS - 1);
 		if :: key = false :: key = true fi;
 		old = from < answered; late = ended;
-		opens = writer == NOBODY;
+		opens = writer == NO_WRITER;
 		begin(at[r]); rotate(); key = false;
 		if
-		:: verdict == refused && opens -> close_(); goto end_ /* nothing to commit */
-		:: verdict == refused && !opens -> goto end_
-		:: verdict == theft -> from = 0; old = false; late = false; state[r] = STAGED
+		:: outcome == refused && opens -> close_(); goto end_ /* nothing to commit */
+		:: outcome == refused && !opens -> goto end_
+		:: outcome == theft -> from = 0; old = false; late = false; state[r] = STAGED
 		:: else -> gen = tx.gen; mint = tx.mint; state[r] = STAGED
 		fi;
 		opens = false
 	};
 	atomic {
-		over(r);
+		finished(r);
 		if
-		:: state[r] == done && (verdict == moved || verdict == replay) -> hand_out(); goto end_
-		:: state[r] == done && verdict == theft -> verdict = 0; state[r] = again
+		:: state[r] == done && (outcome == moved || outcome == replay) -> hand_out(); goto end_
+		:: state[r] == done && outcome == theft -> outcome = 0; state[r] = again
 		:: else -> goto end_
 		fi
 	};
@@ -205,10 +205,10 @@ next:
 		:: else -> begin(at[r]); remove(tx); state[r] = STAGED
 		fi
 	};
-	atomic { over(r); ended = ended || state[r] == done };
+	atomic { finished(r); ended = ended || state[r] == done };
 end_:
 	atomic {
-		from = 0; gen = 0; mint = 0; verdict = 0; key = false; old = false; late = false; opens = false;
+		from = 0; gen = 0; mint = 0; outcome = 0; key = false; old = false; late = false; opens = false;
 #ifdef BREAK_COMPARE_BEFORE_LOCK
 		before = 0;
 #endif
@@ -228,25 +228,25 @@ next:
 	:: atomic { !may -> may = true; goto next }
 #endif
 	fi;
-	atomic { over(ADMIN); ended = ended || state[ADMIN] == done; state[ADMIN] = idle; at[ADMIN] = 0; goto next }
+	atomic { finished(ADMIN); ended = ended || state[ADMIN] == done; state[ADMIN] = idle; at[ADMIN] = 0; goto next }
 }
 
-inline judge_bearer() {
+inline check_bearer() {
 	if
 	:: seen == token && may ->
-		old_is_dead = !old;
+		superseded_rejected = !old;
 		assert(CLAIMS);
 		stays_revoked = !late;
 		assert(CLAIMS)
-	:: seen != token -> /* refused: is it the session's own all the same? */
+	:: seen != token -> /* refused: it must not be the current token */
 		never_lost = old || row.gen != token;
 		assert(CLAIMS)
 	:: else
 	fi
 }
 
-/* Checker sends tokens as a bearer. What is not in memory is read from the
- * row, and kept if memory did not change meanwhile. */
+/* Checker sends tokens as a bearer. On a miss in memory it reads the row, and
+ * caches it if memory did not change meanwhile. */
 proctype Checker() {
 	byte token, seen, n;
 	bool old, late;
@@ -257,7 +257,7 @@ next:
 #ifdef IN_MEMORY
 		seen = memory[n];
 		if
-		:: seen != 0 -> judge_bearer(); goto end_
+		:: seen != 0 -> check_bearer(); goto end_
 		:: else -> seen = row.gen
 		fi
 	};
@@ -271,17 +271,17 @@ next:
 			-> memory[n] = seen
 		:: else
 		fi;
-		judge_bearer()
+		check_bearer()
 	};
 #else
-		seen = row.gen; judge_bearer()
+		seen = row.gen; check_bearer()
 	};
 #endif
 end_:
 	atomic { token = 0; seen = 0; n = 0; old = false; late = false; overtaken = false; goto next }
 }
 
-/* finish lets the requests at a node hear how their step went. */
+/* finish moves the requests at a node from one state to another. */
 inline finish(from_state, node, to_state) {
 	r = 0;
 	do
@@ -296,15 +296,15 @@ inline finish(from_state, node, to_state) {
 	r = 0
 }
 
-/* Committer makes what is staged durable with one flush; then memory follows,
- * and then the callers hear. */
+/* Committer makes the staged steps durable with one flush; then memory follows,
+ * and then the callers are answered. */
 proctype Committer() {
 	byte r;
 	do
-	:: d_step { writer != NOBODY && !committed -> copy(row, tx);
+	:: d_step { writer != NO_WRITER && !committed -> copy(row, tx);
 #ifdef OWNED
 		committed = true;
-#ifdef BREAK_HEARD_BEFORE_MEMORY
+#ifdef BREAK_CALLER_BEFORE_MEMORY
 		finish(staged, writer, done)
 #endif
 #else
@@ -322,8 +322,8 @@ proctype Committer() {
 	od
 }
 
-/* Faults: a node dies with what it remembers and has under way; a commit is
- * undone; or it holds, and the node does not hear of it. */
+/* Faults: a node dies with its memory and its open steps; a commit is undone;
+ * or a commit succeeds, but its node sees an error. */
 proctype Faults() {
 	byte r, n;
 	do
@@ -339,9 +339,9 @@ proctype Faults() {
 		never_lost = row.gen == 0 || row.gen > answered || (row.gen == answered && row.mint == mint_of[answered]);
 		assert(CLAIMS)
 		} }
-	:: d_step { faults < FAULTS && writer != NOBODY && !committed; faults++; finish(staged, writer, dead); close_() }
+	:: d_step { faults < FAULTS && writer != NO_WRITER && !committed; faults++; finish(staged, writer, dead); close_() }
 #ifndef OWNED
-	:: d_step { faults < FAULTS && writer != NOBODY; faults++; copy(row, tx); finish(staged, writer, dead); close_() }
+	:: d_step { faults < FAULTS && writer != NO_WRITER; faults++; copy(row, tx); finish(staged, writer, dead); close_() }
 #endif
 	od
 }

@@ -1,4 +1,4 @@
-// Signs in, refreshes once, and shows that only the new token is good.
+// Signs in, refreshes once, and shows that only the new token is valid.
 using System.Net.Http.Json;
 
 try
@@ -59,7 +59,7 @@ static void Check(bool holds, string otherwise)
     if (!holds) throw new InvalidOperationException(otherwise);
 }
 
-// Of the session call's data, only that it is there matters here.
+// The data of the session call is not used here.
 record Envelope(bool Success, Grant? Data, string ErrorCode, string Message);
 
 record Grant(string Token, string ExpiresAt, long UserId);

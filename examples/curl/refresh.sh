@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Signs in, refreshes once, and shows that only the new token is good.
-# Secrets reach curl and jq through pipes and the environment: arguments are
-# there for every user of the machine to read.
+# Signs in, refreshes once, and shows that only the new token is valid.
+# Secrets reach curl and jq through pipes and the environment, because every
+# user of the machine can read arguments.
 set -euo pipefail
 
 fail() { echo "refresh.sh: $*" >&2; exit 1; }
@@ -10,8 +10,8 @@ for name in PAWL_URL ECGRID_API_KEY PAWL_LOGIN PAWL_PASSWORD; do
   [ -n "${!name:-}" ] || fail "$name is not set"
 done
 
-# post PATH [HEADER] sends standard input as the body. It prints the answer's
-# envelope with the HTTP status added to it.
+# post PATH [HEADER] sends standard input as the body. It prints the envelope of
+# the answer with the HTTP status added.
 post() {
   local answer
   answer=$(curl -sS --max-time 10 -X POST "$PAWL_URL$1" -H 'Content-Type: application/json' \

@@ -5,7 +5,7 @@ import java.net.http.HttpResponse;
 import java.time.Duration;
 import java.util.regex.Pattern;
 
-/** Signs in, refreshes once, and shows that only the new token is good. */
+/** Signs in, refreshes once, and shows that only the new token is valid. */
 public class Refresh {
     private static final HttpClient HTTP = HttpClient.newHttpClient();
 
@@ -13,7 +13,7 @@ public class Refresh {
         try {
             run();
         } catch (Exception error) {
-            String message = error.getMessage(); // some, as of a refused connection, have none
+            String message = error.getMessage(); // a refused connection, for example, has none
             System.err.println("Refresh.java: " + (message == null ? error.getClass().getSimpleName() : message));
             System.exit(1);
         }
@@ -62,7 +62,7 @@ public class Refresh {
         return HTTP.send(request, HttpResponse.BodyHandlers.ofString());
     }
 
-    /** Reads one field as it is written; a real program would use a JSON library. */
+    /** Reads one field of a JSON text; a real program should use a JSON library. */
     private static String field(String json, String name) {
         var match = Pattern.compile('"' + name + "\"\\s*:\\s*(\"(?:[^\"\\\\]|\\\\.)*\"|[^\\s,}]+)").matcher(json);
         check(match.find(), "the answer has no " + name);

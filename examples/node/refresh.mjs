@@ -1,4 +1,4 @@
-// Signs in, refreshes once, and shows that only the new token is good.
+// Signs in, refreshes once, and shows that only the new token is valid.
 
 function setting(name) {
   const value = process.env[name];

@@ -1,4 +1,4 @@
-"""Signs in, refreshes once, and shows that only the new token is good."""
+"""Signs in, refreshes once, and shows that only the new token is valid."""
 
 import os
 import sys
@@ -25,7 +25,7 @@ def main():
 
 
 class Failure(Exception):
-    """Something went otherwise than it should; the text says what."""
+    """An unexpected result, described by its text."""
 
 
 def setting(name):

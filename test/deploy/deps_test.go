@@ -24,10 +24,10 @@ func TestDeps(t *testing.T) {
 		neverInstall string
 	}{
 		"no package": {map[string]string{"id": "echo 0", "apt-cache": `[ "$2" = fish ] && echo "Candidate: (none)" || echo "Candidate: 1.0"`, "apt-get": `echo "$@" >> "$ASKED"`},
-			"this system has no package; tests are skipped, or fail, for want of: fish\n", " zsh prometheus", "fish"},
+			"this system has no package; tests are skipped, or fail, without: fish\n", " zsh prometheus", "fish"},
 		"no network": {map[string]string{"id": "echo 0", "apt-cache": "exit 0", "apt-get": `echo "$@" >> "$ASKED"; exit 100`}, "apt-get update fails", "update", "install"},
 		"no root":    {map[string]string{"id": "echo 1000", "apt-get": `echo "$@" >> "$ASKED"`}, "this needs root: run as root, apt-get install --no-install-recommends curl jq ", "", "install"},
-		"no apt-get": {map[string]string{"id": "echo 0"}, "there is no apt-get: install them by hand", "", "install"},
+		"no apt-get": {map[string]string{"id": "echo 0"}, "there is no apt-get; install them by hand", "", "install"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bin := t.TempDir()

@@ -1,5 +1,6 @@
--- Asks Pawl whether a request may pass. It sets txn.pawl_status, and with 200
--- the X-Auth-* headers; without an answer the status stays unset: closed.
+-- Asks Pawl whether a request may pass. It sets txn.pawl_status, and on 200 the
+-- X-Auth-* headers. Without an answer the status stays unset, and haproxy.cfg
+-- rejects the request.
 local url = os.getenv("PAWL_FORWARD_AUTH")
 local names = { "x-auth-user-id", "x-auth-login", "x-auth-session-id", "x-auth-level", "x-auth-network-id", "x-auth-mailbox-id" }
 
@@ -13,7 +14,7 @@ core.register_action("pawl-auth", { "http-req" }, function(txn)
     for _, name in ipairs({ "authorization", "x-api-key" }) do
         if sent[name] then
             ask[name] = {}
-            for _, value in pairs(sent[name]) do -- two of them are Pawl's to refuse
+            for _, value in pairs(sent[name]) do -- Pawl rejects two of them
                 table.insert(ask[name], value)
             end
         end

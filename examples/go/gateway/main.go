@@ -1,5 +1,5 @@
-// Gateway is an API behind a gateway that has asked Pawl: it believes the
-// X-Auth-* headers, so nothing but the gateway may reach it.
+// Gateway is an API behind a gateway that asks Pawl about each request. It trusts the X-Auth-* headers, so only the
+// gateway may reach it.
 package main
 
 import (
@@ -23,7 +23,7 @@ func main() {
 
 func hello(w http.ResponseWriter, r *http.Request) {
 	login, err := url.PathUnescape(r.Header.Get("X-Auth-Login"))
-	if err != nil || login == "" { // the gateway is not set up right: nobody passes
+	if err != nil || login == "" { // the gateway is misconfigured; reject all
 		http.Error(w, "no X-Auth-Login", http.StatusUnauthorized)
 		return
 	}

@@ -1,4 +1,4 @@
-// Jwks is an API that checks tokens by itself, with Pawl's public keys.
+// Jwks is an API that verifies tokens itself, with the public keys of Pawl.
 package main
 
 import (
@@ -15,7 +15,7 @@ import (
 
 func main() {
 	pawl := client.New(cmp.Or(os.Getenv("PAWL_URL"), "http://127.0.0.1:8080"))
-	keys := client.NewJWKS(pawl, client.JWKSConfig{}) // Issuer and Audience, where Pawl has settings for them
+	keys := client.NewJWKS(pawl, client.JWKSConfig{}) // set Issuer and Audience if Pawl has such settings
 	if err := keys.Fetch(context.Background()); err != nil {
 		log.Fatal(err) // a wrong address, or a Pawl without public keys
 	}
