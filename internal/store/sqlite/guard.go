@@ -58,7 +58,7 @@ func (s *Store) ResolveAttempt(ctx context.Context, g throttle.Attempt, known bo
 
 // readTallies reads the counts as they are in the rows.
 func readTallies(conn *sqlite.Conn, g throttle.Attempt) (t throttle.Counters, err error) {
-	stmt := conn.Prep(`SELECT account = ?1, address = ?2, failed, last, forget FROM guess
+	stmt := conn.Prep(`SELECT account = ?1, address = ?2, failed, last, forget FROM failure_counter
 		WHERE (account, address) IN (VALUES (?1, ?2), (?1, ''), (?3, ?2))`)
 	bind(stmt, g.Account[:], g.Address, make([]byte, len(g.Account)))
 	err = each(stmt, func() {
@@ -89,11 +89,11 @@ func saveTallies(conn *sqlite.Conn, g throttle.Attempt, t throttle.Counters) err
 func saveTally(conn *sqlite.Conn, account throttle.AccountKey, address string, t throttle.Counter) error {
 	known := account != throttle.AccountKey{} && address != ""
 	if t.Failed == 0 && !known {
-		stmt := conn.Prep("DELETE FROM guess WHERE account = ? AND address = ?")
+		stmt := conn.Prep("DELETE FROM failure_counter WHERE account = ? AND address = ?")
 		bind(stmt, account[:], address)
 		return each(stmt, func() {})
 	}
-	stmt := conn.Prep("INSERT OR REPLACE INTO guess (account, address, failed, last, forget) VALUES (?, ?, ?, ?, ?)")
+	stmt := conn.Prep("INSERT OR REPLACE INTO failure_counter (account, address, failed, last, forget) VALUES (?, ?, ?, ?, ?)")
 	bind(stmt, account[:], address, t.Failed, t.Last, t.Forget)
 	return each(stmt, func() {})
 }
@@ -101,7 +101,7 @@ func saveTally(conn *sqlite.Conn, account throttle.AccountKey, address string, t
 // ClearAttempts removes the counts of an account.
 func (s *Store) ClearAttempts(ctx context.Context, account throttle.AccountKey) error {
 	return s.write(ctx, func(conn *sqlite.Conn, _ *removed) error {
-		stmt := conn.Prep("DELETE FROM guess WHERE account = ? AND (address = '' OR failed > 0)")
+		stmt := conn.Prep("DELETE FROM failure_counter WHERE account = ? AND (address = '' OR failed > 0)")
 		bind(stmt, account[:])
 		return each(stmt, func() {})
 	}, nil)
@@ -110,20 +110,20 @@ func (s *Store) ClearAttempts(ctx context.Context, account throttle.AccountKey) 
 // SweepAttempts removes counts that are forgotten, and of accounts those above
 // most. A reader counts them: nobody waits for that.
 func (s *Store) SweepAttempts(ctx context.Context, now int64, most, limit int) (int, error) {
-	forgotten, err := s.deleteSome(ctx, "DELETE FROM guess WHERE (account, address) IN (SELECT account, address FROM guess WHERE forget <= ? LIMIT ?)", now, limit)
+	forgotten, err := s.deleteSome(ctx, "DELETE FROM failure_counter WHERE (account, address) IN (SELECT account, address FROM failure_counter WHERE forget <= ? LIMIT ?)", now, limit)
 	if err != nil {
 		return 0, err
 	}
 	var accounts int
 	err = s.read(ctx, func(conn *sqlite.Conn) error {
-		stmt := conn.Prep("SELECT count(*) FROM guess WHERE address = ''")
+		stmt := conn.Prep("SELECT count(*) FROM failure_counter WHERE address = ''")
 		return each(stmt, func() { accounts = stmt.ColumnInt(0) })
 	})
 	excess := min(accounts-most, limit-forgotten)
 	if err != nil || excess <= 0 {
 		return forgotten, err
 	}
-	above, err := s.deleteSome(ctx, `DELETE FROM guess WHERE (account, address) IN
-		(SELECT account, address FROM guess WHERE address = '' AND forget > ? ORDER BY forget LIMIT ?)`, now, excess)
+	above, err := s.deleteSome(ctx, `DELETE FROM failure_counter WHERE (account, address) IN
+		(SELECT account, address FROM failure_counter WHERE address = '' AND forget > ? ORDER BY forget LIMIT ?)`, now, excess)
 	return forgotten + above, err
 }

@@ -233,12 +233,12 @@ func TestShortenUnderLoad(t *testing.T) {
 
 func TestDamagedLogIsRefused(t *testing.T) {
 	for name, sql := range map[string]string{
-		"cut off":     "UPDATE step SET records = substr(records, 1, 100) WHERE slot = 1",
-		"empty":       "UPDATE step SET records = x'' WHERE slot = 1",
-		"overwritten": "UPDATE step SET records = randomblob(4048) WHERE slot = 2",
-		"one byte":    "UPDATE step SET records = CAST(substr(records, 1, 20) || x'5a' || substr(records, 22) AS BLOB) WHERE slot = 1",
-		"a gap":       "DELETE FROM step WHERE slot = 2",
-		"no column":   "ALTER TABLE step RENAME COLUMN seq TO number",
+		"cut off":     "UPDATE rotation_log SET records = substr(records, 1, 100) WHERE slot = 1",
+		"empty":       "UPDATE rotation_log SET records = x'' WHERE slot = 1",
+		"overwritten": "UPDATE rotation_log SET records = randomblob(4048) WHERE slot = 2",
+		"one byte":    "UPDATE rotation_log SET records = CAST(substr(records, 1, 20) || x'5a' || substr(records, 22) AS BLOB) WHERE slot = 1",
+		"a gap":       "DELETE FROM rotation_log WHERE slot = 2",
+		"no column":   "ALTER TABLE rotation_log RENAME COLUMN seq TO number",
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -50,7 +50,7 @@ func (l *stepLog) begin(conn *sqlite.Conn) error {
 		l.slots = l.slots[1:]
 		l.oldest++
 	} else {
-		stmt := conn.Prep("INSERT INTO step (slot, seq, records) VALUES (?, 0, zeroblob(?))")
+		stmt := conn.Prep("INSERT INTO rotation_log (slot, seq, records) VALUES (?, 0, zeroblob(?))")
 		bind(stmt, slot, int64(rowSize))
 		if err := each(stmt, func() {}); err != nil {
 			return err
@@ -66,7 +66,7 @@ func (l *stepLog) flush(conn *sqlite.Conn) error {
 	if l.tail == nil {
 		return nil
 	}
-	stmt := conn.Prep("UPDATE step SET seq = ?, records = ? WHERE slot = ?")
+	stmt := conn.Prep("UPDATE rotation_log SET seq = ?, records = ? WHERE slot = ?")
 	bind(stmt, l.newest(), seal(l.tail), l.slots[len(l.slots)-1])
 	return each(stmt, func() {})
 }
@@ -77,7 +77,7 @@ func (l *stepLog) flush(conn *sqlite.Conn) error {
 func (l *stepLog) shorten(conn *sqlite.Conn, sessions int64, holds func(*entry) bool) error {
 	budget := 4*l.added + 128
 	for budget > 0 && l.clean < l.newest() && l.records > int(sessions+sessions/2)+logFloor {
-		stmt := conn.Prep("SELECT records FROM step WHERE slot = ?")
+		stmt := conn.Prep("SELECT records FROM rotation_log WHERE slot = ?")
 		bind(stmt, l.slots[l.clean-l.oldest])
 		var blob []byte
 		if err := each(stmt, func() { blob = columnBlob(stmt, 0) }); err != nil {
@@ -104,7 +104,7 @@ func (l *stepLog) shorten(conn *sqlite.Conn, sessions int64, holds func(*entry) 
 func (l *stepLog) replay(conn *sqlite.Conn, m *memory) error {
 	type row struct{ seq, slot int64 }
 	var rows []row
-	stmt, err := conn.Prepare("SELECT seq, slot FROM step") // Prep panics if a column is missing
+	stmt, err := conn.Prepare("SELECT seq, slot FROM rotation_log") // Prep panics if a column is missing
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func (l *stepLog) replay(conn *sqlite.Conn, m *memory) error {
 		l.oldest = rows[0].seq
 	}
 	l.clean = l.oldest
-	read, err := conn.Prepare("SELECT records FROM step WHERE slot = ?")
+	read, err := conn.Prepare("SELECT records FROM rotation_log WHERE slot = ?")
 	if err != nil {
 		return err
 	}

@@ -138,7 +138,7 @@ func keepPrivate(path string) {
 }
 
 func (s *Store) prepare(path string) error {
-	if err := refuseForeign(s.writer, path); err != nil {
+	if err := checkOwner(s.writer, path); err != nil {
 		return err
 	}
 	keepPrivate(path)
