@@ -139,9 +139,6 @@ func (s *Store) steps(ops []*batch.Op[write], log *stepLog) error {
 // batch. One that ended has generation 0.
 func (s *Store) record(e *entry, log *stepLog) error {
 	s.pending[e.id] = *e
-	if brokenFlush && e.generation != 0 {
-		return nil
-	}
 	return log.add(s.writer, e)
 }
 
@@ -170,7 +167,7 @@ func (s *Store) rotate(w *write, log *stepLog) error {
 		return nil // the step's own outcome
 	case w.err != nil:
 		return w.err
-	case now.Generation != r.From && !brokenCompare:
+	case now.Generation != r.From:
 		return nil
 	}
 	now.Generation++

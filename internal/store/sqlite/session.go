@@ -110,7 +110,7 @@ func (s *Store) Rotate(ctx context.Context, r authority.Rotation) (authority.Ses
 		return authority.SessionWithUser{}, false, err
 	}
 	moved := false
-	if session.Generation == r.From || brokenCompare {
+	if session.Generation == r.From {
 		op := &batch.Op[write]{Value: write{rotation: r}}
 		if err := s.group.Do(ctx, op); err != nil {
 			return authority.SessionWithUser{}, false, fmt.Errorf("%w: %w", fault.ErrUnavailable, err)

@@ -1,5 +1,0 @@
-//go:build !pawl_broken_compare
-
-package sqlite
-
-const brokenCompare = false // see broken_compare.go
