@@ -30,15 +30,16 @@ var allowedImports = map[string][]string{
 	},
 	"internal/authority": {
 		"internal/authority/audit", "internal/authority/fault", "internal/authority/keyring",
-		"internal/authority/throttle", "internal/password", "internal/token",
+		"internal/authority/throttle", "internal/metrics", "internal/password", "internal/token",
+		"internal/tracing",
 	},
-	"internal/authority/audit":    {"internal/authority/fault", "internal/token"},
+	"internal/authority/audit":    {"internal/authority/fault", "internal/metrics", "internal/token"},
 	"internal/authority/fault":    {},
 	"internal/authority/keyring":  {"internal/authority/fault", "internal/seal", "internal/token"},
-	"internal/authority/throttle": {"internal/authority/fault", "internal/password"},
+	"internal/authority/throttle": {"internal/authority/fault", "internal/password", "internal/tracing"},
 	"internal/bench":              {"api"},
-	"internal/metrics":            {"internal/authority", "internal/authority/audit", "internal/recorder"},
-	"internal/password":           {},
+	"internal/metrics":            {"internal/recorder"},
+	"internal/password":           {"internal/tracing"},
 	"internal/recorder":           {},
 	"internal/seal":               {},
 	"internal/server": {
@@ -48,13 +49,13 @@ var allowedImports = map[string][]string{
 	"internal/store/batch": {},
 	"internal/store/postgres": {
 		"internal/authority", "internal/authority/audit", "internal/authority/fault", "internal/authority/keyring",
-		"internal/authority/throttle", "internal/store/batch", "internal/storecopy", "internal/token",
-		"internal/userimport",
+		"internal/authority/throttle", "internal/metrics", "internal/store/batch", "internal/storecopy",
+		"internal/token", "internal/userimport",
 	},
 	"internal/store/sqlite": {
 		"internal/authority", "internal/authority/audit", "internal/authority/fault", "internal/authority/keyring",
-		"internal/authority/throttle", "internal/store/batch", "internal/storecopy", "internal/token",
-		"internal/userimport",
+		"internal/authority/throttle", "internal/metrics", "internal/store/batch", "internal/storecopy",
+		"internal/token", "internal/userimport",
 	},
 	"internal/store/storetest": {
 		"internal/authority", "internal/authority/audit", "internal/authority/fault", "internal/authority/keyring",
@@ -65,10 +66,7 @@ var allowedImports = map[string][]string{
 	"internal/test/pgtest":   {},
 	"internal/test/testbin":  {},
 	"internal/token":         {},
-	"internal/tracing": {
-		"internal/authority", "internal/authority/fault", "internal/authority/throttle", "internal/recorder",
-		"internal/token",
-	},
+	"internal/tracing":       {"internal/recorder"},
 	"internal/userimport": {
 		"internal/authority", "internal/authority/audit", "internal/authority/fault", "internal/password",
 	},

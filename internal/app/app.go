@@ -49,7 +49,7 @@ type Config struct {
 	Log             *slog.Logger                    // says nothing
 	Wrap            func(http.Handler) http.Handler // goes around the HTTP handler
 	Metrics         *metrics.Metrics                // nil: nothing is counted
-	Traces          *tracing.Tracing                // nil: no spans
+	Traces          *tracing.Tracer                 // nil: no spans
 }
 
 // The contract's lives, in seconds, and the times of signing keys.
@@ -135,16 +135,16 @@ func assemble(ctx context.Context, c Config, store Store) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	auditor := audit.NewWriter(store, c.Clock, c.Log)
-	parts := authority.Config{
+	auditor := audit.NewWriter(audit.Config{Store: store, Clock: c.Clock, Log: c.Log, Metrics: c.Metrics, RequestID: server.RequestID})
+	passwords := password.NewHasher(c.Argon2, c.Traces)
+	domain := authority.New(authority.Config{
 		Store: store, Keys: keys, Codec: token.NewCodec(c.Issuer, c.Audience, keys.Set()),
-		Passwords: password.NewHasher(c.Argon2), Rules: c.Rules, Policy: c.Policy, Clock: c.Clock, Log: c.Log,
-		Audit: auditor, RequestID: server.RequestID,
-	}
-	c.observe(&parts)
-	domain := authority.New(parts)
+		Passwords: passwords, Rules: c.Rules, Policy: c.Policy, Clock: c.Clock, Log: c.Log,
+		Audit: auditor, Metrics: c.Metrics, Tracer: c.Traces,
+	})
+	c.Metrics.Register(metrics.Gauges{Passwords: passwords.Stats, SigningKeys: keys.Count, Audit: auditor.Stats})
 	handler := server.New(domain, c.Build, c.Log, server.WithPublicURL(c.PublicURL)).Limit(c.Limits)
-	a := &App{Authority: domain, auditor: auditor, settings: c.summary(), Handler: c.watch(handler), Store: store}
+	a := &App{Authority: domain, auditor: auditor, settings: c.summary(), Handler: c.Traces.Handler(c.Metrics.Handler(handler)), Store: store}
 	if c.Wrap != nil {
 		a.Handler = c.Wrap(a.Handler)
 	}

@@ -74,10 +74,10 @@ func open(ctx context.Context, c Config, pg postgres.Config) (Store, error) {
 		return nil, err
 	}
 	if IsPostgres(c.Store) {
-		pg.Hooks = c.postgresHooks()
+		pg.Metrics = c.Metrics
 		return postgres.Open(ctx, pg)
 	}
-	return sqlite.OpenWith(folder(c), c.sqliteHooks())
+	return sqlite.OpenWith(folder(c), c.Metrics)
 }
 
 // OpenExisting is OpenStore, but an error if the store is not there yet: for

@@ -8,18 +8,6 @@ import (
 	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
-// record is the one place that events go through: to the log at once, and to
-// the store soon.
-func (a *Authority) record(ctx context.Context, e audit.Event) {
-	e.At = a.now()
-	if a.requestID != nil {
-		e.Request = a.requestID(ctx)
-	}
-	audit.Log(ctx, a.log, e)
-	a.observer.Recorded(e.Kind)
-	a.audit.Offer(e)
-}
-
 // by names the caller in an event.
 func (c Caller) did(e audit.Event) audit.Event {
 	e.Caller, e.Address = c.User.ID, c.Address
@@ -29,21 +17,21 @@ func (c Caller) did(e audit.Event) audit.Event {
 // done records what was done, if it was, and passes the error on.
 func (a *Authority) done(ctx context.Context, err error, e audit.Event) error {
 	if err == nil {
-		a.record(ctx, e)
+		a.audit.Record(ctx, e)
 	}
 	return err
 }
 
 // Started records that a server begins to serve, and with which settings.
 func (a *Authority) Started(ctx context.Context, settings string) {
-	a.record(ctx, audit.Event{Kind: audit.Started, Detail: settings})
+	a.audit.Record(ctx, audit.Event{Kind: audit.Started, Detail: settings})
 }
 
 // recordChange records each thing that a change of a user changed.
 func (a *Authority) recordChange(ctx context.Context, c Caller, u *User, change UserChange) {
 	add := func(changed bool, kind audit.Kind, detail string) {
 		if changed {
-			a.record(ctx, c.did(audit.Event{Kind: kind, User: u.ID, Detail: detail}))
+			a.audit.Record(ctx, c.did(audit.Event{Kind: kind, User: u.ID, Detail: detail}))
 		}
 	}
 	add(change.Email != nil || change.FirstName != nil || change.LastName != nil, audit.UserChanged, "")

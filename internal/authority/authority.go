@@ -12,11 +12,13 @@ import (
 	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/authority/keyring"
 	"github.com/pawlauth/pawl/internal/authority/throttle"
+	"github.com/pawlauth/pawl/internal/metrics"
 	"github.com/pawlauth/pawl/internal/password"
 	"github.com/pawlauth/pawl/internal/token"
+	"github.com/pawlauth/pawl/internal/tracing"
 )
 
-// Config is what New needs. Nothing in it may be nil, but for the last three.
+// Config configures an Authority. Audit, Metrics and Tracer are optional; every other field is required.
 type Config struct {
 	Store     Store
 	Keys      *keyring.Keyring
@@ -26,9 +28,9 @@ type Config struct {
 	Policy    Policy
 	Clock     func() time.Time
 	Log       *slog.Logger
-	Audit     *audit.Writer                // nil keeps events in the log only
-	RequestID func(context.Context) string // finds the request's id, for events; nil: there is none
-	Observer  Observer                     // nil: nobody hears how things end
+	Audit     *audit.Writer
+	Metrics   *metrics.Metrics
+	Tracer    *tracing.Tracer
 }
 
 // Authority decides who is who and who may do what. It is safe for concurrent
@@ -43,17 +45,19 @@ type Authority struct {
 	clock     func() time.Time
 	log       *slog.Logger
 	audit     *audit.Writer
-	requestID func(context.Context) string
-	observer  Observer
+	metrics   *metrics.Metrics
+	tracer    *tracing.Tracer
 	throttle  *throttle.Throttle
 }
 
 // New returns an authority.
 func New(c Config) *Authority {
-	if c.Observer == nil {
-		c.Observer = nobody{}
+	c.Metrics.Declare(metrics.Labels{LoginOutcomes: loginOutcomes[:], RefreshOutcomes: refreshOutcomes[:]})
+	return &Authority{
+		store: c.Store, keys: c.Keys, codec: c.Codec, passwords: c.Passwords, rules: c.Rules, policy: c.Policy,
+		clock: c.Clock, log: c.Log, audit: c.Audit, metrics: c.Metrics, tracer: c.Tracer,
+		throttle: throttle.New(throttle.Config{Store: c.Store, Clock: c.Clock, Log: c.Log, Tracer: c.Tracer}),
 	}
-	return &Authority{c.Store, c.Keys, c.Codec, c.Passwords, c.Rules, c.Policy, c.Clock, c.Log, c.Audit, c.RequestID, c.Observer, throttle.New(throttle.Config{Store: c.Store, Clock: c.Clock, Log: c.Log})}
 }
 
 // Ready returns nil if the store can serve.
@@ -87,9 +91,9 @@ func (a *Authority) Login(ctx context.Context, login, passwd string, from Origin
 	said := audit.Event{Kind: audit.LoginFailed, Address: from.IP, Detail: "unknown login"}
 	issued, err := a.login(ctx, login, passwd, from, &said)
 	outcome := loginOutcome(err)
-	a.observer.SignedIn(outcome)
+	a.metrics.Login(outcome.String())
 	if outcome == LoginRefused || said.Kind == audit.Login {
-		a.record(ctx, said)
+		a.audit.Record(ctx, said)
 	}
 	return issued, err
 }
@@ -145,8 +149,9 @@ func (a *Authority) open(ctx context.Context, user *User, hash string, from Orig
 		Expires: now + min(a.policy.TokenLife, a.policy.SessionLife), Ends: now + a.policy.SessionLife,
 	}
 	rand.Read(s.ID[:]) // never fails (crypto/rand)
-	err := a.store.OpenSession(ctx, SessionRecord{s, from}, hash)
-	if err != nil {
+	spanned, end := a.storeSpan(ctx, "OpenSession")
+	err := a.store.OpenSession(spanned, SessionRecord{s, from}, hash)
+	if end(err); err != nil {
 		said.Detail = "suspended, or the password changed, in between"
 		return IssuedToken{}, fault.FromStore(err, errCredentials)
 	}
@@ -198,9 +203,9 @@ func passwordError(err error) error {
 func (a *Authority) Refresh(ctx context.Context, text, apiKey string, retry IdempotencyKeyHash, from Origin) (IssuedToken, error) {
 	issued, claims, err := a.refresh(ctx, text, apiKey, retry, from)
 	outcome := refreshOutcome(issued, err)
-	a.observer.Refreshed(outcome)
+	a.metrics.Refresh(outcome.String())
 	if detail := refusals[outcome]; detail != "" {
-		a.record(ctx, audit.Event{Kind: audit.RefreshRefused, User: claims.Subject, Session: claims.Session, Address: from.IP, Detail: detail})
+		a.audit.Record(ctx, audit.Event{Kind: audit.RefreshRefused, User: claims.Subject, Session: claims.Session, Address: from.IP, Detail: detail})
 	}
 	return issued, err
 }
@@ -229,10 +234,12 @@ func (a *Authority) exchange(ctx context.Context, claims token.Claims, err error
 	if err != nil {
 		return IssuedToken{}, tokenError(err, errUnknown)
 	}
-	live, moved, err := a.store.Rotate(ctx, Rotation{
+	spanned, end := a.storeSpan(ctx, "Rotate")
+	live, moved, err := a.store.Rotate(spanned, Rotation{
 		Session: claims.Session, From: claims.Generation,
 		At: now, Expires: now + a.policy.TokenLife, IdempotencyKey: retry,
 	})
+	end(err)
 	switch {
 	case err != nil:
 		return IssuedToken{}, fault.FromStore(err, errEnded)
@@ -253,7 +260,7 @@ func (a *Authority) exchange(ctx context.Context, claims token.Claims, err error
 // refreshExpired refuses a token whose time is over. If it is an old one too,
 // someone else has spent it since: the owner who comes back is how that is found.
 func (a *Authority) refreshExpired(ctx context.Context, claims token.Claims, now int64, from Origin) error {
-	live, err := a.store.Session(ctx, claims.Session)
+	live, err := a.readSession(ctx, claims.Session)
 	if err != nil {
 		return fault.FromStore(err, errExpired)
 	}
@@ -266,11 +273,11 @@ func (a *Authority) refreshExpired(ctx context.Context, claims token.Claims, now
 // revokeStolen ends a session of which an old token was found in use, and
 // gives the answer: the same as for any token that is not valid.
 func (a *Authority) revokeStolen(ctx context.Context, live SessionWithUser, generation uint32, from Origin) error {
-	a.observer.ReuseFound()
-	if err := a.store.EndSession(ctx, live.Session.ID); err != nil {
+	a.metrics.TokenReuse()
+	if err := a.endSession(ctx, live.Session.ID); err != nil {
 		return fault.FromStore(err, nil)
 	}
-	a.record(ctx, audit.Event{Kind: audit.Theft, User: live.User.ID, Session: live.Session.ID, Address: from.IP,
+	a.audit.Record(ctx, audit.Event{Kind: audit.Theft, User: live.User.ID, Session: live.Session.ID, Address: from.IP,
 		Detail: fmt.Sprintf("an old token, generation %d of %d: the session is ended", generation, live.Session.Generation)})
 	return errStolen
 }
@@ -342,11 +349,13 @@ func (a *Authority) bearer(ctx context.Context, text string) (token.Claims, Sess
 // session returns a session and whether it passes. State of a while ago is
 // enough to say that it does; that it does not is for the row to say.
 func (a *Authority) session(ctx context.Context, id token.SessionID, passes func(Session) bool) (live SessionWithUser, good bool, err error) {
-	live, err = a.store.RecentSession(ctx, id)
+	spanned, end := a.storeSpan(ctx, "RecentSession")
+	live, err = a.store.RecentSession(spanned, id)
+	end(err)
 	if err != nil || passes(live.Session) {
 		return live, err == nil, err
 	}
-	live, err = a.store.Session(ctx, id)
+	live, err = a.readSession(ctx, id)
 	return live, err == nil && passes(live.Session), err
 }
 
@@ -389,7 +398,7 @@ func (a *Authority) Logout(ctx context.Context, c Caller) error {
 	if c.Session == nil {
 		return nil
 	}
-	return a.done(ctx, fault.FromStore(a.store.EndSession(ctx, c.Session.ID), nil), c.did(audit.Event{Kind: audit.Logout, User: c.User.ID, Session: c.Session.ID}))
+	return a.done(ctx, fault.FromStore(a.endSession(ctx, c.Session.ID), nil), c.did(audit.Event{Kind: audit.Logout, User: c.User.ID, Session: c.Session.ID}))
 }
 
 // Sweep removes sessions that are over, counts that are forgotten and old events, in small steps, until it has seen all
@@ -441,7 +450,7 @@ func (a *Authority) Bootstrap(ctx context.Context, u User, passwd string) (user 
 	if err != nil {
 		return nil, "", fault.FromStore(err, nil)
 	}
-	a.record(ctx, audit.Event{Kind: audit.UserCreated, User: user.ID, Detail: user.Level.String()})
+	a.audit.Record(ctx, audit.Event{Kind: audit.UserCreated, User: user.ID, Detail: user.Level.String()})
 	apiKey, err = a.GeneratePrimaryAPIKey(ctx, Caller{User: user}, user.ID)
 	return user, apiKey, err
 }

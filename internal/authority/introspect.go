@@ -27,7 +27,7 @@ func (a *Authority) Issuer() string { return a.codec.Issuer() }
 // tells nobody more (RFC 7662, 2.2 and 4).
 func (a *Authority) Introspect(ctx context.Context, c Caller, text string) (t ActiveToken, active bool, err error) {
 	if t, active, err = a.introspect(ctx, c, text); err == nil {
-		a.observer.Introspected(active)
+		a.metrics.Introspection(active)
 	}
 	return t, active, err
 }
@@ -58,6 +58,6 @@ func (a *Authority) Revoke(ctx context.Context, c Caller, text string) error {
 	if c.User.ID != live.User.ID && (above || !c.User.administers(live.User.Tenant)) {
 		return errNotYourToken
 	}
-	err = fault.FromStore(a.store.EndSession(ctx, live.Session.ID), nil)
+	err = fault.FromStore(a.endSession(ctx, live.Session.ID), nil)
 	return a.done(ctx, err, c.did(audit.Event{Kind: audit.SessionEnded, User: live.User.ID, Session: live.Session.ID, Detail: "token revoked"}))
 }

@@ -102,7 +102,7 @@ func (a *Authority) addKey(ctx context.Context, c Caller, k APIKey) (APIKey, str
 	if err != nil {
 		return APIKey{}, "", fault.FromStore(err, errUserNotFound)
 	}
-	a.record(ctx, c.did(audit.Event{Kind: audit.APIKeyCreated, User: k.UserID, Session: k.Session, Detail: fmt.Sprintf("key %d, %s", k.ID, k.Visibility)}))
+	a.audit.Record(ctx, c.did(audit.Event{Kind: audit.APIKeyCreated, User: k.UserID, Session: k.Session, Detail: fmt.Sprintf("key %d, %s", k.ID, k.Visibility)}))
 	return k, text, nil
 }
 
@@ -179,7 +179,7 @@ func (a *Authority) Sessions(ctx context.Context, c Caller, userID int64) ([]Ses
 // EndSession ends one session of the caller, or of a user whom the caller may
 // change.
 func (a *Authority) EndSession(ctx context.Context, c Caller, id token.SessionID) error {
-	live, err := a.store.Session(ctx, id)
+	live, err := a.readSession(ctx, id)
 	if err != nil {
 		return fault.FromStore(err, errGone)
 	}
@@ -189,6 +189,6 @@ func (a *Authority) EndSession(ctx context.Context, c Caller, id token.SessionID
 	if _, err := a.changeable(ctx, c, live.User.ID, true); err != nil {
 		return hide(err, errGone)
 	}
-	err = fault.FromStore(a.store.EndSession(ctx, id), nil)
+	err = fault.FromStore(a.endSession(ctx, id), nil)
 	return a.done(ctx, err, c.did(audit.Event{Kind: audit.SessionEnded, User: live.User.ID, Session: id}))
 }

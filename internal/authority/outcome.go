@@ -1,32 +1,8 @@
 package authority
 
 import (
-	"github.com/pawlauth/pawl/internal/authority/audit"
 	"github.com/pawlauth/pawl/internal/authority/fault"
 )
-
-// Observer hears how sign-ins, refreshes and introspections end, and of each
-// event. It is called on the hot path and by many at once.
-type Observer interface {
-	SignedIn(LoginOutcome)
-	Refreshed(RefreshOutcome)
-	Introspected(active bool)
-	// ReuseFound is called when an old token is taken for stolen, before its
-	// session is ended: the store may be away.
-	ReuseFound()
-	// Recorded is called for each event of the audit, those too that the store
-	// then loses.
-	Recorded(audit.Kind)
-}
-
-// nobody hears nothing.
-type nobody struct{}
-
-func (nobody) SignedIn(LoginOutcome)    {}
-func (nobody) Refreshed(RefreshOutcome) {}
-func (nobody) Introspected(bool)        {}
-func (nobody) ReuseFound()              {}
-func (nobody) Recorded(audit.Kind)      {}
 
 // LoginOutcome is how a sign-in ended. The audit and the metrics follow it.
 type LoginOutcome uint8
@@ -42,10 +18,11 @@ const (
 	LoginOutcomes                        // how many there are
 )
 
-// String gives the word for a metric.
-func (o LoginOutcome) String() string {
-	return [...]string{"opened", "refused", "delayed", "invalid", "unavailable", "failed"}[o]
-}
+// loginOutcomes are the outcomes' names in metrics.
+var loginOutcomes = [LoginOutcomes]string{"opened", "refused", "delayed", "invalid", "unavailable", "failed"}
+
+// String returns the outcome's name in metrics.
+func (o LoginOutcome) String() string { return loginOutcomes[o] }
 
 // loginOutcome is the one place that decides how a sign-in ended.
 func loginOutcome(err error) LoginOutcome {
@@ -84,10 +61,13 @@ const (
 	RefreshOutcomes                          // how many there are
 )
 
-// String gives the word for a metric.
-func (o RefreshOutcome) String() string {
-	return [...]string{"moved", "replayed", "race", "theft", "expired", "ended", "unknown", "key", "invalid", "unavailable", "failed"}[o]
+// refreshOutcomes are the outcomes' names in metrics.
+var refreshOutcomes = [RefreshOutcomes]string{
+	"moved", "replayed", "race", "theft", "expired", "ended", "unknown", "key", "invalid", "unavailable", "failed",
 }
+
+// String returns the outcome's name in metrics.
+func (o RefreshOutcome) String() string { return refreshOutcomes[o] }
 
 // refusals are the outcomes that are an EventRefreshRefused, and its detail. A
 // theft is an event of its own.

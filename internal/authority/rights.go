@@ -68,7 +68,7 @@ func (a *Authority) again(ctx context.Context, c Caller) (Caller, error) {
 		return c, errSession
 	}
 	if c.Session != nil {
-		if _, err := a.store.Session(ctx, c.Session.ID); err != nil {
+		if _, err := a.readSession(ctx, c.Session.ID); err != nil {
 			return c, fault.FromStore(err, errSession)
 		}
 	}

@@ -43,7 +43,7 @@ func (a *Authority) RetireSigningKey(ctx context.Context, c Caller, id string, n
 	}
 	successor, err := a.keys.Retire(ctx, id, now)
 	if successor.ID != "" { // it is there though the other could not be retired
-		a.record(ctx, c.did(keyMade(successor)))
+		a.audit.Record(ctx, c.did(keyMade(successor)))
 	}
 	detail := "key " + id
 	if now {

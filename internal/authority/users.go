@@ -10,7 +10,6 @@ import (
 	"github.com/pawlauth/pawl/internal/authority/audit"
 	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/password"
-	"github.com/pawlauth/pawl/internal/token"
 )
 
 const (
@@ -60,7 +59,7 @@ func (a *Authority) CreateUser(ctx context.Context, c Caller, n NewUser) (*User,
 	if err != nil {
 		return nil, fault.FromStore(err, nil)
 	}
-	a.record(ctx, c.did(audit.Event{Kind: audit.UserCreated, User: user.ID, Detail: user.Level.String()}))
+	a.audit.Record(ctx, c.did(audit.Event{Kind: audit.UserCreated, User: user.ID, Detail: user.Level.String()}))
 	return user, nil
 }
 
@@ -222,7 +221,7 @@ func (a *Authority) ResetUser(ctx context.Context, c Caller, id int64) error {
 	if err != nil {
 		return err
 	}
-	err = fault.FromStore(a.store.EndSessions(ctx, id, token.SessionID{}), nil)
+	err = fault.FromStore(a.endSessions(ctx, id), nil)
 	if err == nil && c.User.Level <= NetworkAdmin && id != c.User.ID {
 		err = a.throttle.Clear(ctx, user.Login)
 	}
@@ -300,7 +299,7 @@ func (a *Authority) checkOwn(ctx context.Context, c Caller, passwd string) (hash
 	case err != nil:
 		return "", passwordError(err)
 	case !ok:
-		a.record(ctx, c.did(audit.Event{Kind: audit.PasswordFailed, User: c.User.ID, Detail: "wrong current password"}))
+		a.audit.Record(ctx, c.did(audit.Event{Kind: audit.PasswordFailed, User: c.User.ID, Detail: "wrong current password"}))
 		return "", errCredentials
 	}
 	return hash, nil

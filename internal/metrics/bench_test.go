@@ -5,7 +5,6 @@ import (
 	"net/http/httptest"
 	"testing"
 
-	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/metrics"
 )
 
@@ -23,7 +22,7 @@ func BenchmarkHandler(b *testing.B) {
 	h := m.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Pattern = "/v2/auth/refresh"
 		w.WriteHeader(http.StatusOK)
-		m.Refreshed(authority.RefreshMoved)
+		m.Refresh("moved")
 	}))
 	r := httptest.NewRequest("POST", "/v2/auth/refresh", nil)
 	b.ReportAllocs()

@@ -7,48 +7,57 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Gauges are what a scrape asks for. It calls them at most 4 at a time.
+// maxScrapes is how many scrapes run at once.
+const maxScrapes = 4
+
+// Gauges are functions that a scrape calls, maxScrapes at a time. Each part registers its own; nil ones are skipped.
 type Gauges struct {
-	// Passwords returns how many password checks run and wait.
+	// Passwords returns how many password hashes run, and how many wait.
 	Passwords func() (running, waiting int)
 	// SigningKeys returns how many keys this node verifies with.
 	SigningKeys func() int
-	// Audit returns how many events wait for the store, and how many it lost.
+	// Audit returns how many events wait for the store, and how many are missing from it.
 	Audit func() (waiting int, lost int64)
-	// Sessions returns how many sessions there are, or false if that is not known now.
+	// Sessions returns the number of sessions, or false if it is not known now.
 	Sessions func(context.Context) (int64, bool)
-	// Pool returns the state of PostgreSQL's connections; nil if there are none.
+	// Pool returns the state of the connections to PostgreSQL.
 	Pool func() *pgxpool.Stat
 }
 
-// Register adds the gauges; once.
-func (m *Metrics) Register(g Gauges) { m.registry.MustRegister(gauges{g}) }
+// Register adds gauges to each scrape.
+func (m *Metrics) Register(g Gauges) {
+	if m != nil {
+		m.registry.MustRegister(gauges{g})
+	}
+}
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(name, help, labels, nil)
 }
 
 var (
-	passwordsRunning = describe("pawl_password_checks_running", "Password hashes under way.")
+	passwordsRunning = describe("pawl_password_checks_running", "Password hashes that run now.")
 	passwordsWaiting = describe("pawl_password_checks_waiting", "Password hashes that wait for a processor.")
 	signingKeys      = describe("pawl_signing_keys", "Signing keys that this node verifies tokens with.")
-	auditWaiting     = describe("pawl_audit_events_waiting", "Events of the audit that wait for the store.")
-	auditLost        = describe("pawl_audit_events_lost_total", "Events that are in the log and not in the store.")
-	sessionsHeld     = describe("pawl_sessions", "Sessions in the store, those not swept yet included; on PostgreSQL the planner's estimate.")
+	auditWaiting     = describe("pawl_audit_events_waiting", "Audit events that wait to be stored.")
+	auditLost        = describe("pawl_audit_events_lost_total", "Audit events that are in the log but missing from the store.")
+	sessionCount     = describe("pawl_sessions",
+		"Sessions in the store, including expired ones that are not swept yet. On PostgreSQL an estimate of the planner.")
 
-	poolConnections = describe("pawl_postgres_connections", "Connections to PostgreSQL, by what they do.", "state")
-	poolMost        = describe("pawl_postgres_connections_max", "Connections that this node may open.")
-	poolAcquires    = describe("pawl_postgres_acquires_total", "Times that a connection was taken.")
-	poolWaits       = describe("pawl_postgres_acquire_waits_total", "Times that none was free, and the taker waited.")
-	poolWaited      = describe("pawl_postgres_acquire_seconds_total", "Time spent taking connections.")
+	poolConnections = describe("pawl_postgres_connections", "Connections to PostgreSQL, by state.", "state")
+	poolMax         = describe("pawl_postgres_connections_max", "Connections that this node may open.")
+	poolAcquires    = describe("pawl_postgres_acquires_total", "Acquires of a connection.")
+	poolWaits       = describe("pawl_postgres_acquire_waits_total", "Acquires that had to wait for a free connection.")
+	poolWaitTime    = describe("pawl_postgres_acquire_seconds_total", "Time spent in acquires of a connection.")
 )
 
 type gauges struct{ Gauges }
 
-// Describe says nothing: what there is depends on the store (an unchecked
-// collector, as Prometheus calls it).
+// Describe returns no descriptions, because the set of gauges depends on the store. Prometheus calls this an unchecked
+// collector.
 func (gauges) Describe(chan<- *prometheus.Desc) {}
 
+// Collect calls the functions for one scrape.
 func (g gauges) Collect(out chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
@@ -56,25 +65,32 @@ func (g gauges) Collect(out chan<- prometheus.Metric) {
 	counter := func(d *prometheus.Desc, value float64) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, value)
 	}
-	running, waiting := g.Passwords()
-	gauge(passwordsRunning, float64(running))
-	gauge(passwordsWaiting, float64(waiting))
-	gauge(signingKeys, float64(g.SigningKeys()))
-	events, lost := g.Audit()
-	gauge(auditWaiting, float64(events))
-	counter(auditLost, float64(lost))
-	if n, known := g.Sessions(context.Background()); known {
-		gauge(sessionsHeld, float64(n))
+	if g.Passwords != nil {
+		running, waiting := g.Passwords()
+		gauge(passwordsRunning, float64(running))
+		gauge(passwordsWaiting, float64(waiting))
 	}
-	if g.Pool == nil {
-		return
+	if g.SigningKeys != nil {
+		gauge(signingKeys, float64(g.SigningKeys()))
 	}
-	pool := g.Pool()
-	gauge(poolConnections, float64(pool.AcquiredConns()), "used")
-	gauge(poolConnections, float64(pool.IdleConns()), "idle")
-	gauge(poolConnections, float64(pool.ConstructingConns()), "opening")
-	gauge(poolMost, float64(pool.MaxConns()))
-	counter(poolAcquires, float64(pool.AcquireCount()))
-	counter(poolWaits, float64(pool.EmptyAcquireCount()))
-	counter(poolWaited, pool.AcquireDuration().Seconds())
+	if g.Audit != nil {
+		waiting, lost := g.Audit()
+		gauge(auditWaiting, float64(waiting))
+		counter(auditLost, float64(lost))
+	}
+	if g.Sessions != nil {
+		if n, known := g.Sessions(context.Background()); known {
+			gauge(sessionCount, float64(n))
+		}
+	}
+	if g.Pool != nil {
+		pool := g.Pool()
+		gauge(poolConnections, float64(pool.AcquiredConns()), "used")
+		gauge(poolConnections, float64(pool.IdleConns()), "idle")
+		gauge(poolConnections, float64(pool.ConstructingConns()), "opening")
+		gauge(poolMax, float64(pool.MaxConns()))
+		counter(poolAcquires, float64(pool.AcquireCount()))
+		counter(poolWaits, float64(pool.EmptyAcquireCount()))
+		counter(poolWaitTime, pool.AcquireDuration().Seconds())
+	}
 }

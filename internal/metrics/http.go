@@ -19,71 +19,83 @@ type httpMetrics struct {
 	inFlight prometheus.Gauge
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
-	known    known
+	series   seriesCache
 }
 
-// answer is what tells the series of requests apart. There are no more than the
-// server has patterns, times methods, times codes that it answers with.
-type answer struct {
+// seriesKey selects the series of a request. There are at most as many as routes times methods times status codes.
+type seriesKey struct {
 	route, method string
-	code          int
+	status        int
 }
 
-// series is what a request of one kind counts in.
+// series are what a request is counted in.
 type series struct {
 	requests prometheus.Counter
 	duration prometheus.Observer
 }
 
-// known has the series that were made. A reader takes no lock and allocates
-// nothing.
-type known struct {
-	mu  sync.Mutex                        // held to add one
-	all atomic.Pointer[map[answer]series] // replaced, never changed
+// seriesCache keeps the series that exist, so that counting a request takes no lock and allocates nothing.
+type seriesCache struct {
+	mu  sync.Mutex                           // held while one is added
+	all atomic.Pointer[map[seriesKey]series] // replaced, never changed
 }
 
 func newHTTP(factory promauto.Factory) *httpMetrics {
 	h := &httpMetrics{
-		inFlight: factory.NewGauge(prometheus.GaugeOpts{Name: "pawl_http_requests_in_flight", Help: "Requests that are being answered."}),
-		requests: factory.NewCounterVec(prometheus.CounterOpts{Name: "pawl_http_requests_total",
-			Help: "Requests that were answered, by route, method and status."}, []string{"route", "method", "code"}),
-		duration: factory.NewHistogramVec(prometheus.HistogramOpts{Name: "pawl_http_request_duration_seconds", Buckets: durations,
-			Help: "Time from a request's header to its answer, by route."}, []string{"route"}),
+		inFlight: factory.NewGauge(prometheus.GaugeOpts{
+			Name: "pawl_http_requests_in_flight", Help: "Requests that are being handled.",
+		}),
+		requests: factory.NewCounterVec(prometheus.CounterOpts{
+			Name: "pawl_http_requests_total", Help: "Responses, by route, method and status.",
+		}, []string{"route", "method", "code"}),
+		duration: factory.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "pawl_http_request_duration_seconds",
+			Help:    "Time from a request's header to the end of its response, by route.",
+			Buckets: durationBuckets,
+		}, []string{"route"}),
 	}
-	h.known.all.Store(&map[answer]series{})
+	h.series.all.Store(&map[seriesKey]series{})
 	return h
 }
 
-// Handler counts the requests that next answers.
+// Handler returns next with each request counted, or next itself if m is nil.
 func (m *Metrics) Handler(next http.Handler) http.Handler {
+	if m == nil {
+		return next
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began := time.Now()
+		start := time.Now()
 		m.http.inFlight.Inc()
 		rec := recorder.New(w)
-		defer func() { // a handler may panic, to cut the connection
+		defer func() { // deferred because a handler may panic, to cut the connection
 			m.http.inFlight.Dec()
-			s := m.http.find(answer{recorder.Route(r), recorder.Method(r.Method), rec.Status()})
+			key := seriesKey{route: recorder.Route(r), method: recorder.Method(r.Method), status: rec.Status()}
+			s := m.http.find(key)
 			s.requests.Inc()
-			s.duration.Observe(time.Since(began).Seconds())
+			s.duration.Observe(time.Since(start).Seconds())
 			rec.Free()
 		}()
 		next.ServeHTTP(rec, r)
 	})
 }
 
-func (h *httpMetrics) find(a answer) series {
-	if s, ok := (*h.known.all.Load())[a]; ok {
+// find returns the series of a request, which it creates at the first such request.
+func (h *httpMetrics) find(key seriesKey) series {
+	if s, ok := (*h.series.all.Load())[key]; ok {
 		return s
 	}
-	h.known.mu.Lock()
-	defer h.known.mu.Unlock()
-	route := a.route
+	h.series.mu.Lock()
+	defer h.series.mu.Unlock()
+	route := key.route
 	if route == "" {
 		route = "other" // no such path
 	}
-	s := series{h.requests.WithLabelValues(route, a.method, strconv.Itoa(a.code)), h.duration.WithLabelValues(route)}
-	all := maps.Clone(*h.known.all.Load())
-	all[a] = s
-	h.known.all.Store(&all)
+	s := series{
+		requests: h.requests.WithLabelValues(route, key.method, strconv.Itoa(key.status)),
+		duration: h.duration.WithLabelValues(route),
+	}
+	all := maps.Clone(*h.series.all.Load())
+	all[key] = s
+	h.series.all.Store(&all)
 	return s
 }

@@ -1,5 +1,8 @@
-// Package metrics is what Pawl says of itself to Prometheus. It is the one
-// package that knows Prometheus: the others call small hooks of their own.
+// Package metrics counts what Pawl does, for Prometheus. It is the only package that knows Prometheus' library.
+//
+// A *Metrics is handed down to each part, whose code calls it where something happens. Every method of a nil *Metrics
+// does nothing, so that no caller asks whether metrics are on. Figures that a part already keeps, such as the length of
+// a queue, are read at each scrape through functions that the part registers (see Gauges).
 package metrics
 
 import (
@@ -11,116 +14,162 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-
-	"github.com/pawlauth/pawl/internal/authority"
-	"github.com/pawlauth/pawl/internal/authority/audit"
 )
 
-// Metrics has the counters of one Pawl. Series are made once and kept at hand,
-// so that counting looks nothing up by label. It is safe for concurrent use.
+// Metrics has the counters of one Pawl. It is safe for concurrent use.
 type Metrics struct {
 	registry *prometheus.Registry
 	http     *httpMetrics
 
-	logins    [authority.LoginOutcomes]prometheus.Counter
-	refreshes [authority.RefreshOutcomes]prometheus.Counter
-	reuse     prometheus.Counter
-	active    [2]prometheus.Counter // introspections, of tokens that are not and that are
-	events    map[audit.Kind]prometheus.Counter
+	logins         *prometheus.CounterVec
+	refreshes      *prometheus.CounterVec
+	tokenReuses    prometheus.Counter
+	introspections *prometheus.CounterVec
+	auditEvents    *prometheus.CounterVec
 
-	commitSize, readSize prometheus.Observer
-	commitTime, readTime prometheus.Observer
-	storeErrors          prometheus.Counter
+	commits, reads batchMetrics
+	storeErrors    prometheus.Counter
 }
 
-var _ authority.Observer = (*Metrics)(nil)
+// batchMetrics measures the batches of one operation of the store.
+type batchMetrics struct{ size, duration prometheus.Observer }
+
+// durationBuckets are the bounds of the histograms of time: from a read in memory to the deadline of a request.
+var durationBuckets = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 
 // New returns the metrics of a Pawl of this build.
 func New(build string) *Metrics {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(collectors.NewGoCollector())
+	registry.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	factory := promauto.With(registry)
-	m := &Metrics{registry: registry, http: newHTTP(factory), events: map[audit.Kind]prometheus.Counter{}}
+	counter := func(name, help, label string) *prometheus.CounterVec {
+		return factory.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
+	}
 	factory.NewGaugeVec(prometheus.GaugeOpts{Name: "pawl_build_info", Help: "The build that runs; always 1."},
 		[]string{"version", "go_version"}).WithLabelValues(build, runtime.Version()).Set(1)
-
-	logins := factory.NewCounterVec(prometheus.CounterOpts{Name: "pawl_logins_total", Help: "Tries to sign in, by how they ended."}, []string{"outcome"})
-	for i := range m.logins {
-		m.logins[i] = logins.WithLabelValues(authority.LoginOutcome(i).String())
+	size := factory.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "pawl_store_batch_size",
+		Help:    "Writes that shared a commit, or checks that shared a query.",
+		Buckets: prometheus.ExponentialBuckets(1, 2, 9),
+	}, []string{"operation"})
+	duration := factory.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "pawl_store_batch_duration_seconds",
+		Help:    "Time of one attempt of a shared commit, or of a shared query including its retry.",
+		Buckets: durationBuckets,
+	}, []string{"operation"})
+	m := &Metrics{
+		registry:  registry,
+		http:      newHTTP(factory),
+		logins:    counter("pawl_logins_total", "Sign-ins, by outcome.", "outcome"),
+		refreshes: counter("pawl_refreshes_total", "Refreshes, by outcome.", "outcome"),
+		tokenReuses: factory.NewCounter(prometheus.CounterOpts{
+			Name: "pawl_token_reuses_total", Help: "Superseded tokens at the refresh endpoint that were taken for stolen.",
+		}),
+		introspections: counter("pawl_introspections_total", "Introspections, by whether the token was active.", "active"),
+		auditEvents: counter("pawl_audit_events_total",
+			"Audit events by kind, including those that are missing from the store.", "kind"),
+		commits: batchMetrics{size.WithLabelValues("commit"), duration.WithLabelValues("commit")},
+		reads:   batchMetrics{size.WithLabelValues("read"), duration.WithLabelValues("read")},
+		storeErrors: factory.NewCounter(prometheus.CounterOpts{
+			Name: "pawl_store_errors_total", Help: "Reads, writes and commits of the store that failed.",
+		}),
 	}
-	refreshes := factory.NewCounterVec(prometheus.CounterOpts{Name: "pawl_refreshes_total", Help: "Refreshes, by how they ended."}, []string{"outcome"})
-	for i := range m.refreshes {
-		m.refreshes[i] = refreshes.WithLabelValues(authority.RefreshOutcome(i).String())
-	}
-	m.reuse = factory.NewCounter(prometheus.CounterOpts{Name: "pawl_token_reuses_total", Help: "Old tokens that were taken for stolen."})
-
-	introspections := factory.NewCounterVec(prometheus.CounterOpts{Name: "pawl_introspections_total", Help: "Introspections that were answered, by whether the token was active."}, []string{"active"})
-	m.active = [2]prometheus.Counter{introspections.WithLabelValues("false"), introspections.WithLabelValues("true")}
-	events := factory.NewCounterVec(prometheus.CounterOpts{Name: "pawl_audit_events_total", Help: "Events of the audit, by kind, those that the store lost included."}, []string{"kind"})
-	for _, kind := range audit.Kinds {
-		if kind == audit.EventsLost {
-			continue // pawl_audit_events_lost_total has how many
-		}
-		m.events[kind] = events.WithLabelValues(string(kind))
-	}
-
-	size := factory.NewHistogramVec(prometheus.HistogramOpts{Name: "pawl_store_batch_size", Buckets: prometheus.ExponentialBuckets(1, 2, 9),
-		Help: "Steps that shared a commit, or checks that shared a query."}, []string{"operation"})
-	took := factory.NewHistogramVec(prometheus.HistogramOpts{Name: "pawl_store_batch_duration_seconds", Buckets: durations,
-		Help: "Time of one try of a shared commit, or of a shared query with its second try."}, []string{"operation"})
-	m.commitSize, m.commitTime = size.WithLabelValues("commit"), took.WithLabelValues("commit")
-	m.readSize, m.readTime = size.WithLabelValues("read"), took.WithLabelValues("read")
-	m.storeErrors = factory.NewCounter(prometheus.CounterOpts{Name: "pawl_store_errors_total", Help: "Reads, steps and commits that the store could not do."})
+	declare(m.introspections, "false", "true")
 	return m
 }
 
-// durations are the bounds of the histograms of time: from a read in memory to
-// the deadline of a request.
-var durations = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+// declare creates the series of a counter's values, so that a scrape has each of them with 0 before its first event.
+func declare(counter *prometheus.CounterVec, values ...string) {
+	for _, value := range values {
+		counter.WithLabelValues(value)
+	}
+}
 
-// Page is the handler of /metrics, and of nothing else.
+// Labels has all values of the labels that other packages own.
+type Labels struct{ LoginOutcomes, RefreshOutcomes, AuditKinds []string }
+
+// Declare creates the series of these values, so that a scrape has each of them with 0 before its first event.
+func (m *Metrics) Declare(l Labels) {
+	if m == nil {
+		return
+	}
+	declare(m.logins, l.LoginOutcomes...)
+	declare(m.refreshes, l.RefreshOutcomes...)
+	declare(m.auditEvents, l.AuditKinds...)
+}
+
+// Page returns the handler of /metrics, which has no other path.
 func (m *Metrics) Page() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second}))
+	if m != nil {
+		options := promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes, Timeout: 10 * time.Second}
+		mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, options))
+	}
 	return mux
 }
 
-// SignedIn counts a login.
-func (m *Metrics) SignedIn(o authority.LoginOutcome) { m.logins[o].Inc() }
-
-// Refreshed counts a refresh.
-func (m *Metrics) Refreshed(o authority.RefreshOutcome) { m.refreshes[o].Inc() }
-
-// ReuseFound counts an old token that is taken for stolen.
-func (m *Metrics) ReuseFound() { m.reuse.Inc() }
-
-// Introspected counts an introspection.
-func (m *Metrics) Introspected(active bool) {
-	if active {
-		m.active[1].Inc()
-		return
-	}
-	m.active[0].Inc()
-}
-
-// Recorded counts an event of the audit.
-func (m *Metrics) Recorded(kind audit.Kind) {
-	if counter, ok := m.events[kind]; ok {
-		counter.Inc()
+// Login counts a sign-in.
+func (m *Metrics) Login(outcome string) {
+	if m != nil {
+		m.logins.WithLabelValues(outcome).Inc()
 	}
 }
 
-// Committed is the stores' hook for a batch of steps.
-func (m *Metrics) Committed(steps int, took time.Duration) {
-	m.commitSize.Observe(float64(steps))
-	m.commitTime.Observe(took.Seconds())
+// Refresh counts a refresh.
+func (m *Metrics) Refresh(outcome string) {
+	if m != nil {
+		m.refreshes.WithLabelValues(outcome).Inc()
+	}
 }
 
-// Read is the hook for a batch of checks.
-func (m *Metrics) Read(checks int, took time.Duration) {
-	m.readSize.Observe(float64(checks))
-	m.readTime.Observe(took.Seconds())
+// TokenReuse counts a superseded token that is taken for stolen.
+func (m *Metrics) TokenReuse() {
+	if m != nil {
+		m.tokenReuses.Inc()
+	}
 }
 
-// StoreFailed is the stores' hook for an error.
-func (m *Metrics) StoreFailed() { m.storeErrors.Inc() }
+// Introspection counts an introspection.
+func (m *Metrics) Introspection(active bool) {
+	switch {
+	case m == nil:
+	case active:
+		m.introspections.WithLabelValues("true").Inc()
+	default:
+		m.introspections.WithLabelValues("false").Inc()
+	}
+}
+
+// AuditEvent counts an event of the audit.
+func (m *Metrics) AuditEvent(kind string) {
+	if m != nil {
+		m.auditEvents.WithLabelValues(kind).Inc()
+	}
+}
+
+// StoreCommit measures a batch of writes that shared a commit, whether the commit succeeded or not.
+func (m *Metrics) StoreCommit(writes int, took time.Duration) {
+	if m != nil {
+		m.commits.observe(writes, took)
+	}
+}
+
+// StoreRead measures a batch of checks that shared a query.
+func (m *Metrics) StoreRead(checks int, took time.Duration) {
+	if m != nil {
+		m.reads.observe(checks, took)
+	}
+}
+
+// StoreError counts a read, write or commit of the store that failed. A "not found" is no failure.
+func (m *Metrics) StoreError() {
+	if m != nil {
+		m.storeErrors.Inc()
+	}
+}
+
+func (b batchMetrics) observe(size int, took time.Duration) {
+	b.size.Observe(float64(size))
+	b.duration.Observe(took.Seconds())
+}

@@ -189,3 +189,26 @@ func scrape(m *metrics.Metrics) string {
 	m.Page().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	return w.Body.String()
 }
+
+// TestNilMetrics checks that a nil *Metrics can be used.
+func TestNilMetrics(t *testing.T) {
+	var m *metrics.Metrics
+	m.Declare(metrics.Labels{AuditKinds: []string{"login"}})
+	m.Register(metrics.Gauges{})
+	m.Login("opened")
+	m.Refresh("moved")
+	m.TokenReuse()
+	m.Introspection(true)
+	m.AuditEvent("login")
+	m.StoreCommit(1, time.Second)
+	m.StoreRead(1, time.Second)
+	m.StoreError()
+	mux := http.NewServeMux()
+	if got := m.Handler(mux); got != mux {
+		t.Error("the handler was wrapped")
+	}
+	w := httptest.NewRecorder()
+	if m.Page().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil)); w.Code != http.StatusNotFound {
+		t.Errorf("/metrics has status %d, want 404", w.Code)
+	}
+}

@@ -29,7 +29,7 @@ var foreign = map[string]struct{ hash, passwd string }{
 }
 
 func TestForeignHashes(t *testing.T) {
-	h := password.NewHasher(cheap)
+	h := password.NewHasher(cheap, nil)
 	for maker, c := range foreign {
 		t.Run(maker, func(t *testing.T) {
 			if err := password.CheckImported(c.hash); err != nil {
@@ -48,7 +48,7 @@ func TestForeignHashes(t *testing.T) {
 // it is in the error.
 func TestForeignHashesRefused(t *testing.T) {
 	const dear, damaged, unknown = "costs too much", "", "none of the hashes"
-	h := password.NewHasher(cheap)
+	h := password.NewHasher(cheap, nil)
 	for text, want := range map[string]string{
 		"$argon2id$v=19$m=4294967295,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$MNwI9IP6KA+9s6xNuZpE0HoVWRDnrcJSYexFyYq8RDo": damaged, // 4 TiB
 		"$argon2id$v=19$m=262145,t=1,p=1$c29tZXNhbHRzb21lc2FsdA$MNwI9IP6KA+9s6xNuZpE0HoVWRDnrcJSYexFyYq8RDo":     dear,
@@ -95,7 +95,7 @@ func TestForeignHashesRefused(t *testing.T) {
 
 // BenchmarkDearest times the dearest hash of each kind that is taken.
 func BenchmarkDearest(b *testing.B) {
-	h := password.NewHasher(password.Params{})
+	h := password.NewHasher(password.Params{}, nil)
 	for name, text := range map[string]string{
 		"argon2id": "$argon2id$v=19$m=262144,t=4,p=1$c29tZXNhbHRzb21lc2FsdA$MNwI9IP6KA+9s6xNuZpE0HoVWRDnrcJSYexFyYq8RDo",
 		"default":  "",

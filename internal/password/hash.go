@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"golang.org/x/crypto/argon2"
+
+	"github.com/pawlauth/pawl/internal/tracing"
 )
 
 // ErrBusy says that as many hashes run and wait as may; nothing was done.
@@ -55,19 +57,17 @@ type Hasher struct {
 	admit   chan struct{} // holds one for each that runs or waits
 	running chan struct{} // holds one for each that runs
 	decoy   string        // what an unknown login is checked against
-
-	// Trace is called before a hash, its wait included, and what it returns
-	// after it; nil is nobody. It is set before the first use.
-	Trace func(context.Context) (end func())
+	tracer  *tracing.Tracer
 }
 
-// NewHasher returns a hasher with the cost p.
-func NewHasher(p Params) *Hasher {
+// NewHasher returns a hasher with the cost p. A span of the tracer, which may be nil, measures each hash and its wait.
+func NewHasher(p Params, tracer *tracing.Tracer) *Hasher {
 	n := runtime.GOMAXPROCS(0)
 	h := &Hasher{
 		params:  p.withDefaults(),
 		admit:   make(chan struct{}, n*(1+waiting)),
 		running: make(chan struct{}, n),
+		tracer:  tracer,
 	}
 	h.decoy = encode(h.params, make([]byte, saltBytes), make([]byte, hashBytes))
 	return h
@@ -76,11 +76,11 @@ func NewHasher(p Params) *Hasher {
 // Hash returns the PHC string of a password with a new salt. The error is
 // ErrBusy, or the context's.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
-	defer h.trace(ctx)()
-	if err := h.enter(ctx); err != nil {
+	leave, err := h.enter(ctx)
+	if err != nil {
 		return "", err
 	}
-	defer h.leave()
+	defer leave()
 	salt := make([]byte, saltBytes)
 	rand.Read(salt) // never fails (crypto/rand)
 	return encode(h.params, salt, derive(password, salt, h.params, hashBytes)), nil
@@ -100,11 +100,11 @@ func (h *Hasher) Check(ctx context.Context, password, stored string) (ok, outdat
 	if err != nil {
 		return false, false, fmt.Errorf("password: the stored hash %w", err)
 	}
-	defer h.trace(ctx)()
-	if err := h.enter(ctx); err != nil {
+	leave, err := h.enter(ctx)
+	if err != nil {
 		return false, false, err
 	}
-	defer h.leave()
+	defer leave()
 	return want.is(password) && known, !h.makes(want), nil
 }
 
@@ -114,25 +114,22 @@ func (h *Hasher) makes(want hashed) bool {
 	return ok && own.params == h.params && len(own.salt) == saltBytes && len(own.hash) == hashBytes
 }
 
-func (h *Hasher) trace(ctx context.Context) (end func()) {
-	if h.Trace == nil {
-		return func() {}
-	}
-	return h.Trace(ctx)
-}
-
-func (h *Hasher) enter(ctx context.Context) error {
+// enter waits for a processor and returns a function that frees it. The span of a hash includes the wait.
+func (h *Hasher) enter(ctx context.Context) (leave func(), err error) {
+	ctx, end := h.tracer.Start(ctx, "password hash")
 	select {
 	case h.admit <- struct{}{}:
 	default:
-		return ErrBusy
+		end(ErrBusy)
+		return nil, ErrBusy
 	}
 	select {
 	case h.running <- struct{}{}:
-		return nil
+		return func() { <-h.running; <-h.admit; end(nil) }, nil
 	case <-ctx.Done():
 		<-h.admit
-		return ctx.Err()
+		end(ctx.Err())
+		return nil, ctx.Err()
 	}
 }
 
@@ -141,8 +138,6 @@ func (h *Hasher) Stats() (running, waiting int) {
 	running = len(h.running)
 	return running, max(len(h.admit)-running, 0) // the two are not read in one step
 }
-
-func (h *Hasher) leave() { <-h.running; <-h.admit }
 
 func derive(password string, salt []byte, p Params, size uint32) []byte {
 	return argon2.IDKey([]byte(password), salt, p.Passes, p.MemoryKiB, p.Lanes, size)

@@ -13,7 +13,7 @@ import (
 var cheap = password.Params{MemoryKiB: 64, Passes: 1}
 
 func TestHashAndCheck(t *testing.T) {
-	h := password.NewHasher(cheap)
+	h := password.NewHasher(cheap, nil)
 	phc, err := h.Hash(t.Context(), "secret")
 	if err != nil || !strings.HasPrefix(phc, "$argon2id$v=19$m=64,t=1,p=1$") {
 		t.Fatalf("%q, %v", phc, err)
@@ -26,7 +26,7 @@ func TestHashAndCheck(t *testing.T) {
 	if ok, _, err := h.Check(t.Context(), "secret", ""); ok || err != nil {
 		t.Errorf("an unknown login: %v, %v", ok, err)
 	}
-	if ok, outdated, err := password.NewHasher(password.Params{MemoryKiB: 128, Passes: 1}).Check(t.Context(), "secret", phc); !ok || !outdated || err != nil {
+	if ok, outdated, err := password.NewHasher(password.Params{MemoryKiB: 128, Passes: 1}, nil).Check(t.Context(), "secret", phc); !ok || !outdated || err != nil {
 		t.Errorf("of another cost: %v, %v, %v", ok, outdated, err)
 	}
 	for _, damaged := range []string{"x", "$argon2id$", "$argon2id$v=19$m=99999999,t=1,p=1$AAAA$AAAA", "$argon2id$v=19$m=64,t=0,p=1$AAAA$AAAA",
@@ -41,7 +41,7 @@ func TestHashAndCheck(t *testing.T) {
 // TestFlood offers many times what may wait: some are refused at once, and the
 // rest are served.
 func TestFlood(t *testing.T) {
-	h := password.NewHasher(password.Params{MemoryKiB: 8 * 1024, Passes: 1})
+	h := password.NewHasher(password.Params{MemoryKiB: 8 * 1024, Passes: 1}, nil)
 	var mu sync.Mutex // guards busy and served
 	busy, served := 0, 0
 	start := make(chan struct{})

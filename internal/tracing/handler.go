@@ -11,10 +11,13 @@ import (
 	"github.com/pawlauth/pawl/internal/recorder"
 )
 
-// Handler makes a span of each request that next answers, within the trace that
-// traceparent names (W3C Trace Context). It is called after its method and its
-// route: a path may have an id in it.
-func (t *Tracing) Handler(next http.Handler) http.Handler {
+// Handler returns next with a span around each request, in the trace that the request's traceparent names (W3C Trace
+// Context). The span's name is the method and the route, because a path may have an id in it. If t is nil, Handler
+// returns next itself.
+func (t *Tracer) Handler(next http.Handler) http.Handler {
+	if t == nil {
+		return next
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		method := recorder.Method(r.Method)
 		ctx := t.context.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
@@ -22,7 +25,7 @@ func (t *Tracing) Handler(next http.Handler) http.Handler {
 			trace.WithAttributes(attribute.String("http.request.method", method)))
 		rec := recorder.New(w)
 		r = r.WithContext(ctx)
-		defer func() { // a handler may panic, to cut the connection
+		defer func() { // deferred because a handler may panic, to cut the connection
 			describe(span, method, recorder.Route(r), rec.Status())
 			span.End()
 			rec.Free()

@@ -1,6 +1,8 @@
-// Package tracing sends spans to an OpenTelemetry collector: one for a request,
-// and within it one for each wait for the store's commit and for a password
-// hash. They have no token, no login and no id of a user.
+// Package tracing sends spans to an OpenTelemetry collector: one for each request and, within it, one for each call of
+// the store that a client waits for and for each password hash. A span has no token, no login and no id of a user.
+//
+// A *Tracer is handed down to each part. Every method of a nil *Tracer does nothing, so that no caller asks whether
+// tracing is on.
 package tracing
 
 import (
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
@@ -17,20 +20,20 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Tracing makes spans and sends them in the background.
-type Tracing struct {
+// Tracer starts spans, and sends those that ended in the background. It is safe for concurrent use.
+type Tracer struct {
 	provider *sdktrace.TracerProvider
 	tracer   trace.Tracer
 	context  propagation.TraceContext
 	log      *slog.Logger
 }
 
-// flushTimeout is how long Close may take: what is left of a drain.
-const flushTimeout = 1500 * time.Millisecond
+// closeTimeout bounds Close: it is the rest of the time that a shutdown has.
+const closeTimeout = 1500 * time.Millisecond
 
-// New starts tracing as the OTEL_* variables of the process say. That the
-// collector cannot be reached is no error: the log says so, and spans are lost.
-func New(ctx context.Context, build string, log *slog.Logger) (*Tracing, error) {
+// New returns a tracer that is configured by the OTEL_* variables of the process. An unreachable collector is no error:
+// the spans are lost, and the log has a warning.
+func New(ctx context.Context, build string, log *slog.Logger) (*Tracer, error) {
 	exporter, err := otlptracehttp.New(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("traces cannot be sent: %w; check the OTEL_EXPORTER_OTLP_* variables", err)
@@ -39,29 +42,46 @@ func New(ctx context.Context, build string, log *slog.Logger) (*Tracing, error) 
 		resource.WithAttributes(attribute.String("service.name", "pawl"), attribute.String("service.version", build)),
 		resource.WithTelemetrySDK(), resource.WithFromEnv())
 	if err != nil {
-		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES cannot be read: %w", err)
+		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES cannot be read: %w; write name=value,name=value", err)
 	}
 	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(logged{exporter, log}), sdktrace.WithResource(about))
-	return &Tracing{provider: provider, tracer: provider.Tracer("github.com/pawlauth/pawl"), log: log}, nil
+	return &Tracer{provider: provider, tracer: provider.Tracer("github.com/pawlauth/pawl"), log: log}, nil
 }
 
-// Close sends what waits, for a short while at most; what cannot be sent is in
-// the log.
-func (t *Tracing) Close() {
-	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+// Start starts a span and returns the context for the calls within it. The caller ends the span with end, and a non-nil
+// error marks it as failed. The error's text may name a person, so the span does not have it.
+func (t *Tracer) Start(ctx context.Context, name string) (_ context.Context, end func(error)) {
+	if t == nil {
+		return ctx, func(error) {}
+	}
+	ctx, span := t.tracer.Start(ctx, name)
+	return ctx, func(err error) {
+		if err != nil {
+			span.SetStatus(codes.Error, "")
+		}
+		span.End()
+	}
+}
+
+// Close sends the spans that wait, until closeTimeout.
+func (t *Tracer) Close() {
+	if t == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	if err := t.provider.Shutdown(ctx); err != nil {
 		t.log.Warn("the last traces were not sent", "err", err)
 	}
 }
 
-// logged says in the log what could not be sent; the library would write to
-// standard error by a way of its own.
+// logged is an exporter that logs its errors. The library would write them to standard error in a format of its own.
 type logged struct {
 	sdktrace.SpanExporter
 	log *slog.Logger
 }
 
+// ExportSpans sends spans. It returns no error, because the log has it.
 func (l logged) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
 	if err := l.SpanExporter.ExportSpans(ctx, spans); err != nil {
 		l.log.Warn("traces not sent", "spans", len(spans), "err", err)

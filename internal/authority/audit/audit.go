@@ -44,6 +44,18 @@ var Kinds = []Kind{Login, LoginFailed, RefreshRefused, Theft, Logout, SessionEnd
 	APIKeyCreated, APIKeyRemoved, UserCreated, UserChanged, RoleChanged, TenantChanged, StatusChanged,
 	PasswordChanged, PasswordFailed, PasswordSet, SigningKeyCreated, SigningKeyRetired, Started, EventsLost}
 
+// countedKinds returns the kinds that pawl_audit_events_total counts: all but EventsLost, which stands for events that
+// were counted when they happened.
+func countedKinds() []string {
+	var kinds []string
+	for _, kind := range Kinds {
+		if kind != EventsLost {
+			kinds = append(kinds, string(kind))
+		}
+	}
+	return kinds
+}
+
 // ParseKind reads a kind's name.
 func ParseKind(field, name string) (Kind, error) {
 	if slices.Contains(Kinds, Kind(name)) {
@@ -90,7 +102,8 @@ type Filter struct {
 	Limit     int64 // 0 means none are returned
 }
 
-func Log(ctx context.Context, log *slog.Logger, e Event) {
+// logEvent writes an event to the log.
+func logEvent(ctx context.Context, log *slog.Logger, e Event) {
 	level := slog.LevelInfo
 	if e.Kind == Theft || e.Kind == EventsLost {
 		level = slog.LevelWarn

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/pawlauth/pawl/internal/metrics"
 )
 
 const (
@@ -25,11 +27,9 @@ const (
 // Writer keeps events in a store, off the path of the calls that they are
 // about: they wait in a bounded queue, and one goroutine, the writer, adds them
 // in batches. What does not fit is counted, and the count becomes an event; all
-// of it is in the log. A nil *Writer keeps nothing. It is safe for concurrent use.
+// of it is in the log. A nil *Writer records nothing. It is safe for concurrent use.
 type Writer struct {
-	store     Store
-	clock     func() time.Time
-	log       *slog.Logger
+	config    Config
 	queue     chan Event
 	lost      atomic.Int64 // not said yet
 	everLost  atomic.Int64
@@ -40,9 +40,22 @@ type Writer struct {
 	close     sync.Once
 }
 
-// NewWriter starts the writer. Close ends it.
-func NewWriter(store Store, clock func() time.Time, log *slog.Logger) *Writer {
-	a := &Writer{store: store, clock: clock, log: log, queue: make(chan Event, auditQueue),
+// Config configures a Writer. Metrics and RequestID are optional; every other field is required.
+type Config struct {
+	Store     Store
+	Clock     func() time.Time
+	Log       *slog.Logger
+	Metrics   *metrics.Metrics
+	RequestID func(context.Context) string // returns the id of the request that a context belongs to, or ""
+}
+
+// NewWriter starts a writer. Close ends it.
+func NewWriter(c Config) *Writer {
+	if c.RequestID == nil {
+		c.RequestID = func(context.Context) string { return "" }
+	}
+	c.Metrics.Declare(metrics.Labels{AuditKinds: countedKinds()})
+	a := &Writer{config: c, queue: make(chan Event, auditQueue),
 		strangers: map[Kind]*rate.Limiter{
 			LoginFailed:    rate.NewLimiter(strangersRate, strangersBurst),
 			RefreshRefused: rate.NewLimiter(strangersRate, strangersBurst),
@@ -58,11 +71,20 @@ func (a *Writer) Close() {
 	<-a.ended
 }
 
-// Offer never waits.
-func (a *Writer) Offer(e Event) {
+// Record completes an event with the time and the request's id, logs it, counts it, and queues it for the store. It
+// never waits.
+func (a *Writer) Record(ctx context.Context, e Event) {
 	if a == nil {
 		return
 	}
+	e.At = a.config.Clock().Unix()
+	e.Request = a.config.RequestID(ctx)
+	logEvent(ctx, a.config.Log, e)
+	a.config.Metrics.AuditEvent(string(e.Kind))
+	a.enqueue(e)
+}
+
+func (a *Writer) enqueue(e Event) {
 	if bound := a.strangers[e.Kind]; bound != nil && !bound.Allow() {
 		a.lose(1)
 		return
@@ -137,8 +159,8 @@ gather:
 		}
 	}
 	if n := a.lost.Swap(0); n > 0 {
-		e := Event{At: a.clock().Unix(), Kind: EventsLost, Detail: fmt.Sprintf("%d events are in the log only", n)}
-		Log(context.Background(), a.log, e)
+		e := Event{At: a.config.Clock().Unix(), Kind: EventsLost, Detail: fmt.Sprintf("%d events are in the log only", n)}
+		logEvent(context.Background(), a.config.Log, e)
 		if events = append(events, e); !a.try(events) {
 			a.lost.Add(n) // to be said when the store is back
 			return false
@@ -151,14 +173,14 @@ gather:
 func (a *Writer) try(events []Event) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), auditTime)
 	defer cancel()
-	err := a.store.AddEvents(ctx, events)
+	err := a.config.Store.AddEvents(ctx, events)
 	if err != nil {
 		for _, e := range events {
 			if e.Kind != EventsLost {
 				a.lose(1)
 			}
 		}
-		a.log.Warn("events are in the log only", "count", len(events), "err", err)
+		a.config.Log.Warn("events are in the log only", "count", len(events), "err", err)
 	}
 	return err == nil
 }

@@ -34,10 +34,10 @@ func (s *slowStore) AddEvents(_ context.Context, events []Event) error {
 // fit is counted, and all that fitted is there after Close.
 func TestAuditorNeverWaits(t *testing.T) {
 	store := &slowStore{gate: make(chan error)}
-	a := NewWriter(store, time.Now, slog.New(slog.DiscardHandler))
+	a := NewWriter(Config{Store: store, Clock: time.Now, Log: slog.New(slog.DiscardHandler)})
 	const offered = 3 * auditQueue
 	for range offered {
-		a.Offer(Event{Kind: Logout})
+		a.Record(t.Context(), Event{Kind: Logout})
 	}
 	close(store.gate)
 	a.Close()
@@ -58,12 +58,12 @@ func TestAuditorNeverWaits(t *testing.T) {
 // is back.
 func TestAuditorAfterAFailure(t *testing.T) {
 	store := &slowStore{gate: make(chan error, 1)}
-	a := NewWriter(store, time.Now, slog.New(slog.DiscardHandler))
+	a := NewWriter(Config{Store: store, Clock: time.Now, Log: slog.New(slog.DiscardHandler)})
 	store.gate <- fault.ErrUnavailable
 	close(store.gate) // after the one error it is well
-	a.Offer(Event{Kind: Login})
+	a.Record(t.Context(), Event{Kind: Login})
 	a.Flush(t.Context())
-	a.Offer(Event{Kind: Logout})
+	a.Record(t.Context(), Event{Kind: Logout})
 	a.Flush(t.Context())
 	a.Close()
 	var kinds []string
@@ -81,12 +81,12 @@ func TestAuditorAfterAFailure(t *testing.T) {
 func TestAuditorBoundsStrangers(t *testing.T) {
 	store := &slowStore{gate: make(chan error)}
 	close(store.gate)
-	a := NewWriter(store, time.Now, slog.New(slog.DiscardHandler))
+	a := NewWriter(Config{Store: store, Clock: time.Now, Log: slog.New(slog.DiscardHandler)})
 	for range 2 * strangersBurst {
-		a.Offer(Event{Kind: RefreshRefused})
+		a.Record(t.Context(), Event{Kind: RefreshRefused})
 	}
 	a.Flush(t.Context())
-	a.Offer(Event{Kind: LoginFailed})
+	a.Record(t.Context(), Event{Kind: LoginFailed})
 	a.Close()
 	if !slices.ContainsFunc(store.events, func(e Event) bool { return e.Kind == LoginFailed }) {
 		t.Error("a guess after the flood is missing")

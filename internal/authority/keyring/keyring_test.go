@@ -197,7 +197,7 @@ func TestNodesOfTwoAlgorithms(t *testing.T) {
 func TestChangedWhileReadsFail(t *testing.T) {
 	s := newKeyStore(t)
 	ring := s.open(t, token.EdDSA)
-	auditor := audit.NewWriter(s, time.Now, slog.New(slog.DiscardHandler))
+	auditor := audit.NewWriter(audit.Config{Store: s, Clock: time.Now, Log: slog.New(slog.DiscardHandler)})
 	t.Cleanup(auditor.Close)
 	a := authority.New(authority.Config{Store: s, Keys: ring, Codec: token.NewCodec("pawl", "pawl", ring.Set()), Clock: time.Now, Log: slog.New(slog.DiscardHandler), Audit: auditor})
 	root := authority.Caller{User: &authority.User{ID: 1, Level: authority.Root}}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/tracing"
 )
 
 // The limits on guessing a password.
@@ -189,11 +190,12 @@ func (t Counter) wait(now, free, most int64) int64 {
 	return min(max(t.Last+long-now, 0), longestWait)
 }
 
-// Config configures a Throttle. Every field is required.
+// Config configures a Throttle. Tracer is optional; every other field is required.
 type Config struct {
-	Store Store
-	Clock func() time.Time
-	Log   *slog.Logger
+	Store  Store
+	Clock  func() time.Time
+	Log    *slog.Logger
+	Tracer *tracing.Tracer
 }
 
 // Throttle slows down failed attempts at passwords. It is safe for concurrent use.
@@ -201,12 +203,13 @@ type Throttle struct {
 	store    Store
 	clock    func() time.Time
 	log      *slog.Logger
+	tracer   *tracing.Tracer
 	attempts *semaphore
 }
 
 // New returns a Throttle.
 func New(c Config) *Throttle {
-	return &Throttle{store: c.Store, clock: c.Clock, log: c.Log, attempts: newSemaphore()}
+	return &Throttle{store: c.Store, clock: c.Clock, log: c.Log, tracer: c.Tracer, attempts: newSemaphore()}
 }
 
 // Check runs check, which looks at a password, unless the failure counters say that the caller must wait. An error of
@@ -219,8 +222,9 @@ func (t *Throttle) Check(ctx context.Context, login, ip string, check func() err
 		return err
 	}
 	defer leave()
-	wait, known, err := t.store.BeginAttempt(ctx, attempt)
-	if err != nil {
+	spanned, end := t.tracer.Start(ctx, "store BeginGuess")
+	wait, known, err := t.store.BeginAttempt(spanned, attempt)
+	if end(err); err != nil {
 		return fault.FromStore(err, nil)
 	}
 	if wait > 0 {
@@ -241,7 +245,9 @@ func (t *Throttle) Check(ctx context.Context, login, ip string, check func() err
 func (t *Throttle) resolve(ctx context.Context, attempt Attempt, known bool, outcome Outcome) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	if err := t.store.ResolveAttempt(ctx, attempt, known, outcome); err != nil {
+	ctx, end := t.tracer.Start(ctx, "store SettleGuess")
+	err := t.store.ResolveAttempt(ctx, attempt, known, outcome)
+	if end(err); err != nil {
 		t.log.WarnContext(ctx, "failure counters not updated", "err", err)
 	}
 }

@@ -6,35 +6,22 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/metrics"
 	"github.com/pawlauth/pawl/internal/storecopy"
 )
 
-// Hooks are called when something has happened, by many at once. The zero
-// value hears nothing.
-type Hooks struct {
-	Committed func(refreshes int, took time.Duration) // a batch, whether its commit worked or not
-	Read      func(checks int, took time.Duration)    // a batch of checks
-	Failed    func()                                  // a statement or a transaction failed
-}
-
-// failed tells of an error, if it is the database's and not an answer of the
-// store's contract.
-func (h Hooks) failed(err error) {
+// failed counts an error, if it is the database's and not an answer of the store's contract.
+func (o *observed) failed(err error) {
 	answered := errors.Is(err, fault.ErrNotFound) || errors.Is(err, fault.ErrDuplicate) || errors.Is(err, storecopy.ErrNotEmpty)
-	if err != nil && !answered && h.Failed != nil {
-		h.Failed()
+	if err != nil && !answered {
+		o.metrics.StoreError()
 	}
 }
 
-// Pool returns the state of the connections.
-func (s *Store) Pool() *pgxpool.Stat { return s.pool.Stat() }
-
 // observed is the part of a Store that others look at.
 type observed struct {
-	hooks    Hooks
+	metrics  *metrics.Metrics
 	estimate estimate
 }
 

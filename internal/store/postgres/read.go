@@ -3,12 +3,14 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/metrics"
 	"github.com/pawlauth/pawl/internal/store/batch"
 	"github.com/pawlauth/pawl/internal/token"
 )
@@ -22,9 +24,11 @@ type lookup[K comparable, V any] struct {
 
 // readBatch answers many lookups with one query. The query begins after each
 // of them was asked for, so that none is answered from before it. If its
-// connection is found dead it is sent once more.
-func readBatch[K comparable, V any](s *Store, read func(context.Context, *pgx.Conn, []K) (map[K]V, error)) func([]*batch.Op[lookup[K, V]]) {
+// connection is found dead it is sent once more. A nil m does not measure it.
+func readBatch[K comparable, V any](s *Store, m *metrics.Metrics, read func(context.Context, *pgx.Conn, []K) (map[K]V, error)) func([]*batch.Op[lookup[K, V]]) {
 	return func(ops []*batch.Op[lookup[K, V]]) {
+		start := time.Now()
+		defer func() { m.StoreRead(len(ops), time.Since(start)) }()
 		keys := make([]K, len(ops))
 		for i, op := range ops {
 			keys[i] = op.Value.key

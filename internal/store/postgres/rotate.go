@@ -83,6 +83,8 @@ RETURNING ` + liveColumns + `, n.place`
 
 // rotateBatch tries the rotations once.
 func (s *Store) rotateBatch(ops []*rotationOp) {
+	start := time.Now()
+	defer func() { s.metrics.StoreCommit(len(ops), time.Since(start)) }()
 	begun := s.recent.now()
 	for _, op := range ops {
 		op.Value.again, op.Value.err = true, errContended

@@ -15,7 +15,7 @@ import (
 // on runs f on a connection as connected does, and says if it failed.
 func (s *Store) on(ctx context.Context, limit time.Duration, f func(context.Context, *pgx.Conn) error) error {
 	err := s.connected(ctx, limit, f)
-	s.hooks.failed(explain(err))
+	s.failed(explain(err))
 	return err
 }
 

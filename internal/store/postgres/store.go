@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/metrics"
 	"github.com/pawlauth/pawl/internal/store/batch"
 	"github.com/pawlauth/pawl/internal/token"
 )
@@ -31,7 +32,7 @@ type Config struct {
 	// Staleness is how old the state may be that a bearer is checked against.
 	// With 0, each check reads the row.
 	Staleness time.Duration
-	Hooks     Hooks
+	Metrics   *metrics.Metrics // optional
 }
 
 const (
@@ -81,16 +82,16 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{pool: pool, others: make(chan struct{}, max(1, pool.Config().MaxConns-kept)), observed: observed{hooks: c.Hooks}}
+	s := &Store{pool: pool, others: make(chan struct{}, max(1, pool.Config().MaxConns-kept)), observed: observed{metrics: c.Metrics}}
 	if err := s.prepare(ctx, c); err != nil {
 		s.release()
 		pool.Close()
 		return nil, explainConnect(err)
 	}
-	s.rotations = batch.New(batchSize, rotators, 0, batch.Observed(s.rotateBatch, c.Hooks.Committed))
-	s.sessions = batch.New(batchSize, readers, 0, batch.Observed(readBatch(s, readSessions), c.Hooks.Read))
-	s.keys = batch.New(batchSize, readers, 0, batch.Observed(readBatch(s, readKeys), c.Hooks.Read))
-	s.ready = batch.New(batchSize, 1, 0, readBatch(s, readReady))
+	s.rotations = batch.New(batchSize, rotators, 0, s.rotateBatch)
+	s.sessions = batch.New(batchSize, readers, 0, readBatch(s, c.Metrics, readSessions))
+	s.keys = batch.New(batchSize, readers, 0, readBatch(s, c.Metrics, readKeys))
+	s.ready = batch.New(batchSize, 1, 0, readBatch(s, nil, readReady))
 	work, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	if c.Staleness > 0 {
@@ -98,6 +99,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		s.background.Go(func() { s.listen(work) })
 		s.background.Go(func() { s.notify(work) })
 	}
+	c.Metrics.Register(metrics.Gauges{Sessions: s.SessionCount, Pool: pool.Stat})
 	return s, nil
 }
 

@@ -3,18 +3,10 @@ package sqlite
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/storecopy"
 )
-
-// Hooks are called when something has happened, by many at once. The zero
-// value hears nothing.
-type Hooks struct {
-	Committed func(steps int, took time.Duration) // a batch, whether its commit worked or not
-	Failed    func()                              // a read, a step or a commit failed
-}
 
 // SessionCount returns how many sessions memory has: all there are, but for the
 // first seconds of a process, while it reads them.
@@ -29,7 +21,7 @@ func (s *Store) failed(err error) error {
 // tell tells of an error, if it is the store's own and not an answer of its contract.
 func (s *Store) tell(err error) {
 	answered := errors.Is(err, fault.ErrNotFound) || errors.Is(err, fault.ErrDuplicate) || errors.Is(err, storecopy.ErrNotEmpty)
-	if err != nil && !answered && s.hooks.Failed != nil {
-		s.hooks.Failed()
+	if err != nil && !answered {
+		s.metrics.StoreError()
 	}
 }

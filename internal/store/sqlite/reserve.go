@@ -72,6 +72,8 @@ func isFull(err error) bool {
 // commit carries out a batch. While the reserve is not there, only the steps go
 // on that end something; where the disk is found full, they get its room.
 func (s *Store) commit(ops []*batch.Op[write]) {
+	start := time.Now()
+	defer func() { s.metrics.StoreCommit(len(ops), time.Since(start)) }()
 	err := s.reserve.keep()
 	if err == nil {
 		if err = s.try(ops); !isFull(err) {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/metrics"
 	"github.com/pawlauth/pawl/internal/store/batch"
 	"github.com/pawlauth/pawl/internal/token"
 )
@@ -47,11 +48,11 @@ type Store struct {
 	reserve reserve
 	pending map[token.SessionID]entry // what the batch under way changed
 
-	reads  *sqlitex.Pool
-	group  *batch.Group[write]
-	memory *memory
-	cursor sweepCursor
-	hooks  Hooks
+	reads   *sqlitex.Pool
+	group   *batch.Group[write]
+	memory  *memory
+	cursor  sweepCursor
+	metrics *metrics.Metrics
 
 	stop    context.CancelFunc // ends the warming
 	warming sync.WaitGroup
@@ -61,10 +62,10 @@ var _ authority.Store = (*Store)(nil)
 
 // Open opens the store in dir, and makes both if they are not there yet. The
 // error says who holds the folder if another process does.
-func Open(dir string) (*Store, error) { return OpenWith(dir, Hooks{}) }
+func Open(dir string) (*Store, error) { return OpenWith(dir, nil) }
 
-// OpenWith is Open for a store that tells what it does.
-func OpenWith(dir string, hooks Hooks) (*Store, error) {
+// OpenWith is Open with metrics.
+func OpenWith(dir string, m *metrics.Metrics) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("the data folder cannot be made: %w", err)
 	}
@@ -72,7 +73,7 @@ func OpenWith(dir string, hooks Hooks) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{lock: lock, hooks: hooks, memory: newMemory(), pending: map[token.SessionID]entry{}, reserve: reserve{path: filepath.Join(dir, reserveName)}}
+	s := &Store{lock: lock, metrics: m, memory: newMemory(), pending: map[token.SessionID]entry{}, reserve: reserve{path: filepath.Join(dir, reserveName)}}
 	path := filepath.Join(dir, FileName)
 	err = s.open(path)
 	if isFull(err) { // SQLite needs some room even to read
@@ -83,10 +84,11 @@ func OpenWith(dir string, hooks Hooks) (*Store, error) {
 		lock.Unlock()
 		return nil, err
 	}
-	s.group = batch.New(batchSize, 1, gather, batch.Observed(s.commit, hooks.Committed))
+	s.group = batch.New(batchSize, 1, gather, s.commit)
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	s.warming.Go(func() { s.warm(ctx) })
+	m.Register(metrics.Gauges{Sessions: s.SessionCount})
 	return s, nil
 }
 
