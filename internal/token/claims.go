@@ -9,22 +9,21 @@ import (
 	"strconv"
 )
 
-// SessionID names a session: 16 random bytes. Its text is base64url without
-// padding, 22 characters.
+// SessionID identifies a session: 16 random bytes. Its text is base64url without padding, 22 characters.
 type SessionID [16]byte
 
 const sessionIDLength = 22
 
-// String gives the text of the id.
+// String returns the text of the id.
 func (id SessionID) String() string { return encoding.EncodeToString(id[:]) }
 
-// MarshalText gives the text of the id.
+// MarshalText returns the text of the id.
 func (id SessionID) MarshalText() ([]byte, error) { return encoding.AppendEncode(nil, id[:]), nil }
 
-// GoString keeps ids short in test output.
+// GoString returns the first four bytes in hex, which keeps test output short.
 func (id SessionID) GoString() string { return hex.EncodeToString(id[:4]) }
 
-// ParseSessionID reads the text of an id, in its one canonical form.
+// ParseSessionID parses the text of an id. It accepts the canonical form only.
 func ParseSessionID(text string) (SessionID, bool) {
 	if len(text) != sessionIDLength {
 		return SessionID{}, false
@@ -34,11 +33,11 @@ func ParseSessionID(text string) (SessionID, bool) {
 	return id, err == nil && n == len(id)
 }
 
-// Claims is what a token says.
+// Claims is the content of a token.
 type Claims struct {
 	Subject    int64     // "sub": the user's id, in the token as a decimal string
 	IssuedAt   int64     // "iat": Unix seconds
-	Expires    int64     // "exp": Unix seconds; from this second on the token is over
+	Expires    int64     // "exp": Unix seconds; the token has expired from this second on
 	Session    SessionID // "sid", and the first half of "jti"
 	Generation uint32    // the second half of "jti"; the first generation is 1
 	AuthLevel  string    // letters only
@@ -58,7 +57,7 @@ func claimsPrefix(issuer, audience string) string {
 
 var errClaims = errors.New("token: claims out of range")
 
-// appendClaims writes the one form of claims that parseClaims reads.
+// appendClaims appends the JSON of c to b, in the only form that parseClaims accepts.
 func appendClaims(b []byte, prefix string, c Claims) ([]byte, error) {
 	if c.Subject <= 0 || c.IssuedAt < 0 || c.Expires < 0 || c.Generation == 0 ||
 		c.NetworkID < 0 || c.MailboxID < 0 || !letters([]byte(c.AuthLevel)) {
@@ -86,8 +85,8 @@ func appendClaims(b []byte, prefix string, c Claims) ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-// parseClaims reads exactly what appendClaims writes with the same prefix, and
-// nothing else: no other order, no white space, no leading zero.
+// parseClaims parses the output of appendClaims with the same prefix. It rejects every other form of the same JSON:
+// another order, white space, leading zeros.
 func parseClaims(b []byte, prefix string) (Claims, bool) {
 	var c Claims
 	p := reader{rest: b, ok: true}
@@ -115,8 +114,7 @@ func parseClaims(b []byte, prefix string) (Claims, bool) {
 	return c, ok
 }
 
-// reader takes a text apart from left to right; ok turns false at the first
-// thing that is not as expected, and stays so.
+// reader parses a text from left to right. The first mismatch sets ok to false permanently.
 type reader struct {
 	rest []byte
 	ok   bool
@@ -171,8 +169,7 @@ func (p *reader) word() string {
 	return word
 }
 
-// letters reports whether b is one or more ASCII letters: what needs no escape
-// in JSON.
+// letters reports whether b consists of one or more ASCII letters, which need no escape in JSON.
 func letters(b []byte) bool {
 	for _, ch := range b {
 		if (ch|0x20) < 'a' || (ch|0x20) > 'z' {

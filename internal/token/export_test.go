@@ -1,7 +1,7 @@
 package token
 
-// Verifies opens the bare signature check to the tests with published vectors,
-// whose headers and payloads no Codec writes.
+// Verifies exports the bare signature check for the published test vectors, because a Codec rejects their headers and
+// payloads.
 func (k *Key) Verifies(signed, signature string) bool {
 	return k.verifies([]byte(signed), []byte(signature))
 }

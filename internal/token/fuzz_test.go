@@ -6,12 +6,13 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// FuzzClaims signs any claims for any issuer: what can be signed is read back
-// as it was, by Pawl and by encoding/json.
+// FuzzClaims signs arbitrary claims for an arbitrary issuer. If Sign succeeds, Pawl and encoding/json must both read
+// the same claims back.
 func FuzzClaims(f *testing.F) {
 	key, err := token.GenerateKey(token.HS256)
 	if err != nil {
@@ -21,11 +22,18 @@ func FuzzClaims(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add("pawl", "pawl", int64(4821), now.Unix(), now.Unix()+3600, []byte{1, 2, 3}, uint32(7), "MailboxAdmin", int64(1), int64(101))
-	f.Add(`"</script>\`, "\xff\u2028", int64(1), int64(0), int64(1)<<62, []byte(nil), ^uint32(0), "a", int64(0), int64(0))
-	f.Add("", "", int64(-1), int64(-1), int64(-1), []byte("0123456789abcdef"), uint32(0), `"`, int64(-1), int64(-1))
-	f.Fuzz(func(t *testing.T, issuer, audience string, sub, iat, exp int64, sid []byte, generation uint32, level string, network, mailbox int64) {
-		c := token.Claims{Subject: sub, IssuedAt: iat, Expires: exp, Generation: generation, AuthLevel: level, NetworkID: network, MailboxID: mailbox}
+	f.Add("pawl", "pawl", int64(4821), now.Unix(), now.Unix()+3600, []byte{1, 2, 3}, uint32(7), "MailboxAdmin",
+		int64(1), int64(101))
+	f.Add(`"</script>\`, "\xff\u2028", int64(1), int64(0), int64(1)<<62, []byte(nil), ^uint32(0), "a",
+		int64(0), int64(0))
+	f.Add("", "", int64(-1), int64(-1), int64(-1), []byte("0123456789abcdef"), uint32(0), `"`,
+		int64(-1), int64(-1))
+	f.Fuzz(func(t *testing.T, issuer, audience string, sub, iat, exp int64, sid []byte, generation uint32, level string,
+		network, mailbox int64) {
+		c := token.Claims{
+			Subject: sub, IssuedAt: iat, Expires: exp, Generation: generation, AuthLevel: level,
+			NetworkID: network, MailboxID: mailbox,
+		}
 		copy(c.Session[:], sid)
 		codec := token.NewCodec(issuer, audience, set)
 		text, err := codec.Sign(c)
@@ -35,12 +43,12 @@ func FuzzClaims(f *testing.F) {
 		got, err := codec.Verify(text, now)
 		if len(text) > token.MaxLength {
 			if err == nil {
-				t.Fatalf("a token of %d bytes passes", len(text))
+				t.Fatalf("Verify accepts a token of %d bytes", len(text))
 			}
 			return
 		}
 		if got != c || (err == nil) != (exp > now.Unix()) {
-			t.Fatalf("signed %+v, read %+v, %v", c, got, err)
+			t.Fatalf("Verify = %+v, %v; signed %+v", got, err, c)
 		}
 		payload, err := base64.RawURLEncoding.DecodeString(strings.Split(text, ".")[1])
 		if err != nil {
@@ -51,22 +59,23 @@ func FuzzClaims(f *testing.F) {
 			Iat, Exp, NetworkID, MailboxID int64
 		}
 		if err := json.Unmarshal(payload, &standard); err != nil {
-			t.Fatalf("encoding/json refuses %s: %v", payload, err)
+			t.Fatalf("encoding/json rejects %s: %v", payload, err)
 		}
-		if standard.Iss != strings.ToValidUTF8(issuer, "\ufffd") && strings.ToValidUTF8(issuer, "") == issuer ||
+		if utf8.ValidString(issuer) && standard.Iss != issuer ||
 			standard.Sub != strconv.FormatInt(sub, 10) || standard.JTI != c.ID() || standard.AuthLevel != level ||
-			standard.Iat != iat || standard.Exp != exp || standard.NetworkID != network || standard.MailboxID != mailbox {
-			t.Fatalf("encoding/json reads %+v of %s", standard, payload)
+			standard.Iat != iat || standard.Exp != exp ||
+			standard.NetworkID != network || standard.MailboxID != mailbox {
+			t.Fatalf("encoding/json reads %+v from %s", standard, payload)
 		}
 	})
 }
 
-// FuzzParseJWK reads any key: one that is taken stays the same through writing
-// and reading, and what it signs it verifies; an error quotes no secret.
+// FuzzParseJWK parses an arbitrary text as a key. An accepted key must survive encoding and parsing, and must verify
+// its own signatures. An error must not quote a secret.
 func FuzzParseJWK(f *testing.F) {
 	for _, alg := range token.Algorithms {
 		if alg == token.RS256 {
-			continue // a seed of its own below: to make one takes long
+			continue // generating an RSA key takes long, so one of the seeds below is an RSA key
 		}
 		key, err := token.GenerateKey(alg)
 		if err != nil {
@@ -78,7 +87,8 @@ func FuzzParseJWK(f *testing.F) {
 		}
 	}
 	for _, seed := range []string{
-		`{"keys":[]}`, `{"keys":[{"kty":"oct","k":"AAAA"}]}`, `{"kty":"RSA","n":"AQAB","e":"AQ"}`, `{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}`,
+		`{"keys":[]}`, `{"keys":[{"kty":"oct","k":"AAAA"}]}`, `{"kty":"RSA","n":"AQAB","e":"AQ"}`,
+		`{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}`,
 		`{"kty":"OKP","crv":"Ed25519","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`,
 		`{"kty":"OKP","crv":"Ed25519","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"}`,
 		`{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0","d":"jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"}`,
@@ -92,18 +102,18 @@ func FuzzParseJWK(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		keys, err := token.ParseJWKSet(text)
-		quotesNoSecret(t, text, err)
+		checkQuotesNoSecret(t, text, err)
 		for _, key := range keys {
-			keepsItself(t, key)
+			checkRoundTrip(t, key)
 		}
 		if one, err := token.ParseJWK(text); err == nil && (len(keys) != 1 || keys[0].ID() != one.ID()) {
-			t.Errorf("as a key %s, as a set %v", one.ID(), keys)
+			t.Errorf("ParseJWK returns key %s, ParseJWKSet returns %v", one.ID(), keys)
 		}
 	})
 }
 
-// quotesNoSecret looks for the private members of a key in an error.
-func quotesNoSecret(t *testing.T, text []byte, err error) {
+// checkQuotesNoSecret fails the test if an error contains a private member of the key.
+func checkQuotesNoSecret(t *testing.T, text []byte, err error) {
 	var secret struct{ K, D, P, Q, DP, DQ, QI string }
 	if err == nil || json.Unmarshal(text, &secret) != nil {
 		return
@@ -115,22 +125,26 @@ func quotesNoSecret(t *testing.T, text []byte, err error) {
 	}
 }
 
-func keepsItself(t *testing.T, key *token.Key) {
+// checkRoundTrip fails the test unless an encoded and parsed key is the same key, and verifies what the key signs.
+func checkRoundTrip(t *testing.T, key *token.Key) {
 	again, err := token.ParseJWK(mustJWK(t, key))
-	if err != nil || again.ID() != key.ID() || again.Algorithm() != key.Algorithm() || again.CanSign() != key.CanSign() {
-		t.Fatalf("%s comes back as %v, %v", mustJWK(t, key), again, err)
+	if err != nil {
+		t.Fatalf("ParseJWK(%s): %v", mustJWK(t, key), err)
+	}
+	if again.ID() != key.ID() || again.Algorithm() != key.Algorithm() || again.CanSign() != key.CanSign() {
+		t.Fatalf("ParseJWK(%s) returns another key: %s", mustJWK(t, key), mustJWK(t, again))
 	}
 	if public := key.Public(); public != nil && public.ID() != key.ID() {
-		t.Errorf("%s has another id without its private part", key.ID())
+		t.Errorf("the public part of %s has another id", key.ID())
 	}
 	text, err := codecOf(t, key).Sign(claims)
 	if (err == nil) != key.CanSign() {
-		t.Fatalf("CanSign is %v, Sign says %v", key.CanSign(), err)
+		t.Fatalf("CanSign returns %v, Sign returns %v", key.CanSign(), err)
 	}
 	if err != nil {
 		return
 	}
 	if _, err := codecOf(t, again).Verify(text, now); err != nil {
-		t.Errorf("%s does not verify what it signed: %v", mustJWK(t, key), err)
+		t.Errorf("%s rejects its own signature: %v", mustJWK(t, key), err)
 	}
 }

@@ -24,7 +24,7 @@ import (
 // Algorithm is a JWS algorithm by its registered name (RFC 7518, 3.1; RFC 8037).
 type Algorithm string
 
-// The algorithms that a key can have.
+// The algorithms of keys.
 const (
 	HS256 Algorithm = "HS256"
 	ES256 Algorithm = "ES256"
@@ -32,7 +32,7 @@ const (
 	RS256 Algorithm = "RS256"
 )
 
-// Algorithms lists them, the default first.
+// Algorithms lists the algorithms, the default first.
 var Algorithms = []Algorithm{HS256, ES256, EdDSA, RS256}
 
 const (
@@ -45,14 +45,14 @@ const (
 type Key struct {
 	alg    Algorithm
 	id     string // the RFC 7638 thumbprint
-	header string // the encoded header and its dot: how a token names this key
+	header string // the encoded header and its dot, with which every token of this key begins
 	jwk    jose.JSONWebKey
 
 	secret []byte    // HS256
 	macs   sync.Pool // HS256: keyed hash.Hash values, ready after Reset
 }
 
-// GenerateKey makes a new key from the system's random source.
+// GenerateKey returns a new key from the system's random source.
 func GenerateKey(alg Algorithm) (*Key, error) {
 	var material any
 	var err error
@@ -68,17 +68,16 @@ func GenerateKey(alg Algorithm) (*Key, error) {
 	case RS256:
 		material, err = rsa.GenerateKey(rand.Reader, rsaBits)
 	default:
-		return nil, fmt.Errorf("token: unknown algorithm %q: use HS256, ES256, EdDSA or RS256", alg)
+		return nil, fmt.Errorf("token: unknown algorithm %q; use HS256, ES256, EdDSA or RS256", alg)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("token: making a key: %w", err)
+		return nil, fmt.Errorf("token: generate a key: %w", err)
 	}
 	return newKey(jose.JSONWebKey{Key: material})
 }
 
-// ParseJWK reads a key from its JSON form (RFC 7517). The algorithm follows
-// from the key's type; a member "alg" that says another is an error, as are
-// "use" and "key_ops" that are not for signatures (RFC 7517, 4.2 and 4.3).
+// ParseJWK parses a JSON Web Key (RFC 7517). The algorithm follows from the key's type. ParseJWK rejects a key whose
+// "alg" names another algorithm, and a key whose "use" or "key_ops" exclude signatures (RFC 7517, 4.2 and 4.3).
 func ParseJWK(text []byte) (*Key, error) {
 	var jwk jose.JSONWebKey
 	var meant struct {
@@ -86,23 +85,25 @@ func ParseJWK(text []byte) (*Key, error) {
 		Operations []string `json:"key_ops"`
 	}
 	if jwk.UnmarshalJSON(text) != nil || json.Unmarshal(text, &meant) != nil {
-		return nil, errors.New("token: not a JSON Web Key that can be read (RFC 7517)") // the cause may quote the key
+		return nil, errors.New("token: not a valid JSON Web Key (RFC 7517)") // the cause may quote the key
 	}
 	if meant.Use != "" && meant.Use != "sig" {
-		return nil, errors.New(`token: the key's use is not "sig": it is not meant for signatures`)
+		return nil, errors.New(`token: the key's use is not "sig"; use a key for signatures`)
 	}
-	if meant.Operations != nil && !slices.Contains(meant.Operations, "sign") && !slices.Contains(meant.Operations, "verify") {
-		return nil, errors.New("token: the key's key_ops have neither sign nor verify: it is not meant for signatures")
+	forSignatures := slices.Contains(meant.Operations, "sign") || slices.Contains(meant.Operations, "verify")
+	if meant.Operations != nil && !forSignatures {
+		return nil, errors.New("token: the key's key_ops have neither sign nor verify; use a key for signatures")
 	}
 	key, err := newKey(jwk)
-	if err != nil || key.proves() {
+	if err != nil || key.consistent() {
 		return key, err
 	}
-	return nil, errors.New("token: the key's private part does not belong to its public part")
+	return nil, errors.New("token: the key's private part does not match its public part")
 }
 
-// proves reports whether the key verifies what it signs, if it can sign.
-func (k *Key) proves() bool {
+// consistent signs a probe and verifies the signature, which fails if the private part does not match the public one. A
+// public key is always consistent.
+func (k *Key) consistent() bool {
 	if !k.CanSign() {
 		return true
 	}
@@ -111,7 +112,7 @@ func (k *Key) proves() bool {
 	return err == nil && k.verifies(probe, signature[1:])
 }
 
-// ParseJWKSet reads {"keys":[...]}, or a single key.
+// ParseJWKSet parses {"keys":[...]}, or a single key.
 func ParseJWKSet(text []byte) ([]*Key, error) {
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
@@ -136,16 +137,18 @@ func newKey(jwk jose.JSONWebKey) (*Key, error) {
 		return nil, err
 	}
 	if jwk.Algorithm != "" && jwk.Algorithm != string(alg) {
-		return nil, fmt.Errorf("token: the key says alg %q, its type wants %s", jwk.Algorithm, alg)
+		return nil, fmt.Errorf("token: the key has alg %q, but its type requires %s", jwk.Algorithm, alg)
 	}
 	thumbprint, err := thumbprint(jwk)
 	if err != nil {
 		return nil, fmt.Errorf("token: key thumbprint: %w", err)
 	}
 	id := base64.RawURLEncoding.EncodeToString(thumbprint)
-	jwk.Algorithm, jwk.KeyID, jwk.Use = string(alg), id, "sig"
+	jwk.Algorithm = string(alg)
+	jwk.KeyID = id
+	jwk.Use = "sig"
 	key := &Key{alg: alg, id: id, jwk: jwk}
-	header := `{"alg":"HS256","typ":"JWT"}` // the seed page's, exactly
+	header := `{"alg":"HS256","typ":"JWT"}` // as the contract prints it
 	if alg == HS256 {
 		key.secret = jwk.Key.([]byte)
 		key.macs.New = func() any { return hmac.New(sha256.New, key.secret) }
@@ -156,9 +159,9 @@ func newKey(jwk jose.JSONWebKey) (*Key, error) {
 	return key, nil
 }
 
-// thumbprint is RFC 7638's; for a symmetric key, which go-jose leaves out, it
-// is that of section 3.2, which only administrators and the log see: whoever has
-// it could try secrets against it (section 7), as with any token.
+// thumbprint returns the key's RFC 7638 thumbprint. For a symmetric key, which go-jose does not support, thumbprint
+// follows section 3.2. The thumbprint of a symmetric key appears only in the log and to administrators, because it
+// allows guessing the secret offline (section 7), as any token of the key does.
 func thumbprint(jwk jose.JSONWebKey) ([]byte, error) {
 	secret, ok := jwk.Key.([]byte)
 	if !ok {
@@ -172,7 +175,8 @@ func algorithmOf(material any) (Algorithm, error) {
 	switch k := material.(type) {
 	case []byte:
 		if len(k) < hmacSecretBytes {
-			return "", fmt.Errorf("token: an HS256 key needs %d bytes or more, this one has %d (RFC 7518, 3.2)", hmacSecretBytes, len(k))
+			const text = "token: an HS256 key needs at least %d bytes, this key has %d (RFC 7518, 3.2)"
+			return "", fmt.Errorf(text, hmacSecretBytes, len(k))
 		}
 		return HS256, nil
 	case *ecdsa.PrivateKey:
@@ -191,32 +195,32 @@ func algorithmOf(material any) (Algorithm, error) {
 
 func ecAlgorithm(curve elliptic.Curve) (Algorithm, error) {
 	if curve != elliptic.P256() {
-		return "", errors.New("token: an EC key must be on P-256")
+		return "", errors.New("token: an EC key must use the curve P-256")
 	}
 	return ES256, nil
 }
 
 func rsaAlgorithm(k *rsa.PublicKey) (Algorithm, error) {
 	if k.N.BitLen() < minRSABits {
-		return "", fmt.Errorf("token: an RSA key needs %d bits or more, this one has %d", minRSABits, k.N.BitLen())
+		return "", fmt.Errorf("token: an RSA key needs at least %d bits, this key has %d", minRSABits, k.N.BitLen())
 	}
 	return RS256, nil
 }
 
-// ID is the key's RFC 7638 thumbprint, which tokens carry as kid (HS256 tokens
-// carry none: their header is the seed page's).
+// ID returns the key's RFC 7638 thumbprint. Tokens carry it as kid, except those of HS256, whose header is fixed by the
+// contract.
 func (k *Key) ID() string { return k.id }
 
-// Algorithm is the one algorithm that the key signs and verifies with.
+// Algorithm returns the only algorithm with which the key signs and verifies.
 func (k *Key) Algorithm() Algorithm { return k.alg }
 
 // CanSign reports whether the key has its private part.
 func (k *Key) CanSign() bool { return k.alg == HS256 || !k.jwk.IsPublic() }
 
-// MarshalJWK gives the JSON form of the whole key. It is a secret.
+// MarshalJWK returns the key as a JSON Web Key. If the key can sign, the result is a secret.
 func (k *Key) MarshalJWK() ([]byte, error) { return k.jwk.MarshalJSON() }
 
-// Public gives the public part, or nil for HS256, which has none.
+// Public returns the key's public part. An HS256 key has none: Public returns nil.
 func (k *Key) Public() *Key {
 	if k.alg == HS256 {
 		return nil
@@ -225,14 +229,14 @@ func (k *Key) Public() *Key {
 	return public
 }
 
-// appendSignature appends the encoded signature of signed to out, after a dot.
+// appendSignature appends a dot and the encoded signature of signed to out.
 func (k *Key) appendSignature(out, signed []byte) ([]byte, error) {
 	if k.alg == HS256 {
 		return k.appendMAC(append(out, '.'), signed), nil
 	}
 	signature, err := k.sign(signed)
 	if err != nil {
-		return nil, fmt.Errorf("token: signing: %w", err)
+		return nil, fmt.Errorf("token: sign: %w", err)
 	}
 	return encoding.AppendEncode(append(out, '.'), signature), nil
 }
@@ -257,7 +261,7 @@ func (k *Key) sign(signed []byte) ([]byte, error) {
 	return nil, errors.New("the key has no private part")
 }
 
-// appendMAC appends the encoded HMAC of signed.
+// appendMAC appends the encoded HMAC of signed to out.
 func (k *Key) appendMAC(out, signed []byte) []byte {
 	mac := k.macs.Get().(hash.Hash)
 	defer k.macs.Put(mac)
@@ -267,8 +271,8 @@ func (k *Key) appendMAC(out, signed []byte) []byte {
 	return encoding.AppendEncode(out, mac.Sum(sum[:0]))
 }
 
-// verifies reports whether signature is the key's own over signed. An HMAC is
-// compared in its encoded form, so no second encoding of it passes.
+// verifies reports whether signature is the key's signature of signed. An HMAC is compared in its encoded form, so that
+// no second encoding of it is accepted.
 func (k *Key) verifies(signed, signature []byte) bool {
 	if k.alg == HS256 {
 		var want [48]byte
@@ -285,7 +289,11 @@ func (k *Key) verifies(signed, signature []byte) bool {
 	}
 	switch key := public.(type) {
 	case *ecdsa.PublicKey:
-		return len(raw) == 64 && ecdsa.Verify(key, digest[:], new(big.Int).SetBytes(raw[:32]), new(big.Int).SetBytes(raw[32:]))
+		if len(raw) != 64 {
+			return false
+		}
+		r, s := new(big.Int).SetBytes(raw[:32]), new(big.Int).SetBytes(raw[32:])
+		return ecdsa.Verify(key, digest[:], r, s)
 	case ed25519.PublicKey:
 		return len(raw) == ed25519.SignatureSize && ed25519.Verify(key, signed, raw)
 	case *rsa.PublicKey:

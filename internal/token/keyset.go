@@ -6,35 +6,33 @@ import (
 	"sync/atomic"
 )
 
-// KeySet is the keys of one issuer: the first signs, all verify. It can be
-// replaced while it is in use.
+// KeySet holds the keys of one issuer: the first key signs, all keys verify. It is safe for concurrent use.
 type KeySet struct {
-	keys atomic.Pointer[[]*Key] // never empty; the slice is not changed once stored
+	keys atomic.Pointer[[]*Key] // never empty; a stored slice is never modified
 }
 
-// NewKeySet returns a set of keys of which the first signs.
+// NewKeySet returns a set of keys whose first key signs.
 func NewKeySet(keys ...*Key) (*KeySet, error) {
 	s := new(KeySet)
 	return s, s.Replace(keys...)
 }
 
-// Replace puts other keys in the place of those that the set has.
+// Replace replaces all keys of the set.
 func (s *KeySet) Replace(keys ...*Key) error {
 	if len(keys) == 0 {
-		return errors.New("token: a key set needs a key")
+		return errors.New("token: a key set needs at least one key")
 	}
 	keys = append([]*Key(nil), keys...)
 	s.keys.Store(&keys)
 	return nil
 }
 
-// Keys returns the keys, the signing one first. The slice is not to be changed.
+// Keys returns the keys, the signing key first. The caller must not modify the slice.
 func (s *KeySet) Keys() []*Key { return *s.keys.Load() }
 
 func (s *KeySet) signing() *Key { return s.Keys()[0] }
 
-// verify returns the length of the header with its dot if a key of the set
-// signed the text, and 0 if none did.
+// verify returns the length of the token's header with its dot if a key of the set made the signature, otherwise 0.
 func (s *KeySet) verify(signed, signature string) int {
 	scratch := buffers.Get().(*[]byte)
 	defer buffers.Put(scratch)
@@ -48,8 +46,8 @@ func (s *KeySet) verify(signed, signature string) int {
 	return 0
 }
 
-// HasKeyOf reports whether the token's header names a key of the set. The header
-// of HS256 names none.
+// HasKeyOf reports whether the set has the key that a token's header names. It returns false for a token of HS256,
+// because the header of HS256 names no key.
 func (s *KeySet) HasKeyOf(token string) bool {
 	for _, key := range s.Keys() {
 		if key.alg != HS256 && strings.HasPrefix(token, key.header) {

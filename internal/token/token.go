@@ -1,9 +1,8 @@
-// Package token is the codec of Pawl's JWTs (RFC 7519): JWS in compact form
-// (RFC 7515) with one fixed header for each key and one fixed shape of claims.
+// Package token signs and verifies Pawl's JWTs (RFC 7519): JWS in compact form (RFC 7515) with one fixed header for
+// each key and one fixed form of the claims. It is pure: it reads no clock, file or database.
 //
-// A token is accepted only in the exact form in which a Codec writes it. So the
-// header is never parsed: it is compared with the headers of the known keys,
-// and the algorithm follows from the key, never from the token (RFC 8725, 3.1).
+// A Codec accepts a token only in the exact form in which a Codec writes it. The header is never parsed, but compared
+// with the headers of the KeySet, and the algorithm follows from the Key instead of the token (RFC 8725, 3.1).
 package token
 
 import (
@@ -16,48 +15,44 @@ import (
 	"time"
 )
 
-// MaxLength is the longest token that is looked at, in bytes.
+// MaxLength is the largest number of bytes of a token that a Codec verifies.
 const MaxLength = 4096
 
 // The errors of Verify.
 var (
-	// ErrMalformed says that the text does not have the form of a JWT at all.
-	ErrMalformed = errors.New("token: not of the form of a JWT")
-	// ErrInvalid says that the token was not made by one of the keys, or not
-	// for this issuer and audience.
-	ErrInvalid = errors.New("token: not ours")
-	// ErrExpired says that the token is ours, and its time is over.
+	// ErrMalformed means that the text does not have the form of a JWT.
+	ErrMalformed = errors.New("token: malformed")
+	// ErrInvalid means that the token is not signed with one of the keys, or has another issuer or audience.
+	ErrInvalid = errors.New("token: wrong signature, issuer or audience")
+	// ErrExpired means that the token is valid except that it has expired.
 	ErrExpired = errors.New("token: expired")
 )
 
 var encoding = base64.RawURLEncoding.Strict()
 
-// Codec signs and verifies tokens of one issuer for one audience. It is safe
-// for concurrent use.
+// Codec signs and verifies the tokens of one issuer for one audience. It is safe for concurrent use.
 type Codec struct {
 	keys             *KeySet
 	issuer, audience string
 	prefix           string // the claims before "sub": the same in every token
 }
 
-// NewCodec returns a codec that signs with the first key of keys and verifies
-// with all of them. The issuer and the audience stand in every token.
+// NewCodec returns a codec that signs with the first key and verifies with every key. Each token carries the issuer and
+// the audience.
 func NewCodec(issuer, audience string, keys *KeySet) *Codec {
-	return &Codec{keys, issuer, audience, claimsPrefix(issuer, audience)}
+	return &Codec{keys: keys, issuer: issuer, audience: audience, prefix: claimsPrefix(issuer, audience)}
 }
 
-// Issuer is the iss of the codec's tokens.
+// Issuer returns the iss of the codec's tokens.
 func (codec *Codec) Issuer() string { return codec.issuer }
 
-// Audience is the aud of the codec's tokens.
+// Audience returns the aud of the codec's tokens.
 func (codec *Codec) Audience() string { return codec.audience }
 
-// buffers holds the scratch space of Sign and Verify, so that neither makes
-// garbage beyond its result.
+// buffers holds the scratch space of Sign and Verify, so that neither allocates more than its result.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
 
-// Sign returns the token that says c. An error means that c has a value that a
-// token cannot carry, or that the key's hardware or random source failed.
+// Sign returns a token with the claims c. It fails if a claim is out of range, or if the random source fails.
 func (codec *Codec) Sign(c Claims) (string, error) {
 	key := codec.keys.signing()
 	scratch := buffers.Get().(*[]byte)
@@ -78,9 +73,8 @@ func (codec *Codec) Sign(c Claims) (string, error) {
 	return string(out[start:]), nil
 }
 
-// Verify returns what the token says if one of the keys signed it, for this
-// issuer and audience, and now is before its exp. The error is ErrForm,
-// ErrInvalid or ErrExpired; with ErrExpired the claims are there too.
+// Verify returns the claims of a token that one of the keys signed for this issuer and audience and that expires after
+// now. The error is ErrMalformed, ErrInvalid or ErrExpired; with ErrExpired, Verify returns the claims too.
 func (codec *Codec) Verify(token string, now time.Time) (Claims, error) {
 	c, ok := codec.open(token)
 	switch {
@@ -94,7 +88,7 @@ func (codec *Codec) Verify(token string, now time.Time) (Claims, error) {
 	return c, nil
 }
 
-// open returns the claims of a token that one of the keys signed.
+// open returns the claims of a token that one of the keys signed, even if the token has expired.
 func (codec *Codec) open(token string) (Claims, bool) {
 	dot := strings.LastIndexByte(token, '.')
 	if dot < 0 || len(token) > MaxLength {
@@ -107,7 +101,7 @@ func (codec *Codec) open(token string) (Claims, bool) {
 	return codec.decode(token[header:dot])
 }
 
-// decode reads the middle part of a token.
+// decode parses the middle part of a token.
 func (codec *Codec) decode(part string) (Claims, bool) {
 	scratch := buffers.Get().(*[]byte)
 	defer buffers.Put(scratch)
@@ -115,14 +109,13 @@ func (codec *Codec) decode(part string) (Claims, bool) {
 	payload, err := encoding.AppendDecode(text, text)
 	*scratch = payload
 	if err != nil || encoding.EncodedLen(len(payload)-len(part)) != len(part) {
-		return Claims{}, false // the second half: the decoder passes over line breaks
+		return Claims{}, false // the length differs if the decoder skipped line breaks
 	}
 	return parseClaims(payload[len(part):], codec.prefix)
 }
 
-// CheckForm returns nil if the text has the form of a JWT: three base64url parts of
-// which the first two are JSON objects (RFC 7519, 7.2). It says nothing of who
-// made it. The error is ErrForm.
+// CheckForm returns ErrMalformed unless the text has the form of a JWT: three base64url parts whose first two are JSON
+// objects (RFC 7519, 7.2). CheckForm does not verify the signature.
 func CheckForm(token string) error {
 	parts := strings.SplitN(token, ".", 4)
 	if len(parts) != 3 {
@@ -141,5 +134,5 @@ func CheckForm(token string) error {
 	return nil
 }
 
-// sameText compares in constant time.
+// sameText reports whether two texts are equal, in constant time.
 func sameText(a, b []byte) bool { return subtle.ConstantTimeCompare(a, b) == 1 }

@@ -18,8 +18,10 @@ import (
 
 var (
 	now    = time.Unix(1_795_500_000, 0)
-	claims = token.Claims{Subject: 4821, IssuedAt: now.Unix(), Expires: now.Unix() + 3600, Session: token.SessionID{1, 2, 3},
-		Generation: 7, AuthLevel: "MailboxAdmin", NetworkID: 1, MailboxID: 101}
+	claims = token.Claims{
+		Subject: 4821, IssuedAt: now.Unix(), Expires: now.Unix() + 3600, Session: token.SessionID{1, 2, 3},
+		Generation: 7, AuthLevel: "MailboxAdmin", NetworkID: 1, MailboxID: 101,
+	}
 )
 
 func newCodec(t testing.TB, alg token.Algorithm) (*token.Codec, *token.Key) {
@@ -49,8 +51,7 @@ func sign(t testing.TB, codec *token.Codec, c token.Claims) string {
 	return text
 }
 
-// TestRoundTrip signs with each algorithm, and reads the token with Pawl and
-// with go-jose.
+// TestRoundTrip signs with each algorithm, and verifies the token with Pawl and with go-jose.
 func TestRoundTrip(t *testing.T) {
 	for _, alg := range token.Algorithms {
 		t.Run(string(alg), func(t *testing.T) {
@@ -68,7 +69,8 @@ func TestRoundTrip(t *testing.T) {
 			if err := parsed.Claims(joseKey(t, key), &standard); err != nil {
 				t.Fatalf("go-jose: %v", err)
 			}
-			if standard.Subject != "4821" || standard.ID != claims.ID() || standard.Expiry.Time().Unix() != claims.Expires {
+			if standard.Subject != "4821" || standard.ID != claims.ID() ||
+				standard.Expiry.Time().Unix() != claims.Expires {
 				t.Errorf("go-jose reads %+v", standard)
 			}
 			if alg != token.HS256 && parsed.Headers[0].KeyID != key.ID() {
@@ -79,11 +81,11 @@ func TestRoundTrip(t *testing.T) {
 				t.Fatal(err)
 			}
 			if _, err := codecOf(t, again).Verify(text, now); err != nil || again.ID() != key.ID() {
-				t.Errorf("a key that was stored and read: %v", err)
+				t.Errorf("after encoding and parsing the key: %v", err)
 			}
 			if public := key.Public(); public != nil {
 				if _, err := codecOf(t, public).Verify(text, now); err != nil {
-					t.Errorf("the public key: %v", err)
+					t.Errorf("with the public key: %v", err)
 				}
 				if _, err := codecOf(t, public).Sign(claims); err == nil {
 					t.Error("a public key signed")
@@ -114,91 +116,125 @@ func joseKey(t testing.TB, key *token.Key) any {
 	return jwk.Public().Key
 }
 
-func TestHeaderIsTheSeedPages(t *testing.T) {
+// TestHeaderOfHS256 checks that a token begins with the header that the contract prints.
+func TestHeaderOfHS256(t *testing.T) {
 	codec, _ := newCodec(t, token.HS256)
 	if text := sign(t, codec, claims); !strings.HasPrefix(text, "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.") {
-		t.Errorf("the token begins %.40s", text)
+		t.Errorf("the token begins with %.40s", text)
 	}
 }
 
 func b64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
-// TestRefused holds the known attacks; each differs from a good token in one
-// thing. Where a payload is made by hand, it is signed with the real key.
-func TestRefused(t *testing.T) {
+// forger makes tokens that differ from a valid one, with signatures of the real key.
+type forger struct {
+	t       *testing.T
+	secret  []byte
+	payload string // the payload of a valid token
+}
+
+const hs256Header = `{"alg":"HS256","typ":"JWT"}`
+
+// sign returns a signed text with this header and this encoded payload.
+func (f forger) sign(header, payload string) string {
+	text := b64(header) + "." + payload
+	mac := hmac.New(sha256.New, f.secret)
+	mac.Write([]byte(text))
+	return text + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// edit returns a signed token whose payload has new in place of old.
+func (f forger) edit(old, new string) string {
+	f.t.Helper()
+	if !strings.Contains(f.payload, old) {
+		f.t.Fatalf("the payload lacks %s", old)
+	}
+	return f.sign(hs256Header, b64(strings.Replace(f.payload, old, new, 1)))
+}
+
+// TestVerifyRejects covers the known attacks. Each text differs from a valid token in one respect. A payload made by
+// hand is signed with the real key.
+func TestVerifyRejects(t *testing.T) {
 	codec, key := newCodec(t, token.HS256)
-	secret := joseKey(t, key).([]byte)
 	good := sign(t, codec, claims)
 	parts := strings.Split(good, ".")
 	payload, _ := base64.RawURLEncoding.DecodeString(parts[1])
-	signed := func(header, payload string) string {
-		text := b64(header) + "." + payload
-		mac := hmac.New(sha256.New, secret)
-		mac.Write([]byte(text))
-		return text + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+	forge := forger{t: t, secret: joseKey(t, key).([]byte), payload: string(payload)}
+	if _, err := codec.Verify(forge.sign(hs256Header, parts[1]), now); err != nil {
+		t.Fatalf("forger.sign does not make a valid token: %v", err)
 	}
-	const header = `{"alg":"HS256","typ":"JWT"}`
-	if _, err := codec.Verify(signed(header, b64(string(payload))), now); err != nil {
-		t.Fatalf("the helper makes no good token: %v", err)
-	}
-	edit := func(old, new string) string {
-		if !strings.Contains(string(payload), old) {
-			t.Fatalf("%s is not in the payload", old)
-		}
-		return signed(header, b64(strings.Replace(string(payload), old, new, 1)))
-	}
-	lastBit := good[:len(good)-1] + string("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[strings.IndexByte(
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", good[len(good)-1])^1])
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	end := len(good) - 1
+	lastBit := good[:end] + string(alphabet[strings.IndexByte(alphabet, good[end])^1])
 	other, _ := newCodec(t, token.HS256)
-	elsewhere, _ := token.NewKeySet(key)
+	keys, _ := token.NewKeySet(key)
+	long := `{"x":"` + strings.Repeat("x", 5000) + `"}`
+	expired := claims
+	expired.Expires = now.Unix()
 	for name, c := range map[string]struct {
 		text string
 		want error
 	}{
-		"empty":                {"", token.ErrMalformed},
-		"no dot":               {"abc", token.ErrMalformed},
-		"one dot":              {parts[0] + "." + parts[1], token.ErrMalformed},
-		"three dots":           {good + ".", token.ErrMalformed},
-		"not JSON":             {"a.b.c", token.ErrMalformed},
-		"a megabyte of dots":   {strings.Repeat(".", 1<<20), token.ErrMalformed},
-		"padding":              {good + "=", token.ErrMalformed},
-		"line break":           {good[:60] + "\n" + good[60:], token.ErrMalformed},
-		"NUL":                  {good + "\x00", token.ErrMalformed},
-		"spare bits":           {lastBit, token.ErrInvalid},
-		"no signature":         {parts[0] + "." + parts[1] + ".", token.ErrInvalid},
-		"alg none":             {b64(`{"alg":"none","typ":"JWT"}`) + "." + parts[1] + ".", token.ErrInvalid},
-		"alg NoNe, signed":     {signed(`{"alg":"NoNe","typ":"JWT"}`, parts[1]), token.ErrInvalid},
-		"another key":          {sign(t, other, claims), token.ErrInvalid},
-		"another issuer":       {sign(t, token.NewCodec("other", "pawl", elsewhere), claims), token.ErrInvalid},
-		"another audience":     {sign(t, token.NewCodec("pawl", "other", elsewhere), claims), token.ErrInvalid},
-		"header with kid":      {signed(`{"alg":"HS256","kid":"../../etc/passwd","typ":"JWT"}`, parts[1]), token.ErrInvalid},
-		"header with jwk":      {signed(`{"alg":"HS256","typ":"JWT","jwk":{"kty":"oct","k":"AA"}}`, parts[1]), token.ErrInvalid},
-		"header with crit":     {signed(`{"alg":"HS256","typ":"JWT","crit":["x"],"x":1}`, parts[1]), token.ErrInvalid},
-		"header alg twice":     {signed(`{"alg":"HS256","alg":"HS256","typ":"JWT"}`, parts[1]), token.ErrInvalid},
-		"header with space":    {signed(`{"alg": "HS256","typ":"JWT"}`, parts[1]), token.ErrInvalid},
-		"exp a string":         {edit(`"exp":1795503600`, `"exp":"1795503600"`), token.ErrInvalid},
-		"exp 1e400":            {edit(`"exp":1795503600`, `"exp":1e400`), token.ErrInvalid},
-		"exp too large":        {edit(`"exp":1795503600`, `"exp":99999999999999999999`), token.ErrInvalid},
-		"exp negative":         {edit(`"exp":1795503600`, `"exp":-1`), token.ErrInvalid},
-		"leading zero":         {edit(`"exp":1795503600`, `"exp":01795503600`), token.ErrMalformed},
-		"EXP":                  {edit(`"exp"`, `"EXP"`), token.ErrInvalid},
-		"claim twice":          {edit(`"iat"`, `"sub":"1","iat"`), token.ErrInvalid},
-		"generation 0":         {edit(`.7"`, `.0"`), token.ErrInvalid},
-		"generation 2^32":      {edit(`.7"`, `.4294967296"`), token.ErrInvalid},
-		"sid of another":       {edit(`"sid":"AQ`, `"sid":"BQ`), token.ErrInvalid},
-		"more after the end":   {signed(header, b64(string(payload)+" ")), token.ErrInvalid},
-		"payload not base64":   {signed(header, parts[1]+"\n"), token.ErrMalformed},
-		"longer than we look":  {signed(header, b64(`{"x":"`+strings.Repeat("x", 5000)+`"}`)), token.ErrInvalid},
-		"now is exp":           {sign(t, codec, token.Claims{Subject: 1, Expires: now.Unix(), Session: claims.Session, Generation: 1, AuthLevel: "Root"}), token.ErrExpired},
-		"HMAC with public key": {signedWithPublic(t), token.ErrInvalid},
+		"empty":                  {"", token.ErrMalformed},
+		"no dot":                 {"abc", token.ErrMalformed},
+		"one dot":                {parts[0] + "." + parts[1], token.ErrMalformed},
+		"three dots":             {good + ".", token.ErrMalformed},
+		"not JSON":               {"a.b.c", token.ErrMalformed},
+		"a megabyte of dots":     {strings.Repeat(".", 1<<20), token.ErrMalformed},
+		"padding":                {good + "=", token.ErrMalformed},
+		"line break":             {good[:60] + "\n" + good[60:], token.ErrMalformed},
+		"NUL":                    {good + "\x00", token.ErrMalformed},
+		"payload not base64":     {forge.sign(hs256Header, parts[1]+"\n"), token.ErrMalformed},
+		"spare bits":             {lastBit, token.ErrInvalid},
+		"no signature":           {parts[0] + "." + parts[1] + ".", token.ErrInvalid},
+		"alg none":               {b64(`{"alg":"none","typ":"JWT"}`) + "." + parts[1] + ".", token.ErrInvalid},
+		"another key":            {sign(t, other, claims), token.ErrInvalid},
+		"another issuer":         {sign(t, token.NewCodec("other", "pawl", keys), claims), token.ErrInvalid},
+		"another audience":       {sign(t, token.NewCodec("pawl", "other", keys), claims), token.ErrInvalid},
+		"HMAC with public key":   {signedWithPublic(t), token.ErrInvalid},
+		"data after the payload": {forge.sign(hs256Header, b64(string(payload)+" ")), token.ErrInvalid},
+		"longer than MaxLength":  {forge.sign(hs256Header, b64(long)), token.ErrInvalid},
+		"expires now":            {sign(t, codec, expired), token.ErrExpired},
 	} {
-		_, err := codec.Verify(c.text, now)
-		if !errors.Is(err, c.want) || err == nil {
+		if _, err := codec.Verify(c.text, now); !errors.Is(err, c.want) || err == nil {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
+	checkHeadersAndClaims(t, codec, forge, parts[1])
 }
 
+// checkHeadersAndClaims checks that Verify rejects signed tokens with another header or with altered claims.
+func checkHeadersAndClaims(t *testing.T, codec *token.Codec, forge forger, payload string) {
+	t.Helper()
+	const exp = `"exp":1795503600`
+	for name, text := range map[string]string{
+		"alg NoNe":         forge.sign(`{"alg":"NoNe","typ":"JWT"}`, payload),
+		"header with kid":  forge.sign(`{"alg":"HS256","kid":"../../etc/passwd","typ":"JWT"}`, payload),
+		"header with jwk":  forge.sign(`{"alg":"HS256","typ":"JWT","jwk":{"kty":"oct","k":"AA"}}`, payload),
+		"header with crit": forge.sign(`{"alg":"HS256","typ":"JWT","crit":["x"],"x":1}`, payload),
+		"alg twice":        forge.sign(`{"alg":"HS256","alg":"HS256","typ":"JWT"}`, payload),
+		"header space":     forge.sign(`{"alg": "HS256","typ":"JWT"}`, payload),
+		"exp a string":     forge.edit(exp, `"exp":"1795503600"`),
+		"exp 1e400":        forge.edit(exp, `"exp":1e400`),
+		"exp too large":    forge.edit(exp, `"exp":99999999999999999999`),
+		"exp negative":     forge.edit(exp, `"exp":-1`),
+		"EXP":              forge.edit(`"exp"`, `"EXP"`),
+		"claim twice":      forge.edit(`"iat"`, `"sub":"1","iat"`),
+		"generation 0":     forge.edit(`.7"`, `.0"`),
+		"generation 2^32":  forge.edit(`.7"`, `.4294967296"`),
+		"another sid":      forge.edit(`"sid":"AQ`, `"sid":"BQ`),
+	} {
+		if _, err := codec.Verify(text, now); !errors.Is(err, token.ErrInvalid) {
+			t.Errorf("%s: %v, want %v", name, err, token.ErrInvalid)
+		}
+	}
+	// A leading zero is not even JSON.
+	if _, err := codec.Verify(forge.edit(exp, `"exp":01795503600`), now); !errors.Is(err, token.ErrMalformed) {
+		t.Errorf("leading zero: %v, want %v", err, token.ErrMalformed)
+	}
+}
+
+// signedWithPublic returns a token whose HMAC is made with an ES256 key's public part, as in an algorithm confusion.
 func signedWithPublic(t *testing.T) string {
 	codec, key := newCodec(t, token.ES256)
 	text := sign(t, codec, claims)
@@ -213,28 +249,38 @@ func signedWithPublic(t *testing.T) string {
 	return text
 }
 
-func TestSignRefuses(t *testing.T) {
+func TestSignRejects(t *testing.T) {
 	codec, _ := newCodec(t, token.HS256)
-	for _, c := range []token.Claims{{}, {Subject: 1, Generation: 1, AuthLevel: `a"b`}, {Subject: 1, AuthLevel: "Root"}, {Subject: -1, Generation: 1, AuthLevel: "Root"}} {
+	for _, c := range []token.Claims{
+		{},
+		{Subject: 1, Generation: 1, AuthLevel: `a"b`},
+		{Subject: 1, AuthLevel: "Root"},
+		{Subject: -1, Generation: 1, AuthLevel: "Root"},
+	} {
 		if _, err := codec.Sign(c); err == nil {
-			t.Errorf("Sign(%+v) gave a token that Verify would not read", c)
+			t.Errorf("Sign(%+v) succeeds, but Verify would reject the token", c)
 		}
 	}
 }
 
-func TestWeakKeysAreRefused(t *testing.T) {
-	for _, jwk := range []string{``, `null`, `[]`, `{"kty":"oct","k":"AAAA"}`, `{"kty":"oct","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","alg":"ES256"}`,
-		`{"kty":"oct","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","use":"enc"}`,
-		`{"kty":"oct","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","key_ops":["encrypt"]}`,
-		`{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0","d":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE"}`} {
+func TestParseJWKRejects(t *testing.T) {
+	const zeros = `"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"`
+	for _, jwk := range []string{
+		``, `null`, `[]`, `{"kty":"oct","k":"AAAA"}`,
+		`{"kty":"oct","k":` + zeros + `,"alg":"ES256"}`,
+		`{"kty":"oct","k":` + zeros + `,"use":"enc"}`,
+		`{"kty":"oct","k":` + zeros + `,"key_ops":["encrypt"]}`,
+		`{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",` +
+			`"y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0","d":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE"}`,
+	} {
 		if _, err := token.ParseJWK([]byte(jwk)); err == nil {
-			t.Errorf("ParseJWK(%s) took it", jwk)
+			t.Errorf("ParseJWK(%s) accepts the key", jwk)
 		}
 	}
 }
 
-// FuzzVerify holds the codec against go-jose: what it takes, go-jose takes, and
-// it is to the letter what the codec writes for the same claims.
+// FuzzVerify compares the codec with go-jose. If the codec accepts a text, go-jose must accept it too, and the codec
+// must produce the same text for the same claims.
 func FuzzVerify(f *testing.F) {
 	key, err := token.ParseJWK([]byte(`{"kty":"oct","k":"MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE"}`))
 	if err != nil {
@@ -245,7 +291,7 @@ func FuzzVerify(f *testing.F) {
 	f.Add(good, false)
 	f.Add(strings.Split(good, ".")[1], true)
 	f.Fuzz(func(t *testing.T, text string, resign bool) {
-		if resign { // reach the parser of the claims, behind the signature
+		if resign { // a valid signature lets the fuzzer reach the parser of the claims
 			mac := hmac.New(sha256.New, joseKey(t, key).([]byte))
 			text = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9." + text
 			mac.Write([]byte(text))
@@ -256,19 +302,19 @@ func FuzzVerify(f *testing.F) {
 			return
 		}
 		if again := sign(t, codec, c); again != text {
-			t.Errorf("took %q, writes %q", text, again)
+			t.Errorf("accepts %q, but signs %q", text, again)
 		}
 		parsed, err := jwt.ParseSigned(text, []jose.SignatureAlgorithm{jose.HS256})
 		if err != nil {
-			t.Fatalf("go-jose refuses %q: %v", text, err)
+			t.Fatalf("go-jose rejects %q: %v", text, err)
 		}
 		if err := parsed.Claims(joseKey(t, key), &jwt.Claims{}); err != nil {
-			t.Errorf("go-jose refuses %q: %v", text, err)
+			t.Errorf("go-jose rejects %q: %v", text, err)
 		}
 	})
 }
 
-// BenchmarkVerifyAndSign is what one refresh needs of the codec.
+// BenchmarkVerifyAndSign measures the codec's share of one refresh.
 func BenchmarkVerifyAndSign(b *testing.B) {
 	codec, _ := newCodec(b, token.HS256)
 	text := sign(b, codec, claims)
@@ -299,8 +345,7 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
-// BenchmarkVerifyOfManyKeys: tokens of HS256 name no key, so one of the last key
-// is tried with each before it.
+// BenchmarkVerifyOfManyKeys measures a token of the last key. A token of HS256 names no key, so every key is tried.
 func BenchmarkVerifyOfManyKeys(b *testing.B) {
 	for _, n := range []int{1, 2, 8} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

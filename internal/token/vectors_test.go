@@ -18,7 +18,7 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// vectors is a file of Wycheproof, as far as it is read here.
+// vectors is a Wycheproof file, with the members that these tests use.
 type vectors struct {
 	TestGroups []vectorGroup
 }
@@ -56,27 +56,28 @@ func readVectors(t *testing.T, name string) []vectorGroup {
 	return file.TestGroups
 }
 
-// tally counts what became of the vectors of one file, by reason.
-type tally map[string]int
+// outcomes counts the vectors of one file by their outcome.
+type outcomes map[string]int
 
-func (n tally) log(t *testing.T, name string) {
+func (n outcomes) log(t *testing.T, name string) {
 	t.Helper()
-	for _, reason := range slices.Sorted(maps.Keys(n)) {
-		t.Logf("%s: %4d %s", name, n[reason], reason)
+	for _, outcome := range slices.Sorted(maps.Keys(n)) {
+		t.Logf("%s: %4d %s", name, n[outcome], outcome)
 	}
 }
 
 const checked = "checked"
 
-// notOurs are keys of Wycheproof that are good, but not for us, by what their alg says.
-var notOurs = []string{"RS384", "RS512", "PS256", "PS384", "PS512", "ES521", "HS384", "HS512", "A256GCM", "A256KW", "ECDH-ES+A128KW"}
+// unsupported lists the algorithms of Wycheproof's keys that Pawl does not support.
+var unsupported = []string{
+	"RS384", "RS512", "PS256", "PS384", "PS512", "ES521", "HS384", "HS512", "A256GCM", "A256KW", "ECDH-ES+A128KW",
+}
 
-// TestWycheproofJWS runs the vectors whose key is a JSON Web Key and whose text
-// is a JWS. Their headers are not ours, so the codec must refuse all of them;
-// of each the signature is checked with the key that our parser makes.
+// TestWycheproofJWS runs the vectors whose key is a JSON Web Key and whose text is a JWS. Their headers differ from
+// Pawl's, so the codec must reject every text. The signature is checked apart from the codec, with the parsed key.
 func TestWycheproofJWS(t *testing.T) {
 	for _, name := range []string{"json_web_signature", "json_web_key", "json_web_crypto"} {
-		n := tally{}
+		n := outcomes{}
 		for _, group := range readVectors(t, name) {
 			text := group.Public
 			if text == nil {
@@ -84,18 +85,18 @@ func TestWycheproofJWS(t *testing.T) {
 			}
 			keys, err := token.ParseJWKSet(text)
 			for _, v := range group.Tests {
-				reason := checkJWS(v, keys, err, algOf(text))
-				if !strings.HasPrefix(reason, checked) && !strings.HasPrefix(reason, "skipped: ") {
-					t.Errorf("%s %s %d %s (%s): %s", name, group.Comment, v.ID, v.Comment, v.Result, reason)
+				outcome := checkJWS(v, keys, err, algOf(text))
+				if !strings.HasPrefix(outcome, checked) && !strings.HasPrefix(outcome, "skipped: ") {
+					t.Errorf("%s %s %d %s (%s): %s", name, group.Comment, v.ID, v.Comment, v.Result, outcome)
 				}
-				n[reason]++
+				n[outcome]++
 			}
 		}
 		n.log(t, name)
 	}
 }
 
-// algOf is what the first key says that it is for.
+// algOf returns the alg of the first key.
 func algOf(text []byte) string {
 	var key struct {
 		Alg  string
@@ -108,46 +109,47 @@ func algOf(text []byte) string {
 	return key.Alg
 }
 
-// checkJWS says what became of a vector; what begins neither with checked nor
-// with skipped is a fault.
+// checkJWS returns the outcome of a vector. An outcome that begins with neither checked nor skipped is a failure.
 func checkJWS(v vector, keys []*token.Key, parseErr error, alg string) string {
 	if parseErr != nil {
 		switch {
-		case slices.Contains(notOurs, alg):
-			return fmt.Sprintf("skipped: alg %s is not ours: the key parser refuses it (checked)", alg)
+		case slices.Contains(unsupported, alg):
+			return fmt.Sprintf("skipped: alg %s is unsupported: the key parser rejects it (checked)", alg)
 		case v.Result == "invalid":
-			return checked + ": the key parser refuses the key"
+			return checked + ": the key parser rejects the key"
 		}
-		return "the key parser refuses a good key: " + parseErr.Error()
+		return "the key parser rejects a valid key: " + parseErr.Error()
 	}
 	set, err := token.NewKeySet(keys...)
 	if err != nil {
 		return err.Error()
 	}
 	text := string(v.JWS)
-	_ = json.Unmarshal(v.JWS, &text) // an object stays as it is
+	_ = json.Unmarshal(v.JWS, &text) // an object keeps its JSON form
 	if _, err := token.NewCodec("pawl", "pawl", set).Verify(text, now); err == nil {
-		return "the codec takes it"
+		return "the codec accepts it"
 	}
 	dot := strings.LastIndexByte(text, '.')
-	good := dot >= 0 && slices.ContainsFunc(keys, func(k *token.Key) bool { return k.Verifies(text[:dot], text[dot+1:]) })
+	valid := dot >= 0 && slices.ContainsFunc(keys, func(k *token.Key) bool {
+		return k.Verifies(text[:dot], text[dot+1:])
+	})
 	switch {
-	case good == (v.Result == "valid"):
+	case valid == (v.Result == "valid"):
 		return checked + ": the signature"
 	case elsewhere[v.Comment] != "":
 		return "skipped: " + elsewhere[v.Comment]
-	case good:
-		return "the signature check takes it"
+	case valid:
+		return "the signature check accepts it"
 	}
-	return "the signature check refuses it"
+	return "the signature check rejects it"
 }
 
 const (
-	byForm = "the signature is right, the encoding before it is not: the codec refuses it (checked)"
-	tooFar = "called valid by what a lenient decoder drops: the signature check refuses it (checked)"
+	byForm = "the signature is valid, but the encoding before it is not: the codec rejects it (checked)"
+	tooFar = "valid only for a decoder that skips characters: the signature check rejects it (checked)"
 )
 
-// elsewhere has the vectors in which something other than the signature decides.
+// elsewhere has a reason for each vector whose result depends on more than the signature.
 var elsewhere = map[string]string{
 	"spacesInHeader":                    byForm,
 	"invalidCharactersInHeader":         byForm,
@@ -159,43 +161,45 @@ var elsewhere = map[string]string{
 	"MacOfIncorrectlyEncodedMessage":    byForm,
 	"InvalidCharacterInsertedInHeader":  tooFar,
 	"InvalidCharacterInsertedInPayload": tooFar,
-	"rejectsValid":                      "a set of symmetric and other keys: ours may be mixed, for the algorithm follows from the key",
-	"rejectsDuplicateKid":               "two keys of one kid: a kid in the file is not read, it is the thumbprint",
-	"rejectsKeyWithRocaVulnerability":   "a weak RSA key that some hardware made (ROCA): not looked for; Pawl makes its own keys",
+	"rejectsValid":                      "mixed keys: allowed, because the algorithm follows from the key",
+	"rejectsDuplicateKid":               "two keys with one kid: ignored, because the thumbprint is the id",
+	"rejectsKeyWithRocaVulnerability":   "a weak RSA key from faulty hardware (ROCA): unchecked; Pawl makes its keys",
 }
 
-// TestWycheproofSignatures runs the vectors of bare signatures on the signature check.
+// TestWycheproofSignatures runs the vectors that consist of a key, a message and a signature.
 func TestWycheproofSignatures(t *testing.T) {
-	for _, name := range []string{"hmac_sha256", "ecdsa_secp256r1_sha256_p1363", "ed25519",
-		"rsa_signature_2048_sha256", "rsa_signature_3072_sha256", "rsa_signature_4096_sha256", "rsa_signature_8192_sha256"} {
-		n := tally{}
+	for _, name := range []string{
+		"hmac_sha256", "ecdsa_secp256r1_sha256_p1363", "ed25519", "rsa_signature_2048_sha256",
+		"rsa_signature_3072_sha256", "rsa_signature_4096_sha256", "rsa_signature_8192_sha256",
+	} {
+		n := outcomes{}
 		for _, group := range readVectors(t, name) {
 			for _, v := range group.Tests {
 				key, err := token.ParseJWK(vectorJWK(t, group, v))
 				if err != nil {
-					if !refusedSizes[group.KeySize] {
+					if !rejectedSizes[group.KeySize] {
 						t.Errorf("%s %d %s: %v", name, v.ID, v.Comment, err)
 					}
-					n[fmt.Sprintf("skipped: a key of %d bits: the key parser refuses it (checked)", group.KeySize)]++
+					n[fmt.Sprintf("skipped: a key of %d bits: the key parser rejects it (checked)", group.KeySize)]++
 					continue
 				}
-				want, reason := v.Result == "valid", checked
+				want, outcome := v.Result == "valid", checked
 				if group.TagSize != 0 && group.TagSize != 256 {
-					want, reason = false, "checked: a truncated MAC is refused, whatever Wycheproof says of it"
+					want, outcome = false, "checked: a truncated MAC is rejected, even if it is valid for Wycheproof"
 				}
 				signature := base64.RawURLEncoding.EncodeToString(unhex(t, v.Sig+v.Tag))
 				if got := key.Verifies(string(unhex(t, v.Msg)), signature); got != want {
 					t.Errorf("%s %d %s: %v, want %v", name, v.ID, v.Comment, got, want)
 				}
-				n[reason]++
+				n[outcome]++
 			}
 		}
 		n.log(t, name)
 	}
 }
 
-// refusedSizes are too small for HS256, and too large for what reads our keys.
-var refusedSizes = map[int]bool{128: true, 8192: true}
+// rejectedSizes are the key sizes that the key parser rejects: too small for HS256, or too large for crypto/rsa.
+var rejectedSizes = map[int]bool{128: true, 8192: true}
 
 func vectorJWK(t *testing.T, group vectorGroup, v vector) []byte {
 	t.Helper()
