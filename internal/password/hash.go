@@ -1,6 +1,5 @@
-// Package password hashes passwords with argon2id (RFC 9106), checks them against
-// that and against hashes of other software, checks what a new one must have,
-// and makes random ones.
+// Package password hashes passwords with argon2id (RFC 9106). It checks passwords against those hashes and against
+// imported hashes of other software, enforces the rules for new passwords, and generates random ones.
 package password
 
 import (
@@ -18,18 +17,17 @@ import (
 	"github.com/pawlauth/pawl/internal/tracing"
 )
 
-// ErrBusy says that as many hashes run and wait as may; nothing was done.
+// ErrBusy means that too many hashes are running and waiting. The call had no effect.
 var ErrBusy = errors.New("password: too many checks at once")
 
 const (
-	saltBytes = 16
-	hashBytes = 32
-	// waiting is how many callers may wait for each one that runs.
-	waiting = 16
+	saltBytes  = 16
+	hashBytes  = 32
+	maxWaiting = 16 // callers that may wait for each running hash
 )
 
-// Params is the cost of argon2id. Zero fields take the default of OWASP's
-// Password Storage Cheat Sheet: 19 MiB, 2 passes, 1 lane.
+// Params is the cost of argon2id. Zero fields take the default of OWASP's Password Storage Cheat Sheet: 19 MiB, 2
+// passes, 1 lane.
 type Params struct {
 	MemoryKiB uint32
 	Passes    uint32
@@ -49,14 +47,13 @@ func (p Params) withDefaults() Params {
 	return p
 }
 
-// Hasher hashes and checks passwords. No more run at once than there are
-// processors, and a bounded number waits: a flood of logins meets ErrBusy, and
-// the memory stays.
+// Hasher hashes and checks passwords. It runs at most one hash for each processor and limits the number of waiting
+// callers. A flood of logins therefore gets ErrBusy instead of using up the memory.
 type Hasher struct {
 	params  Params
-	admit   chan struct{} // holds one for each that runs or waits
-	running chan struct{} // holds one for each that runs
-	decoy   string        // what an unknown login is checked against
+	admit   chan struct{} // has an element for each running or waiting caller
+	running chan struct{} // has an element for each running caller
+	decoy   string        // the hash that stands in for an unknown login's
 	tracer  *tracing.Tracer
 }
 
@@ -65,7 +62,7 @@ func NewHasher(p Params, tracer *tracing.Tracer) *Hasher {
 	n := runtime.GOMAXPROCS(0)
 	h := &Hasher{
 		params:  p.withDefaults(),
-		admit:   make(chan struct{}, n*(1+waiting)),
+		admit:   make(chan struct{}, n*(1+maxWaiting)),
 		running: make(chan struct{}, n),
 		tracer:  tracer,
 	}
@@ -73,8 +70,7 @@ func NewHasher(p Params, tracer *tracing.Tracer) *Hasher {
 	return h
 }
 
-// Hash returns the PHC string of a password with a new salt. The error is
-// ErrBusy, or the context's.
+// Hash returns the PHC string of a password with a new salt. The error is ErrBusy or the context's error.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	leave, err := h.enter(ctx)
 	if err != nil {
@@ -86,11 +82,10 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	return encode(h.params, salt, derive(password, salt, h.params, hashBytes)), nil
 }
 
-// Check reports whether the password is the one that stored was made of, and
-// whether stored is another hash than new ones get: of another cost, or of
-// other software (see CheckImported). An empty stored stands for an
-// unknown login: it takes the time of a new hash and is never right. The error is
-// ErrBusy, the context's, or about a hash that cannot be read.
+// Check reports whether stored is a hash of the password, and whether stored is outdated: its cost differs from that of
+// new hashes, or other software made it (see CheckImported). An empty stored stands for an unknown login: Check takes
+// the time of a new hash and returns false. The error is ErrBusy, the context's error, or the reason why stored is
+// invalid.
 func (h *Hasher) Check(ctx context.Context, password, stored string) (ok, outdated bool, err error) {
 	known := stored != ""
 	if !known {
@@ -105,10 +100,10 @@ func (h *Hasher) Check(ctx context.Context, password, stored string) (ok, outdat
 		return false, false, err
 	}
 	defer leave()
-	return want.is(password) && known, !h.makes(want), nil
+	return want.matches(password) && known, !h.makes(want), nil
 }
 
-// makes reports whether want is a hash as new ones are.
+// makes reports whether a new hash would have the kind and the cost of want.
 func (h *Hasher) makes(want hashed) bool {
 	own, ok := want.(argonHash)
 	return ok && own.params == h.params && len(own.salt) == saltBytes && len(own.hash) == hashBytes
@@ -133,10 +128,10 @@ func (h *Hasher) enter(ctx context.Context) (leave func(), err error) {
 	}
 }
 
-// Stats returns how many hashes run now, and how many wait.
+// Stats returns the numbers of running and waiting hashes.
 func (h *Hasher) Stats() (running, waiting int) {
 	running = len(h.running)
-	return running, max(len(h.admit)-running, 0) // the two are not read in one step
+	return running, max(len(h.admit)-running, 0) // the two channels are not read atomically
 }
 
 func derive(password string, salt []byte, p Params, size uint32) []byte {
@@ -153,20 +148,20 @@ const argonPrefix = "$argon2id$"
 
 var errPHC = errors.New("is not argon2id in PHC form: $argon2id$v=19$m=,t=,p=$salt$hash")
 
-// The dearest cost that is read from a hash of Pawl's own, as settings may have
-// it: a forged or damaged row cannot take all the memory.
+// The largest cost that the settings allow. Hashes with a larger cost are rejected, so that a forged or damaged row
+// cannot use up the memory.
 const (
 	maxMemoryKiB = 1 << 20
 	maxPasses    = 64
 )
 
-// argonHash is argon2id's PHC form.
+// argonHash is an argon2id hash in PHC form.
 type argonHash struct {
 	params     Params
 	salt, hash []byte
 }
 
-func (h argonHash) is(password string) bool {
+func (h argonHash) matches(password string) bool {
 	got := derive(password, h.salt, h.params, uint32(len(h.hash)))
 	return subtle.ConstantTimeCompare(got, h.hash) == 1
 }
@@ -187,10 +182,10 @@ func parseArgon(phc string) (hashed, error) {
 	var err1, err2 error
 	h.salt, err1 = base64.RawStdEncoding.DecodeString(parts[4])
 	h.hash, err2 = base64.RawStdEncoding.DecodeString(parts[5])
-	if err1 != nil || err2 != nil || len(h.hash) == 0 || len(h.hash) > mostHash {
+	if err1 != nil || err2 != nil || len(h.hash) == 0 || len(h.hash) > maxHash {
 		return nil, errPHC
 	}
-	if encode(*p, h.salt, h.hash) != phc { // Sscanf and base64 take more than one way to write it
+	if encode(*p, h.salt, h.hash) != phc { // Sscanf and base64 accept other spellings too
 		return nil, errPHC
 	}
 	return h, nil

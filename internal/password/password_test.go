@@ -24,26 +24,30 @@ func TestHashAndCheck(t *testing.T) {
 		}
 	}
 	if ok, _, err := h.Check(t.Context(), "secret", ""); ok || err != nil {
-		t.Errorf("an unknown login: %v, %v", ok, err)
+		t.Errorf("Check for an unknown login = %v, %v", ok, err)
 	}
-	if ok, outdated, err := password.NewHasher(password.Params{MemoryKiB: 128, Passes: 1}, nil).Check(t.Context(), "secret", phc); !ok || !outdated || err != nil {
-		t.Errorf("of another cost: %v, %v, %v", ok, outdated, err)
+	other := password.NewHasher(password.Params{MemoryKiB: 128, Passes: 1}, nil)
+	if ok, outdated, err := other.Check(t.Context(), "secret", phc); !ok || !outdated || err != nil {
+		t.Errorf("Check of a hash with another cost = %v, %v, %v; want true, true, nil", ok, outdated, err)
 	}
-	for _, damaged := range []string{"x", "$argon2id$", "$argon2id$v=19$m=99999999,t=1,p=1$AAAA$AAAA", "$argon2id$v=19$m=64,t=0,p=1$AAAA$AAAA",
+	for _, damaged := range []string{
+		"x", "$argon2id$",
+		"$argon2id$v=19$m=99999999,t=1,p=1$AAAA$AAAA", "$argon2id$v=19$m=64,t=0,p=1$AAAA$AAAA",
 		"$argon2id$v=19$m=64,t=1,p=1$AAAA$", "$argon2i$v=19$m=64,t=1,p=1$AAAA$AAAA",
-		"$argon2id$v=19$m=64,t=1,p=1x$AAAA$AAAA", "$argon2id$v=19$m=064,t=1,p=1$AAAA$AAAA", "$argon2id$v=19$m=64,t=1,p=1$AAAA$AB"} {
+		"$argon2id$v=19$m=64,t=1,p=1x$AAAA$AAAA", "$argon2id$v=19$m=064,t=1,p=1$AAAA$AAAA",
+		"$argon2id$v=19$m=64,t=1,p=1$AAAA$AB",
+	} {
 		if _, _, err := h.Check(t.Context(), "secret", damaged); err == nil {
-			t.Errorf("Check took the hash %q", damaged)
+			t.Errorf("Check accepts the hash %q", damaged)
 		}
 	}
 }
 
-// TestFlood offers many times what may wait: some are refused at once, and the
-// rest are served.
+// TestFlood starts many more hashes than may wait. Some must be rejected immediately, the others must succeed.
 func TestFlood(t *testing.T) {
 	h := password.NewHasher(password.Params{MemoryKiB: 8 * 1024, Passes: 1}, nil)
-	var mu sync.Mutex // guards busy and served
-	busy, served := 0, 0
+	var mu sync.Mutex // guards rejected and served
+	rejected, served := 0, 0
 	start := make(chan struct{})
 	var group sync.WaitGroup
 	for range 2000 {
@@ -56,7 +60,7 @@ func TestFlood(t *testing.T) {
 			case err == nil:
 				served++
 			case errors.Is(err, password.ErrBusy):
-				busy++
+				rejected++
 			default:
 				t.Error(err)
 			}
@@ -64,8 +68,8 @@ func TestFlood(t *testing.T) {
 	}
 	close(start)
 	group.Wait()
-	if busy == 0 || served == 0 {
-		t.Errorf("%d refused, %d served", busy, served)
+	if rejected == 0 || served == 0 {
+		t.Errorf("%d rejected, %d served; want some of both", rejected, served)
 	}
 }
 
@@ -74,15 +78,25 @@ func TestRules(t *testing.T) {
 	for _, c := range []struct {
 		rules  password.Rules
 		passwd string
-		good   bool
+		ok     bool
 	}{
-		{classes, "Sup3r$ecret!", true}, {classes, "Aa1$567", false}, {classes, "Aa1$5678", true}, {classes, "aa1$5678", false},
-		{classes, "AA1$5678", false}, {classes, "Aab$cdef", false}, {classes, "Aa123456x", false}, {classes, "P@SSW0RD", false},
-		{classes, "p@ssw0rD", false}, {classes, "Äöü1$xyzÄ", true}, {classes, "Aa1$" + strings.Repeat("x", 10_000), true},
-		{long, "fourteen chars", false}, {long, "fifteen chars!!", true}, {long, "correct horse battery staple", false},
+		{classes, "Sup3r$ecret!", true},
+		{classes, "Aa1$567", false},
+		{classes, "Aa1$5678", true},
+		{classes, "aa1$5678", false},
+		{classes, "AA1$5678", false},
+		{classes, "Aab$cdef", false},
+		{classes, "Aa123456x", false},
+		{classes, "P@SSW0RD", false},
+		{classes, "p@ssw0rD", false},
+		{classes, "Äöü1$xyzÄ", true},
+		{classes, "Aa1$" + strings.Repeat("x", 10_000), true},
+		{long, "fourteen chars", false},
+		{long, "fifteen chars!!", true},
+		{long, "correct horse battery staple", false},
 	} {
-		if err := c.rules.Check(c.passwd); (err == nil) != c.good {
-			t.Errorf("%+v of %.20q: %v", c.rules, c.passwd, err)
+		if err := c.rules.Check(c.passwd); (err == nil) != c.ok {
+			t.Errorf("%+v.Check(%.20q) = %v, want success: %v", c.rules, c.passwd, err, c.ok)
 		}
 	}
 }

@@ -12,10 +12,10 @@ import (
 	"unicode/utf8"
 )
 
-// Rules is what a new password must have.
+// Rules are the requirements for a new password.
 type Rules struct {
-	// LongInsteadOfClasses asks for 15 characters and no classes (NIST SP
-	// 800-63B-4, 3.1.1.2), in the place of 8 with all four classes.
+	// LongInsteadOfClasses requires 15 characters of any class (NIST SP 800-63B-4, 3.1.1.2) instead of 8 characters
+	// with all four classes.
 	LongInsteadOfClasses bool
 }
 
@@ -38,8 +38,8 @@ var common = sync.OnceValue(func() map[string]bool {
 	return set
 })
 
-// Check returns nil if the password is good enough, else an error that says
-// what is missing, in words that follow the field's name: "must have ...".
+// Check returns nil if the password meets the rules. Otherwise the error names the missing requirement, worded to
+// follow a field's name ("must have ...").
 func (r Rules) Check(password string) error {
 	if utf8.RuneCountInString(password) < r.MinLength() {
 		return fmt.Errorf("must have %d characters or more", r.MinLength())
@@ -53,7 +53,7 @@ func (r Rules) Check(password string) error {
 	return nil
 }
 
-// MinLength is how many characters a password must have.
+// MinLength returns the smallest number of characters of a password.
 func (r Rules) MinLength() int {
 	if r.LongInsteadOfClasses {
 		return minLong
@@ -78,11 +78,10 @@ func hasAllClasses(password string) bool {
 	return lower && upper && digit && other
 }
 
-// The characters of a generated password, without those that look alike.
+// classes are the characters of generated passwords, without those that look alike.
 var classes = []string{"abcdefghijkmnpqrstuvwxyz", "ABCDEFGHJKLMNPQRSTUVWXYZ", "23456789", "!#%+-.:=?@_"}
 
-// Generate returns a random password of that many characters, at least 8, with
-// all four classes.
+// Generate returns a random password of the given length, which must be at least 8, with all four classes.
 func Generate(length int) string {
 	all := strings.Join(classes, "")
 	for {
@@ -90,7 +89,7 @@ func Generate(length int) string {
 		for i := range b {
 			b[i] = all[randomBelow(len(all))]
 		}
-		if hasAllClasses(string(b)) { // throwing away keeps every good one as likely
+		if hasAllClasses(string(b)) { // rejection keeps all valid passwords equally likely
 			return string(b)
 		}
 	}

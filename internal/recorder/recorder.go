@@ -1,5 +1,5 @@
-// Package recorder sees what a handler answers with. Metrics and tracing share
-// it.
+// Package recorder records the status with which an HTTP handler responds, and names methods and routes for labels.
+// Metrics and tracing share it.
 package recorder
 
 import (
@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// Recorder is an http.ResponseWriter that keeps the status.
+// Recorder is an http.ResponseWriter that records the status.
 type Recorder struct {
 	http.ResponseWriter
 	status int
@@ -16,20 +16,21 @@ type Recorder struct {
 
 var recorders = sync.Pool{New: func() any { return new(Recorder) }}
 
-// New returns a recorder before w; Free gives it back.
+// New returns a recorder that writes to w. The caller must call Free after use.
 func New(w http.ResponseWriter) *Recorder {
 	r := recorders.Get().(*Recorder)
-	r.ResponseWriter, r.status = w, 0
+	r.ResponseWriter = w
+	r.status = 0
 	return r
 }
 
-// Free ends the use of the recorder.
+// Free returns the recorder to the pool.
 func (r *Recorder) Free() {
 	r.ResponseWriter = nil
 	recorders.Put(r)
 }
 
-// WriteHeader keeps the status; an informational one is not the answer.
+// WriteHeader records the status, except informational ones, which precede the response.
 func (r *Recorder) WriteHeader(status int) {
 	if r.status == 0 && status >= http.StatusOK {
 		r.status = status
@@ -37,10 +38,10 @@ func (r *Recorder) WriteHeader(status int) {
 	r.ResponseWriter.WriteHeader(status)
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap returns the wrapped writer, as http.ResponseController requires.
 func (r *Recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// Status returns the status of the answer: 200 if the handler gave none.
+// Status returns the status of the response. It is 200 if the handler set none.
 func (r *Recorder) Status() int {
 	if r.status == 0 {
 		return http.StatusOK
@@ -48,8 +49,8 @@ func (r *Recorder) Status() int {
 	return r.status
 }
 
-// Method returns the method for a label: what a client makes up is "_OTHER", as
-// OpenTelemetry has it.
+// Method returns the method for a label. Unknown methods become "_OTHER", as OpenTelemetry prescribes, so that clients
+// cannot create labels.
 func Method(method string) string {
 	switch method {
 	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE":
@@ -58,8 +59,7 @@ func Method(method string) string {
 	return "_OTHER"
 }
 
-// Route returns the route that a ServeMux or the server has found for the
-// request, or "" for none.
+// Route returns the path pattern that matched the request, or "" if none did.
 func Route(r *http.Request) string {
 	pattern := r.Pattern
 	if i := strings.IndexByte(pattern, ' '); i >= 0 {

@@ -1,5 +1,5 @@
-// Package seal encrypts small secrets with a master key, for a store that
-// others can read: AES-256-GCM, with the secret's name as additional data.
+// Package seal encrypts small secrets with a master key, so that they can be stored where others can read them. It uses
+// AES-256-GCM with the secret's name as additional data.
 package seal
 
 import (
@@ -14,19 +14,19 @@ import (
 // KeyBytes is the length of a master key.
 const KeyBytes = 32
 
-const prefix = "pawl-sealed:1:" // the form of a sealed text, and its version
+const prefix = "pawl-sealed:1:" // with the version of the form
 
-// ErrKey says that a text is not a master key.
-var ErrKey = errors.New("a master key is 32 random bytes in base64; make one with: openssl rand -base64 32")
+// ErrKey means that a text is not a master key.
+var ErrKey = errors.New("the master key must be 32 random bytes in base64; make one with: openssl rand -base64 32")
 
-// ErrOpen says that a sealed text was not sealed with this key under this name.
+// ErrOpen means that the text was sealed with another key or name, or is damaged.
 var ErrOpen = errors.New("sealed with another key, or damaged")
 
 // Box seals and opens with one master key.
 type Box struct{ aead cipher.AEAD }
 
-// NewBox reads a master key: KeyBytes bytes in base64, with white space around
-// it or none. The error is ErrKey, and never quotes the text.
+// NewBox returns a box with a master key: KeyBytes bytes in base64, which may have white space around it. The error is
+// ErrKey, which does not quote the text.
 func NewBox(text string) (*Box, error) {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
 	if err != nil || len(key) != KeyBytes {
@@ -40,22 +40,22 @@ func NewBox(text string) (*Box, error) {
 	return &Box{aead}, err
 }
 
-// NewKey makes a master key.
+// NewKey returns a new random master key.
 func NewKey() string {
 	key := make([]byte, KeyBytes)
 	rand.Read(key) // never fails (crypto/rand)
 	return base64.StdEncoding.EncodeToString(key)
 }
 
-// Sealed reports whether a text has the form that Seal gives.
+// Sealed reports whether a text has the form of a sealed secret.
 func Sealed(text string) bool { return strings.HasPrefix(text, prefix) }
 
-// Seal encrypts a secret under a name, which Open must be given again.
+// Seal encrypts a secret. Open needs the same name.
 func (b *Box) Seal(name, secret string) string {
 	return prefix + base64.RawStdEncoding.EncodeToString(b.aead.Seal(nil, nil, []byte(secret), []byte(name)))
 }
 
-// Open gives back what Seal was given. The error is ErrOpen.
+// Open decrypts a text that Seal returned for the same name. The error is ErrOpen.
 func (b *Box) Open(name, text string) (string, error) {
 	raw, err := base64.RawStdEncoding.DecodeString(strings.TrimPrefix(text, prefix))
 	if err != nil {
