@@ -1,5 +1,5 @@
-// Package bench drives a running server with real chains: each refresh spends
-// the token that the one before returned.
+// Package bench measures a running server. Each session is a chain of refreshes: each refresh uses the token that the
+// previous refresh returned, so no request can be answered from a cache.
 package bench
 
 import (
@@ -11,25 +11,26 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Plan is one run over the chains of a Load.
+// Plan configures one run over the chains of a Load.
 type Plan struct {
-	Conns    int           // connections that send at the same time; no more than there are chains
-	Duration time.Duration // for how long requests are started
-	Rate     float64       // requests a second offered in all; 0 is as fast as it can
+	Conns    int           // concurrent connections, at most one for each chain
+	Duration time.Duration // how long the run starts new requests
+	Rate     float64       // total number of requests a second; 0 means as fast as possible
 	Mix      Mix
-	PID      int // of the server, if it runs on this machine; 0 is not known
-	// Progress hears once a second how it goes; nil for nobody.
+	PID      int // the server's process id if it runs on this machine, otherwise 0
+	// Progress is optional. It is called once a second with a line about the run.
 	Progress func(string)
 }
 
-// grace is how long an answer may take.
+// grace limits the time for one response.
 const grace = 15 * time.Second
 
-// Run drives the server by the plan. It is an error if a chain breaks: then
-// there is no result, as what was measured was not what was meant.
+// Run sends requests to the server by the plan. A broken chain is an error without a result, because the requests after
+// it would measure something else.
 func (l *Load) Run(ctx context.Context, p Plan) (Result, error) {
 	if p.Conns < 1 || p.Conns > len(l.chains) {
-		return Result{}, fmt.Errorf("%d connections need as many sessions, there are %d", p.Conns, len(l.chains))
+		const text = "%d connections need as many sessions, but there are only %d"
+		return Result{}, fmt.Errorf(text, p.Conns, len(l.chains))
 	}
 	workers, err := l.workers(ctx, p)
 	for _, w := range workers {
@@ -39,9 +40,9 @@ func (l *Load) Run(ctx context.Context, p Plan) (Result, error) {
 		return Result{}, err
 	}
 	cpu, start := cpuOf(p.PID), time.Now()
-	quit := report(workers, p, start)
+	stopProgress := reportProgress(workers, p, start)
 	err = drive(ctx, workers, p, start)
-	quit()
+	stopProgress()
 	if ctx.Err() != nil {
 		return Result{}, errors.New("interrupted")
 	}
@@ -51,8 +52,7 @@ func (l *Load) Run(ctx context.Context, p Plan) (Result, error) {
 	return summarize(p, len(l.chains), workers, time.Since(start), cpuOf(p.PID).minus(cpu)), nil
 }
 
-// drive lets the workers send until the plan's end. The first error ends all of
-// them, and so does the end of ctx.
+// drive runs the workers until the end of the plan, the first error, or the end of ctx.
 func drive(ctx context.Context, workers []*worker, p Plan, start time.Time) error {
 	end := start.Add(p.Duration)
 	for _, w := range workers {
@@ -61,7 +61,7 @@ func drive(ctx context.Context, workers []*worker, p Plan, start time.Time) erro
 	group, running := errgroup.WithContext(ctx)
 	stop := context.AfterFunc(running, func() {
 		for _, w := range workers {
-			_ = w.conn.SetDeadline(time.Unix(1, 0)) // lets go of a worker that waits for an answer
+			_ = w.conn.SetDeadline(time.Unix(1, 0)) // interrupts workers that wait for a response
 		}
 	})
 	defer stop()
@@ -80,29 +80,30 @@ func drive(ctx context.Context, workers []*worker, p Plan, start time.Time) erro
 	return group.Wait()
 }
 
-// report tells Progress how it goes until the returned function is called.
-func report(workers []*worker, p Plan, start time.Time) (quit func()) {
+// reportProgress calls p.Progress once a second until the returned function is called.
+func reportProgress(workers []*worker, p Plan, start time.Time) (stop func()) {
 	if p.Progress == nil {
 		return func() {}
 	}
-	over, gone := make(chan struct{}), make(chan struct{})
+	stopping, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
-		defer close(gone)
+		defer close(stopped)
 		tick := time.NewTicker(time.Second)
 		defer tick.Stop()
 		for before := int64(0); ; {
 			select {
-			case <-over:
+			case <-stopping:
 				return
 			case now := <-tick.C:
 				var sum int64
 				for _, w := range workers {
 					sum += w.done.Load()
 				}
-				p.Progress(fmt.Sprintf("%3.0f of %.0f s  %d requests a second", now.Sub(start).Seconds(), p.Duration.Seconds(), sum-before))
+				p.Progress(fmt.Sprintf("%3.0f of %.0f s  %d requests a second",
+					now.Sub(start).Seconds(), p.Duration.Seconds(), sum-before))
 				before = sum
 			}
 		}
 	}()
-	return func() { close(over); <-gone }
+	return func() { close(stopping); <-stopped }
 }

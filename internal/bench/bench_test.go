@@ -26,7 +26,7 @@ func open(t *testing.T, url string, sessions int) *bench.Load {
 	return load
 }
 
-// refreshes is how many the server has done, by its own count.
+// refreshes returns the number of refreshes that the server counts.
 func refreshes(t *testing.T, server *pawltest.Server) (sum int64) {
 	t.Helper()
 	list, err := client.New(server.URL, client.WithAPIKey(server.APIKey)).Sessions(t.Context(), api.SessionsRequest{})
@@ -39,32 +39,35 @@ func refreshes(t *testing.T, server *pawltest.Server) (sum int64) {
 	return sum
 }
 
-// TestCountsWhatTheServerDid: each refresh that is counted moved a session, in
-// both loops, and the chains go on from run to run.
-func TestCountsWhatTheServerDid(t *testing.T) {
+// TestCountsMatchServer compares the counted refreshes with the server's count in both loops. The chains continue from
+// run to run.
+func TestCountsMatchServer(t *testing.T) {
 	server := pawltest.New(t)
 	load := open(t, server.URL, 6)
 	var counted int64
 	for _, rate := range []float64{0, 200} {
-		r, err := load.Run(t.Context(), bench.Plan{Conns: 4, Duration: 300 * time.Millisecond, Rate: rate, Mix: bench.Mix{1, 1}, PID: os.Getpid()})
+		r, err := load.Run(t.Context(), bench.Plan{
+			Conns: 4, Duration: 300 * time.Millisecond, Rate: rate, Mix: bench.Mix{1, 1}, PID: os.Getpid(),
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.Calls[0].Call != "refresh" || r.Calls[1].Call != "session" || r.Calls[1].Requests == 0 || r.Calls[0].P50 <= 0 {
+		refresh, session := r.Calls[0], r.Calls[1]
+		if refresh.Call != "refresh" || session.Call != "session" || session.Requests == 0 || refresh.P50 <= 0 {
 			t.Errorf("rate %g: %+v", rate, r)
 		}
 		if rate > 0 && r.Requests > 61 {
-			t.Errorf("%d requests, offered were 60", r.Requests)
+			t.Errorf("%d requests, want at most 61 of the 60 offered", r.Requests)
 		}
-		counted += r.Calls[0].Requests
+		counted += refresh.Requests
 		if got := refreshes(t, server); got != counted || counted == 0 {
-			t.Fatalf("rate %g: counted %d, the server did %d", rate, counted, got)
+			t.Fatalf("rate %g: bench counted %d refreshes, the server %d", rate, counted, got)
 		}
 	}
 }
 
-// TestABrokenChainStops: the sessions end under way.
-func TestABrokenChainStops(t *testing.T) {
+// TestBrokenChainEndsRun ends the sessions between Open and Run.
+func TestBrokenChainEndsRun(t *testing.T) {
 	server := pawltest.New(t)
 	load := open(t, server.URL, 2)
 	err := client.New(server.URL, client.WithAPIKey(server.AdminKey)).ResetUser(t.Context(), pawltest.UserID)
@@ -73,18 +76,20 @@ func TestABrokenChainStops(t *testing.T) {
 	}
 	for _, call := range []bench.Call{bench.Refresh, bench.Session} {
 		_, err = load.Run(t.Context(), bench.Plan{Conns: 2, Duration: time.Minute, Mix: bench.Only(call)})
-		if err == nil || !strings.Contains(err.Error(), "a chain broke: "+call.String()+" was answered 401 InvalidSession") {
+		want := "a chain broke: " + call.String() + " returned 401 InvalidSession"
+		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", call, err)
 		}
 	}
 }
 
-// fake answers sign-ins with a token, and the n-th call after that with answer.
+// fake starts a server that answers sign-ins with a token and the n-th other call with answer. It returns the address.
 func fake(t *testing.T, answer func(w http.ResponseWriter, n int64)) string {
 	var calls atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/login") {
-			fmt.Fprint(w, `{"success":true,"data":{"token":"t","expiresAt":"2026-05-07T20:00:00Z","userId":1},"errorCode":"","message":""}`)
+			fmt.Fprint(w, `{"success":true,"data":{"token":"t","expiresAt":"2026-05-07T20:00:00Z","userId":1},`+
+				`"errorCode":"","message":""}`)
 			return
 		}
 		answer(w, calls.Add(1))
@@ -93,8 +98,8 @@ func fake(t *testing.T, answer func(w http.ResponseWriter, n int64)) string {
 	return server.URL
 }
 
-// TestOnlySuccessesCount: an answer that changed nothing is filed by its code,
-// and the chain goes on; every other one stops the run.
+// TestOnlySuccessesCount checks that a failure without effect is counted by its code and the chain continues. Every
+// other failure ends the run.
 func TestOnlySuccessesCount(t *testing.T) {
 	url := fake(t, func(w http.ResponseWriter, n int64) {
 		if n%2 == 0 {
@@ -104,36 +109,43 @@ func TestOnlySuccessesCount(t *testing.T) {
 		}
 		fmt.Fprint(w, `{"success":true,"data":{"token":"next"},"errorCode":"","message":""}`)
 	})
-	r, err := open(t, url, 1).Run(t.Context(), bench.Plan{Conns: 1, Duration: 100 * time.Millisecond, Mix: bench.Only(bench.Refresh)})
+	plan := bench.Plan{Conns: 1, Duration: 100 * time.Millisecond, Mix: bench.Only(bench.Refresh)}
+	r, err := open(t, url, 1).Run(t.Context(), plan)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if good, bad := r.Requests, r.Calls[0].Errors["Unavailable"]; good == 0 || good-bad < 0 || good-bad > 1 {
-		t.Errorf("%d good, %d bad, want half and half", good, bad)
+	successes, failures := r.Requests, r.Calls[0].Errors["Unavailable"]
+	if successes == 0 || successes-failures < 0 || successes-failures > 1 {
+		t.Errorf("%d successes, %d failures; want half of each", successes, failures)
 	}
 	for name, answer := range map[string]func(http.ResponseWriter){
-		"500":        func(w http.ResponseWriter) { w.WriteHeader(500); fmt.Fprint(w, `{"errorCode":"InternalError"}`) },
-		"not Pawl's": func(w http.ResponseWriter) { fmt.Fprint(w, `<html>`) },
+		"500":      func(w http.ResponseWriter) { w.WriteHeader(500); fmt.Fprint(w, `{"errorCode":"InternalError"}`) },
+		"not Pawl": func(w http.ResponseWriter) { fmt.Fprint(w, `<html>`) },
 		"no success": func(w http.ResponseWriter) {
 			fmt.Fprint(w, `{"success":false,"data":null,"errorCode":"","message":""}`)
 		},
-		"no token":    func(w http.ResponseWriter) { fmt.Fprint(w, `{"success":true,"data":null,"errorCode":"","message":""}`) },
-		"empty token": func(w http.ResponseWriter) { fmt.Fprint(w, `{"success":true,"data":{"token":"","expiresAt":""}}`) },
-		"a long one":  func(w http.ResponseWriter) { fmt.Fprint(w, strings.Repeat("x", 1<<20)) },
+		"no token": func(w http.ResponseWriter) {
+			fmt.Fprint(w, `{"success":true,"data":null,"errorCode":"","message":""}`)
+		},
+		"empty token": func(w http.ResponseWriter) {
+			fmt.Fprint(w, `{"success":true,"data":{"token":"","expiresAt":""}}`)
+		},
+		"too long":    func(w http.ResponseWriter) { fmt.Fprint(w, strings.Repeat("x", 1<<20)) },
 		"redirect":    func(w http.ResponseWriter) { w.Header().Set("Location", "/"); w.WriteHeader(302) },
-		"hangs up":    func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
+		"disconnects": func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
 	} {
 		url := fake(t, func(w http.ResponseWriter, _ int64) { answer(w) })
-		_, err := open(t, url, 1).Run(t.Context(), bench.Plan{Conns: 1, Duration: time.Minute, Mix: bench.Only(bench.Refresh)})
+		plan := bench.Plan{Conns: 1, Duration: time.Minute, Mix: bench.Only(bench.Refresh)}
+		_, err := open(t, url, 1).Run(t.Context(), plan)
 		if err == nil || !strings.Contains(err.Error(), "a chain broke: refresh") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
-// TestLatencyCountsFromWhenItWasDue: behind an answer that takes its time, the
-// requests that wait are slow too (no coordinated omission).
-func TestLatencyCountsFromWhenItWasDue(t *testing.T) {
+// TestLatencyCountsFromDueTime checks that a slow response also counts for the requests that wait behind it (no
+// coordinated omission).
+func TestLatencyCountsFromDueTime(t *testing.T) {
 	const stall = 200 * time.Millisecond
 	url := fake(t, func(w http.ResponseWriter, n int64) {
 		if n == 1 {
@@ -141,14 +153,15 @@ func TestLatencyCountsFromWhenItWasDue(t *testing.T) {
 		}
 		fmt.Fprint(w, `{"success":true,"data":{"token":"next"},"errorCode":"","message":""}`)
 	})
-	r, err := open(t, url, 1).Run(t.Context(), bench.Plan{Conns: 1, Duration: 2 * stall, Rate: 500, Mix: bench.Only(bench.Refresh)})
+	plan := bench.Plan{Conns: 1, Duration: 2 * stall, Rate: 500, Mix: bench.Only(bench.Refresh)}
+	r, err := open(t, url, 1).Run(t.Context(), plan)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Some 100 of 200 were due while the server stood still, evenly: a quarter
-	// of all waited for half of the stall or longer, whatever the machine does.
+	// About 100 of the 200 requests were due during the stall, evenly spread. On any machine, a quarter of all requests
+	// therefore waited for at least half of the stall.
 	if r.Calls[0].P99 < float64(stall.Milliseconds())/2 {
-		t.Errorf("p99 %.1f ms, want half of the stall or more: %+v", r.Calls[0].P99, r)
+		t.Errorf("p99 is %.1f ms, want at least half of the stall: %+v", r.Calls[0].P99, r)
 	}
 }
 
@@ -156,20 +169,24 @@ func TestInterrupted(t *testing.T) {
 	server := pawltest.New(t)
 	load := open(t, server.URL, 2)
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := load.Run(ctx, bench.Plan{Conns: 2, Duration: time.Minute, Mix: bench.Only(bench.Session), Progress: func(string) { cancel() }})
+	_, err := load.Run(ctx, bench.Plan{
+		Conns: 2, Duration: time.Minute, Mix: bench.Only(bench.Session), Progress: func(string) { cancel() },
+	})
 	if err == nil || err.Error() != "interrupted" {
-		t.Error(err)
+		t.Errorf("Run: %v, want interrupted", err)
 	}
 }
 
 func TestMix(t *testing.T) {
 	var m bench.Mix
 	if err := m.UnmarshalText([]byte("session=9,refresh=1")); err != nil || m != (bench.Mix{1, 9}) {
-		t.Errorf("%v, %v", m, err)
+		t.Errorf("UnmarshalText: %v, %v", m, err)
 	}
-	for _, text := range []string{"", "refresh", "refresh=", "refresh=-1", "login=1", "refresh=0", "refresh=1,", "refresh=1001"} {
+	for _, text := range []string{
+		"", "refresh", "refresh=", "refresh=-1", "login=1", "refresh=0", "refresh=1,", "refresh=1001",
+	} {
 		if err := m.UnmarshalText([]byte(text)); err == nil {
-			t.Errorf("%q passed", text)
+			t.Errorf("UnmarshalText accepts %q", text)
 		}
 	}
 }

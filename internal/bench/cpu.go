@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// cpuTime is how long a process has run on a CPU, where that can be read.
+// cpuTime is the CPU time that a process has used. It is known only on systems with /proc.
 type cpuTime struct {
 	time  time.Duration
 	known bool
@@ -18,14 +18,14 @@ func (c cpuTime) minus(before cpuTime) cpuTime {
 	return cpuTime{c.time - before.time, c.known && before.known}
 }
 
-// cpuOf reads user and system time of a process from /proc (proc(5), stat).
+// cpuOf reads the user and system time of a process from /proc (proc(5), stat).
 func cpuOf(pid int) cpuTime {
-	const tick = time.Second / 100 // USER_HZ: what Linux tells programs, on every machine that Go runs on
+	const tick = time.Second / 100 // USER_HZ, which Linux reports as 100 on all machines that Go supports
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if pid <= 0 || err != nil {
 		return cpuTime{}
 	}
-	_, after, ok := strings.Cut(string(text), ") ") // the name of the program may have spaces
+	_, after, ok := strings.Cut(string(text), ") ") // the program's name may contain spaces
 	fields := strings.Fields(after)
 	if !ok || len(fields) < 13 {
 		return cpuTime{}

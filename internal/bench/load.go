@@ -13,25 +13,24 @@ import (
 	"github.com/pawlauth/pawl/api"
 )
 
-// Load is a server, and chains on it.
+// Load is a server with open chains.
 type Load struct {
 	target target
 	chains []*chain
 }
 
-// Open signs in as many times as sessions says: each opens a chain. Signing in
-// costs the server a password hash, so this takes its time; progress, which may
-// be nil, hears of each.
+// Open signs in once for each session, which opens a chain. Each sign-in costs the server a password hash, so Open can
+// take long. It calls progress, which may be nil, after each sign-in.
 func Open(ctx context.Context, url, login, password string, sessions int, progress func(string)) (*Load, error) {
 	t, err := parseTarget(url)
 	if err != nil {
 		return nil, err
 	}
 	l := &Load{target: t, chains: make([]*chain, sessions)}
-	const together = 4 // sign-ins at a time: more only wait in the server's queue
+	const concurrent = 4 // more sign-ins at the same time would only wait in the server's queue
 	group, running := errgroup.WithContext(ctx)
 	var next, opened atomic.Int64
-	for range min(together, sessions) {
+	for range min(concurrent, sessions) {
 		group.Go(func() error {
 			for i := next.Add(1) - 1; i < int64(sessions); i = next.Add(1) - 1 {
 				token, err := l.signIn(running, api.LoginRequest{Login: login, Password: password})
@@ -39,7 +38,8 @@ func Open(ctx context.Context, url, login, password string, sessions int, progre
 					return err
 				}
 				l.chains[i] = &chain{token}
-				if n := opened.Add(1); progress != nil {
+				n := opened.Add(1)
+				if progress != nil {
 					progress(fmt.Sprintf("signed in %d of %d", n, sessions))
 				}
 			}
@@ -49,7 +49,7 @@ func Open(ctx context.Context, url, login, password string, sessions int, progre
 	return l, group.Wait()
 }
 
-// workers dials all connections and deals the chains out to them.
+// workers opens all connections and distributes the chains over them.
 func (l *Load) workers(ctx context.Context, p Plan) ([]*worker, error) {
 	workers := make([]*worker, 0, p.Conns)
 	for i := range p.Conns {
@@ -58,8 +58,8 @@ func (l *Load) workers(ctx context.Context, p Plan) ([]*worker, error) {
 			return workers, err
 		}
 		w := &worker{conn: c, mix: p.Mix, random: rand.New(rand.NewPCG(uint64(i), 1))}
-		for call := range w.tally {
-			w.tally[call] = newTally()
+		for call := range w.stats {
+			w.stats[call] = newCallStats()
 		}
 		for n := i; n < len(l.chains); n += p.Conns {
 			w.chains = append(w.chains, l.chains[n])
@@ -69,19 +69,19 @@ func (l *Load) workers(ctx context.Context, p Plan) ([]*worker, error) {
 	return workers, nil
 }
 
-// signIn opens one session; a server that is full is asked again for a while.
+// signIn opens one session. While the server is at capacity, it retries once a second.
 func (l *Load) signIn(ctx context.Context, r api.LoginRequest) ([]byte, error) {
 	for try := 0; ; try++ {
 		got, err := l.login(ctx, r)
 		if err != nil {
-			return nil, fmt.Errorf("signing in: %w", err)
+			return nil, fmt.Errorf("sign in: %w", err)
 		}
 		if got.code == "" {
 			return got.token, nil
 		}
 		busy := got.status == http.StatusServiceUnavailable || got.status == http.StatusTooManyRequests
 		if !busy || try == 60 {
-			return nil, fmt.Errorf("signing in was answered %d %s: %s", got.status, got.code, got.message)
+			return nil, fmt.Errorf("the sign-in returned %d %s: %s", got.status, got.code, got.message)
 		}
 		select {
 		case <-ctx.Done():

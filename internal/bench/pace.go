@@ -12,7 +12,7 @@ import (
 // Call is a kind of request.
 type Call int
 
-// The calls that can be driven.
+// The calls that a Mix can have.
 const (
 	Refresh Call = iota
 	Session
@@ -21,20 +21,20 @@ const (
 
 var callNames = [callCount]string{"refresh", "session"}
 
-// String gives the call's name: the last part of its path.
+// String returns the call's name, which is the last part of its path.
 func (c Call) String() string { return callNames[c] }
 
-// Mix is how often each call comes, by its weight.
+// Mix has a weight for each call. The weights set how often each call is sent.
 type Mix [callCount]int
 
-// Only is a mix of one call alone.
+// Only returns a mix that has only one call.
 func Only(c Call) Mix {
 	var m Mix
 	m[c] = 1
 	return m
 }
 
-// UnmarshalText reads refresh=1,session=9; a call that is not named does not come.
+// UnmarshalText parses a text like refresh=1,session=9. A call without a weight is not sent.
 func (m *Mix) UnmarshalText(text []byte) error {
 	var got Mix
 	sum := 0
@@ -48,13 +48,13 @@ func (m *Mix) UnmarshalText(text []byte) error {
 			}
 		}
 		if call < 0 || err != nil || n < 0 || n > 1000 {
-			return fmt.Errorf("%q: a mix looks like refresh=1,session=9, with weights from 0 to 1000", text)
+			return fmt.Errorf("%q is not a mix; write it like refresh=1,session=9, with weights from 0 to 1000", text)
 		}
 		got[call] = n
 		sum += n
 	}
 	if sum == 0 {
-		return fmt.Errorf("%q: a mix needs a weight above 0", text)
+		return fmt.Errorf("%q has no weight above 0; a mix needs one", text)
 	}
 	*m = got
 	return nil
@@ -70,9 +70,8 @@ func (m Mix) pick(random *rand.Rand) Call {
 	return Session
 }
 
-// pace says when requests are due, one at a time to whichever worker is free,
-// until end. When none is free the next ones are late, and still say when they
-// were due.
+// pace sends the time at which each request is due to a free worker, until end. If no worker is free, the following
+// requests are late, but keep the times at which they were due.
 func pace(ctx context.Context, rate float64, start, end time.Time, due chan<- time.Time) {
 	defer close(due)
 	for n := 0; ; n++ {

@@ -5,14 +5,13 @@ import (
 	"time"
 )
 
-// sleep is the system's own: time.Sleep may wake a millisecond late when the
-// process is idle, which is longer than the latencies that are measured. A
-// signal ends it early.
+// sleep uses nanosleep(2), because time.Sleep can wake an idle process a millisecond late, which is longer than the
+// measured latencies. A signal ends the sleep early.
 func sleep(d time.Duration) {
-	for d > 100*time.Millisecond { // so that the end of the run is noticed
+	for d > 100*time.Millisecond { // a system call of up to 100 ms is short enough to wait for at the end
 		time.Sleep(50 * time.Millisecond)
 		d -= 50 * time.Millisecond
 	}
 	wait := syscall.NsecToTimespec(int64(d))
-	_ = syscall.Nanosleep(&wait, nil) // EINTR: the caller looks at the clock again
+	_ = syscall.Nanosleep(&wait, nil) // after EINTR, the caller checks the clock again
 }

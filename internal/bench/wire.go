@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -18,37 +19,42 @@ import (
 	"github.com/pawlauth/pawl/api"
 )
 
-// target is where a server is.
+// target is the parsed address of a server.
 type target struct {
 	address string // host:port
 	host    string // the Host header
-	path    string // before /v2
+	path    string // the path before /v2
 	tls     bool
 }
 
 func parseTarget(text string) (target, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return target{}, errors.New("the address of the server is not a URL; it looks like http://127.0.0.1:8080")
+		return target{}, errors.New("the address of the server is not a URL; write it like http://127.0.0.1:8080")
 	}
 	port := u.Port()
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	}
-	return target{net.JoinHostPort(u.Hostname(), port), u.Host, strings.TrimRight(u.EscapedPath(), "/"), u.Scheme == "https"}, nil
+	return target{
+		address: net.JoinHostPort(u.Hostname(), port),
+		host:    u.Host,
+		path:    strings.TrimRight(u.EscapedPath(), "/"),
+		tls:     u.Scheme == "https",
+	}, nil
 }
 
-// conn is one HTTP/1.1 connection. It is made by hand because net/http's client
-// costs more than the server that is measured, and both share a machine.
+// conn is one HTTP/1.1 connection. It replaces the client of net/http, because that client would use more CPU time than
+// the measured server on the same machine.
 type conn struct {
 	net.Conn
 	in    *bufio.Reader
-	out   []byte            // the request that is being made
-	heads [callCount]string // what each request begins with
+	out   []byte            // buffer for the request
+	heads [callCount]string // the beginning of each call's request
 }
 
-// largest is how many bytes an answer to a driven call may have.
-const largest = 8 << 10
+// maxAnswer is the largest number of bytes of an answer's body.
+const maxAnswer = 8 << 10
 
 func (l *Load) dial(ctx context.Context) (*conn, error) {
 	var raw net.Conn
@@ -60,9 +66,9 @@ func (l *Load) dial(ctx context.Context) (*conn, error) {
 		raw, err = dialer.DialContext(ctx, "tcp", l.target.address)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the server cannot be reached: %w; is it running?", err)
+		return nil, fmt.Errorf("the server is unreachable: %w; is it running?", err)
 	}
-	c := &conn{Conn: raw, in: bufio.NewReaderSize(raw, largest)}
+	c := &conn{Conn: raw, in: bufio.NewReaderSize(raw, maxAnswer)}
 	c.heads[Refresh] = l.target.head("/v2/auth/refresh")
 	c.heads[Session] = l.target.head("/v2/auth/session") + "Content-Length: 0\r\nAuthorization: Bearer "
 	return c, nil
@@ -72,8 +78,7 @@ func (t target) head(path string) string {
 	return "POST " + t.path + path + " HTTP/1.1\r\nHost: " + t.host + "\r\n"
 }
 
-// exchange sends one call with a token and reads its answer. What it returns is
-// good until the next exchange.
+// exchange sends one call with a token and returns the answer, which is valid until the next exchange.
 func (c *conn) exchange(call Call, token []byte) (answer, error) {
 	c.out = append(c.out[:0], c.heads[call]...)
 	if call == Refresh {
@@ -84,13 +89,13 @@ func (c *conn) exchange(call Call, token []byte) (answer, error) {
 	return c.send(call == Refresh)
 }
 
-// send sends the request that was made. A success must carry a token if issues says so.
-func (c *conn) send(issues bool) (answer, error) {
+// send sends the request in c.out. If needsToken is set, a success must carry a token.
+func (c *conn) send(needsToken bool) (answer, error) {
 	if _, err := c.Write(c.out); err != nil {
 		return answer{}, lost(err)
 	}
 	got, err := c.read()
-	if err == nil && issues && got.code == "" && len(got.token) == 0 {
+	if err == nil && needsToken && got.code == "" && len(got.token) == 0 {
 		return answer{}, errAnswer
 	}
 	return got, err
@@ -103,7 +108,7 @@ func (c *conn) appendBody(before string, text []byte, after string) {
 	c.out = append(append(append(c.out, before...), text...), after...)
 }
 
-// login signs in over a connection of its own, and returns the token.
+// login signs in over a new connection. The answer to a success carries the token.
 func (l *Load) login(ctx context.Context, r api.LoginRequest) (answer, error) {
 	c, err := l.dial(ctx)
 	if err != nil {
@@ -121,17 +126,17 @@ func (l *Load) login(ctx context.Context, r api.LoginRequest) (answer, error) {
 	return c.send(true)
 }
 
-// answer is what a server said.
+// answer is a parsed response.
 type answer struct {
 	status  int
-	token   []byte // of a success that carries one
-	code    string // "" says that it was a success
+	token   []byte // optional; only a success has one
+	code    string // the errorCode; "" for a success
 	message string
 }
 
-var errAnswer = errors.New("the answer is not Pawl's; is the address right?")
+var errAnswer = errors.New("the response does not come from Pawl; check the address")
 
-// read reads one answer: status line, headers, and a body of a known length.
+// read reads one response: the status line, the headers, and a body of known length.
 func (c *conn) read() (answer, error) {
 	line, err := c.in.ReadSlice('\n')
 	if err != nil {
@@ -152,11 +157,11 @@ func (c *conn) read() (answer, error) {
 	if err != nil {
 		return answer{}, lost(err)
 	}
-	_, _ = c.in.Discard(length) // it is in the buffer
+	_, _ = c.in.Discard(length) // cannot fail, because the buffer has the body
 	return parseAnswer(status, body)
 }
 
-// readHeaders passes over the headers and returns the length of the body.
+// readHeaders reads the headers and returns the length of the body.
 func (c *conn) readHeaders() (int, error) {
 	const name = "content-length:"
 	length := -1
@@ -175,7 +180,7 @@ func (c *conn) readHeaders() (int, error) {
 			}
 		}
 	}
-	if length < 0 || length > largest {
+	if length < 0 || length > maxAnswer {
 		return 0, errAnswer
 	}
 	return length, nil
@@ -185,21 +190,21 @@ func lost(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return errors.New("the server closed the connection")
 	}
-	return fmt.Errorf("no answer: %w", err)
+	return fmt.Errorf("no response: %w", err)
 }
 
 var (
-	beginning = []byte(`{"success":true,"data":`)
-	tokenName = []byte(`{"token":"`)
+	successPrefix = []byte(`{"success":true,"data":`)
+	tokenPrefix   = []byte(`{"token":"`)
 )
 
-// parseAnswer reads the envelope: a success by the fixed order of its members
-// (docs/api.md), which spares the load a JSON parser, all else with one.
+// parseAnswer parses the envelope. It parses a success by the fixed order of its members (docs/api.md), because a JSON
+// parser would take CPU time from the server. It parses other envelopes as JSON.
 func parseAnswer(status int, body []byte) (answer, error) {
-	rest, good := bytes.CutPrefix(body, beginning)
-	if good && status == 200 {
+	rest, ok := bytes.CutPrefix(body, successPrefix)
+	if ok && status == http.StatusOK {
 		got := answer{status: status}
-		if rest, ok := bytes.CutPrefix(rest, tokenName); ok {
+		if rest, ok := bytes.CutPrefix(rest, tokenPrefix); ok {
 			end := bytes.IndexByte(rest, '"')
 			if end <= 0 {
 				return answer{}, errAnswer

@@ -10,33 +10,33 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// chain is one session. One worker at a time owns it.
+// chain is one session. It belongs to one worker at a time.
 type chain struct{ token []byte }
 
-// worker is one connection, and the chains that are driven over it.
+// worker is one connection with the chains that use it.
 type worker struct {
 	conn   *conn
 	mix    Mix
 	random *rand.Rand
 	chains []*chain
 	next   int
-	tally  [callCount]tally
+	stats  [callCount]callStats
 	done   atomic.Int64 // successes so far, for the progress line
 }
 
-// tally is what one worker has seen of one kind of call.
-type tally struct {
-	latency *hdrhistogram.Histogram // of successes, in microseconds; its size is fixed
-	errors  map[string]int64        // other answers by errorCode
+// callStats has one worker's measurements of one kind of call.
+type callStats struct {
+	latency *hdrhistogram.Histogram // latencies of successes in microseconds; its size is fixed
+	errors  map[string]int64        // number of failures by errorCode
 }
 
-const slowest = time.Minute // longer latencies are counted as this
+const maxLatency = time.Minute // longer latencies count as this
 
-func newTally() tally {
-	return tally{hdrhistogram.New(1, slowest.Microseconds(), 2), map[string]int64{}}
+func newCallStats() callStats {
+	return callStats{hdrhistogram.New(1, maxLatency.Microseconds(), 2), map[string]int64{}}
 }
 
-// closedLoop sends the next request when the last one is answered.
+// closedLoop sends each request when the previous request is answered.
 func (w *worker) closedLoop(end time.Time) error {
 	for now := time.Now(); now.Before(end); {
 		answered, err := w.call(now)
@@ -48,8 +48,8 @@ func (w *worker) closedLoop(end time.Time) error {
 	return nil
 }
 
-// openLoop sends what is due. Latency counts from when it was due, so a server
-// that stalls is charged for those that had to wait behind.
+// openLoop sends each request when it is due. The latency counts from then, so that a stall of the server also counts
+// for the requests that wait behind it.
 func (w *worker) openLoop(due <-chan time.Time) error {
 	for at := range due {
 		if _, err := w.call(at); err != nil {
@@ -59,29 +59,27 @@ func (w *worker) openLoop(due <-chan time.Time) error {
 	return nil
 }
 
-// call sends one request, and returns when it was answered.
+// call sends one request and returns the time of its response. The latency counts from the given time.
 func (w *worker) call(from time.Time) (time.Time, error) {
 	session := w.chains[w.next]
-	if w.next++; w.next == len(w.chains) {
-		w.next = 0
-	}
+	w.next = (w.next + 1) % len(w.chains)
 	call := w.mix.pick(w.random)
 	got, err := w.conn.exchange(call, session.token)
 	answered := time.Now()
 	if err != nil {
 		return answered, fmt.Errorf("a chain broke: %s: %w", call, err)
 	}
-	t := &w.tally[call]
+	stats := &w.stats[call]
 	switch {
 	case got.code != "":
-		t.errors[got.code]++
+		stats.errors[got.code]++
 		if got.status != http.StatusServiceUnavailable && got.status != http.StatusTooManyRequests {
-			return answered, fmt.Errorf("a chain broke: %s was answered %d %s: %s", call, got.status, got.code, got.message)
+			return answered, fmt.Errorf("a chain broke: %s returned %d %s: %s", call, got.status, got.code, got.message)
 		}
-		return answered, nil // nothing was changed: the chain goes on
+		return answered, nil // the request had no effect, so the chain continues
 	case call == Refresh:
 		session.token = append(session.token[:0], got.token...)
 	}
 	w.done.Add(1)
-	return answered, t.latency.RecordValue(min(answered.Sub(from), slowest).Microseconds())
+	return answered, stats.latency.RecordValue(min(answered.Sub(from), maxLatency).Microseconds())
 }
