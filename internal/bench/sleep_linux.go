@@ -8,7 +8,7 @@ import (
 // sleep uses nanosleep(2), because time.Sleep can wake an idle process a millisecond late, which is longer than the
 // measured latencies. A signal ends the sleep early.
 func sleep(d time.Duration) {
-	for d > 100*time.Millisecond { // a system call of up to 100 ms is short enough to wait for at the end
+	for d > 100*time.Millisecond { // nanosleep blocks a thread, so it sleeps only the end
 		time.Sleep(50 * time.Millisecond)
 		d -= 50 * time.Millisecond
 	}
