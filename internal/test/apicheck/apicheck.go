@@ -1,4 +1,5 @@
-// Package apicheck holds a server's traffic against its OpenAPI file, in tests.
+// Package apicheck compares a server's traffic with openapi.yaml in tests. Handler wraps the server's handler and
+// reports every request and response that openapi.yaml does not describe.
 package apicheck
 
 import (
@@ -23,21 +24,20 @@ import (
 	"github.com/pawlauth/pawl/api"
 )
 
-// checker is the file, read. The lock is for the validator, which is not
-// documented to be safe for concurrent use.
+// checker is the parsed openapi.yaml.
 type checker struct {
-	mu        sync.Mutex
+	mu        sync.Mutex // guards validator, which is not documented as safe for concurrent use
 	model     *v3.Document
 	validator validator.Validator
 }
 
-// Model returns the file, read; it may not be changed.
+// Model returns the parsed openapi.yaml. The caller must not modify it.
 func Model(t testing.TB) *v3.Document {
 	t.Helper()
 	return open(t).model
 }
 
-// read reads the file once for all tests of a package.
+// read parses openapi.yaml once for all tests of a package.
 var read = sync.OnceValues(func() (*checker, error) {
 	document, err := libopenapi.NewDocument([]byte(api.OpenAPI()))
 	if err != nil {
@@ -67,8 +67,8 @@ func open(t testing.TB) *checker {
 	return c
 }
 
-// described reports whether the file says what a request is answered: of the
-// paths for gateways and load balancers, which take any method, it has GET.
+// described reports whether openapi.yaml describes a request. The paths for gateways and load balancers accept every
+// method, but openapi.yaml describes only GET.
 func described(method, path string) bool {
 	switch path {
 	case "/forward-auth", "/healthz", "/readyz":
@@ -82,8 +82,8 @@ func described(method, path string) bool {
 	return false
 }
 
-// Handler returns what goes around a server's handler: each answer that is
-// described must be as the file says, and so must each request that succeeds.
+// Handler returns a middleware. It fails the test if a response, or the request of a success, differs from
+// openapi.yaml. Paths that openapi.yaml does not describe pass unchecked.
 func Handler(t testing.TB) func(http.Handler) http.Handler {
 	c := open(t)
 	return func(next http.Handler) http.Handler {
@@ -101,44 +101,47 @@ func Handler(t testing.TB) func(http.Handler) http.Handler {
 			recorder := httptest.NewRecorder()
 			next.ServeHTTP(recorder, r)
 			if fault := c.check(sent, body, recorder); fault != "" {
-				t.Errorf("not as openapi.yaml has it: %s %s %s\n%d %s\n%s", r.Method, r.URL.Path, body, recorder.Code, recorder.Body, fault)
+				t.Errorf("differs from openapi.yaml: %s %s %s\n%d %s\n%s",
+					r.Method, r.URL.Path, body, recorder.Code, recorder.Body, fault)
 			}
 			pass(w, recorder)
 		})
 	}
 }
 
-// pass sends on what the server answered.
+// pass forwards the recorded response to the client.
 func pass(w http.ResponseWriter, recorder *httptest.ResponseRecorder) {
 	for name, values := range recorder.Header() {
 		w.Header()[name] = values
 	}
 	w.WriteHeader(recorder.Code)
-	_, _ = w.Write(recorder.Body.Bytes()) // the client is gone: nobody to tell
+	_, _ = w.Write(recorder.Body.Bytes()) // an error means that the client has disconnected
 }
 
-// check returns what is wrong, or nothing.
+// check returns a description of the first difference, or "".
 func (c *checker) check(sent *http.Request, body []byte, answer *httptest.ResponseRecorder) string {
-	if path.Clean(sent.URL.Path) != sent.URL.Path { // the validator would clean it
-		return checkNoCall(answer)
+	if path.Clean(sent.URL.Path) != sent.URL.Path { // the validator would clean the path
+		return checkUnknownCall(answer)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	answered := answer.Result()
 	ok, errs := c.validator.ValidateHttpResponse(sent, answered)
-	if !ok && notThere(errs) {
-		return checkNoCall(answer)
+	if !ok && unknownCall(errs) {
+		return checkUnknownCall(answer)
 	}
 	if !ok {
-		return "the answer: " + explain(errs)
+		return "the response: " + explain(errs)
 	}
-	if answer.Code != http.StatusOK || sent.URL.Path == "/forward-auth" { // a gateway may send on any query
+	if answer.Code != http.StatusOK || sent.URL.Path == "/forward-auth" { // a gateway may forward any query
 		return ""
 	}
 	sent.Body = io.NopCloser(bytes.NewReader(body))
-	maps.DeleteFunc(sent.Header, func(name string, _ []string) bool { return strings.HasPrefix(name, "Sec-") }) // a browser's own
+	maps.DeleteFunc(sent.Header, func(name string, _ []string) bool {
+		return strings.HasPrefix(name, "Sec-") // browsers add these headers
+	})
 	if len(body) > 0 && sent.Header.Get("Content-Type") == "" {
-		sent.Header.Set("Content-Type", "application/json") // what the server takes it for
+		sent.Header.Set("Content-Type", "application/json") // the server assumes this type
 	}
 	if ok, errs := c.validator.ValidateHttpRequestSync(sent); !ok {
 		return "the request: " + explain(errs)
@@ -146,22 +149,25 @@ func (c *checker) check(sent *http.Request, body []byte, answer *httptest.Respon
 	return ""
 }
 
-// notThere reports whether the file has no such path, or not with this method.
-func notThere(errs []*errors.ValidationError) bool {
+// unknownCall reports whether openapi.yaml lacks the path, or the method of the path.
+func unknownCall(errs []*errors.ValidationError) bool {
 	return len(errs) == 1 && (errs[0].IsPathMissingError() || errs[0].IsOperationMissingError())
 }
 
-// checkNoCall holds the answer to what is not in the file. The paths of OAuth
-// refuse it in OAuth's form.
-func checkNoCall(answer *httptest.ResponseRecorder) string {
-	var refused api.OAuthError
-	if (answer.Code == http.StatusNotFound || answer.Code == http.StatusMethodNotAllowed) && json.Unmarshal(answer.Body.Bytes(), &refused) == nil && refused.Code == "invalid_request" {
+// checkUnknownCall requires that the response to a call outside openapi.yaml rejects it, in Pawl's or in OAuth's form.
+func checkUnknownCall(answer *httptest.ResponseRecorder) string {
+	const missing = "openapi.yaml does not have this call"
+	if answer.Code != http.StatusNotFound && answer.Code != http.StatusMethodNotAllowed {
+		return missing
+	}
+	var oauth api.OAuthError
+	if json.Unmarshal(answer.Body.Bytes(), &oauth) == nil && oauth.Code == "invalid_request" {
 		return ""
 	}
 	var envelope api.Envelope[any]
 	err := json.Unmarshal(answer.Body.Bytes(), &envelope)
-	if err != nil || envelope.ErrorCode != api.CodeObjectNotFound || answer.Code != http.StatusNotFound && answer.Code != http.StatusMethodNotAllowed {
-		return "the file does not have this call"
+	if err != nil || envelope.ErrorCode != api.CodeObjectNotFound {
+		return missing
 	}
 	return ""
 }

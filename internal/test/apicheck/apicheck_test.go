@@ -13,55 +13,92 @@ import (
 
 const (
 	token = `eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJhIjoxfQ.c2ln`
-	good  = `{"success":true,"data":{"token":"` + token + `","expiresAt":"2026-05-07T20:00:00Z","userId":4821},"errorCode":"","message":""}`
-	bad   = `{"success":false,"data":null,"errorCode":"InvalidSession","message":"Sign in again."}`
-	sent  = `{"token":"` + token + `"}`
+	good  = `{"success":true,"data":{"token":"` + token + `","expiresAt":"2026-05-07T20:00:00Z","userId":4821},` +
+		`"errorCode":"","message":""}`
+	bad  = `{"success":false,"data":null,"errorCode":"InvalidSession","message":"Sign in again."}`
+	sent = `{"token":"` + token + `"}`
 )
 
-// TestCheckFindsFaults: a check that finds nothing would let all else pass.
+// exchange is a request with its response, and a part of the fault that check finds, or "".
+type exchange struct {
+	method, path, sent string
+	status             int
+	answer, headers    string
+	fault              string
+}
+
+const (
+	plain     = "Content-Type: application/json; charset=utf-8\nX-Request-Id: a"
+	secret    = plain + "\nCache-Control: no-store"
+	challenge = plain + "\nWWW-Authenticate: Bearer realm=\"pawl\""
+	busy      = plain + "\nRetry-After: 1"
+)
+
+// refresh returns a refresh whose check finds this fault.
+func refresh(sent string, status int, answer, headers, fault string) exchange {
+	return exchange{
+		method: "POST", path: "/v2/auth/refresh", sent: sent,
+		status: status, answer: answer, headers: headers, fault: fault,
+	}
+}
+
+// get returns a GET request without a body whose check finds this fault.
+func get(path string, status int, answer, headers, fault string) exchange {
+	return exchange{method: "GET", path: path, status: status, answer: answer, headers: headers, fault: fault}
+}
+
+// replace returns a text with its first old replaced. It panics if the text has no old.
+func replace(text, old, new string) string {
+	if !strings.Contains(text, old) {
+		panic(text + " lacks " + old)
+	}
+	return strings.Replace(text, old, new, 1)
+}
+
+// TestCheckFindsFaults checks that check finds each kind of fault. Without this test, a check that finds nothing would
+// pass unnoticed.
 func TestCheckFindsFaults(t *testing.T) {
 	c := open(t)
-	const (
-		plain   = "Content-Type: application/json; charset=utf-8\nX-Request-Id: a"
-		secret  = plain + "\nCache-Control: no-store"
-		refused = plain + "\nWWW-Authenticate: Bearer realm=\"pawl\""
-		busy    = plain + "\nRetry-After: 1"
-	)
-	for name, test := range map[string]struct {
-		method, path, sent string
-		status             int
-		answer, headers    string
-		fault              string // what is said, in part; empty for none
-	}{
-		"good":                 {"POST", "/v2/auth/refresh", sent, 200, good, secret, ""},
-		"refused":              {"POST", "/v2/auth/refresh", sent, 401, bad, refused, ""},
-		"refused, no request":  {"POST", "/v2/auth/refresh", `[]`, 401, bad, refused, ""},
-		"no such path":         {"GET", "/v2/nothing", ``, 404, strings.Replace(bad, "InvalidSession", "ObjectNotFound", 1), plain, ""},
-		"no such method":       {"GET", "/v2/auth/refresh", ``, 405, strings.Replace(bad, "InvalidSession", "ObjectNotFound", 1), plain, ""},
-		"a new path":           {"GET", "/v2/nothing", ``, 200, good, secret, "does not have this call"},
-		"a new method":         {"PUT", "/v2/auth/refresh", sent, 200, good, secret, "does not have this call"},
-		"an unclean path":      {"GET", "/v2//auth/version", ``, 200, good, secret, "does not have this call"},
-		"a new status":         {"POST", "/v2/auth/refresh", sent, 418, bad, plain, "418"},
-		"a field too many":     {"POST", "/v2/auth/refresh", sent, 200, strings.Replace(good, `"userId"`, `"x":1,"userId"`, 1), secret, "x"},
-		"a field too few":      {"POST", "/v2/auth/refresh", sent, 200, strings.Replace(good, `,"userId":4821`, ``, 1), secret, "userId"},
-		"a field of null":      {"POST", "/v2/auth/refresh", sent, 200, strings.Replace(good, `4821`, `null`, 1), secret, "got null"},
-		"a time with a zone":   {"POST", "/v2/auth/refresh", sent, 200, strings.Replace(good, `00Z`, `00+01:00`, 1), secret, "pattern"},
-		"a code on success":    {"POST", "/v2/auth/refresh", sent, 200, strings.Replace(good, `"errorCode":""`, `"errorCode":"x"`, 1), secret, "errorCode"},
-		"another status' code": {"POST", "/v2/auth/refresh", sent, 503, bad, busy, "errorCode"},
-		"data on an error":     {"POST", "/v2/auth/refresh", sent, 401, strings.Replace(bad, "null", "true", 1), refused, "data"},
-		"another type":         {"POST", "/v2/auth/refresh", sent, 200, good, strings.Replace(secret, "application/json", "text/html", 1), "text/html"},
-		"no request id":        {"POST", "/v2/auth/refresh", sent, 401, bad, strings.Replace(refused, "X-Request-Id: a", "A: b", 1), "X-Request-Id"},
-		"stored":               {"POST", "/v2/auth/refresh", sent, 200, good, strings.Replace(secret, "no-store", "public", 1), "no-store"},
-		"no challenge":         {"POST", "/v2/auth/refresh", sent, 401, bad, strings.Replace(refused, "WWW-Authenticate", "X", 1), "WWW-Authenticate"},
-		"no Retry-After":       {"POST", "/v2/auth/refresh", sent, 503, strings.Replace(bad, "InvalidSession", "Unavailable", 1), strings.Replace(busy, "Retry-After", "X", 1), "Retry-After"},
-		"a header too many":    {"POST", "/v2/auth/refresh", sent, 200, good, secret + "\nX-Secret: a", "X-Secret"},
-		"health":               {"GET", "/healthz", ``, 200, `{"status":"ok"}`, secret, ""},
-		"another health":       {"GET", "/readyz", ``, 200, `{"status":"fine"}`, secret, "status"},
-		"a gateway's answer":   {"GET", "/forward-auth", ``, 200, ``, "X-Request-Id: a\nCache-Control: no-store\nX-Auth-Login: a", "X-Auth-Level"},
-		"request, no field":    {"POST", "/v2/auth/refresh", `{}`, 200, good, secret, "the request"},
-		"request, no body":     {"POST", "/v2/auth/refresh", ``, 200, good, secret, "the request"},
-		"request, wrong type":  {"POST", "/v2/auth/refresh", `{"token":1}`, 200, good, secret, "the request"},
-		"request, one more":    {"POST", "/v2/auth/refresh", strings.Replace(sent, "{", `{"x":1,`, 1), 200, good, secret, "the request"},
+	notFound := replace(bad, "InvalidSession", "ObjectNotFound")
+	unavailable := replace(bad, "InvalidSession", "Unavailable")
+	noRetry := replace(busy, "Retry-After", "X")
+	noLevel := "X-Request-Id: a\nCache-Control: no-store\nX-Auth-Login: a"
+	coded := replace(good, `errorCode":""`, `errorCode":"x"`)
+	html := replace(secret, "application/json", "text/html")
+	noRealm := replace(challenge, "WWW-Authenticate", "X")
+	noID := replace(challenge, "X-Request-Id: a", "A: b")
+	put := refresh(sent, 200, good, secret, "does not have this call")
+	put.method = "PUT"
+	for name, test := range map[string]exchange{
+		"valid":                 refresh(sent, 200, good, secret, ""),
+		"rejected":              refresh(sent, 401, bad, challenge, ""),
+		"rejected, bad request": refresh(`[]`, 401, bad, challenge, ""),
+		"no such path":          get("/v2/nothing", 404, notFound, plain, ""),
+		"no such method":        get("/v2/auth/refresh", 405, notFound, plain, ""),
+		"new path":              get("/v2/nothing", 200, good, secret, "does not have this call"),
+		"new method":            put,
+		"unclean path":          get("/v2//auth/version", 200, good, secret, "does not have this call"),
+		"new status":            refresh(sent, 418, bad, plain, "418"),
+		"extra field":           refresh(sent, 200, replace(good, `"userId"`, `"x":1,"userId"`), secret, "x"),
+		"missing field":         refresh(sent, 200, replace(good, `,"userId":4821`, ``), secret, "userId"),
+		"null field":            refresh(sent, 200, replace(good, `4821`, `null`), secret, "got null"),
+		"time with a zone":      refresh(sent, 200, replace(good, `00Z`, `00+01:00`), secret, "pattern"),
+		"code on success":       refresh(sent, 200, coded, secret, "errorCode"),
+		"another status' code":  refresh(sent, 503, bad, busy, "errorCode"),
+		"data on an error":      refresh(sent, 401, replace(bad, "null", "true"), challenge, "data"),
+		"another type":          refresh(sent, 200, good, html, "text/html"),
+		"no request id":         refresh(sent, 401, bad, noID, "X-Request-Id"),
+		"cacheable":             refresh(sent, 200, good, replace(secret, "no-store", "public"), "no-store"),
+		"no challenge":          refresh(sent, 401, bad, noRealm, "WWW-Authenticate"),
+		"no Retry-After":        refresh(sent, 503, unavailable, noRetry, "Retry-After"),
+		"extra header":          refresh(sent, 200, good, secret+"\nX-Secret: a", "X-Secret"),
+		"health":                get("/healthz", 200, `{"status":"ok"}`, secret, ""),
+		"unknown health":        get("/readyz", 200, `{"status":"fine"}`, secret, "status"),
+		"gateway without level": get("/forward-auth", 200, ``, noLevel, "X-Auth-Level"),
+		"request without field": refresh(`{}`, 200, good, secret, "the request"),
+		"request without body":  refresh(``, 200, good, secret, "the request"),
+		"request of wrong type": refresh(`{"token":1}`, 200, good, secret, "the request"),
+		"request with one more": refresh(replace(sent, "{", `{"x":1,`), 200, good, secret, "the request"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			recorder := httptest.NewRecorder()
@@ -73,13 +110,13 @@ func TestCheckFindsFaults(t *testing.T) {
 			_, _ = recorder.WriteString(test.answer)
 			fault := c.check(httptest.NewRequest(test.method, test.path, nil), []byte(test.sent), recorder)
 			if (fault == "") != (test.fault == "") || !strings.Contains(fault, test.fault) {
-				t.Errorf("found %q, want %q", fault, test.fault)
+				t.Errorf("check = %q, want %q", fault, test.fault)
 			}
 		})
 	}
 }
 
-// TestExamples holds each example of the file against its schema.
+// TestExamples validates each example in openapi.yaml against its schema.
 func TestExamples(t *testing.T) {
 	model := Model(t)
 	seen := 0
@@ -107,7 +144,8 @@ func TestExamples(t *testing.T) {
 				}
 			}
 			for status, response := range operation.Responses.Codes.FromOldest() {
-				if response.Content == nil && operation.OperationId != "revoke" && operation.OperationId != "forwardAuth" {
+				empty := operation.OperationId == "revoke" || operation.OperationId == "forwardAuth"
+				if response.Content == nil && !empty {
 					t.Errorf("%s %s %s has no content", method, path, status)
 				}
 				for media := range response.Content.ValuesFromOldest() {
@@ -117,7 +155,7 @@ func TestExamples(t *testing.T) {
 		}
 	}
 	if seen < 100 {
-		t.Errorf("%d examples were looked at", seen)
+		t.Errorf("found only %d examples", seen)
 	}
 }
 

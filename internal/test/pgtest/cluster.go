@@ -1,7 +1,8 @@
 //go:build linux
 
-// Package pgtest starts throw-away PostgreSQL clusters for tests: a real
-// server, in a temporary folder, on a free port, that ends with the test.
+// Package pgtest starts temporary PostgreSQL servers for tests: real servers with a temporary directory and a free
+// port, which stop at the end of the test. It can kill a server, promote a standby, and fail the network before a
+// server.
 package pgtest
 
 import (
@@ -25,8 +26,7 @@ import (
 
 const startLimit = 60 * time.Second
 
-// TB is what this package needs of a testing.TB; a program that is no test may
-// bring its own.
+// TB is the part of testing.TB that this package needs, so that programs can implement it too.
 type TB interface {
 	Helper()
 	Fatal(args ...any)
@@ -40,13 +40,13 @@ type Cluster struct {
 
 	dir     string
 	cmd     *exec.Cmd
-	exited  chan struct{} // closed when the server has ended
-	made    atomic.Int64  // databases
+	exited  chan struct{} // closed when the server has exited
+	created atomic.Int64  // number of created databases
 	options []string
 }
 
-// Start makes a cluster and starts it. Options are settings of
-// postgresql.conf, such as "synchronous_commit=on".
+// Start initializes a cluster and starts it. Options are settings of postgresql.conf, for example
+// "synchronous_commit=on".
 func Start(t TB, options ...string) *Cluster {
 	t.Helper()
 	c := &Cluster{dir: Folder(t), options: options}
@@ -55,7 +55,7 @@ func Start(t TB, options ...string) *Cluster {
 	return c
 }
 
-// Folder is a temporary folder of the user's that servers run as.
+// Folder returns a temporary folder. Its owner is the server's user.
 func Folder(t TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "pawl-pg-")
@@ -67,7 +67,7 @@ func Folder(t TB) string {
 	return dir
 }
 
-// Own gives a folder to the user that servers run as.
+// Own makes the server's user the owner of a folder.
 func Own(t TB, dir string) {
 	t.Helper()
 	if id := credential(t); id != nil {
@@ -77,7 +77,8 @@ func Own(t TB, dir string) {
 	}
 }
 
-// credential is who the server runs as: PostgreSQL refuses root.
+// credential returns the user postgres if the test runs as root, because PostgreSQL refuses to run as root. Otherwise
+// it returns nil.
 func credential(t TB) *syscall.Credential {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -85,7 +86,7 @@ func credential(t TB) *syscall.Credential {
 	}
 	u, err := user.Lookup("postgres")
 	if err != nil {
-		t.Fatalf("%v: run \"make deps\"", err)
+		t.Fatalf("%v; run \"make deps\"", err)
 	}
 	uid, _ := strconv.Atoi(u.Uid)
 	gid, _ := strconv.Atoi(u.Gid)
@@ -95,7 +96,7 @@ func credential(t TB) *syscall.Credential {
 func (c *Cluster) data() string { return filepath.Join(c.dir, "data") }
 func (c *Cluster) log() string  { return filepath.Join(c.dir, "log") }
 
-// program finds a program of PostgreSQL's: Debian keeps them out of PATH.
+// program returns the path of a program of PostgreSQL. On Debian these programs are not in PATH.
 func program(t TB, name string) string {
 	t.Helper()
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
@@ -104,7 +105,7 @@ func program(t TB, name string) string {
 	}
 	path, err := exec.LookPath(name)
 	if err != nil {
-		t.Fatalf("%s is not there: run \"make deps\"", name)
+		t.Fatalf("%s is missing; run \"make deps\"", name)
 	}
 	return path
 }
@@ -113,7 +114,7 @@ func (c *Cluster) command(t TB, name string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(program(t, name), args...)
 	cmd.Dir = c.dir
-	// The server ends with the test's process, however that ends.
+	// If the test's process dies, the kernel stops the server.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential(t), Pdeathsig: syscall.SIGQUIT}
 	return cmd
 }
@@ -125,9 +126,8 @@ func (c *Cluster) run(t TB, name string, args ...string) {
 	}
 }
 
-// Restart starts the server, on another port than before, and returns when it
-// answers. The port is free when it is chosen, and may be taken before the
-// server has it: then another is tried.
+// Restart starts the server on another port than before, and returns when the server accepts connections. Another
+// process may take the free port before the server does, so Restart tries several ports.
 func (c *Cluster) Restart(t TB) {
 	t.Helper()
 	t.Cleanup(c.Stop)
@@ -137,7 +137,7 @@ func (c *Cluster) Restart(t TB) {
 			return
 		}
 	}
-	t.Fatalf("the cluster does not start: %v\n%s", err, c.readLog())
+	t.Fatalf("PostgreSQL does not start: %v\n%s", err, c.readLog())
 }
 
 func (c *Cluster) start(t TB) error {
@@ -174,7 +174,7 @@ func freeAddr(t TB) string {
 	return listener.Addr().String()
 }
 
-// await waits until the server answers.
+// await waits until the server accepts connections.
 func (c *Cluster) await() error {
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
@@ -198,25 +198,25 @@ func (c *Cluster) readLog() []byte {
 	return text
 }
 
-// DSN is the address of a database.
+// DSN returns the address of a database for reading and writing.
 func (c *Cluster) DSN(database string) string { return DSN(database, c.Addr) }
 
-// anyDSN also takes a standby, which cannot be written to.
+// anyDSN returns the address of a database on a primary or a read-only standby.
 func (c *Cluster) anyDSN(database string) string {
 	return strings.Replace(c.DSN(database), "read-write", "any", 1)
 }
 
-// DSN is the address of a database on one of several hosts.
+// DSN returns the address of a database on the host, of several, that accepts writes.
 func DSN(database string, addrs ...string) string {
 	u := url.URL{Scheme: "postgres", User: url.User("pawl"), Host: strings.Join(addrs, ","), Path: "/" + database,
 		RawQuery: "sslmode=disable&target_session_attrs=read-write"}
 	return u.String()
 }
 
-// Database makes an empty database and returns its name.
+// Database creates an empty database and returns its name.
 func (c *Cluster) Database(t TB) string {
 	t.Helper()
-	name := fmt.Sprint("test", c.made.Add(1))
+	name := fmt.Sprint("test", c.created.Add(1))
 	c.Exec(t, "postgres", "CREATE DATABASE "+name)
 	return name
 }
@@ -244,11 +244,11 @@ func Exec(t TB, dsn string, statements ...string) {
 	}
 }
 
-// Kill ends the server and all its processes with -9, as a power cut would, and
-// returns when none is left.
+// Kill ends the server and all its processes with SIGKILL, as a power cut would. It returns when all have exited.
 func (c *Cluster) Kill() {
 	leader := c.cmd.Process.Pid
-	_ = syscall.Kill(leader, syscall.SIGSTOP) // it starts no process that would be missed; an error says that it has ended
+	// A stopped leader starts no process that the list would lack. An error means that it has exited.
+	_ = syscall.Kill(leader, syscall.SIGSTOP)
 	awaitState(leader, "T")
 	pids := append(children(leader), leader)
 	for _, pid := range pids {
@@ -260,7 +260,7 @@ func (c *Cluster) Kill() {
 	}
 }
 
-// awaitState waits until a process is in a state, or is not there.
+// awaitState waits until a process has reached a state or no longer exists.
 func awaitState(pid int, state string) {
 	for {
 		fields := stat(fmt.Sprintf("/proc/%d/stat", pid))
@@ -271,7 +271,7 @@ func awaitState(pid int, state string) {
 	}
 }
 
-// CPU is the processor time that the server and its processes have used.
+// CPU returns the processor time that the server and its child processes have used.
 func (c *Cluster) CPU() (used time.Duration) {
 	const tick = 10 * time.Millisecond // USER_HZ is 100 on Linux
 	for _, pid := range append([]int{c.cmd.Process.Pid}, children(c.cmd.Process.Pid)...) {
@@ -287,13 +287,14 @@ func (c *Cluster) CPU() (used time.Duration) {
 	return used
 }
 
-// stat is the fields of /proc/PID/stat after the name, which may have spaces.
+// stat returns the fields of /proc/PID/stat after the name, which may contain spaces.
 func stat(path string) []string {
 	text, _ := os.ReadFile(path)
 	_, rest, _ := bytes.Cut(text, []byte(") "))
 	return strings.Fields(string(rest))
 }
 
+// children returns the ids of a process's child processes.
 func children(parent int) (pids []int) {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, path := range stats {
@@ -306,7 +307,7 @@ func children(parent int) (pids []int) {
 	return pids
 }
 
-// Stop ends the server at once, if it runs.
+// Stop ends a running server immediately.
 func (c *Cluster) Stop() {
 	if c.cmd == nil || c.cmd.Process == nil {
 		return
@@ -324,8 +325,8 @@ func (c *Cluster) Stop() {
 	}
 }
 
-// Standby copies the cluster into another that follows it under this name, and
-// reaches it at an address that may be a proxy's.
+// Standby copies the cluster and starts the copy as a standby with this application_name. The standby connects to the
+// primary at the address via, which may belong to a Proxy.
 func (c *Cluster) Standby(t TB, name, via string) *Cluster {
 	t.Helper()
 	standby := &Cluster{dir: Folder(t), options: c.options}
@@ -335,7 +336,7 @@ func (c *Cluster) Standby(t TB, name, via string) *Cluster {
 	return standby
 }
 
-// Promote turns a standby into a primary, and returns when it can be written to.
+// Promote turns a standby into a primary, and returns when it accepts writes.
 func (c *Cluster) Promote(t TB) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
@@ -347,11 +348,11 @@ func (c *Cluster) Promote(t TB) {
 	defer conn.Close(ctx)
 	var promoted bool
 	if err := conn.QueryRow(ctx, "SELECT pg_promote()").Scan(&promoted); err != nil || !promoted {
-		t.Fatalf("promoted: %v, %v", promoted, err)
+		t.Fatalf("pg_promote returned %v, %v", promoted, err)
 	}
 }
 
-// RequirePassword has the server ask this user for a password.
+// RequirePassword configures the server to require a password from this user.
 func (c *Cluster) RequirePassword(t TB, user string) {
 	t.Helper()
 	path := filepath.Join(c.data(), "pg_hba.conf")

@@ -7,16 +7,16 @@ import (
 	"sync"
 )
 
-// Proxy stands between Pawl and a database, and can be told to fail.
+// Proxy forwards connections from Pawl to a database, and simulates failures of the network.
 type Proxy struct {
 	Addr string
 
 	listener net.Listener
 	running  sync.WaitGroup
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	target string
-	change *sync.Cond // the mode has changed
+	change *sync.Cond // signals a change of mode
 	mode   mode
 	conns  map[net.Conn]bool
 }
@@ -25,12 +25,12 @@ type mode int
 
 const (
 	passing  mode = iota
-	stalled       // connections stay open, and nothing comes through
-	dropping      // connections are closed, new ones too
-	muted         // requests go through, their answers do not: then the connection is closed
+	stalled       // connections stay open, but transfer nothing
+	dropping      // all connections are closed, new ones immediately
+	muted         // requests pass; the first response is dropped and its connection closed
 )
 
-// NewProxy starts a proxy to an address; it ends with the test.
+// NewProxy starts a proxy to an address. It stops at the end of the test.
 func NewProxy(t TB, target string) *Proxy {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -48,24 +48,23 @@ func NewProxy(t TB, target string) *Proxy {
 	return p
 }
 
-// SetTarget sends new connections to another address.
+// SetTarget changes the address to which new connections are forwarded.
 func (p *Proxy) SetTarget(target string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.target = target
 }
 
-// Pass lets all bytes through.
+// Pass forwards all bytes.
 func (p *Proxy) Pass() { p.set(passing) }
 
-// Stall holds all bytes back until Pass.
+// Stall holds all bytes until the next change of mode.
 func (p *Proxy) Stall() { p.set(stalled) }
 
-// Drop closes all connections, and each new one.
+// Drop closes all connections, and each new connection immediately.
 func (p *Proxy) Drop() { p.set(dropping) }
 
-// Mute lets requests through and loses their answers: what was asked happens,
-// and nobody hears of it.
+// Mute forwards requests but drops their responses: the database does the work, and Pawl does not learn the outcome.
 func (p *Proxy) Mute() { p.set(muted) }
 
 func (p *Proxy) set(m mode) {
@@ -80,7 +79,7 @@ func (p *Proxy) set(m mode) {
 	}
 }
 
-// await returns the mode, once it is not stalled, and the target.
+// await waits while the proxy is stalled. It returns the mode and the target.
 func (p *Proxy) await() (mode, string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -111,15 +110,15 @@ func (p *Proxy) serve(client net.Conn) {
 		return
 	}
 	defer server.Close()
-	p.hold(client, server)
-	defer p.release(client, server)
+	p.track(client, server)
+	defer p.untrack(client, server)
 	var both sync.WaitGroup
 	both.Go(func() { p.copy(server, client, false) })
 	both.Go(func() { p.copy(client, server, true) })
 	both.Wait()
 }
 
-func (p *Proxy) hold(conns ...net.Conn) {
+func (p *Proxy) track(conns ...net.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, conn := range conns {
@@ -130,7 +129,7 @@ func (p *Proxy) hold(conns ...net.Conn) {
 	}
 }
 
-func (p *Proxy) release(conns ...net.Conn) {
+func (p *Proxy) untrack(conns ...net.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, conn := range conns {
@@ -138,15 +137,15 @@ func (p *Proxy) release(conns ...net.Conn) {
 	}
 }
 
-// copy passes bytes on until either side ends; then it ends the other too.
-func (p *Proxy) copy(to, from net.Conn, answers bool) {
+// copy forwards bytes until one side closes its connection. Then it closes both connections.
+func (p *Proxy) copy(to, from net.Conn, responses bool) {
 	defer to.Close()
 	defer from.Close()
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
 		m, _ := p.await()
-		if err != nil || m == dropping || m == muted && answers {
+		if err != nil || m == dropping || m == muted && responses {
 			return
 		}
 		if _, err := to.Write(buffer[:n]); err != nil {

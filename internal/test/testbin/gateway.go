@@ -9,27 +9,26 @@ import (
 	"time"
 )
 
-// StartGateway starts a gateway whose state goes into a folder, and returns when
-// it listens at an address. It ends with the test, which fails if it has logged
-// a key or a token.
+// StartGateway starts a gateway that keeps its state in a folder, and returns when the gateway listens at an address.
+// The gateway stops at the end of the test. The test fails if the gateway has logged an API key or a token.
 func StartGateway(t testing.TB, dir, addr, program string, args ...string) {
 	t.Helper()
 	cmd := exec.Command(program, args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
-	var said strings.Builder
-	cmd.Stdout, cmd.Stderr = &said, &said
+	var output strings.Builder
+	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(os.Interrupt) // an error says that it has ended
+		_ = cmd.Process.Signal(os.Interrupt) // an error means that it has exited
 		_ = cmd.Wait()
-		if strings.Contains(said.String(), "pawl_") || strings.Contains(said.String(), "eyJ") {
-			t.Errorf("%s logs keys or tokens", program)
+		if strings.Contains(output.String(), "pawl_") || strings.Contains(output.String(), "eyJ") {
+			t.Errorf("%s has logged an API key or a token", program)
 		}
 		if t.Failed() {
-			t.Logf("%s said:\n%s", program, said.String())
+			t.Logf("the output of %s:\n%s", program, output.String())
 		}
 	})
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
@@ -39,12 +38,12 @@ func StartGateway(t testing.TB, dir, addr, program string, args ...string) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%s does not listen: %v", program, err)
+			t.Fatalf("%s does not listen at %s: %v", program, addr, err)
 		}
 	}
 }
 
-// FreeAddr is an address at which nobody listens.
+// FreeAddr returns a local address whose port is free.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

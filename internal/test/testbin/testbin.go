@@ -1,5 +1,5 @@
-// Package testbin runs the real binary for tests that must have a process of
-// its own: to signal it, to kill it, and to measure it from outside.
+// Package testbin builds and runs the real pawl binary, for tests that need it as a process of its own: to signal it,
+// to kill it, or to measure it from outside.
 package testbin
 
 import (
@@ -15,8 +15,7 @@ import (
 	"testing"
 )
 
-// Build builds cmd/pawl, with these flags for go build, and returns the
-// binary's path.
+// Build builds cmd/pawl with these flags for go build, and returns the binary's path.
 func Build(t testing.TB, flags ...string) string {
 	t.Helper()
 	binary, err := BuildIn(t.TempDir(), flags...)
@@ -26,9 +25,9 @@ func Build(t testing.TB, flags ...string) string {
 	return binary
 }
 
-// BuildIn builds cmd/pawl in a folder and returns the binary's path.
+// BuildIn builds cmd/pawl into a folder and returns the binary's path.
 func BuildIn(dir string, flags ...string) (string, error) {
-	binary := filepath.Join(dir, "pawl.exe") // the ending is for windows, and does no harm elsewhere
+	binary := filepath.Join(dir, "pawl.exe") // Windows needs the suffix, other systems ignore it
 	args := slices.Concat([]string{"build", "-o", binary}, flags, []string{"github.com/pawlauth/pawl/cmd/pawl"})
 	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
@@ -36,15 +35,14 @@ func BuildIn(dir string, flags ...string) (string, error) {
 	return binary, nil
 }
 
-// Dev is a "pawl dev" that listens.
+// Dev is a running "pawl dev".
 type Dev struct {
 	*exec.Cmd
-	Env map[string]string // what dev.env says
+	Env map[string]string // the variables of dev.env
 }
 
-// StartDev starts "pawl dev", with these flags too, on a free port and returns
-// when it listens. The caller ends the process; at the test's end it is killed
-// if it is still there.
+// StartDev starts "pawl dev" with these additional flags on a free port, and returns when it listens. The process is
+// killed at the end of the test if it is still running.
 func StartDev(t testing.TB, binary, data string, flags ...string) *Dev {
 	t.Helper()
 	dev, err := RunDev(binary, data, flags...)
@@ -55,7 +53,7 @@ func StartDev(t testing.TB, binary, data string, flags ...string) *Dev {
 	return dev
 }
 
-// RunDev is StartDev outside of a test; the caller kills the process.
+// RunDev is StartDev for programs. The caller must kill the process.
 func RunDev(binary, data string, flags ...string) (*Dev, error) {
 	cmd := exec.Command(binary, append([]string{"dev", "--addr", "127.0.0.1:0", "--data", data}, flags...)...)
 	cmd.Env = cleanEnv()
@@ -70,8 +68,8 @@ func RunDev(binary, data string, flags ...string) (*Dev, error) {
 	dev := &Dev{Cmd: cmd, Env: map[string]string{}}
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil || !strings.HasPrefix(line, "Pawl listens on ") {
-		dev.Kill() // after which standard error is whole
-		return nil, fmt.Errorf("pawl dev said %q, %v\n%s", line, err, cmd.Stderr)
+		dev.Kill() // completes the standard error
+		return nil, fmt.Errorf("pawl dev printed %q, %v\n%s", line, err, cmd.Stderr)
 	}
 	text, err := os.ReadFile(filepath.Join(data, "dev.env"))
 	if err != nil {
@@ -86,22 +84,21 @@ func RunDev(binary, data string, flags ...string) (*Dev, error) {
 	return dev, nil
 }
 
-// Kill ends the process, if it is still there, and waits for its end.
+// Kill kills the process if it is still running, and waits until it has exited.
 func (d *Dev) Kill() {
-	_ = d.Process.Kill() // an error says that it has ended
+	_ = d.Process.Kill() // an error means that it has exited
 	_ = d.Wait()
 }
 
-// Server is a "pawl serve" that listens.
+// Server is a running "pawl serve".
 type Server struct {
 	*exec.Cmd
 	URL     string
-	Metrics string // where /metrics is, with --metrics-addr
+	Metrics string // the URL of /metrics; set if the server runs with --metrics-addr
 }
 
-// StartServe starts "pawl serve" on a free port, and no --login-rate, with more arguments and
-// variables, and returns when it listens. It is killed at the test's end if it
-// is still there.
+// StartServe starts "pawl serve" on a free port without a login rate, with these additional variables and arguments. It
+// returns when the server listens. The process is killed at the end of the test if it is still running.
 func StartServe(t testing.TB, binary string, env []string, args ...string) *Server {
 	t.Helper()
 	server, err := RunServe(binary, env, args...)
@@ -112,7 +109,7 @@ func StartServe(t testing.TB, binary string, env []string, args ...string) *Serv
 	return server
 }
 
-// RunServe is StartServe outside of a test; the caller kills the process.
+// RunServe is StartServe for programs. The caller must kill the process.
 func RunServe(binary string, env []string, args ...string) (*Server, error) {
 	cmd := exec.Command(binary, append([]string{"serve", "--addr", "127.0.0.1:0", "--login-rate", "0"}, args...)...)
 	cmd.Env = append(cleanEnv(), env...)
@@ -125,9 +122,9 @@ func RunServe(binary string, env []string, args ...string) (*Server, error) {
 	}
 	server := &Server{Cmd: cmd}
 	lines := bufio.NewScanner(stderr)
-	var said strings.Builder
+	var output strings.Builder
 	for lines.Scan() {
-		said.WriteString(lines.Text() + "\n")
+		output.WriteString(lines.Text() + "\n")
 		var record struct{ Msg, Addr string }
 		if json.Unmarshal(lines.Bytes(), &record) != nil {
 			continue
@@ -136,22 +133,22 @@ func RunServe(binary string, env []string, args ...string) (*Server, error) {
 		case "metrics":
 			server.Metrics = "http://" + record.Addr + "/metrics"
 		case "listening":
-			go io.Copy(io.Discard, stderr) // ends with the process
+			go io.Copy(io.Discard, stderr) // returns when the process exits
 			server.URL = "http://" + record.Addr
 			return server, nil
 		}
 	}
 	server.Kill()
-	return nil, fmt.Errorf("pawl serve ended:\n%s", said.String())
+	return nil, fmt.Errorf("pawl serve exited:\n%s", output.String())
 }
 
-// Kill ends the process, if it is still there, and waits for its end.
+// Kill kills the process if it is still running, and waits until it has exited.
 func (s *Server) Kill() {
-	_ = s.Process.Kill() // an error says that it has ended
+	_ = s.Process.Kill() // an error means that it has exited
 	_ = s.Wait()
 }
 
-// cleanEnv is the environment without settings of Pawl's.
+// cleanEnv returns the environment without Pawl's settings.
 func cleanEnv() []string {
 	return slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "PAWL_") })
 }
