@@ -88,7 +88,9 @@ func (s *Server) caller(ctx context.Context, r *http.Request) (authority.Caller,
 
 // serve runs an endpoint within the request's deadline.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
-	a, err := e(s.context(w, r), s, r)
+	ctx, cancel := requestContext(w, r)
+	defer cancel()
+	a, err := e(ctx, s, r)
 	if err != nil {
 		s.fail(w, r, err)
 		return

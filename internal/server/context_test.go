@@ -1,33 +1,36 @@
 package server
 
 import (
+	"context"
+	"errors"
 	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-// TestRequestsEndInTime: whenever in its second a request begins, its context
-// ends within RequestTimeout, and no more than a second before that.
-func TestRequestsEndInTime(t *testing.T) {
+// TestRequestContext checks that a request's context carries its id and the values of net/http's context, ends after
+// RequestTimeout, and survives the client.
+func TestRequestContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := new(Server)
-		for range 50 {
-			w := httptest.NewRecorder()
-			w.Header().Set("X-Request-Id", "abc")
-			ctx, began := s.context(w, httptest.NewRequest("GET", "/", nil)), time.Now()
-			if RequestID(ctx) != "abc" {
-				t.Error("the request id is lost")
-			}
-			go func() {
-				<-ctx.Done()
-				if took := time.Since(began); took > RequestTimeout || took <= RequestTimeout-time.Second {
-					t.Errorf("it ended after %v", took)
-				}
-			}()
-			time.Sleep(70 * time.Millisecond)
+		type spanKey struct{}
+		client, disconnect := context.WithCancel(context.WithValue(t.Context(), spanKey{}, "span"))
+		w := httptest.NewRecorder()
+		w.Header().Set("X-Request-Id", "abc")
+		ctx, cancel := requestContext(w, httptest.NewRequest("GET", "/", nil).WithContext(client))
+		defer cancel()
+		disconnect()
+		if id, span := RequestID(ctx), ctx.Value(spanKey{}); id != "abc" || span != "span" {
+			t.Errorf("the context has the request id %q and the span %v", id, span)
 		}
-		time.Sleep(RequestTimeout)
+		time.Sleep(RequestTimeout - time.Nanosecond)
+		if err := ctx.Err(); err != nil {
+			t.Errorf("the context ended early: %v", err)
+		}
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
+		if err := ctx.Err(); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the context ended with %v, want a deadline", err)
+		}
 	})
 }

@@ -32,7 +32,9 @@ func (s *Server) forwardAuth(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h["Cache-Control"] = noStore
 	r.Pattern = forwardPath // whatever the gateway adds
-	caller, err := s.caller(s.context(w, r), r)
+	ctx, cancel := requestContext(w, r)
+	defer cancel()
+	caller, err := s.caller(ctx, r)
 	if err == nil {
 		err = wanted(r.URL.RawQuery, caller.User)
 	}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"mime"
@@ -53,22 +54,25 @@ func (s *Server) oauthRoutes() {
 	s.plain("/oauth2/revoke", http.MethodPost, s.revoke)
 }
 
+// plainHandler answers a request whose deadline is set.
+type plainHandler func(ctx context.Context, w http.ResponseWriter, r *http.Request) error
+
 // plain adds a path with one method, whose errors are OAuth's.
-func (s *Server) plain(path, method string, handler func(http.ResponseWriter, *http.Request) error) {
+func (s *Server) plain(path, method string, handler plainHandler) {
 	s.paths = append(s.paths, path)
 	allow := methods{method: nil}.allow()
-	s.exact[path] = func(w http.ResponseWriter, r *http.Request) {
-		r.Pattern = path // for the log
+	s.mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != method && !(method == http.MethodGet && r.Method == http.MethodHead) {
 			w.Header().Set("Allow", allow)
 			s.failOAuth(w, r, &statusError{http.StatusMethodNotAllowed, invalid("This path does not answer this method; use " + allow + ".")})
 			return
 		}
-		if err := handler(w, r); err != nil {
+		ctx, cancel := requestContext(w, r)
+		defer cancel()
+		if err := handler(ctx, w, r); err != nil {
 			s.failOAuth(w, r, err)
 		}
-	}
-	s.mux.HandleFunc(path, s.exact[path])
+	})
 }
 
 // failOAuth is fail, in the form of RFC 6749, 5.2.
@@ -107,12 +111,12 @@ func writePlain(w http.ResponseWriter, status int, cache string, data any) {
 
 // introspect is RFC 7662. What is not active, or not the caller's to know, has
 // one answer.
-func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
-	caller, text, err := s.tokenForm(w, r)
+func (s *Server) introspect(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
+	caller, text, err := s.tokenForm(ctx, r)
 	if err != nil {
 		return err
 	}
-	t, active, err := s.authority.Introspect(s.context(w, r), caller, text)
+	t, active, err := s.authority.Introspect(ctx, caller, text)
 	if err != nil {
 		return err
 	}
@@ -127,10 +131,10 @@ func (s *Server) introspect(w http.ResponseWriter, r *http.Request) error {
 }
 
 // revoke is RFC 7009: 200 for a token that is not good, too.
-func (s *Server) revoke(w http.ResponseWriter, r *http.Request) error {
-	caller, text, err := s.tokenForm(w, r)
+func (s *Server) revoke(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
+	caller, text, err := s.tokenForm(ctx, r)
 	if err == nil {
-		err = s.authority.Revoke(s.context(w, r), caller, text)
+		err = s.authority.Revoke(ctx, caller, text)
 	}
 	if err == nil {
 		w.Header().Set("Cache-Control", "no-store")
@@ -140,12 +144,12 @@ func (s *Server) revoke(w http.ResponseWriter, r *http.Request) error {
 
 // tokenForm finds the caller, and reads the one token of the form. The hint is
 // passed over: there is one type of token.
-func (s *Server) tokenForm(w http.ResponseWriter, r *http.Request) (caller authority.Caller, text string, err error) {
+func (s *Server) tokenForm(ctx context.Context, r *http.Request) (caller authority.Caller, text string, err error) {
 	key, err := clientKey(r)
 	if err != nil {
 		return caller, "", err
 	}
-	if caller, err = s.authority.Authenticate(s.context(w, r), "", key); err != nil {
+	if caller, err = s.authority.Authenticate(ctx, "", key); err != nil {
 		return caller, "", err
 	}
 	caller.Address = origin(r).IP

@@ -15,8 +15,7 @@ import (
 	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
-// RequestTimeout is how long one request may take; the last second of it may be
-// missing.
+// RequestTimeout is how long one request may take.
 const RequestTimeout = 10 * time.Second
 
 // Server answers the wire contract.
@@ -24,12 +23,10 @@ type Server struct {
 	authority *authority.Authority
 	build     string
 	log       *slog.Logger
-	deadlines deadlines
 	mux       *http.ServeMux
-	exact     map[string]http.HandlerFunc // by path, those of mux that have no wildcard: a tenth of its time
-	paths     []string                    // patterns of what openapi.yaml has
-	away      atomic.Bool                 // /readyz has said so
-	publicURL string                      // where clients reach the server; "" takes each request's Host
+	paths     []string    // patterns of what openapi.yaml has
+	away      atomic.Bool // /readyz has said so
+	publicURL string      // where clients reach the server; "" takes each request's Host
 }
 
 // Option changes a Server.
@@ -42,7 +39,7 @@ func WithPublicURL(url string) Option { return func(s *Server) { s.publicURL = u
 // New returns the handler of the whole contract. The build is what
 // /v2/auth/version says of this binary.
 func New(a *authority.Authority, build string, log *slog.Logger, options ...Option) *Server {
-	s := &Server{authority: a, build: build, log: log, mux: http.NewServeMux(), exact: map[string]http.HandlerFunc{}}
+	s := &Server{authority: a, build: build, log: log, mux: http.NewServeMux()}
 	for _, option := range options {
 		option(s)
 	}
@@ -109,8 +106,7 @@ func (m methods) allow() string {
 func (s *Server) handle(pattern string, m methods) {
 	allow := m.allow()
 	s.paths = append(s.paths, pattern)
-	handler := func(w http.ResponseWriter, r *http.Request) {
-		r.Pattern = pattern // for the log
+	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		method := r.Method
 		if method == http.MethodHead {
 			method = http.MethodGet
@@ -122,30 +118,21 @@ func (s *Server) handle(pattern string, m methods) {
 		w.Header().Set("Allow", allow)
 		s.fail(w, r, &statusError{http.StatusMethodNotAllowed, &fault.Error{Kind: fault.NotFound,
 			Message: "This path does not answer " + printableMethod(r.Method) + "; use " + allow + "."}})
-	}
-	s.mux.HandleFunc(pattern, handler)
-	if !strings.Contains(pattern, "{") {
-		s.exact[pattern] = handler
-	}
+	})
 }
 
-// ServeHTTP answers one request: whatever happens, with one envelope.
+// ServeHTTP answers one request with one envelope, even if a handler panics.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	setRequestID(w, r)
 	defer s.recover(w, r)
-	if handler, ok := s.exact[r.URL.Path]; ok && r.URL.RawPath == "" {
-		handler(w, r)
-		return
+	switch {
+	case isForwardAuth(r.URL.Path):
+		s.forwardAuth(w, r) // any path below it, even one that the mux would redirect
+	case path.Clean(r.URL.Path) != r.URL.Path:
+		s.noPath(w, r) // because the mux would answer with a redirect in HTML
+	default:
+		s.mux.ServeHTTP(w, r)
 	}
-	if isForwardAuth(r.URL.Path) {
-		s.forwardAuth(w, r)
-		return
-	}
-	if path.Clean(r.URL.Path) != r.URL.Path {
-		s.noPath(w, r) // ServeMux would answer with a redirect in HTML
-		return
-	}
-	s.mux.ServeHTTP(w, r)
 }
 
 // route is the pattern of the handler that a request would have.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -12,8 +13,8 @@ import (
 
 // jwks is the public keys, for those who verify tokens by themselves (RFC 7517,
 // 5). HS256 has none.
-func (s *Server) jwks(w http.ResponseWriter, r *http.Request) error {
-	keys, maxAge := s.authority.PublicKeys(s.context(w, r))
+func (s *Server) jwks(ctx context.Context, w http.ResponseWriter, _ *http.Request) error {
+	keys, maxAge := s.authority.PublicKeys(ctx)
 	set := struct {
 		Keys []json.RawMessage `json:"keys"`
 	}{make([]json.RawMessage, len(keys))}
@@ -32,7 +33,7 @@ func (s *Server) jwks(w http.ResponseWriter, r *http.Request) error {
 // authorization endpoint, and a login is not one of OAuth's grants. But the RFC
 // wants response types, and takes grant types that are left out for two that are
 // not there. So the one is the registered "none", and the other is empty.
-func (s *Server) metadata(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) metadata(_ context.Context, w http.ResponseWriter, r *http.Request) error {
 	base, cache := s.base(r)
 	issuer := s.authority.Issuer()
 	if !strings.HasPrefix(issuer, "https://") && !strings.HasPrefix(issuer, "http://") {
