@@ -61,7 +61,10 @@ func WithAlgorithm(alg token.Algorithm) Option {
 // postgres://user@host/database, in the place of a file.
 func WithPostgres(dsn string) Option {
 	return func(c *app.Config) {
-		c.Store = dsn
+		var err error
+		if c.Store, err = app.ParseStoreAddress(dsn); err != nil {
+			panic("pawltest: " + err.Error())
+		}
 		c.MasterKey, _ = seal.NewBox(seal.NewKey()) // a key of NewKey's is always one
 	}
 }
@@ -102,7 +105,7 @@ func Start(dir string, options ...Option) *Server {
 // start returns a server, and what ends it.
 func start(ctx context.Context, dir string, options []Option) (*Server, func() error, error) {
 	clock := &Clock{now: time.Now().Truncate(time.Second)}
-	config := app.Config{Data: dir, Clock: clock.Now, Build: "test", Argon2: password.Params{MemoryKiB: 64, Passes: 1}}
+	config := app.Config{Store: app.StoreAddress{Folder: dir}, Clock: clock.Now, Build: "test", Argon2: password.Params{MemoryKiB: 64, Passes: 1}}
 	for _, option := range options {
 		option(&config)
 	}

@@ -7,6 +7,8 @@ import (
 	"text/tabwriter"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/pawlauth/pawl/internal/app"
 )
 
 // configCmd takes the flags of serve, and shows what serve would do with them.
@@ -28,7 +30,8 @@ type setting struct {
 // Run shows the settings. None of them is a secret, but for a password in the
 // store's address: the others are in files, of which the settings have the names.
 func (c *configCmd) Run(parsed *kong.Context, std stdio, file *settingsFile) error {
-	if _, err := c.check(); err != nil {
+	config, err := c.check()
+	if err != nil {
 		return err
 	}
 	var all []setting
@@ -43,8 +46,8 @@ func (c *configCmd) Run(parsed *kong.Context, std stdio, file *settingsFile) err
 			source = "flag"
 		}
 		value := fmt.Sprint(flag.Target.Interface())
-		if flag.Name == "store" {
-			value = withoutPassword(value)
+		if flag.Name == "store" && config.Store.Kind() == app.Postgres { // it may have a password
+			value = config.Store.String()
 		}
 		all = append(all, setting{flag.Name, value, source})
 	}

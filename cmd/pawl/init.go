@@ -42,7 +42,7 @@ func (c *initCmd) Run(ctx context.Context, std stdio) (err error) {
 		return err
 	}
 	if len(roots) > 0 {
-		return fmt.Errorf("%s has an administrator already, %s: sign in as them to make others", c.place(), roots[0].Login)
+		return fmt.Errorf("%s has an administrator already, %s: sign in as them to make others", c.place(config.Store), roots[0].Login)
 	}
 	secret := password.Generate(24)
 	user, key, err := a.Authority.Bootstrap(ctx, authority.User{
@@ -54,22 +54,22 @@ func (c *initCmd) Run(ctx context.Context, std stdio) (err error) {
 	if c.JSON {
 		return printJSON(std.out, map[string]string{"login": user.Login, "password": secret, "apiKey": key})
 	}
-	_, err = fmt.Fprintf(std.out, "login     %s\npassword  %s\napiKey    %s\n\nThey are shown only now. Next: %s\n", user.Login, secret, key, c.next())
+	_, err = fmt.Fprintf(std.out, "login     %s\npassword  %s\napiKey    %s\n\nThey are shown only now. Next: %s\n", user.Login, secret, key, c.next(config.Store))
 	return err
 }
 
 // next is the command that starts a server on the store.
-func (c *initCmd) next() string {
-	if app.IsPostgres(c.Store) {
+func (c *initCmd) next(store app.StoreAddress) string {
+	if store.Kind() == app.Postgres {
 		return "pawl serve, with the same PAWL_STORE and master key, on every node"
 	}
 	return "pawl serve --data " + c.Data
 }
 
 // place names the store.
-func (c *initCmd) place() string {
-	if app.IsPostgres(c.Store) {
-		return "the store " + withoutPassword(c.Store)
+func (c *initCmd) place(store app.StoreAddress) string {
+	if store.Kind() == app.Postgres {
+		return "the store " + store.String()
 	}
 	return "the data folder " + c.Data
 }

@@ -56,7 +56,7 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(filepath.Join(c.Data, "dev.env")); err == nil && !app.IsPostgres(c.Store) {
+	if _, err := os.Stat(filepath.Join(c.Data, "dev.env")); err == nil && config.Store.Kind() == app.SQLite {
 		return usagef("the data folder %s was made by pawl dev, and everyone knows its password: choose another with --data", c.Data)
 	}
 	config.Log = newLogger(std.err)

@@ -47,7 +47,7 @@ func (s settings) app(data string) (app.Config, error) {
 		}
 		return int64(d / time.Second), nil
 	}
-	c := app.Config{Data: data, Issuer: s.Issuer, Audience: s.Audience, Algorithm: s.Algorithm, SigningKeyFile: s.SigningKeyFile,
+	c := app.Config{Store: app.StoreAddress{Folder: data}, Issuer: s.Issuer, Audience: s.Audience, Algorithm: s.Algorithm, SigningKeyFile: s.SigningKeyFile,
 		Argon2: password.Params{MemoryKiB: s.PasswordMemory, Passes: s.PasswordPasses, Lanes: s.PasswordLanes},
 		Rules:  password.Rules{LongInsteadOfClasses: s.PasswordRule == "length"}, Build: buildVersion()}
 	c.Policy.RefreshAPIKey = authority.RefreshAPIKeyPolicy(s.RefreshKey)

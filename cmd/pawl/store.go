@@ -1,9 +1,8 @@
 package main
 
 import (
-	"net/url"
+	"cmp"
 	"os"
-	"regexp"
 	"time"
 
 	"github.com/pawlauth/pawl/internal/app"
@@ -24,29 +23,32 @@ type storeSettings struct {
 }
 
 // apply puts the settings into c.
-func (s storeSettings) apply(c *app.Config) (err error) {
+func (s storeSettings) apply(c *app.Config) error {
 	if s.VerifyStaleness < 0 || s.VerifyStaleness > time.Minute {
 		return usagef("--verify-staleness must be from 0s to 1m")
 	}
-	if err := checkStore("--store", s.Store); err != nil {
+	var err error
+	if c.Store, err = parseStore("--store", s.Store, c.Store.Folder); err != nil {
 		return err
 	}
-	c.Store, c.VerifyStaleness = s.Store, s.VerifyStaleness
+	c.VerifyStaleness = s.VerifyStaleness
 	if c.MasterKey, err = masterKey(s.MasterKeyFile); err != nil {
 		return err
 	}
-	if err := app.NeedMasterKey(*c); err != nil {
+	if err := c.Validate(); err != nil {
 		return usagef("%w", err)
 	}
 	return nil
 }
 
-// checkStore refuses an address that is none.
-func checkStore(flag, address string) error {
-	if err := app.CheckStore(address); err != nil {
-		return usagef("%s: %w", flag, err)
+// parseStore parses the address that a flag has. folder is the data folder for an address that names none.
+func parseStore(flag, text, folder string) (app.StoreAddress, error) {
+	address, err := app.ParseStoreAddress(text)
+	if err != nil {
+		return address, usagef("%s: %w", flag, err)
 	}
-	return nil
+	address.Folder = cmp.Or(address.Folder, folder)
+	return address, nil
 }
 
 // masterKey reads the key from the file, or from PAWL_MASTER_KEY; there may be
@@ -68,18 +70,4 @@ func masterKey(file string) (*seal.Box, error) {
 		return nil, usagef("the master key cannot be used: %w", err)
 	}
 	return box, nil
-}
-
-var passwordWord = regexp.MustCompile(`(password=)[^&]+`)
-
-// withoutPassword is a store's address as it may be shown.
-func withoutPassword(address string) string {
-	u, err := url.Parse(address)
-	if err != nil || app.CheckStore(address) != nil {
-		return "(cannot be read)"
-	}
-	if u.User != nil {
-		address = u.Redacted()
-	}
-	return passwordWord.ReplaceAllString(address, "${1}xxxxx")
 }

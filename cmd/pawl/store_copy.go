@@ -29,16 +29,18 @@ func (c *storeCopyCmd) Run(ctx context.Context, std stdio) (err error) {
 	if err != nil {
 		return err
 	}
-	target := app.Config{Store: c.To, MasterKey: box}
-	if err := errors.Join(checkStore("--from", c.From), checkStore("--to", c.To), app.NeedMasterKey(target)); err != nil {
+	source, errFrom := parseStore("--from", c.From, "")
+	target, errTo := parseStore("--to", c.To, "")
+	config := app.Config{Store: target, MasterKey: box}
+	if err := errors.Join(errFrom, errTo, config.Validate()); err != nil {
 		return usagef("%w", err)
 	}
-	from, err := app.OpenExistingAlone(ctx, app.Config{Store: c.From, MasterKey: box})
+	from, err := app.OpenStore(ctx, app.StoreConfig{Address: source, MustExist: true, Exclusive: true})
 	if err != nil {
 		return fmt.Errorf("--from: %w", err)
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
-	to, err := app.OpenAlone(ctx, target)
+	to, err := app.OpenStore(ctx, app.StoreConfig{Address: target, Exclusive: true})
 	if err != nil {
 		return fmt.Errorf("--to: %w", err)
 	}

@@ -23,10 +23,11 @@ before the servers start: they do not hear of it. An address with a password is 
 }
 
 func (c *storeEndSessionsCmd) Run(ctx context.Context, std stdio) (err error) {
-	if err := checkStore("--store", c.Store); err != nil {
+	address, err := parseStore("--store", c.Store, "")
+	if err != nil {
 		return err
 	}
-	store, err := app.OpenExistingAlone(ctx, app.Config{Store: c.Store})
+	store, err := app.OpenStore(ctx, app.StoreConfig{Address: address, MustExist: true, Exclusive: true})
 	if err != nil {
 		return err
 	}

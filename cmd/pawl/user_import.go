@@ -108,10 +108,11 @@ func (c *userImportCmd) open(std stdio) (file io.ReadCloser, format userimport.F
 
 // store opens the store, which must be there, and whole.
 func (c *userImportCmd) store(ctx context.Context) (app.Store, error) {
-	if err := checkStore("--store", c.Store); err != nil {
+	address, err := parseStore("--store", c.Store, c.Data)
+	if err != nil {
 		return nil, err
 	}
-	store, err := app.OpenExisting(ctx, app.Config{Store: c.Store, Data: c.Data})
+	store, err := app.OpenStore(ctx, app.StoreConfig{Address: address, MustExist: true})
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -24,11 +25,9 @@ import (
 	"github.com/pawlauth/pawl/internal/tracing"
 )
 
-// Config says how a Pawl is put together. All but Data have a zero value that
-// stands for the default.
+// Config configures an App. Store is required; every other field has a default.
 type Config struct {
-	Data  string // the folder of the embedded store
-	Store string // address of the store; "" is the embedded one in Data
+	Store StoreAddress // where the state is kept
 	// VerifyStaleness is how old the state may be that a bearer is checked
 	// against, on PostgreSQL; 0 reads it for each check.
 	VerifyStaleness time.Duration
@@ -90,6 +89,19 @@ func (c *Config) setDefaults() {
 	}
 }
 
+// Validate returns an error if settings exclude each other. Open calls it.
+func (c *Config) Validate() error { return c.checkMasterKey() }
+
+// checkMasterKey rejects a database without a master key, because its readers could use the signing keys.
+func (c *Config) checkMasterKey() error {
+	if c.Store.Kind() == Postgres && c.MasterKey == nil && c.SigningKeyFile == "" {
+		return errors.New("a store on PostgreSQL needs a master key, which seals the signing keys in it: " +
+			"make one with openssl rand -base64 32, and give every node the same one " +
+			"as --master-key-file or PAWL_MASTER_KEY")
+	}
+	return nil
+}
+
 func orText[T ~string](p *T, standard T) {
 	if *p == "" {
 		*p = standard
@@ -112,10 +124,10 @@ type App struct {
 // the target of a copy that was not finished is refused.
 func Open(ctx context.Context, c Config) (*App, error) {
 	c.setDefaults()
-	if err := NeedMasterKey(c); err != nil {
+	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	store, err := OpenStore(ctx, c)
+	store, err := OpenStore(ctx, StoreConfig{Address: c.Store, VerifyStaleness: c.VerifyStaleness, Metrics: c.Metrics})
 	if err != nil {
 		return nil, err
 	}

@@ -1,109 +1,124 @@
 package app
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/metrics"
 	"github.com/pawlauth/pawl/internal/store/postgres"
 	"github.com/pawlauth/pawl/internal/store/sqlite"
 	"github.com/pawlauth/pawl/internal/storecopy"
 	"github.com/pawlauth/pawl/internal/userimport"
 )
 
-// The forms of a store's address.
+// StoreKind is the kind of a store.
+type StoreKind string
+
+// The kinds of store.
 const (
-	sqlitePrefix = "sqlite:" // and a folder; without one, the data folder
-	urlPrefix    = "postgres://"
-	longURL      = "postgresql://"
+	SQLite   StoreKind = "sqlite"   // the embedded store, for one node
+	Postgres StoreKind = "postgres" // for many nodes
 )
 
-// Store is a store that can also be copied.
+// StoreAddress is where a store keeps its state. The zero value is a SQLite store whose folder is not set yet.
+type StoreAddress struct {
+	// Folder is the data folder of a SQLite store. PostgreSQL ignores it.
+	Folder string
+
+	database *postgres.Config // nil for SQLite
+}
+
+// ParseStoreAddress parses sqlite:FOLDER, sqlite: without a folder, or a URL of PostgreSQL such as
+// postgres://pawl@db1,db2/pawl. An empty text is sqlite: too. The error never contains the password.
+func ParseStoreAddress(text string) (StoreAddress, error) {
+	if folder, ok := strings.CutPrefix(text, "sqlite:"); ok || text == "" {
+		return StoreAddress{Folder: folder}, nil
+	}
+	if !strings.HasPrefix(text, "postgres://") && !strings.HasPrefix(text, "postgresql://") {
+		return StoreAddress{}, errors.New("a store is sqlite:, sqlite:FOLDER or postgres://USER@HOST/DATABASE")
+	}
+	database, err := postgres.ParseConfig(text)
+	if err != nil {
+		return StoreAddress{}, err
+	}
+	return StoreAddress{database: &database}, nil
+}
+
+// Kind returns the kind of store at the address.
+func (a StoreAddress) Kind() StoreKind {
+	if a.database != nil {
+		return Postgres
+	}
+	return SQLite
+}
+
+// String returns the address without a password.
+func (a StoreAddress) String() string {
+	if a.database == nil {
+		return "sqlite:" + a.Folder
+	}
+	address, err := url.Parse(a.database.DSN)
+	if err != nil {
+		return "postgres:" // unreachable, because ParseStoreAddress rejects it
+	}
+	query := address.Query()
+	for name := range query {
+		if strings.Contains(name, "password") {
+			query.Set(name, "xxxxx")
+			address.RawQuery = query.Encode()
+		}
+	}
+	return address.Redacted()
+}
+
+// Store is a store that serves an authority, can be copied, and accepts imported users.
 type Store interface {
 	authority.Store
 	storecopy.Copier
 	userimport.Store
 }
 
-// IsPostgres reports whether a store's address is one of PostgreSQL.
-func IsPostgres(address string) bool {
-	return strings.HasPrefix(address, urlPrefix) || strings.HasPrefix(address, longURL)
+// StoreConfig configures OpenStore.
+type StoreConfig struct {
+	// Address is where the store is. A SQLite address must have a folder.
+	Address StoreAddress
+	// MustExist rejects a store that does not exist. If false, OpenStore creates it.
+	MustExist bool
+	// Exclusive rejects a store that another process has open, and locks all others out until Close. A SQLite store
+	// is always exclusive.
+	Exclusive bool
+	// VerifyStaleness is how stale the state may be that a bearer token is checked against, on PostgreSQL. If 0, each
+	// check reads the row. SQLite ignores it.
+	VerifyStaleness time.Duration
+	// Metrics counts commits and failures. Optional.
+	Metrics *metrics.Metrics
 }
 
-// CheckStore returns an error for an address that is none, before anything is
-// opened.
-func CheckStore(address string) error {
-	if IsPostgres(address) {
-		return postgres.CheckDSN(address)
+// OpenStore opens a store.
+func OpenStore(ctx context.Context, c StoreConfig) (Store, error) {
+	if c.Address.Kind() == Postgres {
+		config := *c.Address.database
+		config.MustExist = c.MustExist
+		config.Alone = c.Exclusive
+		config.Staleness = c.VerifyStaleness
+		config.Metrics = c.Metrics
+		return postgres.Open(ctx, config)
 	}
-	if address != "" && !strings.HasPrefix(address, sqlitePrefix) {
-		return fmt.Errorf("a store is sqlite: or sqlite:FOLDER, or begins with %s", urlPrefix)
+	folder := c.Address.Folder
+	if folder == "" {
+		return nil, errors.New("the address sqlite: needs a folder here; write sqlite:FOLDER")
 	}
-	return nil
-}
-
-// NeedMasterKey returns an error if c names a database that others can read,
-// and no way to keep its signing keys from them.
-func NeedMasterKey(c Config) error {
-	if IsPostgres(c.Store) && c.MasterKey == nil && c.SigningKeyFile == "" {
-		return errors.New("a store on PostgreSQL needs a master key, which seals the signing keys in it: make one with openssl rand -base64 32, and give the same to every node, as --master-key-file or PAWL_MASTER_KEY")
-	}
-	return nil
-}
-
-// OpenStore opens the store that c names, and makes it if it is not there.
-func OpenStore(ctx context.Context, c Config) (Store, error) {
-	return open(ctx, c, postgres.Config{DSN: c.Store, Staleness: c.VerifyStaleness})
-}
-
-// OpenAlone is OpenStore for a copy: it refuses a store that any other Pawl has
-// open, and keeps all others out until it is closed.
-func OpenAlone(ctx context.Context, c Config) (Store, error) {
-	return open(ctx, c, postgres.Config{DSN: c.Store, Alone: true})
-}
-
-// open opens an embedded store, which has one user at a time in any case, or
-// the one that pg names.
-func open(ctx context.Context, c Config, pg postgres.Config) (Store, error) {
-	if err := CheckStore(c.Store); err != nil {
-		return nil, err
-	}
-	if IsPostgres(c.Store) {
-		pg.Metrics = c.Metrics
-		return postgres.Open(ctx, pg)
-	}
-	return sqlite.OpenWith(folder(c), c.Metrics)
-}
-
-// OpenExisting is OpenStore, but an error if the store is not there yet: for
-// what only makes sense on one that is, as a mistyped name would not be.
-func OpenExisting(ctx context.Context, c Config) (Store, error) {
-	return existing(ctx, c, postgres.Config{DSN: c.Store, MustExist: true})
-}
-
-// OpenExistingAlone is OpenAlone, but an error if the store is not there yet.
-func OpenExistingAlone(ctx context.Context, c Config) (Store, error) {
-	return existing(ctx, c, postgres.Config{DSN: c.Store, MustExist: true, Alone: true})
-}
-
-func existing(ctx context.Context, c Config, pg postgres.Config) (Store, error) {
-	if err := CheckStore(c.Store); err != nil {
-		return nil, err
-	}
-	if !IsPostgres(c.Store) {
-		if _, err := os.Stat(filepath.Join(folder(c), sqlite.FileName)); err != nil {
-			return nil, fmt.Errorf("there is no store in %s: %w", folder(c), err)
+	if c.MustExist {
+		if _, err := os.Stat(filepath.Join(folder, sqlite.FileName)); err != nil {
+			return nil, fmt.Errorf("there is no store in %s: %w", folder, err)
 		}
 	}
-	return open(ctx, c, pg)
-}
-
-// folder is where an embedded store is.
-func folder(c Config) string {
-	return cmp.Or(strings.TrimPrefix(c.Store, sqlitePrefix), c.Data)
+	return sqlite.OpenWith(folder, c.Metrics)
 }

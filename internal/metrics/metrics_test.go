@@ -137,7 +137,7 @@ func TestRoutes(t *testing.T) {
 // end, which a drain may have, finds no store and answers.
 func TestStoreErrors(t *testing.T) {
 	m, dir := metrics.New("test"), t.TempDir()
-	a, err := app.Open(t.Context(), app.Config{Data: dir, Metrics: m})
+	a, err := app.Open(t.Context(), app.Config{Store: app.StoreAddress{Folder: dir}, Metrics: m})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,7 +37,7 @@ func BenchmarkHandler(b *testing.B) { benchmarkHandler(b, nil) }
 func BenchmarkHandlerCounted(b *testing.B) { benchmarkHandler(b, metrics.New("test")) }
 
 func benchmarkHandler(b *testing.B, m *metrics.Metrics) {
-	a, err := app.Open(b.Context(), app.Config{Data: b.TempDir(), Metrics: m, Argon2: password.Params{MemoryKiB: 64, Passes: 1}})
+	a, err := app.Open(b.Context(), app.Config{Store: app.StoreAddress{Folder: b.TempDir()}, Metrics: m, Argon2: password.Params{MemoryKiB: 64, Passes: 1}})
 	if err != nil {
 		b.Fatal(err)
 	}

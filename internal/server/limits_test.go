@@ -199,7 +199,7 @@ func TestFull(t *testing.T) {
 // however many they are, and are served when they do. The bare handler is under
 // test: pawltest reads the body before it.
 func TestSlowBodies(t *testing.T) {
-	a, err := app.Open(t.Context(), app.Config{Data: t.TempDir(), Limits: server.Limits{MaxInFlight: 1}, Argon2: password.Params{MemoryKiB: 64, Passes: 1}})
+	a, err := app.Open(t.Context(), app.Config{Store: app.StoreAddress{Folder: t.TempDir()}, Limits: server.Limits{MaxInFlight: 1}, Argon2: password.Params{MemoryKiB: 64, Passes: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}

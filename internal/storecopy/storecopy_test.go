@@ -22,7 +22,7 @@ import (
 
 func open(t *testing.T, address string, box *seal.Box) app.Store {
 	t.Helper()
-	s, err := app.OpenStore(t.Context(), app.Config{Store: address, MasterKey: box})
+	s, err := app.OpenStore(t.Context(), app.StoreConfig{Address: must(app.ParseStoreAddress(address))(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,8 @@ func TestCutOff(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			from := open(t, "sqlite:"+t.TempDir(), nil)
 			fill(t, from, nil)
-			to := must(app.OpenStore(t.Context(), app.Config{Store: address, MasterKey: box}))(t)
+			target := must(app.ParseStoreAddress(address))(t)
+			to := must(app.OpenStore(t.Context(), app.StoreConfig{Address: target}))(t)
 			ctx, cut := context.WithCancel(t.Context())
 			_, err := storecopy.Copy(ctx, from, to, box, func(what string, done, total int64) {
 				if what == "sessions" {
@@ -142,10 +143,10 @@ func TestCutOff(t *testing.T) {
 			if err := to.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := app.Open(t.Context(), app.Config{Store: address, MasterKey: box}); err == nil {
+			if _, err := app.Open(t.Context(), app.Config{Store: target, MasterKey: box}); err == nil {
 				t.Fatal("a server starts on a store that was copied in part")
 			}
-			part := must(app.OpenStore(t.Context(), app.Config{Store: address, MasterKey: box}))(t)
+			part := must(app.OpenStore(t.Context(), app.StoreConfig{Address: target}))(t)
 			if _, err := storecopy.Copy(t.Context(), part, open(t, "sqlite:"+t.TempDir(), nil), box, quiet); !errors.Is(err, storecopy.ErrIncomplete) {
 				t.Errorf("a part is copied on: %v", err)
 			}

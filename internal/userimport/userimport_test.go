@@ -51,7 +51,11 @@ func onEachStore(t *testing.T, test func(t *testing.T, a *app.App)) {
 	cluster := pgtest.Start(t)
 	for name, address := range map[string]string{"PostgreSQL": cluster.DSN(cluster.Database(t)), "SQLite": "sqlite:" + t.TempDir()} {
 		t.Run(name, func(t *testing.T) {
-			a, err := app.Open(t.Context(), app.Config{Store: address, MasterKey: box, Argon2: password.Params{MemoryKiB: 64, Passes: 1}})
+			store, err := app.ParseStoreAddress(address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a, err := app.Open(t.Context(), app.Config{Store: store, MasterKey: box, Argon2: password.Params{MemoryKiB: 64, Passes: 1}})
 			if err != nil {
 				t.Fatal(err)
 			}

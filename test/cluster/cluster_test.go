@@ -63,7 +63,11 @@ func openNodes(t *testing.T, n int, dsn string, options ...func(*app.Config)) *n
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := app.Config{Store: dsn, MasterKey: box, Argon2: password.Params{MemoryKiB: 64, Passes: 1}}
+	address, err := app.ParseStoreAddress(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := app.Config{Store: address, MasterKey: box, Argon2: password.Params{MemoryKiB: 64, Passes: 1}}
 	for _, option := range options {
 		option(&config)
 	}

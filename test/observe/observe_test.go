@@ -45,7 +45,12 @@ func start(t *testing.T, dsn string, env ...string) *seen {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := app.Open(t.Context(), app.Config{Data: data, Store: dsn, MasterKey: box, Argon2: password.Params{MemoryKiB: 64, Passes: 1}})
+	address, err := app.ParseStoreAddress(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address.Folder = data
+	a, err := app.Open(t.Context(), app.Config{Store: address, MasterKey: box, Argon2: password.Params{MemoryKiB: 64, Passes: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}

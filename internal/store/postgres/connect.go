@@ -27,7 +27,7 @@ const (
 // can be written to is used, whatever target_session_attrs says: a replica
 // would not know yet that a session has ended.
 func poolConfig(dsn string) (*pgxpool.Config, error) {
-	if err := CheckDSN(dsn); err != nil {
+	if err := checkDSN(dsn); err != nil {
 		return nil, err
 	}
 	config, err := pgxpool.ParseConfig(dsn)
@@ -53,9 +53,9 @@ func poolConfig(dsn string) (*pgxpool.Config, error) {
 
 var errDSN = errors.New("the address of the database cannot be read; it looks like postgres://pawl:PASSWORD@db1,db2/pawl?sslmode=verify-full: write # / ? @ in a password as %23 %2F %3F %40, or keep it in a PGPASSFILE")
 
-// CheckDSN returns an error for a DSN that cannot be read. It names a faulty
+// checkDSN returns an error for a DSN that cannot be read. It names a faulty
 // parameter, and never quotes what could be a part of a password.
-func CheckDSN(dsn string) error {
+func checkDSN(dsn string) error {
 	u, err := url.Parse(dsn)
 	if err != nil || u.User == nil && strings.Contains(dsn, "@") || strings.Count(dsn, "@") > 1 || u.Fragment != "" {
 		return errDSN
@@ -69,18 +69,25 @@ func CheckDSN(dsn string) error {
 			return fmt.Errorf("the address of the database cannot be read: the value of its parameter %q is not allowed", name)
 		}
 	}
-	if _, err := pgxpool.ParseConfig(dsn); err != nil {
-		return errDSN
-	}
 	return nil
+}
+
+// ParseConfig returns a Config for a DSN, which Open does not parse again. The error never contains the password.
+func ParseConfig(dsn string) (Config, error) {
+	pool, err := poolConfig(dsn)
+	return Config{DSN: dsn, pool: pool}, err
 }
 
 // newPool opens a pool for a node, or for one who wants the database alone.
 func newPool(ctx context.Context, c Config) (*pgxpool.Pool, error) {
-	config, err := poolConfig(c.DSN)
-	if err != nil {
-		return nil, err
+	if c.pool == nil {
+		parsed, err := ParseConfig(c.DSN)
+		if err != nil {
+			return nil, err
+		}
+		c.pool = parsed.pool
 	}
+	config := c.pool.Copy()
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		if err := prepareConnection(ctx, conn); err != nil || c.Alone {
 			return err

@@ -33,6 +33,8 @@ type Config struct {
 	// With 0, each check reads the row.
 	Staleness time.Duration
 	Metrics   *metrics.Metrics // optional
+
+	pool *pgxpool.Config // of the DSN, if ParseConfig made this Config
 }
 
 const (
