@@ -94,14 +94,14 @@ func TestTorturePostgres(t *testing.T) {
 	}
 }
 
-// TestTorturePostgresSeesFault is TestTortureSeesFaults for the other store.
-func TestTorturePostgresSeesFault(t *testing.T) {
+// TestTorturePostgresSeesFaults is TestTortureSeesFaults for the PostgreSQL store.
+func TestTorturePostgresSeesFaults(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the binary once more")
 	}
-	r := torture(t, postgres(t, testbin.Build(t, "-tags", "pawl_broken_compare")), 1, 0)
-	t.Log(r)
-	if r.illegal == 0 || r.double == 0 {
-		t.Error("the fault was not found")
+	for _, m := range postgresMutants {
+		t.Run(m.name, func(t *testing.T) {
+			checkFound(t, m, torture(t, postgres(t, m.build(t)), m.kills, 0))
+		})
 	}
 }

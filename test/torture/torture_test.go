@@ -83,26 +83,25 @@ func TestTorture(t *testing.T) {
 	}
 }
 
-// TestTortureSeesFaults breaks the store in two ways, and wants each found: by
-// porcupine, and by the count that is named after it.
+// TestTortureSeesFaults checks that both porcupine and the count that is named after the fault find each mutant of the
+// SQLite store.
 func TestTortureSeesFaults(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the binary twice more")
 	}
-	for _, c := range []struct {
-		tag   string
-		kills int
-		found func(*report) bool
-	}{
-		{"pawl_broken_compare", 1, func(r *report) bool { return r.double > 0 }},
-		{"pawl_broken_flush", 10, func(r *report) bool { return r.lost > 0 }},
-	} {
-		t.Run(c.tag, func(t *testing.T) {
-			r := torture(t, plan{start: sqlite(t, testbin.Build(t, "-tags", c.tag)), nodes: 1, users: 4}, c.kills, 0)
-			t.Log(r)
-			if r.illegal == 0 || !c.found(r) {
-				t.Error("the fault was not found")
-			}
+	for _, m := range sqliteMutants {
+		t.Run(m.name, func(t *testing.T) {
+			r := torture(t, plan{start: sqlite(t, m.build(t)), nodes: 1, users: 4}, m.kills, 0)
+			checkFound(t, m, r)
 		})
+	}
+}
+
+// checkFound fails the test unless a run has found the mutant's fault.
+func checkFound(t *testing.T, m mutant, r *report) {
+	t.Helper()
+	t.Log(r)
+	if r.illegal == 0 || !m.found(r) {
+		t.Errorf("the torture test does not find the fault of %q", m.name)
 	}
 }
