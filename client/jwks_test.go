@@ -16,7 +16,7 @@ import (
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/client"
-	"github.com/pawlauth/pawl/internal/app"
+	"github.com/pawlauth/pawl/internal/authority/keyring"
 	"github.com/pawlauth/pawl/internal/token"
 	"github.com/pawlauth/pawl/pawltest"
 )
@@ -128,7 +128,7 @@ func TestJWKSFollowsKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.Clock.Add(app.DefaultKeyLead)
+	p.Clock.Add(keyring.DefaultLead)
 	if _, err := admin.SigningKeys(t.Context()); err != nil { // for which the server looks at the time
 		t.Fatal(err)
 	}

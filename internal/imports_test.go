@@ -15,9 +15,10 @@ var allowedImports = map[string][]string{
 	"api":    {},
 	"client": {"api", "internal/token"},
 	"cmd/pawl": {
-		"api", "client", "internal/app", "internal/authority", "internal/authority/fault", "internal/bench",
-		"internal/metrics", "internal/password", "internal/seal", "internal/server", "internal/store/sqlite",
-		"internal/storecopy", "internal/token", "internal/tracing", "internal/userimport",
+		"api", "client", "internal/app", "internal/authority", "internal/authority/fault",
+		"internal/authority/keyring", "internal/bench", "internal/metrics", "internal/password", "internal/seal",
+		"internal/server", "internal/store/sqlite", "internal/storecopy", "internal/token", "internal/tracing",
+		"internal/userimport",
 	},
 	"examples/go/gateway":    {},
 	"examples/go/jwks":       {"client"},

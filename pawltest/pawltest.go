@@ -43,12 +43,12 @@ type Option func(*app.Config)
 
 // WithTokenLife sets the life of a token; whole seconds, 1 h if not given.
 func WithTokenLife(d time.Duration) Option {
-	return func(c *app.Config) { c.Policy.TokenLife = int64(d / time.Second) }
+	return func(c *app.Config) { c.Policy.TokenLife = d }
 }
 
 // WithSessionLife sets the life of a session; whole seconds, 30 days if not given.
 func WithSessionLife(d time.Duration) Option {
-	return func(c *app.Config) { c.Policy.SessionLife = int64(d / time.Second) }
+	return func(c *app.Config) { c.Policy.SessionLife = d }
 }
 
 // WithAlgorithm sets what tokens are signed with; HS256 if not given. The others

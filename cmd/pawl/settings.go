@@ -14,6 +14,7 @@ import (
 
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/keyring"
 	"github.com/pawlauth/pawl/internal/password"
 	"github.com/pawlauth/pawl/internal/token"
 )
@@ -41,11 +42,11 @@ type settings struct {
 
 // app checks the settings and gives them the form that app.Open takes.
 func (s settings) app(data string) (app.Config, error) {
-	whole := func(name string, d, least time.Duration) (int64, error) {
+	whole := func(name string, d, least time.Duration) (time.Duration, error) {
 		if d < least || d%time.Second != 0 || d > 10*365*24*time.Hour {
 			return 0, usagef("--%s must be whole seconds, at least %s, at most 10 years", name, least)
 		}
-		return int64(d / time.Second), nil
+		return d, nil
 	}
 	c := app.Config{Store: app.StoreAddress{Folder: data}, Issuer: s.Issuer, Audience: s.Audience, Algorithm: s.Algorithm, SigningKeyFile: s.SigningKeyFile,
 		Argon2: password.Params{MemoryKiB: s.PasswordMemory, Passes: s.PasswordPasses, Lanes: s.PasswordLanes},
@@ -55,7 +56,7 @@ func (s settings) app(data string) (app.Config, error) {
 	if c.PublicURL, err = publicURL(s.PublicURL); err != nil {
 		return c, err
 	}
-	if _, err := whole("key-lead", s.KeyLead, 2*app.KeyReload); err != nil {
+	if _, err := whole("key-lead", s.KeyLead, 2*keyring.DefaultReload); err != nil {
 		return c, err
 	}
 	c.KeyLead = s.KeyLead
@@ -63,7 +64,7 @@ func (s settings) app(data string) (app.Config, error) {
 		name        string
 		value       time.Duration
 		least       time.Duration
-		destination *int64
+		destination *time.Duration
 	}{
 		{"token-life", s.TokenLife, time.Second, &c.Policy.TokenLife},
 		{"session-life", s.SessionLife, time.Second, &c.Policy.SessionLife},

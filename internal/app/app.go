@@ -39,7 +39,7 @@ type Config struct {
 	KeyLead         time.Duration    // from a signing key's publication to its first token, whole seconds; 5 min
 	KeyReload       time.Duration    // how often the node reads the signing keys, of tests; 30 s
 	PublicURL       string           // where clients reach the server; "" takes each request's Host
-	Policy          authority.Policy // durations of 0 take the contract's default, but for the two graces
+	Policy          authority.Policy // zero fields take the defaults of authority.Policy
 	Argon2          password.Params
 	Rules           password.Rules
 	Limits          server.Limits
@@ -51,36 +51,15 @@ type Config struct {
 	Traces          *tracing.Tracer                 // nil: no spans
 }
 
-// The contract's lives, in seconds, and the times of signing keys.
-const (
-	DefaultTokenLife   = 60 * 60
-	DefaultSessionLife = 30 * 24 * 60 * 60
-	DefaultAuditAge    = 90 * 24 * 60 * 60
-	DefaultKeyLead     = 5 * time.Minute
-	KeyReload          = 30 * time.Second // shorter than any lead
-	sweepEvery         = time.Minute
-)
+const sweepEvery = time.Minute
 
 func (c *Config) setDefaults() {
 	orText(&c.Issuer, "pawl")
 	orText(&c.Audience, "pawl")
 	orText(&c.Algorithm, token.HS256)
-	orText(&c.Policy.RefreshAPIKey, authority.APIKeyOptional)
-	if c.Policy.TokenLife == 0 {
-		c.Policy.TokenLife = DefaultTokenLife
-	}
-	if c.Policy.SessionLife == 0 {
-		c.Policy.SessionLife = DefaultSessionLife
-	}
-	if c.KeyLead == 0 {
-		c.KeyLead = DefaultKeyLead
-	}
-	if c.KeyReload == 0 {
-		c.KeyReload = KeyReload
-	}
-	if c.Policy.AuditAge == 0 {
-		c.Policy.AuditAge = DefaultAuditAge
-	}
+	c.Policy = c.Policy.WithDefaults()
+	c.KeyLead = cmp.Or(c.KeyLead, keyring.DefaultLead)
+	c.KeyReload = cmp.Or(c.KeyReload, keyring.DefaultReload)
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
@@ -170,7 +149,7 @@ func assemble(ctx context.Context, c Config, store Store) (*App, error) {
 func openKeyring(ctx context.Context, c Config, store authority.Store) (*keyring.Keyring, error) {
 	if c.SigningKeyFile == "" {
 		return keyring.Open(ctx, keyring.Config{Store: store, Box: c.MasterKey, Algorithm: c.Algorithm,
-			Lead: int64(c.KeyLead / time.Second), Reload: c.KeyReload, TokenLife: c.Policy.TokenLife, Clock: c.Clock, Log: c.Log})
+			Lead: c.KeyLead, Reload: c.KeyReload, TokenLife: c.Policy.TokenLife, Clock: c.Clock, Log: c.Log})
 	}
 	keys, err := keysOfFile(c.SigningKeyFile)
 	if err != nil {

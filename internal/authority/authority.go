@@ -146,7 +146,7 @@ func (a *Authority) open(ctx context.Context, user *User, hash string, from Orig
 	now := a.now()
 	s := Session{
 		UserID: user.ID, Generation: 1, Created: now, Refreshed: now,
-		Expires: now + min(a.policy.TokenLife, a.policy.SessionLife), Ends: now + a.policy.SessionLife,
+		Expires: now + seconds(min(a.policy.TokenLife, a.policy.SessionLife)), Ends: now + seconds(a.policy.SessionLife),
 	}
 	rand.Read(s.ID[:]) // never fails (crypto/rand)
 	spanned, end := a.storeSpan(ctx, "OpenSession")
@@ -237,7 +237,7 @@ func (a *Authority) exchange(ctx context.Context, claims token.Claims, err error
 	spanned, end := a.storeSpan(ctx, "Rotate")
 	live, moved, err := a.store.Rotate(spanned, Rotation{
 		Session: claims.Session, From: claims.Generation,
-		At: now, Expires: now + a.policy.TokenLife, IdempotencyKey: retry,
+		At: now, Expires: now + seconds(a.policy.TokenLife), IdempotencyKey: retry,
 	})
 	end(err)
 	switch {
@@ -406,7 +406,7 @@ func (a *Authority) Logout(ctx context.Context, c Caller) error {
 func (a *Authority) Sweep(ctx context.Context) error {
 	const (
 		step       = 500
-		clockSlack = 60 // seconds by which another node's clock may be behind, which still counts on the row
+		clockSlack = time.Minute // by which another node's clock may be behind, which still counts on the row
 	)
 	for removed := step; removed == step && ctx.Err() == nil; {
 		var err error
@@ -416,12 +416,12 @@ func (a *Authority) Sweep(ctx context.Context) error {
 	}
 	for removed := step; removed == step && a.policy.AuditAge > 0 && ctx.Err() == nil; {
 		var err error
-		if removed, err = a.store.SweepEvents(ctx, a.now()-a.policy.AuditAge, step); err != nil {
+		if removed, err = a.store.SweepEvents(ctx, a.now()-seconds(a.policy.AuditAge), step); err != nil {
 			return err
 		}
 	}
 	for {
-		_, done, err := a.store.Sweep(ctx, a.now()-clockSlack, step)
+		_, done, err := a.store.Sweep(ctx, a.now()-seconds(clockSlack), step)
 		if err != nil || done {
 			return err
 		}

@@ -40,7 +40,7 @@ func newAuthority(t *testing.T, clock func() time.Time, store func(authority.Sto
 	}
 	a := authority.New(authority.Config{Store: store(file), Keys: keys, Codec: token.NewCodec("pawl", "pawl", keys.Set()), Clock: clock, Log: slog.New(slog.DiscardHandler),
 		Passwords: password.NewHasher(password.Params{MemoryKiB: 64, Passes: 1}, nil),
-		Policy:    authority.Policy{TokenLife: tokenLife, SessionLife: sessionLife, RefreshAPIKey: authority.APIKeyOptional}})
+		Policy:    authority.Policy{TokenLife: tokenLife * time.Second, SessionLife: sessionLife * time.Second}.WithDefaults()})
 	ada := authority.User{Login: adaLogin, Email: adaLogin, Level: authority.Root, Status: authority.Active}
 	if _, _, err := a.Bootstrap(t.Context(), ada, adaPassword); err != nil {
 		t.Fatal(err)

@@ -1,22 +1,52 @@
 package authority
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
+	"time"
 )
 
 // The refresh policy: what an old token means. Pure functions of the session's
 // row, the token's generation and the time (the contract, section 4).
 
-// Policy is the settings of sessions. Durations are in seconds.
+// Policy has the settings of sessions. Times are Unix seconds, so each duration counts in whole seconds: a fraction is
+// cut off.
 type Policy struct {
-	TokenLife        int64 // from a login or refresh to the token's exp
-	SessionLife      int64 // from the login to the session's end
-	BearerGrace      int64 // how long the immediate predecessor passes as a bearer; 0: not at all
-	ReplayWithoutKey int64 // how long a refresh without an Idempotency-Key is replayed; 0: not at all
-	RefreshAPIKey    RefreshAPIKeyPolicy
-	AuditAge         int64 // how long events are kept
+	// TokenLife is the time from a login or refresh to the token's exp.
+	TokenLife time.Duration
+	// SessionLife is the time from the login to the end of the session, whatever refreshes there are.
+	SessionLife time.Duration
+	// BearerGrace is how long the token before the current one is accepted as a bearer after a refresh. With 0 it is
+	// rejected at once.
+	BearerGrace time.Duration
+	// ReplayWithoutKey is how long a refresh that has no Idempotency-Key is replayed. With 0 it never is.
+	ReplayWithoutKey time.Duration
+	// RefreshAPIKey says whether a refresh needs an API key.
+	RefreshAPIKey RefreshAPIKeyPolicy
+	// AuditAge is how long audit events are kept.
+	AuditAge time.Duration
 }
+
+// Defaults of a Policy. The other two durations are 0 by default.
+const (
+	DefaultTokenLife   = time.Hour
+	DefaultSessionLife = 30 * 24 * time.Hour
+	DefaultAuditAge    = 90 * 24 * time.Hour
+)
+
+// WithDefaults returns p with TokenLife, SessionLife, RefreshAPIKey and AuditAge set to their defaults where they are
+// zero.
+func (p Policy) WithDefaults() Policy {
+	p.TokenLife = cmp.Or(p.TokenLife, DefaultTokenLife)
+	p.SessionLife = cmp.Or(p.SessionLife, DefaultSessionLife)
+	p.RefreshAPIKey = cmp.Or(p.RefreshAPIKey, APIKeyOptional)
+	p.AuditAge = cmp.Or(p.AuditAge, DefaultAuditAge)
+	return p
+}
+
+// seconds converts a duration to the unit of points in time.
+func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
 // RefreshAPIKeyPolicy is what a refresh wants of X-API-Key.
 type RefreshAPIKeyPolicy string
@@ -29,8 +59,8 @@ const (
 )
 
 const (
-	retryWindow = 120 // seconds in which the same request gets the same answer
-	raceWindow  = 10  // seconds in which an old token is taken for a race of the client's own
+	replayWindow = 2 * time.Minute  // time in which the same request gets the same answer
+	raceWindow   = 10 * time.Second // time in which an old token is taken for a race of the client's own
 )
 
 // reuseKind is what an old token at the refresh endpoint is taken for.
@@ -59,7 +89,7 @@ func classifyReuse(s Session, generation uint32, issued int64, retry Idempotency
 		left = s.Previous
 	}
 	if generation+1 == s.Generation && now < s.Expires && sameIdempotencyKey(s.IdempotencyKey, retry) {
-		window := int64(retryWindow)
+		window := replayWindow
 		if retry == (IdempotencyKeyHash{}) {
 			window = p.ReplayWithoutKey
 		}
@@ -67,7 +97,7 @@ func classifyReuse(s Session, generation uint32, issued int64, retry Idempotency
 			return reuseReplay
 		}
 	}
-	if now-left > raceWindow {
+	if now-left > seconds(raceWindow) {
 		return reuseTheft
 	}
 	return reuseRace
@@ -81,10 +111,9 @@ func bearerGood(s Session, generation uint32, now int64, p Policy) bool {
 	return generation+1 == s.Generation && within(p.BearerGrace, now, s.Refreshed)
 }
 
-// within reports whether two times are less than so many seconds apart. A clock
-// that went back further opens no window again; nodes that differ by less do
-// no harm.
-func within(window, a, b int64) bool { return max(a-b, b-a) < window }
+// within reports whether two times are less than so much apart. A clock that went back further opens no window again;
+// nodes that differ by less do no harm.
+func within(window time.Duration, a, b int64) bool { return max(a-b, b-a) < seconds(window) }
 
 func sameIdempotencyKey(a, b IdempotencyKeyHash) bool {
 	return subtle.ConstantTimeCompare(a[:], b[:]) == 1

@@ -2,6 +2,7 @@ package authority
 
 import (
 	"context"
+	"time"
 
 	"github.com/pawlauth/pawl/internal/authority/audit"
 	"github.com/pawlauth/pawl/internal/authority/fault"
@@ -52,10 +53,8 @@ func (a *Authority) RetireSigningKey(ctx context.Context, c Caller, id string, n
 	return a.done(ctx, fault.FromStore(err, keyring.ErrNotFound), c.did(audit.Event{Kind: audit.SigningKeyRetired, Detail: detail}))
 }
 
-// PublicKeys returns the keys that others may verify tokens with, and for how
-// many seconds they may keep them: short of the lead, so that they have a new
-// key before it signs.
-func (a *Authority) PublicKeys(ctx context.Context) (keys []*token.Key, maxAge int64) {
+// PublicKeys returns the keys that others may verify tokens with, and how long they may cache them.
+func (a *Authority) PublicKeys(ctx context.Context) (keys []*token.Key, maxAge time.Duration) {
 	_ = a.keys.Follow(ctx) // without the store, those that it has are better than none
 	return a.keys.Public(), a.keys.MaxAge()
 }

@@ -131,7 +131,7 @@ func TestAudit(t *testing.T) {
 	for _, e := range events {
 		seen[e.Kind]++
 		switch {
-		case e.Kind == "started" && !strings.Contains(e.Detail, "token life 3600"):
+		case e.Kind == "started" && !strings.Contains(e.Detail, "token life 1h0m0s"):
 			t.Errorf("started with %q", e.Detail)
 		case e.Kind == "logout" && (e.RequestID != "the-request" || e.Address != "127.0.0.1" || *e.UserID != pawltest.UserID || *e.CallerID != pawltest.UserID || e.SessionID == nil):
 			t.Errorf("%+v", e)

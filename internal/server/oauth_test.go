@@ -13,6 +13,7 @@ import (
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/internal/app"
+	"github.com/pawlauth/pawl/internal/authority/keyring"
 	"github.com/pawlauth/pawl/internal/token"
 	"github.com/pawlauth/pawl/pawltest"
 )
@@ -123,7 +124,7 @@ func TestRevoke(t *testing.T) {
 // TestRevokeInTheGrace: the token before the current one passes as a bearer for
 // a while, but ends nothing.
 func TestRevokeInTheGrace(t *testing.T) {
-	b := start(t, func(c *app.Config) { c.Policy.BearerGrace = 60 })
+	b := start(t, func(c *app.Config) { c.Policy.BearerGrace = time.Minute })
 	old := b.login()
 	text := b.refresh(200, old)
 	b.introspect(true, old, b.APIKey)
@@ -217,7 +218,7 @@ func TestJWKS(t *testing.T) {
 				}
 				return
 			}
-			b.Clock.Add(app.DefaultKeyLead)
+			b.Clock.Add(keyring.DefaultLead)
 			b.awaitStates("Signing Verifying")
 			fresh := b.login()
 			if len(set.Keys) != 2 || signer(t, old) == signer(t, fresh) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/internal/app"
+	"github.com/pawlauth/pawl/internal/authority/keyring"
 	"github.com/pawlauth/pawl/internal/token"
 	"github.com/pawlauth/pawl/pawltest"
 )
@@ -87,7 +88,7 @@ func TestSigningKeyRotates(t *testing.T) {
 				t.Fatalf("the keys are %s", got)
 			}
 			second := b.signingKeys()[0].KeyID
-			b.Clock.Add(app.DefaultKeyLead - time.Second)
+			b.Clock.Add(keyring.DefaultLead - time.Second)
 			if busy = b.refresh(200, busy); signer(t, busy) != kid(first) {
 				t.Error("the new key signs before its time")
 			}
@@ -139,7 +140,7 @@ func TestSigningKeyLeaked(t *testing.T) {
 			if at := b.signingKeys()[1].RetirableFrom; at != nil {
 				t.Errorf("the key that signs on is over at %s", at)
 			}
-			b.Clock.Add(2 * app.DefaultKeyLead)
+			b.Clock.Add(2 * keyring.DefaultLead)
 			b.awaitStates("Retired Signing Retired")
 			b.session(200, b.login())
 		})
@@ -164,7 +165,7 @@ func TestSigningKeysAreBounded(t *testing.T) {
 	b := start(t, quickly(token.HS256))
 	for range 7 {
 		b.expect(200, "", "POST", "/v2/signing-keys/rotate", "", b.root())
-		b.Clock.Add(app.DefaultKeyLead)
+		b.Clock.Add(keyring.DefaultLead)
 	}
 	b.expect(400, api.CodeInvalidParameter, "POST", "/v2/signing-keys/rotate", "", b.root())
 }

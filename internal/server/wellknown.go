@@ -25,7 +25,7 @@ func (s *Server) jwks(ctx context.Context, w http.ResponseWriter, _ *http.Reques
 		}
 		set.Keys[i] = jwk
 	}
-	writePlain(w, http.StatusOK, fmt.Sprint("public, max-age=", maxAge), set)
+	writePlain(w, http.StatusOK, fmt.Sprint("public, max-age=", int64(maxAge.Seconds())), set)
 	return nil
 }
 

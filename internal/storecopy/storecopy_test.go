@@ -65,7 +65,7 @@ func fill(t *testing.T, s app.Store, box *seal.Box) {
 		must(s.CreateAPIKey(t.Context(), authority.APIKey{UserID: u.ID, Visibility: authority.SessionOnly, Session: token.SessionID{byte(i), 1, 1}}, authority.APIKeyHash{byte(i), 1}))(t)
 	}
 	for _, alg := range []token.Algorithm{token.HS256, token.ES256, token.EdDSA} {
-		must(keyring.Open(t.Context(), keyring.Config{Store: s, Box: box, Algorithm: alg, Lead: 300,
+		must(keyring.Open(t.Context(), keyring.Config{Store: s, Box: box, Algorithm: alg, Lead: 5 * time.Minute,
 			Clock: time.Now, Log: slog.New(slog.DiscardHandler)}))(t)
 	}
 	keys := must(s.SigningKeys(t.Context()))(t)

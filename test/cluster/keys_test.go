@@ -12,6 +12,8 @@ import (
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/client"
 	"github.com/pawlauth/pawl/internal/app"
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/keyring"
 	"github.com/pawlauth/pawl/internal/test/pgtest"
 	"github.com/pawlauth/pawl/internal/token"
 )
@@ -61,7 +63,7 @@ func rotateOnce(c *nodes, alg token.Algorithm, passes func(time.Duration)) {
 	await(c.T, 20*time.Second, "both nodes to publish it", func() bool {
 		return alg == token.HS256 || slices.Contains(c.published(0), made.KeyID) && slices.Contains(c.published(1), made.KeyID)
 	})
-	passes(app.DefaultKeyLead - time.Minute)
+	passes(keyring.DefaultLead - time.Minute)
 	if c.state(first, "Signing") != old || c.state(second, "Published") != made.KeyID {
 		c.Error("the new key signs before its time")
 	}
@@ -164,7 +166,7 @@ func TestNodeSleeps(t *testing.T) {
 			if _, err := admin.RotateSigningKey(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			ahead.Add(int64(2*app.DefaultKeyLead + app.DefaultTokenLife*time.Second))
+			ahead.Add(int64(2*keyring.DefaultLead + authority.DefaultTokenLife))
 			if err := admin.RetireSigningKey(t.Context(), api.RetireSigningKeyRequest{KeyID: old}); err != nil {
 				t.Fatal(err)
 			}
@@ -194,7 +196,7 @@ func TestKeyLeaksWithAClockBehind(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ahead.Add(int64(2*app.DefaultKeyLead + app.DefaultTokenLife*time.Second + time.Minute))
+	ahead.Add(int64(2*keyring.DefaultLead + authority.DefaultTokenLife + time.Minute))
 	if err := first.RetireSigningKey(t.Context(), api.RetireSigningKeyRequest{KeyID: made.KeyID, Now: true}); err != nil {
 		t.Fatal(err)
 	}

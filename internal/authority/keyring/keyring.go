@@ -20,12 +20,18 @@ type Config struct {
 	Store     Store
 	Box       *seal.Box
 	Algorithm token.Algorithm // of keys that are made
-	Lead      int64           // seconds from a key's publication to its first token; longer than nodes take to reload
+	Lead      time.Duration   // from a key's publication to its first token, in whole seconds
 	Reload    time.Duration   // how often Run reads the store; at most half the lead
-	TokenLife int64           // seconds
+	TokenLife time.Duration   // of the tokens that the keys sign, in whole seconds
 	Clock     func() time.Time
 	Log       *slog.Logger
 }
+
+// Defaults of a Config.
+const (
+	DefaultLead   = 5 * time.Minute
+	DefaultReload = 30 * time.Second
+)
 
 // Keyring is the signing keys as one node knows them. It follows the store: by
 // Run, when a token comes whose key it does not know, and before it uses keys
@@ -73,7 +79,7 @@ func Open(ctx context.Context, c Config) (*Keyring, error) {
 		}
 		signs := now
 		if newest != nil {
-			signs += c.Lead
+			signs += seconds(c.Lead)
 			c.Log.InfoContext(ctx, "a signing key of another algorithm is published", "algorithm", c.Algorithm, "signsFrom", FormatTime(signs))
 		}
 		made, err := newSigningKey(c.Algorithm, c.Box, now, signs)
@@ -116,9 +122,12 @@ func (r *Keyring) Public() []*token.Key {
 	return public
 }
 
-// MaxAge returns for how many seconds a verifier may cache the public keys: half the lead, so that it has a new key
-// before that key signs.
-func (r *Keyring) MaxAge() int64 { return max(r.config.Lead/2, 30) }
+// MaxAge returns how long a verifier may cache the public keys: half the lead, so that it has a new key before that key
+// signs.
+func (r *Keyring) MaxAge() time.Duration { return max(r.config.Lead/2, 30*time.Second) }
+
+// seconds converts a duration to the unit of points in time.
+func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
 // Run follows the store until ctx ends. Without the store it still goes over to
 // a key that was published, when its time comes.

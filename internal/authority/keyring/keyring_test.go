@@ -54,7 +54,7 @@ func newKeyStore(t *testing.T) *keyStore {
 }
 
 func (s *keyStore) config(alg token.Algorithm) keyring.Config {
-	return keyring.Config{Store: s, Algorithm: alg, Lead: lead, Reload: time.Millisecond, TokenLife: 3600,
+	return keyring.Config{Store: s, Algorithm: alg, Lead: lead * time.Second, Reload: time.Millisecond, TokenLife: time.Hour,
 		Clock: func() time.Time { return time.Unix(s.now.Load(), 0) }, Log: slog.New(slog.DiscardHandler)}
 }
 

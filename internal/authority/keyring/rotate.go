@@ -78,7 +78,7 @@ func (r *Keyring) info(i int) Info {
 // took retirableAt, and the lead once more for nodes that were late to hear of it.
 func (r *Keyring) retirableAt(i int) int64 {
 	if at := replaced(r.kept, i); at != 0 {
-		return at + r.config.TokenLife + r.config.Lead
+		return at + seconds(r.config.TokenLife+r.config.Lead)
 	}
 	return 0
 }
@@ -99,7 +99,7 @@ func (r *Keyring) Rotate(ctx context.Context) (Info, error) {
 	if newest := newestLive(r.kept); newest.Signs > now {
 		return Info{}, fault.Invalid("A new key is published already, and signs from " + FormatTime(newest.Signs) + "; rotate again after that.")
 	}
-	return r.add(ctx, now, now+r.config.Lead)
+	return r.add(ctx, now, now+seconds(r.config.Lead))
 }
 
 // add makes a key; the lock is held, and the keys are as the store has them.
@@ -139,7 +139,7 @@ func (r *Keyring) Retire(ctx context.Context, id string, force bool) (successor 
 	case info.State == Signing:
 		// It signs from a lead ago, and so on a node too whose clock is behind:
 		// that would go back to an older key, which may be over.
-		successor, err = r.add(ctx, now, max(info.Signs, now-r.config.Lead))
+		successor, err = r.add(ctx, now, max(info.Signs, now-seconds(r.config.Lead)))
 	}
 	if err == nil {
 		err = r.config.Store.RetireSigningKey(ctx, id, now)

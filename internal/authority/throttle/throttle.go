@@ -15,17 +15,17 @@ import (
 
 // The limits on guessing a password.
 const (
-	freeGuesses   = 5       // failed guesses in a row at an account that cost no wait
-	freeAtAddress = 50      // the same of one address, over all accounts
-	mostGuesses   = 100     // in a row at one account (NIST SP 800-63B-4, 3.2.2)
-	longestWait   = 15 * 60 // seconds
-	guessesOpened = 15      // what is left of mostGuesses when the owner opens the account: the wait stays the longest
+	freeGuesses   = 5   // failed guesses in a row at an account that cost no wait
+	freeAtAddress = 50  // the same of one address, over all accounts
+	mostGuesses   = 100 // in a row at one account (NIST SP 800-63B-4, 3.2.2)
+	longestWait   = 15 * time.Minute
+	guessesOpened = 15 // what is left of mostGuesses when the owner opens the account: the wait stays the longest
 
-	forgetFew     = 24 * 3600       // seconds until a count without a wait is forgotten
-	forgetMany    = 365 * 24 * 3600 // until one with a wait is
-	forgetKnown   = 90 * 24 * 3600  // until an address is not known any more
-	forgetAddress = 3600            // until an address has a new start
-	never         = math.MaxInt64   // a count of mostGuesses: else an account would open by itself
+	forgetFew     = 24 * time.Hour       // until a count without a wait is forgotten
+	forgetMany    = 365 * 24 * time.Hour // until one with a wait is
+	forgetKnown   = 90 * 24 * time.Hour  // until an address is not known any more
+	forgetAddress = time.Hour            // until an address has a new start
+	never         = math.MaxInt64        // a count of mostGuesses: else an account would open by itself
 
 	maxAccounts = 1_000_000 // of accounts: strangers make them up too
 
@@ -40,9 +40,9 @@ const (
 type Store interface {
 	// BeginAttempt reads the counts that g is held to, and counts g as failed,
 	// if g need not wait: so of many that come at once, none escapes. If g must
-	// wait, nothing changes, and wait is how long, in seconds. known says that
+	// wait, nothing changes, and wait is how long. known says that
 	// g is held to the count of a known address: SettleGuess wants to know.
-	BeginAttempt(ctx context.Context, g Attempt) (wait int64, known bool, err error)
+	BeginAttempt(ctx context.Context, g Attempt) (wait time.Duration, known bool, err error)
 	// ResolveAttempt says how a guess that was begun came out.
 	ResolveAttempt(ctx context.Context, g Attempt, known bool, o Outcome) error
 	// ClearAttempts removes all counts of an account. A known address of it with
@@ -110,7 +110,7 @@ type Counters struct {
 }
 
 // Begin counts a guess as failed, or says how long it must wait.
-func (t Counters) Begin(now int64) (next Counters, wait int64) {
+func (t Counters) Begin(now int64) (next Counters, wait time.Duration) {
 	if t.Known != nil {
 		known := t.Known.at(now)
 		next.Known = new(known.failed(now, forgetKnown))
@@ -118,7 +118,7 @@ func (t Counters) Begin(now int64) (next Counters, wait int64) {
 	}
 	account, address := t.Account.at(now), t.Address.at(now)
 	next.Account, next.Address = account.failed(now, forgetFew), address.failed(now, 0)
-	next.Address.Forget = now + forgetAddress
+	next.Address.Forget = now + seconds(forgetAddress)
 	return next, max(account.wait(now, freeGuesses, mostGuesses), address.wait(now, freeAtAddress, 0))
 }
 
@@ -130,7 +130,7 @@ func (t Counters) Resolve(now int64, known bool, o Outcome) Counters {
 	switch {
 	case o == Right:
 		t.Account = t.Account.opened(now, known)
-		t.Known = &Counter{Last: now, Forget: now + forgetKnown}
+		t.Known = &Counter{Last: now, Forget: now + seconds(forgetKnown)}
 	case known && t.Known != nil:
 		t.Known = new(t.Known.takeBack())
 	case !known:
@@ -146,12 +146,12 @@ func (t Counter) at(now int64) Counter {
 	return t
 }
 
-func (t Counter) failed(now, keep int64) Counter {
+func (t Counter) failed(now int64, keep time.Duration) Counter {
 	t.Failed, t.Last = t.Failed+1, now
 	if t.Failed >= freeGuesses {
 		keep = forgetMany
 	}
-	t.Forget = now + keep
+	t.Forget = now + seconds(keep)
 	if t.Failed >= mostGuesses {
 		t.Forget = never
 	}
@@ -171,7 +171,7 @@ func (t Counter) opened(now int64, known bool) Counter {
 		return Counter{}
 	}
 	if t.Failed >= mostGuesses {
-		t.Failed, t.Forget = guessesOpened, now+forgetMany
+		t.Failed, t.Forget = guessesOpened, now+seconds(forgetMany)
 	}
 	return t
 }
@@ -179,16 +179,20 @@ func (t Counter) opened(now int64, known bool) Counter {
 // wait is how long the next guess must wait: after free ones 1 s, and twice as
 // long after each that follows, up to longestWait. At most (0: no such bound)
 // it is for good. Time that went backwards adds no more than that again.
-func (t Counter) wait(now, free, most int64) int64 {
+func (t Counter) wait(now, free, most int64) time.Duration {
 	switch {
 	case most > 0 && t.Failed >= most:
 		return longestWait
 	case t.Failed < free:
 		return 0
 	}
-	long := min(int64(1)<<min(t.Failed-free, 20), longestWait)
-	return min(max(t.Last+long-now, 0), longestWait)
+	long := min(time.Second<<min(t.Failed-free, 20), longestWait)
+	left := t.Last + seconds(long) - now
+	return time.Duration(min(max(left, 0), seconds(longestWait))) * time.Second
 }
+
+// seconds converts a duration to the unit of points in time.
+func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
 // Config configures a Throttle. Tracer is optional; every other field is required.
 type Config struct {
@@ -262,10 +266,10 @@ func (t *Throttle) Sweep(ctx context.Context, limit int) (removed int, err error
 	return t.store.SweepAttempts(ctx, t.clock().Unix(), maxAccounts, limit)
 }
 
-func tooManyFailures(wait int64) error {
+func tooManyFailures(wait time.Duration) error {
 	return &fault.Error{
 		Kind:       fault.RateLimited,
-		RetryAfter: time.Duration(wait) * time.Second,
+		RetryAfter: wait,
 		Message:    "Too many sign-ins failed; wait as long as Retry-After says, or ask an administrator to open the account.",
 	}
 }

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -10,7 +11,7 @@ import (
 
 // BeginAttempt counts a guess as failed unless it must wait. Those that must are
 // found by a plain read: a flood of them locks no row.
-func (s *Store) BeginAttempt(ctx context.Context, g throttle.Attempt) (wait int64, known bool, err error) {
+func (s *Store) BeginAttempt(ctx context.Context, g throttle.Attempt) (wait time.Duration, known bool, err error) {
 	var t throttle.Counters
 	err = s.query(ctx, selectTallies, tallyArgs(g), func(rows pgx.Rows) error { return scanTally(rows, g, &t) })
 	if _, wait = t.Begin(g.At); err != nil || wait > 0 {

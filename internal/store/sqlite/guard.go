@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"time"
 
 	"zombiezen.com/go/sqlite"
 
@@ -10,7 +11,7 @@ import (
 
 // BeginAttempt counts a guess as failed unless it must wait. Those that must are
 // found by a reader: a flood of them waits for no commit.
-func (s *Store) BeginAttempt(ctx context.Context, g throttle.Attempt) (wait int64, known bool, err error) {
+func (s *Store) BeginAttempt(ctx context.Context, g throttle.Attempt) (wait time.Duration, known bool, err error) {
 	err = s.read(ctx, func(conn *sqlite.Conn) error {
 		t, err := readTallies(conn, g)
 		_, wait = t.Begin(g.At)
@@ -20,7 +21,7 @@ func (s *Store) BeginAttempt(ctx context.Context, g throttle.Attempt) (wait int6
 		return wait, false, err
 	}
 	var counted struct {
-		wait  int64
+		wait  time.Duration
 		known bool
 	}
 	err = s.write(ctx, func(conn *sqlite.Conn, _ *removed) error {

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/pawlauth/pawl/internal/authority/throttle"
 )
@@ -17,7 +18,7 @@ func (s *state) fail(g throttle.Attempt) int64 {
 	s.Helper()
 	wait, _, err := s.BeginAttempt(s.Context(), g)
 	s.ok(err)
-	return wait
+	return int64(wait / time.Second)
 }
 
 func testGuard(t *testing.T, s *state) {
