@@ -61,9 +61,9 @@ type RoleRequest struct {
 	MailboxID *int64 `json:"mailboxId,omitzero"`
 }
 
-// PlaceRequest is the body of POST /v2/users/set-network-mailbox; nil fields
+// TenantRequest is the body of POST /v2/users/set-network-mailbox; nil fields
 // stay as they are.
-type PlaceRequest struct {
+type TenantRequest struct {
 	UserID    int64  `json:"userId"`
 	NetworkID *int64 `json:"networkId,omitzero"`
 	MailboxID *int64 `json:"mailboxId,omitzero"`
@@ -81,32 +81,32 @@ type GeneratePasswordRequest struct {
 	Length *int64 `json:"length,omitzero"`
 }
 
-// CreateKeyRequest is the body of POST /v2/keys/create.
-type CreateKeyRequest struct {
+// CreateAPIKeyRequest is the body of POST /v2/keys/create.
+type CreateAPIKeyRequest struct {
 	UserID     int64  `json:"userId"`
 	Visibility string `json:"visibility"`
 }
 
-// ListKeysRequest is the body of POST /v2/keys/list; an empty visibility
+// ListAPIKeysRequest is the body of POST /v2/keys/list; an empty visibility
 // matches all.
-type ListKeysRequest struct {
+type ListAPIKeysRequest struct {
 	UserID     int64  `json:"userId"`
 	Visibility string `json:"visibility,omitzero"`
 }
 
-// GetKeyRequest is the body of POST /v2/keys/get-key.
-type GetKeyRequest struct {
+// GetAPIKeyRequest is the body of POST /v2/keys/get-key.
+type GetAPIKeyRequest struct {
 	UserID int64 `json:"userId"`
 }
 
-// DeleteKeyRequest is the body of DELETE /v2/keys.
-type DeleteKeyRequest struct {
+// DeleteAPIKeyRequest is the body of DELETE /v2/keys.
+type DeleteAPIKeyRequest struct {
 	KeyID int64 `json:"keyId"`
 }
 
-// Key is an API key. Key holds the key itself in the answer to its making, and
+// APIKey is an API key. APIKey holds the key itself in the answer to its making, and
 // a mask everywhere else.
-type Key struct {
+type APIKey struct {
 	KeyID      int64  `json:"keyId"`
 	UserID     int64  `json:"userId"`
 	Key        string `json:"key"`

@@ -21,13 +21,13 @@ func (c *Client) Login(ctx context.Context, login, password string) (api.Token, 
 // RefreshWithKey, as a TokenSource does. ErrInvalidSession says that only a new
 // login helps.
 func (c *Client) Refresh(ctx context.Context, token string) (api.Token, error) {
-	return c.RefreshWithKey(ctx, token, rand.Text())
+	return c.RefreshWithIdempotencyKey(ctx, token, rand.Text())
 }
 
-// RefreshWithKey is Refresh with an Idempotency-Key of the caller's: for 2
+// RefreshWithIdempotencyKey is Refresh with an Idempotency-Key of the caller's: for 2
 // minutes the same token with the same key gets the same successor. A key is
 // good for one token only, and is as secret as the token.
-func (c *Client) RefreshWithKey(ctx context.Context, token, idempotencyKey string) (api.Token, error) {
+func (c *Client) RefreshWithIdempotencyKey(ctx context.Context, token, idempotencyKey string) (api.Token, error) {
 	x := post("/v2/auth/refresh", api.RefreshRequest{Token: token})
 	x.retryKey = idempotencyKey
 	x.repeatable = idempotencyKey != ""

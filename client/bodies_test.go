@@ -46,7 +46,7 @@ func TestBodiesAreClosed(t *testing.T) {
 	if _, err := c.Me(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := client.New(server.URL, client.WithAPIKey(server.AdminKey)).ResetUser(t.Context(), pawltest.UserID); err != nil {
+	if err := client.New(server.URL, client.WithAPIKey(server.AdminAPIKey)).ResetUser(t.Context(), pawltest.UserID); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Me(t.Context()); err != nil { // by a refresh that is refused, and a login

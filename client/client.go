@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// DefaultRetries is how often a call is repeated unless WithRetries says so.
-const DefaultRetries = 3
+// defaultRetries is how often a call is repeated unless WithRetries says so.
+const defaultRetries = 3
 
 const defaultTimeout = 30 * time.Second // of one try
 
@@ -37,7 +37,7 @@ type Option func(*Client)
 // New returns a client of the server at that address, such as
 // http://127.0.0.1:8080. It sends no credentials unless an option gives some.
 func New(url string, options ...Option) *Client {
-	c := &Client{url: strings.TrimRight(url, "/"), retries: DefaultRetries}
+	c := &Client{url: strings.TrimRight(url, "/"), retries: defaultRetries}
 	WithHTTPClient(&http.Client{Timeout: defaultTimeout})(c)
 	return c.With(options...)
 }

@@ -25,7 +25,7 @@ func newPawl(t *testing.T, options ...pawltest.Option) *pawltest.Server {
 func TestCalls(t *testing.T) {
 	server := newPawl(t)
 	ctx := t.Context()
-	admin := client.New(server.URL+"/", client.WithAPIKey(server.AdminKey))
+	admin := client.New(server.URL+"/", client.WithAPIKey(server.AdminAPIKey))
 	check := func(what string, err error, ok bool) {
 		t.Helper()
 		if err != nil || !ok {
@@ -42,7 +42,7 @@ func TestCalls(t *testing.T) {
 	check("update", err, u.FirstName == "Ada")
 	u, err = admin.SetRole(ctx, api.RoleRequest{UserID: u.UserID, AuthLevel: "TPUser"})
 	check("role", err, u.AuthLevel == "TPUser")
-	u, err = admin.SetPlace(ctx, api.PlaceRequest{UserID: u.UserID, MailboxID: new(int64(7))})
+	u, err = admin.SetTenant(ctx, api.TenantRequest{UserID: u.UserID, MailboxID: new(int64(7))})
 	check("place", err, u.MailboxID == 7)
 	got, err := admin.User(ctx, u.UserID)
 	check("user", err, got == u)
@@ -71,21 +71,21 @@ func TestCalls(t *testing.T) {
 	check("end session", self.With(client.WithBearer(token.Token)).EndSession(ctx, sessions[0].SessionID), true)
 	check("reset", admin.ResetUser(ctx, u.UserID), true)
 
-	text, err := admin.GenerateKey(ctx, u.UserID)
+	text, err := admin.GenerateAPIKey(ctx, u.UserID)
 	check("generate key", err, strings.HasPrefix(text, "pawl_"))
-	made, err := admin.CreateKey(ctx, api.CreateKeyRequest{UserID: u.UserID, Visibility: "Shared"})
+	made, err := admin.CreateAPIKey(ctx, api.CreateAPIKeyRequest{UserID: u.UserID, Visibility: "Shared"})
 	check("create key", err, made.Visibility == "Shared")
-	keys, err := admin.ListKeys(ctx, api.ListKeysRequest{UserID: u.UserID})
+	keys, err := admin.ListAPIKeys(ctx, api.ListAPIKeysRequest{UserID: u.UserID})
 	check("list keys", err, len(keys) == 2)
-	primary, err := admin.PrimaryKey(ctx, u.UserID)
+	primary, err := admin.PrimaryAPIKey(ctx, u.UserID)
 	check("primary key", err, primary == keys[0])
-	check("delete key", admin.DeleteKey(ctx, made.KeyID), true)
+	check("delete key", admin.DeleteAPIKey(ctx, made.KeyID), true)
 	check("terminate", admin.TerminateUser(ctx, u.UserID), true)
 }
 
 func TestAllUsersGoesThroughThePages(t *testing.T) {
 	server := newPawl(t)
-	admin := client.New(server.URL, client.WithAPIKey(server.AdminKey))
+	admin := client.New(server.URL, client.WithAPIKey(server.AdminAPIKey))
 	for i := range 5 {
 		login := fmt.Sprintf("u%d@x.example", i)
 		if _, err := admin.CreateUser(t.Context(), api.CreateUserRequest{Login: login, Password: "N3w$ecret!", Email: login}); err != nil {
@@ -114,7 +114,7 @@ func TestAllUsersGoesThroughThePages(t *testing.T) {
 func TestErrors(t *testing.T) {
 	server := newPawl(t)
 	ctx := t.Context()
-	nobody, admin := client.New(server.URL), client.New(server.URL, client.WithAPIKey(server.AdminKey))
+	nobody, admin := client.New(server.URL), client.New(server.URL, client.WithAPIKey(server.AdminAPIKey))
 	user := client.New(server.URL, client.WithAPIKey(server.APIKey))
 	_, credentials := nobody.Login(ctx, pawltest.Login, "wrong")
 	_, session := nobody.Session(ctx)
@@ -124,7 +124,7 @@ func TestErrors(t *testing.T) {
 	all := map[error]error{
 		client.ErrInvalidCredentials: credentials, client.ErrInvalidSession: session, client.ErrInvalidAPIKey: key,
 		client.ErrDuplicateObject: duplicate, client.ErrInvalidParameter: parameter,
-		client.ErrAccessDenied: user.SetPassword(ctx, pawltest.AdminID, "N3w$ecret!"), client.ErrObjectNotFound: admin.DeleteKey(ctx, 999),
+		client.ErrAccessDenied: user.SetPassword(ctx, pawltest.AdminID, "N3w$ecret!"), client.ErrObjectNotFound: admin.DeleteAPIKey(ctx, 999),
 	}
 	for want, got := range all {
 		for other := range all {

@@ -61,7 +61,7 @@ func ExampleWithAPIKey() {
 	defer stop()
 	ctx := context.Background()
 
-	admin := client.New(server.URL, client.WithAPIKey(server.AdminKey))
+	admin := client.New(server.URL, client.WithAPIKey(server.AdminAPIKey))
 	_, err := admin.CreateUser(ctx, api.CreateUserRequest{Login: "ada@example.com", Password: "C0rrect$horse", Email: "ada@example.com"})
 	if err != nil {
 		fmt.Println(err)
@@ -84,7 +84,7 @@ func ExampleTokenSource() {
 
 	source := client.NewTokenSource(client.New(server.URL), client.TokenConfig{
 		Login: "jsmith@example.com", Password: "Sup3r$ecret!",
-		Keep: func(t api.Token) error {
+		OnRefresh: func(t api.Token) error {
 			fmt.Println("kept before use")
 			return nil // os.WriteFile with mode 0600, say
 		},

@@ -121,7 +121,7 @@ func TestJWKSCaller(t *testing.T) {
 // one before pass on, and those of one that leaked do not for long.
 func TestJWKSFollowsKeys(t *testing.T) {
 	p := publish(t, pawltest.WithTokenLife(12*time.Hour))
-	admin, j := client.New(p.URL, client.WithAPIKey(p.AdminKey)), p.jwks()
+	admin, j := client.New(p.URL, client.WithAPIKey(p.AdminAPIKey)), p.jwks()
 	first := p.login(t)
 	check(t, "the first key", j, first, nil)
 	made, err := admin.RotateSigningKey(t.Context())
@@ -180,7 +180,7 @@ func TestJWKSReadsSeldom(t *testing.T) {
 // after it.
 func TestJWKSAfterAPause(t *testing.T) {
 	p := publish(t)
-	admin, j, leaked := client.New(p.URL, client.WithAPIKey(p.AdminKey)), p.jwks(), p.login(t)
+	admin, j, leaked := client.New(p.URL, client.WithAPIKey(p.AdminAPIKey)), p.jwks(), p.login(t)
 	check(t, "before", j, leaked, nil)
 	keys, err := admin.SigningKeys(t.Context())
 	if err != nil {

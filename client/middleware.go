@@ -16,8 +16,8 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// DefaultCacheSize is how many answers Middleware remembers at most.
-const DefaultCacheSize = 10_000
+// defaultCacheSize is how many answers Middleware remembers at most.
+const defaultCacheSize = 10_000
 
 // MiddlewareConfig changes what Middleware does; its zero value asks Pawl about
 // each request.
@@ -54,7 +54,7 @@ type MiddlewareConfig struct {
 // is not seen there, so give Middleware a client without.
 func Middleware(c *Client, config MiddlewareConfig) func(http.Handler) http.Handler {
 	if config.CacheSize == 0 {
-		config.CacheSize = DefaultCacheSize
+		config.CacheSize = defaultCacheSize
 	}
 	if config.Refuse == nil {
 		config.Refuse = refuse

@@ -65,7 +65,7 @@ func TestMiddleware(t *testing.T) {
 	l := newLossy(t)
 	// the service has credentials of its own, which must not let others in
 	own := &client.Transport{Source: l.source(client.TokenConfig{Login: pawltest.AdminLogin, Password: pawltest.AdminPassword})}
-	c := client.New(l.url, client.WithAPIKey(l.AdminKey), client.WithHTTPClient(&http.Client{Transport: own}))
+	c := client.New(l.url, client.WithAPIKey(l.AdminAPIKey), client.WithHTTPClient(&http.Client{Transport: own}))
 	url := guarded(t, c, client.MiddlewareConfig{})
 	token := l.login(t).Token
 	for name, test := range map[string]struct {
@@ -75,7 +75,7 @@ func TestMiddleware(t *testing.T) {
 	}{
 		"bearer":          {[]string{"Authorization: bearer " + token}, 200, ""},
 		"key":             {[]string{"X-Api-Key: " + l.APIKey}, 200, ""},
-		"both":            {[]string{"Authorization: Bearer " + token, "X-Api-Key: " + l.AdminKey}, 200, ""},
+		"both":            {[]string{"Authorization: Bearer " + token, "X-Api-Key: " + l.AdminAPIKey}, 200, ""},
 		"forged":          {[]string{"Authorization: Bearer " + token, "X-Pawl-User: 1", "x_pawl_user: 1", "X-PAWL_User: 1"}, 200, ""},
 		"forged alone":    {[]string{"X-Pawl-User: 4821"}, 401, api.CodeInvalidSession},
 		"nothing":         {nil, 401, api.CodeInvalidSession},

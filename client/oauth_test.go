@@ -65,7 +65,7 @@ func TestIntrospectOfAnother(t *testing.T) {
 func TestSigningKeys(t *testing.T) {
 	server := newPawl(t)
 	ctx := t.Context()
-	c := client.New(server.URL, client.WithAPIKey(server.AdminKey))
+	c := client.New(server.URL, client.WithAPIKey(server.AdminAPIKey))
 	made, err := c.RotateSigningKey(ctx)
 	if err != nil || made.State != "Published" {
 		t.Fatalf("%+v, %v", made, err)

@@ -49,7 +49,7 @@ func TestLostRefresh(t *testing.T) {
 // TestLostAnswersOfOtherCalls: what may not be sent twice is sent once.
 func TestLostAnswersOfOtherCalls(t *testing.T) {
 	l := newLossy(t)
-	c := client.New(l.url, client.WithAPIKey(l.AdminKey))
+	c := client.New(l.url, client.WithAPIKey(l.AdminAPIKey))
 	for name, call := range map[string]struct {
 		tries int
 		make  func() error
@@ -59,8 +59,8 @@ func TestLostAnswersOfOtherCalls(t *testing.T) {
 			return err
 		}},
 		"login":              {1, func() error { _, err := c.Login(t.Context(), pawltest.Login, pawltest.Password); return err }},
-		"generate key":       {1, func() error { _, err := c.GenerateKey(t.Context(), pawltest.UserID); return err }},
-		"refresh, no key":    {1, func() error { _, err := c.RefreshWithKey(t.Context(), "a.b.c", ""); return err }},
+		"generate key":       {1, func() error { _, err := c.GenerateAPIKey(t.Context(), pawltest.UserID); return err }},
+		"refresh, no key":    {1, func() error { _, err := c.RefreshWithIdempotencyKey(t.Context(), "a.b.c", ""); return err }},
 		"me":                 {2, func() error { _, err := c.Me(t.Context()); return err }},
 		"session":            {2, func() error { _, err := c.Session(t.Context()); return err }},
 		"reset":              {2, func() error { return c.ResetUser(t.Context(), pawltest.UserID) }},

@@ -14,8 +14,8 @@ import (
 	"github.com/pawlauth/pawl/api"
 )
 
-// DefaultAhead is how long before its end a TokenSource renews a token.
-const DefaultAhead = time.Minute
+// defaultRefreshBefore is how long before its end a TokenSource renews a token.
+const defaultRefreshBefore = time.Minute
 
 const (
 	renewTimeout = time.Minute     // of one renewal with all its tries
@@ -31,13 +31,13 @@ type TokenConfig struct {
 	// Login and Password sign in where there is no token, and anew where its
 	// session is over. Empty: what is over stays over.
 	Login, Password string
-	// Keep is called with each new token before anyone gets it, so that it
-	// survives a crash: the token before it is dead. While Keep fails, so does
-	// Token, and Keep is called again. One call at a time. Nil keeps nothing.
-	Keep func(api.Token) error
-	// Ahead is how long before its end a token is renewed, but never in the
+	// OnRefresh is called with each new token before anyone gets it, so that it
+	// survives a crash: the token before it is dead. While OnRefresh fails, so does
+	// Token, and OnRefresh is called again. One call at a time. Nil keeps nothing.
+	OnRefresh func(api.Token) error
+	// RefreshBefore is how long before its end a token is renewed, but never in the
 	// first half of its time. 0 means DefaultAhead.
-	Ahead time.Duration
+	RefreshBefore time.Duration
 	// Clock gives the time; nil means time.Now.
 	Clock func() time.Time
 }
@@ -68,8 +68,8 @@ type TokenSource struct {
 // no credentials but the key that some servers want for a refresh. It makes no
 // call before a token is asked for.
 func NewTokenSource(c *Client, config TokenConfig) *TokenSource {
-	if config.Ahead == 0 {
-		config.Ahead = DefaultAhead
+	if config.RefreshBefore == 0 {
+		config.RefreshBefore = defaultRefreshBefore
 	}
 	if config.Clock == nil {
 		config.Clock = time.Now
@@ -161,7 +161,7 @@ func (s *TokenSource) fetch(ctx context.Context) (api.Token, error) {
 		if s.retryKey == "" {
 			s.retryKey = rand.Text()
 		}
-		t, err := s.client.RefreshWithKey(ctx, s.token.Token, s.retryKey)
+		t, err := s.client.RefreshWithIdempotencyKey(ctx, s.token.Token, s.retryKey)
 		if !errors.Is(err, ErrInvalidSession) {
 			return t, err
 		}
@@ -176,8 +176,8 @@ func (s *TokenSource) fetch(ctx context.Context) (api.Token, error) {
 var errNoToken = errors.New("client: the token source has neither a token nor a login; give TokenConfig one of them")
 
 func (s *TokenSource) keep() (api.Token, error) {
-	if s.config.Keep != nil {
-		if err := s.config.Keep(s.token); err != nil {
+	if s.config.OnRefresh != nil {
+		if err := s.config.OnRefresh(s.token); err != nil {
 			return api.Token{}, fmt.Errorf("client: the new token could not be kept: %w", err)
 		}
 	}
@@ -193,7 +193,7 @@ func (s *TokenSource) set(t api.Token) {
 	now := s.config.Clock()
 	left := t.ExpiresAt.Time().Sub(now)
 	s.token, s.unkept, s.retryKey = t, true, ""
-	s.renewAt = now.Add(max(left/2, left-s.config.Ahead))
+	s.renewAt = now.Add(max(left/2, left-s.config.RefreshBefore))
 	s.holdTo, s.holdErr, s.trustTo = time.Time{}, nil, time.Time{}
 }
 

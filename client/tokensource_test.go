@@ -96,7 +96,7 @@ func TestShortTokensAreNotRenewedAtOnce(t *testing.T) {
 func TestOneRenewal(t *testing.T) {
 	l := newLossy(t)
 	kept := 0
-	s := l.source(client.TokenConfig{Token: l.login(t), Keep: func(api.Token) error { kept++; return nil }})
+	s := l.source(client.TokenConfig{Token: l.login(t), OnRefresh: func(api.Token) error { kept++; return nil }})
 	l.Clock.Add(time.Hour - time.Second)
 	var mu sync.Mutex // guards tokens
 	tokens := map[string]bool{}
@@ -125,7 +125,7 @@ func TestKeepBeforeUse(t *testing.T) {
 	full := errors.New("disk full")
 	broken := full
 	var kept []string
-	s := l.source(client.TokenConfig{Token: l.login(t), Keep: func(token api.Token) error {
+	s := l.source(client.TokenConfig{Token: l.login(t), OnRefresh: func(token api.Token) error {
 		kept = append(kept, token.Token)
 		return broken
 	}})
@@ -149,7 +149,7 @@ func TestKeepBeforeUse(t *testing.T) {
 func TestKeepFailsForLong(t *testing.T) {
 	l := newLossy(t)
 	broken := errors.New("disk full")
-	s := l.source(client.TokenConfig{Login: pawltest.Login, Password: pawltest.Password, Keep: func(api.Token) error { return broken }})
+	s := l.source(client.TokenConfig{Login: pawltest.Login, Password: pawltest.Password, OnRefresh: func(api.Token) error { return broken }})
 	if _, err := s.Token(); !errors.Is(err, broken) {
 		t.Error(err)
 	}
@@ -183,7 +183,7 @@ func TestLostRenewal(t *testing.T) {
 func TestLoginWhereThereIsNoTokenAndWhereItIsOver(t *testing.T) {
 	l := newLossy(t)
 	kept := 0
-	s := l.source(client.TokenConfig{Login: pawltest.Login, Password: pawltest.Password, Keep: func(api.Token) error { kept++; return nil }})
+	s := l.source(client.TokenConfig{Login: pawltest.Login, Password: pawltest.Password, OnRefresh: func(api.Token) error { kept++; return nil }})
 	first := take(t, s)
 	if !l.good(t, first) || l.paths()[0] != "/v2/auth/login" {
 		t.Fatal(l.paths())
@@ -240,7 +240,7 @@ func TestWrongPasswordIsNotTriedOnAndOn(t *testing.T) {
 func TestGivingUpLeavesTheRenewal(t *testing.T) {
 	l := newLossy(t)
 	begun, release := make(chan struct{}), make(chan struct{})
-	s := l.source(client.TokenConfig{Login: pawltest.Login, Password: pawltest.Password, Keep: func(api.Token) error {
+	s := l.source(client.TokenConfig{Login: pawltest.Login, Password: pawltest.Password, OnRefresh: func(api.Token) error {
 		close(begun)
 		<-release
 		return nil
@@ -269,7 +269,7 @@ func TestTransport(t *testing.T) {
 	if err != nil || me.UserID != pawltest.UserID {
 		t.Fatal(me, err)
 	}
-	if err := client.New(l.URL, client.WithAPIKey(l.AdminKey)).ResetUser(t.Context(), pawltest.UserID); err != nil {
+	if err := client.New(l.URL, client.WithAPIKey(l.AdminAPIKey)).ResetUser(t.Context(), pawltest.UserID); err != nil {
 		t.Fatal(err)
 	}
 	l.lose(0)
@@ -298,7 +298,7 @@ func TestTransport(t *testing.T) {
 	}
 	l.Clock.Add(5 * time.Second)
 	l.lose(0)
-	if err := client.New(l.URL, client.WithAPIKey(l.AdminKey)).ResetUser(t.Context(), pawltest.UserID); err != nil {
+	if err := client.New(l.URL, client.WithAPIKey(l.AdminAPIKey)).ResetUser(t.Context(), pawltest.UserID); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Me(t.Context()); err != nil {

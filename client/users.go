@@ -76,8 +76,8 @@ func (c *Client) SetRole(ctx context.Context, r api.RoleRequest) (api.User, erro
 	return do[api.User](ctx, c, post("/v2/users/role", r).twice())
 }
 
-// SetPlace moves a user to another network or mailbox.
-func (c *Client) SetPlace(ctx context.Context, r api.PlaceRequest) (api.User, error) {
+// SetTenant moves a user to another network or mailbox.
+func (c *Client) SetTenant(ctx context.Context, r api.TenantRequest) (api.User, error) {
 	return do[api.User](ctx, c, post("/v2/users/set-network-mailbox", r).twice())
 }
 

@@ -32,7 +32,7 @@ const (
 type Server struct {
 	URL      string
 	APIKey   string // of the user
-	AdminKey string
+	AdminAPIKey string
 	Clock    *Clock
 	// Close ends the server and its store at once; so does the end of the test.
 	Close func()
@@ -130,7 +130,7 @@ func (s *Server) addUsers(ctx context.Context, a *app.App) (err error) {
 	if err != nil {
 		return err
 	}
-	_, s.AdminKey, err = a.Authority.Bootstrap(ctx, authority.User{ID: AdminID, Login: AdminLogin, Email: AdminLogin, FirstName: "Ada", LastName: "Admin",
+	_, s.AdminAPIKey, err = a.Authority.Bootstrap(ctx, authority.User{ID: AdminID, Login: AdminLogin, Email: AdminLogin, FirstName: "Ada", LastName: "Admin",
 		Level: authority.Root, Status: authority.Active, Tenant: place}, AdminPassword)
 	return err
 }

@@ -25,15 +25,15 @@ func (c *keyCreateCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	key, err := c.server().CreateKey(ctx, api.CreateKeyRequest{UserID: id, Visibility: c.Visibility})
+	key, err := c.server().CreateAPIKey(ctx, api.CreateAPIKeyRequest{UserID: id, Visibility: c.Visibility})
 	if err != nil {
 		return err
 	}
 	return c.showKeys(std, key)
 }
 
-func (r remote) showKeys(std stdio, keys ...api.Key) error {
-	return table(std, r.JSON, keys, "ID\tUSER\tKEY\tVISIBILITY\tCREATED", func(k api.Key) string {
+func (r remote) showKeys(std stdio, keys ...api.APIKey) error {
+	return table(std, r.JSON, keys, "ID\tUSER\tKEY\tVISIBILITY\tCREATED", func(k api.APIKey) string {
 		return fmt.Sprintf("%d\t%d\t%s\t%s\t%s", k.KeyID, k.UserID, k.Key, k.Visibility, k.Created)
 	})
 }
@@ -49,7 +49,7 @@ func (c *keyListCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	keys, err := c.server().ListKeys(ctx, api.ListKeysRequest{UserID: id})
+	keys, err := c.server().ListAPIKeys(ctx, api.ListAPIKeysRequest{UserID: id})
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ type keyRemoveCmd struct {
 func (*keyRemoveCmd) Help() string { return "Example:\n  pawl key remove 12" }
 
 func (c *keyRemoveCmd) Run(ctx context.Context, std stdio) error {
-	if err := c.server().DeleteKey(ctx, c.ID); err != nil {
+	if err := c.server().DeleteAPIKey(ctx, c.ID); err != nil {
 		return err
 	}
 	return c.say(std, "The key is removed.")

@@ -34,7 +34,7 @@ func TestScripts(t *testing.T) {
 			server := pawltest.New(t, pawltest.WithHandler(apicheck.Handler(t)))
 			env.Setenv("PAWL_URL", server.URL)
 			env.Setenv("SERVER_ADDR", strings.TrimPrefix(server.URL, "http://"))
-			env.Setenv("PAWL_API_KEY", server.AdminKey)
+			env.Setenv("PAWL_API_KEY", server.AdminAPIKey)
 			env.Setenv("PAWL_LOGIN", pawltest.Login)
 			env.Setenv("USER_KEY", server.APIKey)
 			return nil

@@ -70,7 +70,7 @@ func TestCountsMatchServer(t *testing.T) {
 func TestBrokenChainEndsRun(t *testing.T) {
 	server := pawltest.New(t)
 	load := open(t, server.URL, 2)
-	err := client.New(server.URL, client.WithAPIKey(server.AdminKey)).ResetUser(t.Context(), pawltest.UserID)
+	err := client.New(server.URL, client.WithAPIKey(server.AdminAPIKey)).ResetUser(t.Context(), pawltest.UserID)
 	if err != nil {
 		t.Fatal(err)
 	}

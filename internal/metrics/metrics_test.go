@@ -37,7 +37,7 @@ func TestOutcomes(t *testing.T) {
 	}
 	refresh := func(token string, want error) {
 		t.Helper()
-		if _, err := c.RefreshWithKey(t.Context(), token, ""); !errors.Is(err, want) {
+		if _, err := c.RefreshWithIdempotencyKey(t.Context(), token, ""); !errors.Is(err, want) {
 			t.Fatalf("%v, want %v", err, want)
 		}
 	}
@@ -55,7 +55,7 @@ func TestOutcomes(t *testing.T) {
 		t.Error("a login without a password")
 	}
 	keyed := client.New(s.URL, client.WithRetries(0), client.WithAPIKey("pawl_x"))
-	if _, err := keyed.RefreshWithKey(t.Context(), forgotten, ""); !errors.Is(err, client.ErrInvalidAPIKey) {
+	if _, err := keyed.RefreshWithIdempotencyKey(t.Context(), forgotten, ""); !errors.Is(err, client.ErrInvalidAPIKey) {
 		t.Error(err)
 	}
 	for range 5 {
@@ -95,7 +95,7 @@ func TestRoutes(t *testing.T) {
 		c.Metrics = m
 		c.Limits = server.Limits{LoginRate: 1, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}}
 	})
-	admin := client.New(s.URL, client.WithRetries(0), client.WithAPIKey(s.AdminKey))
+	admin := client.New(s.URL, client.WithRetries(0), client.WithAPIKey(s.AdminAPIKey))
 	if _, err := admin.RotateSigningKey(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -60,7 +60,7 @@ var secretsInAnswers = regexp.MustCompile(`"token":"([^"]+)"|"key":"(pawl_[^"*]+
 func TestNoSecretGetsOut(t *testing.T) {
 	log := &captured{}
 	b := start(t, log.option)
-	secrets := map[string]bool{pawltest.Password: true, pawltest.AdminPassword: true, b.APIKey: true, b.AdminKey: true}
+	secrets := map[string]bool{pawltest.Password: true, pawltest.AdminPassword: true, b.APIKey: true, b.AdminAPIKey: true}
 	var errors strings.Builder
 	passwords := regexp.MustCompile(`(?i)"(?:password|currentPassword|newPassword)":"([^"]*)"`)
 	do := func(_, method, path, body string, headers ...string) string {
@@ -86,12 +86,12 @@ func TestNoSecretGetsOut(t *testing.T) {
 	do("a password for a login", "POST", "/v2/auth/login", `{"login":"Sup3r$ecret!","password":"N3w$ecret!"}`)
 	do("a password for a name", "PUT", "/v2/users", `{"userId":"Sup3r$ecret!"}`, "X-API-Key: "+b.APIKey)
 	do("a token for a login", "POST", "/v2/auth/login", fmt.Sprintf(`{"login":%q,"password":"N3w$ecret!"}`, token))
-	do("a password in a query", "GET", "/v2/audit?kind=Sup3r$ecret!", "", "X-API-Key: "+b.AdminKey)
-	do("a key in a path", "GET", "/v2/users/"+b.APIKey, "", "X-API-Key: "+b.AdminKey)
+	do("a password in a query", "GET", "/v2/audit?kind=Sup3r$ecret!", "", "X-API-Key: "+b.AdminAPIKey)
+	do("a key in a path", "GET", "/v2/users/"+b.APIKey, "", "X-API-Key: "+b.AdminAPIKey)
 	for range 6 {
 		do("guess", "POST", "/v2/auth/login", `{"login":"jsmith@example.com","password":"A-wr0ng-guess!"}`)
 	}
-	_, audit := b.send("GET", "/v2/audit?recordsPerPage=500", "", "X-API-Key: "+b.AdminKey)
+	_, audit := b.send("GET", "/v2/audit?recordsPerPage=500", "", "X-API-Key: "+b.AdminAPIKey)
 	delete(secrets, "")
 	looked := 0
 	for secret, is := range secrets {
@@ -126,7 +126,7 @@ func TestAudit(t *testing.T) {
 	b.refresh(200, token)
 	b.Clock.Add(time.Minute)
 	b.refresh(401, token)
-	events := b.audit("", "X-API-Key: "+b.AdminKey)
+	events := b.audit("", "X-API-Key: "+b.AdminAPIKey)
 	seen := map[string]int{}
 	for _, e := range events {
 		seen[e.Kind]++
@@ -146,7 +146,7 @@ func TestAudit(t *testing.T) {
 		t.Errorf("the log has %d events, the store %d", n, len(events))
 	}
 	for query, n := range map[string]int{"kind=login": 4, "userId=4823": 12, "kind=theft&userId=4821": 1, "from=2100-01-01T00:00:00Z": 0, "kind=logout&to=2100-01-01T00:00:00Z": 1} {
-		if got := b.audit(query, "X-API-Key: "+b.AdminKey); len(got) != n {
+		if got := b.audit(query, "X-API-Key: "+b.AdminAPIKey); len(got) != n {
 			t.Errorf("%s: %d events, want %d: %+v", query, len(got), n, got)
 		}
 	}
@@ -165,7 +165,7 @@ func TestRefusedRefreshesSayWhy(t *testing.T) {
 	b.Clock.Add(2 * time.Hour)
 	b.refresh(401, expired)
 	var why []string
-	for _, e := range b.audit("kind=refreshRefused", "X-API-Key: "+b.AdminKey) {
+	for _, e := range b.audit("kind=refreshRefused", "X-API-Key: "+b.AdminAPIKey) {
 		why = append(why, e.Detail)
 	}
 	if want := []string{"not a token of this server", "spent a moment ago", "API key", "its session has ended", "expired"}; !slices.Equal(why, want) {
@@ -179,7 +179,7 @@ func TestAuditRights(t *testing.T) {
 	b := start(t)
 	token := b.login()
 	signUp := func(login, level string, mailbox int) string {
-		b.expect(200, "", "POST", "/v2/users", fmt.Sprintf(`{"login":%q,"email":"x@example.com","password":"N3w$ecret!","authLevel":%q,"mailboxId":%d}`, login, level, mailbox), "X-API-Key: "+b.AdminKey)
+		b.expect(200, "", "POST", "/v2/users", fmt.Sprintf(`{"login":%q,"email":"x@example.com","password":"N3w$ecret!","authLevel":%q,"mailboxId":%d}`, login, level, mailbox), "X-API-Key: "+b.AdminAPIKey)
 		return "Authorization: Bearer " + b.expect(200, "", "POST", "/v2/auth/login", fmt.Sprintf(`{"login":%q,"password":"N3w$ecret!"}`, login))
 	}
 	elsewhere, user := signUp("elsewhere", "MailboxAdmin", 7), signUp("user", "MailboxUser", 101)

@@ -45,7 +45,7 @@ func TestForwardAuth(t *testing.T) {
 		{"a query of the client's that wants nothing", "?a;b&c=%zz&=&&d=e=f", []string{bearer}, 200},
 		{"their network", "?network=1", []string{bearer}, 200},
 		{"another network", "?network=7", []string{bearer}, 403},
-		{"another network, for who has every one", "?network=7", []string{"X-API-Key: " + b.AdminKey}, 200},
+		{"another network, for who has every one", "?network=7", []string{"X-API-Key: " + b.AdminAPIKey}, 200},
 		{"a network that is none", "?network=x", []string{bearer}, 403},
 	} {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PROPFIND"} {
@@ -72,7 +72,7 @@ func TestForwardAuth(t *testing.T) {
 func TestForwardAuthNamesTheCaller(t *testing.T) {
 	b := start(t)
 	login := `{"login":"jürgen%20 x@example.com","password":"C0rrect$horse","email":"a@example.com"}`
-	b.expect(200, "", "POST", "/v2/users", login, "X-API-Key: "+b.AdminKey)
+	b.expect(200, "", "POST", "/v2/users", login, "X-API-Key: "+b.AdminAPIKey)
 	token := b.expect(200, "", "POST", "/v2/auth/login", login)
 	named := func(header string) http.Header {
 		resp, _ := b.send("GET", "/forward-auth", "", header)

@@ -69,7 +69,7 @@ func TestSigningKeyFromAFile(t *testing.T) {
 
 func TestRevokedKey(t *testing.T) {
 	b := start(t)
-	admin := "X-API-Key: " + b.AdminKey
+	admin := "X-API-Key: " + b.AdminAPIKey
 	b.expect(200, "", "POST", "/v2/auth/session", "", "X-API-Key: "+b.APIKey)
 	b.expect(200, "", "POST", "/v2/users/key-generate/4821", "", admin)
 	b.expect(401, api.CodeInvalidAPIKey, "POST", "/v2/auth/session", "", "X-API-Key: "+b.APIKey) // replaced

@@ -99,10 +99,10 @@ func TestGuessesRunOut(t *testing.T) {
 	b.expect(200, "", "POST", reset, "", "X-API-Key: "+b.APIKey) // the user's own: a thief of it would guess on
 	b.expect(200, "", "POST", reset, "", "X-API-Key: "+peer)     // who may not set the password
 	b.try(429, pawltest.Login, pawltest.Password, "192.0.2.1")
-	b.expect(200, "", "POST", reset, "", "X-API-Key: "+b.AdminKey)
+	b.expect(200, "", "POST", reset, "", "X-API-Key: "+b.AdminAPIKey)
 	b.try(200, pawltest.Login, pawltest.Password, "192.0.2.1")
 	runOut()
-	b.expect(200, "", "POST", "/v2/users/password", fmt.Sprintf(`{"userId":%d,"newPassword":"N3w$ecret!"}`, pawltest.UserID), "X-API-Key: "+b.AdminKey)
+	b.expect(200, "", "POST", "/v2/users/password", fmt.Sprintf(`{"userId":%d,"newPassword":"N3w$ecret!"}`, pawltest.UserID), "X-API-Key: "+b.AdminAPIKey)
 	b.try(200, pawltest.Login, "N3w$ecret!", "192.0.2.1")
 }
 

@@ -76,10 +76,10 @@ func TestIntrospect(t *testing.T) {
 	b.expect(200, "", "POST", "/v2/auth/logout", "", "Authorization: Bearer "+ended)
 	forged := text[:len(text)-4] + "AAAA"
 	for name, bad := range map[string]string{"refreshed": old, "ended": ended, "forged": forged, "no token": "x", "a key": b.APIKey} {
-		t.Run(name, func(t *testing.T) { b.introspect(false, bad, b.AdminKey) })
+		t.Run(name, func(t *testing.T) { b.introspect(false, bad, b.AdminAPIKey) })
 	}
 	b.Clock.Add(time.Hour)
-	b.introspect(false, text, b.AdminKey) // over
+	b.introspect(false, text, b.AdminAPIKey) // over
 }
 
 // TestWhoMayIntrospect: the token's user and an admin of its place; the others
@@ -118,7 +118,7 @@ func TestRevoke(t *testing.T) {
 	b.session(401, text)
 	b.refresh(401, text)
 	b.revoke(200, text, b.APIKey)
-	b.revoke(200, b.login(), b.AdminKey)
+	b.revoke(200, b.login(), b.AdminAPIKey)
 }
 
 // TestRevokeInTheGrace: the token before the current one passes as a bearer for

@@ -296,7 +296,7 @@ func TestRefreshKeyModes(t *testing.T) {
 	} {
 		t.Run(string(mode), func(t *testing.T) {
 			b := start(t, func(c *app.Config) { c.Policy.RefreshAPIKey = mode })
-			for i, headers := range [][]string{nil, {"X-API-Key: " + b.APIKey}, {"X-API-Key: " + b.AdminKey}, {"X-API-Key: " + b.APIKey[:20]}} {
+			for i, headers := range [][]string{nil, {"X-API-Key: " + b.APIKey}, {"X-API-Key: " + b.AdminAPIKey}, {"X-API-Key: " + b.APIKey[:20]}} {
 				token := b.login()
 				code := api.ErrorCode("")
 				if want[i] == 401 {
@@ -313,7 +313,7 @@ func TestRefreshKeyModes(t *testing.T) {
 
 func TestWhatEndsSessionsEndsThem(t *testing.T) {
 	b := start(t)
-	admin := "X-API-Key: " + b.AdminKey
+	admin := "X-API-Key: " + b.AdminAPIKey
 	for name, end := range map[string]func(token string){
 		"logout":    func(token string) { b.expect(200, "", "POST", "/v2/auth/logout", "", "Authorization: Bearer "+token) },
 		"reset":     func(string) { b.expect(200, "", "POST", "/v2/users/reset/4821", "", admin) },
@@ -346,7 +346,7 @@ func TestSessionKeyDiesWithItsSession(t *testing.T) {
 	b := start(t)
 	token := b.login()
 	_, text := b.send("POST", "/v2/keys/create", `{"userId":4821,"visibility":"Session"}`, "Authorization: Bearer "+token)
-	var made api.Envelope[api.Key]
+	var made api.Envelope[api.APIKey]
 	if err := json.Unmarshal([]byte(text), &made); err != nil || !made.Success {
 		t.Fatal(text, err)
 	}
@@ -428,7 +428,7 @@ func TestPagesOfOtherSites(t *testing.T) {
 	if resp.StatusCode == 200 || resp.Header.Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("a preflight: %d %v", resp.StatusCode, resp.Header)
 	}
-	if events := b.audit("kind=loginFailed", "X-API-Key: "+b.AdminKey); len(events) != 0 {
+	if events := b.audit("kind=loginFailed", "X-API-Key: "+b.AdminAPIKey); len(events) != 0 {
 		t.Errorf("%d guesses were counted", len(events))
 	}
 	b.expect(401, api.CodeInvalidCredentials, "POST", "/v2/auth/login", body, "Content-Type: ") // a client that is no browser
@@ -450,7 +450,7 @@ func TestKeysAreBounded(t *testing.T) {
 // TestRights tries each level at what is beyond it.
 func TestRights(t *testing.T) {
 	b := start(t)
-	admin := "X-API-Key: " + b.AdminKey
+	admin := "X-API-Key: " + b.AdminAPIKey
 	keys := map[string]string{}
 	ids := map[string]int64{}
 	for i, level := range []string{"TechOps", "NetworkAdmin", "NetworkUser", "MailboxAdmin", "MailboxUser", "General"} {
@@ -529,7 +529,7 @@ var volatile = []struct {
 // and for an administrator.
 func (b *browser) contract(token string, do func(name, method, path, body string, headers ...string) string) {
 	bearer := "Authorization: Bearer " + token
-	admin := "X-API-Key: " + b.AdminKey
+	admin := "X-API-Key: " + b.AdminAPIKey
 	do("login", "POST", "/v2/auth/login", `{"login":"jsmith@example.com","password":"Sup3r$ecret!"}`)
 	do("login refused", "POST", "/v2/auth/login", `{"login":"jsmith@example.com","password":"wrong"}`)
 	do("login unknown", "POST", "/v2/auth/login", `{"login":"nobody","password":"wrong"}`)

@@ -22,7 +22,7 @@ func quickly(alg token.Algorithm) pawltest.Option {
 	return func(c *app.Config) { c.Algorithm, c.KeyReload = alg, 2*time.Millisecond }
 }
 
-func (b *browser) root() string { return "X-API-Key: " + b.AdminKey }
+func (b *browser) root() string { return "X-API-Key: " + b.AdminAPIKey }
 
 func (b *browser) signingKeys() (keys []api.SigningKey) {
 	b.Helper()

@@ -128,7 +128,7 @@ func (s *Server) setRole(ctx context.Context, r request, body api.RoleRequest) (
 	return userAnswer(s.authority.SetRole(ctx, r.caller, body.UserID, level, body.NetworkID, body.MailboxID))
 }
 
-func (s *Server) setPlace(ctx context.Context, r request, body api.PlaceRequest) (answer, error) {
+func (s *Server) setPlace(ctx context.Context, r request, body api.TenantRequest) (answer, error) {
 	return userAnswer(s.authority.SetRole(ctx, r.caller, body.UserID, 0, body.NetworkID, body.MailboxID))
 }
 
@@ -173,11 +173,11 @@ func (s *Server) readKeyBack(context.Context, request, none) (answer, error) {
 		Message: "Keys are kept as a hash and cannot be read back; make a new one with POST /v2/users/key-generate/{id}."}
 }
 
-func wireKey(k authority.APIKey, text string) api.Key {
-	return api.Key{KeyID: k.ID, UserID: k.UserID, Key: text, Visibility: k.Visibility.String(), Created: api.Time(k.Created)}
+func wireKey(k authority.APIKey, text string) api.APIKey {
+	return api.APIKey{KeyID: k.ID, UserID: k.UserID, Key: text, Visibility: k.Visibility.String(), Created: api.Time(k.Created)}
 }
 
-func (s *Server) createKey(ctx context.Context, r request, body api.CreateKeyRequest) (answer, error) {
+func (s *Server) createKey(ctx context.Context, r request, body api.CreateAPIKeyRequest) (answer, error) {
 	visibility, err := authority.ParseVisibility("visibility", body.Visibility)
 	if err != nil {
 		return answer{}, err
@@ -186,24 +186,24 @@ func (s *Server) createKey(ctx context.Context, r request, body api.CreateKeyReq
 	return secret(wireKey(key, text)), err
 }
 
-func (s *Server) listKeys(ctx context.Context, r request, body api.ListKeysRequest) (answer, error) {
+func (s *Server) listKeys(ctx context.Context, r request, body api.ListAPIKeysRequest) (answer, error) {
 	visibility, err := optional("visibility", body.Visibility, authority.ParseVisibility)
 	if err != nil {
 		return answer{}, err
 	}
 	keys, err := s.authority.APIKeys(ctx, r.caller, body.UserID, visibility)
-	list := make([]api.Key, len(keys))
+	list := make([]api.APIKey, len(keys))
 	for i, k := range keys {
 		list[i] = wireKey(k, k.Mask)
 	}
 	return ok(list), err
 }
 
-func (s *Server) primaryKey(ctx context.Context, r request, body api.GetKeyRequest) (answer, error) {
+func (s *Server) primaryKey(ctx context.Context, r request, body api.GetAPIKeyRequest) (answer, error) {
 	key, err := s.authority.PrimaryAPIKey(ctx, r.caller, body.UserID)
 	return ok(wireKey(key, key.Mask)), err
 }
 
-func (s *Server) deleteKey(ctx context.Context, r request, body api.DeleteKeyRequest) (answer, error) {
+func (s *Server) deleteKey(ctx context.Context, r request, body api.DeleteAPIKeyRequest) (answer, error) {
 	return ok(true), s.authority.DeleteAPIKey(ctx, r.caller, body.KeyID)
 }

@@ -89,7 +89,7 @@ func (c *nodes) admin(node int) *client.Client {
 	if err != nil {
 		c.Fatal(err)
 	}
-	key, err := client.New(c.all[node].url, client.WithBearer(c.login(node))).CreateKey(c.Context(), api.CreateKeyRequest{UserID: user.ID, Visibility: "Private"})
+	key, err := client.New(c.all[node].url, client.WithBearer(c.login(node))).CreateAPIKey(c.Context(), api.CreateAPIKeyRequest{UserID: user.ID, Visibility: "Private"})
 	if err != nil {
 		c.Fatal(err)
 	}

@@ -159,7 +159,7 @@ type chain struct {
 // nothing was done.
 func (c *chain) run(refused *atomic.Int64, stop <-chan struct{}) {
 	for !c.Failed() {
-		next, err := c.once().RefreshWithKey(c.Context(), c.token, fmt.Sprint("turn-", c.turns.Load()))
+		next, err := c.once().RefreshWithIdempotencyKey(c.Context(), c.token, fmt.Sprint("turn-", c.turns.Load()))
 		switch {
 		case err == nil:
 			c.last, c.token = c.token, next.Token

@@ -29,7 +29,7 @@ func login(t *testing.T, dev *testbin.Dev) string {
 // token whose refresh was seen must be dead.
 func refresh(ctx context.Context, dev *testbin.Dev, token string) (string, error) {
 	c := client.New(dev.Env["PAWL_URL"], client.WithAPIKey(dev.Env["ECGRID_API_KEY"]), client.WithRetries(0))
-	got, err := c.RefreshWithKey(ctx, token, "")
+	got, err := c.RefreshWithIdempotencyKey(ctx, token, "")
 	return got.Token, err
 }
 

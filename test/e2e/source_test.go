@@ -56,7 +56,7 @@ func TestSourceThroughKills(t *testing.T) {
 	for range rounds {
 		old := kept.Token
 		var ahead time.Duration
-		s := client.NewTokenSource(c, client.TokenConfig{Token: kept, Keep: func(next api.Token) error { kept = next; return nil },
+		s := client.NewTokenSource(c, client.TokenConfig{Token: kept, OnRefresh: func(next api.Token) error { kept = next; return nil },
 			Clock: func() time.Time { return time.Now().Add(ahead) }})
 		ahead = 2 * time.Hour // so that the token must be renewed
 		m.cut.Store(1)

@@ -163,7 +163,7 @@ func TestAPIFollowsKeys(t *testing.T) {
 	if status := call(t, api, old); status != 200 {
 		t.Fatalf("before the rotation: %d", status)
 	}
-	if _, err := client.New(pawl.URL, client.WithAPIKey(pawl.AdminKey)).RotateSigningKey(t.Context()); err != nil {
+	if _, err := client.New(pawl.URL, client.WithAPIKey(pawl.AdminAPIKey)).RotateSigningKey(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	fresh, signs := login()
