@@ -1,26 +1,53 @@
 package api
 
-// Event is something that happened, as GET /v2/audit shows it. What is not
-// known is nil or empty.
+// EventKind is the kind of an event in the audit.
+type EventKind string
+
+// The kinds of events.
+const (
+	EventLogin             EventKind = "login"
+	EventLoginFailed       EventKind = "loginFailed"
+	EventRefreshRefused    EventKind = "refreshRefused"
+	EventTheft             EventKind = "theft" // a superseded token ended its session
+	EventLogout            EventKind = "logout"
+	EventSessionEnded      EventKind = "sessionEnded"  // one session, by its id
+	EventSessionsReset     EventKind = "sessionsReset" // every session of a user
+	EventAPIKeyCreated     EventKind = "keyMade"
+	EventAPIKeyRemoved     EventKind = "keyRemoved"
+	EventUserCreated       EventKind = "userMade"
+	EventUserChanged       EventKind = "userChanged" // names or email
+	EventRoleChanged       EventKind = "roleChanged"
+	EventTenantChanged     EventKind = "placeChanged"
+	EventStatusChanged     EventKind = "statusChanged"
+	EventPasswordChanged   EventKind = "passwordChanged" // by the user
+	EventPasswordFailed    EventKind = "passwordFailed"  // by the user, with a wrong current password
+	EventPasswordSet       EventKind = "passwordSet"     // by an administrator
+	EventSigningKeyCreated EventKind = "signingKeyMade"
+	EventSigningKeyRetired EventKind = "signingKeyRetired"
+	EventStarted           EventKind = "started"
+	EventEventsLost        EventKind = "eventsLost" // the store lacks some events; the server's log has them
+)
+
+// Event is an event in the response of GET /v2/audit.
 type Event struct {
-	EventID   int64   `json:"eventId"`
-	Time      Time    `json:"time"`
-	Kind      string  `json:"kind"`
-	UserID    *int64  `json:"userId"`
-	SessionID *string `json:"sessionId"`
-	CallerID  *int64  `json:"callerId"`
-	Address   string  `json:"address"`
-	RequestID string  `json:"requestId"`
-	Detail    string  `json:"detail"`
+	EventID   int64     `json:"eventId"`
+	Time      Time      `json:"time"`
+	Kind      EventKind `json:"kind"`
+	UserID    *int64    `json:"userId"`    // the affected user; nil if unknown
+	SessionID *string   `json:"sessionId"` // nil without a session
+	CallerID  *int64    `json:"callerId"`  // the acting user; nil if unknown
+	Address   string    `json:"address"`   // the client's IP address; empty if unknown
+	RequestID string    `json:"requestId"` // the X-Request-Id of the request; empty without a request
+	Detail    string    `json:"detail"`    // a few words for people; may be empty
 }
 
-// AuditRequest picks events; it is the query of GET /v2/audit. Zero fields
-// match all; a zero PageNo means 1 and a zero RecordsPerPage means 25.
+// AuditRequest is the query of GET /v2/audit. A zero filter matches every event that the caller may see.
 type AuditRequest struct {
 	UserID         int64
-	Kind           string
+	Kind           EventKind
 	SessionID      string
-	From, To       Time // both included
-	PageNo         int64
-	RecordsPerPage int64 // at most 500
+	From           Time  // the earliest time, included
+	To             Time  // the latest time, included
+	PageNo         int64 // from 1; 0 is 1
+	RecordsPerPage int64 // at most 500; 0 is 25
 }

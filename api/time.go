@@ -5,33 +5,49 @@ import (
 	"time"
 )
 
-// Time is a point in time in whole Unix seconds. On the wire it is RFC 3339 in
-// UTC with a Z: 2026-05-07T20:00:00Z.
-type Time int64
+// Time is a time.Time that is RFC 3339 in UTC with whole seconds on the wire, such as 2026-05-07T20:00:00Z.
+//
+// The zero Time is the zero time.Time: IsZero reports it, and it is 0001-01-01T00:00:00Z on the wire. A response that
+// may lack a time has a *Time instead, which is null on the wire if it is nil.
+//
+// Two Times that NewTime returned, or that were read from JSON, are equal by == if they are the same second.
+type Time struct{ time.Time }
 
-const layout = time.RFC3339 // which ends in Z for UTC
+// NewTime returns t in UTC, without the fraction of its second and without a monotonic clock reading.
+func NewTime(t time.Time) Time { return Time{time.Unix(t.Unix(), 0).UTC()} }
 
-// At converts t, dropping what is below a second.
-func At(t time.Time) Time { return Time(t.Unix()) }
+// String returns the form on the wire.
+func (t Time) String() string { return t.UTC().Format(time.RFC3339) }
 
-// Time converts back to a time.Time in UTC.
-func (t Time) Time() time.Time { return time.Unix(int64(t), 0).UTC() }
+// AppendText appends the form on the wire to b. The error is always nil.
+func (t Time) AppendText(b []byte) ([]byte, error) { return t.UTC().AppendFormat(b, time.RFC3339), nil }
 
-// String gives the wire form.
-func (t Time) String() string { return t.Time().Format(layout) }
-
-// AppendText appends the wire form to b.
-func (t Time) AppendText(b []byte) ([]byte, error) { return t.Time().AppendFormat(b, layout), nil }
-
-// MarshalText gives the wire form.
+// MarshalText returns the form on the wire. The error is always nil.
 func (t Time) MarshalText() ([]byte, error) { return t.AppendText(nil) }
 
-// UnmarshalText reads any RFC 3339 time.
+// MarshalJSON returns the form on the wire as a JSON string. The error is always nil.
+func (t Time) MarshalJSON() ([]byte, error) {
+	b, _ := t.AppendText([]byte{'"'})
+	return append(b, '"'), nil
+}
+
+// UnmarshalText reads any RFC 3339 time, as NewTime returns it. The error does not repeat more than b.
 func (t *Time) UnmarshalText(b []byte) error {
 	parsed, err := time.Parse(time.RFC3339, string(b))
 	if err != nil {
-		return fmt.Errorf("api: %q is not an RFC 3339 time", b)
+		return fmt.Errorf("api: %q is not an RFC 3339 time; write it as 2026-05-07T20:00:00Z", b)
 	}
-	*t = At(parsed)
+	*t = NewTime(parsed)
 	return nil
+}
+
+// UnmarshalJSON reads a JSON string with any RFC 3339 time. JSON's null leaves t as it is.
+func (t *Time) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		return nil
+	}
+	if len(b) < 2 || b[0] != '"' || b[len(b)-1] != '"' {
+		return fmt.Errorf("api: %s is not a JSON string with an RFC 3339 time", b)
+	}
+	return t.UnmarshalText(b[1 : len(b)-1])
 }

@@ -1,41 +1,70 @@
 package api
 
-// User is a user as the contract shows it.
+// Level is the level of a user: its rights, and the name that tokens have as authLevel.
+type Level string
+
+// The levels, from the highest to the lowest. LevelNoChange is a level only in a RoleRequest.
+const (
+	LevelRoot         Level = "Root"         // administers every network, and alone rotates signing keys
+	LevelTechOps      Level = "TechOps"      // administers every network
+	LevelNetOps       Level = "NetOps"       // administers every network
+	LevelNetworkAdmin Level = "NetworkAdmin" // administers its own network
+	LevelNetworkUser  Level = "NetworkUser"
+	LevelMailboxAdmin Level = "MailboxAdmin" // administers its own mailbox
+	LevelMailboxUser  Level = "MailboxUser"  // the default of a new user
+	LevelTPUser       Level = "TPUser"       // the vendor's level for a trading partner
+	LevelGeneral      Level = "General"
+
+	LevelNoChange Level = "NoChange" // keeps the level of the user
+)
+
+// Status is the status of a user.
+type Status string
+
+// The statuses. The first three have the same rights; their names come from the vendor's API.
+const (
+	StatusDevelopment   Status = "Development"
+	StatusActive        Status = "Active"
+	StatusPreproduction Status = "Preproduction"
+	StatusSuspended     Status = "Suspended"  // cannot sign in, refresh, or use an API key; StatusActive undoes it
+	StatusTerminated    Status = "Terminated" // the same, permanently
+)
+
+// User is a user in a response.
 type User struct {
 	UserID    int64  `json:"userId"`
 	Login     string `json:"login"`
 	Email     string `json:"email"`
-	FirstName string `json:"firstName"`
-	LastName  string `json:"lastName"`
+	FirstName string `json:"firstName"` // may be empty
+	LastName  string `json:"lastName"`  // may be empty
 	NetworkID int64  `json:"networkId"`
 	MailboxID int64  `json:"mailboxId"`
-	AuthLevel string `json:"authLevel"`
-	Status    string `json:"status"`
+	AuthLevel Level  `json:"authLevel"`
+	Status    Status `json:"status"`
 	Created   Time   `json:"created"`
 }
 
-// CreateUserRequest is the body of POST /v2/users. A nil place means the
-// caller's; an empty level means MailboxUser.
+// CreateUserRequest is the body of POST /v2/users.
 type CreateUserRequest struct {
 	Login     string `json:"login"`
 	Password  string `json:"password"`
 	Email     string `json:"email"`
 	FirstName string `json:"firstName,omitzero"`
 	LastName  string `json:"lastName,omitzero"`
-	NetworkID *int64 `json:"networkId,omitzero"`
-	MailboxID *int64 `json:"mailboxId,omitzero"`
-	AuthLevel string `json:"authLevel,omitzero"`
+	NetworkID *int64 `json:"networkId,omitzero"` // nil is the caller's network
+	MailboxID *int64 `json:"mailboxId,omitzero"` // nil is the caller's mailbox
+	AuthLevel Level  `json:"authLevel,omitzero"` // empty is LevelMailboxUser
 }
 
-// ListUsersRequest is the body of POST /v2/users/list. Nil and empty filters
-// match all; a nil PageNo means 1 and a nil RecordsPerPage means 25.
+// ListUsersRequest is the body of POST /v2/users/list. A nil or empty filter matches every user that the caller
+// administers.
 type ListUsersRequest struct {
 	NetworkID      *int64 `json:"networkId,omitzero"`
 	MailboxID      *int64 `json:"mailboxId,omitzero"`
-	AuthLevel      string `json:"authLevel,omitzero"`
-	Status         string `json:"status,omitzero"`
-	PageNo         *int64 `json:"pageNo,omitzero"`
-	RecordsPerPage *int64 `json:"recordsPerPage,omitzero"`
+	AuthLevel      Level  `json:"authLevel,omitzero"`
+	Status         Status `json:"status,omitzero"`
+	PageNo         *int64 `json:"pageNo,omitzero"`         // from 1; nil is 1
+	RecordsPerPage *int64 `json:"recordsPerPage,omitzero"` // at most 500; nil is 25
 }
 
 // UserByNameRequest is the body of POST /v2/users/by-name.
@@ -43,26 +72,24 @@ type UserByNameRequest struct {
 	Login string `json:"login"`
 }
 
-// UpdateUserRequest is the body of PUT /v2/users; nil fields stay as they are.
+// UpdateUserRequest is the body of PUT /v2/users. A nil field keeps its value.
 type UpdateUserRequest struct {
 	UserID    int64   `json:"userId"`
 	Email     *string `json:"email,omitzero"`
 	FirstName *string `json:"firstName,omitzero"`
 	LastName  *string `json:"lastName,omitzero"`
-	Status    *string `json:"status,omitzero"`
+	Status    *Status `json:"status,omitzero"` // StatusActive or StatusSuspended; for administrators
 }
 
-// RoleRequest is the body of POST /v2/users/role. The level NoChange keeps the
-// level; nil places stay as they are.
+// RoleRequest is the body of POST /v2/users/role. A nil NetworkID or MailboxID keeps its value.
 type RoleRequest struct {
 	UserID    int64  `json:"userId"`
-	AuthLevel string `json:"authLevel"`
+	AuthLevel Level  `json:"authLevel"` // LevelNoChange keeps the level
 	NetworkID *int64 `json:"networkId,omitzero"`
 	MailboxID *int64 `json:"mailboxId,omitzero"`
 }
 
-// TenantRequest is the body of POST /v2/users/set-network-mailbox; nil fields
-// stay as they are.
+// TenantRequest is the body of POST /v2/users/set-network-mailbox. A nil NetworkID or MailboxID keeps its value.
 type TenantRequest struct {
 	UserID    int64  `json:"userId"`
 	NetworkID *int64 `json:"networkId,omitzero"`
@@ -75,41 +102,7 @@ type SetPasswordRequest struct {
 	NewPassword string `json:"newPassword"`
 }
 
-// GeneratePasswordRequest is the body of POST /v2/users/generate-password; a
-// nil length means 12 characters.
+// GeneratePasswordRequest is the body of POST /v2/users/generate-password.
 type GeneratePasswordRequest struct {
-	Length *int64 `json:"length,omitzero"`
-}
-
-// CreateAPIKeyRequest is the body of POST /v2/keys/create.
-type CreateAPIKeyRequest struct {
-	UserID     int64  `json:"userId"`
-	Visibility string `json:"visibility"`
-}
-
-// ListAPIKeysRequest is the body of POST /v2/keys/list; an empty visibility
-// matches all.
-type ListAPIKeysRequest struct {
-	UserID     int64  `json:"userId"`
-	Visibility string `json:"visibility,omitzero"`
-}
-
-// GetAPIKeyRequest is the body of POST /v2/keys/get-key.
-type GetAPIKeyRequest struct {
-	UserID int64 `json:"userId"`
-}
-
-// DeleteAPIKeyRequest is the body of DELETE /v2/keys.
-type DeleteAPIKeyRequest struct {
-	KeyID int64 `json:"keyId"`
-}
-
-// APIKey is an API key. APIKey holds the key itself in the answer to its making, and
-// a mask everywhere else.
-type APIKey struct {
-	KeyID      int64  `json:"keyId"`
-	UserID     int64  `json:"userId"`
-	Key        string `json:"key"`
-	Visibility string `json:"visibility"`
-	Created    Time   `json:"created"`
+	Length *int64 `json:"length,omitzero"` // in characters, from 8 to 128; nil is 12
 }

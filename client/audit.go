@@ -16,13 +16,13 @@ func (c *Client) Audit(ctx context.Context, r api.AuditRequest) ([]api.Event, er
 			query.Set(name, strconv.FormatInt(n, 10))
 		}
 	}
-	for name, text := range map[string]string{"kind": r.Kind, "sessionId": r.SessionID} {
+	for name, text := range map[string]string{"kind": string(r.Kind), "sessionId": r.SessionID} {
 		if text != "" {
 			query.Set(name, text)
 		}
 	}
 	for name, at := range map[string]api.Time{"from": r.From, "to": r.To} {
-		if at != 0 {
+		if !at.IsZero() {
 			query.Set(name, at.String())
 		}
 	}

@@ -107,7 +107,7 @@ func TestMiddlewareJWKS(t *testing.T) {
 func TestJWKSCaller(t *testing.T) {
 	p := publish(t)
 	caller, err := p.jwks().Verify(t.Context(), p.login(t))
-	expires := api.At(p.Clock.Now().Add(time.Hour))
+	expires := api.NewTime(p.Clock.Now().Add(time.Hour))
 	if err != nil || caller.ExpiresAt == nil || *caller.ExpiresAt != expires {
 		t.Fatalf("%+v, %v", caller, err)
 	}

@@ -140,8 +140,8 @@ func (m *verifier) verify(r *http.Request) (api.SessionInfo, error) {
 	}
 	if m.config.CacheFor > 0 {
 		until := now.Add(m.config.CacheFor)
-		if caller.ExpiresAt != nil && caller.ExpiresAt.Time().Before(until) {
-			until = caller.ExpiresAt.Time()
+		if caller.ExpiresAt != nil && caller.ExpiresAt.Before(until) {
+			until = caller.ExpiresAt.Time
 		}
 		m.cache.put(who, caller, now, until)
 	}

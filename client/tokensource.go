@@ -94,7 +94,7 @@ func (s *TokenSource) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &oauth2.Token{AccessToken: t.Token, TokenType: "Bearer", Expiry: t.ExpiresAt.Time()}, nil
+	return &oauth2.Token{AccessToken: t.Token, TokenType: "Bearer", Expiry: t.ExpiresAt.Time}, nil
 }
 
 // get returns a good token that is another than refused, which a server did
@@ -130,7 +130,7 @@ func (s *TokenSource) ready(refused string) (t api.Token, done bool, err error) 
 }
 
 func (s *TokenSource) alive(now time.Time) bool {
-	return s.token.Token != "" && !s.unkept && now.Before(s.token.ExpiresAt.Time())
+	return s.token.Token != "" && !s.unkept && now.Before(s.token.ExpiresAt.Time)
 }
 
 // renew gets, keeps and returns the next token.
@@ -191,7 +191,7 @@ func (s *TokenSource) set(t api.Token) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.config.Clock()
-	left := t.ExpiresAt.Time().Sub(now)
+	left := t.ExpiresAt.Time.Sub(now)
 	s.token, s.unkept, s.retryKey = t, true, ""
 	s.renewAt = now.Add(max(left/2, left-s.config.RefreshBefore))
 	s.holdTo, s.holdErr, s.trustTo = time.Time{}, nil, time.Time{}

@@ -46,9 +46,9 @@ func parse(text string) (*jwt.JSONWebToken, error) {
 
 type claims struct {
 	jwt.Claims
-	AuthLevel string `json:"authLevel"`
-	NetworkID int64  `json:"networkId"`
-	MailboxID int64  `json:"mailboxId"`
+	AuthLevel api.Level `json:"authLevel"`
+	NetworkID int64     `json:"networkId"`
+	MailboxID int64     `json:"mailboxId"`
 }
 
 // caller is who the claims are about, if they are meant for here and now.
@@ -59,7 +59,7 @@ func (j *JWKS) caller(c claims) (api.SessionInfo, error) {
 	if err != nil || c.ValidateWithLeeway(meant, clockSkew) != nil || c.Expiry == nil || !now.Before(c.Expiry.Time()) {
 		return api.SessionInfo{}, errDead
 	}
-	expires := api.At(c.Expiry.Time())
+	expires := api.NewTime(c.Expiry.Time())
 	return api.SessionInfo{UserID: user, NetworkID: c.NetworkID, MailboxID: c.MailboxID, AuthLevel: c.AuthLevel, ExpiresAt: &expires}, nil
 }
 

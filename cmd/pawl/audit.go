@@ -14,13 +14,13 @@ import (
 
 type auditCmd struct {
 	remote  `embed:""`
-	User    string `help:"Only about this user: login, or id."`
-	Kind    string `help:"Only of this kind, such as loginFailed."`
-	Session string `help:"Only about this session."`
-	From    string `placeholder:"TIME" help:"Not before this time (2026-05-07T20:00:00Z)."`
-	To      string `placeholder:"TIME" help:"Not after this time."`
-	Limit   int64  `default:"50" help:"How many, at most 500."`
-	Follow  bool   `help:"Go on with what happens; --json then prints one event a line."`
+	User    string        `help:"Only about this user: login, or id."`
+	Kind    api.EventKind `help:"Only of this kind, such as loginFailed."`
+	Session string        `help:"Only about this session."`
+	From    string        `placeholder:"TIME" help:"Not before this time (2026-05-07T20:00:00Z)."`
+	To      string        `placeholder:"TIME" help:"Not after this time."`
+	Limit   int64         `default:"50" help:"How many, at most 500."`
+	Follow  bool          `help:"Go on with what happens; --json then prints one event a line."`
 }
 
 func (*auditCmd) Help() string {
@@ -78,9 +78,9 @@ func eventRow(e api.Event) string {
 
 const (
 	followEvery = time.Second
-	// followBack is how far each look goes back, in seconds: nodes add their
-	// events a moment after they happened.
-	followBack = 15
+	// followBack is how far each look goes back: nodes add their events a
+	// moment after they happened.
+	followBack = 15 * time.Second
 )
 
 // follow prints events until ctx ends; those that were seen are told by id.
@@ -93,13 +93,16 @@ func (c *auditCmd) follow(ctx context.Context, std stdio, r api.AuditRequest, ev
 			if _, old := seen[e.EventID]; old {
 				continue
 			}
-			seen[e.EventID], r.From = e.Time, max(r.From, e.Time-followBack)
+			seen[e.EventID] = e.Time
+			if from := e.Time.Add(-followBack); from.After(r.From.Time) {
+				r.From = api.NewTime(from)
+			}
 			if err := c.line(std, e); err != nil {
 				return err
 			}
 		}
 		for id, at := range seen {
-			if at < r.From {
+			if at.Before(r.From.Time) {
 				delete(seen, id)
 			}
 		}
@@ -123,7 +126,7 @@ func (c *auditCmd) all(ctx context.Context, r api.AuditRequest) (all []api.Event
 			return nil, err
 		}
 		all = append(all, page...)
-		if len(page) < 500 || r.From == 0 {
+		if len(page) < 500 || r.From.IsZero() {
 			slices.Reverse(all)
 			return all, nil
 		}

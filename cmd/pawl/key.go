@@ -15,7 +15,7 @@ type keyCmd struct {
 
 type keyCreateCmd struct {
 	one        `embed:""`
-	Visibility string `default:"Private" enum:"Private,Shared,Public" help:"Who is meant to see it (${enum})."`
+	Visibility api.Visibility `default:"Private" enum:"Private,Shared,Public" help:"Who is meant to see it (${enum})."`
 }
 
 func (*keyCreateCmd) Help() string { return "Example:\n  pawl key create ada@example.com --json" }

@@ -28,14 +28,14 @@ type one struct {
 
 type userAddCmd struct {
 	remote        `embed:""`
-	Login         string `arg:"" help:"Login."`
-	Email         string `help:"Mail address; the login if not given."`
-	FirstName     string `help:"First name."`
-	LastName      string `help:"Last name."`
-	Level         string `default:"MailboxUser" help:"Level."`
-	NetworkID     *int64 `name:"network" help:"Network; the caller's if not given."`
-	MailboxID     *int64 `name:"mailbox" help:"Mailbox; the caller's if not given."`
-	PasswordStdin bool   `help:"Read the password from standard input instead of making one."`
+	Login         string    `arg:"" help:"Login."`
+	Email         string    `help:"Mail address; the login if not given."`
+	FirstName     string    `help:"First name."`
+	LastName      string    `help:"Last name."`
+	Level         api.Level `default:"MailboxUser" help:"Level."`
+	NetworkID     *int64    `name:"network" help:"Network; the caller's if not given."`
+	MailboxID     *int64    `name:"mailbox" help:"Mailbox; the caller's if not given."`
+	PasswordStdin bool      `help:"Read the password from standard input instead of making one."`
 }
 
 func (*userAddCmd) Help() string {
@@ -79,10 +79,10 @@ func (c *userAddCmd) Run(ctx context.Context, std stdio) error {
 
 type userListCmd struct {
 	remote  `embed:""`
-	Network *int64 `help:"Only this network."`
-	Mailbox *int64 `help:"Only this mailbox."`
-	Level   string `help:"Only this level."`
-	Status  string `help:"Only this status."`
+	Network *int64     `help:"Only this network."`
+	Mailbox *int64     `help:"Only this mailbox."`
+	Level   api.Level  `help:"Only this level."`
+	Status  api.Status `help:"Only this status."`
 }
 
 func (*userListCmd) Help() string { return "Example:\n  pawl user list --status Suspended --json" }
@@ -120,7 +120,7 @@ type userSuspendCmd struct {
 func (*userSuspendCmd) Help() string { return "Example:\n  pawl user suspend ada@example.com" }
 
 func (c *userSuspendCmd) Run(ctx context.Context, std stdio) error {
-	return c.setStatus(ctx, std, "Suspended")
+	return c.setStatus(ctx, std, api.StatusSuspended)
 }
 
 type userResumeCmd struct {
@@ -130,10 +130,10 @@ type userResumeCmd struct {
 func (*userResumeCmd) Help() string { return "Example:\n  pawl user resume ada@example.com" }
 
 func (c *userResumeCmd) Run(ctx context.Context, std stdio) error {
-	return c.setStatus(ctx, std, "Active")
+	return c.setStatus(ctx, std, api.StatusActive)
 }
 
-func (c *one) setStatus(ctx context.Context, std stdio, status string) error {
+func (c *one) setStatus(ctx context.Context, std stdio, status api.Status) error {
 	id, err := c.userID(ctx, c.User)
 	if err != nil {
 		return err
@@ -147,9 +147,9 @@ func (c *one) setStatus(ctx context.Context, std stdio, status string) error {
 
 type userRoleCmd struct {
 	one     `embed:""`
-	Level   string `arg:"" default:"NoChange" help:"Level; NoChange keeps it."`
-	Network *int64 `help:"Network to move to."`
-	Mailbox *int64 `help:"Mailbox to move to."`
+	Level   api.Level `arg:"" default:"NoChange" help:"Level; NoChange keeps it."`
+	Network *int64    `help:"Network to move to."`
+	Mailbox *int64    `help:"Mailbox to move to."`
 }
 
 func (*userRoleCmd) Help() string {

@@ -25,7 +25,7 @@ func (s *Server) events(ctx context.Context, r request, _ none) (answer, error) 
 }
 
 func wireEvent(e audit.Event) api.Event {
-	out := api.Event{EventID: e.ID, Time: api.Time(e.At), Kind: string(e.Kind), Address: e.Address, RequestID: e.Request, Detail: e.Detail}
+	out := api.Event{EventID: e.ID, Time: wireTime(e.At), Kind: api.EventKind(e.Kind), Address: e.Address, RequestID: e.Request, Detail: e.Detail}
 	if e.User != 0 {
 		out.UserID = &e.User
 	}
@@ -70,7 +70,7 @@ func eventField(f *audit.Filter, page *int64, name, value string) (err error) {
 		if t.UnmarshalText([]byte(value)) != nil {
 			return invalid(as + " must be a time such as 2026-05-07T20:00:00Z.")
 		}
-		*into = int64(t)
+		*into = t.Unix()
 		return nil
 	}
 	switch name {

@@ -127,7 +127,7 @@ func TestAudit(t *testing.T) {
 	b.Clock.Add(time.Minute)
 	b.refresh(401, token)
 	events := b.audit("", "X-API-Key: "+b.AdminAPIKey)
-	seen := map[string]int{}
+	seen := map[api.EventKind]int{}
 	for _, e := range events {
 		seen[e.Kind]++
 		switch {

@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"context"
+	"time"
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/internal/authority"
@@ -12,8 +13,11 @@ import (
 // none is the request of a call that has no body.
 type none = struct{}
 
+// wireTime converts Unix seconds to the form on the wire.
+func wireTime(unix int64) api.Time { return api.NewTime(time.Unix(unix, 0)) }
+
 func issued(i authority.IssuedToken, err error) (answer, error) {
-	return secret(api.Token{Token: i.Token, ExpiresAt: api.Time(i.Expires), UserID: i.UserID}), err
+	return secret(api.Token{Token: i.Token, ExpiresAt: wireTime(i.Expires), UserID: i.UserID}), err
 }
 
 func (s *Server) login(ctx context.Context, r request, body api.LoginRequest) (answer, error) {
@@ -38,14 +42,14 @@ func (s *Server) refresh(ctx context.Context, r request, body api.RefreshRequest
 }
 
 func (s *Server) logout(ctx context.Context, r request, _ none) (answer, error) {
-	return answer{message: api.MessageLoggedOut}, s.authority.Logout(ctx, r.caller)
+	return answer{message: "Session terminated."}, s.authority.Logout(ctx, r.caller)
 }
 
 func (s *Server) session(_ context.Context, r request, _ none) (answer, error) {
 	u := r.caller.User
-	info := api.SessionInfo{UserID: u.ID, Login: u.Login, NetworkID: u.NetworkID, MailboxID: u.MailboxID, AuthLevel: u.Level.String()}
+	info := api.SessionInfo{UserID: u.ID, Login: u.Login, NetworkID: u.NetworkID, MailboxID: u.MailboxID, AuthLevel: api.Level(u.Level.String())}
 	if r.caller.Session != nil {
-		expires := api.Time(r.caller.Session.Expires)
+		expires := wireTime(r.caller.Session.Expires)
 		info.ExpiresAt = &expires
 	}
 	return ok(info), nil
@@ -53,7 +57,7 @@ func (s *Server) session(_ context.Context, r request, _ none) (answer, error) {
 
 func (s *Server) changePassword(ctx context.Context, r request, body api.PasswordRequest) (answer, error) {
 	err := s.authority.ChangePassword(ctx, r.caller, body.CurrentPassword, body.NewPassword, body.RevokeOtherSessions, origin(r.http))
-	return answer{message: api.MessagePasswordChanged}, err
+	return answer{message: "Password updated successfully."}, err
 }
 
 func (s *Server) version(context.Context, request, none) (answer, error) {
@@ -79,11 +83,11 @@ func (s *Server) sessions(ctx context.Context, r request, body api.SessionsReque
 func wireSession(record authority.SessionRecord, caller authority.Caller) api.Session {
 	out := api.Session{
 		SessionID: record.ID.String(), Current: caller.Session != nil && caller.Session.ID == record.ID,
-		Created: api.Time(record.Created), ExpiresAt: api.Time(record.Expires),
+		Created: wireTime(record.Created), ExpiresAt: wireTime(record.Expires),
 		Refreshes: int64(record.Generation) - 1, IP: record.IP, UserAgent: record.UserAgent,
 	}
 	if record.Generation > 1 {
-		refreshed := api.Time(record.Refreshed)
+		refreshed := wireTime(record.Refreshed)
 		out.LastRefreshed = &refreshed
 	}
 	return out

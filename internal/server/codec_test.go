@@ -22,8 +22,8 @@ func FuzzEnvelope(f *testing.F) {
 	f.Add("\x01", int64(1), int64(1), false)
 	f.Fuzz(func(t *testing.T, text string, number, at int64, key bool) {
 		at %= 200_000_000_000 // years of four digits, as RFC 3339 has them
-		expires := api.Time(max(at, 0))
-		session := api.SessionInfo{UserID: number, Login: text, NetworkID: number, MailboxID: number, AuthLevel: text, ExpiresAt: &expires}
+		expires := wireTime(max(at, 0))
+		session := api.SessionInfo{UserID: number, Login: text, NetworkID: number, MailboxID: number, AuthLevel: api.Level(text), ExpiresAt: &expires}
 		if key {
 			session.ExpiresAt = nil
 		}
@@ -67,7 +67,7 @@ func BenchmarkParse(b *testing.B) {
 func BenchmarkEncode(b *testing.B) {
 	for name, message := range map[string]string{"plain": "", "general": "."} {
 		b.Run(name, func(b *testing.B) {
-			var data any = api.Token{Token: benchToken, ExpiresAt: 1_795_500_000, UserID: 4821}
+			var data any = api.Token{Token: benchToken, ExpiresAt: wireTime(1_795_500_000), UserID: 4821}
 			out := make([]byte, 0, 1024)
 			b.ReportAllocs()
 			for b.Loop() {

@@ -61,7 +61,7 @@ func appendSession(b []byte, s api.SessionInfo) ([]byte, bool) {
 		b, _ = s.ExpiresAt.AppendText(append(b, '"'))
 		b = append(b, '"')
 	}
-	return append(b, '}'), plain(s.Login) && plain(s.AuthLevel)
+	return append(b, '}'), plain(s.Login) && plain(string(s.AuthLevel))
 }
 
 // plain reports whether a text stands in JSON as it is.

@@ -126,7 +126,7 @@ func (s *Server) introspect(ctx context.Context, w http.ResponseWriter, r *http.
 	}
 	writePlain(w, http.StatusOK, "no-store", api.Introspection{Active: true, Subject: strconv.FormatInt(t.Subject, 10), Username: t.User.Login,
 		TokenType: "Bearer", Issuer: t.Issuer, Audience: t.Audience, IssuedAt: t.IssuedAt, Expires: t.Expires, ID: t.ID(), SessionID: t.Session.String(),
-		AuthLevel: t.User.Level.String(), NetworkID: t.User.NetworkID, MailboxID: t.User.MailboxID})
+		AuthLevel: api.Level(t.User.Level.String()), NetworkID: t.User.NetworkID, MailboxID: t.User.MailboxID})
 	return nil
 }
 

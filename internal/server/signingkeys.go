@@ -8,7 +8,7 @@ import (
 )
 
 func wireSigningKey(k keyring.Info) api.SigningKey {
-	return api.SigningKey{KeyID: k.ID, Algorithm: string(k.Algorithm), State: string(k.State), Published: timeOrNull(k.Published),
+	return api.SigningKey{KeyID: k.ID, Algorithm: string(k.Algorithm), State: api.SigningKeyState(k.State), Published: timeOrNull(k.Published),
 		SignsFrom: timeOrNull(k.Signs), RetirableFrom: timeOrNull(k.RetirableAt), Retired: timeOrNull(k.Retired)}
 }
 
@@ -16,7 +16,7 @@ func timeOrNull(unix int64) *api.Time {
 	if unix == 0 {
 		return nil
 	}
-	return new(api.Time(unix))
+	return new(wireTime(unix))
 }
 
 func (s *Server) listSigningKeys(ctx context.Context, r request, _ none) (answer, error) {

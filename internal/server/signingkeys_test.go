@@ -38,7 +38,7 @@ func (b *browser) states() string {
 	b.Helper()
 	states := ""
 	for _, k := range b.signingKeys() {
-		states += k.State + " "
+		states += string(k.State) + " "
 	}
 	return strings.TrimSpace(states)
 }

@@ -11,7 +11,7 @@ import (
 
 func wireUser(u *authority.User) api.User {
 	return api.User{UserID: u.ID, Login: u.Login, Email: u.Email, FirstName: u.FirstName, LastName: u.LastName,
-		NetworkID: u.NetworkID, MailboxID: u.MailboxID, AuthLevel: u.Level.String(), Status: u.Status.String(), Created: api.Time(u.Created)}
+		NetworkID: u.NetworkID, MailboxID: u.MailboxID, AuthLevel: api.Level(u.Level.String()), Status: api.Status(u.Status.String()), Created: wireTime(u.Created)}
 }
 
 // userAnswer is the answer of a call that gives a user.
@@ -40,20 +40,20 @@ func pathID(r request) (int64, error) {
 }
 
 // optional parses a name that may be left out, which gives the zero value.
-func optional[T any](field, name string, parse func(field, name string) (T, error)) (T, error) {
+func optional[T any, S ~string](field string, name S, parse func(field, name string) (T, error)) (T, error) {
 	if name == "" {
 		var zero T
 		return zero, nil
 	}
-	return parse(field, name)
+	return parse(field, string(name))
 }
 
 // levelChange parses a level that a change may leave as it is.
-func levelChange(name string) (authority.Level, error) {
-	if name == "NoChange" {
+func levelChange(name api.Level) (authority.Level, error) {
+	if name == api.LevelNoChange {
 		return 0, nil
 	}
-	level, err := authority.ParseLevel("authLevel", name)
+	level, err := authority.ParseLevel("authLevel", string(name))
 	if err != nil {
 		err = invalid("authLevel must be a level, such as MailboxUser, or NoChange.")
 	}
@@ -111,7 +111,7 @@ func (s *Server) userByName(ctx context.Context, r request, body api.UserByNameR
 func (s *Server) updateUser(ctx context.Context, r request, body api.UpdateUserRequest) (answer, error) {
 	change := authority.UserChange{Email: body.Email, FirstName: body.FirstName, LastName: body.LastName}
 	if body.Status != nil {
-		status, err := authority.ParseStatus("status", *body.Status)
+		status, err := authority.ParseStatus("status", string(*body.Status))
 		if err != nil {
 			return answer{}, err
 		}
@@ -174,11 +174,11 @@ func (s *Server) readKeyBack(context.Context, request, none) (answer, error) {
 }
 
 func wireKey(k authority.APIKey, text string) api.APIKey {
-	return api.APIKey{KeyID: k.ID, UserID: k.UserID, Key: text, Visibility: k.Visibility.String(), Created: api.Time(k.Created)}
+	return api.APIKey{KeyID: k.ID, UserID: k.UserID, Key: text, Visibility: api.Visibility(k.Visibility.String()), Created: wireTime(k.Created)}
 }
 
 func (s *Server) createKey(ctx context.Context, r request, body api.CreateAPIKeyRequest) (answer, error) {
-	visibility, err := authority.ParseVisibility("visibility", body.Visibility)
+	visibility, err := authority.ParseVisibility("visibility", string(body.Visibility))
 	if err != nil {
 		return answer{}, err
 	}

@@ -97,7 +97,7 @@ func (c *nodes) admin(node int) *client.Client {
 }
 
 // state returns the newest key of a state, by what a node says; "" for none.
-func (c *nodes) state(admin *client.Client, state string) string {
+func (c *nodes) state(admin *client.Client, state api.SigningKeyState) string {
 	c.Helper()
 	keys, err := admin.SigningKeys(c.Context())
 	if err != nil {
