@@ -40,13 +40,13 @@ func (b *body) Close() error {
 // Transport keeps to itself.
 func TestBodiesAreClosed(t *testing.T) {
 	server, o := newPawl(t), new(opened)
-	plain := client.New(server.URL, client.WithHTTPClient(&http.Client{Transport: o}), client.WithRetries(0))
+	plain := server.Client(client.WithHTTPClient(&http.Client{Transport: o}), client.WithRetries(0))
 	s := client.NewTokenSource(plain, client.TokenConfig{Login: pawltest.Login, Password: pawltest.Password, Clock: server.Clock.Now})
 	c := plain.With(client.WithHTTPClient(&http.Client{Transport: &client.Transport{Source: s, Base: o}}))
 	if _, err := c.Me(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := client.New(server.URL, client.WithAPIKey(server.AdminAPIKey)).ResetUser(t.Context(), pawltest.UserID); err != nil {
+	if err := server.Client(client.WithAPIKey(server.AdminAPIKey)).ResetUser(t.Context(), pawltest.UserID); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Me(t.Context()); err != nil { // by a refresh that is refused, and a login
@@ -72,7 +72,7 @@ func TestEndlessAnswer(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, `"}`)
 	})
-	if _, err := client.New(url).Version(t.Context()); err == nil {
+	if _, err := newClient(t, url).Version(t.Context()); err == nil {
 		t.Error("an answer of 20 MiB was read")
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -90,8 +89,8 @@ func unmarshal(raw json.RawMessage, data any) error {
 
 func (c *Client) request(ctx context.Context, x call, body []byte) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, x.method, c.url+x.path, bytes.NewReader(body))
-	if err != nil || req.URL.Host == "" {
-		return nil, errAddress
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
 	}
 	for name, value := range map[string]string{"X-API-Key": c.apiKey, "Idempotency-Key": x.retryKey} {
 		if value != "" {
@@ -109,8 +108,6 @@ func (c *Client) request(ctx context.Context, x call, body []byte) (*http.Reques
 	}
 	return req, nil
 }
-
-var errAddress = errors.New("client: the server's address is not a URL; it looks like http://127.0.0.1:8080")
 
 // once makes one try.
 func (c *Client) once(ctx context.Context, x call, body []byte) (json.RawMessage, error) {

@@ -1,45 +1,81 @@
-// Package client calls a Pawl server.
+// Package client calls a Pawl server from Go.
 //
-// A [Client] has a method for each call of the contract. A [TokenSource] keeps
-// a token fresh for a program that runs long, a [Transport] puts it on requests
-// to any server, and [Middleware] checks the requests that a server gets: it asks
-// Pawl about each, or checks tokens by its public keys with a [JWKS].
+// A [Client] has one method for each call of the contract. Everything else builds on it:
+//
+//   - A [TokenSource] keeps a session: it refreshes the token in time, and signs in when it must.
+//   - A [Transport] puts the token of a source on each request to any server.
+//   - [Middleware] guards an HTTP handler. It asks Pawl about the credentials of each request, or verifies tokens
+//     itself with a [JWKS].
+//
+// Package pawltest runs a server for the tests of such programs.
 package client
 
 import (
+	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
 
-// defaultRetries is how often a call is repeated unless WithRetries says so.
-const defaultRetries = 3
-
-const defaultTimeout = 30 * time.Second // of one try
+const (
+	defaultRetries = 3
+	defaultTimeout = 30 * time.Second // of one attempt
+)
 
 // Client calls one Pawl server. It is safe for concurrent use.
 //
-// A call is repeated where that is safe: after 429 and after 503, which change
-// nothing, and after a lost answer if the call may be sent twice. Between tries
-// it waits a random time that grows, and never less than Retry-After asks for.
-// The context bounds it all: a wait that would pass its deadline is not begun.
+// A failed call is retried if that is safe: after a 429 and a 503, which change nothing, and after a lost response if
+// the call has the same effect and the same response when it is repeated. The pause before a retry is random, grows
+// with each retry, and is never shorter than Retry-After. A Retry-After of more than 30 seconds is returned to the
+// caller instead. The context limits the call with all its retries: a pause that would pass its deadline is skipped,
+// and the last error returned.
+//
+// An error of the server is an *[Error]. It matches one of the Err variables, for example with
+// errors.Is(err, ErrInvalidSession). If no response arrived, the error wraps the cause and matches none of them.
 type Client struct {
-	url     string
+	url     string // without a slash at the end
 	apiKey  string
 	bearer  string
 	http    *http.Client
 	retries int
 }
 
-// Option changes a Client.
+// Option changes a Client. The With functions return options.
 type Option func(*Client)
 
-// New returns a client of the server at that address, such as
-// http://127.0.0.1:8080. It sends no credentials unless an option gives some.
-func New(url string, options ...Option) *Client {
-	c := &Client{url: strings.TrimRight(url, "/"), retries: defaultRetries}
+// New returns a client for the server at an address such as http://127.0.0.1:8080 or https://example.com/pawl. It does
+// not call the server. It sends no credentials unless an option gives it some.
+//
+// The address must be absolute, with the scheme http or https, and must not have a query, a fragment or user info.
+// Otherwise New returns an error, which does not repeat the address, because an address with user info has a password.
+func New(address string, options ...Option) (*Client, error) {
+	if problem := addressProblem(address); problem != "" {
+		return nil, errors.New("client: the server's address " + problem + "; write it as http://127.0.0.1:8080")
+	}
+	c := &Client{url: strings.TrimRight(address, "/"), retries: defaultRetries}
 	WithHTTPClient(&http.Client{Timeout: defaultTimeout})(c)
-	return c.With(options...)
+	return c.With(options...), nil
+}
+
+// addressProblem returns the reason why an address cannot be a server's, or an empty text.
+func addressProblem(address string) string {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil:
+		return "is not a URL"
+	case u.Scheme != "http" && u.Scheme != "https":
+		return "does not begin with http:// or https://"
+	case u.Host == "":
+		return "has no host"
+	case u.User != nil:
+		return "has a user name or a password"
+	case u.RawQuery != "" || u.ForceQuery:
+		return "has a query"
+	case strings.Contains(address, "#"):
+		return "has a fragment"
+	}
+	return ""
 }
 
 // With returns a copy of the client that the options change.
@@ -51,26 +87,23 @@ func (c *Client) With(options ...Option) *Client {
 	return &changed
 }
 
-// WithAPIKey sends a key as X-API-Key with each call; empty sends none.
+// WithAPIKey sends an API key as X-API-Key with each call. An empty key sends none.
 func WithAPIKey(key string) Option { return func(c *Client) { c.apiKey = key } }
 
-// WithBearer sends a token as the bearer of each call; empty sends none.
+// WithBearer sends a token as the bearer of each call (RFC 6750, 2.1). An empty token sends none.
 func WithBearer(token string) Option { return func(c *Client) { c.bearer = token } }
 
-// WithHTTPClient sends the calls through h; without it a try may take 30 s. If
-// h has no CheckRedirect, redirects are not followed: they would carry the key
+// WithHTTPClient sends the calls through a copy of h. The default is an http.Client whose Timeout, which limits each
+// attempt, is 30 seconds. If h has no CheckRedirect, redirects are not followed, because they would carry the API key
 // or a password to another host.
 func WithHTTPClient(h *http.Client) Option {
 	own := *h
 	if own.CheckRedirect == nil {
-		own.CheckRedirect = stay
+		own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	}
 	return func(c *Client) { c.http = &own }
 }
 
-// WithRetries sets how often a call is repeated; 0 means never. (net/http by
-// itself sends a GET and a refresh again where a kept connection turns out to
-// be closed.)
+// WithRetries sets how often a failed call is retried at most. The default is 3; 0 disables retries. Independently of
+// this, net/http repeats a GET, and a call with an Idempotency-Key, if a kept connection turns out to be closed.
 func WithRetries(n int) Option { return func(c *Client) { c.retries = n } }
-
-func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

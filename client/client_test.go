@@ -21,18 +21,27 @@ func newPawl(t *testing.T, options ...pawltest.Option) *pawltest.Server {
 	return pawltest.New(t, append(options, pawltest.WithHandler(apicheck.Handler(t)))...)
 }
 
+func newClient(t testing.TB, url string, options ...client.Option) *client.Client {
+	t.Helper()
+	c, err := client.New(url, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 // TestCalls makes each call of the contract against a real server.
 func TestCalls(t *testing.T) {
 	server := newPawl(t)
 	ctx := t.Context()
-	admin := client.New(server.URL+"/", client.WithAPIKey(server.AdminAPIKey))
+	admin := server.Client(client.WithAPIKey(server.AdminAPIKey))
 	check := func(what string, err error, ok bool) {
 		t.Helper()
 		if err != nil || !ok {
 			t.Fatalf("%s: %v", what, err)
 		}
 	}
-	version, err := client.New(server.URL).Version(ctx)
+	version, err := server.Client().Version(ctx)
 	check("version", err, version.Version == api.Version)
 	secret, err := admin.GeneratePassword(ctx, api.GeneratePasswordRequest{Length: new(int64(20))})
 	check("generate", err, len(secret) == 20)
@@ -50,11 +59,11 @@ func TestCalls(t *testing.T) {
 	check("by name", err, len(found) == 1 && found[0] == u)
 	check("set password", admin.SetPassword(ctx, u.UserID, "N3w$ecret!"), true)
 
-	token, err := client.New(server.URL).Login(ctx, "ada@x.example", "N3w$ecret!")
+	token, err := server.Client().Login(ctx, "ada@x.example", "N3w$ecret!")
 	check("login", err, token.UserID == u.UserID)
-	token, err = client.New(server.URL).Refresh(ctx, token.Token)
+	token, err = server.Client().Refresh(ctx, token.Token)
 	check("refresh", err, token.Token != "")
-	self := client.New(server.URL, client.WithBearer(token.Token))
+	self := server.Client(client.WithBearer(token.Token))
 	me, err := self.Me(ctx)
 	check("me", err, me == u)
 	info, err := self.Session(ctx)
@@ -64,7 +73,7 @@ func TestCalls(t *testing.T) {
 	check("sessions", err, len(sessions) == 1 && sessions[0].Refreshes == 1)
 	check("logout", self.Logout(ctx), true)
 
-	token, err = client.New(server.URL).Login(ctx, "ada@x.example", secret)
+	token, err = server.Client().Login(ctx, "ada@x.example", secret)
 	check("login", err, true)
 	sessions, err = admin.Sessions(ctx, api.SessionsRequest{UserID: &u.UserID})
 	check("sessions", err, len(sessions) == 1)
@@ -85,7 +94,7 @@ func TestCalls(t *testing.T) {
 
 func TestAllUsersGoesThroughThePages(t *testing.T) {
 	server := newPawl(t)
-	admin := client.New(server.URL, client.WithAPIKey(server.AdminAPIKey))
+	admin := server.Client(client.WithAPIKey(server.AdminAPIKey))
 	for i := range 5 {
 		login := fmt.Sprintf("u%d@x.example", i)
 		if _, err := admin.CreateUser(t.Context(), api.CreateUserRequest{Login: login, Password: "N3w$ecret!", Email: login}); err != nil {
@@ -114,11 +123,11 @@ func TestAllUsersGoesThroughThePages(t *testing.T) {
 func TestErrors(t *testing.T) {
 	server := newPawl(t)
 	ctx := t.Context()
-	nobody, admin := client.New(server.URL), client.New(server.URL, client.WithAPIKey(server.AdminAPIKey))
-	user := client.New(server.URL, client.WithAPIKey(server.APIKey))
+	nobody, admin := server.Client(), server.Client(client.WithAPIKey(server.AdminAPIKey))
+	user := server.Client(client.WithAPIKey(server.APIKey))
 	_, credentials := nobody.Login(ctx, pawltest.Login, "wrong")
 	_, session := nobody.Session(ctx)
-	_, key := client.New(server.URL, client.WithAPIKey("wrong")).Session(ctx)
+	_, key := server.Client(client.WithAPIKey("wrong")).Session(ctx)
 	_, duplicate := admin.CreateUser(ctx, api.CreateUserRequest{Login: pawltest.Login, Password: "N3w$ecret!", Email: "x@x.example"})
 	_, parameter := nobody.Refresh(ctx, "")
 	all := map[error]error{
@@ -154,13 +163,43 @@ func TestNotPawl(t *testing.T) {
 	}))
 	defer web.Close()
 	for _, url := range []string{web.URL, web.URL + "/redirect", web.URL + "/json"} {
-		if _, err := client.New(url).Me(t.Context()); err == nil || !strings.Contains(err.Error(), "is the address right? (") || strings.Contains(err.Error(), "(,") {
+		if _, err := newClient(t, url).Me(t.Context()); err == nil || !strings.Contains(err.Error(), "is the address right? (") || strings.Contains(err.Error(), "(,") {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
-	for _, url := range []string{"", "127.0.0.1:8080", "::"} {
-		if _, err := client.New(url).Me(t.Context()); err == nil || !strings.Contains(err.Error(), "is not a URL") {
-			t.Errorf("%q: %v", url, err)
+}
+
+// TestNewRejectsBadAddresses checks the error of New for each kind of bad address, and that no error repeats a password.
+func TestNewRejectsBadAddresses(t *testing.T) {
+	for address, want := range map[string]string{
+		"":                                  "does not begin with http",
+		"/pawl":                             "does not begin with http",
+		"127.0.0.1":                         "does not begin with http",
+		"127.0.0.1:8080":                    "is not a URL",
+		"localhost:8080":                    "does not begin with http",
+		"//127.0.0.1:8080":                  "does not begin with http",
+		"ftp://127.0.0.1":                   "does not begin with http",
+		"unix:///run/pawl":                  "does not begin with http",
+		"http:127.0.0.1":                    "has no host",
+		"http:///pawl":                      "has no host",
+		"http://127.0.0.1:port":             "is not a URL",
+		"http://127.0.0.1:8080 ":            "is not a URL",
+		"http://s3cret@127.0.0.1:8080":      "has a user name",
+		"http://user:s3cret@127.0.0.1:8080": "has a user name",
+		"http://user:s3cret@127.0.0.1:port": "is not a URL",
+		"http://127.0.0.1:8080?key=s3cret":  "has a query",
+		"http://127.0.0.1:8080/?":           "has a query",
+		"http://127.0.0.1:8080/#s3cret":     "has a fragment",
+		"http://127.0.0.1:8080/#":           "has a fragment",
+	} {
+		c, err := client.New(address)
+		if c != nil || err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%q: %v, want an error with %q", address, err, want)
+		}
+	}
+	for _, address := range []string{"http://127.0.0.1:8080", "HTTPS://example.com/", "https://[::1]/a/path//"} {
+		if _, err := client.New(address); err != nil {
+			t.Errorf("%q: %v", address, err)
 		}
 	}
 }
@@ -169,7 +208,7 @@ func TestNotPawl(t *testing.T) {
 // request is carried out, and its client hears nothing.
 type lossy struct {
 	*pawltest.Server
-	url string
+	client *client.Client // calls through the proxy
 
 	mu   sync.Mutex // guards what follows
 	drop int        // answers to drop
@@ -181,7 +220,7 @@ func newLossy(t *testing.T, options ...pawltest.Option) *lossy {
 	web := httptest.NewServer(l)
 	t.Cleanup(web.Close)
 	web.Config.SetKeepAlivesEnabled(false) // net/http tries again by itself where a kept connection breaks
-	l.url = web.URL
+	l.client = newClient(t, web.URL)
 	return l
 }
 

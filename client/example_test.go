@@ -14,7 +14,6 @@ import (
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/client"
-	"github.com/pawlauth/pawl/internal/token"
 	"github.com/pawlauth/pawl/pawltest"
 )
 
@@ -35,7 +34,11 @@ func ExampleClient() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 
-	c := client.New(server.URL)
+	c, err := client.New(server.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	old, err := c.Login(ctx, "jsmith@example.com", "Sup3r$ecret!")
 	if err != nil {
 		fmt.Println(err)
@@ -61,8 +64,12 @@ func ExampleWithAPIKey() {
 	defer stop()
 	ctx := context.Background()
 
-	admin := client.New(server.URL, client.WithAPIKey(server.AdminAPIKey))
-	_, err := admin.CreateUser(ctx, api.CreateUserRequest{Login: "ada@example.com", Password: "C0rrect$horse", Email: "ada@example.com"})
+	admin, err := client.New(server.URL, client.WithAPIKey(server.AdminAPIKey))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = admin.CreateUser(ctx, api.CreateUserRequest{Login: "ada@example.com", Password: "C0rrect$horse", Email: "ada@example.com"})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -82,7 +89,12 @@ func ExampleTokenSource() {
 	server, stop := startPawl()
 	defer stop()
 
-	source := client.NewTokenSource(client.New(server.URL), client.TokenConfig{
+	c, err := client.New(server.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	source := client.NewTokenSource(c, client.TokenConfig{
 		Login: "jsmith@example.com", Password: "Sup3r$ecret!",
 		OnRefresh: func(t api.Token) error {
 			fmt.Println("kept before use")
@@ -106,7 +118,12 @@ func ExampleTransport() {
 	server, stop := startPawl()
 	defer stop()
 
-	source := client.NewTokenSource(client.New(server.URL), client.TokenConfig{Login: "jsmith@example.com", Password: "Sup3r$ecret!"})
+	c, err := client.New(server.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	source := client.NewTokenSource(c, client.TokenConfig{Login: "jsmith@example.com", Password: "Sup3r$ecret!"})
 	h := &http.Client{Transport: &client.Transport{Source: source}, Timeout: 10 * time.Second}
 	resp, err := h.Get(server.URL + "/v2/users/me")
 	if err != nil {
@@ -127,11 +144,16 @@ func ExampleMiddleware() {
 		caller, _ := client.CallerFrom(r.Context())
 		fmt.Fprintln(w, "Hello,", caller.Login)
 	})
-	check := client.Middleware(client.New(pawl.URL), client.MiddlewareConfig{CacheFor: 5 * time.Second})
+	c, err := client.New(pawl.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	check := client.Middleware(c, client.MiddlewareConfig{CacheFor: 5 * time.Second})
 	server := httptest.NewServer(check(hello))
 	defer server.Close()
 
-	token, err := client.New(pawl.URL).Login(context.Background(), "jsmith@example.com", "Sup3r$ecret!")
+	token, err := c.Login(context.Background(), "jsmith@example.com", "Sup3r$ecret!")
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -157,11 +179,15 @@ func ExampleMiddleware() {
 // passes until its exp. Its handler goes into Middleware with
 // MiddlewareConfig{JWKS: keys}.
 func ExampleJWKS() {
-	pawl, stop := startPawl(pawltest.WithAlgorithm(token.ES256))
+	pawl, stop := startPawl(pawltest.WithAlgorithm("ES256"))
 	defer stop()
 	ctx := context.Background()
 
-	c := client.New(pawl.URL)
+	c, err := client.New(pawl.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	keys := client.NewJWKS(c, client.JWKSConfig{})
 	if err := keys.Fetch(ctx); err != nil { // is the address right?
 		fmt.Println(err)

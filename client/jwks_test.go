@@ -38,18 +38,18 @@ func publish(t *testing.T, options ...pawltest.Option) *published {
 			next.ServeHTTP(w, r)
 		})
 	})
-	p.Server = pawltest.New(t, append([]pawltest.Option{pawltest.WithAlgorithm(token.ES256), count}, options...)...)
+	p.Server = pawltest.New(t, append([]pawltest.Option{pawltest.WithAlgorithm("ES256"), count}, options...)...)
 	return p
 }
 
 // jwks checks tokens by the server's keys and clock.
 func (p *published) jwks() *client.JWKS {
-	return client.NewJWKS(client.New(p.URL, client.WithRetries(0)), client.JWKSConfig{Clock: p.Clock.Now})
+	return client.NewJWKS(p.Client(client.WithRetries(0)), client.JWKSConfig{Clock: p.Clock.Now})
 }
 
 func (p *published) login(t *testing.T) string {
 	t.Helper()
-	got, err := client.New(p.URL).Login(t.Context(), pawltest.Login, pawltest.Password)
+	got, err := p.Client().Login(t.Context(), pawltest.Login, pawltest.Password)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,8 +69,8 @@ func check(t *testing.T, what string, j *client.JWKS, text string, want error) {
 func TestMiddlewareJWKS(t *testing.T) {
 	for _, alg := range []token.Algorithm{token.ES256, token.EdDSA, token.RS256} {
 		t.Run(string(alg), func(t *testing.T) {
-			p := publish(t, pawltest.WithAlgorithm(alg))
-			c := client.New(p.URL, client.WithRetries(0))
+			p := publish(t, pawltest.WithAlgorithm(string(alg)))
+			c := p.Client(client.WithRetries(0))
 			url := guarded(t, c, client.MiddlewareConfig{JWKS: p.jwks()})
 			want := func(what string, status int, headers ...string) {
 				t.Helper()
@@ -121,7 +121,7 @@ func TestJWKSCaller(t *testing.T) {
 // one before pass on, and those of one that leaked do not for long.
 func TestJWKSFollowsKeys(t *testing.T) {
 	p := publish(t, pawltest.WithTokenLife(12*time.Hour))
-	admin, j := client.New(p.URL, client.WithAPIKey(p.AdminAPIKey)), p.jwks()
+	admin, j := p.Client(client.WithAPIKey(p.AdminAPIKey)), p.jwks()
 	first := p.login(t)
 	check(t, "the first key", j, first, nil)
 	made, err := admin.RotateSigningKey(t.Context())
@@ -180,7 +180,7 @@ func TestJWKSReadsSeldom(t *testing.T) {
 // after it.
 func TestJWKSAfterAPause(t *testing.T) {
 	p := publish(t)
-	admin, j, leaked := client.New(p.URL, client.WithAPIKey(p.AdminAPIKey)), p.jwks(), p.login(t)
+	admin, j, leaked := p.Client(client.WithAPIKey(p.AdminAPIKey)), p.jwks(), p.login(t)
 	check(t, "before", j, leaked, nil)
 	keys, err := admin.SigningKeys(t.Context())
 	if err != nil {
@@ -213,7 +213,7 @@ func TestJWKSWhilePawlHangs(t *testing.T) {
 			}
 			return answer(200, string(set))(), nil
 		})
-		j := client.NewJWKS(client.New("http://pawl.example", client.WithHTTPClient(&http.Client{Transport: pawl})), client.JWKSConfig{})
+		j := client.NewJWKS(newClient(t, "http://pawl.example", client.WithHTTPClient(&http.Client{Transport: pawl})), client.JWKSConfig{})
 		good := sign(t, key, jose.ES256, fmt.Sprintf(`{"iss":"pawl","aud":"pawl","sub":"7","exp":%d}`, time.Now().Add(time.Hour).Unix()))
 		check(t, "while it answers", j, good, nil)
 		time.Sleep(time.Minute)
@@ -254,7 +254,7 @@ func TestJWKSWhilePawlIsAway(t *testing.T) {
 
 // TestJWKSWithoutPublicKeys: HS256 has none, and the error says what to do.
 func TestJWKSWithoutPublicKeys(t *testing.T) {
-	p := publish(t, pawltest.WithAlgorithm(token.HS256))
+	p := publish(t, pawltest.WithAlgorithm("HS256"))
 	if err := p.jwks().Fetch(t.Context()); err == nil || !strings.Contains(err.Error(), "--algorithm ES256") {
 		t.Error(err)
 	}
@@ -314,7 +314,7 @@ func TestJWKSRefuses(t *testing.T) {
 		}
 		_, _ = w.Write(set)
 	})
-	j := client.NewJWKS(client.New(url, client.WithAPIKey("k"), client.WithBearer("b")), client.JWKSConfig{Issuer: "https://auth.example.com", Audience: "orders"})
+	j := client.NewJWKS(newClient(t, url, client.WithAPIKey("k"), client.WithBearer("b")), client.JWKSConfig{Issuer: "https://auth.example.com", Audience: "orders"})
 	now := time.Now().Unix()
 	says := func(change string) string { // a later member of the same name takes the place of the earlier one
 		claims := map[string]any{"iss": "https://auth.example.com", "aud": "orders", "sub": "7", "iat": now, "exp": now + 600}

@@ -65,7 +65,7 @@ func TestMiddleware(t *testing.T) {
 	l := newLossy(t)
 	// the service has credentials of its own, which must not let others in
 	own := &client.Transport{Source: l.source(client.TokenConfig{Login: pawltest.AdminLogin, Password: pawltest.AdminPassword})}
-	c := client.New(l.url, client.WithAPIKey(l.AdminAPIKey), client.WithHTTPClient(&http.Client{Transport: own}))
+	c := l.client.With(client.WithAPIKey(l.AdminAPIKey), client.WithHTTPClient(&http.Client{Transport: own}))
 	url := guarded(t, c, client.MiddlewareConfig{})
 	token := l.login(t).Token
 	for name, test := range map[string]struct {
@@ -106,13 +106,13 @@ func TestMiddleware(t *testing.T) {
 // TestMiddlewareWithoutCache: a token that was refreshed is dead at once.
 func TestMiddlewareWithoutCache(t *testing.T) {
 	l := newLossy(t)
-	url := guarded(t, client.New(l.url), client.MiddlewareConfig{})
+	url := guarded(t, l.client, client.MiddlewareConfig{})
 	old := l.login(t)
 	bearer := "Authorization: Bearer " + old.Token
 	if resp, _ := ask(t, url, bearer); resp.StatusCode != 200 {
 		t.Fatal(resp.Status)
 	}
-	if _, err := client.New(l.URL).Refresh(t.Context(), old.Token); err != nil {
+	if _, err := l.Client().Refresh(t.Context(), old.Token); err != nil {
 		t.Fatal(err)
 	}
 	if resp, _ := ask(t, url, bearer); resp.StatusCode != 401 {
@@ -124,7 +124,7 @@ func TestMiddlewareWithoutCache(t *testing.T) {
 // of another, nor of both together.
 func TestMiddlewareCacheIsOfAll(t *testing.T) {
 	l := newLossy(t)
-	url := guarded(t, client.New(l.url), client.MiddlewareConfig{CacheFor: time.Minute, Clock: l.Clock.Now})
+	url := guarded(t, l.client, client.MiddlewareConfig{CacheFor: time.Minute, Clock: l.Clock.Now})
 	bearer, key := "Authorization: Bearer "+l.login(t).Token, "X-Api-Key: "+l.APIKey
 	for i, test := range []struct {
 		headers []string
@@ -144,7 +144,7 @@ func TestMiddlewareCacheIsOfAll(t *testing.T) {
 // which would look as if it was away.
 func TestMiddlewareSendsNothingHuge(t *testing.T) {
 	l := newLossy(t)
-	url := guarded(t, client.New(l.url), client.MiddlewareConfig{})
+	url := guarded(t, l.client, client.MiddlewareConfig{})
 	huge := strings.Repeat("a", 5000)
 	l.lose(0)
 	for header, code := range map[string]api.ErrorCode{"Authorization: Bearer " + huge: api.CodeInvalidSession, "X-Api-Key: " + huge: api.CodeInvalidAPIKey} {
@@ -156,7 +156,7 @@ func TestMiddlewareSendsNothingHuge(t *testing.T) {
 
 func TestMiddlewareCache(t *testing.T) {
 	l := newLossy(t, pawltest.WithTokenLife(8*time.Second))
-	url := guarded(t, client.New(l.url), client.MiddlewareConfig{CacheFor: 5 * time.Second, CacheSize: 2, Clock: l.Clock.Now})
+	url := guarded(t, l.client, client.MiddlewareConfig{CacheFor: 5 * time.Second, CacheSize: 2, Clock: l.Clock.Now})
 	want := func(what string, status, calls int, token string) {
 		t.Helper()
 		l.lose(0)
@@ -191,7 +191,7 @@ func TestMiddlewareCache(t *testing.T) {
 // TestMiddlewareWhilePawlIsAway: nobody gets in, and the cause is for the log.
 func TestMiddlewareWhilePawlIsAway(t *testing.T) {
 	server := newPawl(t)
-	c := client.New(server.URL, client.WithRetries(0))
+	c := server.Client(client.WithRetries(0))
 	url := guarded(t, c, client.MiddlewareConfig{})
 	var told error
 	hooked := guarded(t, c, client.MiddlewareConfig{Refuse: func(w http.ResponseWriter, _ *http.Request, err error) {
@@ -215,11 +215,11 @@ func TestMiddlewareBeforeAnother(t *testing.T) {
 	for _, text := range []string{`{"success":true,"data":null,"errorCode":"","message":""}`, `{"success":true,"data":{}}`, `{"success":true}`, `{}`, `[]`, `null`, `true`, ``} {
 		other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }))
 		defer other.Close()
-		resp, _ := ask(t, guarded(t, client.New(other.URL, client.WithRetries(0)), client.MiddlewareConfig{}), "X-Api-Key: x")
+		resp, _ := ask(t, guarded(t, newClient(t, other.URL, client.WithRetries(0)), client.MiddlewareConfig{}), "X-Api-Key: x")
 		if resp.StatusCode != 503 {
 			t.Errorf("%s: %d", text, resp.StatusCode)
 		}
-		if got, err := client.New(other.URL).Login(t.Context(), "a", "b"); err == nil {
+		if got, err := newClient(t, other.URL).Login(t.Context(), "a", "b"); err == nil {
 			t.Errorf("%s: signed in with %v", text, got)
 		}
 	}

@@ -15,11 +15,11 @@ import (
 func TestIntrospectAndRevoke(t *testing.T) {
 	server := newPawl(t)
 	ctx := t.Context()
-	token, err := client.New(server.URL).Login(ctx, pawltest.Login, pawltest.Password)
+	token, err := server.Client().Login(ctx, pawltest.Login, pawltest.Password)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := client.New(server.URL, client.WithAPIKey(server.APIKey), client.WithBearer("not sent"))
+	c := server.Client(client.WithAPIKey(server.APIKey), client.WithBearer("not sent"))
 	got, err := c.Introspect(ctx, token.Token)
 	if err != nil || !got.Active || got.Username != pawltest.Login || got.Expires != token.ExpiresAt.Unix() {
 		t.Fatalf("%+v, %v", got, err)
@@ -30,14 +30,14 @@ func TestIntrospectAndRevoke(t *testing.T) {
 	if got, err := c.Introspect(ctx, token.Token); err != nil || got != (api.Introspection{}) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	admin, err := client.New(server.URL).Login(ctx, pawltest.AdminLogin, pawltest.AdminPassword)
+	admin, err := server.Client().Login(ctx, pawltest.AdminLogin, pawltest.AdminPassword)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Revoke(ctx, admin.Token); !errors.Is(err, client.ErrAccessDenied) {
 		t.Errorf("the session of one above: %v", err)
 	}
-	if _, err := client.New(server.URL).Introspect(ctx, token.Token); !errors.Is(err, client.ErrInvalidAPIKey) {
+	if _, err := server.Client().Introspect(ctx, token.Token); !errors.Is(err, client.ErrInvalidAPIKey) {
 		t.Errorf("without a key: %v", err)
 	}
 	if _, err := c.Introspect(ctx, ""); !errors.Is(err, client.ErrInvalidParameter) {
@@ -55,7 +55,7 @@ func TestIntrospectOfAnother(t *testing.T) {
 			w.WriteHeader(answer.status)
 			_, _ = w.Write([]byte(answer.body))
 		}))
-		if _, err := client.New(web.URL).Introspect(t.Context(), "x"); err == nil || !strings.Contains(err.Error(), "not Pawl's") {
+		if _, err := newClient(t, web.URL).Introspect(t.Context(), "x"); err == nil || !strings.Contains(err.Error(), "not Pawl's") {
 			t.Errorf("%d %s: %v", answer.status, answer.body, err)
 		}
 		web.Close()
@@ -65,7 +65,7 @@ func TestIntrospectOfAnother(t *testing.T) {
 func TestSigningKeys(t *testing.T) {
 	server := newPawl(t)
 	ctx := t.Context()
-	c := client.New(server.URL, client.WithAPIKey(server.AdminAPIKey))
+	c := server.Client(client.WithAPIKey(server.AdminAPIKey))
 	made, err := c.RotateSigningKey(ctx)
 	if err != nil || made.State != "Published" {
 		t.Fatalf("%+v, %v", made, err)

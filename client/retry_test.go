@@ -19,7 +19,7 @@ import (
 // gets the same successor.
 func TestLostRefresh(t *testing.T) {
 	l := newLossy(t)
-	c := client.New(l.url)
+	c := l.client
 	old, err := c.Login(t.Context(), pawltest.Login, pawltest.Password)
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +49,7 @@ func TestLostRefresh(t *testing.T) {
 // TestLostAnswersOfOtherCalls: what may not be sent twice is sent once.
 func TestLostAnswersOfOtherCalls(t *testing.T) {
 	l := newLossy(t)
-	c := client.New(l.url, client.WithAPIKey(l.AdminAPIKey))
+	c := l.client.With(client.WithAPIKey(l.AdminAPIKey))
 	for name, call := range map[string]struct {
 		tries int
 		make  func() error
@@ -140,7 +140,7 @@ func TestPauses(t *testing.T) {
 				}
 				defer cancel()
 				began := time.Now()
-				err := c.call(ctx, client.New("http://pawl.example", client.WithHTTPClient(&http.Client{Transport: s})))
+				err := c.call(ctx, newClient(t, "http://pawl.example", client.WithHTTPClient(&http.Client{Transport: s})))
 				if waited := time.Since(began); s.tries != c.tries || waited < c.wait[0] || waited > c.wait[1] {
 					t.Errorf("%d tries and %v, want %d and from %v to %v", s.tries, waited, c.tries, c.wait[0], c.wait[1])
 				}
@@ -156,7 +156,7 @@ func TestPauses(t *testing.T) {
 func TestManyRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{answers: []func() *http.Response{answer(503, busy)}}
-		_, err := client.New("http://pawl.example", client.WithHTTPClient(&http.Client{Transport: s}), client.WithRetries(100)).Me(t.Context())
+		_, err := newClient(t, "http://pawl.example", client.WithHTTPClient(&http.Client{Transport: s}), client.WithRetries(100)).Me(t.Context())
 		if !errors.Is(err, client.ErrUnavailable) || s.tries != 101 {
 			t.Errorf("%v after %d tries", err, s.tries)
 		}
@@ -170,7 +170,7 @@ func TestCancelledWhileWaiting(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		s := &script{answers: []func() *http.Response{answer(503, busy, "Retry-After: 20")}}
 		time.AfterFunc(time.Second, cancel)
-		_, err := client.New("http://pawl.example", client.WithHTTPClient(&http.Client{Transport: s})).Me(ctx)
+		_, err := newClient(t, "http://pawl.example", client.WithHTTPClient(&http.Client{Transport: s})).Me(ctx)
 		if !errors.Is(err, context.Canceled) || !errors.Is(err, client.ErrUnavailable) || s.tries != 1 {
 			t.Errorf("%v after %d tries", err, s.tries)
 		}

@@ -20,7 +20,7 @@ var _ oauth2.TokenSource = (*client.TokenSource)(nil)
 // login opens a session past the proxy.
 func (l *lossy) login(t *testing.T) api.Token {
 	t.Helper()
-	token, err := client.New(l.URL).Login(t.Context(), pawltest.Login, pawltest.Password)
+	token, err := l.Client().Login(t.Context(), pawltest.Login, pawltest.Password)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func (l *lossy) login(t *testing.T) api.Token {
 // source returns a source by the server's clock, whose client tries once.
 func (l *lossy) source(config client.TokenConfig) *client.TokenSource {
 	config.Clock = l.Clock.Now
-	return client.NewTokenSource(client.New(l.url, client.WithRetries(0)), config)
+	return client.NewTokenSource(l.client.With(client.WithRetries(0)), config)
 }
 
 func take(t *testing.T, s *client.TokenSource) string {
@@ -44,7 +44,7 @@ func take(t *testing.T, s *client.TokenSource) string {
 
 func (l *lossy) good(t *testing.T, token string) bool {
 	t.Helper()
-	_, err := client.New(l.URL, client.WithBearer(token)).Session(t.Context())
+	_, err := l.Client(client.WithBearer(token)).Session(t.Context())
 	if err != nil && !errors.Is(err, client.ErrInvalidSession) {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func TestLoginWhereThereIsNoTokenAndWhereItIsOver(t *testing.T) {
 	if !l.good(t, first) || l.paths()[0] != "/v2/auth/login" {
 		t.Fatal(l.paths())
 	}
-	if err := client.New(l.URL, client.WithBearer(first)).Logout(t.Context()); err != nil {
+	if err := l.Client(client.WithBearer(first)).Logout(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	l.Clock.Add(time.Hour)
@@ -204,7 +204,7 @@ func TestOverIsOver(t *testing.T) {
 	l := newLossy(t)
 	start := l.login(t)
 	s := l.source(client.TokenConfig{Token: start})
-	if err := client.New(l.URL, client.WithBearer(start.Token)).Logout(t.Context()); err != nil {
+	if err := l.Client(client.WithBearer(start.Token)).Logout(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	l.Clock.Add(59 * time.Minute)
@@ -217,7 +217,7 @@ func TestOverIsOver(t *testing.T) {
 	if n := len(l.paths()); n != 1 {
 		t.Errorf("%d calls, want 1", n)
 	}
-	if _, err := client.NewTokenSource(client.New(l.url), client.TokenConfig{}).Token(); err == nil || len(l.paths()) != 1 {
+	if _, err := client.NewTokenSource(l.client, client.TokenConfig{}).Token(); err == nil || len(l.paths()) != 1 {
 		t.Error("a source of nothing gave something")
 	}
 }
@@ -264,12 +264,12 @@ func TestGivingUpLeavesTheRenewal(t *testing.T) {
 func TestTransport(t *testing.T) {
 	l := newLossy(t)
 	s := l.source(client.TokenConfig{Login: pawltest.Login, Password: pawltest.Password})
-	c := client.New(l.url, client.WithRetries(0), client.WithHTTPClient(&http.Client{Transport: &client.Transport{Source: s}}))
+	c := l.client.With(client.WithRetries(0), client.WithHTTPClient(&http.Client{Transport: &client.Transport{Source: s}}))
 	me, err := c.Me(t.Context())
 	if err != nil || me.UserID != pawltest.UserID {
 		t.Fatal(me, err)
 	}
-	if err := client.New(l.URL, client.WithAPIKey(l.AdminAPIKey)).ResetUser(t.Context(), pawltest.UserID); err != nil {
+	if err := l.Client(client.WithAPIKey(l.AdminAPIKey)).ResetUser(t.Context(), pawltest.UserID); err != nil {
 		t.Fatal(err)
 	}
 	l.lose(0)
@@ -298,7 +298,7 @@ func TestTransport(t *testing.T) {
 	}
 	l.Clock.Add(5 * time.Second)
 	l.lose(0)
-	if err := client.New(l.URL, client.WithAPIKey(l.AdminAPIKey)).ResetUser(t.Context(), pawltest.UserID); err != nil {
+	if err := l.Client(client.WithAPIKey(l.AdminAPIKey)).ResetUser(t.Context(), pawltest.UserID); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Me(t.Context()); err != nil {

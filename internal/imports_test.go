@@ -65,13 +65,15 @@ var allowedImports = map[string][]string{
 	"internal/storecopy":     {"internal/authority", "internal/authority/keyring", "internal/seal", "internal/token"},
 	"internal/test/apicheck": {"api"},
 	"internal/test/pgtest":   {},
-	"internal/test/testbin":  {},
+	"internal/test/testbin":  {"client"},
 	"internal/token":         {},
 	"internal/tracing":       {"internal/recorder"},
 	"internal/userimport": {
 		"internal/authority", "internal/authority/audit", "internal/authority/fault", "internal/password",
 	},
-	"pawltest":  {"internal/app", "internal/authority", "internal/password", "internal/seal", "internal/token"},
+	"pawltest": {
+		"client", "internal/app", "internal/authority", "internal/password", "internal/seal", "internal/token",
+	},
 	"test/load": {"api", "internal/bench", "internal/seal", "internal/test/pgtest", "internal/test/testbin"},
 }
 

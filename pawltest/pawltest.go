@@ -1,5 +1,8 @@
-// Package pawltest runs a whole Pawl inside a test: a real server on a real
-// port, with a real file beneath.
+// Package pawltest runs a whole Pawl inside a test: a real HTTP server on a port of 127.0.0.1, with a real store.
+//
+// [New] starts a [Server] that ends with the test. The server has one user and one administrator, whose logins,
+// passwords and API keys are known. Its [Clock] stands still until the test moves it, so that a token expires when the
+// test needs it to. [Server.Client] returns a client of package client for it. Use [Start] if there is no testing.TB.
 package pawltest
 
 import (
@@ -11,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pawlauth/pawl/client"
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/password"
@@ -18,72 +22,92 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// The user and the administrator that every server has.
+// The user and the administrator of every server. Both belong to network 1, mailbox 101.
 const (
 	Login         = "jsmith@example.com"
 	Password      = "Sup3r$ecret!"
-	UserID        = 4821 // MailboxAdmin of network 1, mailbox 101
+	UserID        = 4821 // a MailboxAdmin
 	AdminLogin    = "admin@example.com"
 	AdminPassword = "Adm1n$ecret!"
-	AdminID       = 4822 // Root
+	AdminID       = 4822 // a Root
 )
 
-// Server is a Pawl that runs until the test ends.
+// Server is a running Pawl.
 type Server struct {
-	URL      string
-	APIKey   string // of the user
-	AdminAPIKey string
-	Clock    *Clock
-	// Close ends the server and its store at once; so does the end of the test.
-	Close func()
+	URL         string // such as http://127.0.0.1:43210, without a slash at the end
+	APIKey      string // an API key of the user
+	AdminAPIKey string // an API key of the administrator
+	Clock       *Clock // the time of the server
+
+	close func()
 }
 
-// Option changes a setting of the server.
-type Option func(*app.Config)
+// Close stops the server and closes its store. The end of the test does so too; a second Close is a no-op.
+func (s *Server) Close() { s.close() }
 
-// WithTokenLife sets the life of a token; whole seconds, 1 h if not given.
-func WithTokenLife(d time.Duration) Option {
-	return func(c *app.Config) { c.Policy.TokenLife = d }
-}
-
-// WithSessionLife sets the life of a session; whole seconds, 30 days if not given.
-func WithSessionLife(d time.Duration) Option {
-	return func(c *app.Config) { c.Policy.SessionLife = d }
-}
-
-// WithAlgorithm sets what tokens are signed with; HS256 if not given. The others
-// have public keys, at /.well-known/jwks.json.
-func WithAlgorithm(alg token.Algorithm) Option {
-	return func(c *app.Config) { c.Algorithm = alg }
-}
-
-// WithPostgres keeps the state in an empty database of PostgreSQL's, such as
-// postgres://user@host/database, in the place of a file.
-func WithPostgres(dsn string) Option {
-	return func(c *app.Config) {
-		var err error
-		if c.Store, err = app.ParseStoreAddress(dsn); err != nil {
-			panic("pawltest: " + err.Error())
-		}
-		c.MasterKey, _ = seal.NewBox(seal.NewKey()) // a key of NewKey's is always one
+// Client returns a client of the server. It has no credentials unless an option gives it some.
+func (s *Server) Client(options ...client.Option) *client.Client {
+	c, err := client.New(s.URL, options...)
+	if err != nil {
+		panic(err) // the address of an httptest.Server is valid
 	}
+	return c
 }
 
-// WithHandler puts a handler of the test's before the server, to see or to
-// change what goes in and out.
+// Option changes a setting of a server. The With functions return options for New and Start.
+type Option interface{ apply(*app.Config) }
+
+type option func(*app.Config)
+
+func (o option) apply(c *app.Config) { o(c) }
+
+// WithTokenLife sets how long a token is valid, in whole seconds. The default is 1 hour.
+func WithTokenLife(d time.Duration) Option {
+	return option(func(c *app.Config) { c.Policy.TokenLife = d })
+}
+
+// WithSessionLife sets how long a session lives from its login, in whole seconds. The default is 30 days.
+func WithSessionLife(d time.Duration) Option {
+	return option(func(c *app.Config) { c.Policy.SessionLife = d })
+}
+
+// WithAlgorithm sets the algorithm that signs tokens: HS256 (the default), ES256, EdDSA or RS256. All except HS256 have
+// public keys, at /.well-known/jwks.json. The server does not start with any other name.
+func WithAlgorithm(name string) Option {
+	return option(func(c *app.Config) { c.Algorithm = token.Algorithm(name) })
+}
+
+// WithPostgres stores the state in an empty PostgreSQL database, such as postgres://user@host/database, instead of an
+// SQLite file. It panics if url is not the address of a database.
+func WithPostgres(url string) Option {
+	store, err := app.ParseStoreAddress(url)
+	if err != nil {
+		panic("pawltest: " + err.Error())
+	}
+	return option(func(c *app.Config) {
+		c.Store = store
+		c.MasterKey, _ = seal.NewBox(seal.NewKey()) // a key of NewKey is always valid
+	})
+}
+
+// WithHandler wraps the server's handler, so that a test can observe or change requests and responses.
 func WithHandler(wrap func(http.Handler) http.Handler) Option {
-	return func(c *app.Config) { c.Wrap = wrap }
+	return option(func(c *app.Config) { c.Wrap = wrap })
 }
 
-// New starts a server with cheap password hashes and a clock of its own.
+// WithConfig changes any setting. It is for Pawl's own tests: no other module can name the type of the parameter.
+func WithConfig(change func(*app.Config)) Option { return option(change) }
+
+// New starts a server that runs until the test ends. Its password hashes are cheap, so that a login takes
+// milliseconds. The test fails at once if the server does not start.
 func New(t testing.TB, options ...Option) *Server {
 	t.Helper()
-	s, end, err := start(t.Context(), t.TempDir(), options)
+	s, stop, err := start(t.Context(), t.TempDir(), options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Close = sync.OnceFunc(func() {
-		if err := end(); err != nil {
+	s.close = sync.OnceFunc(func() {
+		if err := stop(); err != nil {
 			t.Errorf("pawltest: %v", err)
 		}
 	})
@@ -91,30 +115,45 @@ func New(t testing.TB, options ...Option) *Server {
 	return s
 }
 
-// Start is New for where there is no testing.TB, such as an Example: the server
-// keeps its state in dir, runs until Close, and panics if it does not start.
+// Start starts a server where there is no testing.TB, for example in an Example. The server stores its state in dir and
+// runs until Close. Start panics if the server does not start.
 func Start(dir string, options ...Option) *Server {
-	s, end, err := start(context.Background(), dir, options)
+	s, stop, err := start(context.Background(), dir, options)
 	if err != nil {
 		panic(err)
 	}
-	s.Close = sync.OnceFunc(func() { _ = end() }) // the state goes with it
+	s.close = sync.OnceFunc(func() { _ = stop() }) // an Example has no way to fail
 	return s
 }
 
-// start returns a server, and what ends it.
-func start(ctx context.Context, dir string, options []Option) (*Server, func() error, error) {
+// start returns a running server, and the function that stops it.
+func start(ctx context.Context, dir string, options []Option) (s *Server, stop func() error, err error) {
 	clock := &Clock{now: time.Now().Truncate(time.Second)}
-	config := app.Config{Store: app.StoreAddress{Folder: dir}, Clock: clock.Now, Build: "test", Argon2: password.Params{MemoryKiB: 64, Passes: 1}}
+	config := app.Config{
+		Store: app.StoreAddress{Folder: dir}, Clock: clock.Now, Build: "test",
+		Argon2: password.Params{MemoryKiB: 64, Passes: 1},
+	}
 	for _, option := range options {
-		option(&config)
+		option.apply(&config)
 	}
 	a, err := app.Open(ctx, config)
 	if err != nil {
 		return nil, nil, err
 	}
-	s := &Server{Clock: clock}
-	if err := s.addUsers(ctx, a); err != nil {
+	s = &Server{Clock: clock}
+	tenant := authority.Tenant{NetworkID: 1, MailboxID: 101}
+	_, s.APIKey, err = a.Authority.Bootstrap(ctx, authority.User{
+		ID: UserID, Login: Login, Email: Login, FirstName: "John", LastName: "Smith",
+		Level: authority.MailboxAdmin, Status: authority.Active, Tenant: tenant,
+	}, Password)
+	if err != nil {
+		return nil, nil, errors.Join(err, a.Close())
+	}
+	_, s.AdminAPIKey, err = a.Authority.Bootstrap(ctx, authority.User{
+		ID: AdminID, Login: AdminLogin, Email: AdminLogin, FirstName: "Ada", LastName: "Admin",
+		Level: authority.Root, Status: authority.Active, Tenant: tenant,
+	}, AdminPassword)
+	if err != nil {
 		return nil, nil, errors.Join(err, a.Close())
 	}
 	a.Started(ctx)
@@ -123,32 +162,20 @@ func start(ctx context.Context, dir string, options []Option) (*Server, func() e
 	return s, func() error { web.Close(); return a.Close() }, nil
 }
 
-func (s *Server) addUsers(ctx context.Context, a *app.App) (err error) {
-	place := authority.Tenant{NetworkID: 1, MailboxID: 101}
-	_, s.APIKey, err = a.Authority.Bootstrap(ctx, authority.User{ID: UserID, Login: Login, Email: Login, FirstName: "John", LastName: "Smith",
-		Level: authority.MailboxAdmin, Status: authority.Active, Tenant: place}, Password)
-	if err != nil {
-		return err
-	}
-	_, s.AdminAPIKey, err = a.Authority.Bootstrap(ctx, authority.User{ID: AdminID, Login: AdminLogin, Email: AdminLogin, FirstName: "Ada", LastName: "Admin",
-		Level: authority.Root, Status: authority.Active, Tenant: place}, AdminPassword)
-	return err
-}
-
-// Clock is the server's time; it stands still until it is moved.
+// Clock is the time of a server. It stands still until Add moves it. It is safe for concurrent use.
 type Clock struct {
 	mu  sync.Mutex // guards now
 	now time.Time
 }
 
-// Now gives the time.
+// Now returns the time. It begins as the time of the server's start, in whole seconds.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
 }
 
-// Add moves the clock, backwards too.
+// Add moves the clock forward by d, or back if d is negative.
 func (c *Clock) Add(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -19,9 +19,17 @@ type remote struct {
 	URL    string `name:"url" default:"http://127.0.0.1:8080" help:"Address of the server (PAWL_URL)."`
 	APIKey string `name:"api-key" hidden:"" help:"Read from PAWL_API_KEY."`
 	JSON   bool   `name:"json" help:"Print JSON."`
+
+	client *client.Client
 }
 
-func (r remote) server() *client.Client { return client.New(r.URL, client.WithAPIKey(r.APIKey)) }
+// AfterApply makes the client, once the flags are parsed. A bad address is an error of the command line.
+func (r *remote) AfterApply() (err error) {
+	r.client, err = client.New(r.URL, client.WithAPIKey(r.APIKey))
+	return err
+}
+
+func (r remote) server() *client.Client { return r.client }
 
 // userID finds a user by its login, or takes a number as the id.
 func (r remote) userID(ctx context.Context, user string) (int64, error) {

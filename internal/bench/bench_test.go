@@ -29,7 +29,7 @@ func open(t *testing.T, url string, sessions int) *bench.Load {
 // refreshes returns the number of refreshes that the server counts.
 func refreshes(t *testing.T, server *pawltest.Server) (sum int64) {
 	t.Helper()
-	list, err := client.New(server.URL, client.WithAPIKey(server.APIKey)).Sessions(t.Context(), api.SessionsRequest{})
+	list, err := server.Client(client.WithAPIKey(server.APIKey)).Sessions(t.Context(), api.SessionsRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func TestCountsMatchServer(t *testing.T) {
 func TestBrokenChainEndsRun(t *testing.T) {
 	server := pawltest.New(t)
 	load := open(t, server.URL, 2)
-	err := client.New(server.URL, client.WithAPIKey(server.AdminAPIKey)).ResetUser(t.Context(), pawltest.UserID)
+	err := server.Client(client.WithAPIKey(server.AdminAPIKey)).ResetUser(t.Context(), pawltest.UserID)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,8 +26,8 @@ import (
 // time is over, alone and together.
 func TestOutcomes(t *testing.T) {
 	m := metrics.New("test")
-	s := pawltest.New(t, func(c *app.Config) { c.Metrics = m })
-	c := client.New(s.URL, client.WithRetries(0))
+	s := pawltest.New(t, pawltest.WithConfig(func(c *app.Config) { c.Metrics = m }))
+	c := s.Client(client.WithRetries(0))
 	login := func() api.Token {
 		got, err := c.Login(t.Context(), pawltest.Login, pawltest.Password)
 		if err != nil {
@@ -54,7 +54,7 @@ func TestOutcomes(t *testing.T) {
 	if _, err := c.Login(t.Context(), pawltest.Login, ""); err == nil {
 		t.Error("a login without a password")
 	}
-	keyed := client.New(s.URL, client.WithRetries(0), client.WithAPIKey("pawl_x"))
+	keyed := s.Client(client.WithRetries(0), client.WithAPIKey("pawl_x"))
 	if _, err := keyed.RefreshWithIdempotencyKey(t.Context(), forgotten, ""); !errors.Is(err, client.ErrInvalidAPIKey) {
 		t.Error(err)
 	}
@@ -91,11 +91,11 @@ func TestOutcomes(t *testing.T) {
 // word, a request counts under its route.
 func TestRoutes(t *testing.T) {
 	m := metrics.New("test")
-	s := pawltest.New(t, func(c *app.Config) {
+	s := pawltest.New(t, pawltest.WithConfig(func(c *app.Config) {
 		c.Metrics = m
 		c.Limits = server.Limits{LoginRate: 1, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}}
-	})
-	admin := client.New(s.URL, client.WithRetries(0), client.WithAPIKey(s.AdminAPIKey))
+	}))
+	admin := s.Client(client.WithRetries(0), client.WithAPIKey(s.AdminAPIKey))
 	if _, err := admin.RotateSigningKey(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -59,7 +59,7 @@ var secretsInAnswers = regexp.MustCompile(`"token":"([^"]+)"|"key":"(pawl_[^"*]+
 // and in the errors.
 func TestNoSecretGetsOut(t *testing.T) {
 	log := &captured{}
-	b := start(t, log.option)
+	b := start(t, pawltest.WithConfig(log.option))
 	secrets := map[string]bool{pawltest.Password: true, pawltest.AdminPassword: true, b.APIKey: true, b.AdminAPIKey: true}
 	var errors strings.Builder
 	passwords := regexp.MustCompile(`(?i)"(?:password|currentPassword|newPassword)":"([^"]*)"`)
@@ -117,7 +117,7 @@ func TestNoSecretGetsOut(t *testing.T) {
 // log, with who, where and which request.
 func TestAudit(t *testing.T) {
 	log := &captured{}
-	b := start(t, log.option)
+	b := start(t, pawltest.WithConfig(log.option))
 	b.contract(b.login(), func(_, method, path, body string, headers ...string) string {
 		_, text := b.send(method, path, body, append(headers, "X-Request-Id: the-request")...)
 		return text

@@ -26,6 +26,7 @@ import (
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/token"
+	"github.com/pawlauth/pawl/pawltest"
 )
 
 // TestHostileTokens sends what attackers of JWTs are known to send, as a bearer
@@ -35,7 +36,7 @@ func TestHostileTokens(t *testing.T) {
 	for _, alg := range token.Algorithms {
 		t.Run(string(alg), func(t *testing.T) {
 			key, jwk := signingKey(t, alg)
-			b := start(t, func(c *app.Config) { c.SigningKeyFile = jwk })
+			b := start(t, pawltest.WithConfig(func(c *app.Config) { c.SigningKeyFile = jwk }))
 			good := b.login()
 			b.session(200, (&forge{t: t, key: key}).signWith(key, good[:strings.LastIndexByte(good, '.')])) // the forge forges
 			for _, a := range attacks(t, key, good) {

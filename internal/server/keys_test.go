@@ -14,6 +14,7 @@ import (
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/password"
 	"github.com/pawlauth/pawl/internal/token"
+	"github.com/pawlauth/pawl/pawltest"
 )
 
 // TestAlgorithms refreshes with each algorithm; a token of another server's key
@@ -21,7 +22,7 @@ import (
 func TestAlgorithms(t *testing.T) {
 	before := ""
 	for i, alg := range token.Algorithms {
-		b := start(t, func(c *app.Config) { c.Algorithm = alg })
+		b := start(t, pawltest.WithConfig(func(c *app.Config) { c.Algorithm = alg }))
 		fresh := b.refresh(200, b.login())
 		b.session(200, fresh)
 		header, err := base64.RawURLEncoding.DecodeString(strings.Split(fresh, ".")[0])
@@ -59,7 +60,7 @@ func TestSigningKeyFromAFile(t *testing.T) {
 	if err := os.WriteFile(path, []byte(`{"keys":[`+strings.Join(texts, ",")+`]}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b := start(t, func(c *app.Config) { c.SigningKeyFile = path })
+	b := start(t, pawltest.WithConfig(func(c *app.Config) { c.SigningKeyFile = path }))
 	fresh := b.refresh(200, b.login())
 	header, _ := base64.RawURLEncoding.DecodeString(strings.Split(fresh, ".")[0])
 	if !strings.Contains(string(header), key.ID()) {
@@ -85,7 +86,7 @@ func TestRevokedKey(t *testing.T) {
 // its own, as those of one account wait for each other before: some are
 // answered, the others get 503 with Retry-After at once.
 func TestLoginFlood(t *testing.T) {
-	b := start(t, trusting, func(c *app.Config) { c.Argon2 = password.Params{MemoryKiB: 8 * 1024, Passes: 2} })
+	b := start(t, trusting, pawltest.WithConfig(func(c *app.Config) { c.Argon2 = password.Params{MemoryKiB: 8 * 1024, Passes: 2} }))
 	var mu sync.Mutex // guards statuses and later
 	statuses, later := map[int]int{}, 0
 	var group sync.WaitGroup

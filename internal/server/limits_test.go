@@ -23,11 +23,11 @@ import (
 	"github.com/pawlauth/pawl/pawltest"
 )
 
-// trusting is a server that believes X-Forwarded-For of this machine, so that
-// a test can be many clients.
-func trusting(c *app.Config) {
+// trusting makes the server trust X-Forwarded-For from this machine, so that a
+// test can be many clients.
+var trusting = pawltest.WithConfig(func(c *app.Config) {
 	c.Limits.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
-}
+})
 
 func (b *browser) try(status int, login, passwd, from string) string {
 	b.Helper()
@@ -113,7 +113,7 @@ func TestForwardedFor(t *testing.T) {
 		option     pawltest.Option
 		said, want string
 	}{
-		"nobody is trusted": {func(*app.Config) {}, "192.0.2.1", "127.0.0.1"},
+		"nobody is trusted": {pawltest.WithConfig(func(*app.Config) {}), "192.0.2.1", "127.0.0.1"},
 		"a client's claim":  {trusting, "192.0.2.1, 192.0.2.2", "192.0.2.2"},
 		"two proxies":       {trusting, "192.0.2.1, 192.0.2.2, 127.0.0.9", "192.0.2.2"},
 		"rubbish":           {trusting, "192.0.2.1, rubbish, 127.0.0.9", "127.0.0.9"},
@@ -135,7 +135,7 @@ func TestForwardedFor(t *testing.T) {
 }
 
 func TestRates(t *testing.T) {
-	b := start(t, trusting, func(c *app.Config) { c.Limits.LoginRate, c.Limits.RefreshRate = 2, 1 })
+	b := start(t, trusting, pawltest.WithConfig(func(c *app.Config) { c.Limits.LoginRate, c.Limits.RefreshRate = 2, 1 }))
 	b.try(200, pawltest.Login, pawltest.Password, "2001:db8::1")
 	token := b.login()
 	b.try(200, pawltest.Login, pawltest.Password, "2001:db8::2")
@@ -154,7 +154,7 @@ func TestRates(t *testing.T) {
 func TestFull(t *testing.T) {
 	const most = 8
 	slow := password.Params{MemoryKiB: 32 * 1024, Passes: 8}
-	b := start(t, func(c *app.Config) { c.Argon2, c.Limits.MaxInFlight = slow, most })
+	b := start(t, pawltest.WithConfig(func(c *app.Config) { c.Argon2, c.Limits.MaxInFlight = slow, most }))
 	type outcome struct {
 		status int
 		text   string

@@ -62,7 +62,7 @@ func (b *browser) addUser(login, level string, network, mailbox int) (key, text 
 }
 
 func TestIntrospect(t *testing.T) {
-	b := start(t, func(c *app.Config) { c.Issuer, c.Audience = "https://auth.example.com", "orders" })
+	b := start(t, pawltest.WithConfig(func(c *app.Config) { c.Issuer, c.Audience = "https://auth.example.com", "orders" }))
 	old := b.login()
 	text := b.refresh(200, old)
 	got := b.introspect(true, text, b.APIKey)
@@ -124,7 +124,7 @@ func TestRevoke(t *testing.T) {
 // TestRevokeInTheGrace: the token before the current one passes as a bearer for
 // a while, but ends nothing.
 func TestRevokeInTheGrace(t *testing.T) {
-	b := start(t, func(c *app.Config) { c.Policy.BearerGrace = time.Minute })
+	b := start(t, pawltest.WithConfig(func(c *app.Config) { c.Policy.BearerGrace = time.Minute }))
 	old := b.login()
 	text := b.refresh(200, old)
 	b.introspect(true, old, b.APIKey)
@@ -265,11 +265,11 @@ func TestMetadata(t *testing.T) {
 		t.Errorf("%+v, %s", m, cache)
 	}
 	const public = "https://auth.example.com"
-	b = start(t, func(c *app.Config) { c.PublicURL = public })
+	b = start(t, pawltest.WithConfig(func(c *app.Config) { c.PublicURL = public }))
 	if m, cache := get(b); m.Issuer != public || m.Revocation != public+"/oauth2/revoke" || cache != "public, max-age=300" {
 		t.Errorf("%+v, %s", m, cache)
 	}
-	b = start(t, func(c *app.Config) { c.Issuer = public })
+	b = start(t, pawltest.WithConfig(func(c *app.Config) { c.Issuer = public }))
 	if m, _ := get(b); m.Issuer != public || m.JWKS != b.URL+"/.well-known/jwks.json" {
 		t.Errorf("%+v", m)
 	}

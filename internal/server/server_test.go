@@ -178,7 +178,7 @@ func TestRetryWithAnotherKey(t *testing.T) {
 }
 
 func TestKeylessRetry(t *testing.T) {
-	b := start(t, func(c *app.Config) { c.Policy.ReplayWithoutKey = 5 * time.Second })
+	b := start(t, pawltest.WithConfig(func(c *app.Config) { c.Policy.ReplayWithoutKey = 5 * time.Second }))
 	old := b.login()
 	fresh := b.refresh(200, old)
 	if again := b.refresh(200, old); again != fresh {
@@ -244,7 +244,7 @@ func TestTheftFoundAfterExpiry(t *testing.T) {
 }
 
 func TestBearerGrace(t *testing.T) {
-	b := start(t, func(c *app.Config) { c.Policy.BearerGrace = 5 * time.Second })
+	b := start(t, pawltest.WithConfig(func(c *app.Config) { c.Policy.BearerGrace = 5 * time.Second }))
 	first := b.login()
 	second := b.refresh(200, first)
 	b.session(200, first)
@@ -259,7 +259,7 @@ func TestBearerGrace(t *testing.T) {
 }
 
 func TestBearerGraceEndsWithTheSession(t *testing.T) {
-	b := start(t, func(c *app.Config) { c.Policy.BearerGrace = time.Minute })
+	b := start(t, pawltest.WithConfig(func(c *app.Config) { c.Policy.BearerGrace = time.Minute }))
 	first := b.login()
 	second := b.refresh(200, first)
 	b.expect(200, "", "POST", "/v2/auth/logout", "", "Authorization: Bearer "+second)
@@ -295,7 +295,7 @@ func TestRefreshKeyModes(t *testing.T) {
 		authority.APIKeyOptional: {200, 200, 200, 401}, authority.APIKeyRequired: {401, 200, 200, 401}, authority.APIKeyBound: {401, 200, 401, 401},
 	} {
 		t.Run(string(mode), func(t *testing.T) {
-			b := start(t, func(c *app.Config) { c.Policy.RefreshAPIKey = mode })
+			b := start(t, pawltest.WithConfig(func(c *app.Config) { c.Policy.RefreshAPIKey = mode }))
 			for i, headers := range [][]string{nil, {"X-API-Key: " + b.APIKey}, {"X-API-Key: " + b.AdminAPIKey}, {"X-API-Key: " + b.APIKey[:20]}} {
 				token := b.login()
 				code := api.ErrorCode("")

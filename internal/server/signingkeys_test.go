@@ -19,7 +19,7 @@ import (
 
 // quickly lets a node follow its clock, and the store, at once.
 func quickly(alg token.Algorithm) pawltest.Option {
-	return func(c *app.Config) { c.Algorithm, c.KeyReload = alg, 2*time.Millisecond }
+	return pawltest.WithConfig(func(c *app.Config) { c.Algorithm, c.KeyReload = alg, 2*time.Millisecond })
 }
 
 func (b *browser) root() string { return "X-API-Key: " + b.AdminAPIKey }
@@ -183,7 +183,7 @@ func TestSigningKeyFileDoesNotRotate(t *testing.T) {
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b := start(t, func(c *app.Config) { c.SigningKeyFile = path })
+	b := start(t, pawltest.WithConfig(func(c *app.Config) { c.SigningKeyFile = path }))
 	for _, call := range [][3]string{{"POST", "/v2/signing-keys/rotate", ""}, {"DELETE", "/v2/signing-keys", fmt.Sprintf(`{"keyId":%q}`, key.ID())}} {
 		resp, answer := b.send(call[0], call[1], call[2], b.root())
 		if resp.StatusCode != 400 || !strings.Contains(answer, "--signing-key-file") {

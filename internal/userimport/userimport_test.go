@@ -88,7 +88,10 @@ func TestImportAndSignIn(t *testing.T) {
 	onEachStore(t, func(t *testing.T, a *app.App) {
 		server := httptest.NewServer(a.Handler)
 		defer server.Close()
-		c := client.New(server.URL)
+		c, err := client.New(server.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if sum, said, err := read(t.Context(), a.Store, userimport.JSONLines, people, nil); err != nil || sum != (userimport.Summary{Lines: 5, Imported: 5}) {
 			t.Fatalf("%+v, %v\n%s", sum, err, said)
 		}

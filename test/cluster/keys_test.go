@@ -89,11 +89,16 @@ func (c *nodes) admin(node int) *client.Client {
 	if err != nil {
 		c.Fatal(err)
 	}
-	key, err := client.New(c.all[node].url, client.WithBearer(c.login(node))).CreateAPIKey(c.Context(), api.CreateAPIKeyRequest{UserID: user.ID, Visibility: "Private"})
+	own, err := client.New(c.all[node].url, client.WithBearer(c.login(node)))
 	if err != nil {
 		c.Fatal(err)
 	}
-	return client.New(c.all[node].url, client.WithAPIKey(key.Key))
+	request := api.CreateAPIKeyRequest{UserID: user.ID, Visibility: api.VisibilityPrivate}
+	key, err := own.CreateAPIKey(c.Context(), request)
+	if err != nil {
+		c.Fatal(err)
+	}
+	return own.With(client.WithBearer(""), client.WithAPIKey(key.Key))
 }
 
 // state returns the newest key of a state, by what a node says; "" for none.

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pawlauth/pawl/client"
 	"github.com/pawlauth/pawl/internal/seal"
 	"github.com/pawlauth/pawl/internal/test/pgtest"
 	"github.com/pawlauth/pawl/internal/test/testbin"
@@ -104,7 +103,7 @@ func TestComposeGateway(t *testing.T) {
 	for range 3 { // a round of the nodes
 		signInAndRefresh(t, url, made.Password)
 	}
-	c := client.New(url)
+	c := testbin.Client(t, url)
 	token, err := c.Login(t.Context(), login, made.Password)
 	if err != nil {
 		t.Fatal(err)

@@ -249,7 +249,7 @@ func drain(t *testing.T, server *exec.Cmd) {
 // signInAndRefresh does the exchange, and holds the old token to be dead.
 func signInAndRefresh(t *testing.T, url, password string) {
 	t.Helper()
-	c := client.New(url)
+	c := testbin.Client(t, url)
 	old, err := c.Login(t.Context(), login, password)
 	if err != nil {
 		t.Fatalf("sign-in: %v", err)
@@ -258,10 +258,10 @@ func signInAndRefresh(t *testing.T, url, password string) {
 	if err != nil {
 		t.Fatalf("refresh: %v", err)
 	}
-	if _, err := client.New(url, client.WithBearer(old.Token)).Session(t.Context()); !errors.Is(err, client.ErrInvalidSession) {
+	if _, err := testbin.Client(t, url, client.WithBearer(old.Token)).Session(t.Context()); !errors.Is(err, client.ErrInvalidSession) {
 		t.Errorf("the old token: %v", err)
 	}
-	if _, err := client.New(url, client.WithBearer(fresh.Token)).Session(t.Context()); err != nil {
+	if _, err := testbin.Client(t, url, client.WithBearer(fresh.Token)).Session(t.Context()); err != nil {
 		t.Errorf("the new token: %v", err)
 	}
 }

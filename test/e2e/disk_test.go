@@ -102,7 +102,7 @@ func (s *served) shutDown() {
 
 // once is a client that tries once.
 func (s *served) once(options ...client.Option) *client.Client {
-	return client.New(s.URL, append(options, client.WithRetries(0))...)
+	return testbin.Client(s.T, s.URL, append(options, client.WithRetries(0))...)
 }
 
 // scrape is what the server says to Prometheus.

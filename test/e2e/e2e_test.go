@@ -18,7 +18,7 @@ import (
 
 func login(t *testing.T, dev *testbin.Dev) string {
 	t.Helper()
-	got, err := client.New(dev.Env["PAWL_URL"]).Login(t.Context(), dev.Env["PAWL_LOGIN"], dev.Env["PAWL_PASSWORD"])
+	got, err := testbin.Client(t, dev.Env["PAWL_URL"]).Login(t.Context(), dev.Env["PAWL_LOGIN"], dev.Env["PAWL_PASSWORD"])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +28,10 @@ func login(t *testing.T, dev *testbin.Dev) string {
 // refresh tries once, as a client that does not know of Idempotency-Key: a
 // token whose refresh was seen must be dead.
 func refresh(ctx context.Context, dev *testbin.Dev, token string) (string, error) {
-	c := client.New(dev.Env["PAWL_URL"], client.WithAPIKey(dev.Env["ECGRID_API_KEY"]), client.WithRetries(0))
+	c, err := client.New(dev.Env["PAWL_URL"], client.WithAPIKey(dev.Env["ECGRID_API_KEY"]), client.WithRetries(0))
+	if err != nil {
+		return "", err
+	}
 	got, err := c.RefreshWithIdempotencyKey(ctx, token, "")
 	return got.Token, err
 }
@@ -36,7 +39,7 @@ func refresh(ctx context.Context, dev *testbin.Dev, token string) (string, error
 // good reports whether a token passes as a bearer.
 func good(t *testing.T, dev *testbin.Dev, token string) bool {
 	t.Helper()
-	_, err := client.New(dev.Env["PAWL_URL"], client.WithBearer(token)).Session(t.Context())
+	_, err := testbin.Client(t, dev.Env["PAWL_URL"], client.WithBearer(token)).Session(t.Context())
 	if errors.Is(err, client.ErrInvalidSession) {
 		return false
 	}

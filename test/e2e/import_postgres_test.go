@@ -10,7 +10,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/pawlauth/pawl/client"
 	"github.com/pawlauth/pawl/internal/seal"
 	"github.com/pawlauth/pawl/internal/test/pgtest"
 	"github.com/pawlauth/pawl/internal/test/testbin"
@@ -56,7 +55,7 @@ func TestImportBesideNodes(t *testing.T) {
 		t.Errorf("imported %v, unchanged %v, of %d", imported, unchanged, many)
 	}
 	for i, node := range nodes {
-		if _, err := client.New(node.URL).Login(t.Context(), fmt.Sprintf("U%d@example.com", i), passwd); err != nil {
+		if _, err := testbin.Client(t, node.URL).Login(t.Context(), fmt.Sprintf("U%d@example.com", i), passwd); err != nil {
 			t.Errorf("node %d: %v", i, err)
 		}
 	}

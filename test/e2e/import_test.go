@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pawlauth/pawl/client"
 	"github.com/pawlauth/pawl/internal/store/sqlite"
 	"github.com/pawlauth/pawl/internal/test/testbin"
 )
@@ -47,7 +46,7 @@ func TestImportKilled(t *testing.T) {
 		t.Errorf("after the kill: %v: %s", err, out)
 	}
 	server := testbin.StartServe(t, binary, nil, "--data", data)
-	if _, err := client.New(server.URL).Login(t.Context(), "U4999@example.com", passwd); err != nil {
+	if _, err := testbin.Client(t, server.URL).Login(t.Context(), "U4999@example.com", passwd); err != nil {
 		t.Error(err)
 	}
 	refused, err := command().CombinedOutput()

@@ -47,7 +47,7 @@ func TestSourceThroughKills(t *testing.T) {
 	binary, data := testbin.Build(t), filepath.Join(t.TempDir(), "data")
 	m := new(moving)
 	m.dev.Store(testbin.StartDev(t, binary, data))
-	c := client.New("http://pawl.example", client.WithHTTPClient(&http.Client{Transport: m}), client.WithRetries(0))
+	c := testbin.Client(t, "http://pawl.example", client.WithHTTPClient(&http.Client{Transport: m}), client.WithRetries(0))
 	kept, err := c.Login(t.Context(), m.dev.Load().Env["PAWL_LOGIN"], m.dev.Load().Env["PAWL_PASSWORD"])
 	if err != nil {
 		t.Fatal(err)

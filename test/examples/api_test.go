@@ -16,7 +16,6 @@ import (
 	"github.com/pawlauth/pawl/client"
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/test/testbin"
-	"github.com/pawlauth/pawl/internal/token"
 	"github.com/pawlauth/pawl/pawltest"
 )
 
@@ -147,12 +146,12 @@ func freeAddresses(t *testing.T, n int) (free []string) {
 // TestAPIFollowsKeys: after a rotation of the signing key, tokens of the new one
 // pass without a restart of the API, and those of the old one do on.
 func TestAPIFollowsKeys(t *testing.T) {
-	pawl := pawltest.New(t, pawltest.WithAlgorithm(token.ES256), func(c *app.Config) {
+	pawl := pawltest.New(t, pawltest.WithAlgorithm("ES256"), pawltest.WithConfig(func(c *app.Config) {
 		c.KeyLead, c.KeyReload, c.Clock = time.Second, 10*time.Millisecond, time.Now
-	})
+	}))
 	api, _ := startAPI(t, "go run ./examples/go/jwks", pawl.URL)
 	login := func() (text, header string) {
-		got, err := client.New(pawl.URL).Login(t.Context(), pawltest.Login, pawltest.Password)
+		got, err := pawl.Client().Login(t.Context(), pawltest.Login, pawltest.Password)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -163,7 +162,7 @@ func TestAPIFollowsKeys(t *testing.T) {
 	if status := call(t, api, old); status != 200 {
 		t.Fatalf("before the rotation: %d", status)
 	}
-	if _, err := client.New(pawl.URL, client.WithAPIKey(pawl.AdminAPIKey)).RotateSigningKey(t.Context()); err != nil {
+	if _, err := pawl.Client(client.WithAPIKey(pawl.AdminAPIKey)).RotateSigningKey(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	fresh, signs := login()

@@ -19,7 +19,6 @@ import (
 
 	"github.com/goccy/go-yaml"
 
-	"github.com/pawlauth/pawl/client"
 	"github.com/pawlauth/pawl/internal/test/testbin"
 	"github.com/pawlauth/pawl/pawltest"
 )
@@ -141,7 +140,7 @@ func TestGateways(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			pawl := pawltest.New(t)
 			url := start(t, name, strings.TrimPrefix(pawl.URL, "http://"))
-			api := client.New(pawl.URL)
+			api := pawl.Client()
 			old, err := api.Login(t.Context(), pawltest.Login, pawltest.Password)
 			if err != nil {
 				t.Fatal(err)

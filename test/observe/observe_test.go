@@ -80,10 +80,10 @@ func (s *seen) traffic(t *testing.T) {
 	s.call(t, "GET", "/v2/"+login, nil, "", http.StatusNotFound)
 	s.call(t, "BREW", "/v2/auth/refresh", nil, "", http.StatusMethodNotAllowed)
 	s.call(t, "GET", "/healthz", nil, "", http.StatusOK)
-	if _, err := client.New(s.URL, client.WithBearer(next)).Session(t.Context()); err != nil {
+	if _, err := testbin.Client(t, s.URL, client.WithBearer(next)).Session(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client.New(s.URL, client.WithAPIKey(s.secrets[0])).Session(t.Context()); err != nil {
+	if _, err := testbin.Client(t, s.URL, client.WithAPIKey(s.secrets[0])).Session(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/client"
+	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
 // plan is a run.
@@ -76,7 +77,7 @@ func newCallers(t *testing.T, p plan, f *fleet, h *history) (callers []*caller) 
 	t.Helper()
 	shared := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	t.Cleanup(shared.CloseIdleConnections)
-	admin := client.New(f.lives[0].url, client.WithAPIKey(f.lives[0].adminKey))
+	admin := testbin.Client(t, f.lives[0].url, client.WithAPIKey(f.lives[0].adminKey))
 	number := 0
 	for i := range p.users {
 		name := fmt.Sprintf("%s-%d@example.com", p.name, i)

@@ -14,7 +14,10 @@ import (
 )
 
 func main() {
-	pawl := client.New(cmp.Or(os.Getenv("PAWL_URL"), "http://127.0.0.1:8080"))
+	pawl, err := client.New(cmp.Or(os.Getenv("PAWL_URL"), "http://127.0.0.1:8080"))
+	if err != nil {
+		log.Fatal(err)
+	}
 	keys := client.NewJWKS(pawl, client.JWKSConfig{}) // set Issuer and Audience if Pawl has such settings
 	if err := keys.Fetch(context.Background()); err != nil {
 		log.Fatal(err) // a wrong address, or a Pawl without public keys

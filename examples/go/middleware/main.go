@@ -13,7 +13,10 @@ import (
 )
 
 func main() {
-	pawl := client.New(cmp.Or(os.Getenv("PAWL_URL"), "http://127.0.0.1:8080"))
+	pawl, err := client.New(cmp.Or(os.Getenv("PAWL_URL"), "http://127.0.0.1:8080"))
+	if err != nil {
+		log.Fatal(err)
+	}
 	signedIn := client.Middleware(pawl, client.MiddlewareConfig{}) // CacheFor: 5 * time.Second asks less often
 	server := http.Server{
 		Addr:              cmp.Or(os.Getenv("API_ADDR"), "127.0.0.1:9000"),
