@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// session is one sign-in as a client's workers share it.
+// session is one sign-in that a client's workers share.
 type session struct {
 	user   int64
 	resets bool
 
-	mu       sync.Mutex // guards what follows
-	current  credential
-	old      []credential // the latest last
-	refusals int          // of the current token, in a row
+	mu         sync.Mutex // guards the fields below
+	current    credential
+	superseded []credential // the latest is last
+	rejections int          // consecutive rejections of the current token
 }
 
 func (s *session) now() credential {
@@ -24,109 +24,108 @@ func (s *session) now() credential {
 	return s.current
 }
 
-// advance takes a successor in.
+// advance makes a successor the current token.
 func (s *session) advance(next credential) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if next.generation > s.current.generation {
-		s.old = append(s.old, s.current)
-		s.current, s.refusals = next, 0
+		s.superseded = append(s.superseded, s.current)
+		s.current = next
+		s.rejections = 0
 	}
 }
 
-// note keeps the account of refusals.
-func (s *session) note(with credential, told answer) {
+// note counts the rejections of the current token.
+func (s *session) note(with credential, got answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if with.claims != s.current.claims || told == none {
+	if with.claims != s.current.claims || got == none {
 		return
 	}
-	s.refusals++
-	if told == done {
-		s.refusals = 0
+	s.rejections++
+	if got == done {
+		s.rejections = 0
 	}
 }
 
-// over reports whether the client gives up: the session has ended, or its
-// token was in an answer that did not arrive.
-func (s *session) over() bool {
+// abandoned reports whether the client gives up, because the session has ended or a lost response had its token.
+func (s *session) abandoned() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.refusals >= 5
+	return s.rejections >= 5
 }
 
-// oldOne returns one of the last three old tokens, if there is one.
-func (s *session) oldOne(pick func(int) int) (credential, bool) {
+// anySuperseded returns one of the last three superseded tokens, if the session has one.
+func (s *session) anySuperseded(pick func(int) int) (credential, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := min(len(s.old), 3)
+	n := min(len(s.superseded), 3)
 	if n == 0 {
 		return credential{}, false
 	}
-	return s.old[len(s.old)-1-pick(n)], true
+	return s.superseded[len(s.superseded)-1-pick(n)], true
 }
 
 const (
 	workersOfSession = 3
-	pause            = 10 * time.Millisecond // at most, between two calls: it keeps the history short enough to check
-	theftAfter       = 13 * time.Second      // surely past the race window
+	maxPause         = 10 * time.Millisecond // between two calls; it keeps the history short enough to check
+	theftAfter       = 13 * time.Second      // past the race window by any clock
 )
 
-// caller signs in again and again, and each time lets its workers have the session.
+// caller signs in repeatedly. Its workers share each session.
 type caller struct {
 	workers [workersOfSession]*worker
 	user    int64
 	login   string
-	resets  bool // whether the user's sessions are reset now and then, which leaves a thief little
-	patient bool // whether to wait for one theft at least
+	resets  bool // whether the workers sometimes reset the user; a reset also ends the sessions for the thief
+	patient bool // whether run waits for at least one theft
 
-	used   bool // at least once
+	used   bool // whether the caller has used a session
 	parked []parked
 	thefts int
 }
 
-// parked is a session that is left alone, for a thief to come.
+// parked is an idle session. Once the race window has passed, the thief uses one of its superseded tokens.
 type parked struct {
 	*session
 	since time.Time
 }
 
-// beforeNextLogin is a short form of what Retry-After asks for.
-const beforeNextLogin = 200 * time.Millisecond
+// loginRetry is the pause after a failed login. It is shorter than Retry-After.
+const loginRetry = 200 * time.Millisecond
 
-// run goes on until stop is closed, and then looks at each session once more.
+// run uses sessions until stop is closed. Then it inspects each parked session.
 func (c *caller) run(stop <-chan struct{}) {
 	for !closed(stop) {
-		token, told, ok := c.workers[0].do(request{kind: login, user: c.user, login: c.login})
+		token, got, ok := c.workers[0].do(request{kind: login, user: c.user, login: c.login})
 		if !ok {
 			return
 		}
-		if told == done {
+		if got == done {
 			c.use(&session{user: c.user, resets: c.resets, current: token}, stop)
-			c.thief()
+			c.steal()
 			continue
 		}
-		time.Sleep(beforeNextLogin)
+		time.Sleep(loginRetry)
 	}
 	if c.patient && c.thefts == 0 && len(c.parked) > 0 {
 		time.Sleep(time.Until(c.parked[0].since.Add(theftAfter)))
-		c.thief()
+		c.steal()
 	}
 	for _, s := range c.parked {
-		c.workers[0].look(s.session)
+		c.workers[0].inspect(s.session)
 	}
 }
 
-// use lets the workers have the session, each for some calls, and ends it in
-// one of four ways. One is to park it while it still is alive, and the first
-// goes that way.
+// use lets each worker make some calls with the session. Afterwards it parks the session, logs out, resets the user, or
+// leaves the session as it is. It always parks the first session.
 func (c *caller) use(s *session, stop <-chan struct{}) {
 	w := c.workers[0]
 	way, calls := w.random.IntN(4), 20+w.random.IntN(100)
 	if !c.used || way == 0 {
 		c.used = true
 		c.work(s, 5, stop)
-		c.parked = append(c.parked, parked{s, time.Now()})
+		c.parked = append(c.parked, parked{session: s, since: time.Now()})
 		return
 	}
 	c.work(s, calls, stop)
@@ -136,17 +135,17 @@ func (c *caller) use(s *session, stop <-chan struct{}) {
 	case way == 2 && s.resets:
 		w.do(request{kind: reset, user: s.user})
 	}
-	w.look(s)
+	w.inspect(s)
 }
 
-// work lets each worker make so many calls.
+// work lets each worker make the given number of calls.
 func (c *caller) work(s *session, calls int, stop <-chan struct{}) {
 	var group sync.WaitGroup
 	for _, w := range c.workers {
 		group.Go(func() {
-			for n := 0; n < calls && !closed(stop) && !s.over(); n++ {
+			for n := 0; n < calls && !closed(stop) && !s.abandoned(); n++ {
 				w.act(s)
-				time.Sleep(time.Duration(w.random.Int64N(int64(pause))))
+				time.Sleep(time.Duration(w.random.Int64N(int64(maxPause))))
 			}
 		})
 	}
@@ -162,7 +161,7 @@ func closed(stop <-chan struct{}) bool {
 	}
 }
 
-// act makes one call of those that a client or its rival makes.
+// act makes one random call, as the client or a rival with the same tokens would.
 func (w *worker) act(s *session) {
 	current := s.now()
 	hangUp := w.random.IntN(30) == 0
@@ -170,15 +169,15 @@ func (w *worker) act(s *session) {
 	case n < 450:
 		w.exchange(s, hangUp)
 	case n < 750:
-		_, told, _ := w.do(request{kind: verify, user: s.user, with: current, hangUp: hangUp})
-		s.note(current, told)
+		_, got, _ := w.do(request{kind: verify, user: s.user, with: current, hangUp: hangUp})
+		s.note(current, got)
 	case n < 850:
-		if old, ok := s.oldOne(w.random.IntN); ok {
+		if old, ok := s.anySuperseded(w.random.IntN); ok {
 			w.do(request{kind: verify, user: s.user, with: old})
 		}
 	case n < 990:
-		if old, ok := s.oldOne(w.random.IntN); ok {
-			w.do(request{kind: refresh, user: s.user, with: old, key: w.key(), hangUp: hangUp})
+		if old, ok := s.anySuperseded(w.random.IntN); ok {
+			w.do(request{kind: refresh, user: s.user, with: old, key: w.idempotencyKey(), hangUp: hangUp})
 		}
 	case n < 995:
 		w.do(request{kind: logout, user: s.user, with: current, hangUp: hangUp})
@@ -187,54 +186,54 @@ func (w *worker) act(s *session) {
 	}
 }
 
-// key is a new Idempotency-Key, or none.
-func (w *worker) key() string {
+// idempotencyKey returns a new Idempotency-Key or "".
+func (w *worker) idempotencyKey() string {
 	if w.random.IntN(2) == 0 {
 		return ""
 	}
 	return rand.Text()[:8]
 }
 
-// exchange refreshes as a client does that sends the request again, with its
-// key, until it has an answer. Some answers are thrown away. Without a key
-// nothing gives a lost answer back, and the client tries the old token.
+// exchange refreshes like a client that repeats the request with its Idempotency-Key until it has a response. It
+// discards some responses. Without a key, the server cannot repeat a lost response, and the retry may have a superseded
+// token.
 func (w *worker) exchange(s *session, hangUp bool) {
-	r := request{kind: refresh, user: s.user, with: s.now(), key: w.key(), hangUp: hangUp}
+	r := request{kind: refresh, user: s.user, with: s.now(), key: w.idempotencyKey(), hangUp: hangUp}
 	for range 4 {
-		next, told, ok := w.do(r)
-		s.note(r.with, told)
-		thrownAway := w.random.IntN(4) == 0 && r.key != "" || w.random.IntN(50) == 0
-		if told == done && !thrownAway {
+		next, got, ok := w.do(r)
+		s.note(r.with, got)
+		discarded := w.random.IntN(4) == 0 && r.key != "" || w.random.IntN(50) == 0
+		if got == done && !discarded {
 			s.advance(next)
 		}
-		if !ok || told == refused || told == done && !thrownAway {
+		if !ok || got == rejected || got == done && !discarded {
 			return
 		}
 		r.hangUp = false
 	}
 }
 
-// look verifies the last old tokens and the current one, and then refreshes. The
-// session's workers have ended.
-func (w *worker) look(s *session) {
-	for _, old := range s.old[max(0, len(s.old)-3):] {
+// inspect verifies the last superseded tokens and the current token, and refreshes. The session's workers must have
+// ended.
+func (w *worker) inspect(s *session) {
+	for _, old := range s.superseded[max(0, len(s.superseded)-3):] {
 		w.do(request{kind: verify, user: s.user, with: old})
 	}
 	w.do(request{kind: verify, user: s.user, with: s.now()})
 	w.exchange(s, false)
 }
 
-// thief uses an old token of each session that was left alone for long enough.
-func (c *caller) thief() {
+// steal refreshes with a superseded token of each session that has been parked for long enough.
+func (c *caller) steal() {
 	for len(c.parked) > 0 && time.Since(c.parked[0].since) >= theftAfter {
 		s := c.parked[0].session
 		c.parked = slices.Delete(c.parked, 0, 1)
 		w := c.workers[0]
 		w.do(request{kind: verify, user: s.user, with: s.now()})
-		if old, ok := s.oldOne(w.random.IntN); ok {
+		if old, ok := s.anySuperseded(w.random.IntN); ok {
 			w.do(request{kind: refresh, user: s.user, with: old})
 			c.thefts++
 		}
-		w.look(s)
+		w.inspect(s)
 	}
 }

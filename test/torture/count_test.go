@@ -2,26 +2,26 @@ package torture_test
 
 import "time"
 
-// faults are counted from a history without the model, in plain terms.
+// faults counts faults in a history without the model.
 type faults struct {
-	lost   int // acknowledged refreshes whose token was refused, with nothing that explains it
-	double int // tokens with two successors
-	old    int // tokens that passed after their successor was answered, or after the end of their session
+	lost       int // acknowledged refreshes whose token was rejected without an explanation
+	double     int // tokens with two successors
+	superseded int // tokens accepted after the response with their successor, or after the end of their session
 }
 
-// seen is what a run has to have met, to be worth its name.
+// seen counts the situations that a run must contain to be significant.
 type seen struct {
-	replays int // refreshes that were answered again
-	thefts  int // old tokens that came late to a session that was alive
+	replays int // repeated refreshes that returned the same successor
+	thefts  int // refreshes of an active session with a superseded token after the race window
 }
 
-// count looks at the calls of one session, of which the login is the first.
+// count counts the faults and situations in the calls of one session. The first call must be the login.
 func count(calls []*call) (f faults, s seen) {
 	successors := map[uint32]*call{}
 	doubled := map[uint32]bool{}
 	for _, c := range calls {
-		if isOld(c, calls) {
-			f.old++
+		if isSuperseded(c, calls) {
+			f.superseded++
 		}
 		if isTheft(c, calls) {
 			s.thefts++
@@ -46,60 +46,67 @@ func count(calls []*call) (f faults, s seen) {
 	return f, s
 }
 
-// isTheft reports whether a refresh was refused that came surely after the
-// race window, to a session whose current token had just been found good.
+// isTheft reports whether a refresh was rejected that came after the race window by any clock, while the session's
+// current token had just been accepted.
 func isTheft(late *call, calls []*call) bool {
-	if late.kind != refresh || late.answer != refused {
+	if late.kind != refresh || late.answer != rejected {
 		return false
 	}
-	left, good := false, false
+	afterWindow, active := false, false
 	for _, c := range calls {
 		age := time.Duration(late.start - c.end)
-		left = left || c.kind == refresh && c.answer == done && c.with == late.with && age > (raceWindow+1)*time.Second
-		good = good || c.kind == verify && c.answer == done && c.with.generation > late.with.generation && 0 < age && age < time.Second
+		if c.kind == refresh && c.answer == done && c.with == late.with && age > (raceWindow+1)*time.Second {
+			afterWindow = true
+		}
+		later := c.with.generation > late.with.generation
+		if c.kind == verify && c.answer == done && later && 0 < age && age < time.Second {
+			active = true
+		}
 	}
-	return left && good
+	return afterWindow && active
 }
 
-// isLost reports whether the token of a 200 was refused later, while nobody
-// had spent it, or ended the session, or used an old token so late that it may
-// have been taken for theft.
+// isLost reports whether the token of a 200 was rejected later without an explanation.
 func isLost(ack *call, calls []*call) bool {
 	for _, c := range calls {
-		if c.with == ack.got && c.answer == refused && c.start > ack.end && !explained(c, calls) {
+		if c.with == ack.got && c.answer == rejected && c.start > ack.end && !explained(c, calls) {
 			return true
 		}
 	}
 	return false
 }
 
-func explained(refusal *call, calls []*call) bool {
+// explained reports whether an earlier call explains a rejection: it may have refreshed the token, ended the session,
+// or used a superseded token late enough to be taken for a thief.
+func explained(rejection *call, calls []*call) bool {
 	for _, c := range calls {
-		if c.start > refusal.end || c == refusal {
+		if c.start > rejection.end || c == rejection {
 			continue
 		}
-		spent := c.kind == refresh && c.with.generation == refusal.with.generation && c.answer != refused
-		ended := (c.kind == logout || c.kind == reset) && c.answer != refused
-		theft := c.kind == refresh && c.with.generation < refusal.with.generation && c.answer != done &&
+		refreshed := c.kind == refresh && c.with.generation == rejection.with.generation && c.answer != rejected
+		ended := (c.kind == logout || c.kind == reset) && c.answer != rejected
+		theft := c.kind == refresh && c.with.generation < rejection.with.generation && c.answer != done &&
 			c.end/int64(time.Second)+1-c.with.issued > raceWindow
-		if spent || ended || theft {
+		if refreshed || ended || theft {
 			return true
 		}
 	}
 	return false
 }
 
-// isOld reports whether a token passed that the client knew to be dead.
-func isOld(passed *call, calls []*call) bool {
-	if passed.answer != done || passed.with.generation == 0 {
+// isSuperseded reports whether the server accepted a token although an earlier response had superseded the token or
+// ended the session.
+func isSuperseded(accepted *call, calls []*call) bool {
+	if accepted.answer != done || accepted.with.generation == 0 {
 		return false
 	}
 	for _, c := range calls {
-		if c.answer != done || c.end >= passed.start {
+		if c.answer != done || c.end >= accepted.start {
 			continue
 		}
-		ended := (c.kind == logout || c.kind == reset) && c.start > calls[0].end // a reset may have come before the login
-		if ended || passed.kind != refresh && c.got.generation > passed.with.generation {
+		afterLogin := c.start > calls[0].end // an earlier reset does not concern the session
+		ended := (c.kind == logout || c.kind == reset) && afterLogin
+		if ended || accepted.kind != refresh && c.got.generation > accepted.with.generation {
 			return true
 		}
 	}

@@ -5,74 +5,74 @@ import (
 	"sync"
 )
 
-// node is a server that listens.
+// node is a running server.
 type node struct {
 	url      string
-	adminKey string // of an administrator; the same on all nodes, and after each start
-	// kill ends the process as kill -9 does. It returns when nothing that the
-	// node began can happen any more: with a database behind it, when that has
-	// ended the node's connections too.
+	adminKey string // an administrator's API key; all nodes and restarts have the same
+	// kill kills the process with SIGKILL. It returns when no request to the node can take effect any more: if the node
+	// uses a database, the database must have closed the node's connections.
 	kill func()
 }
 
-// starter starts the node of that number, for the first time or after a kill,
-// on the state that its nodes share, and returns when it listens.
+// starter starts the node with this number, for the first time or after a kill. All nodes share their state. The
+// starter returns when the node listens.
 type starter func(number int) node
 
-// life is a node from its start to its death.
+// life is a node from its start to its kill.
 type life struct {
 	node
 	number int
-	died   int64 // Unix nanoseconds; 0: not yet. Written by the killer, read when the workers have ended
+	// killed is the time of the kill in Unix nanoseconds, or 0. The goroutine that kills writes it; other goroutines
+	// read it only after the workers have ended.
+	killed int64
 }
 
-// fleet is the nodes of a run. One goroutine starts and kills, many pick.
+// fleet has the nodes of a run. One goroutine starts and kills nodes, many goroutines pick nodes.
 type fleet struct {
 	start starter
 
-	mu    sync.Mutex // guards what follows
-	woken *sync.Cond // a node is up, or closed
-	lives []*life    // nil: down
-	open  bool
+	mu      sync.Mutex // guards the fields below
+	changed *sync.Cond // signals that a node has started or the fleet is closed
+	lives   []*life    // nil for a node that is down
+	open    bool
 }
 
 func newFleet(nodes int, start starter) *fleet {
 	f := &fleet{start: start, lives: make([]*life, nodes), open: true}
-	f.woken = sync.NewCond(&f.mu)
+	f.changed = sync.NewCond(&f.mu)
 	for i := range nodes {
-		f.raise(i)
+		f.startNode(i)
 	}
 	return f
 }
 
-func (f *fleet) raise(i int) {
+func (f *fleet) startNode(i int) {
 	l := &life{node: f.start(i), number: i}
 	f.mu.Lock()
 	f.lives[i] = l
 	f.mu.Unlock()
-	f.woken.Broadcast()
+	f.changed.Broadcast()
 }
 
-// kill kills a node while calls go on, and takes it out.
+// kill kills a node under load, and removes it from the nodes to pick.
 func (f *fleet) kill(i int, now func() int64) {
-	l := f.lives[i] // this goroutine alone writes it
+	l := f.lives[i] // only this goroutine writes it
 	l.kill()
-	l.died = now()
+	l.killed = now()
 	f.mu.Lock()
 	f.lives[i] = nil
 	f.mu.Unlock()
 }
 
-// close lets those who wait for a node go.
+// close makes all current and future calls of pick return nil.
 func (f *fleet) close() {
 	f.mu.Lock()
 	f.open = false
 	f.mu.Unlock()
-	f.woken.Broadcast()
+	f.changed.Broadcast()
 }
 
-// pick returns a node that is up, and waits for one if there is none; nil when
-// the fleet is closed.
+// pick returns a random node that is up. It waits while no node is up, and returns nil once the fleet is closed.
 func (f *fleet) pick(random *rand.Rand) *life {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -89,6 +89,6 @@ func (f *fleet) pick(random *rand.Rand) *life {
 		if len(up) > 0 {
 			return up[random.IntN(len(up))]
 		}
-		f.woken.Wait()
+		f.changed.Wait()
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// kind is what a client asks for.
+// kind is the kind of a call.
 type kind string
 
 const (
@@ -22,28 +22,29 @@ const (
 	reset   kind = "reset"
 )
 
-// answer is what the client was told.
+// answer is the outcome of a call from the client's point of view.
 type answer string
 
 const (
-	none    answer = "no answer" // cut off, 503, or 429 to a login: it happened, or it did not
-	done    answer = "200"
-	refused answer = "401"
+	none     answer = "no answer" // disconnected, 503, or 429 to a login: the call may have taken effect
+	done     answer = "200"
+	rejected answer = "401"
 )
 
-// claims is what a token says; it stands for the token.
+// claims identifies a token by its content.
 type claims struct {
 	session         string
 	generation      uint32
 	issued, expires int64 // Unix seconds
 }
 
-// credential is a token and what it says.
+// credential is a token with its claims.
 type credential struct {
 	claims
 	text string
 }
 
+// parse reads the claims of a token without verifying it.
 func parse(text string) (credential, error) {
 	parts := strings.Split(text, ".")
 	if len(parts) != 3 {
@@ -53,31 +54,36 @@ func parse(text string) (credential, error) {
 	if err != nil {
 		return credential{}, err
 	}
-	var said struct {
+	var content struct {
 		ID      string `json:"jti"`
 		Issued  int64  `json:"iat"`
 		Expires int64  `json:"exp"`
 	}
-	if err := json.Unmarshal(payload, &said); err != nil {
+	if err := json.Unmarshal(payload, &content); err != nil {
 		return credential{}, err
 	}
-	session, number, _ := strings.Cut(said.ID, ".")
+	session, number, _ := strings.Cut(content.ID, ".")
 	generation, err := strconv.ParseUint(number, 10, 32)
-	return credential{claims{session, uint32(generation), said.Issued, said.Expires}, text}, err
+	return credential{
+		claims: claims{
+			session: session, generation: uint32(generation), issued: content.Issued, expires: content.Expires,
+		},
+		text: text,
+	}, err
 }
 
-// call is one call and its answer.
+// call is one call with its answer.
 type call struct {
-	worker     int // who called: unique for each goroutine
+	worker     int // unique for each goroutine
 	kind       kind
-	user       int64  // whose session; of a reset, the user
-	with       claims // the token that was sent; zero for a login and a reset
-	key        string // Idempotency-Key
-	life       *life  // which node, between which two kills
-	start, end int64  // Unix nanoseconds; without an answer, end is when it cannot happen any more
+	user       int64  // the owner of the session, or the user to reset
+	with       claims // the token of the request; zero for a login or a reset
+	key        string // the Idempotency-Key
+	life       *life  // the node between two kills
+	start, end int64  // Unix nanoseconds; without an answer, the call cannot take effect after end
 	answer     answer
 	got        claims // the token of a 200
-	odd        string // an answer that the contract does not have here
+	odd        string // a description of an answer that violates the contract, or ""
 }
 
 func (c *call) String() string {
@@ -95,15 +101,15 @@ func (c *call) String() string {
 	return text + c.odd
 }
 
-// history is every call of a run.
+// history has all calls of a run.
 type history struct {
 	began time.Time // its monotonic part orders the calls
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the field below
 	calls []*call
 }
 
-// now is the time in Unix nanoseconds, which never goes back within a history.
+// now returns the time in Unix nanoseconds. It is monotonic within a history.
 func (h *history) now() int64 { return h.began.UnixNano() + int64(time.Since(h.began)) }
 
 func (h *history) add(c *call) {
@@ -112,17 +118,16 @@ func (h *history) add(c *call) {
 	h.mu.Unlock()
 }
 
-// settle gives the calls without an answer their end: the death of the process
-// that they were sent to, or the end of the history. It drops those that were
-// sent to a process that was dead already. No call may be under way.
-func (h *history) settle() {
+// close sets the end of each call without an answer: the kill of the node, or the end of the history. It drops calls to
+// nodes that had already been killed. No call may be in flight.
+func (h *history) close() {
 	end := h.now()
 	kept := h.calls[:0]
 	for _, c := range h.calls {
 		if c.answer == none {
 			c.end = end
-			if c.life.died != 0 {
-				c.end = c.life.died
+			if c.life.killed != 0 {
+				c.end = c.life.killed
 			}
 		}
 		if c.start <= c.end {
@@ -132,9 +137,8 @@ func (h *history) settle() {
 	h.calls = kept
 }
 
-// sessions gives the calls of each session. A reset is a call of each session
-// of its user that it may have met: the contract says that each is dead, not
-// that all die in one instant.
+// sessions returns the calls of each session. A reset belongs to each of the user's sessions that overlap with it,
+// because the contract promises that each session ends, but not that all end at the same instant.
 func (h *history) sessions() map[string][]*call {
 	sessions, resets := map[string][]*call{}, map[int64][]*call{}
 	for _, c := range h.calls {

@@ -12,46 +12,48 @@ const (
 	raceWindow  = 10
 )
 
-// row is what the model knows of a session; zero before its login and after its end.
+// row is the model's state of a session. It is zero before the login and after the end.
 type row struct {
 	generation      uint32
-	entered, before span   // when this generation began, and the one before it
-	expires         int64  // of the current token; 0 while nobody was told
-	key             string // Idempotency-Key of the last rotation
+	entered, before span   // the beginnings of this generation and the previous one
+	expires         int64  // the expiry of the current token; 0 while no client has the token
+	key             string // the Idempotency-Key of the last rotation
 }
 
-// span is from when to when something may have been, in Unix seconds.
+// span is the range of times at which something may have happened, in Unix seconds.
 type span struct{ from, to int64 }
 
 func at(second int64) span { return span{second, second} }
 
-// step is one step of a session: a call, or half of one.
+// step is one step of the model: a call, or half of a logout.
 type step struct {
-	kind kind // login, refresh, verify, or reset, which stands for any end
+	kind kind // login, refresh, verify, or reset, which stands for every end
 	*call
 }
 
-// during is when the server may have looked at its clock, with a second for a
-// clock that is being set.
+// during returns the range of times that the server may have read from its clock. It allows a second for adjustments of
+// the clock.
 func (s step) during() span {
 	return span{s.start/int64(time.Second) - 1, s.end/int64(time.Second) + 1}
 }
 
-// operations turns the calls of one session into porcupine's operations. What
-// has no answer and changes nothing is left out. A logout looks at its token
-// and then ends the session, and a refresh may come between: it is two steps,
-// whose order follows, as a token is never good after the end.
+// operations converts the calls of one session to porcupine's operations. It omits calls that have no answer and no
+// effect.
+//
+// A logout checks its token and then ends the session, and a refresh may come between. Therefore a logout is two steps.
+// Their order needs no constraint, because no token is valid after the end.
 func operations(calls []*call) (ops []porcupine.Operation) {
 	for _, c := range calls {
 		add := func(k kind) {
-			ops = append(ops, porcupine.Operation{ClientId: c.worker, Input: step{k, c}, Call: c.start, Return: c.end})
+			input := step{kind: k, call: c}
+			ops = append(ops, porcupine.Operation{ClientId: c.worker, Input: input, Call: c.start, Return: c.end})
 		}
 		switch {
 		case c.kind == logout:
 			if c.answer != none {
 				add(verify)
 			}
-			if c.answer != refused {
+			if c.answer != rejected {
 				add(reset)
 			}
 		case c.kind != verify || c.answer != none:
@@ -61,7 +63,7 @@ func operations(calls []*call) (ops []porcupine.Operation) {
 	return ops
 }
 
-// model is one session.
+// model returns the model of one session.
 func model() porcupine.Model {
 	m := porcupine.NondeterministicModel{
 		Init: func() []any { return []any{row{}} },
@@ -75,12 +77,12 @@ func model() porcupine.Model {
 	return m.ToModel()
 }
 
-// after gives the rows that may be there after a step with that answer; none
-// says that the answer is wrong.
+// after returns the possible states after a step with its answer. It returns none if the answer is wrong.
 func (r row) after(s step) []row {
 	switch s.kind {
 	case login:
-		return only(r == row{} && s.got.generation == 1, row{generation: 1, entered: at(s.got.issued), expires: s.got.expires})
+		next := row{generation: 1, entered: at(s.got.issued), expires: s.got.expires}
+		return only(r == row{} && s.got.generation == 1, next)
 	case verify:
 		return only((s.answer == done) == (r.generation == s.with.generation), r)
 	case refresh:
@@ -92,6 +94,7 @@ func (r row) after(s step) []row {
 	return only(s.answer == done, row{})
 }
 
+// only returns r if it is possible, otherwise none.
 func only(possible bool, r row) []row {
 	if possible {
 		return []row{r}
@@ -99,6 +102,7 @@ func only(possible bool, r row) []row {
 	return nil
 }
 
+// refreshed returns the possible states after a refresh.
 func (r row) refreshed(s step) []row {
 	switch {
 	case r == row{}:
@@ -106,12 +110,12 @@ func (r row) refreshed(s step) []row {
 	case s.with.generation == r.generation:
 		return r.rotated(s)
 	case s.with.generation < r.generation:
-		return r.old(s)
+		return r.reused(s)
 	}
-	return nil // nobody was given that token yet
+	return nil // the server has not issued this token yet
 }
 
-// rotated is the answer to the current token.
+// rotated returns the possible states after a refresh with the current token.
 func (r row) rotated(s step) []row {
 	next := row{generation: r.generation + 1, entered: s.during(), before: r.entered, key: s.key}
 	if s.answer == none {
@@ -121,20 +125,19 @@ func (r row) rotated(s step) []row {
 	return only(s.answer == done && s.got.generation == next.generation, next)
 }
 
-// old is the answer to an old token: the same successor again, a race, or theft.
-// Where the clock alone decides, and the history does not tell what it said,
-// both are allowed.
-func (r row) old(s step) (next []row) {
-	left, now := at(s.with.issued), s.during()
+// reused returns the possible states after a refresh with a superseded token: a replay, a race, or theft. If the
+// history leaves open what the server's clock showed, reused allows both sides of a window.
+func (r row) reused(s step) (next []row) {
+	supersededAt, now := at(s.with.issued), s.during()
 	switch r.generation - s.with.generation {
 	case 1:
-		left = r.entered
+		supersededAt = r.entered
 	case 2:
-		left = r.before
+		supersededAt = r.before
 	}
-	age := span{now.from - left.to, now.to - left.from}
+	age := span{now.from - supersededAt.to, now.to - supersededAt.from}
 	if s.with.generation+1 == r.generation && s.key != "" && s.key == r.key && age.from < retryWindow {
-		next = r.again(s)
+		next = r.replayed(s)
 		if age.to < retryWindow {
 			return next
 		}
@@ -151,8 +154,8 @@ func (r row) old(s step) (next []row) {
 	return next
 }
 
-// again is the answer to a refresh whose answer was lost.
-func (r row) again(s step) []row {
+// replayed returns the possible states after a repeated refresh, which must return the same successor.
+func (r row) replayed(s step) []row {
 	if s.answer == none {
 		return []row{r}
 	}

@@ -23,8 +23,8 @@ type mutant struct {
 	found func(*report) bool // whether the count that is named after the fault is above 0
 }
 
-// edit replaces old by new in the sources of a package. The package must contain old exactly once, so that an edit cannot
-// silently lose its effect when the sources change.
+// edit replaces old by new in the sources of a package. The package must contain old exactly once, because an edit that
+// matches nothing would silently have no effect.
 type edit struct{ dir, old, new string }
 
 func doubleSuccessors(r *report) bool { return r.double > 0 }
@@ -169,7 +169,11 @@ func TestEdit(t *testing.T) {
 		sources map[string]string
 		want    map[string]string // nil if apply must fail
 	}{
-		{name: "once", sources: map[string]string{"a": "x = old", "b": "y"}, want: map[string]string{"a": "x = new", "b": "y"}},
+		{
+			name:    "once",
+			sources: map[string]string{"a": "x = old", "b": "y"},
+			want:    map[string]string{"a": "x = new", "b": "y"},
+		},
 		{name: "missing", sources: map[string]string{"a": "x", "b": "y"}},
 		{name: "twice in a file", sources: map[string]string{"a": "old old"}},
 		{name: "in two files", sources: map[string]string{"a": "old", "b": "old"}},

@@ -17,7 +17,7 @@ import (
 	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
-// database is one cluster behind an address that stays when it is started anew.
+// database is one cluster behind a proxy, whose address survives restarts of the cluster.
 type database struct {
 	*testing.T
 	cluster *pgtest.Cluster
@@ -25,27 +25,28 @@ type database struct {
 	name    string
 }
 
-// postgres is a plan for three servers on one database that is killed too.
+// postgres returns a plan with three nodes on one database that is killed too.
 func postgres(t *testing.T, binary string) plan {
 	t.Helper()
 	d := &database{T: t, cluster: pgtest.Start(t)}
 	d.front, d.name = pgtest.NewProxy(t, d.cluster.Addr), d.cluster.Database(t)
 	masterKey := "PAWL_MASTER_KEY=" + seal.NewKey()
-	init := exec.Command(binary, "init", "--login", "admin@example.com", "--json", "--store", pgtest.DSN(d.name, d.front.Addr))
+	dsn := pgtest.DSN(d.name, d.front.Addr)
+	init := exec.Command(binary, "init", "--login", "admin@example.com", "--json", "--store", dsn)
 	init.Env = append(init.Environ(), masterKey)
-	said, err := init.Output()
-	var made struct{ APIKey string }
-	if err != nil || json.Unmarshal(said, &made) != nil {
-		t.Fatalf("pawl init: %v\n%s", err, said)
+	output, err := init.Output()
+	var created struct{ APIKey string }
+	if err != nil || json.Unmarshal(output, &created) != nil {
+		t.Fatalf("pawl init: %v\n%s", err, output)
 	}
 	start := func(number int) node {
-		as := fmt.Sprint("node", number)
-		s := testbin.StartServe(t, binary, []string{masterKey}, "--store", pgtest.DSN(d.name, d.front.Addr)+"&application_name="+as,
+		name := fmt.Sprint("node", number)
+		s := testbin.StartServe(t, binary, []string{masterKey},
+			"--store", dsn+"&application_name="+name,
 			"--password-memory", "8", "--password-passes", "1")
-		return node{s.URL, made.APIKey, func() {
-			_ = s.Process.Kill() // an error says that it has ended
-			_ = s.Wait()         // it says that it was killed
-			d.awaitEnd(as)
+		return node{url: s.URL, adminKey: created.APIKey, kill: func() {
+			s.Kill()
+			d.awaitDisconnect(name)
 		}}
 	}
 	return plan{start: start, nodes: 3, users: 4, outage: d.outage}
@@ -58,9 +59,9 @@ func (d *database) outage() {
 	d.front.SetTarget(d.cluster.Addr)
 }
 
-// awaitEnd waits until the database has ended the connections of a node that is
-// dead: it carries out what it was sent even if nobody is there to be answered.
-func (d *database) awaitEnd(application string) {
+// awaitDisconnect waits until the database has closed the connections of a killed node. Until then, the database may
+// still execute statements of the node.
+func (d *database) awaitDisconnect(application string) {
 	d.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -70,14 +71,14 @@ func (d *database) awaitEnd(application string) {
 	}
 	defer conn.Close(ctx)
 	for left := -1; left != 0; {
-		err := conn.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1", application).Scan(&left)
-		if err != nil {
-			d.Fatalf("%s is dead, and %d of its connections are left: %v", application, left, err)
+		const count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1"
+		if err := conn.QueryRow(ctx, count, application).Scan(&left); err != nil {
+			d.Fatalf("%s was killed, but %d of its connections remain: %v", application, left, err)
 		}
 	}
 }
 
-// TestTorturePostgres is TestTorture with three nodes on one database.
+// TestTorturePostgres is TestTorture for three nodes on one database.
 func TestTorturePostgres(t *testing.T) {
 	p, wanted := postgres(t, testbin.Build(t)), killsOr(10)
 	p.patient = wanted > 10
@@ -87,17 +88,17 @@ func TestTorturePostgres(t *testing.T) {
 	r := torture(t, p, wanted, *duration)
 	t.Log(r)
 	if !r.good() {
-		t.Error("the answers are not those of the contract")
+		t.Error("the answers violate the contract")
 	}
 	if r.kills == 0 || r.outages == 0 || r.replays == 0 || p.patient && r.thefts == 0 {
-		t.Error("the run did not meet what it is for")
+		t.Error("the run is not significant: it lacks kills, outages, replays or thefts")
 	}
 }
 
 // TestTorturePostgresSeesFaults is TestTortureSeesFaults for the PostgreSQL store.
 func TestTorturePostgresSeesFaults(t *testing.T) {
 	if testing.Short() {
-		t.Skip("builds the binary once more")
+		t.Skip("builds another binary")
 	}
 	for _, m := range postgresMutants {
 		t.Run(m.name, func(t *testing.T) {

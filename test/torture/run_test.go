@@ -13,29 +13,31 @@ import (
 	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
-// plan is a run.
+// plan configures a run.
 type plan struct {
-	start   starter
-	nodes   int
-	users   int // each has two callers
-	seed    uint64
-	name    string               // of the run: its users' logins begin with it
-	more    func(kills int) bool // whether to kill once more
-	outage  func()               // what the nodes share fails and is back when it returns; nil: never
-	patient bool                 // wait for a theft, which takes 13 seconds
+	start starter
+	nodes int
+	users int // each user has callersOfUser callers
+	seed  uint64
+	name  string               // the prefix of the users' logins
+	more  func(kills int) bool // reports whether to kill another node
+	// outage, if set, makes the shared state of the nodes fail. It returns when the state is available again.
+	outage  func()
+	patient bool // whether to wait for a theft, which takes 13 seconds
 }
 
-// callersOfUser is more than one, so that a reset meets sessions of others.
+// callersOfUser is more than one, so that a reset also ends the sessions of another caller.
 const callersOfUser = 2
 
-// killWithin is the longest that a node lives.
-const killWithin = 450 * time.Millisecond
+// maxLife limits the time between the start and the kill of a node.
+const maxLife = 450 * time.Millisecond
 
-// outageEvery is how many kills of nodes there are for an outage; a short run has one too.
+// outageEvery is the number of kills for each outage. The first outage comes after half of them, so that a short run
+// has one too.
 const outageEvery = 8
 
-// run tortures the nodes, and judges what they answered. The seed settles what
-// the workers choose, not how the machine orders them.
+// run kills nodes under load, and checks their answers. The seed determines the choices of the workers, but not the
+// scheduling of the machine.
 func run(t *testing.T, p plan) *report {
 	t.Helper()
 	random := rand.New(rand.NewPCG(p.seed, 0))
@@ -45,34 +47,35 @@ func run(t *testing.T, p plan) *report {
 	stop := make(chan struct{})
 	var group sync.WaitGroup
 	finish := sync.OnceFunc(func() { close(stop); group.Wait() })
-	defer finish()  // a node that does not start ends the test here:
-	defer f.close() // nobody waits for it then
+	// If a node does not start, the test ends here. Close the fleet first, because the workers would wait for the node.
+	defer finish()
+	defer f.close()
 	for _, c := range callers {
 		group.Go(func() { c.run(stop) })
 	}
 	kills, outages := 0, 0
 	for ; p.more(kills); kills++ {
 		if p.outage != nil && kills%outageEvery == outageEvery/2 {
-			time.Sleep(time.Duration(random.Int64N(int64(killWithin))))
+			time.Sleep(time.Duration(random.Int64N(int64(maxLife))))
 			p.outage()
 			outages++
 		}
-		time.Sleep(time.Duration(random.Int64N(int64(killWithin))))
+		time.Sleep(time.Duration(random.Int64N(int64(maxLife))))
 		victim := random.IntN(p.nodes)
 		f.kill(victim, h.now)
-		f.raise(victim)
+		f.startNode(victim)
 	}
 	finish()
 	for i := range p.nodes {
 		f.kill(i, h.now)
 	}
-	h.settle()
-	r := h.judge()
+	h.close()
+	r := h.check()
 	r.kills, r.outages = kills, outages
 	return r
 }
 
-// newCallers makes the users, and the callers of each.
+// newCallers creates the users, and returns their callers.
 func newCallers(t *testing.T, p plan, f *fleet, h *history) (callers []*caller) {
 	t.Helper()
 	shared := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
@@ -89,7 +92,8 @@ func newCallers(t *testing.T, p plan, f *fleet, h *history) (callers []*caller) 
 			c := &caller{user: user.UserID, login: name, resets: i%2 == 0, patient: p.patient}
 			for j := range c.workers {
 				number++
-				c.workers[j] = &worker{number: number, random: rand.New(rand.NewPCG(p.seed, uint64(number))), fleet: f, history: h, http: shared}
+				random := rand.New(rand.NewPCG(p.seed, uint64(number)))
+				c.workers[j] = &worker{number: number, random: random, fleet: f, history: h, http: shared}
 			}
 			callers = append(callers, c)
 		}

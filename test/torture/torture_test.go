@@ -1,6 +1,10 @@
-// Package torture_test kills the real binary at random moments while clients
-// refresh, and checks that what they were answered is one history: that some
-// order of single steps, each between its call and its answer, explains it all.
+// Package torture_test kills the real binary at random moments while clients refresh, and checks that their answers are
+// linearizable: some order of the calls, each between its request and its response, must explain every answer.
+//
+// Callers sign in and share each session among workers (caller_test.go), which send calls to a fleet of nodes
+// (worker_test.go, fleet_test.go). The history of all calls (history_test.go) is checked twice: by counting plain
+// faults (count_test.go), and by porcupine against a model of the contract (model_test.go). Binaries with deliberate
+// faults show that the checks find them (mutants_test.go).
 package torture_test
 
 import (
@@ -14,12 +18,12 @@ import (
 )
 
 var (
-	kills    = flag.Int("kills", 0, "how many times a server is killed on each store; 0: a short run")
-	duration = flag.Duration("for", 0, "kill for that long, however many times")
-	seed     = flag.Uint64("seed", 0, "what the clients choose by; 0: of the clock")
+	kills    = flag.Int("kills", 0, "number of kills on each store; 0 means a short run")
+	duration = flag.Duration("for", 0, "kill for this long instead of a number of times")
+	seed     = flag.Uint64("seed", 0, "seed of the clients' choices; 0 means a random seed")
 )
 
-// killsOr is how many kills were asked for, or that number.
+// killsOr returns the value of -kills, or short if it is 0.
 func killsOr(short int) int {
 	if *kills > 0 {
 		return *kills
@@ -27,25 +31,21 @@ func killsOr(short int) int {
 	return short
 }
 
-// sqlite starts "pawl dev" on one data folder. Passwords cost next to nothing,
-// as the test is not about them.
+// sqlite returns a starter of "pawl dev" on one data folder. Password hashes are cheap, because they are not under
+// test.
 func sqlite(t *testing.T, binary string) starter {
 	data := filepath.Join(t.TempDir(), "data")
 	return func(int) node {
 		dev := testbin.StartDev(t, binary, data, "--password-memory", "8", "--password-passes", "1")
-		return node{dev.Env["PAWL_URL"], dev.Env["PAWL_ADMIN_API_KEY"], func() {
-			_ = dev.Process.Kill() // an error says that it has ended
-			_ = dev.Wait()         // it says that it was killed
-		}}
+		return node{url: dev.Env["PAWL_URL"], adminKey: dev.Env["PAWL_ADMIN_API_KEY"], kill: dev.Kill}
 	}
 }
 
-// inOneHistory is how many kills are checked together: what a long run keeps
-// in memory has a bound.
-const inOneHistory = 50
+// killsOfHistory limits the kills that are checked together, so that the memory of a long run is bounded.
+const killsOfHistory = 50
 
-// torture runs p, in histories of their own, until it has seen so many kills, or
-// for so long if that is not 0, or until something is wrong.
+// torture runs p repeatedly, each time with a new history, until it has reached the number of kills or found a fault.
+// If during is above 0, it limits the time instead of the number of kills.
 func torture(t *testing.T, p plan, kills int, during time.Duration) *report {
 	t.Helper()
 	total, began := &report{}, time.Now()
@@ -57,7 +57,7 @@ func torture(t *testing.T, p plan, kills int, during time.Duration) *report {
 	if p.seed == 0 {
 		p.seed = uint64(began.UnixNano())
 	}
-	p.more = func(n int) bool { return n < inOneHistory && more(n) }
+	p.more = func(n int) bool { return n < killsOfHistory && more(n) }
 	for round := 0; more(0) && total.good(); round++ {
 		p.name = fmt.Sprint("round-", round)
 		t.Logf("%s: seed %d", p.name, p.seed)
@@ -67,19 +67,20 @@ func torture(t *testing.T, p plan, kills int, during time.Duration) *report {
 	return total
 }
 
-// TestTorture is short in "make test", and long in "make torture".
+// TestTorture kills one node on SQLite. It is short in "make test" and long in "make torture".
 func TestTorture(t *testing.T) {
-	p, wanted := plan{start: sqlite(t, testbin.Build(t)), nodes: 1, users: 4, patient: true}, killsOr(20)
+	p := plan{start: sqlite(t, testbin.Build(t)), nodes: 1, users: 4, patient: true}
+	wanted := killsOr(20)
 	if testing.Short() {
 		wanted, p.patient = min(wanted, 5), false
 	}
 	r := torture(t, p, wanted, *duration)
 	t.Log(r)
 	if !r.good() {
-		t.Error("the answers are not those of the contract")
+		t.Error("the answers violate the contract")
 	}
 	if r.kills == 0 || r.replays == 0 || p.patient && r.thefts == 0 {
-		t.Error("the run did not meet what it is for")
+		t.Error("the run is not significant: it lacks kills, replays or thefts")
 	}
 }
 
@@ -87,7 +88,7 @@ func TestTorture(t *testing.T) {
 // SQLite store.
 func TestTortureSeesFaults(t *testing.T) {
 	if testing.Short() {
-		t.Skip("builds the binary twice more")
+		t.Skip("builds two more binaries")
 	}
 	for _, m := range sqliteMutants {
 		t.Run(m.name, func(t *testing.T) {

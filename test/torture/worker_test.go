@@ -15,10 +15,10 @@ import (
 	"github.com/pawlauth/pawl/api"
 )
 
-// worker makes calls, one after the other, and records them.
+// worker makes calls, one after the other, and records them in the history.
 type worker struct {
 	number  int
-	random  *rand.Rand // this worker's alone
+	random  *rand.Rand // not shared
 	fleet   *fleet
 	history *history
 	http    *http.Client
@@ -31,27 +31,30 @@ type request struct {
 	login  string
 	with   credential
 	key    string
-	hangUp bool // go away before the answer
+	hangUp bool // whether the client disconnects before the response
 }
 
 const password = "Tw0&Torture"
 
-// hangUpWithin is how long a client waits that goes away: an answer takes about as long.
-const hangUpWithin = 3 * time.Millisecond
+// maxHangUp is the longest time before a client disconnects. A response takes about as long.
+const maxHangUp = 3 * time.Millisecond
 
-// do makes a call and returns what the client knows of it. The fleet is closed
-// if ok is false; a call that found no server is made again.
-func (w *worker) do(r request) (got credential, told answer, ok bool) {
+// do makes a call and returns the token and the answer. It repeats a call that no node accepted. ok is false if the
+// fleet is closed.
+func (w *worker) do(r request) (got credential, outcome answer, ok bool) {
 	for {
 		l := w.fleet.pick(w.random)
 		if l == nil {
 			return credential{}, none, false
 		}
-		c := &call{worker: w.number, kind: r.kind, user: r.user, with: r.with.claims, key: r.key, life: l, start: w.history.now()}
+		c := &call{
+			worker: w.number, kind: r.kind, user: r.user, with: r.with.claims, key: r.key, life: l,
+			start: w.history.now(),
+		}
 		status, data, err := w.send(l, r)
 		c.end = w.history.now()
 		if opening, is := errors.AsType[*net.OpError](err); is && opening.Op == "dial" {
-			time.Sleep(time.Millisecond) // between the death of a node and the fleet's knowing of it
+			time.Sleep(time.Millisecond) // the node was just killed; the fleet will remove it
 			continue
 		}
 		got = c.read(status, data, err)
@@ -60,17 +63,17 @@ func (w *worker) do(r request) (got credential, told answer, ok bool) {
 	}
 }
 
-// read takes the answer in.
+// read records the answer in c, and returns the token of a success.
 func (c *call) read(status int, data api.Token, err error) (got credential) {
 	c.answer = none
 	switch {
 	case err != nil || status == http.StatusServiceUnavailable:
 	case status == http.StatusTooManyRequests && c.kind == login:
-		// A kill leaves the sign-ins under way counted as failed.
+		// A kill leaves the attempts in flight counted as failed.
 	case status == http.StatusUnauthorized:
-		c.answer = refused
+		c.answer = rejected
 		if c.kind == login || c.kind == reset {
-			c.odd = " although nothing is wrong with what was sent"
+			c.odd = ", although the credentials are valid"
 		}
 	case status != http.StatusOK:
 		c.odd = fmt.Sprintf(" status %d", status)
@@ -78,8 +81,9 @@ func (c *call) read(status int, data api.Token, err error) (got credential) {
 		c.answer = done
 	}
 	if c.answer == done && (c.kind == login || c.kind == refresh) {
-		if got, err = parse(data.Token); err != nil || got.session == "" || c.kind == refresh && got.session != c.with.session {
-			c.odd = fmt.Sprintf(" a token that is not this session's: %v", err)
+		got, err = parse(data.Token)
+		if err != nil || got.session == "" || c.kind == refresh && got.session != c.with.session {
+			c.odd = fmt.Sprintf(" with a token of another session: %v", err)
 		}
 		c.got = got.claims
 	}
@@ -90,7 +94,7 @@ func (w *worker) send(l *life, r request) (status int, data api.Token, err error
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	if r.hangUp {
-		defer time.AfterFunc(time.Duration(w.random.Int64N(int64(hangUpWithin))), cancel).Stop()
+		defer time.AfterFunc(time.Duration(w.random.Int64N(int64(maxHangUp))), cancel).Stop()
 	}
 	resp, err := w.http.Do(r.http(ctx, l))
 	if err != nil {
@@ -106,11 +110,15 @@ func (w *worker) send(l *life, r request) (status int, data api.Token, err error
 	return resp.StatusCode, envelope.Data, err
 }
 
-// http makes the request. It has no GetBody, without which net/http never
-// sends it twice on its own account.
+// http returns the request for a node. It has no GetBody, so that net/http does not repeat the request on its own.
 func (r request) http(ctx context.Context, l *life) *http.Request {
-	path := map[kind]string{login: "/v2/auth/login", refresh: "/v2/auth/refresh", verify: "/v2/auth/session",
-		logout: "/v2/auth/logout", reset: fmt.Sprintf("/v2/users/reset/%d", r.user)}[r.kind]
+	path := map[kind]string{
+		login:   "/v2/auth/login",
+		refresh: "/v2/auth/refresh",
+		verify:  "/v2/auth/session",
+		logout:  "/v2/auth/logout",
+		reset:   fmt.Sprintf("/v2/users/reset/%d", r.user),
+	}[r.kind]
 	var body any
 	header := http.Header{"Content-Type": {"application/json"}}
 	switch r.kind {
@@ -128,11 +136,11 @@ func (r request) http(ctx context.Context, l *life) *http.Request {
 	}
 	var text []byte
 	if body != nil {
-		text, _ = json.Marshal(body) // strings alone: it cannot fail
+		text, _ = json.Marshal(body) // cannot fail for strings
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.url+path, bytes.NewReader(text))
 	if err != nil {
-		panic(err) // the starter gave a URL that is none
+		panic(err) // the starter returned an invalid URL
 	}
 	req.Header, req.GetBody = header, nil
 	return req
