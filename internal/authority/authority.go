@@ -150,7 +150,7 @@ func (a *Authority) open(ctx context.Context, user *User, hash string, from Orig
 	}
 	rand.Read(s.ID[:]) // never fails (crypto/rand)
 	spanned, end := a.storeSpan(ctx, "OpenSession")
-	err := a.store.OpenSession(spanned, SessionRecord{s, from}, hash)
+	err := a.store.OpenSession(spanned, SessionWithOrigin{s, from}, hash)
 	if end(err); err != nil {
 		said.Detail = "suspended, or the password changed, in between"
 		return IssuedToken{}, fault.FromStore(err, errCredentials)
@@ -165,7 +165,7 @@ func (a *Authority) open(ctx context.Context, user *User, hash string, from Orig
 func (a *Authority) rehash(ctx context.Context, user *User, passwd, old string) string {
 	hash, err := a.passwords.Hash(ctx, passwd)
 	if err == nil {
-		err = a.store.SetPassword(ctx, user.ID, PasswordChange{Hash: hash, If: old})
+		err = a.store.SetPassword(ctx, user.ID, PasswordChange{Hash: hash, IfHash: old})
 	}
 	switch {
 	case err == nil:

@@ -19,7 +19,7 @@ type raced struct {
 }
 
 func (r *raced) SetPassword(ctx context.Context, id int64, c authority.PasswordChange) error {
-	if hash := r.change; hash != "" && c.If != "" {
+	if hash := r.change; hash != "" && c.IfHash != "" {
 		r.change = ""
 		if err := r.Store.SetPassword(ctx, id, authority.PasswordChange{Hash: hash}); err != nil {
 			return err
@@ -46,7 +46,7 @@ func TestReplacingAnImportedHash(t *testing.T) {
 	}{{"changed", adas, false}, {"replaced", "$2y$05$L9HXlVYEy1frc7mtz4lfbOANtoYsoH2TgamYQ6Yr6OCn3CD.u/DqW", true}} {
 		t.Run(c.name, func(t *testing.T) {
 			user := authority.User{Login: c.name, Email: "a@example.com", Level: authority.General, Status: authority.Active}
-			added, conflicts, err := userimport.Import(t.Context(), store.Store.(userimport.Store), []authority.UserRecord{{User: user, PasswordHash: imported}}, 5)
+			added, conflicts, err := userimport.Import(t.Context(), store.Store.(userimport.Store), []authority.UserWithHash{{User: user, PasswordHash: imported}}, 5)
 			if err != nil || !added[0] || conflicts[0] != nil {
 				t.Fatal(added, conflicts, err)
 			}

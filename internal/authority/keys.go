@@ -165,7 +165,7 @@ func (a *Authority) DeleteAPIKey(ctx context.Context, c Caller, keyID int64) err
 }
 
 // Sessions lists the live sessions of a user; 0 means the caller.
-func (a *Authority) Sessions(ctx context.Context, c Caller, userID int64) ([]SessionRecord, error) {
+func (a *Authority) Sessions(ctx context.Context, c Caller, userID int64) ([]SessionWithOrigin, error) {
 	if userID == 0 {
 		userID = c.User.ID
 	}

@@ -47,7 +47,7 @@ type RefreshOutcome uint8
 
 // The outcomes of a refresh.
 const (
-	RefreshMoved       RefreshOutcome = iota // the session moved on
+	RefreshRotated     RefreshOutcome = iota // the session moved on
 	RefreshReplayed                          // a lost answer was given again
 	RefreshRace                              // an old token, within the window of a race
 	RefreshTheft                             // an old token, taken for stolen: the session was ended
@@ -83,7 +83,7 @@ func refreshOutcome(issued IssuedToken, err error) RefreshOutcome {
 		if issued.replayed {
 			return RefreshReplayed
 		}
-		return RefreshMoved
+		return RefreshRotated
 	case errRace:
 		return RefreshRace
 	case errStolen:

@@ -29,7 +29,7 @@ func (a *Authority) RotateSigningKey(ctx context.Context, c Caller) (keyring.Inf
 }
 
 func keyMade(k keyring.Info) audit.Event {
-	return audit.Event{Kind: audit.SigningKeyCreated, Detail: "key " + k.ID + ", signs from " + keyring.FormatTime(k.Signs)}
+	return audit.Event{Kind: audit.SigningKeyCreated, Detail: "key " + k.ID + ", signs from " + keyring.FormatTime(k.SignsFrom)}
 }
 
 // RetireSigningKey ends the tokens of a key. Before the last of them is over it

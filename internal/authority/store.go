@@ -36,7 +36,7 @@ type Store interface {
 type SessionStore interface {
 	// OpenSession adds a session of a user who may sign in and whose password
 	// hash still is the one that the login was checked against, else ErrNotFound.
-	OpenSession(ctx context.Context, s SessionRecord, passwordHash string) error
+	OpenSession(ctx context.Context, s SessionWithOrigin, passwordHash string) error
 	// Session returns a session and its user, or ErrNotFound.
 	Session(ctx context.Context, id token.SessionID) (SessionWithUser, error)
 	// RecentSession is Session, but may tell how the session was a while ago,
@@ -56,7 +56,7 @@ type SessionStore interface {
 	EndSessions(ctx context.Context, userID int64, except token.SessionID) error
 	// Sessions lists the sessions of a user whose token is not over at now,
 	// oldest first.
-	Sessions(ctx context.Context, userID, now int64) ([]SessionRecord, error)
+	Sessions(ctx context.Context, userID, now int64) ([]SessionWithOrigin, error)
 	// Sweep removes sessions whose token is over at now. It looks at no more
 	// than limit rows, goes on at the next call where the last one stopped, and
 	// returns how many it removed, and whether it has come round.
@@ -95,7 +95,7 @@ type UserStore interface {
 // PasswordChange is a new password hash.
 type PasswordChange struct {
 	Hash        string
-	If          string          // only if the hash is this one now; "" is any
+	IfHash      string          // only if the hash is this one now; "" is any
 	EndSessions bool            // end the user's sessions in the same step
 	Except      token.SessionID // but for this one
 }

@@ -148,8 +148,8 @@ type Origin struct {
 	UserAgent string
 }
 
-// SessionRecord is a session with what only a list of sessions shows.
-type SessionRecord struct {
+// SessionWithOrigin is a session with what only a list of sessions shows.
+type SessionWithOrigin struct {
 	Session
 	Origin
 }
@@ -180,8 +180,8 @@ type Caller struct {
 	Address string   // where the request came from, for the audit; may be empty
 }
 
-// UserRecord is a user with the password's hash.
-type UserRecord struct {
+// UserWithHash is a user with the password's hash.
+type UserWithHash struct {
 	User
 	PasswordHash string
 }

@@ -280,7 +280,7 @@ func (a *Authority) ChangePassword(ctx context.Context, c Caller, current, next 
 	if err != nil {
 		return err
 	}
-	change := PasswordChange{Hash: hash, If: old, EndSessions: endOthers}
+	change := PasswordChange{Hash: hash, IfHash: old, EndSessions: endOthers}
 	if c.Session != nil {
 		change.Except = c.Session.ID
 	}

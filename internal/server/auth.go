@@ -80,7 +80,7 @@ func (s *Server) sessions(ctx context.Context, r request, body api.SessionsReque
 	return ok(list), err
 }
 
-func wireSession(record authority.SessionRecord, caller authority.Caller) api.Session {
+func wireSession(record authority.SessionWithOrigin, caller authority.Caller) api.Session {
 	out := api.Session{
 		SessionID: record.ID.String(), Current: caller.Session != nil && caller.Session.ID == record.ID,
 		Created: wireTime(record.Created), ExpiresAt: wireTime(record.Expires),

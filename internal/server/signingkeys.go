@@ -8,8 +8,8 @@ import (
 )
 
 func wireSigningKey(k keyring.Info) api.SigningKey {
-	return api.SigningKey{KeyID: k.ID, Algorithm: string(k.Algorithm), State: api.SigningKeyState(k.State), Published: timeOrNull(k.Published),
-		SignsFrom: timeOrNull(k.Signs), RetirableFrom: timeOrNull(k.RetirableAt), Retired: timeOrNull(k.Retired)}
+	return api.SigningKey{KeyID: k.ID, Algorithm: string(k.Algorithm), State: api.SigningKeyState(k.State), Published: timeOrNull(k.PublishedAt),
+		SignsFrom: timeOrNull(k.SignsFrom), RetirableFrom: timeOrNull(k.RetirableAt), Retired: timeOrNull(k.RetiredAt)}
 }
 
 func timeOrNull(unix int64) *api.Time {

@@ -33,12 +33,12 @@ type Copier interface {
 	Count(ctx context.Context) (Counts, error)
 	// ReadUsers, ReadSessions and ReadAPIKeys return the next rows by id after
 	// the one named (zero: from the first), limit at most.
-	ReadUsers(ctx context.Context, after int64, limit int) ([]authority.UserRecord, error)
-	ReadSessions(ctx context.Context, after token.SessionID, limit int) ([]authority.SessionRecord, error)
+	ReadUsers(ctx context.Context, after int64, limit int) ([]authority.UserWithHash, error)
+	ReadSessions(ctx context.Context, after token.SessionID, limit int) ([]authority.SessionWithOrigin, error)
 	ReadAPIKeys(ctx context.Context, after int64, limit int) ([]APIKeyRecord, error)
 	// WriteUsers, WriteSessions and WriteAPIKeys add rows as they are, all or none.
-	WriteUsers(ctx context.Context, users []authority.UserRecord) error
-	WriteSessions(ctx context.Context, sessions []authority.SessionRecord) error
+	WriteUsers(ctx context.Context, users []authority.UserWithHash) error
+	WriteSessions(ctx context.Context, sessions []authority.SessionWithOrigin) error
 	WriteAPIKeys(ctx context.Context, keys []APIKeyRecord) error
 }
 

@@ -33,7 +33,7 @@ func EndSessions(ctx context.Context, store interface {
 	}
 }
 
-func endAll(ctx context.Context, store authority.SessionStore, sessions []authority.SessionRecord) error {
+func endAll(ctx context.Context, store authority.SessionStore, sessions []authority.SessionWithOrigin) error {
 	work := make(chan token.SessionID, len(sessions))
 	for _, s := range sessions {
 		work <- s.ID

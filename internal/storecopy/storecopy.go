@@ -51,10 +51,10 @@ func copyAll(ctx context.Context, from, to Store, box *seal.Box, want Counts, sh
 		func() error { return to.BeginCopy(ctx) },
 		func() error { return copyKeysThatSign(ctx, from, to, box) },
 		func() error {
-			return rows(ctx, "users", want.Users, show, from.ReadUsers, to.WriteUsers, func(u authority.UserRecord) int64 { return u.ID })
+			return rows(ctx, "users", want.Users, show, from.ReadUsers, to.WriteUsers, func(u authority.UserWithHash) int64 { return u.ID })
 		},
 		func() error {
-			return rows(ctx, "sessions", want.Sessions, show, from.ReadSessions, to.WriteSessions, func(s authority.SessionRecord) token.SessionID { return s.ID })
+			return rows(ctx, "sessions", want.Sessions, show, from.ReadSessions, to.WriteSessions, func(s authority.SessionWithOrigin) token.SessionID { return s.ID })
 		},
 		func() error {
 			return rows(ctx, "keys", want.APIKeys, show, from.ReadAPIKeys, to.WriteAPIKeys, func(k APIKeyRecord) int64 { return k.ID })

@@ -48,7 +48,7 @@ func fill(t *testing.T, s app.Store, box *seal.Box) {
 			Tenant: authority.Tenant{NetworkID: int64(i), MailboxID: 2}, Created: 5}, fmt.Sprint("hash", i)))(t)
 		for n := range byte(5) {
 			id := token.SessionID{byte(i), n, 1}
-			err := s.OpenSession(t.Context(), authority.SessionRecord{
+			err := s.OpenSession(t.Context(), authority.SessionWithOrigin{
 				Session: authority.Session{ID: id, UserID: u.ID, Generation: 1, Created: 1, Refreshed: 1, Expires: 100, Ends: 200},
 				Origin:  authority.Origin{IP: "192.0.2.1", UserAgent: "test"}}, fmt.Sprint("hash", i))
 			if err != nil {
@@ -104,7 +104,7 @@ func TestThereAndBack(t *testing.T) {
 			t.Errorf("copy %d has\n%s\nwant\n%s", i, got, want)
 		}
 		for _, k := range must(stores[i+1].SigningKeys(t.Context()))(t) {
-			if k.Retired == 0 && !seal.Sealed(k.JWK) {
+			if k.RetiredAt == 0 && !seal.Sealed(k.JWK) {
 				t.Error("a signing key was copied in clear")
 			}
 		}

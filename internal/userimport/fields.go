@@ -37,8 +37,8 @@ type fields struct {
 var names = []string{"userId", "login", "email", "firstName", "lastName", "networkId", "mailboxId", "authLevel", "status", "created", "passwordHash"}
 
 // record gives the user of a line, with defaults for what it does not say.
-func (f fields) record(standard authority.Tenant) (authority.UserRecord, error) {
-	u := authority.UserRecord{PasswordHash: f.PasswordHash, User: authority.User{Login: f.Login, Email: f.Email, FirstName: f.FirstName, LastName: f.LastName,
+func (f fields) record(standard authority.Tenant) (authority.UserWithHash, error) {
+	u := authority.UserWithHash{PasswordHash: f.PasswordHash, User: authority.User{Login: f.Login, Email: f.Email, FirstName: f.FirstName, LastName: f.LastName,
 		Tenant: standard, Level: authority.MailboxUser, Status: authority.Active}}
 	if u.Email == "" {
 		u.Email = u.Login

@@ -17,7 +17,7 @@ const mostID = 1 << 52
 // Check returns nil if a user can be imported as it is, else an error
 // that names the field, and never has the hash in it. An ID or a Created of 0
 // asks for one.
-func Check(u authority.UserRecord) error {
+func Check(u authority.UserWithHash) error {
 	if err := authority.CheckUser(u.User); err != nil {
 		return err
 	}
@@ -34,8 +34,8 @@ func Check(u authority.UserRecord) error {
 // no two of whom have one login, in one durable step. Who is there already is
 // left as it is. It returns, for each, whether it was added; and an error that
 // names what differs from who is there.
-func Import(ctx context.Context, store Store, users []authority.UserRecord, now int64) (added []bool, conflicts []error, err error) {
-	timed := make([]authority.UserRecord, len(users))
+func Import(ctx context.Context, store Store, users []authority.UserWithHash, now int64) (added []bool, conflicts []error, err error) {
+	timed := make([]authority.UserWithHash, len(users))
 	for i, u := range users {
 		if u.Created == 0 {
 			u.Created = now
@@ -49,7 +49,7 @@ func Import(ctx context.Context, store Store, users []authority.UserRecord, now 
 	added, conflicts = make([]bool, len(users)), make([]error, len(users))
 	for i := range found {
 		added[i] = found[i].Added
-		if field := differs(users[i], found[i].UserRecord); !added[i] && field != "" {
+		if field := differs(users[i], found[i].UserWithHash); !added[i] && field != "" {
 			conflicts[i] = conflict(field, found[i].ID)
 		}
 	}
@@ -68,7 +68,7 @@ func conflict(field string, there int64) error {
 // differs names the first field in which a user that is imported differs from
 // the one that has the login. A hash that was replaced at a sign-in, or by its
 // owner, is no difference.
-func differs(u, there authority.UserRecord) string {
+func differs(u, there authority.UserWithHash) string {
 	replaced := password.IsArgon2id(there.PasswordHash)
 	switch {
 	case u.ID != 0 && u.ID != there.ID:
@@ -99,7 +99,7 @@ func differs(u, there authority.UserRecord) string {
 
 // Imported is what ImportUsers found or made.
 type Imported struct {
-	authority.UserRecord
+	authority.UserWithHash
 	Added bool
 }
 
@@ -111,5 +111,5 @@ type Store interface {
 	// there. For each one it returns who has the login then, and whether that
 	// one was added; no user (ID 0) where the ID is another's. No two of the
 	// users may have the same login.
-	ImportUsers(ctx context.Context, users []authority.UserRecord, e audit.Event) ([]Imported, error)
+	ImportUsers(ctx context.Context, users []authority.UserWithHash, e audit.Event) ([]Imported, error)
 }

@@ -58,7 +58,7 @@ type run struct {
 	Config
 	lines   *lines
 	columns columns // of a CSV file
-	users   []authority.UserRecord
+	users   []authority.UserWithHash
 	numbers []int64         // the line of each of users
 	logins  map[string]bool // of users, in lower case
 	sum     Summary
@@ -113,14 +113,14 @@ func (r *run) add(ctx context.Context, line []byte) error {
 	return nil
 }
 
-func (r *run) user(line []byte) (authority.UserRecord, error) {
+func (r *run) user(line []byte) (authority.UserWithHash, error) {
 	read := readJSON
 	if r.Format == CSV {
 		read = r.columns.read
 	}
 	f, err := read(line)
 	if err != nil {
-		return authority.UserRecord{}, err
+		return authority.UserWithHash{}, err
 	}
 	return f.record(r.Standard)
 }

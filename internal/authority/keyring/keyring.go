@@ -243,7 +243,7 @@ func (r *Keyring) read(ctx context.Context) ([]nodeKey, error) {
 	keys := make([]nodeKey, len(stored))
 	for i, k := range stored {
 		keys[i] = nodeKey{SigningKey: k}
-		if k.Retired != 0 {
+		if k.RetiredAt != 0 {
 			continue
 		}
 		if keys[i].key = known[k.ID]; keys[i].key == nil {

@@ -26,10 +26,10 @@ type Info struct {
 	ID          string
 	Algorithm   token.Algorithm // "" of a retired key
 	State       State
-	Published   int64
-	Signs       int64
+	PublishedAt int64
+	SignsFrom   int64
 	RetirableAt int64 // when the last of its tokens is over, and it may be retired; 0 if no other key follows it
-	Retired     int64
+	RetiredAt   int64
 }
 
 // maxSigningKeys bounds how many keys a token of HS256, which names none, is
@@ -60,7 +60,7 @@ func (r *Keyring) List(ctx context.Context) ([]Info, error) {
 // info describes a key; the lock is held.
 func (r *Keyring) info(i int) Info {
 	k := r.kept[i]
-	info := Info{ID: k.ID, State: Retired, Published: k.Published, Signs: k.Signs, Retired: k.Retired}
+	info := Info{ID: k.ID, State: Retired, PublishedAt: k.PublishedAt, SignsFrom: k.SignsFrom, RetiredAt: k.RetiredAt}
 	if k.key == nil {
 		return info
 	}
@@ -68,7 +68,7 @@ func (r *Keyring) info(i int) Info {
 	switch {
 	case k.key == r.set.Keys()[0]:
 		info.State = Signing
-	case !r.fixed && k.Signs > r.config.Clock().Unix():
+	case !r.fixed && k.SignsFrom > r.config.Clock().Unix():
 		info.State = Published
 	}
 	return info
@@ -96,8 +96,8 @@ func (r *Keyring) Rotate(ctx context.Context) (Info, error) {
 		return Info{}, errTooManyKeys
 	}
 	now := r.config.Clock().Unix()
-	if newest := newestLive(r.kept); newest.Signs > now {
-		return Info{}, fault.Invalid("A new key is published already, and signs from " + FormatTime(newest.Signs) + "; rotate again after that.")
+	if newest := newestLive(r.kept); newest.SignsFrom > now {
+		return Info{}, fault.Invalid("A new key is published already, and signs from " + FormatTime(newest.SignsFrom) + "; rotate again after that.")
 	}
 	return r.add(ctx, now, now+seconds(r.config.Lead))
 }
@@ -139,7 +139,7 @@ func (r *Keyring) Retire(ctx context.Context, id string, force bool) (successor 
 	case info.State == Signing:
 		// It signs from a lead ago, and so on a node too whose clock is behind:
 		// that would go back to an older key, which may be over.
-		successor, err = r.add(ctx, now, max(info.Signs, now-seconds(r.config.Lead)))
+		successor, err = r.add(ctx, now, max(info.SignsFrom, now-seconds(r.config.Lead)))
 	}
 	if err == nil {
 		err = r.config.Store.RetireSigningKey(ctx, id, now)
@@ -155,7 +155,7 @@ func (r *Keyring) drop(ctx context.Context, id string, at int64) error {
 	kept := slices.Clone(r.kept)
 	for i, k := range kept {
 		if k.ID == id {
-			kept[i] = nodeKey{SigningKey: SigningKey{ID: id, Published: k.Published, Signs: k.Signs, Retired: at}}
+			kept[i] = nodeKey{SigningKey: SigningKey{ID: id, PublishedAt: k.PublishedAt, SignsFrom: k.SignsFrom, RetiredAt: at}}
 		}
 	}
 	return r.keep(ctx, kept, r.seen)

@@ -13,7 +13,7 @@ import (
 func signing(keys []nodeKey, now int64) int {
 	best := -1
 	for i, k := range keys {
-		if k.key != nil && (best < 0 || precedes(k.Signs, keys[best].Signs, now)) {
+		if k.key != nil && (best < 0 || precedes(k.SignsFrom, keys[best].SignsFrom, now)) {
 			best = i
 		}
 	}
@@ -36,10 +36,10 @@ func precedes(a, b, now int64) bool {
 func replaced(keys []nodeKey, i int) int64 {
 	at := int64(0)
 	for j, k := range keys {
-		later := k.Signs > keys[i].Signs || k.Signs == keys[i].Signs && j < i
-		cancelled := k.Retired != 0 && k.Retired < k.Signs
-		if later && k.Signs != 0 && !cancelled && (at == 0 || k.Signs < at) {
-			at = k.Signs
+		later := k.SignsFrom > keys[i].SignsFrom || k.SignsFrom == keys[i].SignsFrom && j < i
+		cancelled := k.RetiredAt != 0 && k.RetiredAt < k.SignsFrom
+		if later && k.SignsFrom != 0 && !cancelled && (at == 0 || k.SignsFrom < at) {
+			at = k.SignsFrom
 		}
 	}
 	return at
@@ -50,8 +50,8 @@ func replaced(keys []nodeKey, i int) int64 {
 func nextSigns(keys []nodeKey, now int64) int64 {
 	next := int64(math.MaxInt64)
 	for _, k := range keys {
-		if k.key != nil && k.Signs > now {
-			next = min(next, k.Signs)
+		if k.key != nil && k.SignsFrom > now {
+			next = min(next, k.SignsFrom)
 		}
 	}
 	return next

@@ -7,7 +7,7 @@ import "testing"
 // is it sure that the others sign no more.
 func TestReplaced(t *testing.T) {
 	key := func(signs, retired int64) nodeKey {
-		return nodeKey{SigningKey: SigningKey{Signs: signs, Retired: retired}}
+		return nodeKey{SigningKey: SigningKey{SignsFrom: signs, RetiredAt: retired}}
 	}
 	for name, test := range map[string]struct {
 		keys []nodeKey // newest first

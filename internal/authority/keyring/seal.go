@@ -20,13 +20,13 @@ func newSigningKey(alg token.Algorithm, box *seal.Box, now, signs int64) (nodeKe
 		return nodeKey{}, err
 	}
 	jwk, err := key.MarshalJWK()
-	return nodeKey{Seal(SigningKey{ID: key.ID(), JWK: string(jwk), Published: now, Signs: signs}, box), key}, err
+	return nodeKey{Seal(SigningKey{ID: key.ID(), JWK: string(jwk), PublishedAt: now, SignsFrom: signs}, box), key}, err
 }
 
 // Seal seals a key that is in clear; with a nil box it stays so, and
 // of a retired one there is nothing to seal.
 func Seal(k SigningKey, box *seal.Box) SigningKey {
-	if box != nil && k.Retired == 0 && !seal.Sealed(k.JWK) {
+	if box != nil && k.RetiredAt == 0 && !seal.Sealed(k.JWK) {
 		k.JWK = box.Seal(k.ID, k.JWK)
 	}
 	return k

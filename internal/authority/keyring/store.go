@@ -5,11 +5,11 @@ import "context"
 // SigningKey is a key that signs tokens: a JSON Web Key, sealed where there is
 // a master key (see OpenKeyring). The ID is its thumbprint. Times are Unix seconds.
 type SigningKey struct {
-	ID        string
-	JWK       string // "" once it is retired
-	Published int64  // since when nodes can know it; 0: since before times were kept
-	Signs     int64  // from when it signs; 0: not known, but before all that have a time
-	Retired   int64  // since when no token of it is good; 0: it is not retired
+	ID          string
+	JWK         string // "" once it is retired
+	PublishedAt int64  // since when nodes can know it; 0: since before times were kept
+	SignsFrom   int64  // from when it signs; 0: not known, but before all that have a time
+	RetiredAt   int64  // since when no token of it is good; 0: it is not retired
 }
 
 // Store keeps the keys that sign tokens.

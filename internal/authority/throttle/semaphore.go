@@ -16,7 +16,7 @@ type semaphore struct {
 }
 
 type lane struct {
-	account AccountKey
+	account AccountHash
 	address string
 }
 

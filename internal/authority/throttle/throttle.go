@@ -47,21 +47,21 @@ type Store interface {
 	ResolveAttempt(ctx context.Context, g Attempt, known bool, o Outcome) error
 	// ClearAttempts removes all counts of an account. A known address of it with
 	// no failures stays known, so that strangers who go on do not lock it out.
-	ClearAttempts(ctx context.Context, account AccountKey) error
+	ClearAttempts(ctx context.Context, account AccountHash) error
 	// SweepAttempts removes counts that are forgotten at now and, of counts of
 	// accounts above most, those that would be forgotten first: limit at most
 	// of both. It returns how many it removed.
 	SweepAttempts(ctx context.Context, now int64, most, limit int) (removed int, err error)
 }
 
-// AccountKey names an account, one that is not there too: a hash of its login.
+// AccountHash names an account, one that is not there too: a hash of its login.
 // Zero stands for all accounts, in the rows of addresses.
-type AccountKey [16]byte
+type AccountHash [16]byte
 
-// AccountKeyOf gives the key of a login, without regard to case.
-func AccountKeyOf(login string) AccountKey {
+// HashLogin gives the key of a login, without regard to case.
+func HashLogin(login string) AccountHash {
 	sum := sha256.Sum256([]byte("login\x00" + strings.ToLower(login)))
-	return AccountKey(sum[:16])
+	return AccountHash(sum[:16])
 }
 
 // AddressBlock is what counts as one address: an IPv4 address, or the /64 of
@@ -81,7 +81,7 @@ func AddressBlock(ip string) string {
 
 // Attempt is one check of a password.
 type Attempt struct {
-	Account AccountKey
+	Account AccountHash
 	Address string // an AddressBlock
 	At      int64
 }
@@ -91,15 +91,15 @@ type Outcome uint8
 
 // The outcomes.
 const (
-	Right     Outcome = iota // ends the count that it was held to; the address is known from now on
+	Succeeded Outcome = iota // ends the count that it was held to; the address is known from now on
 	Unchecked                // the password was not looked at: as if never begun
 )
 
 // Counter is one count. The zero value is none.
 type Counter struct {
-	Failed int64 // in a row
-	Last   int64 // when the last one was
-	Forget int64 // when the row is as good as not there
+	Failures    int64 // in a row
+	LastFailure int64 // when the last one was
+	Expires     int64 // when the row is as good as not there
 }
 
 // Counters are the counts that a guess can be held to. What a guess of a known
@@ -118,7 +118,7 @@ func (t Counters) Begin(now int64) (next Counters, wait time.Duration) {
 	}
 	account, address := t.Account.at(now), t.Address.at(now)
 	next.Account, next.Address = account.failed(now, forgetFew), address.failed(now, 0)
-	next.Address.Forget = now + seconds(forgetAddress)
+	next.Address.Expires = now + seconds(forgetAddress)
 	return next, max(account.wait(now, freeGuesses, mostGuesses), address.wait(now, freeAtAddress, 0))
 }
 
@@ -128,9 +128,9 @@ func (t Counters) Resolve(now int64, known bool, o Outcome) Counters {
 		t.Address = t.Address.takeBack()
 	}
 	switch {
-	case o == Right:
+	case o == Succeeded:
 		t.Account = t.Account.opened(now, known)
-		t.Known = &Counter{Last: now, Forget: now + seconds(forgetKnown)}
+		t.Known = &Counter{LastFailure: now, Expires: now + seconds(forgetKnown)}
 	case known && t.Known != nil:
 		t.Known = new(t.Known.takeBack())
 	case !known:
@@ -140,26 +140,26 @@ func (t Counters) Resolve(now int64, known bool, o Outcome) Counters {
 }
 
 func (t Counter) at(now int64) Counter {
-	if t.Forget <= now {
+	if t.Expires <= now {
 		return Counter{}
 	}
 	return t
 }
 
 func (t Counter) failed(now int64, keep time.Duration) Counter {
-	t.Failed, t.Last = t.Failed+1, now
-	if t.Failed >= freeGuesses {
+	t.Failures, t.LastFailure = t.Failures+1, now
+	if t.Failures >= freeGuesses {
 		keep = forgetMany
 	}
-	t.Forget = now + seconds(keep)
-	if t.Failed >= mostGuesses {
-		t.Forget = never
+	t.Expires = now + seconds(keep)
+	if t.Failures >= mostGuesses {
+		t.Expires = never
 	}
 	return t
 }
 
 func (t Counter) takeBack() Counter {
-	t.Failed = max(t.Failed-1, 0)
+	t.Failures = max(t.Failures-1, 0)
 	return t
 }
 
@@ -170,8 +170,8 @@ func (t Counter) opened(now int64, known bool) Counter {
 	if !known {
 		return Counter{}
 	}
-	if t.Failed >= mostGuesses {
-		t.Failed, t.Forget = guessesOpened, now+seconds(forgetMany)
+	if t.Failures >= mostGuesses {
+		t.Failures, t.Expires = guessesOpened, now+seconds(forgetMany)
 	}
 	return t
 }
@@ -181,13 +181,13 @@ func (t Counter) opened(now int64, known bool) Counter {
 // it is for good. Time that went backwards adds no more than that again.
 func (t Counter) wait(now, free, most int64) time.Duration {
 	switch {
-	case most > 0 && t.Failed >= most:
+	case most > 0 && t.Failures >= most:
 		return longestWait
-	case t.Failed < free:
+	case t.Failures < free:
 		return 0
 	}
-	long := min(time.Second<<min(t.Failed-free, 20), longestWait)
-	left := t.Last + seconds(long) - now
+	long := min(time.Second<<min(t.Failures-free, 20), longestWait)
+	left := t.LastFailure + seconds(long) - now
 	return time.Duration(min(max(left, 0), seconds(longestWait))) * time.Second
 }
 
@@ -220,7 +220,7 @@ func New(c Config) *Throttle {
 // check of kind fault.InvalidCredentials counts as a failure; after any other error the attempt does not count. Too
 // many attempts are an error of kind fault.RateLimited; too many at once are password.ErrBusy.
 func (t *Throttle) Check(ctx context.Context, login, ip string, check func() error) error {
-	attempt := Attempt{Account: AccountKeyOf(login), Address: AddressBlock(ip), At: t.clock().Unix()}
+	attempt := Attempt{Account: HashLogin(login), Address: AddressBlock(ip), At: t.clock().Unix()}
 	leave, err := t.attempts.acquire(ctx, attempt)
 	if err != nil {
 		return err
@@ -237,7 +237,7 @@ func (t *Throttle) Check(ctx context.Context, login, ip string, check func() err
 	err = check()
 	switch {
 	case err == nil:
-		t.resolve(ctx, attempt, known, Right)
+		t.resolve(ctx, attempt, known, Succeeded)
 	case fault.KindOf(err) != fault.InvalidCredentials:
 		t.resolve(ctx, attempt, known, Unchecked)
 	}
@@ -258,7 +258,7 @@ func (t *Throttle) resolve(ctx context.Context, attempt Attempt, known bool, out
 
 // Clear forgets the failed attempts at an account.
 func (t *Throttle) Clear(ctx context.Context, login string) error {
-	return fault.FromStore(t.store.ClearAttempts(ctx, AccountKeyOf(login)), nil)
+	return fault.FromStore(t.store.ClearAttempts(ctx, HashLogin(login)), nil)
 }
 
 // Sweep removes expired counters, limit at most, and returns how many it removed.

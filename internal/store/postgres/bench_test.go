@@ -31,7 +31,7 @@ func BenchmarkStore(b *testing.B) {
 		b.Fatal(err)
 	}
 	const count = 100_000
-	sessions := make([]authority.SessionRecord, count)
+	sessions := make([]authority.SessionWithOrigin, count)
 	for i := range sessions {
 		var id token.SessionID
 		binary.BigEndian.PutUint64(id[:], uint64(i)*0x9E3779B97F4A7C15)

@@ -60,19 +60,19 @@ func (s *Store) Count(ctx context.Context) (n storecopy.Counts, err error) {
 }
 
 // ReadUsers returns the next users by id.
-func (s *Store) ReadUsers(ctx context.Context, after int64, limit int) (users []authority.UserRecord, err error) {
+func (s *Store) ReadUsers(ctx context.Context, after int64, limit int) (users []authority.UserWithHash, err error) {
 	err = s.query(ctx, "SELECT "+userColumns+", u.password_hash FROM pawl.users u WHERE u.id > $1 ORDER BY u.id LIMIT $2", []any{after, limit},
 		func(rows pgx.Rows) error {
 			var hash string
 			u, err := scanUser(rows, &hash)
-			users = append(users, authority.UserRecord{User: *u, PasswordHash: hash})
+			users = append(users, authority.UserWithHash{User: *u, PasswordHash: hash})
 			return err
 		})
 	return users, err
 }
 
 // ReadSessions returns the next sessions by id.
-func (s *Store) ReadSessions(ctx context.Context, after token.SessionID, limit int) (sessions []authority.SessionRecord, err error) {
+func (s *Store) ReadSessions(ctx context.Context, after token.SessionID, limit int) (sessions []authority.SessionWithOrigin, err error) {
 	err = s.query(ctx, "SELECT "+sessionColumns+", s.ip, s.user_agent FROM pawl.session s WHERE s.id > $1 ORDER BY s.id LIMIT $2",
 		[]any{[16]byte(after), limit}, func(rows pgx.Rows) error {
 			r, err := scanRecord(rows)
@@ -106,7 +106,7 @@ func (s *Store) copyIn(ctx context.Context, table, columns string, n int, row fu
 }
 
 // WriteUsers adds users as they are.
-func (s *Store) WriteUsers(ctx context.Context, users []authority.UserRecord) error {
+func (s *Store) WriteUsers(ctx context.Context, users []authority.UserWithHash) error {
 	return s.copyIn(ctx, "users", "id login login_folded password_hash email first_name last_name network_id mailbox_id level status created",
 		len(users), func(i int) []any {
 			u := &users[i]
@@ -116,7 +116,7 @@ func (s *Store) WriteUsers(ctx context.Context, users []authority.UserRecord) er
 }
 
 // WriteSessions adds sessions as they are.
-func (s *Store) WriteSessions(ctx context.Context, sessions []authority.SessionRecord) error {
+func (s *Store) WriteSessions(ctx context.Context, sessions []authority.SessionWithOrigin) error {
 	return s.copyIn(ctx, "session", "id user_id generation created refreshed previous expires ends attempt retry_key ip user_agent",
 		len(sessions), func(i int) []any {
 			r := &sessions[i]

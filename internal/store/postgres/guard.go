@@ -69,11 +69,11 @@ func (s *Store) tallies(ctx context.Context, g throttle.Attempt, step func(throt
 
 func save(ctx context.Context, tx pgx.Tx, g throttle.Attempt, old, next throttle.Counters) error {
 	var batch pgx.Batch
-	put := func(account throttle.AccountKey, address string, t throttle.Counter) {
-		batch.Queue(saveTally, account[:], address, t.Failed, t.Last, t.Forget)
+	put := func(account throttle.AccountHash, address string, t throttle.Counter) {
+		batch.Queue(saveTally, account[:], address, t.Failures, t.LastFailure, t.Expires)
 	}
 	if next.Address != old.Address {
-		put(throttle.AccountKey{}, g.Address, next.Address)
+		put(throttle.AccountHash{}, g.Address, next.Address)
 	}
 	if next.Account != old.Account {
 		put(g.Account, "", next.Account)
@@ -88,7 +88,7 @@ func scanTally(rows pgx.Rows, g throttle.Attempt, t *throttle.Counters) error {
 	var account []byte
 	var address string
 	var row throttle.Counter
-	err := rows.Scan(&account, &address, &row.Failed, &row.Last, &row.Forget)
+	err := rows.Scan(&account, &address, &row.Failures, &row.LastFailure, &row.Expires)
 	switch {
 	case err != nil:
 		return err
@@ -96,14 +96,14 @@ func scanTally(rows pgx.Rows, g throttle.Attempt, t *throttle.Counters) error {
 		t.Address = row
 	case address == "":
 		t.Account = row
-	case row.Forget > g.At:
+	case row.Expires > g.At:
 		t.Known = &row
 	}
 	return nil
 }
 
 // ClearAttempts removes the counts of an account.
-func (s *Store) ClearAttempts(ctx context.Context, account throttle.AccountKey) error {
+func (s *Store) ClearAttempts(ctx context.Context, account throttle.AccountHash) error {
 	return s.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, "DELETE FROM pawl.guess WHERE account = $1 AND (address = '' OR failed > 0)", account[:])
 		return err

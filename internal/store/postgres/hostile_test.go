@@ -51,7 +51,7 @@ func (s store) user(login string) *authority.User {
 func (s store) session(user *authority.User, n byte) token.SessionID {
 	s.t.Helper()
 	id := token.SessionID{n, 15: 7}
-	err := s.OpenSession(s.t.Context(), authority.SessionRecord{Session: authority.Session{ID: id, UserID: user.ID, Generation: 1, Expires: 1 << 40, Ends: 1 << 40}}, "hash")
+	err := s.OpenSession(s.t.Context(), authority.SessionWithOrigin{Session: authority.Session{ID: id, UserID: user.ID, Generation: 1, Expires: 1 << 40, Ends: 1 << 40}}, "hash")
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ const passIDs = `WITH chosen AS (
 SELECT setval('pawl.users_id_seq', chosen.id) FROM chosen, pawl.users_id_seq WHERE last_value <= chosen.id`
 
 // ImportUsers adds the users whose login and id are free.
-func (s *Store) ImportUsers(ctx context.Context, users []authority.UserRecord, e audit.Event) (found []userimport.Imported, err error) {
+func (s *Store) ImportUsers(ctx context.Context, users []authority.UserWithHash, e audit.Event) (found []userimport.Imported, err error) {
 	args, chosen := importArgs(users, e)
 	err = s.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		if chosen {
@@ -60,7 +60,7 @@ func (s *Store) ImportUsers(ctx context.Context, users []authority.UserRecord, e
 }
 
 // whoHas returns, for each user, the one that has the login now.
-func whoHas(ctx context.Context, tx pgx.Tx, users []authority.UserRecord, added map[string]bool) ([]userimport.Imported, error) {
+func whoHas(ctx context.Context, tx pgx.Tx, users []authority.UserWithHash, added map[string]bool) ([]userimport.Imported, error) {
 	logins := make([]string, len(users))
 	for i := range users {
 		logins[i] = strings.ToLower(users[i].Login)
@@ -72,7 +72,7 @@ func whoHas(ctx context.Context, tx pgx.Tx, users []authority.UserRecord, added 
 		u, err := scanUser(row, &hash)
 		if err == nil {
 			folded := strings.ToLower(u.Login)
-			there[folded] = userimport.Imported{UserRecord: authority.UserRecord{User: *u, PasswordHash: hash}, Added: added[folded]}
+			there[folded] = userimport.Imported{UserWithHash: authority.UserWithHash{User: *u, PasswordHash: hash}, Added: added[folded]}
 		}
 		return err
 	})
@@ -84,7 +84,7 @@ func whoHas(ctx context.Context, tx pgx.Tx, users []authority.UserRecord, added 
 }
 
 // importArgs are what addUsers needs, and whether an id was chosen.
-func importArgs(users []authority.UserRecord, e audit.Event) (args []any, chosen bool) {
+func importArgs(users []authority.UserWithHash, e audit.Event) (args []any, chosen bool) {
 	n := len(users)
 	ids, networks, mailboxes, created := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
 	levels, statuses := make([]int16, n), make([]int16, n)

@@ -50,7 +50,7 @@ func TestRefusedByTheDatabase(t *testing.T) {
 		},
 		"OpenSession": func(ctx context.Context, id token.SessionID) error {
 			id[14]++
-			return node.OpenSession(ctx, authority.SessionRecord{Session: authority.Session{ID: id, UserID: user.ID, Generation: 1, Expires: 1 << 40, Ends: 1 << 40}}, "hash")
+			return node.OpenSession(ctx, authority.SessionWithOrigin{Session: authority.Session{ID: id, UserID: user.ID, Generation: 1, Expires: 1 << 40, Ends: 1 << 40}}, "hash")
 		},
 		"SetPassword": func(ctx context.Context, _ token.SessionID) error {
 			return node.SetPassword(ctx, user.ID, authority.PasswordChange{Hash: "hash", EndSessions: true})

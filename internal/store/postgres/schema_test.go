@@ -23,7 +23,7 @@ func TestKeysFromBeforeTimes(t *testing.T) {
 	}
 	defer s.Close()
 	keys, err := s.SigningKeys(t.Context())
-	if err != nil || len(keys) != 2 || keys[0].ID != "new" || keys[0].JWK != "n" || keys[0].Signs == 0 || keys[0].Published != 0 || keys[1].Signs != 0 {
+	if err != nil || len(keys) != 2 || keys[0].ID != "new" || keys[0].JWK != "n" || keys[0].SignsFrom == 0 || keys[0].PublishedAt != 0 || keys[1].SignsFrom != 0 {
 		t.Errorf("keys %+v, %v", keys, err)
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 // OpenSession adds a session of a user who may sign in. The user's row is
 // locked against a change of status or password until the commit.
-func (s *Store) OpenSession(ctx context.Context, r authority.SessionRecord, passwordHash string) error {
+func (s *Store) OpenSession(ctx context.Context, r authority.SessionWithOrigin, passwordHash string) error {
 	return s.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		return changeOne(tx.Exec(ctx, `INSERT INTO pawl.session
 			(id, user_id, generation, created, refreshed, previous, expires, ends, retry_key, attempt, ip, user_agent)
@@ -87,8 +87,8 @@ func changeOne(tag interface{ RowsAffected() int64 }, err error) error {
 }
 
 // Sessions lists the live sessions of a user.
-func (s *Store) Sessions(ctx context.Context, userID, now int64) ([]authority.SessionRecord, error) {
-	records := []authority.SessionRecord{}
+func (s *Store) Sessions(ctx context.Context, userID, now int64) ([]authority.SessionWithOrigin, error) {
+	records := []authority.SessionWithOrigin{}
 	err := s.query(ctx, "SELECT "+sessionColumns+", s.ip, s.user_agent FROM pawl.session s WHERE s.user_id = $1 AND s.expires > $2 ORDER BY s.created, s.id",
 		[]any{userID, now}, func(rows pgx.Rows) error {
 			r, err := scanRecord(rows)
@@ -98,7 +98,7 @@ func (s *Store) Sessions(ctx context.Context, userID, now int64) ([]authority.Se
 	return records, err
 }
 
-func scanRecord(row pgx.Row) (r authority.SessionRecord, err error) {
+func scanRecord(row pgx.Row) (r authority.SessionWithOrigin, err error) {
 	var retryKey []byte
 	err = row.Scan(append(sessionFields(&r.Session, &retryKey), &r.IP, &r.UserAgent)...)
 	copy(r.IdempotencyKey[:], retryKey)

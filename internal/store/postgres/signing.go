@@ -12,7 +12,7 @@ import (
 func (s *Store) SigningKeys(ctx context.Context) (keys []keyring.SigningKey, err error) {
 	err = s.query(ctx, "SELECT id, jwk, published, signs, retired FROM pawl.signing_key ORDER BY rank DESC", nil, func(rows pgx.Rows) error {
 		var k keyring.SigningKey
-		err := rows.Scan(&k.ID, &k.JWK, &k.Published, &k.Signs, &k.Retired)
+		err := rows.Scan(&k.ID, &k.JWK, &k.PublishedAt, &k.SignsFrom, &k.RetiredAt)
 		keys = append(keys, k)
 		return err
 	})
@@ -24,7 +24,7 @@ func (s *Store) AddSigningKey(ctx context.Context, k keyring.SigningKey, first b
 	return s.changeSigningKeys(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `INSERT INTO pawl.signing_key (id, jwk, published, signs, retired) SELECT $1, $2, $4, $5, $6
 			WHERE NOT $3 OR NOT EXISTS (SELECT 1 FROM pawl.signing_key) ON CONFLICT (id) DO NOTHING`,
-			k.ID, k.JWK, first, k.Published, k.Signs, k.Retired)
+			k.ID, k.JWK, first, k.PublishedAt, k.SignsFrom, k.RetiredAt)
 		return err
 	})
 }

@@ -110,7 +110,7 @@ func TestWaitCutShort(t *testing.T) {
 		t.Error(err)
 	}
 	mover := open(t, postgres.Config{DSN: dsn, Alone: true})
-	if err := mover.WriteUsers(t.Context(), []authority.UserRecord{{User: authority.User{ID: 9, Login: "b"}}}); !errors.Is(err, fault.ErrUnavailable) {
+	if err := mover.WriteUsers(t.Context(), []authority.UserWithHash{{User: authority.User{ID: 9, Login: "b"}}}); !errors.Is(err, fault.ErrUnavailable) {
 		t.Errorf("a copy that no standby has: %v", err)
 	}
 	if err := mover.Close(); err != nil {

@@ -49,7 +49,7 @@ func TestNoDeadlock(t *testing.T) {
 	for i := range ids {
 		ids[i] = token.SessionID{byte(i * 37), 1}
 		s := authority.Session{ID: ids[i], UserID: u.ID, Generation: 1, Expires: 1 << 40, Ends: 1 << 40}
-		if err := nodes[0].OpenSession(t.Context(), authority.SessionRecord{Session: s}, "hash"); err != nil {
+		if err := nodes[0].OpenSession(t.Context(), authority.SessionWithOrigin{Session: s}, "hash"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -104,7 +104,7 @@ func TestGuessesAreCountedTogether(t *testing.T) {
 	var group sync.WaitGroup
 	for i := range 40 {
 		group.Go(func() {
-			guess := throttle.Attempt{Account: throttle.AccountKeyOf("ada"), Address: fmt.Sprint(i), At: 1000}
+			guess := throttle.Attempt{Account: throttle.HashLogin("ada"), Address: fmt.Sprint(i), At: 1000}
 			wait, _, err := nodes[i%2].BeginAttempt(t.Context(), guess)
 			if err != nil {
 				t.Error(err)
@@ -118,10 +118,10 @@ func TestGuessesAreCountedTogether(t *testing.T) {
 	if n := admitted.Load(); n != 5 {
 		t.Errorf("two nodes let %d guesses in, want 5", n)
 	}
-	if err := nodes[0].ClearAttempts(t.Context(), throttle.AccountKeyOf("ada")); err != nil {
+	if err := nodes[0].ClearAttempts(t.Context(), throttle.HashLogin("ada")); err != nil {
 		t.Fatal(err)
 	}
-	wait, _, err := nodes[1].BeginAttempt(t.Context(), throttle.Attempt{Account: throttle.AccountKeyOf("ada"), Address: "a", At: 1000})
+	wait, _, err := nodes[1].BeginAttempt(t.Context(), throttle.Attempt{Account: throttle.HashLogin("ada"), Address: "a", At: 1000})
 	if err != nil || wait != 0 {
 		t.Errorf("after another node forgot the guesses: wait %d, %v", wait, err)
 	}

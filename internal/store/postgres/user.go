@@ -132,7 +132,7 @@ func (s *Store) SetPassword(ctx context.Context, id int64, c authority.PasswordC
 	var ended []token.SessionID
 	err := s.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		err := changeOne(tx.Exec(ctx, "UPDATE pawl.users SET password_hash = $1 WHERE id = $2 AND status <> $3 AND $4 IN ('', password_hash)",
-			c.Hash, id, int64(authority.Terminated), c.If))
+			c.Hash, id, int64(authority.Terminated), c.IfHash))
 		if err != nil || !c.EndSessions {
 			return err
 		}

@@ -25,7 +25,7 @@ func BenchmarkStore(b *testing.B) {
 	const callers = 64
 	openSession := func() (id token.SessionID) {
 		rand.Read(id[:])
-		record := authority.SessionRecord{Session: authority.Session{ID: id, UserID: user.ID, Generation: 1, Created: 1, Refreshed: 1, Expires: 1 << 31, Ends: 1 << 31}}
+		record := authority.SessionWithOrigin{Session: authority.Session{ID: id, UserID: user.ID, Generation: 1, Created: 1, Refreshed: 1, Expires: 1 << 31, Ends: 1 << 31}}
 		if err := s.OpenSession(b.Context(), record, "hash"); err != nil {
 			b.Error(err)
 		}

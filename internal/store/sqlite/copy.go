@@ -75,19 +75,19 @@ func count(conn *sqlite.Conn, table string) (n int64, err error) {
 }
 
 // ReadUsers returns the next users by id.
-func (s *Store) ReadUsers(ctx context.Context, after int64, limit int) (users []authority.UserRecord, err error) {
+func (s *Store) ReadUsers(ctx context.Context, after int64, limit int) (users []authority.UserWithHash, err error) {
 	err = s.read(ctx, func(conn *sqlite.Conn) error {
 		stmt := conn.Prep("SELECT " + userColumns + ", password_hash FROM user WHERE id > ? ORDER BY id LIMIT ?")
 		bind(stmt, after, int64(limit))
 		return each(stmt, func() {
-			users = append(users, authority.UserRecord{User: *scanUser(stmt), PasswordHash: stmt.ColumnText(10)})
+			users = append(users, authority.UserWithHash{User: *scanUser(stmt), PasswordHash: stmt.ColumnText(10)})
 		})
 	})
 	return users, err
 }
 
 // ReadSessions returns the next sessions by id, as they are now.
-func (s *Store) ReadSessions(ctx context.Context, after token.SessionID, limit int) ([]authority.SessionRecord, error) {
+func (s *Store) ReadSessions(ctx context.Context, after token.SessionID, limit int) ([]authority.SessionWithOrigin, error) {
 	return s.records(ctx, after, limit)
 }
 
@@ -120,12 +120,12 @@ func (s *Store) copyIn(ctx context.Context, sql string, n int, row func(i int) [
 }
 
 // WriteUsers adds users as they are.
-func (s *Store) WriteUsers(ctx context.Context, users []authority.UserRecord) error {
+func (s *Store) WriteUsers(ctx context.Context, users []authority.UserWithHash) error {
 	return s.copyIn(ctx, insertUser, len(users), func(i int) []any { return userValues(users[i].User, users[i].PasswordHash) }, nil)
 }
 
 // WriteSessions adds sessions as they are.
-func (s *Store) WriteSessions(ctx context.Context, sessions []authority.SessionRecord) error {
+func (s *Store) WriteSessions(ctx context.Context, sessions []authority.SessionWithOrigin) error {
 	return s.copyIn(ctx, "INSERT INTO session ("+sessionColumns+", ip, user_agent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", len(sessions), func(i int) []any {
 		r := &sessions[i]
 		return []any{r.ID[:], r.UserID, int64(r.Generation), r.Created, r.Refreshed, r.Previous, r.Expires, r.Ends, retryBytes(r.IdempotencyKey), r.IP, r.UserAgent}

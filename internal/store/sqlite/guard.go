@@ -63,13 +63,13 @@ func readTallies(conn *sqlite.Conn, g throttle.Attempt) (t throttle.Counters, er
 		WHERE (account, address) IN (VALUES (?1, ?2), (?1, ''), (?3, ?2))`)
 	bind(stmt, g.Account[:], g.Address, make([]byte, len(g.Account)))
 	err = each(stmt, func() {
-		row := throttle.Counter{Failed: stmt.ColumnInt64(2), Last: stmt.ColumnInt64(3), Forget: stmt.ColumnInt64(4)}
+		row := throttle.Counter{Failures: stmt.ColumnInt64(2), LastFailure: stmt.ColumnInt64(3), Expires: stmt.ColumnInt64(4)}
 		switch {
 		case !stmt.ColumnBool(0):
 			t.Address = row
 		case !stmt.ColumnBool(1):
 			t.Account = row
-		case row.Forget > g.At:
+		case row.Expires > g.At:
 			t.Known = &row
 		}
 	})
@@ -77,7 +77,7 @@ func readTallies(conn *sqlite.Conn, g throttle.Attempt) (t throttle.Counters, er
 }
 
 func saveTallies(conn *sqlite.Conn, g throttle.Attempt, t throttle.Counters) error {
-	if err := saveTally(conn, throttle.AccountKey{}, g.Address, t.Address); err != nil {
+	if err := saveTally(conn, throttle.AccountHash{}, g.Address, t.Address); err != nil {
 		return err
 	}
 	if err := saveTally(conn, g.Account, "", t.Account); err != nil || t.Known == nil {
@@ -87,20 +87,20 @@ func saveTallies(conn *sqlite.Conn, g throttle.Attempt, t throttle.Counters) err
 }
 
 // saveTally writes a row; a count that is over has none, but a known address.
-func saveTally(conn *sqlite.Conn, account throttle.AccountKey, address string, t throttle.Counter) error {
-	known := account != throttle.AccountKey{} && address != ""
-	if t.Failed == 0 && !known {
+func saveTally(conn *sqlite.Conn, account throttle.AccountHash, address string, t throttle.Counter) error {
+	known := account != throttle.AccountHash{} && address != ""
+	if t.Failures == 0 && !known {
 		stmt := conn.Prep("DELETE FROM failure_counter WHERE account = ? AND address = ?")
 		bind(stmt, account[:], address)
 		return each(stmt, func() {})
 	}
 	stmt := conn.Prep("INSERT OR REPLACE INTO failure_counter (account, address, failed, last, forget) VALUES (?, ?, ?, ?, ?)")
-	bind(stmt, account[:], address, t.Failed, t.Last, t.Forget)
+	bind(stmt, account[:], address, t.Failures, t.LastFailure, t.Expires)
 	return each(stmt, func() {})
 }
 
 // ClearAttempts removes the counts of an account.
-func (s *Store) ClearAttempts(ctx context.Context, account throttle.AccountKey) error {
+func (s *Store) ClearAttempts(ctx context.Context, account throttle.AccountHash) error {
 	return s.write(ctx, func(conn *sqlite.Conn, _ *removed) error {
 		stmt := conn.Prep("DELETE FROM failure_counter WHERE account = ? AND (address = '' OR failed > 0)")
 		bind(stmt, account[:])

@@ -12,7 +12,7 @@ import (
 )
 
 // ImportUsers adds the users whose login and id are free.
-func (s *Store) ImportUsers(ctx context.Context, users []authority.UserRecord, e audit.Event) ([]userimport.Imported, error) {
+func (s *Store) ImportUsers(ctx context.Context, users []authority.UserWithHash, e audit.Event) ([]userimport.Imported, error) {
 	found := make([]userimport.Imported, len(users))
 	err := s.write(ctx, func(conn *sqlite.Conn, _ *removed) error {
 		for i := range users {
@@ -29,8 +29,8 @@ func (s *Store) ImportUsers(ctx context.Context, users []authority.UserRecord, e
 }
 
 // importUser looks first: a row that is refused would use up an id.
-func importUser(conn *sqlite.Conn, u authority.UserRecord, e audit.Event, found *userimport.Imported) error {
-	if err := findLogin(conn, u.Login, &found.UserRecord); err != nil || found.ID != 0 {
+func importUser(conn *sqlite.Conn, u authority.UserWithHash, e audit.Event, found *userimport.Imported) error {
+	if err := findLogin(conn, u.Login, &found.UserWithHash); err != nil || found.ID != 0 {
 		return err
 	}
 	insert := conn.Prep(insertUser + " ON CONFLICT DO NOTHING") // with the id of another
@@ -39,7 +39,7 @@ func importUser(conn *sqlite.Conn, u authority.UserRecord, e audit.Event, found 
 		return err
 	}
 	found.Added = true
-	if err := findLogin(conn, u.Login, &found.UserRecord); err != nil {
+	if err := findLogin(conn, u.Login, &found.UserWithHash); err != nil {
 		return err
 	}
 	event := conn.Prep(insertEvent)
@@ -49,7 +49,7 @@ func importUser(conn *sqlite.Conn, u authority.UserRecord, e audit.Event, found 
 }
 
 // findLogin reads who has a login; nobody leaves found as it is.
-func findLogin(conn *sqlite.Conn, login string, found *authority.UserRecord) error {
+func findLogin(conn *sqlite.Conn, login string, found *authority.UserWithHash) error {
 	stmt := conn.Prep("SELECT " + userColumns + ", password_hash FROM user WHERE login_folded = ?")
 	bind(stmt, strings.ToLower(login))
 	return each(stmt, func() { found.User, found.PasswordHash = *scanUser(stmt), stmt.ColumnText(10) })

@@ -39,8 +39,8 @@ func largeID(n int) (id token.SessionID) {
 	return id
 }
 
-func largeSession(n int) authority.SessionRecord {
-	return authority.SessionRecord{
+func largeSession(n int) authority.SessionWithOrigin {
+	return authority.SessionWithOrigin{
 		Session: authority.Session{ID: largeID(n), UserID: int64(1 + n%1000), Generation: 1, Created: largeNow, Refreshed: largeNow,
 			Expires: largeNow + 3600, Ends: largeNow + 30*24*3600},
 		Origin: authority.Origin{IP: "203.0.113.77", UserAgent: "okhttp/4.12.0"},

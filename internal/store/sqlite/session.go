@@ -25,8 +25,8 @@ func scanSession(stmt *sqlite.Stmt) authority.Session {
 }
 
 // scanRecord reads a row with what the step log has over it, which memory knows.
-func (s *Store) scanRecord(stmt *sqlite.Stmt) authority.SessionRecord {
-	r := authority.SessionRecord{Session: scanSession(stmt), Origin: authority.Origin{IP: stmt.ColumnText(9), UserAgent: stmt.ColumnText(10)}}
+func (s *Store) scanRecord(stmt *sqlite.Stmt) authority.SessionWithOrigin {
+	r := authority.SessionWithOrigin{Session: scanSession(stmt), Origin: authority.Origin{IP: stmt.ColumnText(9), UserAgent: stmt.ColumnText(10)}}
 	if e, ok := s.memory.peek(&r.ID); ok {
 		r.Session = e.unpack()
 	}
@@ -36,7 +36,7 @@ func (s *Store) scanRecord(stmt *sqlite.Stmt) authority.SessionRecord {
 // records returns at most limit sessions in the order of their ids, from the
 // one after the given id on. It is how all are read: page by page, each from
 // the last one's last id; a session that lives through it is seen once.
-func (s *Store) records(ctx context.Context, after token.SessionID, limit int) (page []authority.SessionRecord, err error) {
+func (s *Store) records(ctx context.Context, after token.SessionID, limit int) (page []authority.SessionWithOrigin, err error) {
 	err = s.read(ctx, func(conn *sqlite.Conn) error {
 		stmt := conn.Prep("SELECT " + sessionColumns + ", ip, user_agent FROM session WHERE id > ? ORDER BY id LIMIT ?")
 		bind(stmt, after[:], int64(limit))
@@ -55,7 +55,7 @@ func retryBytes(k authority.IdempotencyKeyHash) []byte {
 
 // OpenSession adds a session of a user who may sign in. It needs no record in
 // the step log: the row is the state until the first move.
-func (s *Store) OpenSession(ctx context.Context, r authority.SessionRecord, passwordHash string) error {
+func (s *Store) OpenSession(ctx context.Context, r authority.SessionWithOrigin, passwordHash string) error {
 	return s.write(ctx, func(conn *sqlite.Conn, _ *removed) error {
 		return insertSession(conn, r, passwordHash)
 	}, func() {
@@ -64,7 +64,7 @@ func (s *Store) OpenSession(ctx context.Context, r authority.SessionRecord, pass
 	})
 }
 
-func insertSession(conn *sqlite.Conn, r authority.SessionRecord, passwordHash string) error {
+func insertSession(conn *sqlite.Conn, r authority.SessionWithOrigin, passwordHash string) error {
 	stmt := conn.Prep("INSERT INTO session (" + sessionColumns + `, ip, user_agent)
 		SELECT ?, id, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM user WHERE id = ? AND status < ? AND password_hash = ?`)
 	bind(stmt, r.ID[:], int64(r.Generation), r.Created, r.Refreshed, r.Previous, r.Expires, r.Ends,
@@ -175,8 +175,8 @@ func (g *removed) deleteKeys(conn *sqlite.Conn, where string, args ...any) error
 }
 
 // Sessions lists the live sessions of a user.
-func (s *Store) Sessions(ctx context.Context, userID, now int64) (records []authority.SessionRecord, err error) {
-	records = []authority.SessionRecord{}
+func (s *Store) Sessions(ctx context.Context, userID, now int64) (records []authority.SessionWithOrigin, err error) {
+	records = []authority.SessionWithOrigin{}
 	err = s.read(ctx, func(conn *sqlite.Conn) error {
 		stmt := conn.Prep("SELECT " + sessionColumns + ", ip, user_agent FROM session WHERE user_id = ? ORDER BY created, id")
 		bind(stmt, userID)

@@ -14,7 +14,7 @@ func (s *Store) SigningKeys(ctx context.Context) (keys []keyring.SigningKey, err
 		stmt := conn.Prep("SELECT id, jwk, published, signs, retired FROM signing_key ORDER BY rank DESC")
 		return each(stmt, func() {
 			keys = append(keys, keyring.SigningKey{ID: stmt.ColumnText(0), JWK: stmt.ColumnText(1),
-				Published: stmt.ColumnInt64(2), Signs: stmt.ColumnInt64(3), Retired: stmt.ColumnInt64(4)})
+				PublishedAt: stmt.ColumnInt64(2), SignsFrom: stmt.ColumnInt64(3), RetiredAt: stmt.ColumnInt64(4)})
 		})
 	})
 	return keys, err
@@ -25,7 +25,7 @@ func (s *Store) AddSigningKey(ctx context.Context, k keyring.SigningKey, first b
 	return s.write(ctx, func(conn *sqlite.Conn, _ *removed) error {
 		stmt := conn.Prep(`INSERT INTO signing_key (id, jwk, published, signs, retired) SELECT ?1, ?2, ?4, ?5, ?6
 			WHERE NOT ?3 OR NOT EXISTS (SELECT 1 FROM signing_key) ON CONFLICT (id) DO NOTHING`)
-		bind(stmt, k.ID, k.JWK, truth(first), k.Published, k.Signs, k.Retired)
+		bind(stmt, k.ID, k.JWK, truth(first), k.PublishedAt, k.SignsFrom, k.RetiredAt)
 		return each(stmt, func() {})
 	}, nil)
 }

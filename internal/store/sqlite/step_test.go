@@ -45,7 +45,7 @@ func withSessions(t *testing.T, dir string, count int) (*Store, []token.SessionI
 	ids := make([]token.SessionID, count)
 	for i := range ids {
 		ids[i] = token.SessionID{byte(i), byte(i >> 8), 1}
-		r := authority.SessionRecord{Session: authority.Session{ID: ids[i], UserID: u.ID, Generation: 1, Created: testNow, Refreshed: testNow, Expires: testNow + 1, Ends: testNow + 10_000}}
+		r := authority.SessionWithOrigin{Session: authority.Session{ID: ids[i], UserID: u.ID, Generation: 1, Created: testNow, Refreshed: testNow, Expires: testNow + 1, Ends: testNow + 10_000}}
 		if err := s.OpenSession(t.Context(), r, "hash"); err != nil {
 			t.Fatal(err)
 		}
@@ -106,7 +106,7 @@ func TestMoveAfterEndInOneBatch(t *testing.T) {
 // TestManyEndsLeaveNothing: what one step ends takes no memory after it.
 func TestManyEndsLeaveNothing(t *testing.T) {
 	s, _ := withSessions(t, t.TempDir(), 1)
-	rows := make([]authority.SessionRecord, 50_000)
+	rows := make([]authority.SessionWithOrigin, 50_000)
 	for i := range rows {
 		rows[i] = largeSession(i)
 		rows[i].UserID = 1

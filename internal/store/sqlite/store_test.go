@@ -140,7 +140,7 @@ func TestRefreshesDoNotGrowTheFile(t *testing.T) {
 	}
 	for i := range ids {
 		ids[i] = token.SessionID{byte(i), 1}
-		if err := s.OpenSession(t.Context(), authority.SessionRecord{Session: authority.Session{ID: ids[i], UserID: u.ID, Generation: 1, Ends: 1 << 31}}, "hash"); err != nil {
+		if err := s.OpenSession(t.Context(), authority.SessionWithOrigin{Session: authority.Session{ID: ids[i], UserID: u.ID, Generation: 1, Ends: 1 << 31}}, "hash"); err != nil {
 			t.Fatal(err)
 		}
 	}

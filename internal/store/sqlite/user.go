@@ -158,7 +158,7 @@ func number[T ~uint8](p *T) any {
 func (s *Store) SetPassword(ctx context.Context, id int64, c authority.PasswordChange) error {
 	return s.write(ctx, func(conn *sqlite.Conn, out *removed) error {
 		stmt := conn.Prep("UPDATE user SET password_hash = ?1 WHERE id = ?2 AND status <> ?3 AND ?4 IN ('', password_hash)")
-		bind(stmt, c.Hash, id, int64(authority.Terminated), c.If)
+		bind(stmt, c.Hash, id, int64(authority.Terminated), c.IfHash)
 		if err := changeOne(conn, stmt); err != nil || !c.EndSessions {
 			return err
 		}

@@ -10,7 +10,7 @@ import (
 )
 
 func guess(login, address string, at int64) throttle.Attempt {
-	return throttle.Attempt{Account: throttle.AccountKeyOf(login), Address: address, At: at}
+	return throttle.Attempt{Account: throttle.HashLogin(login), Address: address, At: at}
 }
 
 // fail makes a wrong guess and returns the wait that refused it, 0 if none.
@@ -55,7 +55,7 @@ func testGuard(t *testing.T, s *state) {
 	if wait := s.fail(guess("ada", "a", at+years)); wait == 0 {
 		t.Error("a guess after 100 in a row")
 	}
-	s.ok(s.ClearAttempts(t.Context(), throttle.AccountKeyOf("ada")))
+	s.ok(s.ClearAttempts(t.Context(), throttle.HashLogin("ada")))
 	if wait := s.fail(guess("ada", "c", at)); wait != 0 {
 		t.Errorf("after all was forgotten the wait is %d", wait)
 	}
@@ -73,7 +73,7 @@ func testGuardKnown(t *testing.T, s *state) {
 		}
 		s.ok(s.ResolveAttempt(t.Context(), g, known, o))
 	}
-	right(guess("ada", "home", now), throttle.Right, false)
+	right(guess("ada", "home", now), throttle.Succeeded, false)
 	for range 5 {
 		s.fail(guess("ada", "away", now))
 	}
@@ -83,7 +83,7 @@ func testGuardKnown(t *testing.T, s *state) {
 	for range 20 {
 		right(guess("ada", "home", now), throttle.Unchecked, true)
 	}
-	right(guess("ada", "home", now), throttle.Right, true)
+	right(guess("ada", "home", now), throttle.Succeeded, true)
 	if s.fail(guess("ada", "away", now)) == 0 {
 		t.Error("after the owner signed in a stranger need not wait")
 	}
@@ -97,11 +97,11 @@ func testGuardKnown(t *testing.T, s *state) {
 	if s.fail(guess("ada", "away", at+900)) == 0 {
 		t.Error("a stranger goes on after 100 in a row")
 	}
-	right(guess("ada", "home", at), throttle.Right, true)
+	right(guess("ada", "home", at), throttle.Succeeded, true)
 	if wait := s.fail(guess("ada", "away", at)); wait != 900 {
 		t.Errorf("when the owner has opened the account a stranger waits %d, want 900", wait)
 	}
-	right(guess("ada", "away", at+900), throttle.Right, false) // which ends the strangers' count
+	right(guess("ada", "away", at+900), throttle.Succeeded, false) // which ends the strangers' count
 	if wait := s.fail(guess("ada", "elsewhere", at+900)); wait != 0 {
 		t.Errorf("after a sign-in that was held to the count the wait is %d", wait)
 	}
@@ -111,7 +111,7 @@ func testGuardKnown(t *testing.T, s *state) {
 	if s.fail(guess("ada", "home", at)) == 0 {
 		t.Error("a known address need not wait")
 	}
-	s.ok(s.ClearAttempts(t.Context(), throttle.AccountKeyOf("ada")))
+	s.ok(s.ClearAttempts(t.Context(), throttle.HashLogin("ada")))
 	right(guess("ada", "away", at), throttle.Unchecked, true) // had no failures
 	right(guess("ada", "home", at), throttle.Unchecked, false)
 }
@@ -180,7 +180,7 @@ func testGuardSweep(t *testing.T, s *state) {
 // first, whoever they are of. Addresses stay, known ones too.
 func testGuardBound(t *testing.T, s *state) {
 	s.fail(guess("ada", "home", now))
-	s.ok(s.ResolveAttempt(t.Context(), guess("ada", "home", now), false, throttle.Right))
+	s.ok(s.ResolveAttempt(t.Context(), guess("ada", "home", now), false, throttle.Succeeded))
 	for range 5 {
 		s.fail(guess("many", "a", now))
 	}
@@ -203,7 +203,7 @@ func testGuardBound(t *testing.T, s *state) {
 	}
 	for range 29 {
 		s.fail(guess("other", "b", now+100))
-		s.ok(s.ClearAttempts(t.Context(), throttle.AccountKeyOf("other")))
+		s.ok(s.ClearAttempts(t.Context(), throttle.HashLogin("other")))
 	}
 	if wait := s.fail(guess("other", "b", now+100)); wait != 0 {
 		t.Errorf("the 50th guess of the address waits %d", wait)

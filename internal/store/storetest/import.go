@@ -11,12 +11,12 @@ import (
 	"github.com/pawlauth/pawl/internal/userimport"
 )
 
-func imported(login string, id int64) authority.UserRecord {
-	return authority.UserRecord{PasswordHash: "foreign", User: authority.User{ID: id, Login: login, Email: login + "@example.com", FirstName: "F", LastName: "L",
+func imported(login string, id int64) authority.UserWithHash {
+	return authority.UserWithHash{PasswordHash: "foreign", User: authority.User{ID: id, Login: login, Email: login + "@example.com", FirstName: "F", LastName: "L",
 		Tenant: authority.Tenant{NetworkID: 3, MailboxID: 4}, Level: authority.NetworkUser, Status: authority.Suspended, Created: now - 5}}
 }
 
-func (s *state) imports(users ...authority.UserRecord) []userimport.Imported {
+func (s *state) imports(users ...authority.UserWithHash) []userimport.Imported {
 	s.Helper()
 	found, err := s.ImportUsers(s.Context(), users, audit.Event{At: now, Kind: audit.UserCreated, Detail: "imported"})
 	s.ok(err)
@@ -25,7 +25,7 @@ func (s *state) imports(users ...authority.UserRecord) []userimport.Imported {
 
 func testImportUsers(t *testing.T, s *state) {
 	there := s.user("There")
-	users := []authority.UserRecord{imported("Ada", 0), imported("tHERE", 5000), imported("Bob", 70), imported("Eve", there.ID)}
+	users := []authority.UserWithHash{imported("Ada", 0), imported("tHERE", 5000), imported("Bob", 70), imported("Eve", there.ID)}
 	first := s.imports(users...)
 	ada, bob := first[0], first[2]
 	for i, want := range []bool{true, false, true, false} {
@@ -34,7 +34,7 @@ func testImportUsers(t *testing.T, s *state) {
 		}
 	}
 	users[0].ID = ada.ID
-	if ada.UserRecord != users[0] || bob.UserRecord != users[2] || ada.ID == there.ID {
+	if ada.UserWithHash != users[0] || bob.UserWithHash != users[2] || ada.ID == there.ID {
 		t.Errorf("added %+v and %+v, want %+v and %+v", ada, bob, users[0], users[2])
 	}
 	if ada.ID > 100 {
@@ -70,7 +70,7 @@ func testImportRace(t *testing.T, s *state) {
 	var group sync.WaitGroup
 	for i := range 10 {
 		group.Go(func() {
-			var users []authority.UserRecord
+			var users []authority.UserWithHash
 			for n := range many {
 				users = append(users, imported(fmt.Sprint("u", (n*(2*i+1)+i)%many), 0))
 			}

@@ -75,7 +75,7 @@ func (s *state) user(login string) *authority.User {
 func (s *state) session(u *authority.User) authority.Session {
 	s.Helper()
 	s.count++
-	record := authority.SessionRecord{
+	record := authority.SessionWithOrigin{
 		Session: authority.Session{ID: token.SessionID{s.count, 9}, UserID: u.ID, Generation: 1, Created: now, Refreshed: now, Expires: now + 3600, Ends: now + 10_000},
 		Origin:  authority.Origin{IP: "192.0.2.1", UserAgent: "test"},
 	}
@@ -180,13 +180,13 @@ func testRotateAgainstEnd(t *testing.T, s *state) {
 }
 
 func testSessionNeedsUser(t *testing.T, s *state) {
-	s.is(s.OpenSession(t.Context(), authority.SessionRecord{Session: authority.Session{ID: token.SessionID{1}, UserID: 99, Generation: 1}}, "hash"), fault.ErrNotFound)
+	s.is(s.OpenSession(t.Context(), authority.SessionWithOrigin{Session: authority.Session{ID: token.SessionID{1}, UserID: 99, Generation: 1}}, "hash"), fault.ErrNotFound)
 	u := s.user("a")
-	s.is(s.OpenSession(t.Context(), authority.SessionRecord{Session: authority.Session{ID: token.SessionID{3}, UserID: u.ID, Generation: 1}}, "an older hash"), fault.ErrNotFound)
+	s.is(s.OpenSession(t.Context(), authority.SessionWithOrigin{Session: authority.Session{ID: token.SessionID{3}, UserID: u.ID, Generation: 1}}, "an older hash"), fault.ErrNotFound)
 	suspended := authority.Suspended
 	_, err := s.UpdateUser(t.Context(), u.ID, authority.UserChange{Status: &suspended})
 	s.ok(err)
-	s.is(s.OpenSession(t.Context(), authority.SessionRecord{Session: authority.Session{ID: token.SessionID{2}, UserID: u.ID, Generation: 1}}, "hash"), fault.ErrNotFound)
+	s.is(s.OpenSession(t.Context(), authority.SessionWithOrigin{Session: authority.Session{ID: token.SessionID{2}, UserID: u.ID, Generation: 1}}, "hash"), fault.ErrNotFound)
 	s.mustBeGone(token.SessionID{2})
 }
 
@@ -256,7 +256,7 @@ func testOpenAgainstSuspend(t *testing.T, s *state) {
 		var group sync.WaitGroup
 		for i := range byte(10) {
 			group.Go(func() {
-				err := s.OpenSession(t.Context(), authority.SessionRecord{Session: authority.Session{ID: token.SessionID{round, i, 7},
+				err := s.OpenSession(t.Context(), authority.SessionWithOrigin{Session: authority.Session{ID: token.SessionID{round, i, 7},
 					UserID: u.ID, Generation: 1, Created: now, Refreshed: now, Expires: now + 3600, Ends: now + 3600}}, "hash")
 				if err != nil && !errors.Is(err, fault.ErrNotFound) {
 					t.Error(err)
@@ -371,8 +371,8 @@ func testListUsers(t *testing.T, s *state) {
 func testPasswords(t *testing.T, s *state) {
 	u := s.user("a")
 	one, two := s.session(u), s.session(u)
-	s.is(s.SetPassword(t.Context(), u.ID, authority.PasswordChange{Hash: "new", If: "another"}), fault.ErrNotFound)
-	s.ok(s.SetPassword(t.Context(), u.ID, authority.PasswordChange{Hash: "new", If: "hash"}))
+	s.is(s.SetPassword(t.Context(), u.ID, authority.PasswordChange{Hash: "new", IfHash: "another"}), fault.ErrNotFound)
+	s.ok(s.SetPassword(t.Context(), u.ID, authority.PasswordChange{Hash: "new", IfHash: "hash"}))
 	s.mustLive(one.ID)
 	s.ok(s.SetPassword(t.Context(), u.ID, authority.PasswordChange{Hash: "newer", EndSessions: true, Except: two.ID}))
 	s.mustBeGone(one.ID)
@@ -437,18 +437,18 @@ func testSigningKeys(t *testing.T, s *state) {
 		})
 	}
 	group.Wait()
-	later := keyring.SigningKey{ID: "later", JWK: `{"later":1}`, Published: now, Signs: now + 300}
+	later := keyring.SigningKey{ID: "later", JWK: `{"later":1}`, PublishedAt: now, SignsFrom: now + 300}
 	s.ok(s.AddSigningKey(t.Context(), later, false))
 	s.ok(s.AddSigningKey(t.Context(), keyring.SigningKey{ID: "later", JWK: "another"}, false)) // there already: it stays
 	keys, err := s.SigningKeys(t.Context())
-	if s.ok(err); len(keys) != 2 || keys[0] != later || keys[1].Retired != 0 {
+	if s.ok(err); len(keys) != 2 || keys[0] != later || keys[1].RetiredAt != 0 {
 		t.Fatalf("keys %+v", keys)
 	}
 	s.ok(s.RetireSigningKey(t.Context(), keys[1].ID, now+5000))
 	s.is(s.RetireSigningKey(t.Context(), keys[1].ID, now+6000), fault.ErrNotFound) // retired already
 	s.is(s.RetireSigningKey(t.Context(), "nobody's", now), fault.ErrNotFound)
 	s.is(s.RetireSigningKey(t.Context(), later.ID, now), fault.ErrNotFound) // the last
-	retired := keyring.SigningKey{ID: keys[1].ID, Retired: now + 5000}
+	retired := keyring.SigningKey{ID: keys[1].ID, RetiredAt: now + 5000}
 	if keys, err = s.SigningKeys(t.Context()); err != nil || len(keys) != 2 || keys[0] != later || keys[1] != retired {
 		t.Errorf("keys %+v, %v", keys, err)
 	}
@@ -481,7 +481,7 @@ func (s *state) liveKeys() (ids []string) {
 	keys, err := s.SigningKeys(s.Context())
 	s.ok(err)
 	for _, k := range keys {
-		if k.Retired == 0 {
+		if k.RetiredAt == 0 {
 			ids = append(ids, k.ID)
 		}
 	}
