@@ -17,7 +17,7 @@ import (
 	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
-// pawl runs one command of the real binary, and returns both its streams.
+// pawl runs a command of the real binary.
 func pawl(t *testing.T, binary string, env []string, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), binary, args...)
@@ -28,15 +28,15 @@ func pawl(t *testing.T, binary string, env []string, args ...string) (stdout, st
 	return out.String(), errs.String(), err
 }
 
-// TestSeedFlow runs three real servers on one database, and takes each step of
-// the seed page's flow to another of them.
-func TestSeedFlow(t *testing.T) {
+// TestExchange runs three real servers on one database, and sends each step of the exchange in docs/api.md to another
+// server.
+func TestExchange(t *testing.T) {
 	binary := testbin.Build(t)
 	cluster := pgtest.Start(t)
 	env := []string{"PAWL_STORE=" + cluster.DSN(cluster.Database(t)), "PAWL_MASTER_KEY=" + seal.NewKey()}
 	stdout, stderr, err := pawl(t, binary, env, "init", "--login", login, "--json")
-	var made struct{ Password, APIKey string }
-	if err != nil || json.Unmarshal([]byte(stdout), &made) != nil {
+	var created struct{ Password, APIKey string }
+	if err != nil || json.Unmarshal([]byte(stdout), &created) != nil {
 		t.Fatalf("init: %v\n%s%s", err, stdout, stderr)
 	}
 	var servers []*testbin.Server
@@ -44,24 +44,24 @@ func TestSeedFlow(t *testing.T) {
 		servers = append(servers, testbin.StartServe(t, binary, env))
 	}
 	c := fromServers(t, servers)
-	body, _ := json.Marshal(api.LoginRequest{Login: login, Password: made.Password})
+	body, _ := json.Marshal(api.LoginRequest{Login: login, Password: created.Password})
 	status, old := c.call(0, "/v2/auth/login", string(body))
 	if status != 200 || !strings.HasPrefix(old, "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.") {
 		t.Fatalf("login: %d %.40s", status, old)
 	}
 	c.everywhere(old, 200)
-	status, next := c.call(1, "/v2/auth/refresh", `{"token":"`+old+`"}`, "X-API-Key: "+made.APIKey)
+	status, next := c.call(1, "/v2/auth/refresh", `{"token":"`+old+`"}`, "X-API-Key: "+created.APIKey)
 	if status != 200 {
 		t.Fatalf("refresh: %d", status)
 	}
 	c.everywhere(old, 401)
 	c.everywhere(next, 200)
 	if status, _ := c.refresh(2, old, ""); status != 401 {
-		t.Errorf("the old token is refreshed: %d", status)
+		t.Errorf("a refresh of the superseded token: %d, want 401", status)
 	}
 	status, first := c.refresh(2, next, "k1")
 	if again, same := c.refresh(0, next, "k1"); status != 200 || again != 200 || first != same {
-		t.Errorf("with an Idempotency-Key: %d, then %d; the same: %v", status, again, first == same)
+		t.Errorf("with an Idempotency-Key: %d, then %d; same token: %v", status, again, first == same)
 	}
 	if status, _ := c.call(1, "/v2/auth/logout", "", "Authorization: Bearer "+first); status != 200 {
 		t.Errorf("logout: %d", status)
@@ -77,19 +77,19 @@ func fromServers(t *testing.T, servers []*testbin.Server) *nodes {
 	return c
 }
 
-// TestStartRefused: each thing that keeps a node from starting is said, with
-// what to do, on standard error; the password is not.
+// TestStartRefused checks that a node that cannot start prints the reason and the remedy on standard error, without
+// secrets.
 func TestStartRefused(t *testing.T) {
 	binary := testbin.Build(t)
 	cluster := pgtest.Start(t)
 	key := seal.NewKey()
 	good := cluster.DSN(cluster.Database(t))
-	if _, stderr, err := pawl(t, binary, []string{"PAWL_STORE=" + good, "PAWL_MASTER_KEY=" + key}, "init", "--login", login); err != nil {
-		t.Fatal(stderr)
-	}
 	newer := cluster.DSN(cluster.Database(t))
-	if _, stderr, err := pawl(t, binary, []string{"PAWL_STORE=" + newer, "PAWL_MASTER_KEY=" + key}, "init", "--login", login); err != nil {
-		t.Fatal(stderr)
+	for _, dsn := range []string{good, newer} {
+		env := []string{"PAWL_STORE=" + dsn, "PAWL_MASTER_KEY=" + key}
+		if _, stderr, err := pawl(t, binary, env, "init", "--login", login); err != nil {
+			t.Fatal(stderr)
+		}
 	}
 	pgtest.Exec(t, newer, "INSERT INTO pawl.schema_version (version_id, is_applied) VALUES (99, true)")
 	cluster.Exec(t, "postgres", "CREATE ROLE weak LOGIN", "CREATE ROLE locked LOGIN PASSWORD 's3cret'")
@@ -98,37 +98,47 @@ func TestStartRefused(t *testing.T) {
 	standby := cluster.Standby(t, "standby", cluster.Addr)
 	wrongFile := filepath.Join(t.TempDir(), "wrong")
 	emptyFile := wrongFile + "-empty"
-	if err := errors.Join(os.WriteFile(wrongFile, []byte("no key"), 0o600), os.WriteFile(emptyFile, nil, 0o600)); err != nil {
+	err := errors.Join(os.WriteFile(wrongFile, []byte("no key"), 0o600), os.WriteFile(emptyFile, nil, 0o600))
+	if err != nil {
 		t.Fatal(err)
 	}
+	const (
+		keyHelp     = "openssl rand -base64 32"
+		unreachable = "postgres://pawl:topsecret@127.0.0.1:1/x"
+	)
+	badFile := []string{"--master-key-file", wrongFile}
+	noKeyInFile := []string{"--master-key-file", emptyFile}
+	noFile := []string{"--master-key-file", wrongFile + "?"}
+	weak := as(cluster.DSN(cluster.Database(t)), "weak")
 	for name, c := range map[string]struct {
 		store, key, want string
 		args             []string
 	}{
-		"a DSN that cannot be parsed":       {store: "postgres://pawl:topsecret@[::1/x", key: key, want: "cannot be read"},
-		"another scheme":                    {store: "mysql://x", key: key, want: "--store: a store is"},
-		"a host that is not there":          {store: "postgres://pawl:topsecret@127.0.0.1:1/x", key: key, want: "cannot be reached"},
-		"a host that cannot be written to":  {store: standby.DSN("postgres"), key: key, want: "can be written to"},
-		"a wrong password":                  {store: as(good, "locked:topsecret"), key: key, want: "check both"},
-		"a database that is not there":      {store: cluster.DSN("nowhere"), key: key, want: "createdb"},
-		"a database of a newer Pawl":        {store: newer, key: key, want: "schema version 99, and this Pawl knows versions up to"},
-		"no right to make tables":           {store: as(cluster.DSN(cluster.Database(t)), "weak"), key: key, want: "grant it CREATE"},
-		"no right to read tables":           {store: as(good, "weak"), key: key, want: "ALL on the schema pawl"},
-		"no master key":                     {store: good, want: "needs a master key"},
-		"another master key":                {store: good, key: seal.NewKey(), want: "is not the one"},
-		"a master key that is none":         {store: good, key: "topsecret", want: "openssl rand -base64 32"},
-		"a master key file that is none":    {store: good, args: []string{"--master-key-file", wrongFile}, want: "openssl rand -base64 32"},
-		"a master key file that is empty":   {store: good, args: []string{"--master-key-file", emptyFile}, want: "openssl rand -base64 32"},
-		"a master key file that is missing": {store: good, args: []string{"--master-key-file", wrongFile + "?"}, want: "cannot be read"},
+		"unparsable DSN":            {store: "postgres://pawl:topsecret@[::1/x", key: key, want: "cannot be read"},
+		"unknown scheme":            {store: "mysql://x", key: key, want: "--store: a store is"},
+		"unreachable host":          {store: unreachable, key: key, want: "cannot be reached"},
+		"read-only host":            {store: standby.DSN("postgres"), key: key, want: "can be written to"},
+		"wrong password":            {store: as(good, "locked:topsecret"), key: key, want: "check both"},
+		"missing database":          {store: cluster.DSN("nowhere"), key: key, want: "createdb"},
+		"newer schema":              {store: newer, key: key, want: "has schema version 99, and this Pawl"},
+		"no right to create tables": {store: weak, key: key, want: "grant it CREATE"},
+		"no right to read tables":   {store: as(good, "weak"), key: key, want: "ALL on the schema pawl"},
+		"no master key":             {store: good, want: "needs a master key"},
+		"another master key":        {store: good, key: seal.NewKey(), want: "is not the one"},
+		"invalid master key":        {store: good, key: "topsecret", want: keyHelp},
+		"invalid master key file":   {store: good, args: badFile, want: keyHelp},
+		"empty master key file":     {store: good, args: noKeyInFile, want: keyHelp},
+		"missing master key file":   {store: good, args: noFile, want: "cannot be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			env := []string{"PAWL_STORE=" + c.store, "PAWL_MASTER_KEY=" + c.key}
-			stdout, stderr, err := pawl(t, binary, env, append([]string{"serve", "--addr", "127.0.0.1:0"}, c.args...)...)
+			args := append([]string{"serve", "--addr", "127.0.0.1:0"}, c.args...)
+			stdout, stderr, err := pawl(t, binary, env, args...)
 			if err == nil || !strings.Contains(stderr, c.want) {
-				t.Errorf("%v; said %q, want %q", err, stderr, c.want)
+				t.Errorf("serve: %v, standard error %q, want %q", err, stderr, c.want)
 			}
 			if strings.Contains(stdout+stderr, "topsecret") {
-				t.Errorf("the secret is said: %s", stderr)
+				t.Errorf("the output contains the secret: %s%s", stdout, stderr)
 			}
 		})
 	}

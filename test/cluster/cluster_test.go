@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package cluster_test runs several nodes on one PostgreSQL, for real, and lets
-// the database fail under them.
+// Package cluster_test runs several nodes on one PostgreSQL database: real servers, failovers, lost connections, full
+// disks, and rotations of the signing keys under load.
 package cluster_test
 
 import (
@@ -30,13 +30,13 @@ const (
 	loginBody = `{"login":"` + login + `","password":"` + passwd + `"}`
 )
 
-// node is one Pawl of a cluster.
+// node is one running Pawl.
 type node struct {
 	*app.App
 	url string
 }
 
-// nodes are the Pawls that share a database.
+// nodes are nodes that share a database.
 type nodes struct {
 	*testing.T
 	all  []node
@@ -44,19 +44,22 @@ type nodes struct {
 	http *http.Client
 }
 
-// startNodes starts n Pawls at once on one database, and makes the user.
+// startNodes starts n nodes concurrently on one database, and creates the user.
 func startNodes(t *testing.T, n int, dsn string, options ...func(*app.Config)) *nodes {
 	t.Helper()
 	c := openNodes(t, n, dsn, options...)
-	_, _, err := c.all[0].Authority.Bootstrap(t.Context(), authority.User{Login: login, Email: login, Level: authority.Root, Status: authority.Active,
-		Tenant: authority.Tenant{NetworkID: 1, MailboxID: 1}}, passwd)
+	user := authority.User{
+		Login: login, Email: login, Level: authority.Root, Status: authority.Active,
+		Tenant: authority.Tenant{NetworkID: 1, MailboxID: 1},
+	}
+	_, _, err := c.all[0].Authority.Bootstrap(t.Context(), user, passwd)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-// openNodes starts n Pawls at once on one database.
+// openNodes starts n nodes concurrently on one database.
 func openNodes(t *testing.T, n int, dsn string, options ...func(*app.Config)) *nodes {
 	t.Helper()
 	box, err := seal.NewBox(seal.NewKey())
@@ -81,7 +84,7 @@ func openNodes(t *testing.T, n int, dsn string, options ...func(*app.Config)) *n
 				return
 			}
 			web := httptest.NewServer(a.Handler)
-			c.all[i] = node{a, web.URL}
+			c.all[i] = node{App: a, url: web.URL}
 			t.Cleanup(func() {
 				web.Close()
 				if err := a.Close(); err != nil {
@@ -103,8 +106,8 @@ func newClient(t *testing.T) *http.Client {
 	return client
 }
 
-// call sends one request to a node, and returns the status and the token that
-// the answer has. A status of 0 says that there was no answer.
+// call sends a request to a node, and returns the status and the token of the response. Without a response, the status
+// is 0.
 func (c *nodes) call(node int, path, body string, headers ...string) (status int, token string) {
 	req, err := http.NewRequest("POST", c.all[node%len(c.all)].url+path, strings.NewReader(body))
 	if err != nil {
@@ -122,7 +125,7 @@ func (c *nodes) call(node int, path, body string, headers ...string) (status int
 	defer resp.Body.Close()
 	var envelope api.Envelope[json.RawMessage]
 	if err := json.NewDecoder(resp.Body).Decode(&envelope); err != nil {
-		c.Errorf("%s: no envelope: %v", path, err)
+		c.Errorf("%s: the response has no envelope: %v", path, err)
 	}
 	var data struct{ Token string }
 	_ = json.Unmarshal(envelope.Data, &data)
@@ -138,33 +141,33 @@ func (c *nodes) login(node int) string {
 	return token
 }
 
-func (c *nodes) refresh(node int, token, retryKey string) (int, string) {
+func (c *nodes) refresh(node int, token, idempotencyKey string) (int, string) {
 	var headers []string
-	if retryKey != "" {
-		headers = append(headers, "Idempotency-Key: "+retryKey)
+	if idempotencyKey != "" {
+		headers = append(headers, "Idempotency-Key: "+idempotencyKey)
 	}
 	return c.call(node, "/v2/auth/refresh", fmt.Sprintf(`{"token":%q}`, token), headers...)
 }
 
-// session is the status that a bearer gets at a node.
+// session returns the status with which a node answers to a bearer token.
 func (c *nodes) session(node int, token string) int {
 	status, _ := c.call(node, "/v2/auth/session", "", "Authorization: Bearer "+token)
 	return status
 }
 
-// everywhere wants a bearer to have this status at every node.
+// everywhere fails the test unless every node answers to a bearer token with the status want.
 func (c *nodes) everywhere(token string, want int) bool {
 	c.Helper()
 	for i := range c.all {
 		if got := c.session(i, token); got != want {
-			c.Errorf("node %d answers %d to a token, want %d", i, got, want)
+			c.Errorf("node %d answers %d to the token, want %d", i, got, want)
 			return false
 		}
 	}
 	return true
 }
 
-// await waits until ok, for as long as limit.
+// await waits until ok returns true. It fails the test after limit.
 func await(t *testing.T, limit time.Duration, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(limit); !ok(); time.Sleep(20 * time.Millisecond) {
@@ -174,22 +177,22 @@ func await(t *testing.T, limit time.Duration, what string, ok func() bool) {
 	}
 }
 
-// figures is what a run prints at its end.
+// figures counts the outcomes of a run.
 type figures struct {
-	refreshes, unanswered, lost, oldPassed atomic.Int64
+	refreshes, unavailable, lost, supersededAccepted atomic.Int64
 }
 
 func (f *figures) String() string {
-	return fmt.Sprintf("%d refreshes acknowledged, %d lost; %d old tokens passed; %d tries met an unavailable store",
-		f.refreshes.Load(), f.lost.Load(), f.oldPassed.Load(), f.unanswered.Load())
+	return fmt.Sprintf("%d refreshes acknowledged, %d lost; %d superseded tokens accepted; %d requests found no store",
+		f.refreshes.Load(), f.lost.Load(), f.supersededAccepted.Load(), f.unavailable.Load())
 }
 
-// report prints the figures where a person reads them, and fails the test if
-// one that must be 0 is not.
+// report prints the figures to standard error, where they appear even if the test succeeds. It fails the test if a
+// figure violates the contract.
 func (f *figures) report(t *testing.T, what string) {
 	t.Helper()
 	fmt.Fprintf(os.Stderr, "%s: %s\n", what, f)
-	if f.lost.Load() != 0 || f.oldPassed.Load() != 0 || f.refreshes.Load() == 0 {
+	if f.lost.Load() != 0 || f.supersededAccepted.Load() != 0 || f.refreshes.Load() == 0 {
 		t.Errorf("%s: %s", what, f)
 	}
 }

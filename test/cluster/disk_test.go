@@ -12,52 +12,53 @@ import (
 	"github.com/pawlauth/pawl/internal/test/pgtest"
 )
 
-// TestFullDisk fills the disk under the database: what needs room answers 503
-// and changes nothing, what does not goes on, and all of it when there is room.
+// TestFullDisk fills the disk of the database. Requests that need space must return 503 without an effect, and all
+// other requests must succeed. Once the disk has space again, all requests must succeed.
 func TestFullDisk(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root, to mount a small disk")
 	}
 	cluster := pgtest.Start(t)
 	small := smallDisk(t, cluster, "24m")
-	cluster.Exec(t, "postgres", "CREATE TABLESPACE small LOCATION '"+small+"'", "CREATE DATABASE tight TABLESPACE small")
+	cluster.Exec(t, "postgres",
+		"CREATE TABLESPACE small LOCATION '"+small+"'", "CREATE DATABASE tight TABLESPACE small")
 	c := startNodes(t, 2, cluster.DSN("tight"))
 	cluster.Exec(t, "tight", "ALTER TABLE pawl.session SET (autovacuum_enabled = false)")
 	token := c.login(0)
 	ballast := filepath.Join(small, "ballast")
 	fill(t, ballast)
-	refused, current := 0, token
-	await(t, time.Minute, "logins to be refused", func() bool {
-		switch status, _ := c.call(refused, "/v2/auth/login", loginBody); status {
+	unavailable, current := 0, token
+	await(t, time.Minute, "logins to return 503", func() bool {
+		switch status, _ := c.call(unavailable, "/v2/auth/login", loginBody); status {
 		case 200:
 		case 503:
-			refused++
+			unavailable++
 		default:
-			t.Fatalf("on a full disk a login answers %d", status)
+			t.Fatalf("a login on a full disk: %d, want 200 or 503", status)
 		}
-		switch status, next := c.refresh(refused, current, ""); status {
-		case 200: // it found room in the session's own page
+		switch status, next := c.refresh(unavailable, current, ""); status {
+		case 200: // the page of the session still has space
 			current = next
 		case 503:
 		default:
-			t.Fatalf("on a full disk a refresh answers %d", status)
+			t.Fatalf("a refresh on a full disk: %d, want 200 or 503", status)
 		}
 		c.everywhere(current, 200)
-		return refused >= 5
+		return unavailable >= 5
 	})
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	await(t, time.Minute, "logins to go on", func() bool {
+	await(t, time.Minute, "logins to succeed again", func() bool {
 		status, _ := c.call(0, "/v2/auth/login", loginBody)
 		return status == 200
 	})
 	if status, next := c.refresh(0, current, ""); status != 200 || !c.everywhere(next, 200) {
-		t.Errorf("with room again a refresh answers %d", status)
+		t.Errorf("a refresh once the disk has space again: %d", status)
 	}
 }
 
-// smallDisk mounts a disk of so many bytes that the server may use.
+// smallDisk mounts a disk of the given size that belongs to the server's user.
 func smallDisk(t *testing.T, cluster *pgtest.Cluster, size string) string {
 	t.Helper()
 	dir := filepath.Join(pgtest.Folder(t), "small")
@@ -65,7 +66,7 @@ func smallDisk(t *testing.T, cluster *pgtest.Cluster, size string) string {
 		t.Fatal(err)
 	}
 	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+size, "tmpfs", dir).CombinedOutput(); err != nil {
-		t.Skipf("a small disk cannot be mounted here: %s", out)
+		t.Skipf("cannot mount a small disk: %s", out)
 	}
 	t.Cleanup(func() {
 		cluster.Stop()

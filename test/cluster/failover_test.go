@@ -15,37 +15,42 @@ import (
 	"github.com/pawlauth/pawl/internal/test/pgtest"
 )
 
-var failovers = flag.Int("failovers", 1, "how many primaries TestFailover kills")
+var failovers = flag.Int("failovers", 1, "number of primaries that TestFailover kills")
 
 const chains = 16
 
-// TestFailover kills the primary with -9 under load and promotes its
-// synchronous standby, again and again: what was answered 200 holds. The link
-// between the two fails first, so that the primary has commits that the standby
-// lacks: none of them may have been answered.
+// TestFailover repeatedly kills the primary with SIGKILL under load and promotes its synchronous standby. No refresh
+// that was answered with 200 may get lost. The link to the standby fails first, so that the primary has commits that
+// the standby lacks. No client may have a 200 for one of those commits.
 func TestFailover(t *testing.T) {
 	primary := pgtest.Start(t, "synchronous_commit=on")
 	database := primary.Database(t)
-	// The nodes know two addresses that stay; what is behind them changes.
+	// The nodes use two addresses that stay the same. The clusters behind them change.
 	front := [2]*pgtest.Proxy{pgtest.NewProxy(t, primary.Addr), pgtest.NewProxy(t, "127.0.0.1:1")}
 	c := startNodes(t, 3, pgtest.DSN(database, front[0].Addr, front[1].Addr))
 	var f figures
 	for round := range *failovers {
-		standby, link := synchronous(t, primary, round)
+		standby, link := startStandby(t, primary, round)
 		front[(round+1)%2].SetTarget(standby.Addr)
 		stop := make(chan struct{})
 		group := runChains(c, &f, chains, stop)
 		seen := f.refreshes.Load()
-		await(t, time.Minute, "refreshes before the kill", func() bool { return t.Failed() || f.refreshes.Load() > seen+10*chains })
-		refused := f.unanswered.Load()
+		await(t, time.Minute, "refreshes before the kill", func() bool {
+			return t.Failed() || f.refreshes.Load() > seen+10*chains
+		})
+		unavailable := f.unavailable.Load()
 		link.Stall()
 		awaitLag(t, primary)
 		primary.Kill()
 		link.Drop()
-		await(t, time.Minute, "requests to be refused", func() bool { return t.Failed() || notReady(c) && f.unanswered.Load() > refused })
+		await(t, time.Minute, "requests to find no store", func() bool {
+			return t.Failed() || notReady(c) && f.unavailable.Load() > unavailable
+		})
 		standby.Promote(t)
 		seen = f.refreshes.Load()
-		await(t, time.Minute, "service to come back", func() bool { return t.Failed() || f.refreshes.Load() > seen+10*chains })
+		await(t, time.Minute, "refreshes after the promotion", func() bool {
+			return t.Failed() || f.refreshes.Load() > seen+10*chains
+		})
 		close(stop)
 		group.Wait()
 		primary = standby
@@ -54,7 +59,7 @@ func TestFailover(t *testing.T) {
 	f.report(t, "failover")
 }
 
-// notReady reports whether some node says that it cannot serve.
+// notReady reports whether /readyz of at least one node returns 503.
 func notReady(c *nodes) bool {
 	for _, node := range c.all {
 		resp, err := c.http.Get(node.url + "/readyz")
@@ -70,25 +75,26 @@ func notReady(c *nodes) bool {
 	return false
 }
 
-// synchronous makes a standby, and has the primary answer no commit before the
-// standby has it.
-func synchronous(t *testing.T, primary *pgtest.Cluster, round int) (*pgtest.Cluster, *pgtest.Proxy) {
+// startStandby starts a synchronous standby: the primary acknowledges a commit only after the standby has it. The proxy
+// is the link between them.
+func startStandby(t *testing.T, primary *pgtest.Cluster, round int) (*pgtest.Cluster, *pgtest.Proxy) {
 	t.Helper()
 	name := fmt.Sprint("standby", round)
 	link := pgtest.NewProxy(t, primary.Addr)
 	standby := primary.Standby(t, name, link.Addr)
-	primary.Exec(t, "postgres", fmt.Sprintf("ALTER SYSTEM SET synchronous_standby_names = '%s'", name), "SELECT pg_reload_conf()")
+	alter := fmt.Sprintf("ALTER SYSTEM SET synchronous_standby_names = '%s'", name)
+	primary.Exec(t, "postgres", alter, "SELECT pg_reload_conf()")
 	awaitTrue(t, primary, "SELECT count(*) = 1 FROM pg_stat_replication WHERE sync_state = 'sync'")
 	return standby, link
 }
 
-// awaitLag waits until the primary has written what its standby does not have.
+// awaitLag waits until the primary has data that its standby lacks.
 func awaitLag(t *testing.T, primary *pgtest.Cluster) {
 	t.Helper()
 	awaitTrue(t, primary, "SELECT bool_and(flush_lsn < pg_current_wal_flush_lsn()) FROM pg_stat_replication")
 }
 
-// awaitTrue waits until a query of the cluster's answers true.
+// awaitTrue waits until a query returns true.
 func awaitTrue(t *testing.T, cluster *pgtest.Cluster, sql string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -99,17 +105,18 @@ func awaitTrue(t *testing.T, cluster *pgtest.Cluster, sql string) {
 	}
 	defer conn.Close(ctx)
 	await(t, time.Minute, sql, func() bool {
-		var yes bool
-		return conn.QueryRow(ctx, sql).Scan(&yes) == nil && yes
+		var result bool
+		return conn.QueryRow(ctx, sql).Scan(&result) == nil && result
 	})
 }
 
-// TestDatabaseCutOff cuts the database off for a while, in the two ways that networks
-// have: nothing comes through, or connections are refused. Requests get 503,
-// nothing is half done, and service comes back by itself.
+// TestDatabaseCutOff disconnects the database for ten seconds, in the two ways in which networks fail: packets are
+// lost, or connections are refused. Requests must return 503 without a partial effect, and must succeed again without
+// intervention.
 func TestDatabaseCutOff(t *testing.T) {
 	cluster := pgtest.Start(t)
-	for name, cut := range map[string]func(*pgtest.Proxy){"stalled": (*pgtest.Proxy).Stall, "dropped": (*pgtest.Proxy).Drop} {
+	cuts := map[string]func(*pgtest.Proxy){"stalled": (*pgtest.Proxy).Stall, "dropped": (*pgtest.Proxy).Drop}
+	for name, cut := range cuts {
 		t.Run(name, func(t *testing.T) {
 			proxy := pgtest.NewProxy(t, cluster.Addr)
 			c := startNodes(t, 2, pgtest.DSN(cluster.Database(t), proxy.Addr))
@@ -117,17 +124,21 @@ func TestDatabaseCutOff(t *testing.T) {
 			token := c.login(0)
 			stop := make(chan struct{})
 			group := runChains(c, &f, chains, stop)
-			await(t, time.Minute, "refreshes", func() bool { return t.Failed() || f.refreshes.Load() > 5*chains })
+			await(t, time.Minute, "refreshes", func() bool {
+				return t.Failed() || f.refreshes.Load() > 5*chains
+			})
 			cut(proxy)
 			begun := time.Now()
 			await(t, time.Minute, "the nodes to notice", func() bool { return t.Failed() || notReady(c) })
 			if status := c.session(0, token); status != 503 {
-				t.Errorf("without a store a check answers %d, want 503", status)
+				t.Errorf("a session check without a store: %d, want 503", status)
 			}
 			await(t, time.Minute, "10 seconds to pass", func() bool { return time.Since(begun) > 10*time.Second })
 			proxy.Pass()
 			seen := f.refreshes.Load()
-			await(t, time.Minute, "service to come back", func() bool { return t.Failed() || f.refreshes.Load() > seen+5*chains })
+			await(t, time.Minute, "refreshes after the cut", func() bool {
+				return t.Failed() || f.refreshes.Load() > seen+5*chains
+			})
 			close(stop)
 			group.Wait()
 			f.report(t, "cut off, "+name)
@@ -135,8 +146,7 @@ func TestDatabaseCutOff(t *testing.T) {
 	}
 }
 
-// TestLostCommitAnswers loses the answers of the database itself: the refresh may
-// have happened, and the node finds out.
+// TestLostCommitAnswers loses the database's responses to commits. The node must find out whether the refresh happened.
 func TestLostCommitAnswers(t *testing.T) {
 	cluster := pgtest.Start(t)
 	proxy := pgtest.NewProxy(t, cluster.Addr)
@@ -147,7 +157,7 @@ func TestLostCommitAnswers(t *testing.T) {
 		time.AfterFunc(300*time.Millisecond, proxy.Pass)
 		status, next := c.refresh(0, token, "")
 		if status != 200 {
-			t.Fatalf("a refresh whose commit was not answered: %d", status)
+			t.Fatalf("a refresh whose commit got no response: %d, want 200", status)
 		}
 		c.everywhere(next, 200)
 		c.everywhere(token, 401)

@@ -18,13 +18,13 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// TestKeysRotateUnderLoad: two nodes, under load, go over to a new key and
-// forget the old one, and no request hears of it.
+// TestKeysRotateUnderLoad rotates the signing key of two nodes under load and retires the previous key. All requests
+// must succeed.
 func TestKeysRotateUnderLoad(t *testing.T) {
 	cluster := pgtest.Start(t)
 	for _, alg := range []token.Algorithm{token.HS256, token.ES256, token.EdDSA} {
 		t.Run(string(alg), func(t *testing.T) {
-			var ahead atomic.Int64 // of the machine's clock
+			var ahead atomic.Int64 // how far the nodes' clock is ahead of the machine's
 			c := startNodes(t, 2, cluster.DSN(cluster.Database(t)), func(c *app.Config) {
 				c.Algorithm, c.KeyReload = alg, 50*time.Millisecond
 				c.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
@@ -32,57 +32,62 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 			var f figures
 			stop := make(chan struct{})
 			group := runChains(c, &f, chains, stop)
-			passes := func(d time.Duration) { // no faster than each chain refreshes
+			advance := func(d time.Duration) { // lets each chain refresh, so that no token expires
 				ahead.Add(int64(d))
 				seen := f.refreshes.Load()
-				await(t, time.Minute, "refreshes", func() bool { return t.Failed() || f.refreshes.Load() > seen+15*chains })
+				await(t, time.Minute, "refreshes", func() bool {
+					return t.Failed() || f.refreshes.Load() > seen+15*chains
+				})
 			}
 			for range 2 {
-				rotateOnce(c, alg, passes)
+				rotateOnce(c, alg, advance)
 			}
 			close(stop)
 			group.Wait()
-			f.report(t, "keys of "+string(alg)+" rotated twice")
-			if n := f.unanswered.Load(); n != 0 {
-				t.Errorf("%d requests were not answered", n)
+			f.report(t, "two rotations of "+string(alg))
+			if n := f.unavailable.Load(); n != 0 {
+				t.Errorf("%d requests found no store", n)
 			}
 		})
 	}
 }
 
-// rotateOnce takes a key through its life: published by one node, signing on
-// both, and the old one retired by the other.
-func rotateOnce(c *nodes, alg token.Algorithm, passes func(time.Duration)) {
+// rotateOnce creates a signing key on one node, waits until both nodes sign with it, and retires the previous key on
+// the other node.
+func rotateOnce(c *nodes, alg token.Algorithm, advance func(time.Duration)) {
 	c.Helper()
 	first, second := c.admin(0), c.admin(1)
-	made, err := first.RotateSigningKey(c.Context())
+	created, err := first.RotateSigningKey(c.Context())
 	if err != nil {
 		c.Fatal(err)
 	}
 	old := c.state(first, "Signing")
-	await(c.T, 20*time.Second, "both nodes to publish it", func() bool {
-		return alg == token.HS256 || slices.Contains(c.published(0), made.KeyID) && slices.Contains(c.published(1), made.KeyID)
+	await(c.T, 20*time.Second, "both nodes to publish the key", func() bool {
+		return alg == token.HS256 ||
+			slices.Contains(c.published(0), created.KeyID) && slices.Contains(c.published(1), created.KeyID)
 	})
-	passes(keyring.DefaultLead - time.Minute)
-	if c.state(first, "Signing") != old || c.state(second, "Published") != made.KeyID {
-		c.Error("the new key signs before its time")
+	advance(keyring.DefaultLead - time.Minute)
+	if c.state(first, "Signing") != old || c.state(second, "Published") != created.KeyID {
+		c.Error("the new key signs before the lead has passed")
 	}
-	passes(time.Minute)
+	advance(time.Minute)
 	for _, admin := range []*client.Client{first, second} {
-		await(c.T, 20*time.Second, "the new key to sign", func() bool { return c.state(admin, "Signing") == made.KeyID })
+		await(c.T, 20*time.Second, "the new key to sign", func() bool {
+			return c.state(admin, "Signing") == created.KeyID
+		})
 	}
-	for range 14 { // a token's life, and the lead twice
+	for range 14 { // the life of a token and twice the lead
 		if err := second.RetireSigningKey(c.Context(), api.RetireSigningKeyRequest{KeyID: old}); err == nil {
 			break
 		}
-		passes(5 * time.Minute)
+		advance(5 * time.Minute)
 	}
 	if got := c.state(first, "Verifying"); got != "" {
-		c.Errorf("the old key is not retired: %s", got)
+		c.Errorf("the previous key %s is not retired", got)
 	}
 }
 
-// admin is a client of one node, of the user, who is Root.
+// admin returns a client of one node with an API key of the user, whose level is Root.
 func (c *nodes) admin(node int) *client.Client {
 	c.Helper()
 	user, _, err := c.all[0].Store.UserByLogin(c.Context(), login)
@@ -101,7 +106,7 @@ func (c *nodes) admin(node int) *client.Client {
 	return own.With(client.WithBearer(""), client.WithAPIKey(key.Key))
 }
 
-// state returns the newest key of a state, by what a node says; "" for none.
+// state returns the id of the newest signing key in a state, as a node reports it, or "".
 func (c *nodes) state(admin *client.Client, state api.SigningKeyState) string {
 	c.Helper()
 	keys, err := admin.SigningKeys(c.Context())
@@ -116,7 +121,7 @@ func (c *nodes) state(admin *client.Client, state api.SigningKeyState) string {
 	return ""
 }
 
-// published returns the kids of a node's JWK set.
+// published returns the ids of the keys in a node's JWK set.
 func (c *nodes) published(node int) (kids []string) {
 	c.Helper()
 	resp, err := c.http.Get(c.all[node].url + "/.well-known/jwks.json")
@@ -134,36 +139,38 @@ func (c *nodes) published(node int) (kids []string) {
 	return kids
 }
 
-// TestNodeMeetsAnUnknownKey: a key that another node made a moment ago, and that
-// signs at once, is found by the first token of it.
+// TestNodeMeetsAnUnknownKey creates a signing key on one node that signs immediately. Another node must read the key
+// when it gets the first token of the key.
 func TestNodeMeetsAnUnknownKey(t *testing.T) {
 	cluster := pgtest.Start(t)
 	for _, alg := range []token.Algorithm{token.HS256, token.ES256} {
 		t.Run(string(alg), func(t *testing.T) {
 			c := startNodes(t, 2, cluster.DSN(cluster.Database(t)), func(c *app.Config) {
-				c.Algorithm, c.KeyReload = alg, time.Hour // never by itself
+				c.Algorithm = alg
+				c.KeyReload = time.Hour // longer than the test
 			})
 			before := c.login(0)
 			c.everywhere(before, 200)
 			admin := c.admin(0)
-			if err := admin.RetireSigningKey(t.Context(), api.RetireSigningKeyRequest{KeyID: c.state(admin, "Signing"), Now: true}); err != nil {
+			retire := api.RetireSigningKeyRequest{KeyID: c.state(admin, "Signing"), Now: true}
+			if err := admin.RetireSigningKey(t.Context(), retire); err != nil {
 				t.Fatal(err)
 			}
 			c.everywhere(c.login(0), 200)
-			c.everywhere(before, 401) // and what it learned on the way: the old key is retired
+			c.everywhere(before, 401) // the node has also read that the previous key is retired
 		})
 	}
 }
 
-// TestNodeSleeps: a node that slept while a key was made and the one before it
-// retired signs with no key that is retired, from its first token on.
+// TestNodeSleeps suspends a node while a signing key is created and the previous key is retired. The node must not sign
+// with the retired key afterwards, not even its first token.
 func TestNodeSleeps(t *testing.T) {
 	cluster := pgtest.Start(t)
 	for _, alg := range []token.Algorithm{token.HS256, token.ES256} {
 		t.Run(string(alg), func(t *testing.T) {
-			var ahead atomic.Int64                                                        // of the machine's clock
-			c := startNodes(t, 2, cluster.DSN(cluster.Database(t)), func(c *app.Config) { // no node reads the keys by itself in this test's time
-				c.Algorithm = alg
+			var ahead atomic.Int64 // how far the nodes' clock is ahead of the machine's
+			c := startNodes(t, 2, cluster.DSN(cluster.Database(t)), func(c *app.Config) {
+				c.Algorithm = alg // KeyReload keeps its default, which is longer than the test
 				c.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 			})
 			admin := c.admin(0)
@@ -176,18 +183,18 @@ func TestNodeSleeps(t *testing.T) {
 				t.Fatal(err)
 			}
 			if published := c.published(1); slices.Contains(published, old) {
-				t.Error("the key that is retired is published")
+				t.Error("the node publishes the retired key")
 			}
 			c.everywhere(c.login(1), 200)
 		})
 	}
 }
 
-// TestKeyLeaksWithAClockBehind: a key that takes over at once does so on a node
-// too whose clock is behind, which else would sign with an older key that is over.
+// TestKeyLeaksWithAClockBehind retires a leaked signing key immediately. A node whose clock is behind must switch keys
+// too, instead of signing with an older key that has been superseded.
 func TestKeyLeaksWithAClockBehind(t *testing.T) {
 	cluster := pgtest.Start(t)
-	var ahead atomic.Int64 // of the machine's clock
+	var ahead atomic.Int64 // how far the first node's clock is ahead of the machine's
 	clock := func(behind time.Duration) func(*app.Config) {
 		return func(c *app.Config) {
 			c.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load()) - behind) }
@@ -195,17 +202,19 @@ func TestKeyLeaksWithAClockBehind(t *testing.T) {
 	}
 	dsn := cluster.DSN(cluster.Database(t))
 	c := startNodes(t, 1, dsn, clock(0))
-	c.all = append(c.all, openNodes(t, 1, dsn, clock(30*time.Second), func(config *app.Config) { config.MasterKey = c.box }).all...)
+	sameMasterKey := func(config *app.Config) { config.MasterKey = c.box }
+	c.all = append(c.all, openNodes(t, 1, dsn, clock(30*time.Second), sameMasterKey).all...)
 	first, second := c.admin(0), c.admin(1)
-	made, err := first.RotateSigningKey(t.Context())
+	created, err := first.RotateSigningKey(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	ahead.Add(int64(2*keyring.DefaultLead + authority.DefaultTokenLife + time.Minute))
-	if err := first.RetireSigningKey(t.Context(), api.RetireSigningKeyRequest{KeyID: made.KeyID, Now: true}); err != nil {
+	retire := api.RetireSigningKeyRequest{KeyID: created.KeyID, Now: true}
+	if err := first.RetireSigningKey(t.Context(), retire); err != nil {
 		t.Fatal(err)
 	}
-	if one, two := c.state(first, "Signing"), c.state(second, "Signing"); one != two || one == made.KeyID {
+	if one, two := c.state(first, "Signing"), c.state(second, "Signing"); one != two || one == created.KeyID {
 		t.Errorf("one node signs with %s, the other with %s", one, two)
 	}
 }

@@ -14,52 +14,51 @@ import (
 	"github.com/pawlauth/pawl/internal/test/pgtest"
 )
 
-// chain is one client: it spends the token that the last refresh gave, each
-// time at another node, and tries the spent one on all of them.
+// chain is one client. Each of its refreshes goes to another node. Afterwards it tries the superseded token on all
+// nodes.
 type chain struct {
-	c     *nodes
-	f     *figures
-	name  int
-	token string
-	spent []string // the last few
-	count int
-	keyed bool // sends an Idempotency-Key, and so never loses an answer
+	c          *nodes
+	f          *figures
+	name       int
+	token      string
+	superseded []string // the last few
+	count      int
+	keyed      bool // whether it sends an Idempotency-Key, so that it can repeat a refresh whose response was lost
 }
 
-// step refreshes once. It returns false if the chain ended because an answer
-// was lost that it could not ask for again.
+// step refreshes once. It returns false if a response was lost that the chain cannot request again.
 func (k *chain) step() bool {
 	k.count++
-	retryKey := ""
+	idempotencyKey := ""
 	if k.keyed {
-		retryKey = fmt.Sprintf("%d-%d", k.name, k.count)
+		idempotencyKey = fmt.Sprintf("%d-%d", k.name, k.count)
 	}
-	asked := time.Now()
+	began := time.Now()
 	for try := 0; ; try++ {
-		status, next := k.c.refresh(k.name+k.count+try, k.token, retryKey)
+		status, next := k.c.refresh(k.name+k.count+try, k.token, idempotencyKey)
 		switch {
 		case status == 200:
 			k.acknowledged(next)
 			return true
-		case unavailable(status) && time.Since(asked) < 100*time.Second:
-			k.f.unanswered.Add(1)
-			time.Sleep(50 * time.Millisecond) // as Retry-After asks for, but shorter
+		case unavailable(status) && time.Since(began) < 100*time.Second:
+			k.f.unavailable.Add(1)
+			time.Sleep(50 * time.Millisecond) // shorter than Retry-After
 		case status == 401 && try > 0 && !k.keyed:
-			return false // an earlier try happened, and its answer was lost
+			return false // an earlier try took effect, but its response was lost
 		default:
 			k.f.lost.Add(1)
-			k.c.Errorf("chain %d: the refresh of a good token answers %d at try %d", k.name, status, try)
+			k.c.Errorf("chain %d: try %d to refresh a valid token: %d", k.name, try, status)
 			return false
 		}
 	}
 }
 
-// acknowledged tries the old token at once on every node.
+// acknowledged records a successful refresh, and tries the superseded token immediately on every node.
 func (k *chain) acknowledged(next string) {
 	k.f.refreshes.Add(1)
-	k.spent = append(k.spent, k.token)
-	if len(k.spent) > 5 {
-		k.spent = k.spent[1:]
+	k.superseded = append(k.superseded, k.token)
+	if len(k.superseded) > 5 {
+		k.superseded = k.superseded[1:]
 	}
 	old := k.token
 	k.token = next
@@ -67,43 +66,43 @@ func (k *chain) acknowledged(next string) {
 	for i := range k.c.all {
 		group.Go(func() {
 			if k.c.session(i, old) == 200 {
-				k.f.oldPassed.Add(1)
-				k.c.Errorf("chain %d: node %d accepts an old token", k.name, i)
+				k.f.supersededAccepted.Add(1)
+				k.c.Errorf("chain %d: node %d accepts a superseded token", k.name, i)
 			}
 		})
 	}
 	group.Wait()
 }
 
-// check holds at the end: one good token, the last that was acknowledged.
+// check checks at the end that only the last acknowledged token is valid.
 func (k *chain) check() {
 	for i := range k.c.all {
-		if status := k.answer(i, k.token); status != 200 {
+		if status := k.awaitSession(i, k.token); status != 200 {
 			k.f.lost.Add(1)
-			k.c.Errorf("chain %d: node %d answers %d to the token that it was given", k.name, i, status)
+			k.c.Errorf("chain %d: node %d answers %d to the current token, want 200", k.name, i, status)
 		}
-		for _, old := range k.spent {
-			if status := k.answer(i, old); status != 401 {
-				k.f.oldPassed.Add(1)
-				k.c.Errorf("chain %d: node %d answers %d to an old token", k.name, i, status)
+		for _, old := range k.superseded {
+			if status := k.awaitSession(i, old); status != 401 {
+				k.f.supersededAccepted.Add(1)
+				k.c.Errorf("chain %d: node %d answers %d to a superseded token, want 401", k.name, i, status)
 			}
 		}
 	}
 }
 
-// answer is the status that a bearer gets at a node, once it says yes or no: a
-// node may come back later than another.
-func (k *chain) answer(node int, token string) (status int) {
-	for asked := time.Now(); time.Since(asked) < 20*time.Second; time.Sleep(20 * time.Millisecond) {
+// awaitSession returns the status with which a node answers to a bearer token. It waits while the node has no store,
+// because nodes recover at different times.
+func (k *chain) awaitSession(node int, token string) (status int) {
+	for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(20 * time.Millisecond) {
 		if status = k.c.session(node, token); !unavailable(status) {
 			break
 		}
-		k.f.unanswered.Add(1)
+		k.f.unavailable.Add(1)
 	}
 	return status
 }
 
-// runChains lets chains run until stop is closed, and checks them then.
+// runChains runs chains until stop is closed. Then it checks each chain.
 func runChains(c *nodes, f *figures, count int, stop <-chan struct{}) *sync.WaitGroup {
 	var group sync.WaitGroup
 	for i := range count {
@@ -121,7 +120,8 @@ func runChains(c *nodes, f *figures, count int, stop <-chan struct{}) *sync.Wait
 					if k.c.Failed() {
 						return
 					}
-					k.token, k.spent = k.c.login(i), nil // as a client does that has lost its answer
+					k.token = k.c.login(i) // the client has lost its token
+					k.superseded = nil
 				}
 			}
 		})
@@ -129,7 +129,7 @@ func runChains(c *nodes, f *figures, count int, stop <-chan struct{}) *sync.Wait
 	return &group
 }
 
-// TestThreeNodes: what one node has refreshed or ended, no other accepts.
+// TestThreeNodes checks that no node accepts a token that another node has superseded, or whose session it has ended.
 func TestThreeNodes(t *testing.T) {
 	cluster := pgtest.Start(t)
 	c := startNodes(t, 3, cluster.DSN(cluster.Database(t)))
@@ -137,7 +137,7 @@ func TestThreeNodes(t *testing.T) {
 	stop := make(chan struct{})
 	group := runChains(c, &f, 16, stop)
 	var ends sync.WaitGroup
-	ends.Go(func() { // beside them, sessions that end
+	ends.Go(func() { // sessions that end meanwhile
 		for i := range 50 {
 			token := c.login(i)
 			if status, _ := c.call(i+1, "/v2/auth/logout", "", "Authorization: Bearer "+token); status != 200 {
@@ -146,7 +146,7 @@ func TestThreeNodes(t *testing.T) {
 			c.everywhere(token, 401)
 		}
 	})
-	ends.Go(func() { // and tokens that many nodes are asked to spend at once
+	ends.Go(func() { // tokens that many clients refresh concurrently
 		for i := range 50 {
 			race(c, c.login(i))
 		}
@@ -157,7 +157,7 @@ func TestThreeNodes(t *testing.T) {
 	f.report(t, "three nodes")
 }
 
-// race spends one token 12 times at once, on all nodes.
+// race refreshes one token 12 times concurrently, on all nodes. Only one refresh may succeed.
 func race(c *nodes, token string) {
 	c.Helper()
 	results := make([]string, 12)
@@ -172,7 +172,7 @@ func race(c *nodes, token string) {
 	group.Wait()
 	winners := slices.DeleteFunc(results, func(s string) bool { return s == "" })
 	if len(winners) != 1 {
-		c.Errorf("one token has %d successors", len(winners))
+		c.Errorf("one token has %d successors, want 1", len(winners))
 		return
 	}
 	c.everywhere(winners[0], 200)
@@ -182,9 +182,9 @@ func staleness(bound time.Duration) func(*app.Config) {
 	return func(c *app.Config) { c.VerifyStaleness = bound }
 }
 
-// TestNodesTellEachOther: with a bound of a minute, a node hears of what others
-// did long before that; what it did itself it knows at once.
-func TestNodesTellEachOther(t *testing.T) {
+// TestNodesNotifyEachOther sets a bound of a minute for stale data. A node must apply its own changes immediately, and
+// the changes of other nodes long before the bound.
+func TestNodesNotifyEachOther(t *testing.T) {
 	cluster := pgtest.Start(t)
 	dsn := cluster.DSN(cluster.Database(t))
 	c := startNodes(t, 2, dsn, staleness(time.Minute))
@@ -193,19 +193,24 @@ func TestNodesTellEachOther(t *testing.T) {
 	c.everywhere(old, 200)
 	status, next := c.refresh(0, old, "")
 	if status != 200 || c.session(0, old) != 401 {
-		t.Fatal("the node that refreshed accepts the old token")
+		t.Fatal("the node that refreshed accepts the superseded token")
 	}
-	await(t, 20*time.Second, "the other node to hear of it", func() bool { return c.session(1, old) == 401 })
+	await(t, 20*time.Second, "the other node to reject the superseded token", func() bool {
+		return c.session(1, old) == 401
+	})
 	c.everywhere(next, 200)
-	if status, _ := c.call(1, "/v2/auth/logout", "", "Authorization: Bearer "+next); status != 200 || c.session(1, next) != 401 {
+	status, _ = c.call(1, "/v2/auth/logout", "", "Authorization: Bearer "+next)
+	if status != 200 || c.session(1, next) != 401 {
 		t.Fatal("the node that ended a session accepts its token")
 	}
-	await(t, 20*time.Second, "the other node to hear of the end", func() bool { return c.session(0, next) == 401 })
+	await(t, 20*time.Second, "the other node to reject the token of the ended session", func() bool {
+		return c.session(0, next) == 401
+	})
 }
 
-// TestNewTokenAtOnce: a bound lets an old token pass for a while; the new one
-// passes on every node at once.
-func TestNewTokenAtOnce(t *testing.T) {
+// TestNewTokenIsValidImmediately sets a bound for stale data, within which a node may accept a superseded token. A new
+// token must be valid on every node immediately.
+func TestNewTokenIsValidImmediately(t *testing.T) {
 	cluster := pgtest.Start(t)
 	c := startNodes(t, 2, cluster.DSN(cluster.Database(t)), staleness(time.Minute))
 	token := c.login(0)
@@ -220,7 +225,7 @@ func TestNewTokenAtOnce(t *testing.T) {
 	}
 }
 
-// TestNULInALogin: no login has one, and PostgreSQL takes none in a text.
+// TestNULInALogin sends a NUL, which is invalid in logins and which PostgreSQL cannot store in a text.
 func TestNULInALogin(t *testing.T) {
 	cluster := pgtest.Start(t)
 	c := startNodes(t, 1, cluster.DSN(cluster.Database(t)))
@@ -232,50 +237,50 @@ func TestNULInALogin(t *testing.T) {
 		t.Errorf("by-name: %d", status)
 	}
 	for _, field := range []string{"login", "email", "firstName", "lastName"} {
-		body := map[string]any{"login": "eve@example.com", "password": passwd, "email": "eve@example.com", "networkId": 1, "mailboxId": 1}
+		body := map[string]any{
+			"login": "eve@example.com", "password": passwd, "email": "eve@example.com", "networkId": 1, "mailboxId": 1,
+		}
 		body[field] = "a\x00b"
 		text, err := json.Marshal(body)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if status, _ := c.call(0, "/v2/users", string(text), bearer); status != 400 {
-			t.Errorf("a user with a NUL in %s: %d, want 400", field, status)
+			t.Errorf("creating a user with a NUL in %s: %d, want 400", field, status)
 		}
 	}
 }
 
-// awaitListeners waits until so many nodes hear what the others say.
+// awaitListeners waits until n nodes receive notifications.
 func awaitListeners(t *testing.T, cluster *pgtest.Cluster, n int) {
 	t.Helper()
-	awaitTrue(t, cluster, fmt.Sprintf("SELECT count(*) = %d FROM pg_stat_activity WHERE query LIKE 'LISTEN%%' AND state = 'idle'", n))
+	const sql = "SELECT count(*) = %d FROM pg_stat_activity WHERE query LIKE 'LISTEN%%' AND state = 'idle'"
+	awaitTrue(t, cluster, fmt.Sprintf(sql, n))
 }
 
-// TestStaleness: a node that hears nothing accepts what it has read until the
-// bound has passed, and no longer.
+// TestStaleness checks that a node without notifications accepts stale data only until the bound has passed.
 func TestStaleness(t *testing.T) {
 	const bound = 2 * time.Second
 	cluster := pgtest.Start(t)
 	proxy := pgtest.NewProxy(t, cluster.Addr)
 	database := cluster.Database(t)
 	c := startNodes(t, 1, cluster.DSN(database), staleness(bound))
-	deaf := startDeaf(t, pgtest.DSN(database, proxy.Addr), c, staleness(bound))
+	sameMasterKey := func(config *app.Config) { config.MasterKey = c.box }
+	cutOff := openNodes(t, 1, pgtest.DSN(database, proxy.Addr), staleness(bound), sameMasterKey)
 	awaitListeners(t, cluster, 2)
 	token := c.login(0)
-	if deaf.session(0, token) != 200 {
-		t.Fatal("a good token is not good at the other node")
+	if cutOff.session(0, token) != 200 {
+		t.Fatal("the other node rejects a valid token")
 	}
 	proxy.Stall()
 	if status, _ := c.refresh(0, token, ""); status != 200 {
 		t.Fatalf("refresh: %d", status)
 	}
-	await(t, bound+20*time.Second, "the deaf node to accept no longer what it has read", func() bool { return deaf.session(0, token) != 200 })
+	await(t, bound+20*time.Second, "the bound to pass on the node that is cut off", func() bool {
+		return cutOff.session(0, token) != 200
+	})
 	proxy.Pass()
-	await(t, time.Minute, "the deaf node to hear again", func() bool { return deaf.session(0, token) == 401 })
-}
-
-// startDeaf starts one more node of the same cluster.
-func startDeaf(t *testing.T, dsn string, like *nodes, options ...func(*app.Config)) *nodes {
-	t.Helper()
-	sameKey := func(c *app.Config) { c.MasterKey = like.box }
-	return openNodes(t, 1, dsn, append(options, sameKey)...)
+	await(t, time.Minute, "the node to reject the superseded token", func() bool {
+		return cutOff.session(0, token) == 401
+	})
 }
