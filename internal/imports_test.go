@@ -72,7 +72,8 @@ var allowedImports = map[string][]string{
 		"internal/authority", "internal/authority/audit", "internal/authority/fault", "internal/password",
 	},
 	"pawltest": {
-		"client", "internal/app", "internal/authority", "internal/password", "internal/seal", "internal/token",
+		"client", "internal/app", "internal/authority", "internal/password", "internal/seal", "internal/server",
+		"internal/token",
 	},
 	"test/load": {"api", "internal/bench", "internal/seal", "internal/test/pgtest", "internal/test/testbin"},
 }

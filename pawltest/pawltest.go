@@ -8,8 +8,8 @@ package pawltest
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"sync"
 	"testing"
 	"time"
@@ -19,6 +19,7 @@ import (
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/password"
 	"github.com/pawlauth/pawl/internal/seal"
+	"github.com/pawlauth/pawl/internal/server"
 	"github.com/pawlauth/pawl/internal/token"
 )
 
@@ -49,7 +50,7 @@ func (s *Server) Close() { s.close() }
 func (s *Server) Client(options ...client.Option) *client.Client {
 	c, err := client.New(s.URL, options...)
 	if err != nil {
-		panic(err) // the address of an httptest.Server is valid
+		panic(err) // the address of a listener is valid
 	}
 	return c
 }
@@ -156,10 +157,20 @@ func start(ctx context.Context, dir string, options []Option) (s *Server, stop f
 	if err != nil {
 		return nil, nil, errors.Join(err, a.Close())
 	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, nil, errors.Join(err, a.Close())
+	}
 	a.Started(ctx)
-	web := httptest.NewServer(a.Handler)
-	s.URL = web.URL
-	return s, func() error { web.Close(); return a.Close() }, nil
+	web := server.NewHTTPServer(server.HTTPConfig{Handler: a.Handler, Log: config.Log})
+	served := make(chan error, 1)
+	go func() { served <- web.Serve(listener) }()
+	s.URL = "http://" + listener.Addr().String()
+	return s, func() error {
+		// Shutdown would wait for connections that a client has opened in advance.
+		http.DefaultClient.CloseIdleConnections()
+		return errors.Join(web.Shutdown(context.Background()), <-served, a.Close())
+	}, nil
 }
 
 // Clock is the time of a server. It stands still until Add moves it. It is safe for concurrent use.

@@ -13,6 +13,7 @@ import (
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/password"
+	"github.com/pawlauth/pawl/internal/server"
 )
 
 type devCmd struct {
@@ -53,7 +54,7 @@ func (c *devCmd) Run(ctx context.Context, std stdio) error {
 		return errors.Join(err, listener.Close(), a.Close())
 	}
 	fmt.Fprint(std.out, devBanner(env, filepath.Join(c.Data, "dev.env")))
-	return serve(ctx, a, config.Log, listener, "", "")
+	return serve(ctx, a, listener, server.HTTPConfig{Log: config.Log})
 }
 
 // devEnv is the file that a shell reads.

@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
-	"time"
 
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/metrics"
@@ -64,24 +62,16 @@ func serveMetrics(addr string, page http.Handler, log *slog.Logger) (end func(),
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen for metrics: %w; choose another --metrics-addr", err)
 	}
-	srv := &http.Server{
-		Handler:           page,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       5 * time.Second,
-		WriteTimeout:      15 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}
+	web := server.NewHTTPServer(server.HTTPConfig{Handler: page, MaxConnections: metricsConnections, Log: log})
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := srv.Serve(server.LimitConnections(listener, metricsConnections)); !errors.Is(err, http.ErrServerClosed) {
+		if err := web.Serve(listener); err != nil {
 			log.Error("metrics ended", "err", err)
 		}
 	}()
 	log.Info("metrics", "addr", listener.Addr().String())
-	return func() { _ = srv.Close(); <-done }, nil // a scrape that is cut off is asked for again
+	return func() { _ = web.Close(); <-done }, nil // Prometheus repeats a scrape that is cut off
 }
 
 // tracesSetting is what "pawl config" says of traces, whose settings are

@@ -2,15 +2,14 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/server"
@@ -60,6 +59,14 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 		return usagef("the data folder %s was made by pawl dev, and everyone knows its password: choose another with --data", c.Data)
 	}
 	config.Log = newLogger(std.err)
+	web := server.HTTPConfig{MaxConnections: c.MaxConnections, Log: config.Log}
+	if c.TLSCert != "" {
+		pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+		if err != nil {
+			return usagef("the certificate cannot be loaded: %w; check --tls-cert and --tls-key", err)
+		}
+		web.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	}
 	end, err := c.observe(ctx, &config)
 	if err != nil {
 		return err
@@ -69,8 +76,8 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	config.Log.Info("listening", "addr", listener.Addr().String(), "tls", c.TLSCert != "")
-	return serve(ctx, a, config.Log, server.LimitConnections(listener, c.MaxConnections), c.TLSCert, c.TLSKey)
+	config.Log.Info("listening", "addr", listener.Addr().String(), "tls", web.TLS != nil)
+	return serve(ctx, a, listener, web)
 }
 
 // open opens the app and listens; with an error both are closed.
@@ -90,46 +97,20 @@ func newLogger(w io.Writer) *slog.Logger {
 	return slog.New(server.LogHandler(slog.NewJSONHandler(w, nil)))
 }
 
-// requestsOfConn is how many requests one connection of HTTP/2 may have at once:
-// --max-connections bounds the memory only if it is few, and net/http takes 250.
-const requestsOfConn = 32
-
-// drainTimeout is how long requests in flight may take after a SIGTERM.
-const drainTimeout = 8 * time.Second
-
-// serve answers until ctx ends, then lets the requests in flight end, and
-// closes the app, whether the drain was in time or not.
-func serve(ctx context.Context, a *app.App, log *slog.Logger, listener net.Listener, cert, key string) error {
+// serve answers requests until ctx ends. It then waits for the requests in flight, and closes the app even if the wait
+// was cut short.
+func serve(ctx context.Context, a *app.App, listener net.Listener, c server.HTTPConfig) error {
 	defer holdHeapFloor()()
 	a.Started(ctx)
-	srv := &http.Server{
-		Handler:           a.Handler,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       15 * time.Second,
-		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: requestsOfConn},
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}
+	c.Handler = a.Handler
+	web := server.NewHTTPServer(c)
 	failed := make(chan error, 1)
-	go func() {
-		if cert != "" {
-			failed <- srv.ServeTLS(listener, cert, key)
-		} else {
-			failed <- srv.Serve(listener)
-		}
-	}()
+	go func() { failed <- web.Serve(listener) }()
 	var err error
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
-		drain, cancel := context.WithTimeout(context.Background(), drainTimeout)
-		defer cancel()
-		err = srv.Shutdown(drain)
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = srv.Close()
-		}
+		err = web.Shutdown(context.WithoutCancel(ctx))
 	}
 	return errors.Join(err, a.Close())
 }

@@ -134,7 +134,9 @@ func assemble(ctx context.Context, c Config, store Store) (*App, error) {
 		Audit: auditor, Metrics: c.Metrics, Tracer: c.Traces,
 	})
 	c.Metrics.Register(metrics.Gauges{Passwords: passwords.Stats, SigningKeys: keys.Count, Audit: auditor.Stats})
-	handler := server.New(domain, c.Build, c.Log, server.WithPublicURL(c.PublicURL)).Limit(c.Limits)
+	handler := server.New(server.Config{
+		Authority: domain, Build: c.Build, PublicURL: c.PublicURL, Limits: c.Limits, Log: c.Log,
+	})
 	a := &App{Authority: domain, auditor: auditor, settings: c.summary(), Handler: c.Traces.Handler(c.Metrics.Handler(handler)), Store: store}
 	if c.Wrap != nil {
 		a.Handler = c.Wrap(a.Handler)

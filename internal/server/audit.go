@@ -11,10 +11,10 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-func (s *Server) events(ctx context.Context, r request, _ none) (answer, error) {
+func (s *Server) events(ctx context.Context, r request, _ none) (response, error) {
 	filter, page, err := eventFilter(r.http.URL.RawQuery)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	events, err := s.authority.Events(ctx, r.caller, filter, page)
 	list := make([]api.Event, len(events))

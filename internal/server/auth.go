@@ -16,36 +16,36 @@ type none = struct{}
 // wireTime converts Unix seconds to the form on the wire.
 func wireTime(unix int64) api.Time { return api.NewTime(time.Unix(unix, 0)) }
 
-func issued(i authority.IssuedToken, err error) (answer, error) {
+func issued(i authority.IssuedToken, err error) (response, error) {
 	return secret(api.Token{Token: i.Token, ExpiresAt: wireTime(i.Expires), UserID: i.UserID}), err
 }
 
-func (s *Server) login(ctx context.Context, r request, body api.LoginRequest) (answer, error) {
+func (s *Server) login(ctx context.Context, r request, body api.LoginRequest) (response, error) {
 	key, err := apiKey(r.http)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	if err := s.authority.CheckAPIKey(ctx, key); err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	login := cmp.Or(body.Login, body.Email, body.Username)
 	return issued(s.authority.Login(ctx, login, body.Password, origin(r.http)))
 }
 
-func (s *Server) refresh(ctx context.Context, r request, body api.RefreshRequest) (answer, error) {
+func (s *Server) refresh(ctx context.Context, r request, body api.RefreshRequest) (response, error) {
 	key, err := apiKey(r.http)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	retry := authority.HashIdempotencyKey(r.http.Header.Get("Idempotency-Key"))
 	return issued(s.authority.Refresh(ctx, body.Token, key, retry, origin(r.http)))
 }
 
-func (s *Server) logout(ctx context.Context, r request, _ none) (answer, error) {
-	return answer{message: "Session terminated."}, s.authority.Logout(ctx, r.caller)
+func (s *Server) logout(ctx context.Context, r request, _ none) (response, error) {
+	return response{message: "Session terminated."}, s.authority.Logout(ctx, r.caller)
 }
 
-func (s *Server) session(_ context.Context, r request, _ none) (answer, error) {
+func (s *Server) session(_ context.Context, r request, _ none) (response, error) {
 	u := r.caller.User
 	info := api.SessionInfo{UserID: u.ID, Login: u.Login, NetworkID: u.NetworkID, MailboxID: u.MailboxID, AuthLevel: api.Level(u.Level.String())}
 	if r.caller.Session != nil {
@@ -55,21 +55,21 @@ func (s *Server) session(_ context.Context, r request, _ none) (answer, error) {
 	return ok(info), nil
 }
 
-func (s *Server) changePassword(ctx context.Context, r request, body api.PasswordRequest) (answer, error) {
+func (s *Server) changePassword(ctx context.Context, r request, body api.PasswordRequest) (response, error) {
 	err := s.authority.ChangePassword(ctx, r.caller, body.CurrentPassword, body.NewPassword, body.RevokeOtherSessions, origin(r.http))
-	return answer{message: "Password updated successfully."}, err
+	return response{message: "Password updated successfully."}, err
 }
 
-func (s *Server) version(context.Context, request, none) (answer, error) {
+func (s *Server) version(context.Context, request, none) (response, error) {
 	return ok(api.VersionInfo{Version: api.Version, Build: s.build}), nil
 }
 
-func (s *Server) sessions(ctx context.Context, r request, body api.SessionsRequest) (answer, error) {
+func (s *Server) sessions(ctx context.Context, r request, body api.SessionsRequest) (response, error) {
 	var userID int64
 	if body.UserID != nil {
 		userID = *body.UserID
 		if userID <= 0 {
-			return answer{}, invalid("userId must be a positive integer.")
+			return response{}, invalid("userId must be a positive integer.")
 		}
 	}
 	records, err := s.authority.Sessions(ctx, r.caller, userID)
@@ -93,10 +93,10 @@ func wireSession(record authority.SessionWithOrigin, caller authority.Caller) ap
 	return out
 }
 
-func (s *Server) endSession(ctx context.Context, r request, _ none) (answer, error) {
+func (s *Server) endSession(ctx context.Context, r request, _ none) (response, error) {
 	id, valid := token.ParseSessionID(r.http.PathValue("id"))
 	if !valid {
-		return answer{}, invalid("sessionId is not of the form of a session's id; list them with /v2/auth/sessions.")
+		return response{}, invalid("sessionId is not of the form of a session's id; list them with /v2/auth/sessions.")
 	}
 	return ok(true), s.authority.EndSession(ctx, r.caller, id)
 }

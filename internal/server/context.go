@@ -2,12 +2,79 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
+	"log/slog"
 	"net/http"
+	"time"
 )
 
-// requestContext returns the context of one request: it carries the request id and ends after RequestTimeout. It does
+// requestTimeout is how long a handler may take.
+const requestTimeout = 10 * time.Second
+
+// requestContext returns the context of one request: it carries the request id and ends after requestTimeout. It does
 // not end when the client disconnects, because the outcome of a refresh would be lost.
 func requestContext(w http.ResponseWriter, r *http.Request) (context.Context, context.CancelFunc) {
 	ctx := withRequestID(context.WithoutCancel(r.Context()), w)
-	return context.WithTimeout(ctx, RequestTimeout)
+	return context.WithTimeout(ctx, requestTimeout)
+}
+
+// setRequestID puts the request's id into the response's header: the caller's X-Request-Id if it is well-formed, or
+// else a new one.
+func setRequestID(w http.ResponseWriter, r *http.Request) {
+	id := r.Header.Get("X-Request-Id")
+	if !wellFormedID(id) {
+		id = rand.Text()
+	}
+	w.Header()["X-Request-Id"] = []string{id}
+}
+
+// wellFormedID accepts 1 to 128 letters, digits and . _ - because they are safe in a log and in a header.
+func wellFormedID(id string) bool {
+	if id == "" || len(id) > 128 {
+		return false
+	}
+	for _, ch := range []byte(id) {
+		letter := (ch|0x20) >= 'a' && (ch|0x20) <= 'z'
+		digit := ch >= '0' && ch <= '9'
+		if !letter && !digit && ch != '.' && ch != '_' && ch != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+// responseID returns the request id that setRequestID has put into a response.
+func responseID(w http.ResponseWriter) string { return w.Header().Get("X-Request-Id") }
+
+type requestIDKey struct{}
+
+// withRequestID adds the id of a response to ctx, for the log.
+func withRequestID(ctx context.Context, w http.ResponseWriter) context.Context {
+	return context.WithValue(ctx, requestIDKey{}, responseID(w))
+}
+
+// RequestID returns the id of the request that ctx belongs to, or "".
+func RequestID(ctx context.Context) string {
+	id, _ := ctx.Value(requestIDKey{}).(string)
+	return id
+}
+
+// LogHandler returns a handler that adds the request id of the context to each record.
+func LogHandler(next slog.Handler) slog.Handler { return logHandler{next} }
+
+type logHandler struct{ slog.Handler }
+
+func (h logHandler) Handle(ctx context.Context, record slog.Record) error {
+	if id := RequestID(ctx); id != "" {
+		record.AddAttrs(slog.String("request", id))
+	}
+	return h.Handler.Handle(ctx, record)
+}
+
+func (h logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return logHandler{h.Handler.WithAttrs(attrs)}
+}
+
+func (h logHandler) WithGroup(name string) slog.Handler {
+	return logHandler{h.Handler.WithGroup(name)}
 }

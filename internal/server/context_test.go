@@ -10,7 +10,7 @@ import (
 )
 
 // TestRequestContext checks that a request's context carries its id and the values of net/http's context, ends after
-// RequestTimeout, and survives the client.
+// requestTimeout, and survives the client.
 func TestRequestContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type spanKey struct{}
@@ -23,7 +23,7 @@ func TestRequestContext(t *testing.T) {
 		if id, span := RequestID(ctx), ctx.Value(spanKey{}); id != "abc" || span != "span" {
 			t.Errorf("the context has the request id %q and the span %v", id, span)
 		}
-		time.Sleep(RequestTimeout - time.Nanosecond)
+		time.Sleep(requestTimeout - time.Nanosecond)
 		if err := ctx.Err(); err != nil {
 			t.Errorf("the context ended early: %v", err)
 		}

@@ -1,11 +1,8 @@
 package server
 
 import (
-	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math"
 	"net/http"
 	"runtime/debug"
@@ -15,8 +12,8 @@ import (
 	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
-// answers is the contract's table of errors.
-var answers = map[fault.Kind]struct {
+// errorTable is the contract's table of errors: the status and the error code of each kind.
+var errorTable = map[fault.Kind]struct {
 	status int
 	code   api.ErrorCode
 }{
@@ -29,9 +26,10 @@ var answers = map[fault.Kind]struct {
 	fault.NotFound:           {http.StatusNotFound, api.CodeObjectNotFound},
 	fault.RateLimited:        {http.StatusTooManyRequests, api.CodeRateLimitExceeded},
 	fault.Unavailable:        {http.StatusServiceUnavailable, api.CodeUnavailable},
+	fault.Internal:           {http.StatusInternalServerError, api.CodeInternalError},
 }
 
-// statusError is an error whose status is another than its kind's: 405, 413, 415.
+// statusError is an error that has another status than its kind: 405, 413 or 415.
 type statusError struct {
 	status int
 	err    *fault.Error
@@ -40,109 +38,59 @@ type statusError struct {
 func (e *statusError) Error() string { return e.err.Error() }
 func (e *statusError) Unwrap() error { return e.err }
 
+// panicError is the error of a handler that panicked.
 type panicError struct{ cause any }
 
 func (e panicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.cause, debug.Stack()) }
 
-// fail answers with an error. What is not an authority.Error is our fault: the
-// log has it, and the client gets the request id and nothing else.
-func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
-	if ofOAuth(r.URL.Path) {
-		s.failOAuth(w, r, err)
-		return
-	}
+func invalid(message string) *fault.Error {
+	return &fault.Error{Kind: fault.InvalidParameter, Message: message}
+}
+
+// explain returns the error that the client sees, and logs its cause. An error that is not a fault.Error is a bug or a
+// failure of the server: only the log has it, and the client sees the request id.
+func (s *Server) explain(w http.ResponseWriter, r *http.Request, err error) *fault.Error {
 	known, ok := errors.AsType[*fault.Error](err)
 	if !ok {
 		s.log.ErrorContext(withRequestID(r.Context(), w), "internal error", "path", r.Pattern, "err", err)
-		write(w, http.StatusInternalServerError, api.Envelope[any]{ErrorCode: api.CodeInternalError,
-			Message: "Something went wrong on our side; report request id " + answerID(w) + "."})
-		return
+		return &fault.Error{Message: "Internal error; report request id " + responseID(w) + "."}
 	}
 	if known.Err != nil {
-		s.log.WarnContext(withRequestID(r.Context(), w), "request refused", "path", r.Pattern, "err", known.Err)
+		s.log.WarnContext(withRequestID(r.Context(), w), "request rejected", "path", r.Pattern, "err", known.Err)
 	}
-	a := answers[known.Kind]
-	status := a.status
+	return known
+}
+
+// fail answers with an error.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if isOAuth(r.URL.Path) {
+		s.failOAuth(w, r, err)
+		return
+	}
+	known := s.explain(w, r, err)
+	row := errorTable[known.Kind]
 	if special, ok := errors.AsType[*statusError](err); ok {
-		status = special.status
+		row.status = special.status
 	}
-	if status == http.StatusUnauthorized {
+	if row.status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", challenge(r, known.Kind))
 	}
 	if known.RetryAfter > 0 {
 		w.Header().Set("Retry-After", retryAfter(known))
 	}
-	write(w, status, api.Envelope[any]{ErrorCode: a.code, Message: known.Message})
+	write(w, row.status, api.Envelope[any]{ErrorCode: row.code, Message: known.Message})
 }
 
-// retryAfter is the header's value, in whole seconds.
+// retryAfter returns the value of Retry-After, in whole seconds.
 func retryAfter(e *fault.Error) string {
 	return strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds())))
 }
 
-// challenge is WWW-Authenticate; it has an error only where a token was sent
-// (RFC 6750, 3.1).
+// challenge returns the value of WWW-Authenticate. It names an error only if the client has sent a token (RFC 6750,
+// 3.1).
 func challenge(r *http.Request, kind fault.Kind) string {
-	if kind == fault.InvalidSession && (r.Header.Get("Authorization") != "" || r.URL.Path == "/v2/auth/refresh") {
+	if kind == fault.InvalidSession && (r.Header.Get("Authorization") != "" || r.URL.Path == refreshPath) {
 		return `Bearer realm="pawl", error="invalid_token"`
 	}
 	return `Bearer realm="pawl"`
 }
-
-type requestIDKey struct{}
-
-// setRequestID keeps a well-formed X-Request-Id of the caller's, and makes one
-// where there is none. The answer's header is where it is read from.
-func setRequestID(w http.ResponseWriter, r *http.Request) {
-	id := r.Header.Get("X-Request-Id")
-	if !wellFormedID(id) {
-		id = rand.Text()
-	}
-	w.Header()["X-Request-Id"] = []string{id}
-}
-
-func answerID(w http.ResponseWriter) string { return w.Header().Get("X-Request-Id") }
-
-// withRequestID gives the context the id of the answer, for the log.
-func withRequestID(ctx context.Context, w http.ResponseWriter) context.Context {
-	return context.WithValue(ctx, requestIDKey{}, answerID(w))
-}
-
-// RequestID is the id of the request that ctx is of, or "".
-func RequestID(ctx context.Context) string {
-	id, _ := ctx.Value(requestIDKey{}).(string)
-	return id
-}
-
-// wellFormedID takes 1 to 128 letters, digits and . _ - : what is safe in a
-// log and a header.
-func wellFormedID(id string) bool {
-	if id == "" || len(id) > 128 {
-		return false
-	}
-	for _, ch := range []byte(id) {
-		letter := (ch|0x20) >= 'a' && (ch|0x20) <= 'z'
-		digit := ch >= '0' && ch <= '9'
-		if !letter && !digit && ch != '.' && ch != '_' && ch != '-' {
-			return false
-		}
-	}
-	return true
-}
-
-// LogHandler adds the request id of the context to each record.
-func LogHandler(next slog.Handler) slog.Handler { return logHandler{next} }
-
-type logHandler struct{ slog.Handler }
-
-func (h logHandler) Handle(ctx context.Context, record slog.Record) error {
-	if id := RequestID(ctx); id != "" {
-		record.AddAttrs(slog.String("request", id))
-	}
-	return h.Handler.Handle(ctx, record)
-}
-
-func (h logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return logHandler{h.Handler.WithAttrs(attrs)}
-}
-func (h logHandler) WithGroup(name string) slog.Handler { return logHandler{h.Handler.WithGroup(name)} }

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -11,35 +10,31 @@ import (
 	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
-const forwardPath = "/forward-auth"
-
-// isForwardAuth takes the path and all below it: some gateways add the path
-// that they were asked for, whatever that is.
+// isForwardAuth accepts the path and all paths below it, because some gateways append the path of the original request.
 func isForwardAuth(path string) bool {
 	return path == forwardPath || strings.HasPrefix(path, forwardPath+"/")
 }
 
-// forwardAuth tells a gateway whether a request may pass: 200, 401 or 403, and
-// 503 while the store is away, with no body. It looks at the credentials alone,
-// never at the method or the body. With a 200 it says who the caller is, in
-// headers that are all there, so that a gateway that copies them overwrites
-// whatever the client sent under their names.
+// forwardAuth answers a gateway that asks whether a request may pass: 200, 401 or 403 without a body, and 503 while the
+// store is unreachable. It checks only the credentials, and ignores the method and the body. With a 200, the headers
+// name the caller. All of them are always set, so that a gateway that copies them overwrites the headers that a client
+// has sent under these names.
 //
-// The query may want more of the caller: level=NetworkAdmin, that level or one
-// above it; network=7, that network or a level of every network. Where one is there more than once, each
-// must hold: what a client adds cannot take away what the gateway wants.
+// The query can require more of the caller: level=NetworkAdmin requires that level or a higher one, and network=7
+// requires that network or a level that covers every network. If a name occurs more than once, each value must hold, so
+// that a client that adds to the query cannot remove a requirement of the gateway.
 func (s *Server) forwardAuth(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h["Cache-Control"] = noStore
-	r.Pattern = forwardPath // whatever the gateway adds
+	r.Pattern = forwardPath // also for the paths below it
 	ctx, cancel := requestContext(w, r)
 	defer cancel()
-	caller, err := s.caller(ctx, r)
+	caller, err := s.authenticate(ctx, r)
 	if err == nil {
-		err = wanted(r.URL.RawQuery, caller.User)
+		err = checkRequirements(r.URL.RawQuery, caller.User)
 	}
 	if err != nil {
-		s.refuseForward(w, r, err)
+		s.rejectForward(w, r, err)
 		return
 	}
 	u := caller.User
@@ -48,58 +43,50 @@ func (s *Server) forwardAuth(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Auth-Level", u.Level.String())
 	h.Set("X-Auth-Network-Id", strconv.FormatInt(u.NetworkID, 10))
 	h.Set("X-Auth-Mailbox-Id", strconv.FormatInt(u.MailboxID, 10))
-	h["X-Auth-Session-Id"] = []string{""} // a key has none
+	h["X-Auth-Session-Id"] = []string{""} // an API key has no session
 	if caller.Session != nil {
 		h.Set("X-Auth-Session-Id", caller.Session.ID.String())
 	}
 	w.WriteHeader(http.StatusOK)
 }
 
-// refuseForward answers with the status of an error, and no body.
-func (s *Server) refuseForward(w http.ResponseWriter, r *http.Request, err error) {
-	known, ok := errors.AsType[*fault.Error](err)
-	if !ok || known.Err != nil {
-		s.log.WarnContext(withRequestID(r.Context(), w), "forward-auth", "err", err)
+// rejectForward answers with the status of an error, and no body.
+func (s *Server) rejectForward(w http.ResponseWriter, r *http.Request, err error) {
+	known := s.explain(w, r, err)
+	status := errorTable[known.Kind].status
+	if known.RetryAfter > 0 {
+		w.Header().Set("Retry-After", retryAfter(known))
 	}
-	status := http.StatusInternalServerError
-	if ok {
-		status = answers[known.Kind].status
-		if known.RetryAfter > 0 {
-			w.Header().Set("Retry-After", retryAfter(known))
-		}
-		if status == http.StatusUnauthorized {
-			w.Header().Set("WWW-Authenticate", challenge(r, known.Kind))
-		}
+	if status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", challenge(r, known.Kind))
 	}
 	w.WriteHeader(status)
 }
 
-var errNotWanted = &fault.Error{Kind: fault.AccessDenied, Message: "The gateway wants another level or network."}
+var errRequirement = &fault.Error{Kind: fault.AccessDenied, Message: "The gateway requires another level or network."}
 
-// wanted holds a user to what the query wants. A level that is none, and a
-// network that is no number, let nobody pass: also where the escapes or a
-// semicolon are wrong, which url.Values would leave out.
-func wanted(query string, u *authority.User) error {
+// checkRequirements checks a user against the requirements of a query. An invalid level or network rejects every user,
+// even if its escapes are wrong or it has a semicolon. The parser of net/url would silently drop such a value.
+func checkRequirements(query string, u *authority.User) error {
 	for pair := range strings.SplitSeq(query, "&") {
 		name, value, _ := strings.Cut(pair, "=")
 		name, _ = url.QueryUnescape(name)
-		value, _ = url.QueryUnescape(value) // "" if it cannot be read
+		value, _ = url.QueryUnescape(value) // "" if it is malformed
 		switch strings.ToLower(name) {
 		case "level":
 			if level, err := authority.ParseLevel("level", value); err != nil || u.Level > level {
-				return errNotWanted
+				return errRequirement
 			}
 		case "network":
 			if id, err := strconv.ParseInt(value, 10, 64); err != nil || u.NetworkID != id && u.Level > authority.NetOps {
-				return errNotWanted
+				return errRequirement
 			}
 		}
 	}
 	return nil
 }
 
-// headerText percent-encodes what a header cannot carry as it is (RFC 9110,
-// 5.5), and the percent sign.
+// headerText percent-encodes the percent sign, and all bytes that a header value may not contain (RFC 9110, 5.5).
 func headerText(text string) string {
 	var b strings.Builder
 	for _, ch := range []byte(text) {

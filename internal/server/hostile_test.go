@@ -59,11 +59,17 @@ func TestHostileTokens(t *testing.T) {
 	}
 }
 
-func TestAMegabyteOfDots(t *testing.T) {
+// TestLongTokens checks that a token of a megabyte is rejected before it is parsed, and that a token of the longest
+// permitted header is rejected.
+func TestLongTokens(t *testing.T) {
 	b := start(t)
 	dots := strings.Repeat(".", 1<<20)
 	b.expect(413, api.CodeInvalidParameter, "POST", "/v2/auth/refresh", `{"token":"`+dots+`"}`)
-	b.session(401, dots)
+	b.session(401, dots[:32<<10])
+	resp, _ := b.send("POST", "/v2/auth/session", "", "Authorization: Bearer "+dots[:64<<10])
+	if resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("a header of 64 KiB: %s", resp.Status)
+	}
 }
 
 // signingKey writes a key for a server to sign with.

@@ -2,7 +2,6 @@ package server
 
 import (
 	"encoding/json"
-	"log/slog"
 	"maps"
 	"net/http/httptest"
 	"reflect"
@@ -18,7 +17,7 @@ var placeholder = regexp.MustCompile(`\{[^}]*\}`)
 
 // TestRoutesAreInTheFile: the server and openapi.yaml have the same calls.
 func TestRoutesAreInTheFile(t *testing.T) {
-	s := New(nil, "test", slog.New(slog.DiscardHandler))
+	s := newServer(Config{})
 	served := map[string]string{}
 	for _, pattern := range s.paths {
 		if slices.Contains([]string{"/healthz", "/readyz", "/forward-auth"}, pattern) {
@@ -46,7 +45,7 @@ func TestRoutesAreInTheFile(t *testing.T) {
 // TestPages: the file in both forms, and the page that shows it, which runs no
 // script but its own.
 func TestPages(t *testing.T) {
-	s := New(nil, "test", slog.New(slog.DiscardHandler))
+	s := newServer(Config{})
 	get := func(path, media string) string {
 		answer := httptest.NewRecorder()
 		s.ServeHTTP(answer, httptest.NewRequest("GET", path, nil))

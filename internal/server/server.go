@@ -1,5 +1,10 @@
-// Package server is Pawl's HTTP side: the routes, one typed adapter for all of
-// them, and the table from error kinds to answers.
+// Package server is the HTTP side of Pawl. New returns a handler for the whole wire contract, and HTTPServer runs a
+// handler with safe time-outs.
+//
+// A request passes the limiter (limits.go), finds its endpoint among the routes of this file, and is decoded and
+// authenticated by one generic adapter (adapter.go). The endpoint calls the authority and returns a response or an
+// error. One table (errors.go) turns the kind of an error into a status and an error code. Only the OAuth endpoints
+// (oauth.go) and /forward-auth (forward.go) have other forms of response, because standards and gateways define them.
 package server
 
 import (
@@ -9,88 +14,113 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
-// RequestTimeout is how long one request may take.
-const RequestTimeout = 10 * time.Second
+// Config configures New. Authority is required; every other field is optional.
+type Config struct {
+	Authority *authority.Authority
+	// Build is the version of the program, for GET /v2/auth/version.
+	Build string
+	// PublicURL is where clients reach the server, such as https://auth.example.com without a slash at the end. If
+	// empty, the server metadata has the Host of each request, and must not be cached.
+	PublicURL string
+	// Limits protects the server from too many requests. The zero value sets no limits.
+	Limits Limits
+	// Log receives internal errors and the causes of rejected requests. If nil, the server discards them.
+	Log *slog.Logger
+}
 
 // Server answers the wire contract.
 type Server struct {
 	authority *authority.Authority
 	build     string
+	publicURL string
 	log       *slog.Logger
 	mux       *http.ServeMux
-	paths     []string    // patterns of what openapi.yaml has
-	away      atomic.Bool // /readyz has said so
-	publicURL string      // where clients reach the server; "" takes each request's Host
+	paths     []string    // the patterns that openapi.yaml describes
+	notReady  atomic.Bool // the last state that /readyz has logged
 }
 
-// Option changes a Server.
-type Option func(*Server)
+// New returns the handler of the wire contract. It is safe for concurrent use.
+func New(c Config) http.Handler {
+	return newLimiter(c.Limits, newServer(c))
+}
 
-// WithPublicURL says where clients reach the server, as in
-// https://auth.example.com; "" takes the Host of each request.
-func WithPublicURL(url string) Option { return func(s *Server) { s.publicURL = url } }
-
-// New returns the handler of the whole contract. The build is what
-// /v2/auth/version says of this binary.
-func New(a *authority.Authority, build string, log *slog.Logger, options ...Option) *Server {
-	s := &Server{authority: a, build: build, log: log, mux: http.NewServeMux()}
-	for _, option := range options {
-		option(s)
+func newServer(c Config) *Server {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
 	}
+	s := &Server{authority: c.Authority, build: c.Build, publicURL: c.PublicURL, log: c.Log, mux: http.NewServeMux()}
 	s.routes()
 	return s
 }
 
-// routes is every call of the contract. The first argument of an adapter says
-// who may call: anyone (open), or a caller with a token or a key (signedIn).
+// The paths that other files need too.
+const (
+	loginPath   = "/v2/auth/login"
+	refreshPath = "/v2/auth/refresh"
+	healthPath  = "/healthz"
+	readyPath   = "/readyz"
+	forwardPath = "/forward-auth"
+)
+
+// routes adds every path. A public endpoint is open to all clients; an authenticated one needs a token or an API key.
 func (s *Server) routes() {
-	s.handle("/v2/auth/login", methods{"POST": open(s.login)})
-	s.handle("/v2/auth/refresh", methods{"POST": open(s.refresh)})
-	s.handle("/v2/auth/logout", methods{"POST": signedIn(s.logout)})
-	s.handle("/v2/auth/session", methods{"POST": signedIn(s.session)})
-	s.handle("/v2/auth/password", methods{"PUT": signedIn(s.changePassword)})
-	s.handle("/v2/auth/version", methods{"GET": open(s.version)})
-	s.handle("/v2/auth/sessions", methods{"POST": signedIn(s.sessions)})
-	s.handle("/v2/auth/sessions/{id}", methods{"DELETE": signedIn(s.endSession)})
+	s.handle(loginPath, methods{"POST": public(s.login)})
+	s.handle(refreshPath, methods{"POST": public(s.refresh)})
+	s.handle("/v2/auth/logout", methods{"POST": authenticated(s.logout)})
+	s.handle("/v2/auth/session", methods{"POST": authenticated(s.session)})
+	s.handle("/v2/auth/password", methods{"PUT": authenticated(s.changePassword)})
+	s.handle("/v2/auth/version", methods{"GET": public(s.version)})
+	s.handle("/v2/auth/sessions", methods{"POST": authenticated(s.sessions)})
+	s.handle("/v2/auth/sessions/{id}", methods{"DELETE": authenticated(s.endSession)})
 
-	s.handle("/v2/users", methods{"POST": signedIn(s.createUser), "PUT": signedIn(s.updateUser)})
-	s.handle("/v2/users/me", methods{"GET": signedIn(s.me)})
-	s.handle("/v2/users/{id}", methods{"GET": signedIn(s.user), "DELETE": signedIn(s.terminateUser)})
-	s.handle("/v2/users/list", methods{"POST": signedIn(s.listUsers)})
-	s.handle("/v2/users/by-name", methods{"POST": signedIn(s.userByName)})
-	s.handle("/v2/users/role", methods{"POST": signedIn(s.setRole)})
-	s.handle("/v2/users/set-network-mailbox", methods{"POST": signedIn(s.setPlace)})
-	s.handle("/v2/users/password", methods{"POST": signedIn(s.setPassword)})
-	s.handle("/v2/users/generate-password", methods{"POST": signedIn(s.generatePassword)})
-	s.handle("/v2/users/reset/{id}", methods{"POST": signedIn(s.resetUser)})
-	s.handle("/v2/users/key-generate/{id}", methods{"POST": signedIn(s.generateKey)})
-	s.handle("/v2/users/key/{id}", methods{"GET": open(s.readKeyBack)})
+	s.handle("/v2/users", methods{"POST": authenticated(s.createUser), "PUT": authenticated(s.updateUser)})
+	s.handle("/v2/users/me", methods{"GET": authenticated(s.me)})
+	s.handle("/v2/users/{id}", methods{"GET": authenticated(s.user), "DELETE": authenticated(s.terminateUser)})
+	s.handle("/v2/users/list", methods{"POST": authenticated(s.listUsers)})
+	s.handle("/v2/users/by-name", methods{"POST": authenticated(s.userByName)})
+	s.handle("/v2/users/role", methods{"POST": authenticated(s.setRole)})
+	s.handle("/v2/users/set-network-mailbox", methods{"POST": authenticated(s.setPlace)})
+	s.handle("/v2/users/password", methods{"POST": authenticated(s.setPassword)})
+	s.handle("/v2/users/generate-password", methods{"POST": authenticated(s.generatePassword)})
+	s.handle("/v2/users/reset/{id}", methods{"POST": authenticated(s.resetUser)})
+	s.handle("/v2/users/key-generate/{id}", methods{"POST": authenticated(s.generateKey)})
+	s.handle("/v2/users/key/{id}", methods{"GET": public(s.readKeyBack)})
 
-	s.handle("/v2/audit", methods{"GET": signedIn(s.events)})
+	s.handle("/v2/keys", methods{"DELETE": authenticated(s.deleteKey)})
+	s.handle("/v2/keys/create", methods{"POST": authenticated(s.createKey)})
+	s.handle("/v2/keys/list", methods{"POST": authenticated(s.listKeys)})
+	s.handle("/v2/keys/get-key", methods{"POST": authenticated(s.primaryKey)})
+	s.handle("/v2/signing-keys", methods{"DELETE": authenticated(s.retireSigningKey)})
+	s.handle("/v2/signing-keys/list", methods{"POST": authenticated(s.listSigningKeys)})
+	s.handle("/v2/signing-keys/rotate", methods{"POST": authenticated(s.rotateSigningKey)})
+	s.handle("/v2/audit", methods{"GET": authenticated(s.events)})
 
-	s.healthRoutes()
+	s.handleOAuth("/oauth2/introspect", http.MethodPost, s.introspect)
+	s.handleOAuth("/oauth2/revoke", http.MethodPost, s.revoke)
+	s.handleOAuth("/.well-known/jwks.json", http.MethodGet, s.jwks)
+	s.handleOAuth("/.well-known/oauth-authorization-server", http.MethodGet, s.metadata)
+
+	s.handleAnyMethod(healthPath, s.healthy)
+	s.handleAnyMethod(readyPath, s.ready)
+	s.handleAnyMethod(forwardPath, s.forwardAuth)
+
+	s.mux.HandleFunc("GET /openapi.yaml", s.openAPIYAML)
+	s.mux.HandleFunc("GET /openapi.json", s.openAPIJSON)
+	s.mux.HandleFunc("GET /docs", s.docsFile("index.html", "text/html; charset=utf-8"))
+	s.mux.HandleFunc("GET /docs/docs.js", s.docsFile("docs.js", "text/javascript; charset=utf-8"))
+	s.mux.HandleFunc("GET /docs/docs.css", s.docsFile("docs.css", "text/css; charset=utf-8"))
 	s.mux.HandleFunc("/", s.noPath)
-	s.handle("/v2/keys", methods{"DELETE": signedIn(s.deleteKey)})
-	s.handle("/v2/keys/create", methods{"POST": signedIn(s.createKey)})
-	s.handle("/v2/keys/list", methods{"POST": signedIn(s.listKeys)})
-	s.handle("/v2/keys/get-key", methods{"POST": signedIn(s.primaryKey)})
-	s.handle("/v2/signing-keys", methods{"DELETE": signedIn(s.retireSigningKey)})
-	s.handle("/v2/signing-keys/list", methods{"POST": signedIn(s.listSigningKeys)})
-	s.handle("/v2/signing-keys/rotate", methods{"POST": signedIn(s.rotateSigningKey)})
-	s.oauthRoutes()
-	s.describe()
 }
 
-// methods is what one path answers.
+// methods has the endpoints of one path.
 type methods map[string]endpoint
 
-// allow is the value of Allow, in a fixed order.
+// allow returns the value of Allow, in a fixed order.
 func (m methods) allow() string {
 	var names []string
 	for name := range m {
@@ -105,8 +135,7 @@ func (m methods) allow() string {
 
 func (s *Server) handle(pattern string, m methods) {
 	allow := m.allow()
-	s.paths = append(s.paths, pattern)
-	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+	s.handleAnyMethod(pattern, func(w http.ResponseWriter, r *http.Request) {
 		method := r.Method
 		if method == http.MethodHead {
 			method = http.MethodGet
@@ -117,8 +146,13 @@ func (s *Server) handle(pattern string, m methods) {
 		}
 		w.Header().Set("Allow", allow)
 		s.fail(w, r, &statusError{http.StatusMethodNotAllowed, &fault.Error{Kind: fault.NotFound,
-			Message: "This path does not answer " + printableMethod(r.Method) + "; use " + allow + "."}})
+			Message: "This path does not support " + printableMethod(r.Method) + "; use " + allow + "."}})
 	})
+}
+
+func (s *Server) handleAnyMethod(pattern string, handler http.HandlerFunc) {
+	s.paths = append(s.paths, pattern)
+	s.mux.HandleFunc(pattern, handler)
 }
 
 // ServeHTTP answers one request with one envelope, even if a handler panics.
@@ -135,7 +169,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// route is the pattern of the handler that a request would have.
+// route returns the pattern that ServeHTTP would find for a request.
 func (s *Server) route(r *http.Request) string {
 	if isForwardAuth(r.URL.Path) {
 		return forwardPath
@@ -146,9 +180,9 @@ func (s *Server) route(r *http.Request) string {
 
 func (s *Server) noPath(w http.ResponseWriter, r *http.Request) { s.fail(w, r, errNoPath) }
 
-var errNoPath = &fault.Error{Kind: fault.NotFound,
-	Message: "There is no such path; see docs/api.md for those that there are."}
+var errNoPath = &fault.Error{Kind: fault.NotFound, Message: "Path not found; see /docs for all paths."}
 
+// recover answers with an internal error if the handler has panicked.
 func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
 	if cause := recover(); cause != nil {
 		if cause == http.ErrAbortHandler {
@@ -158,6 +192,7 @@ func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// printableMethod returns a method as a message may quote it.
 func printableMethod(m string) string {
 	if len(m) > 16 || strings.ContainsFunc(m, func(r rune) bool { return r < 'A' || r > 'Z' }) {
 		return "this method"

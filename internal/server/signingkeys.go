@@ -19,7 +19,7 @@ func timeOrNull(unix int64) *api.Time {
 	return new(wireTime(unix))
 }
 
-func (s *Server) listSigningKeys(ctx context.Context, r request, _ none) (answer, error) {
+func (s *Server) listSigningKeys(ctx context.Context, r request, _ none) (response, error) {
 	keys, err := s.authority.SigningKeys(ctx, r.caller)
 	list := make([]api.SigningKey, len(keys))
 	for i, k := range keys {
@@ -28,11 +28,11 @@ func (s *Server) listSigningKeys(ctx context.Context, r request, _ none) (answer
 	return ok(list), err
 }
 
-func (s *Server) rotateSigningKey(ctx context.Context, r request, _ none) (answer, error) {
+func (s *Server) rotateSigningKey(ctx context.Context, r request, _ none) (response, error) {
 	key, err := s.authority.RotateSigningKey(ctx, r.caller)
 	return ok(wireSigningKey(key)), err
 }
 
-func (s *Server) retireSigningKey(ctx context.Context, r request, body api.RetireSigningKeyRequest) (answer, error) {
+func (s *Server) retireSigningKey(ctx context.Context, r request, body api.RetireSigningKeyRequest) (response, error) {
 	return ok(true), s.authority.RetireSigningKey(ctx, r.caller, body.KeyID, body.Now)
 }

@@ -11,8 +11,7 @@ import (
 	"github.com/pawlauth/pawl/api"
 )
 
-// jwks is the public keys, for those who verify tokens by themselves (RFC 7517,
-// 5). HS256 has none.
+// jwks answers with the public keys for services that verify tokens themselves (RFC 7517, 5). HS256 has no public keys.
 func (s *Server) jwks(ctx context.Context, w http.ResponseWriter, _ *http.Request) error {
 	keys, maxAge := s.authority.PublicKeys(ctx)
 	set := struct {
@@ -25,21 +24,20 @@ func (s *Server) jwks(ctx context.Context, w http.ResponseWriter, _ *http.Reques
 		}
 		set.Keys[i] = jwk
 	}
-	writePlain(w, http.StatusOK, fmt.Sprint("public, max-age=", int64(maxAge.Seconds())), set)
+	writeOAuth(w, http.StatusOK, fmt.Sprint("public, max-age=", int64(maxAge.Seconds())), set)
 	return nil
 }
 
-// metadata is RFC 8414. What it says of grants needs a word: there is no
-// authorization endpoint, and a login is not one of OAuth's grants. But the RFC
-// wants response types, and takes grant types that are left out for two that are
-// not there. So the one is the registered "none", and the other is empty.
+// metadata answers with the server metadata of RFC 8414. The RFC requires response types, but Pawl has no authorization
+// endpoint, so the value is the registered "none". Grant types are an empty list: a login is not a grant of OAuth, and
+// the RFC takes a missing list for two grants that Pawl does not support.
 func (s *Server) metadata(_ context.Context, w http.ResponseWriter, r *http.Request) error {
 	base, cache := s.base(r)
 	issuer := s.authority.Issuer()
 	if !strings.HasPrefix(issuer, "https://") && !strings.HasPrefix(issuer, "http://") {
 		issuer = base
 	}
-	writePlain(w, http.StatusOK, cache, api.ServerMetadata{
+	writeOAuth(w, http.StatusOK, cache, api.ServerMetadata{
 		Issuer: issuer, JWKS: base + "/.well-known/jwks.json",
 		ResponseTypes: []string{"none"}, GrantTypes: []string{},
 		Introspection: base + "/oauth2/introspect", IntrospectionAuthMethods: []string{"client_secret_basic", "Bearer"},
@@ -49,8 +47,8 @@ func (s *Server) metadata(_ context.Context, w http.ResponseWriter, r *http.Requ
 	return nil
 }
 
-// base is where clients reach the server, and how long an answer with it may be
-// kept: not at all if it is the request's own Host, which its sender chooses.
+// base returns where clients reach the server, and the value of Cache-Control for a response that contains it. Without
+// a public URL the response must not be cached, because the sender of the request chooses its Host.
 func (s *Server) base(r *http.Request) (url, cache string) {
 	if s.publicURL != "" {
 		return s.publicURL, "public, max-age=300"

@@ -1,0 +1,135 @@
+package server
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	jsonv1 "github.com/go-json-experiment/json/v1"
+
+	"github.com/pawlauth/pawl/api"
+)
+
+var (
+	errBodyCutOff   = invalid("The body was cut off; send it again.")
+	errBodyTooLarge = &statusError{http.StatusRequestEntityTooLarge, invalid("The body is larger than 16 KiB; send less.")}
+	errBodyNotJSON  = &statusError{http.StatusUnsupportedMediaType,
+		invalid("The body must be JSON; send Content-Type: application/json.")}
+	errBodyNoObject = invalid("The body must be one JSON object.")
+)
+
+// decode reads the body: one JSON object in UTF-8 of at most MaxBodyBytes. An empty body is an empty object, so that the
+// handler can name the missing fields.
+func decode(r *http.Request, into any) error {
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	body, err := readBody((*buffer)[:0], r.Body)
+	*buffer = body
+	if err != nil {
+		return err
+	}
+	if len(body) == 0 {
+		return nil
+	}
+	contentType := r.Header.Get("Content-Type")
+	if !isJSON(contentType) || contentType == "" && sentByScript(r) {
+		return errBodyNotJSON
+	}
+	if first := bytes.TrimLeft(body, " \t\r\n"); len(first) == 0 || first[0] != '{' {
+		return errBodyNoObject
+	}
+	return explainJSON(jsonv2.Unmarshal(body, into, namesMatch))
+}
+
+// namesMatch matches names as strings.EqualFold does. Without the second option the library would also ignore _ and -.
+var namesMatch = jsonv2.JoinOptions(jsonv2.MatchCaseInsensitiveNames(true), jsonv1.MatchCaseSensitiveDelimiter(true))
+
+// readBody appends a body of at most MaxBodyBytes to b.
+func readBody(b []byte, from io.Reader) ([]byte, error) {
+	for {
+		b = slices.Grow(b, 512)
+		n, err := from.Read(b[len(b):min(cap(b), api.MaxBodyBytes+1)])
+		b = b[:len(b)+n]
+		switch {
+		case len(b) > api.MaxBodyBytes:
+			return b, errBodyTooLarge
+		case err == io.EOF:
+			return b, nil
+		case errors.Is(err, errAtCapacity):
+			return b, errAtCapacity
+		case err != nil:
+			return b, errBodyCutOff
+		}
+	}
+}
+
+// isJSON accepts application/json in UTF-8, and a missing Content-Type.
+func isJSON(contentType string) bool {
+	if contentType == "" || contentType == "application/json" {
+		return true
+	}
+	media, params, err := mime.ParseMediaType(contentType)
+	charset := params["charset"]
+	return err == nil && media == "application/json" && (charset == "" || strings.EqualFold(charset, "utf-8"))
+}
+
+// sentByScript reports whether a script in a browser sent the request. A script of any site can send a request without a
+// Content-Type, and its visitors would then try passwords from many trusted addresses. Before a request with JSON, the
+// browser asks the server (CORS).
+func sentByScript(r *http.Request) bool { return r.Header.Get("Origin") != "" }
+
+// explainJSON returns an error that names the wrong field and never quotes its value.
+func explainJSON(err error) error {
+	if err == nil {
+		return nil
+	}
+	if semantic, ok := errors.AsType[*jsonv2.SemanticError](err); ok {
+		return invalid(fmt.Sprintf("%s must be %s.", fieldName(semantic.JSONPointer), typeName(semantic.GoType)))
+	}
+	syntactic, ok := errors.AsType[*jsontext.SyntacticError](err)
+	if !ok {
+		return invalid("The body is not JSON in UTF-8.")
+	}
+	name := fieldName(syntactic.JSONPointer)
+	switch {
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		return invalid(name + " occurs twice; send it once.")
+	case name != "":
+		return invalid(fmt.Sprintf("The body is not JSON in UTF-8; fix %s, at byte %d.", name, syntactic.ByteOffset))
+	}
+	return invalid(fmt.Sprintf("The body is not JSON in UTF-8; fix it at byte %d.", syntactic.ByteOffset))
+}
+
+// fieldName returns the name of the field that a pointer leads to, shortened to fit a message.
+func fieldName(pointer jsontext.Pointer) string {
+	name := strings.TrimPrefix(string(pointer), "/")
+	if len(name) > 64 {
+		name = strings.ToValidUTF8(name[:64], "") + "…"
+	}
+	return name
+}
+
+func typeName(t reflect.Type) string {
+	for t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch {
+	case t == nil:
+		return "of another type"
+	case t.Kind() == reflect.String:
+		return "a string"
+	case t.Kind() == reflect.Int64:
+		return "an integer"
+	case t.Kind() == reflect.Bool:
+		return "true or false"
+	}
+	return "of another type"
+}

@@ -1,0 +1,58 @@
+package server
+
+import (
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+)
+
+var (
+	errBearer = &fault.Error{Kind: fault.InvalidSession,
+		Message: "The Authorization header must be one Bearer token; sign in and send the token."}
+	errAPIKeyHeader = &fault.Error{Kind: fault.InvalidAPIKey,
+		Message: "X-API-Key must be one complete API key; send the key or leave out the header."}
+)
+
+// bearerToken returns the token of the Authorization header (RFC 6750, 2.1), or "" if there is no such header.
+func bearerToken(r *http.Request) (string, error) {
+	values := r.Header["Authorization"]
+	if len(values) == 0 {
+		return "", nil
+	}
+	scheme, token, _ := strings.Cut(values[0], " ")
+	token = strings.TrimLeft(token, " ")
+	if len(values) > 1 || !strings.EqualFold(scheme, "Bearer") || token == "" {
+		return "", errBearer
+	}
+	return token, nil
+}
+
+// apiKey returns the value of X-API-Key, or "" if there is no such header. An empty header is an error, because an API
+// key that is sent must be valid.
+func apiKey(r *http.Request) (string, error) {
+	values := r.Header["X-Api-Key"]
+	switch {
+	case len(values) == 0:
+		return "", nil
+	case len(values) > 1 || values[0] == "":
+		return "", errAPIKeyHeader
+	}
+	return values[0], nil
+}
+
+// origin returns the address and the User-Agent that a request came from.
+func origin(r *http.Request) authority.Origin {
+	const maxUserAgent = 256 // bytes
+	ip, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		ip = r.RemoteAddr
+	}
+	agent := r.UserAgent()
+	if len(agent) > maxUserAgent {
+		agent = agent[:maxUserAgent]
+	}
+	return authority.Origin{IP: ip, UserAgent: strings.ToValidUTF8(agent, "")}
+}

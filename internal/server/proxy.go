@@ -1,0 +1,51 @@
+package server
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// withClientAddress returns the request with the client's address instead of a trusted proxy's. Each proxy appends the
+// address of its peer to X-Forwarded-For. The first address from the right that is not a trusted proxy is therefore the
+// last one that can be trusted.
+func (h *limiter) withClientAddress(r *http.Request) *http.Request {
+	peer, err := netip.ParseAddr(origin(r).IP)
+	if err != nil || !h.trusts(peer) {
+		return r
+	}
+	client := peer
+	forwarded := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
+	for i := len(forwarded) - 1; i >= 0; i-- {
+		address, err := parseAddress(strings.TrimSpace(forwarded[i]))
+		if err != nil {
+			break // no trusted proxy wrote this, so nothing to the left of it can be trusted
+		}
+		client = address
+		if !h.trusts(address) {
+			break
+		}
+	}
+	changed := *r // a handler must not change its request
+	changed.RemoteAddr = net.JoinHostPort(client.Unmap().WithZone("").String(), "0")
+	return &changed
+}
+
+// parseAddress parses an address with or without a port, because some proxies write the port.
+func parseAddress(text string) (netip.Addr, error) {
+	if both, err := netip.ParseAddrPort(text); err == nil {
+		return both.Addr(), nil
+	}
+	return netip.ParseAddr(text)
+}
+
+func (h *limiter) trusts(address netip.Addr) bool {
+	address = address.Unmap().WithZone("")
+	for _, prefix := range h.TrustedProxies {
+		if prefix.Contains(address) {
+			return true
+		}
+	}
+	return false
+}
