@@ -41,6 +41,7 @@ var allowedImports = map[string][]string{
 	"internal/bench":              {"api"},
 	"internal/metrics":            {"internal/recorder"},
 	"internal/password":           {"internal/tracing"},
+	"internal/prepare":            {},
 	"internal/recorder":           {},
 	"internal/seal":               {},
 	"internal/server": {
