@@ -40,7 +40,7 @@ var allowedImports = map[string][]string{
 	"internal/authority/throttle": {"internal/authority/fault", "internal/password", "internal/tracing"},
 	"internal/bench":              {"api"},
 	"internal/metrics":            {"internal/recorder"},
-	"internal/password":           {"internal/tracing"},
+	"internal/password":           {"internal/prepare", "internal/tracing"},
 	"internal/prepare":            {},
 	"internal/recorder":           {},
 	"internal/seal":               {},

@@ -34,6 +34,7 @@ const (
 	maxHash        = 128     // bytes
 	maxSalt        = 128     // bytes
 	bcryptTextSize = 60
+	bcryptMaxBytes = 72
 )
 
 var (
@@ -96,8 +97,7 @@ func (h argonHash) checkImported() error {
 	return nil
 }
 
-// bcryptHash is the text of a bcrypt hash. bcrypt uses only the first 72 bytes of a password; the argon2id hash that
-// replaces it uses all bytes.
+// bcryptHash is the text of a bcrypt hash. bcrypt uses only the first bcryptMaxBytes of a password.
 type bcryptHash string
 
 var bcryptForm = regexp.MustCompile(`^\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}$`)
@@ -111,6 +111,9 @@ func parseBcrypt(text string) (hashed, error) {
 	}
 	return bcryptHash(text), nil
 }
+
+// truncates reports whether bcrypt compares only the beginning of the password.
+func (h bcryptHash) truncates(password string) bool { return len(password) > bcryptMaxBytes }
 
 func (h bcryptHash) matches(password string) bool {
 	return bcrypt.CompareHashAndPassword([]byte(h), []byte(password)) == nil

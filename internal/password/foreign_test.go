@@ -84,7 +84,9 @@ func TestForeignHashes(t *testing.T) {
 			}
 			right := map[string]bool{c.passwd: true, "x" + c.passwd: false, c.passwd[:8]: false, "": false}
 			for passwd, want := range right {
-				if ok, outdated, err := h.Check(t.Context(), passwd, c.hash); ok != want || !outdated || err != nil {
+				truncated := strings.HasPrefix(c.hash, "$2") && len(passwd) > 72 // see TestTruncatedBcrypt
+				ok, outdated, err := h.Check(t.Context(), passwd, c.hash)
+				if ok != want || outdated == truncated || err != nil {
 					t.Errorf("Check(%q) = %v, outdated %v, %v", passwd, ok, outdated, err)
 				}
 			}

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/crypto/argon2"
 
+	"github.com/pawlauth/pawl/internal/prepare"
 	"github.com/pawlauth/pawl/internal/tracing"
 )
 
@@ -70,8 +71,13 @@ func NewHasher(p Params, tracer *tracing.Tracer) *Hasher {
 	return h
 }
 
-// Hash returns the PHC string of a password with a new salt. The error is ErrBusy or the context's error.
+// Hash returns the PHC string of a password, in the form of prepare.Password, with a new salt. The error is ErrBusy,
+// prepare.ErrPassword, or the context's error.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
+	password, err := prepare.Password(password)
+	if err != nil {
+		return "", err
+	}
 	leave, err := h.enter(ctx)
 	if err != nil {
 		return "", err
@@ -86,6 +92,11 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 // new hashes, or other software made it (see CheckImported). An empty stored stands for an unknown login: Check takes
 // the time of a new hash and returns false. The error is ErrBusy, the context's error, or the reason why stored is
 // invalid.
+//
+// The password is compared in the form of prepare.Password. Other software may have hashed the bytes that the user
+// typed, so a password that differs from its prepared form is compared as typed too, and its hash is then outdated.
+// A bcrypt hash is never outdated for a password of which bcrypt compared only the beginning, because the new hash
+// would then have bytes in it that nothing has checked.
 func (h *Hasher) Check(ctx context.Context, password, stored string) (ok, outdated bool, err error) {
 	known := stored != ""
 	if !known {
@@ -100,7 +111,18 @@ func (h *Hasher) Check(ctx context.Context, password, stored string) (ok, outdat
 		return false, false, err
 	}
 	defer leave()
-	return want.matches(password) && known, !h.makes(want), nil
+	outdated = !h.makes(want)
+	if bcrypt, ok := want.(bcryptHash); ok && bcrypt.truncates(password) {
+		outdated = false
+	}
+	prepared, err := prepare.Password(password)
+	if err == nil && want.matches(prepared) {
+		return known, outdated, nil
+	}
+	if prepared == password {
+		return false, outdated, nil
+	}
+	return want.matches(password) && known, true, nil
 }
 
 // makes reports whether a new hash would have the kind and the cost of want.

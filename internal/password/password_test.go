@@ -7,7 +7,10 @@ import (
 	"sync"
 	"testing"
 
+	"golang.org/x/crypto/bcrypt"
+
 	"github.com/pawlauth/pawl/internal/password"
+	"github.com/pawlauth/pawl/internal/prepare"
 )
 
 var cheap = password.Params{MemoryKiB: 64, Passes: 1}
@@ -39,6 +42,50 @@ func TestHashAndCheck(t *testing.T) {
 	} {
 		if _, _, err := h.Check(t.Context(), "secret", damaged); err == nil {
 			t.Errorf("Check accepts the hash %q", damaged)
+		}
+	}
+}
+
+// TestPreparedPasswords checks that one password typed in two ways is one password (RFC 8265, 4.2), and that a hash of
+// the bytes that were typed, which other software may have made, is accepted and outdated.
+func TestPreparedPasswords(t *testing.T) {
+	const composed, decomposed = "Zo\u00eb's 1 secret", "Zoe\u0308's\u00a01 secret"
+	h := password.NewHasher(cheap, nil)
+	for _, typed := range []string{composed, decomposed} {
+		phc, err := h.Hash(t.Context(), typed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, again := range []string{composed, decomposed} {
+			if ok, outdated, err := h.Check(t.Context(), again, phc); !ok || outdated || err != nil {
+				t.Errorf("Check(%q) of a hash of %q = %v, %v, %v", again, typed, ok, outdated, err)
+			}
+		}
+	}
+	raw, err := bcrypt.GenerateFromPassword([]byte(decomposed), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, outdated, err := h.Check(t.Context(), decomposed, string(raw)); !ok || !outdated || err != nil {
+		t.Errorf("Check of a hash of the raw bytes = %v, %v, %v", ok, outdated, err)
+	}
+	if _, err := h.Hash(t.Context(), "secret\x00"); !errors.Is(err, prepare.ErrPassword) {
+		t.Errorf("Hash of a control character: %v", err)
+	}
+}
+
+// TestTruncatedBcrypt checks that bytes which bcrypt did not compare never get into a new hash: Check accepts the
+// password, but does not ask for a new hash.
+func TestTruncatedBcrypt(t *testing.T) {
+	h := password.NewHasher(cheap, nil)
+	compared := strings.Repeat("Aa1#", 18) // 72 bytes
+	hash, err := bcrypt.GenerateFromPassword([]byte(compared), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for passwd, wantOutdated := range map[string]bool{compared: true, compared + "anything": false} {
+		if ok, outdated, err := h.Check(t.Context(), passwd, string(hash)); !ok || outdated != wantOutdated || err != nil {
+			t.Errorf("Check with %d bytes = %v, %v, %v; want true, %v", len(passwd), ok, outdated, err, wantOutdated)
 		}
 	}
 }

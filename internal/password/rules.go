@@ -10,6 +10,8 @@ import (
 	"sync"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/pawlauth/pawl/internal/prepare"
 )
 
 // Rules are the requirements for a new password.
@@ -38,9 +40,13 @@ var common = sync.OnceValue(func() map[string]bool {
 	return set
 })
 
-// Check returns nil if the password meets the rules. Otherwise the error names the missing requirement, worded to
+// Check returns nil if the password, in the form of prepare.Password, meets the rules. Otherwise the error names the missing requirement, worded to
 // follow a field's name ("must have ...").
 func (r Rules) Check(password string) error {
+	password, err := prepare.Password(password)
+	if err != nil {
+		return err
+	}
 	if utf8.RuneCountInString(password) < r.MinLength() {
 		return fmt.Errorf("must have %d characters or more", r.MinLength())
 	}

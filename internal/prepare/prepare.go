@@ -37,6 +37,15 @@ func Login(login string) (string, error) {
 	return strings.Join(parts, " "), nil
 }
 
+// LoginKey returns the prepared form of a login, or "" if PRECIS does not permit the login. No user has the key "".
+func LoginKey(login string) string {
+	key, err := Login(login)
+	if err != nil {
+		return ""
+	}
+	return key
+}
+
 func loginPart(part string) (string, error) {
 	if printableASCII(part) {
 		return strings.ToLower(part), nil

@@ -41,6 +41,10 @@ const (
 	minRSABits      = 2048 // RFC 7518, 3.3
 )
 
+// p256HalfOrder is half the order of P-256. For each ES256 signature (r, s), (r, order−s) is one too. Pawl signs with
+// the lower s and rejects the higher one, so that a token has exactly one text.
+var p256HalfOrder = new(big.Int).Rsh(elliptic.P256().Params().N, 1)
+
 // Key signs and verifies with one algorithm. A public key only verifies.
 type Key struct {
 	alg    Algorithm
@@ -249,6 +253,9 @@ func (k *Key) sign(signed []byte) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
+		if s.Cmp(p256HalfOrder) > 0 {
+			s.Sub(elliptic.P256().Params().N, s)
+		}
 		out := make([]byte, 64) // RFC 7518, 3.4: r and s, 32 bytes each
 		r.FillBytes(out[:32])
 		s.FillBytes(out[32:])
@@ -293,7 +300,7 @@ func (k *Key) verifies(signed, signature []byte) bool {
 			return false
 		}
 		r, s := new(big.Int).SetBytes(raw[:32]), new(big.Int).SetBytes(raw[32:])
-		return ecdsa.Verify(key, digest[:], r, s)
+		return s.Cmp(p256HalfOrder) <= 0 && ecdsa.Verify(key, digest[:], r, s)
 	case ed25519.PublicKey:
 		return len(raw) == ed25519.SignatureSize && ed25519.Verify(key, signed, raw)
 	case *rsa.PublicKey:

@@ -1,11 +1,13 @@
 package token_test
 
 import (
+	"crypto/elliptic"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -388,5 +390,32 @@ func BenchmarkSign(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestOneSignature replaces s of ES256 signatures by order−s, which makes a second valid signature of the same token. The
+// codec must reject it, and must never make it.
+func TestOneSignature(t *testing.T) {
+	codec, _ := newCodec(t, token.ES256)
+	now := time.Unix(1_795_500_000, 0)
+	for range 50 {
+		text, err := codec.Sign(token.Claims{Subject: 1, IssuedAt: now.Unix(), Expires: now.Unix() + 60, Generation: 1,
+			AuthLevel: "General"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := codec.Verify(text, now); err != nil {
+			t.Fatal(err)
+		}
+		signed, signature := text[:strings.LastIndex(text, ".")+1], text[strings.LastIndex(text, ".")+1:]
+		raw, err := base64.RawURLEncoding.DecodeString(signature)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := new(big.Int).SetBytes(raw[32:])
+		s.Sub(elliptic.P256().Params().N, s).FillBytes(raw[32:])
+		if _, err := codec.Verify(signed+base64.RawURLEncoding.EncodeToString(raw), now); !errors.Is(err, token.ErrInvalid) {
+			t.Fatalf("the other signature: %v, want ErrInvalid", err)
+		}
 	}
 }

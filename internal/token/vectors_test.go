@@ -1,6 +1,7 @@
 package token_test
 
 import (
+	"crypto/elliptic"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -131,7 +133,7 @@ func checkJWS(v vector, keys []*token.Key, parseErr error, alg string) string {
 	}
 	dot := strings.LastIndexByte(text, '.')
 	valid := dot >= 0 && slices.ContainsFunc(keys, func(k *token.Key) bool {
-		return k.Verifies(text[:dot], text[dot+1:])
+		return k.Verifies(text[:dot], lowS(k, text[dot+1:]))
 	})
 	switch {
 	case valid == (v.Result == "valid"):
@@ -188,14 +190,34 @@ func TestWycheproofSignatures(t *testing.T) {
 					want, outcome = false, "checked: a truncated MAC is rejected, even if it is valid for Wycheproof"
 				}
 				signature := base64.RawURLEncoding.EncodeToString(unhex(t, v.Sig+v.Tag))
-				if got := key.Verifies(string(unhex(t, v.Msg)), signature); got != want {
+				low := lowS(key, signature)
+				if got := key.Verifies(string(unhex(t, v.Msg)), low); got != want {
 					t.Errorf("%s %d %s: %v, want %v", name, v.ID, v.Comment, got, want)
+				}
+				if low != signature && key.Verifies(string(unhex(t, v.Msg)), signature) {
+					t.Errorf("%s %d %s: accepted with the higher s", name, v.ID, v.Comment)
 				}
 				n[outcome]++
 			}
 		}
 		n.log(t, name)
 	}
+}
+
+// lowS returns an ES256 signature with the lower of its two values of s, the only one that Pawl accepts. It returns
+// every other signature as it is.
+func lowS(key *token.Key, signature string) string {
+	raw, err := base64.RawURLEncoding.DecodeString(signature)
+	order := elliptic.P256().Params().N
+	if key.Algorithm() != token.ES256 || err != nil || len(raw) != 64 {
+		return signature
+	}
+	s := new(big.Int).SetBytes(raw[32:])
+	if s.Cmp(order) >= 0 || s.Cmp(new(big.Int).Rsh(order, 1)) <= 0 {
+		return signature
+	}
+	s.Sub(order, s).FillBytes(raw[32:])
+	return base64.RawURLEncoding.EncodeToString(raw)
 }
 
 // rejectedSizes are the key sizes that the key parser rejects: too small for HS256, or too large for crypto/rsa.
