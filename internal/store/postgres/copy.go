@@ -117,7 +117,7 @@ func (s *Store) WriteUsers(ctx context.Context, users []authority.UserWithHash) 
 
 // WriteSessions adds sessions as they are.
 func (s *Store) WriteSessions(ctx context.Context, sessions []authority.SessionWithOrigin) error {
-	return s.copyIn(ctx, "session", "id user_id generation created refreshed previous expires ends attempt retry_key ip user_agent",
+	return s.copyIn(ctx, "session", "id user_id generation created refreshed previous expires ends attempt idempotency_key ip user_agent",
 		len(sessions), func(i int) []any {
 			r := &sessions[i]
 			return []any{[16]byte(r.ID), r.UserID, int64(r.Generation), r.Created, r.Refreshed, r.Previous, r.Expires, r.Ends, int64(0),

@@ -39,11 +39,11 @@ func (s *Store) ResolveAttempt(ctx context.Context, g throttle.Attempt, known bo
 // The rows are made and locked in the order of their keys, so that no two
 // guesses wait in a circle.
 const (
-	selectTallies = `SELECT account, address, failed, last, forget FROM pawl.guess
+	selectTallies = `SELECT account, address, failed, last, forget FROM pawl.failure_counter
 		WHERE (account, address) IN (($3, $2), ($1, ''), ($1, $2)) ORDER BY account, address`
-	makeTallies = `INSERT INTO pawl.guess (account, address, failed, last, forget)
+	makeTallies = `INSERT INTO pawl.failure_counter (account, address, failed, last, forget)
 		VALUES ($3, $2, 0, 0, 0), ($1, '', 0, 0, 0) ON CONFLICT DO NOTHING`
-	saveTally = `INSERT INTO pawl.guess AS g (account, address, failed, last, forget) VALUES ($1, $2, $3, $4, $5)
+	saveTally = `INSERT INTO pawl.failure_counter AS g (account, address, failed, last, forget) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (account, address) DO UPDATE SET failed = excluded.failed, last = excluded.last, forget = excluded.forget`
 )
 
@@ -105,17 +105,17 @@ func scanTally(rows pgx.Rows, g throttle.Attempt, t *throttle.Counters) error {
 // ClearAttempts removes the counts of an account.
 func (s *Store) ClearAttempts(ctx context.Context, account throttle.AccountHash) error {
 	return s.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, "DELETE FROM pawl.guess WHERE account = $1 AND (address = '' OR failed > 0)", account[:])
+		_, err := tx.Exec(ctx, "DELETE FROM pawl.failure_counter WHERE account = $1 AND (address = '' OR failed > 0)", account[:])
 		return err
 	})
 }
 
 const (
-	forgetGuesses = `DELETE FROM pawl.guess WHERE (account, address) IN
-		(SELECT account, address FROM pawl.guess WHERE forget <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`
-	boundGuesses = `DELETE FROM pawl.guess WHERE (account, address) IN
-		(SELECT account, address FROM pawl.guess WHERE address = '' AND forget > $1 ORDER BY forget
-		 LIMIT least($2, greatest(0, (SELECT count(*) FROM pawl.guess WHERE address = '') - $3)) FOR UPDATE SKIP LOCKED)`
+	forgetGuesses = `DELETE FROM pawl.failure_counter WHERE (account, address) IN
+		(SELECT account, address FROM pawl.failure_counter WHERE forget <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`
+	boundGuesses = `DELETE FROM pawl.failure_counter WHERE (account, address) IN
+		(SELECT account, address FROM pawl.failure_counter WHERE address = '' AND forget > $1 ORDER BY forget
+		 LIMIT least($2, greatest(0, (SELECT count(*) FROM pawl.failure_counter WHERE address = '') - $3)) FOR UPDATE SKIP LOCKED)`
 )
 
 // SweepAttempts removes counts that are forgotten, and of accounts those above

@@ -228,7 +228,7 @@ func TestReadCommitted(t *testing.T) {
 	node := openNode(t, postgres.Config{DSN: cluster.DSN(database)})
 	user := node.user("a")
 	id := token.SessionID{9}
-	login := ghost(t, cluster.DSN(database), `INSERT INTO pawl.session (id, user_id, generation, created, refreshed, previous, expires, ends, retry_key, attempt, ip, user_agent)
+	login := ghost(t, cluster.DSN(database), `INSERT INTO pawl.session (id, user_id, generation, created, refreshed, previous, expires, ends, idempotency_key, attempt, ip, user_agent)
 		SELECT $1, id, 1, 0, 0, 0, 1::bigint << 40, 1::bigint << 40, '', 0, '', '' FROM pawl.users WHERE id = $2 FOR SHARE`, [16]byte(id), user.ID)
 	done := make(chan error)
 	go func() {

@@ -67,7 +67,7 @@ func look[K comparable, V any](ctx context.Context, group *batch.Group[lookup[K,
 
 const (
 	userColumns    = "u.id, u.login, u.email, u.first_name, u.last_name, u.network_id, u.mailbox_id, u.level, u.status, u.created"
-	sessionColumns = "s.id, s.user_id, s.generation, s.created, s.refreshed, s.previous, s.expires, s.ends, s.retry_key"
+	sessionColumns = "s.id, s.user_id, s.generation, s.created, s.refreshed, s.previous, s.expires, s.ends, s.idempotency_key"
 	liveColumns    = sessionColumns + ", " + userColumns
 	fromLive       = " FROM pawl.session s JOIN pawl.users u ON u.id = s.user_id WHERE s.id = ANY ($1) AND u.status < $2"
 	keyColumns     = "k.id, k.user_id, k.visibility, k.is_primary, k.session_id, k.mask, k.created"

@@ -71,12 +71,12 @@ var errContended = fmt.Errorf("%w: another node holds the session", fault.ErrUna
 const rotateSQL = `
 WITH n AS (
   SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[])
-    WITH ORDINALITY AS n (id, origin, at, expires, attempt, retry_key, place)
+    WITH ORDINALITY AS n (id, origin, at, expires, attempt, idempotency_key, place)
 ), locked AS MATERIALIZED (
   SELECT n.* FROM n JOIN pawl.session s ON s.id = n.id WHERE s.generation = n.origin FOR NO KEY UPDATE OF s SKIP LOCKED
 )
 UPDATE pawl.session s SET generation = n.origin + 1, previous = s.refreshed, refreshed = n.at,
-  expires = least(n.expires, s.ends), attempt = n.attempt, retry_key = n.retry_key
+  expires = least(n.expires, s.ends), attempt = n.attempt, idempotency_key = n.idempotency_key
 FROM locked n, pawl.users u
 WHERE s.id = n.id AND u.id = s.user_id AND u.status < $7 AND s.generation = n.origin
 RETURNING ` + liveColumns + `, n.place`

@@ -17,13 +17,12 @@ var migrationFiles embed.FS
 
 const (
 	versionTable = "pawl.schema_version"
-	// migrationLock is the advisory lock that lets one node migrate at a time
-	// ("Pawl" in ASCII).
+	// migrationLock is the key of the advisory lock that lets one node migrate at a time ("Pawl" in ASCII).
 	migrationLock = 0x5061776c
 )
 
-// migrate brings the schema "pawl" to this version. Nodes that start at once
-// wait for the first; a database of a newer Pawl is refused and left as it is.
+// migrate brings the schema "pawl" to the latest version. Nodes that start at the same time wait for the first one. A
+// database of a newer Pawl is rejected and stays unchanged.
 func (s *Store) migrate(ctx context.Context, mustExist bool) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
@@ -34,15 +33,19 @@ func (s *Store) migrate(ctx context.Context, mustExist bool) error {
 	if err != nil {
 		return err
 	}
-	if version, err := schemaVersion(ctx, conn.Conn()); err != nil || version == latest {
+	version, err := schemaVersion(ctx, conn.Conn())
+	switch {
+	case err != nil:
 		return err
-	} else if version > latest {
-		return fmt.Errorf("the database has schema version %d, and this Pawl knows versions up to %d: start the newer Pawl that wrote it", version, latest)
+	case version == latest:
+		return nil
+	case version > latest:
+		return fmt.Errorf("the database has schema version %d, but this Pawl supports versions up to %d: "+
+			"start the newer Pawl that created it", version, latest)
+	case mustExist:
+		return errors.New("the database has no Pawl schema of this version: check the address of the store")
 	}
-	if mustExist {
-		return errors.New("the database has no schema of this Pawl's: is it the right one?")
-	}
-	own := conn.Hijack() // the lock, and how long it may be waited for, end with it
+	own := conn.Hijack() // the lock and its timeout end with this connection
 	defer own.Close(context.WithoutCancel(ctx))
 	if _, err := own.Exec(ctx, "SET lock_timeout = 0"); err != nil {
 		return err
@@ -56,18 +59,19 @@ func (s *Store) migrate(ctx context.Context, mustExist bool) error {
 	return s.runMigrations(ctx)
 }
 
-// createSchema asks for no right that it does not need.
+// createSchema creates the schema unless it exists. It does not use IF NOT EXISTS, because that needs the right to create
+// schemas even if the schema exists.
 func createSchema(ctx context.Context, conn *pgx.Conn) error {
-	var there bool
-	err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = 'pawl')").Scan(&there)
-	if err != nil || there {
+	var exists bool
+	err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = 'pawl')").Scan(&exists)
+	if err != nil || exists {
 		return err
 	}
 	_, err = conn.Exec(ctx, "CREATE SCHEMA pawl")
 	return err
 }
 
-// runMigrations is goose, which wants database/sql.
+// runMigrations runs goose, which needs database/sql.
 func (s *Store) runMigrations(ctx context.Context) error {
 	db := stdlib.OpenDBFromPool(s.pool)
 	defer db.Close()
@@ -75,7 +79,8 @@ func (s *Store) runMigrations(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithTableName(versionTable), goose.WithDisableGlobalRegistry(true))
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
+		goose.WithTableName(versionTable), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return err
 	}
@@ -83,21 +88,31 @@ func (s *Store) runMigrations(ctx context.Context) error {
 	return err
 }
 
-// schemaVersion is the version that the database has: 0 for an empty one.
-func schemaVersion(ctx context.Context, conn *pgx.Conn) (version int64, err error) {
-	var there bool
-	if err := conn.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", versionTable).Scan(&there); err != nil || !there {
+// schemaVersion returns the version of the database's schema, or 0 if there is none.
+func schemaVersion(ctx context.Context, conn *pgx.Conn) (int64, error) {
+	var exists bool
+	err := conn.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", versionTable).Scan(&exists)
+	if err != nil || !exists {
 		return 0, err
 	}
+	var version int64
 	err = conn.QueryRow(ctx, "SELECT coalesce(max(version_id), 0) FROM "+versionTable+" WHERE is_applied").Scan(&version)
 	return version, err
 }
 
-func latestVersion() (latest int64, err error) {
+// latestVersion returns the version that the migrations of this Pawl lead to.
+func latestVersion() (int64, error) {
 	names, err := fs.Glob(migrationFiles, "migrations/*.sql")
-	for _, name := range names {
-		version, numberErr := goose.NumericComponent(name)
-		latest, err = max(latest, version), errors.Join(err, numberErr)
+	if err != nil {
+		return 0, err
 	}
-	return latest, err
+	var latest int64
+	for _, name := range names {
+		version, err := goose.NumericComponent(name)
+		if err != nil {
+			return 0, err
+		}
+		latest = max(latest, version)
+	}
+	return latest, nil
 }

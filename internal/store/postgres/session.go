@@ -17,7 +17,7 @@ import (
 func (s *Store) OpenSession(ctx context.Context, r authority.SessionWithOrigin, passwordHash string) error {
 	return s.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		return changeOne(tx.Exec(ctx, `INSERT INTO pawl.session
-			(id, user_id, generation, created, refreshed, previous, expires, ends, retry_key, attempt, ip, user_agent)
+			(id, user_id, generation, created, refreshed, previous, expires, ends, idempotency_key, attempt, ip, user_agent)
 			SELECT $1, id, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10 FROM pawl.users WHERE id = $11 AND status < $12 AND password_hash = $13 FOR SHARE`,
 			[16]byte(r.ID), int64(r.Generation), r.Created, r.Refreshed, r.Previous, r.Expires, r.Ends, retryBytes(r.IdempotencyKey), r.IP, r.UserAgent,
 			r.UserID, int64(authority.Suspended), passwordHash))

@@ -117,7 +117,7 @@ func (s *Store) prepare(ctx context.Context, c Config) error {
 	if err := s.migrate(ctx, c.MustExist); err != nil {
 		return err
 	}
-	for _, table := range []string{"users", "session", "api_key", "signing_key", "state", "guess", "event"} {
+	for _, table := range []string{"users", "session", "api_key", "signing_key", "state", "failure_counter", "event"} {
 		if _, err := s.pool.Exec(ctx, "SELECT * FROM pawl."+table+" LIMIT 0"); err != nil {
 			return err
 		}
