@@ -106,7 +106,7 @@ func OpenStore(ctx context.Context, c StoreConfig) (Store, error) {
 	if c.Address.Kind() == Postgres {
 		config := *c.Address.database
 		config.MustExist = c.MustExist
-		config.Alone = c.Exclusive
+		config.Exclusive = c.Exclusive
 		config.Staleness = c.VerifyStaleness
 		config.Metrics = c.Metrics
 		return postgres.Open(ctx, config)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -13,26 +14,39 @@ import (
 	"github.com/pawlauth/pawl/internal/storecopy"
 )
 
-// The SQLSTATEs that are told apart (PostgreSQL, appendix A).
+// The SQLSTATEs that this package distinguishes (PostgreSQL, appendix A).
 const (
-	codeNotSupported          = "0A000" // of a statement that was prepared before a column was changed; pgx prepares it anew
+	codeNotSupported          = "0A000" // also a prepared statement whose column was changed; pgx prepares it again
 	codeReadOnly              = "25006"
+	codeInvalidAuthorization  = "28000"
+	codeInvalidPassword       = "28P01"
 	codeForeignKeyViolation   = "23503"
 	codeUniqueViolation       = "23505"
+	codeUndefinedDatabase     = "3D000"
 	codeSerializationFailure  = "40001"
-	codeUnknownOutcome        = "40003" // of a distributed engine: the commit may have happened
+	codeUnknownOutcome        = "40003" // from a distributed engine: the commit may have happened
 	codeDeadlock              = "40P01"
 	codeUndefinedTable        = "42P01"
 	codeInsufficientPrivilege = "42501"
 	codeUndefinedFunction     = "42883"
 )
 
-// unavailable are the SQLSTATEs, or their classes, that say that the database
-// cannot serve now: what an operator mends, and not a fault of ours.
-var unavailable = []string{"08", codeNotSupported, "25", "28", "3D", "3F", "40", codeInsufficientPrivilege, codeUndefinedTable, "53", "55", "57", "58", "XX"}
+var (
+	// unavailableCodes are the SQLSTATEs, or classes of them, of a database that cannot serve at present. An operator
+	// has to act, and Pawl has no fault.
+	unavailableCodes = []string{
+		"08", codeNotSupported, "25", "28", "3D", "3F", "40", codeInsufficientPrivilege, codeUndefinedTable,
+		"53", "55", "57", "58", "XX",
+	}
+	// retryCodes are the SQLSTATEs, or classes of them, after which another try may succeed.
+	retryCodes = []string{
+		codeSerializationFailure, codeDeadlock, codeUnknownOutcome, codeReadOnly, codeNotSupported, "08", "57P",
+	}
+	conflictCodes = []string{codeSerializationFailure, codeDeadlock}
+)
 
-// explain turns an error of pgx into one of the Store's contract. What is no
-// SQLSTATE at all comes from the connection.
+// explain turns an error of pgx into an error of the Store's contract. An error without a SQLSTATE comes from the
+// connection.
 func explain(err error) error {
 	switch {
 	case err == nil, errors.Is(err, fault.ErrNotFound), errors.Is(err, storecopy.ErrNotEmpty):
@@ -45,35 +59,28 @@ func explain(err error) error {
 	case ok && refused.Code == codeUniqueViolation:
 		return fault.ErrDuplicate
 	case ok && refused.Code == codeForeignKeyViolation:
-		return fault.ErrNotFound // it went while this step began
-	case ok && !hasAnyPrefix(refused.Code, unavailable):
+		return fault.ErrNotFound // another call has deleted the row since
+	case ok && !hasAnyPrefix(refused.Code, unavailableCodes):
 		return err
 	}
 	return fmt.Errorf("%w: %w", fault.ErrUnavailable, err)
 }
 
-// mayRetry reports whether a step that is safe to repeat should be: after a
-// conflict with another node, when a statement has to be prepared anew, and when
-// the connection died, so that nobody knows whether it happened.
+// mayRetry reports whether a statement that is safe to repeat should be tried again: after a conflict with another
+// transaction, if the statement has to be prepared again, and if the connection broke, so that the outcome is unknown.
 func mayRetry(err error) bool {
 	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return hasAnyPrefix(refused.Code, []string{codeSerializationFailure, codeDeadlock, codeUnknownOutcome, codeReadOnly, codeNotSupported, "08", "57P"})
+		return hasAnyPrefix(refused.Code, retryCodes)
 	}
 	return !errors.Is(err, context.Canceled)
 }
 
-// isConflict reports whether PostgreSQL undid a transaction because of another:
-// nothing happened, and it may be run again.
+// isConflict reports whether PostgreSQL has rolled back a transaction because of another one.
 func isConflict(err error) bool {
 	refused, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (refused.Code == codeSerializationFailure || refused.Code == codeDeadlock)
+	return ok && hasAnyPrefix(refused.Code, conflictCodes)
 }
 
 func hasAnyPrefix(code string, prefixes []string) bool {
-	for _, prefix := range prefixes {
-		if strings.HasPrefix(code, prefix) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(code, prefix) })
 }

@@ -298,19 +298,19 @@ func TestSchemaIsThere(t *testing.T) {
 	openNode(t, postgres.Config{DSN: strings.Replace(cluster.DSN(database), "pawl@", "limited@", 1)})
 }
 
-// TestAlone: who moves the whole store is let in when nobody else is there, and
+// TestExclusive: who moves the whole store is let in when nobody else is there, and
 // then nobody else is.
 func TestAlone(t *testing.T) {
 	cluster := pgtest.Start(t)
 	dsn := cluster.DSN(cluster.Database(t))
 	node := open(t, postgres.Config{DSN: dsn})
-	if _, err := postgres.Open(t.Context(), postgres.Config{DSN: dsn, Alone: true}); err == nil || !strings.Contains(err.Error(), "stop all") {
+	if _, err := postgres.Open(t.Context(), postgres.Config{DSN: dsn, Exclusive: true}); err == nil || !strings.Contains(err.Error(), "stop all") {
 		t.Errorf("beside a node: %v", err)
 	}
 	if err := node.Close(); err != nil {
 		t.Fatal(err)
 	}
-	mover := open(t, postgres.Config{DSN: dsn, Alone: true})
+	mover := open(t, postgres.Config{DSN: dsn, Exclusive: true})
 	if _, err := postgres.Open(t.Context(), postgres.Config{DSN: dsn}); err == nil || !strings.Contains(err.Error(), "being copied") {
 		t.Errorf("a node beside a copy: %v", err)
 	}
@@ -333,7 +333,7 @@ func TestAloneInTurn(t *testing.T) {
 	cluster := pgtest.Start(t)
 	dsn := cluster.DSN(cluster.Database(t))
 	for i := range 40 {
-		s, err := postgres.Open(t.Context(), postgres.Config{DSN: dsn, Alone: i%2 == 1})
+		s, err := postgres.Open(t.Context(), postgres.Config{DSN: dsn, Exclusive: i%2 == 1})
 		if err != nil {
 			t.Fatalf("%d: %v", i, err)
 		}
@@ -352,7 +352,7 @@ func TestFencedNode(t *testing.T) {
 	node := openNode(t, postgres.Config{DSN: pgtest.DSN(database, proxy.Addr) + "&pool_max_conns=2", Staleness: time.Millisecond})
 	id := node.session(node.user("a"), 1)
 	proxy.Drop()
-	mover := open(t, postgres.Config{DSN: cluster.DSN(database) + "&pool_max_conns=2", Alone: true})
+	mover := open(t, postgres.Config{DSN: cluster.DSN(database) + "&pool_max_conns=2", Exclusive: true})
 	proxy.Pass()
 	for name, err := range map[string]error{
 		"a refresh":    func() error { _, err := node.rotate(id, 1); return err }(),
@@ -379,7 +379,7 @@ func TestAloneLeavesTheSchema(t *testing.T) {
 	database := cluster.Database(t)
 	dsn := cluster.DSN(database) + "&pool_max_conns=2"
 	there := ghost(t, cluster.DSN(database), "SELECT pg_advisory_lock_shared(x'5061776d'::bigint)")
-	if _, err := postgres.Open(t.Context(), postgres.Config{DSN: dsn, Alone: true}); err == nil || !strings.Contains(err.Error(), "stop all") {
+	if _, err := postgres.Open(t.Context(), postgres.Config{DSN: dsn, Exclusive: true}); err == nil || !strings.Contains(err.Error(), "stop all") {
 		t.Errorf("beside another: %v", err)
 	}
 	if n := number(t, cluster.DSN(database), "SELECT count(*) FROM pg_namespace WHERE nspname = 'pawl'"); n != 0 {
@@ -388,5 +388,5 @@ func TestAloneLeavesTheSchema(t *testing.T) {
 	if err := there.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
-	openNode(t, postgres.Config{DSN: dsn, Alone: true})
+	openNode(t, postgres.Config{DSN: dsn, Exclusive: true})
 }

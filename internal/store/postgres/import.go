@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -11,96 +12,96 @@ import (
 	"github.com/pawlauth/pawl/internal/userimport"
 )
 
-// addUsers leaves out who is there before it asks for ids, so that a second
-// import uses none up; what another node adds meanwhile is the conflict. In one
-// order, so that two imports at once do not wait for each other in a circle.
-const addUsers = `WITH added AS (
-	INSERT INTO pawl.users (id, login, login_folded, password_hash, email, first_name, last_name, network_id, mailbox_id, level, status, created)
-	SELECT coalesce(nullif(n.id, 0), nextval('pawl.users_id_seq')), n.login, n.folded, n.hash, n.email, n.first, n.last, n.network, n.mailbox, n.level, n.status, n.created
-	FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::bigint[], $10::smallint[], $11::smallint[], $12::bigint[])
-		AS n (id, login, folded, hash, email, first, last, network, mailbox, level, status, created)
-	WHERE NOT EXISTS (SELECT 1 FROM pawl.users u WHERE u.login_folded = n.folded) ORDER BY n.folded
-	ON CONFLICT DO NOTHING RETURNING id, login_folded
-), events AS (
-	INSERT INTO pawl.event (at, kind, user_id, session_id, caller_id, address, request, detail)
-	SELECT $13::bigint, $14::text, id, $15::uuid, $16::bigint, $17::text, $18::text, $19::text FROM added
-)
-SELECT login_folded FROM added`
+const (
+	// addUsers adds users and their events. It skips existing logins before it takes ids from the sequence, so that a
+	// repeated import uses none. ON CONFLICT covers users that another node adds meanwhile. The order is always the
+	// same, so that two imports cannot deadlock.
+	addUsers = `WITH added AS (
+		INSERT INTO pawl.users (id, login, login_folded, password_hash, email, first_name, last_name, network_id,
+			mailbox_id, level, status, created)
+		SELECT coalesce(nullif(n.id, 0), nextval('pawl.users_id_seq')), n.login, n.folded, n.hash, n.email, n.first,
+			n.last, n.network, n.mailbox, n.level, n.status, n.created
+		FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[],
+				$9::bigint[], $10::smallint[], $11::smallint[], $12::bigint[])
+			AS n (id, folded, login, hash, email, first, last, network, mailbox, level, status, created)
+		WHERE NOT EXISTS (SELECT 1 FROM pawl.users u WHERE u.login_folded = n.folded) ORDER BY n.folded
+		ON CONFLICT DO NOTHING RETURNING id, login_folded
+	), events AS (
+		INSERT INTO pawl.event (at, kind, user_id, session_id, caller_id, address, request, detail)
+		SELECT $13::bigint, $14::text, id, $15::uuid, $16::bigint, $17::text, $18::text, $19::text FROM added
+	)
+	SELECT login_folded FROM added`
 
-// passIDs moves the sequence past ids of the caller's choice: past none that is
-// left out.
-const passIDs = `WITH chosen AS (
-	SELECT max(n.id) AS id FROM unnest($1::bigint[], $2::text[]) AS n (id, folded)
-	WHERE NOT EXISTS (SELECT 1 FROM pawl.users u WHERE u.login_folded = n.folded) AND NOT EXISTS (SELECT 1 FROM pawl.users u WHERE u.id = n.id)
+	// passIDs moves the sequence past the chosen ids of the users that addUsers will add.
+	passIDs = `WITH chosen AS (
+		SELECT max(n.id) AS id FROM unnest($1::bigint[], $2::text[]) AS n (id, folded)
+		WHERE NOT EXISTS (SELECT 1 FROM pawl.users u WHERE u.login_folded = n.folded)
+			AND NOT EXISTS (SELECT 1 FROM pawl.users u WHERE u.id = n.id)
+	)
+	SELECT setval('pawl.users_id_seq', chosen.id) FROM chosen, pawl.users_id_seq WHERE last_value <= chosen.id`
 )
-SELECT setval('pawl.users_id_seq', chosen.id) FROM chosen, pawl.users_id_seq WHERE last_value <= chosen.id`
 
-// ImportUsers adds the users whose login and id are free.
-func (s *Store) ImportUsers(ctx context.Context, users []authority.UserWithHash, e audit.Event) (found []userimport.Imported, err error) {
-	args, chosen := importArgs(users, e)
-	err = s.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+// ImportUsers adds the users whose login and id are free. For each user, it returns the one that has the login now.
+func (s *Store) ImportUsers(
+	ctx context.Context, users []authority.UserWithHash, e audit.Event,
+) ([]userimport.Imported, error) {
+	ids := column(users, func(u *authority.UserWithHash) int64 { return u.ID })
+	logins := column(users, func(u *authority.UserWithHash) string { return strings.ToLower(u.Login) })
+	args := []any{
+		ids,
+		logins,
+		column(users, func(u *authority.UserWithHash) string { return u.Login }),
+		column(users, func(u *authority.UserWithHash) string { return u.PasswordHash }),
+		column(users, func(u *authority.UserWithHash) string { return u.Email }),
+		column(users, func(u *authority.UserWithHash) string { return u.FirstName }),
+		column(users, func(u *authority.UserWithHash) string { return u.LastName }),
+		column(users, func(u *authority.UserWithHash) int64 { return u.NetworkID }),
+		column(users, func(u *authority.UserWithHash) int64 { return u.MailboxID }),
+		column(users, func(u *authority.UserWithHash) int16 { return int16(u.Level) }),
+		column(users, func(u *authority.UserWithHash) int16 { return int16(u.Status) }),
+		column(users, func(u *authority.UserWithHash) int64 { return u.Created }),
+		e.At, string(e.Kind), sessionOrNull(e.Session), e.Caller, e.Address, e.Request, e.Detail,
+	}
+	chosen := slices.ContainsFunc(ids, func(id int64) bool { return id != 0 })
+	return withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) ([]userimport.Imported, error) {
 		if chosen {
-			if _, err := tx.Exec(ctx, passIDs, args[0], args[2]); err != nil {
-				return err
+			if _, err := tx.Exec(ctx, passIDs, ids, logins); err != nil {
+				return nil, err
 			}
 		}
-		rows, err := tx.Query(ctx, addUsers, args...)
-		added := map[string]bool{}
-		var folded string
-		if err := each(rows, err, func(row pgx.Rows) error { err := row.Scan(&folded); added[folded] = true; return err }); err != nil {
-			return err
+		added, err := collect(ctx, tx, pgx.RowTo[string], addUsers, args...)
+		if err != nil {
+			return nil, err
 		}
-		found, err = whoHas(ctx, tx, users, added)
-		return err
+		existing, err := collectMap(ctx, tx, len(users), scanImported, "SELECT "+userWithHashColumns+
+			" FROM pawl.users u WHERE u.login_folded = ANY ($1)", logins)
+		if err != nil {
+			return nil, err
+		}
+		for _, login := range added {
+			user := existing[login]
+			user.Added = true
+			existing[login] = user
+		}
+		imported := make([]userimport.Imported, len(users))
+		for i, login := range logins {
+			imported[i] = existing[login]
+		}
+		return imported, nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return found, nil
 }
 
-// whoHas returns, for each user, the one that has the login now.
-func whoHas(ctx context.Context, tx pgx.Tx, users []authority.UserWithHash, added map[string]bool) ([]userimport.Imported, error) {
-	logins := make([]string, len(users))
+// column returns one field of each user, for an array of a statement.
+func column[T any](users []authority.UserWithHash, field func(*authority.UserWithHash) T) []T {
+	values := make([]T, len(users))
 	for i := range users {
-		logins[i] = strings.ToLower(users[i].Login)
+		values[i] = field(&users[i])
 	}
-	there := map[string]userimport.Imported{}
-	rows, err := tx.Query(ctx, "SELECT "+userColumns+", u.password_hash FROM pawl.users u WHERE u.login_folded = ANY($1)", logins)
-	err = each(rows, err, func(row pgx.Rows) error {
-		var hash string
-		u, err := scanUser(row, &hash)
-		if err == nil {
-			folded := strings.ToLower(u.Login)
-			there[folded] = userimport.Imported{UserWithHash: authority.UserWithHash{User: *u, PasswordHash: hash}, Added: added[folded]}
-		}
-		return err
-	})
-	found := make([]userimport.Imported, len(users))
-	for i, folded := range logins {
-		found[i] = there[folded]
-	}
-	return found, err
+	return values
 }
 
-// importArgs are what addUsers needs, and whether an id was chosen.
-func importArgs(users []authority.UserWithHash, e audit.Event) (args []any, chosen bool) {
-	n := len(users)
-	ids, networks, mailboxes, created := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
-	levels, statuses := make([]int16, n), make([]int16, n)
-	texts := [6][]string{}
-	for i := range texts {
-		texts[i] = make([]string, n)
-	}
-	for i := range users {
-		u := &users[i]
-		chosen = chosen || u.ID != 0
-		ids[i], networks[i], mailboxes[i], created[i] = u.ID, u.NetworkID, u.MailboxID, u.Created
-		levels[i], statuses[i] = int16(u.Level), int16(u.Status)
-		for column, text := range []string{u.Login, strings.ToLower(u.Login), u.PasswordHash, u.Email, u.FirstName, u.LastName} {
-			texts[column][i] = text
-		}
-	}
-	return []any{ids, texts[0], texts[1], texts[2], texts[3], texts[4], texts[5], networks, mailboxes, levels, statuses, created,
-		e.At, string(e.Kind), sessionOrNull(e.Session), e.Caller, e.Address, e.Request, e.Detail}, chosen
+// scanImported reads a user, and returns its login in lower case as the key.
+func scanImported(row pgx.CollectableRow) (string, userimport.Imported, error) {
+	u, err := scanUserWithHash(row)
+	return strings.ToLower(u.Login), userimport.Imported{UserWithHash: u}, err
 }

@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -12,66 +11,107 @@ import (
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/store/batch"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
-// rotation is one caller's step in a batch.
+// This file is the way of a refresh, from top to bottom: Rotate puts the rotation into a batch, rotateBatch runs one
+// statement for the batch, and resolve finds the outcomes of the rotations that the statement did not make.
+
+const (
+	// resolveLimit is how long Rotate tries to find an unknown outcome: long enough to give up on the first host and
+	// reach the next one.
+	resolveLimit = 3 * hotTimeout
+	minBackoff   = 5 * time.Millisecond
+	maxBackoff   = 250 * time.Millisecond
+)
+
+// rotation is one caller's rotation in a batch.
 type rotation struct {
 	authority.Rotation
-	// attempt tells this step's work apart from every other's, so that the
-	// statement can be sent again when nobody knows whether it was carried out.
+	// attempt is a random number that the row keeps. It shows later whether this call has rotated the session, so that
+	// the statement can be sent again when its outcome is unknown.
 	attempt int64
-
-	live  authority.SessionWithUser
-	moved bool
-	err   error
-	again bool // it is not known yet, and sending it again may find out; err says why
+	outcome outcome
 }
+
+// outcome is what one try of a rotation led to.
+type outcome struct {
+	session authority.SessionWithUser
+	rotated bool
+	err     error
+	retry   bool // the outcome is unknown because of err, and another try may find it
+}
+
+func unknownOutcome(err error) outcome { return outcome{err: explain(err), retry: mayRetry(err)} }
 
 type rotationOp = batch.Op[rotation]
 
-const (
-	// resolveFor is how long a rotation whose outcome is not known is asked
-	// about: long enough for the first host to be given up, and the next to be
-	// reached.
-	resolveFor   = 3 * shortTimeout
-	firstBackoff = 5 * time.Millisecond
-	mostBackoff  = 250 * time.Millisecond
-)
-
-// Rotate hands the rotation to the group commit, and again as long as its
-// outcome is not known. The statement is the compare-and-swap, and it may be
-// sent again: the row says which attempt has moved it. So after a conflict, or
-// when the connection died under a commit, sending it again finds out what
-// happened; nothing is guessed. Others of its batch do not wait for it.
+// Rotate is the compare-and-swap of a refresh. It puts the rotation into a batch, and into another one as long as its
+// outcome is unknown: after a conflict, or if the connection broke during the commit. Another try finds the outcome,
+// because the row has the attempt that rotated it last. The other rotations of the batch do not wait for that.
 func (s *Store) Rotate(ctx context.Context, r authority.Rotation) (authority.SessionWithUser, bool, error) {
 	op := &rotationOp{Value: rotation{Rotation: r, attempt: rand.Int64()}}
-	giveUp := time.Now().Add(resolveFor)
-	for backoff := firstBackoff; ; backoff = min(2*backoff, mostBackoff) {
+	giveUp := time.Now().Add(resolveLimit)
+	for backoff := minBackoff; ; backoff = min(2*backoff, maxBackoff) {
 		if err := s.rotations.Do(ctx, op); err != nil {
 			return authority.SessionWithUser{}, false, fmt.Errorf("%w: %w", fault.ErrUnavailable, err)
 		}
-		if !op.Value.again || time.Now().Add(backoff).After(giveUp) {
-			return op.Value.live, op.Value.moved, op.Value.err
+		o := &op.Value.outcome
+		if !o.retry || time.Now().Add(backoff).After(giveUp) {
+			return o.session, o.rotated, o.err
 		}
 		select {
 		case <-ctx.Done():
 			return authority.SessionWithUser{}, false, fmt.Errorf("%w: %w", fault.ErrUnavailable, ctx.Err())
-		case <-time.After(backoff): // the next try needs the database to have changed
+		case <-time.After(backoff): // the next try needs a change in the database
 		}
 	}
 }
 
-var errContended = fmt.Errorf("%w: another node holds the session", fault.ErrUnavailable)
+// rotateBatch tries the rotations of a batch once.
+func (s *Store) rotateBatch(ops []*rotationOp) {
+	start := time.Now()
+	defer func() { s.metrics.StoreCommit(len(ops), time.Since(start)) }()
+	rotated, err := withConn(context.Background(), s, hotTimeout,
+		func(ctx context.Context, conn *pgx.Conn) ([]rotatedRow, error) {
+			rows, err := conn.Query(ctx, rotateSQL, rotateArgs(ops)...)
+			if err != nil {
+				return nil, err
+			}
+			return pgx.AppendRows(make([]rotatedRow, 0, len(ops)), rows, scanRotatedRow)
+		})
+	if err != nil {
+		for _, op := range ops {
+			op.Value.outcome = unknownOutcome(err)
+		}
+		return
+	}
+	for _, row := range rotated {
+		ops[row.ordinal-1].Value.outcome = outcome{session: row.session, rotated: true}
+	}
+	var rest []*rotation
+	for _, op := range ops {
+		if !op.Value.outcome.rotated {
+			rest = append(rest, &op.Value)
+		}
+	}
+	s.resolveRest(rest)
+	for _, op := range ops {
+		if o := &op.Value.outcome; o.rotated {
+			s.stale.addRotated(o.session, start)
+		}
+	}
+}
 
-// rotateSQL moves sessions that are where the caller thinks they are.
+// rotateSQL rotates the sessions that are at the generation that their callers have seen.
 //
-// A row that another transaction holds is passed over and comes with the next
-// try: so a batch waits for no lock, no two nodes wait in a circle, and a
-// session that is held for long holds up no other. An old token locks nothing.
+// SKIP LOCKED passes over a row that another transaction has locked; the next try of that rotation includes it again.
+// So a batch waits for no lock, two nodes cannot deadlock, and a session that stays locked delays no other session. A
+// superseded token locks nothing.
 const rotateSQL = `
 WITH n AS (
   SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[])
-    WITH ORDINALITY AS n (id, origin, at, expires, attempt, idempotency_key, place)
+    WITH ORDINALITY AS n (id, origin, at, expires, attempt, idempotency_key, ordinal)
 ), locked AS MATERIALIZED (
   SELECT n.* FROM n JOIN pawl.session s ON s.id = n.id WHERE s.generation = n.origin FOR NO KEY UPDATE OF s SKIP LOCKED
 )
@@ -79,62 +119,107 @@ UPDATE pawl.session s SET generation = n.origin + 1, previous = s.refreshed, ref
   expires = least(n.expires, s.ends), attempt = n.attempt, idempotency_key = n.idempotency_key
 FROM locked n, pawl.users u
 WHERE s.id = n.id AND u.id = s.user_id AND u.status < $7 AND s.generation = n.origin
-RETURNING ` + liveColumns + `, n.place`
-
-// rotateBatch tries the rotations once.
-func (s *Store) rotateBatch(ops []*rotationOp) {
-	start := time.Now()
-	defer func() { s.metrics.StoreCommit(len(ops), time.Since(start)) }()
-	begun := s.recent.now()
-	for _, op := range ops {
-		op.Value.again, op.Value.err = true, errContended
-	}
-	err := s.on(context.Background(), shortTimeout, func(ctx context.Context, conn *pgx.Conn) error { return s.rotateOn(ctx, conn, ops) })
-	for _, op := range ops {
-		if err != nil && op.Value.again {
-			op.Value.again, op.Value.err = mayRetry(err), explain(err)
-		}
-		if op.Value.moved && op.Value.err == nil {
-			s.recent.put(op.Value.live, begun)
-		}
-	}
-}
-
-// rotateOn decides the rotations whose outcome it sees.
-func (s *Store) rotateOn(ctx context.Context, conn *pgx.Conn, ops []*rotationOp) error {
-	rows, err := conn.Query(ctx, rotateSQL, rotateArgs(ops)...)
-	var moved []*rotation // decided only once the commit is known: at the end of the answer
-	err = each(rows, err, func(rows pgx.Rows) error {
-		var place int64
-		live, err := scanLive(rows, &place)
-		if err != nil {
-			return err
-		}
-		r := &ops[place-1].Value
-		r.live, moved = live, append(moved, r)
-		return nil
-	})
-	if err = cmp.Or(err, warning(conn)); err != nil {
-		return err
-	}
-	for _, r := range moved {
-		r.decide(r.live, true, nil)
-	}
-	return settle(ctx, conn, ops)
-}
-
-func (r *rotation) decide(live authority.SessionWithUser, moved bool, err error) {
-	r.live, r.moved, r.err, r.again = live, moved, err, false
-}
+RETURNING ` + sessionWithUserColumns + `, n.ordinal`
 
 func rotateArgs(ops []*rotationOp) []any {
 	n := len(ops)
-	ids, retryKeys := make([][16]byte, n), make([][]byte, n)
-	from, at, expires, attempts := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
+	ids := make([][16]byte, n)
+	origins := make([]int64, n)
+	at := make([]int64, n)
+	expires := make([]int64, n)
+	attempts := make([]int64, n)
+	idempotencyKeys := make([][]byte, n)
 	for i, op := range ops {
 		r := &op.Value
-		ids[i], retryKeys[i] = r.Session, retryBytes(r.IdempotencyKey)
-		from[i], at[i], expires[i], attempts[i] = int64(r.From), r.At, r.Expires, r.attempt
+		ids[i] = r.Session
+		origins[i] = int64(r.From)
+		at[i] = r.At
+		expires[i] = r.Expires
+		attempts[i] = r.attempt
+		idempotencyKeys[i] = idempotencyKeyBytes(r.IdempotencyKey)
 	}
-	return []any{ids, from, at, expires, attempts, retryKeys, int64(authority.Suspended)}
+	return []any{ids, origins, at, expires, attempts, idempotencyKeys, int64(authority.Suspended)}
+}
+
+// rotatedRow is a session that the statement has rotated, and the ordinal of the rotation in its batch, from 1.
+type rotatedRow struct {
+	session authority.SessionWithUser
+	ordinal int64
+}
+
+func scanRotatedRow(row pgx.CollectableRow) (r rotatedRow, err error) {
+	r.session, err = scanSessionWithUser(row, &r.ordinal)
+	return r, err
+}
+
+var errContended = fmt.Errorf("%w: another transaction has locked the session", fault.ErrUnavailable)
+
+// resolveRest sets the outcomes of the rotations that the statement did not make.
+func (s *Store) resolveRest(rest []*rotation) {
+	if len(rest) == 0 {
+		return
+	}
+	outcomes, err := withConn(context.Background(), s, hotTimeout,
+		func(ctx context.Context, conn *pgx.Conn) ([]outcome, error) { return resolve(ctx, conn, rest) })
+	for i, r := range rest {
+		if err != nil {
+			r.outcome = unknownOutcome(err)
+		} else {
+			r.outcome = outcomes[i]
+		}
+	}
+}
+
+// resolve returns the outcomes of rotations from their rows as they are now. A rotation whose row is still at the
+// generation that the caller has seen needs another try, because another transaction had locked the row.
+//
+// A caller gets the successor of its token if its own attempt made the successor, or if a replay is allowed. The commit
+// that made the successor may be on the primary only, so it is confirmed first.
+func resolve(ctx context.Context, conn *pgx.Conn, rest []*rotation) ([]outcome, error) {
+	rows, err := readAttempts(ctx, conn, rest)
+	if err != nil {
+		return nil, err
+	}
+	outcomes := make([]outcome, len(rest))
+	hasSuccessor := false
+	for i, r := range rest {
+		row, found := rows[r.Session]
+		session := &row.session.Session
+		next := session.Generation == r.From+1
+		switch {
+		case !found:
+			outcomes[i] = outcome{err: fault.ErrNotFound}
+		case session.Generation == r.From:
+			outcomes[i] = outcome{err: errContended, retry: true}
+		default:
+			outcomes[i] = outcome{session: row.session, rotated: next && row.attempt == r.attempt}
+			replay := next && session.IdempotencyKey == r.IdempotencyKey
+			hasSuccessor = hasSuccessor || outcomes[i].rotated || replay
+		}
+	}
+	if hasSuccessor {
+		if err := confirmOn(ctx, conn); err != nil {
+			return nil, err
+		}
+	}
+	return outcomes, nil
+}
+
+// attemptRow is a session, and the attempt that rotated it last.
+type attemptRow struct {
+	session authority.SessionWithUser
+	attempt int64
+}
+
+func readAttempts(ctx context.Context, conn *pgx.Conn, rest []*rotation) (map[token.SessionID]attemptRow, error) {
+	ids := make([][16]byte, len(rest))
+	for i, r := range rest {
+		ids[i] = r.Session
+	}
+	scan := func(row pgx.CollectableRow) (id token.SessionID, r attemptRow, err error) {
+		r.session, err = scanSessionWithUser(row, &r.attempt)
+		return r.session.Session.ID, r, err
+	}
+	return collectMap(ctx, conn, len(rest), scan, "SELECT "+sessionWithUserColumns+", s.attempt"+fromSessionWithUser,
+		ids, int64(authority.Suspended))
 }

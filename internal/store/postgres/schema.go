@@ -59,8 +59,8 @@ func (s *Store) migrate(ctx context.Context, mustExist bool) error {
 	return s.runMigrations(ctx)
 }
 
-// createSchema creates the schema unless it exists. It does not use IF NOT EXISTS, because that needs the right to create
-// schemas even if the schema exists.
+// createSchema creates the schema unless it exists. It does not use IF NOT EXISTS, because that needs the right to
+// create schemas even if the schema exists.
 func createSchema(ctx context.Context, conn *pgx.Conn) error {
 	var exists bool
 	err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = 'pawl')").Scan(&exists)
@@ -96,7 +96,8 @@ func schemaVersion(ctx context.Context, conn *pgx.Conn) (int64, error) {
 		return 0, err
 	}
 	var version int64
-	err = conn.QueryRow(ctx, "SELECT coalesce(max(version_id), 0) FROM "+versionTable+" WHERE is_applied").Scan(&version)
+	sql := "SELECT coalesce(max(version_id), 0) FROM " + versionTable + " WHERE is_applied"
+	err = conn.QueryRow(ctx, sql).Scan(&version)
 	return version, err
 }
 

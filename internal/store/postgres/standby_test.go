@@ -109,7 +109,7 @@ func TestWaitCutShort(t *testing.T) {
 	if err := node.Close(); err != nil {
 		t.Error(err)
 	}
-	mover := open(t, postgres.Config{DSN: dsn, Alone: true})
+	mover := open(t, postgres.Config{DSN: dsn, Exclusive: true})
 	if err := mover.WriteUsers(t.Context(), []authority.UserWithHash{{User: authority.User{ID: 9, Login: "b"}}}); !errors.Is(err, fault.ErrUnavailable) {
 		t.Errorf("a copy that no standby has: %v", err)
 	}

@@ -1,9 +1,17 @@
-// Package postgres is the store on PostgreSQL, for many nodes on one database.
+// Package postgres is the store on PostgreSQL, for any number of nodes on one database.
 //
-// A node keeps no state of its own that decides anything: what counts is the
-// row. So what one node has done, every other node sees from the moment that
-// the commit returned. Refreshes and checks of many callers at once share one
-// statement each (see rotate.go and read.go).
+// A node decides nothing from a state of its own, because another node may change any row at any time: the row decides.
+// So as soon as a call returns, every node sees its effect.
+//
+// Refreshes and checks are the hot path. Those that arrive together share one statement, and some connections are
+// reserved for them: rotate.go has the way of a refresh, read.go that of a check, and standby.go makes sure that a
+// failover cannot undo an answer. Every other call waits for a bulk slot, and then runs one statement or one
+// transaction with the functions of conn.go. An operation that is passed to one of these functions returns its result,
+// and does not write to the variables of its caller.
+//
+// connect.go and dsn.go open the connections, lock.go excludes other stores while the whole database is copied, and
+// schema.go runs the migrations. stale.go and broadcast.go serve checks that accept a stale state. rows.go scans rows.
+// Each of the other files implements one part of authority.Store, storecopy.Copier or userimport.Store.
 package postgres
 
 import (
@@ -16,43 +24,38 @@ import (
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/metrics"
 	"github.com/pawlauth/pawl/internal/store/batch"
+	"github.com/pawlauth/pawl/internal/storecopy"
 	"github.com/pawlauth/pawl/internal/token"
+	"github.com/pawlauth/pawl/internal/userimport"
 )
 
-// Config says how the store is reached.
+// Config configures a Store. Only the DSN is required.
 type Config struct {
-	// DSN is a URL such as postgres://user:password@host1,host2/database;
-	// PGPASSFILE and the other PG* variables hold too.
+	// DSN is a URL such as postgres://user:password@host1,host2/database. PGPASSFILE and the other PG* variables apply
+	// too.
 	DSN string
-	// MustExist refuses a database that has no schema of Pawl's yet.
+	// MustExist rejects a database without a Pawl schema.
 	MustExist bool
-	// Alone refuses a database that any other store is open on, and keeps all
-	// others out until Close.
-	Alone bool
-	// Staleness is how old the state may be that a bearer is checked against.
-	// With 0, each check reads the row.
+	// Exclusive rejects a database that another store is open on, and excludes other stores until Close.
+	Exclusive bool
+	// Staleness is the maximum age of the state that RecentSession returns. If it is 0, RecentSession reads the row.
 	Staleness time.Duration
-	Metrics   *metrics.Metrics // optional
+	// Metrics is optional.
+	Metrics *metrics.Metrics
 
-	pool *pgxpool.Config // of the DSN, if ParseConfig made this Config
+	pool *pgxpool.Config // the parsed DSN, if the Config comes from ParseConfig
 }
 
 const (
-	// batchSize is how many refreshes or checks share a statement at most.
+	// batchSize is the maximum number of refreshes or checks that share a statement.
 	batchSize = 256
-	// Few at once make large batches, which cost the database far less each;
-	// with two, one gathers while the other commits.
+	// rotators and readers are how many batches of each kind run at once. One batch gathers while the other one runs. A
+	// higher number makes smaller batches, and those cost the database far more per call.
 	rotators = 2
 	readers  = 2
-	// kept is how many connections are kept for refreshes and checks (of
-	// sessions, of keys, whether the store is ready) and for words to other
-	// nodes, however many other calls there are.
-	kept = rotators + 2*readers + 1 + 1
-	// shortTimeout bounds one try of a refresh or a check: where there are
-	// several hosts, there is time for the next one.
-	shortTimeout = 2 * time.Second
-	// stepTimeout bounds one try of all else.
-	stepTimeout = 5 * time.Second
+	// reservedConns is how many connections are reserved for refreshes, checks of sessions, checks of API keys, checks
+	// of readiness, and broadcasts.
+	reservedConns = rotators + 2*readers + 1 + 1
 )
 
 // Store is an authority.Store on PostgreSQL.
@@ -60,23 +63,27 @@ type Store struct {
 	pool      *pgxpool.Pool
 	rotations *batch.Group[rotation]
 	sessions  *batch.Group[lookup[token.SessionID, authority.SessionWithUser]]
-	keys      *batch.Group[lookup[authority.APIKeyHash, keyAndUser]]
+	apiKeys   *batch.Group[lookup[authority.APIKeyHash, apiKeyWithUser]]
 	ready     *batch.Group[lookup[struct{}, bool]]
-	others    chan struct{} // holds one for each call under way that is none of these
-	sweep     sweeper
-	recent    *recent       // nil if every check reads the row
-	own       *pgxpool.Conn // keeps all others out; nil for a store of many
-	observed
+	bulkSlots chan struct{} // has a value for each other call that is running
+	sweep     sweep
+	stale     *staleCache   // nil if every check reads the row
+	lockConn  *pgxpool.Conn // holds the exclusive lock; nil if the store shares its database
+	metrics   *metrics.Metrics
+	estimate  estimate
 
-	stop       context.CancelFunc // ends the background work
-	background sync.WaitGroup
+	stopBackground context.CancelFunc
+	background     sync.WaitGroup
 }
 
-var _ authority.Store = (*Store)(nil)
+var (
+	_ authority.Store  = (*Store)(nil)
+	_ storecopy.Copier = (*Store)(nil)
+	_ userimport.Store = (*Store)(nil)
+)
 
-// Open connects, brings the schema to this version, and checks that all of it
-// can be read. The error says what is wrong and what to do; it never has the
-// password.
+// Open connects to the database, runs the migrations, and checks that all tables can be read. Its error states the
+// problem and the remedy, and never contains the password.
 func Open(ctx context.Context, c Config) (*Store, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
@@ -84,40 +91,45 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{pool: pool, others: make(chan struct{}, max(1, pool.Config().MaxConns-kept)), observed: observed{metrics: c.Metrics}}
+	s := &Store{
+		pool:      pool,
+		bulkSlots: make(chan struct{}, max(1, pool.Config().MaxConns-reservedConns)),
+		metrics:   c.Metrics,
+	}
 	if err := s.prepare(ctx, c); err != nil {
-		s.release()
+		s.unlock()
 		pool.Close()
 		return nil, explainConnect(err)
 	}
 	s.rotations = batch.New(batchSize, rotators, 0, s.rotateBatch)
 	s.sessions = batch.New(batchSize, readers, 0, readBatch(s, c.Metrics, readSessions))
-	s.keys = batch.New(batchSize, readers, 0, readBatch(s, c.Metrics, readKeys))
+	s.apiKeys = batch.New(batchSize, readers, 0, readBatch(s, c.Metrics, readAPIKeys))
 	s.ready = batch.New(batchSize, 1, 0, readBatch(s, nil, readReady))
-	work, stop := context.WithCancel(context.Background())
-	s.stop = stop
+	background, stop := context.WithCancel(context.Background())
+	s.stopBackground = stop
 	if c.Staleness > 0 {
-		s.recent = newRecent(c.Staleness)
-		s.background.Go(func() { s.listen(work) })
-		s.background.Go(func() { s.notify(work) })
+		s.stale = newStaleCache(c.Staleness)
+		s.background.Go(func() { s.listen(background) })
+		s.background.Go(func() { s.broadcast(background) })
 	}
 	c.Metrics.Register(metrics.Gauges{Sessions: s.SessionCount, Pool: pool.Stat})
 	return s, nil
 }
 
 func (s *Store) prepare(ctx context.Context, c Config) error {
-	if err := patiently(ctx, errMoving, func() error { return s.pool.Ping(ctx) }); err != nil {
+	if err := retryWhile(ctx, errLocked, func() error { return s.pool.Ping(ctx) }); err != nil {
 		return err
 	}
-	if c.Alone { // before the schema is changed under those that are there
-		if err := s.keepOthersOut(ctx); err != nil {
+	if c.Exclusive { // before the migrations, which must not change the schema under another store
+		if err := s.lockExclusive(ctx); err != nil {
 			return err
 		}
 	}
 	if err := s.migrate(ctx, c.MustExist); err != nil {
 		return err
 	}
-	for _, table := range []string{"users", "session", "api_key", "signing_key", "state", "failure_counter", "event"} {
+	tables := []string{"users", "session", "api_key", "signing_key", "state", "failure_counter", "event"}
+	for _, table := range tables {
 		if _, err := s.pool.Exec(ctx, "SELECT * FROM pawl."+table+" LIMIT 0"); err != nil {
 			return err
 		}
@@ -125,15 +137,15 @@ func (s *Store) prepare(ctx context.Context, c Config) error {
 	return nil
 }
 
-// Close finishes the steps under way.
+// Close waits for the calls that are running, and closes the connections.
 func (s *Store) Close() error {
 	s.rotations.Close()
 	s.sessions.Close()
-	s.keys.Close()
+	s.apiKeys.Close()
 	s.ready.Close()
-	s.stop()
+	s.stopBackground()
 	s.background.Wait()
-	s.release()
+	s.unlock()
 	s.pool.Close()
 	return nil
 }

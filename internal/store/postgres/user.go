@@ -12,60 +12,53 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// CreateUser adds a user. An id of the caller's choice also moves the sequence
-// on, so that it is not given to another.
-func (s *Store) CreateUser(ctx context.Context, u authority.User, passwordHash string) (user *authority.User, err error) {
-	err = s.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
+// CreateUser adds a user. If the caller has chosen the id, the sequence of ids moves past it.
+func (s *Store) CreateUser(ctx context.Context, u authority.User, passwordHash string) (*authority.User, error) {
+	const (
+		passID = "SELECT setval('pawl.users_id_seq', greatest($1, (SELECT last_value FROM pawl.users_id_seq)))"
+		insert = `INSERT INTO pawl.users AS u (id, login, login_folded, password_hash, email, first_name, last_name,
+				network_id, mailbox_id, level, status, created)
+			VALUES (coalesce(nullif($1, 0), nextval('pawl.users_id_seq')),
+				$2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+			RETURNING ` + userColumns
+	)
+	return withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (*authority.User, error) {
 		if u.ID != 0 {
-			if _, err := tx.Exec(ctx, "SELECT setval('pawl.users_id_seq', greatest($1, (SELECT last_value FROM pawl.users_id_seq)))", u.ID); err != nil {
-				return err
+			if _, err := tx.Exec(ctx, passID, u.ID); err != nil {
+				return nil, err
 			}
 		}
-		row := tx.QueryRow(ctx, `INSERT INTO pawl.users AS u (id, login, login_folded, password_hash, email, first_name, last_name, network_id, mailbox_id, level, status, created)
-			VALUES (coalesce(nullif($1, 0), nextval('pawl.users_id_seq')), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING `+userColumns,
-			u.ID, u.Login, strings.ToLower(u.Login), passwordHash, u.Email, u.FirstName, u.LastName, u.NetworkID, u.MailboxID,
-			int64(u.Level), int64(u.Status), u.Created)
-		user, err = scanUser(row)
-		return err
+		return collectOne(ctx, tx, scanUser, insert,
+			u.ID, u.Login, strings.ToLower(u.Login), passwordHash, u.Email, u.FirstName, u.LastName,
+			u.NetworkID, u.MailboxID, int64(u.Level), int64(u.Status), u.Created)
 	})
-	return orNil(user, err)
-}
-
-// orNil keeps what a step that failed wrote from its caller.
-func orNil[T any](p *T, err error) (*T, error) {
-	if err != nil {
-		return nil, err
-	}
-	return p, nil
 }
 
 // User returns a user.
-func (s *Store) User(ctx context.Context, id int64) (user *authority.User, err error) {
-	err = s.queryOne(ctx, "SELECT "+userColumns+" FROM pawl.users u WHERE u.id = $1", []any{id}, func(row pgx.Rows) error {
-		user, err = scanUser(row)
-		return err
-	})
-	return orNil(user, err)
+func (s *Store) User(ctx context.Context, id int64) (*authority.User, error) {
+	return queryOne(ctx, s, scanUser, "SELECT "+userColumns+" FROM pawl.users u WHERE u.id = $1", id)
 }
 
-// UserByLogin finds a user without regard to case. PostgreSQL takes no NUL in a
-// text, so no login has one.
-func (s *Store) UserByLogin(ctx context.Context, login string) (user *authority.User, hash string, err error) {
+// UserByLogin finds a user regardless of case. A login with a NUL does not exist, because PostgreSQL rejects texts with
+// a NUL.
+func (s *Store) UserByLogin(
+	ctx context.Context, login string,
+) (user *authority.User, passwordHash string, err error) {
 	if strings.ContainsRune(login, 0) {
 		return nil, "", fault.ErrNotFound
 	}
-	err = s.queryOne(ctx, "SELECT "+userColumns+", u.password_hash FROM pawl.users u WHERE u.login_folded = $1", []any{strings.ToLower(login)},
-		func(row pgx.Rows) error {
-			user, err = scanUser(row, &hash)
-			return err
-		})
-	user, err = orNil(user, err)
-	return user, hash, err
+	u, err := queryOne(ctx, s, scanUserWithHash,
+		"SELECT "+userWithHashColumns+" FROM pawl.users u WHERE u.login_folded = $1", strings.ToLower(login))
+	if err != nil {
+		return nil, "", err
+	}
+	return new(u.User), u.PasswordHash, nil // a copy, which does not keep the hash in memory
 }
 
-// ListUsers returns a page of users by id.
+// ListUsers returns a page of users in the order of their ids.
 func (s *Store) ListUsers(ctx context.Context, f authority.UserFilter) ([]authority.User, error) {
-	where, args := []string{"true"}, []any{f.Limit, f.Offset}
+	where := []string{"true"}
+	args := []any{f.Limit, f.Offset}
 	match := func(column string, value int64) {
 		args = append(args, value)
 		where = append(where, fmt.Sprintf("u.%s = $%d", column, len(args)))
@@ -82,65 +75,68 @@ func (s *Store) ListUsers(ctx context.Context, f authority.UserFilter) ([]author
 	if f.Status != 0 {
 		match("status", int64(f.Status))
 	}
-	users := []authority.User{}
-	err := s.query(ctx, "SELECT "+userColumns+" FROM pawl.users u WHERE "+strings.Join(where, " AND ")+" ORDER BY u.id LIMIT $1 OFFSET $2",
-		args, func(rows pgx.Rows) error {
-			u, err := scanUser(rows)
-			users = append(users, *u)
-			return err
-		})
-	return users, err
+	scan := func(row pgx.CollectableRow) (authority.User, error) {
+		u, err := scanUser(row)
+		return *u, err
+	}
+	return query(ctx, s, scan, "SELECT "+userColumns+" FROM pawl.users u WHERE "+strings.Join(where, " AND ")+
+		" ORDER BY u.id LIMIT $1 OFFSET $2", args...)
 }
 
-// UpdateUser changes a user, and ends what the new status ends. A login that
-// is under way waits for the user's row, or is waited for: so no session stays.
-func (s *Store) UpdateUser(ctx context.Context, id int64, c authority.UserChange) (user *authority.User, err error) {
-	var ended []token.SessionID
-	err = s.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		row := tx.QueryRow(ctx, `UPDATE pawl.users u SET email = coalesce($1, email), first_name = coalesce($2, first_name), last_name = coalesce($3, last_name),
-			network_id = coalesce($4, network_id), mailbox_id = coalesce($5, mailbox_id), level = coalesce($6, level), status = coalesce($7, status)
-			WHERE id = $8 AND status <> $9 RETURNING `+userColumns,
-			c.Email, c.FirstName, c.LastName, c.NetworkID, c.MailboxID, number(c.Level), number(c.Status), id, int64(authority.Terminated))
-		if user, err = scanUser(row); err != nil || user.Status.MaySignIn() {
-			return err
+// UpdateUser changes a user, and ends the sessions that the new status does not permit. Either UpdateUser waits for the
+// user's row until a concurrent sign-in has committed, or the sign-in waits for UpdateUser. So no session remains.
+func (s *Store) UpdateUser(ctx context.Context, id int64, c authority.UserChange) (*authority.User, error) {
+	const update = `UPDATE pawl.users u SET email = coalesce($1, email), first_name = coalesce($2, first_name),
+			last_name = coalesce($3, last_name), network_id = coalesce($4, network_id),
+			mailbox_id = coalesce($5, mailbox_id), level = coalesce($6, level), status = coalesce($7, status)
+		WHERE id = $8 AND status <> $9 RETURNING ` + userColumns
+	type updated struct {
+		user  *authority.User
+		ended []token.SessionID
+	}
+	result, err := withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (updated, error) {
+		user, err := collectOne(ctx, tx, scanUser, update, c.Email, c.FirstName, c.LastName, c.NetworkID, c.MailboxID,
+			numberOrNull(c.Level), numberOrNull(c.Status), id, int64(authority.Terminated))
+		if err != nil || user.Status.MaySignIn() {
+			return updated{user: user}, err
 		}
 		if user.Status == authority.Terminated {
 			if _, err := tx.Exec(ctx, "DELETE FROM pawl.api_key WHERE user_id = $1", id); err != nil {
-				return err
+				return updated{}, err
 			}
 		}
-		ended, err = deleteSessions(ctx, tx, "user_id = $1", id)
-		return err
+		ended, err := collect(ctx, tx, scanSessionID, deleteSessions("user_id = $1"), id)
+		return updated{user: user, ended: ended}, err
 	})
-	if err == nil {
-		s.recent.end(ended)
-		s.recent.expireAll()
+	if err != nil {
+		return nil, err
 	}
-	return orNil(user, err)
+	s.stale.addEnded(result.ended)
+	s.stale.userChanged()
+	return result.user, nil
 }
 
-// number is a level or a status as the database has it, or NULL.
-func number[T ~uint8](p *T) *int64 {
+// numberOrNull returns a level or a status for a statement.
+func numberOrNull[T ~uint8](p *T) *int64 {
 	if p == nil {
 		return nil
 	}
 	return new(int64(*p))
 }
 
-// SetPassword replaces a password hash, and ends sessions if asked to.
+// SetPassword replaces a password hash, and ends the user's sessions if the caller asks for it.
 func (s *Store) SetPassword(ctx context.Context, id int64, c authority.PasswordChange) error {
-	var ended []token.SessionID
-	err := s.tx(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		err := changeOne(tx.Exec(ctx, "UPDATE pawl.users SET password_hash = $1 WHERE id = $2 AND status <> $3 AND $4 IN ('', password_hash)",
-			c.Hash, id, int64(authority.Terminated), c.IfHash))
+	const update = `UPDATE pawl.users SET password_hash = $1
+		WHERE id = $2 AND status <> $3 AND $4 IN ('', password_hash)`
+	ended, err := withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) ([]token.SessionID, error) {
+		err := requireRow(tx.Exec(ctx, update, c.Hash, id, int64(authority.Terminated), c.IfHash))
 		if err != nil || !c.EndSessions {
-			return err
+			return nil, err
 		}
-		ended, err = deleteSessions(ctx, tx, "user_id = $1 AND id <> $2", id, [16]byte(c.Except))
-		return err
+		return collect(ctx, tx, scanSessionID, deleteSessions("user_id = $1 AND id <> $2"), id, [16]byte(c.Except))
 	})
 	if err == nil {
-		s.recent.end(ended)
+		s.stale.addEnded(ended)
 	}
 	return err
 }

@@ -17,27 +17,27 @@ func TestRecentNeverGoesBack(t *testing.T) {
 		return authority.SessionWithUser{Session: authority.Session{ID: token.SessionID{1}, Generation: generation}, User: &authority.User{ID: 1}}
 	}
 	id := token.SessionID{1}
-	r := newRecent(time.Hour)
+	r := newStaleCache(time.Hour)
 	begun := r.now()
-	r.put(at(3), begun)
+	r.addRotated(at(3), begun)
 	if live, known, err := r.get(id); !known || err != nil || live.Session.Generation != 3 {
 		t.Errorf("what was just done is known: %v, generation %d, %v", known, live.Session.Generation, err)
 	}
-	if live, err := r.learn(id, at(2), nil, begun); err != nil || live.Session.Generation != 3 {
+	if live, err := r.merge(id, at(2), nil, begun); err != nil || live.Session.Generation != 3 {
 		t.Errorf("an overtaken read gives generation %d, %v", live.Session.Generation, err)
 	}
-	r.expire(id)
+	r.invalidate(id)
 	if _, known, _ := r.get(id); known {
 		t.Error("what another node has changed is still used")
 	}
-	if live, _ := r.learn(id, at(2), nil, begun); live.Session.Generation != 3 {
+	if live, _ := r.merge(id, at(2), nil, begun); live.Session.Generation != 3 {
 		t.Errorf("after another's word an overtaken read gives generation %d", live.Session.Generation)
 	}
-	if live, _ := r.learn(id, at(4), nil, r.now()); live.Session.Generation != 4 {
+	if live, _ := r.merge(id, at(4), nil, r.now()); live.Session.Generation != 4 {
 		t.Errorf("a newer read gives generation %d", live.Session.Generation)
 	}
-	r.end([]token.SessionID{id})
-	if _, err := r.learn(id, at(5), nil, begun); !errors.Is(err, fault.ErrNotFound) {
+	r.addEnded([]token.SessionID{id})
+	if _, err := r.merge(id, at(5), nil, begun); !errors.Is(err, fault.ErrNotFound) {
 		t.Errorf("after the end an overtaken read gives %v", err)
 	}
 	if _, known, err := r.get(id); !known || !errors.Is(err, fault.ErrNotFound) {
@@ -48,17 +48,17 @@ func TestRecentNeverGoesBack(t *testing.T) {
 // TestRecentOutlivesNoUser: a read that began before a user was changed is not
 // used after it.
 func TestRecentOutlivesNoUser(t *testing.T) {
-	r := newRecent(time.Hour)
+	r := newStaleCache(time.Hour)
 	id := token.SessionID{1}
 	begun := r.now()
-	r.expireAll()
-	if _, err := r.learn(id, authority.SessionWithUser{Session: authority.Session{ID: id, Generation: 1}}, nil, begun); err != nil {
+	r.userChanged()
+	if _, err := r.merge(id, authority.SessionWithUser{Session: authority.Session{ID: id, Generation: 1}}, nil, begun); err != nil {
 		t.Fatal(err)
 	}
 	if _, known, _ := r.get(id); known {
 		t.Error("a read that was overtaken is used")
 	}
-	if _, err := r.learn(id, authority.SessionWithUser{Session: authority.Session{ID: id, Generation: 1}}, nil, r.now()); err != nil {
+	if _, err := r.merge(id, authority.SessionWithUser{Session: authority.Session{ID: id, Generation: 1}}, nil, r.now()); err != nil {
 		t.Fatal(err)
 	}
 	if _, known, _ := r.get(id); !known {
@@ -69,11 +69,11 @@ func TestRecentOutlivesNoUser(t *testing.T) {
 // TestRecentIsBounded: neither the sessions nor what is to be told grow without
 // a limit, whatever the other nodes and the database do.
 func TestRecentIsBounded(t *testing.T) {
-	r := newRecent(time.Hour)
-	for i := range 2 * mostRecent {
-		r.put(authority.SessionWithUser{Session: authority.Session{ID: token.SessionID{byte(i), byte(i >> 8), byte(i >> 16)}, Generation: 1}}, r.now())
+	r := newStaleCache(time.Hour)
+	for i := range 2 * maxStaleEntries {
+		r.addRotated(authority.SessionWithUser{Session: authority.Session{ID: token.SessionID{byte(i), byte(i >> 8), byte(i >> 16)}, Generation: 1}}, r.now())
 	}
-	if len(r.rows) > mostRecent || len(r.dirty) > mostRecent {
-		t.Errorf("%d sessions are kept and %d are to be told, at most %d may be", len(r.rows), len(r.dirty), mostRecent)
+	if len(r.entries) > maxStaleEntries || len(r.unsent) > maxStaleEntries {
+		t.Errorf("%d sessions are kept and %d are to be told, at most %d may be", len(r.entries), len(r.unsent), maxStaleEntries)
 	}
 }

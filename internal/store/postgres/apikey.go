@@ -1,0 +1,66 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+)
+
+// CreateAPIKey adds an API key. A primary one replaces the earlier primary key of the user. CreateAPIKey locks the
+// user's row, so that the keys of a user are created one after the other, and none after the user is terminated.
+func (s *Store) CreateAPIKey(
+	ctx context.Context, k authority.APIKey, hash authority.APIKeyHash,
+) (authority.APIKey, error) {
+	const (
+		lockUser      = "SELECT 1 FROM pawl.users WHERE id = $1 AND status <> $2 FOR NO KEY UPDATE"
+		deletePrimary = "DELETE FROM pawl.api_key WHERE user_id = $1 AND is_primary"
+		insert        = `INSERT INTO pawl.api_key AS k
+				(user_id, hash, visibility, is_primary, session_id, mask, created)
+			VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING ` + apiKeyColumns
+	)
+	return withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (authority.APIKey, error) {
+		if err := requireRow(tx.Exec(ctx, lockUser, k.UserID, int64(authority.Terminated))); err != nil {
+			return authority.APIKey{}, err
+		}
+		if k.Primary {
+			if _, err := tx.Exec(ctx, deletePrimary, k.UserID); err != nil {
+				return authority.APIKey{}, err
+			}
+		}
+		return collectOne(ctx, tx, scanAPIKey, insert,
+			k.UserID, hash[:], int64(k.Visibility), k.Primary, sessionOrNull(k.Session), k.Mask, k.Created)
+	})
+}
+
+// APIKeyByHash returns an API key and its user, as their rows are now.
+func (s *Store) APIKeyByHash(
+	ctx context.Context, hash authority.APIKeyHash,
+) (authority.APIKey, *authority.User, error) {
+	found, err := look(ctx, s.apiKeys, hash)
+	return found.key, found.user, err
+}
+
+// APIKey returns an API key.
+func (s *Store) APIKey(ctx context.Context, id int64) (authority.APIKey, error) {
+	return queryOne(ctx, s, scanAPIKey, "SELECT "+apiKeyColumns+" FROM pawl.api_key k WHERE k.id = $1", id)
+}
+
+// APIKeys lists the API keys of a user.
+func (s *Store) APIKeys(ctx context.Context, userID int64) ([]authority.APIKey, error) {
+	return query(ctx, s, scanAPIKey,
+		"SELECT "+apiKeyColumns+" FROM pawl.api_key k WHERE k.user_id = $1 ORDER BY k.id", userID)
+}
+
+// DeleteAPIKey removes an API key.
+func (s *Store) DeleteAPIKey(ctx context.Context, id int64) error {
+	err := requireRow(s.exec(ctx, "DELETE FROM pawl.api_key WHERE id = $1", id))
+	if errors.Is(err, fault.ErrNotFound) {
+		return cmp.Or(s.confirm(ctx), err)
+	}
+	return err
+}

@@ -1,0 +1,99 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Every connection of a store holds a shared advisory lock. A store that is opened with Config.Exclusive holds the lock
+// exclusively instead: it cannot get the lock while a node is connected, and no node can connect while it has the lock.
+
+// storeLock is the key of the advisory lock ("Pawm" in ASCII).
+const storeLock = 0x5061776d
+
+var (
+	errLocked = errors.New("the database is being copied, or its sessions are being ended: retry when that is done")
+	errInUse  = errors.New("a Pawl is connected to the database: stop all that use it first")
+)
+
+func lockShared(ctx context.Context, conn *pgx.Conn) error {
+	return tryLock(ctx, conn, "pg_try_advisory_lock_shared", errLocked)
+}
+
+// lockExclusive takes the lock on a connection that stays with the store. If a later statement on this connection
+// succeeds, the lock was never lost.
+func (s *Store) lockExclusive(ctx context.Context) error {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	s.lockConn = conn
+	return retryWhile(ctx, errInUse, func() error {
+		return tryLock(ctx, conn.Conn(), "pg_try_advisory_lock", errInUse)
+	})
+}
+
+// tryLock returns errTaken if the lock is taken.
+func tryLock(ctx context.Context, conn *pgx.Conn, function string, errTaken error) error {
+	var locked bool
+	err := conn.QueryRow(ctx, fmt.Sprintf("SELECT %s(%d)", function, storeLock)).Scan(&locked)
+	if err == nil && !locked {
+		return errTaken
+	}
+	return err
+}
+
+// unlock releases the exclusive lock, which ends with its connection.
+func (s *Store) unlock() {
+	if s.lockConn != nil {
+		s.lockConn.Conn().Close(context.Background())
+		s.lockConn.Release()
+	}
+}
+
+const (
+	lockPatience = 2 * time.Second
+	lockPause    = 20 * time.Millisecond
+)
+
+// retryWhile calls try again while it returns errTaken, because the server may take a moment to release the locks of a
+// connection that was closed.
+func retryWhile(ctx context.Context, errTaken error, try func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, lockPatience)
+	defer cancel()
+	for {
+		err := try()
+		if !errors.Is(err, errTaken) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(lockPause):
+		}
+	}
+}
+
+// withCopyConn runs op without a time limit, for a copy of the whole store. A store that has the exclusive lock runs op
+// on the connection that holds it, so that op fails if the lock was lost.
+func withCopyConn[T any](ctx context.Context, s *Store, op func(context.Context, *pgx.Conn) (T, error)) (T, error) {
+	conn := s.lockConn
+	if conn == nil {
+		pooled, err := s.pool.Acquire(ctx)
+		if err != nil {
+			var zero T
+			return zero, explain(err)
+		}
+		defer pooled.Release()
+		conn = pooled
+	}
+	result, err := op(ctx, conn.Conn())
+	if err == nil && unconfirmed(conn.Conn()) {
+		err = errUnconfirmed
+	}
+	return result, explain(err)
+}

@@ -1,0 +1,103 @@
+package postgres
+
+import (
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/storecopy"
+	"github.com/pawlauth/pawl/internal/token"
+)
+
+// The columns of each kind of row, in the order in which the scan function of that kind reads them.
+const (
+	userColumns = "u.id, u.login, u.email, u.first_name, u.last_name, u.network_id, u.mailbox_id, " +
+		"u.level, u.status, u.created"
+	userWithHashColumns = userColumns + ", u.password_hash"
+
+	sessionColumns = "s.id, s.user_id, s.generation, s.created, s.refreshed, s.previous, s.expires, s.ends, " +
+		"s.idempotency_key"
+	sessionWithOriginColumns = sessionColumns + ", s.ip, s.user_agent"
+	sessionWithUserColumns   = sessionColumns + ", " + userColumns
+
+	apiKeyColumns = "k.id, k.user_id, k.visibility, k.is_primary, k.session_id, k.mask, k.created, k.hash"
+)
+
+// fromSessionWithUser selects the sessions with the ids $1 whose users have a status below $2.
+const fromSessionWithUser = " FROM pawl.session s JOIN pawl.users u ON u.id = s.user_id" +
+	" WHERE s.id = ANY ($1) AND u.status < $2"
+
+func userFields(u *authority.User) []any {
+	return []any{
+		&u.ID, &u.Login, &u.Email, &u.FirstName, &u.LastName, &u.NetworkID, &u.MailboxID,
+		(*uint8)(&u.Level), (*uint8)(&u.Status), &u.Created,
+	}
+}
+
+func scanUser(row pgx.CollectableRow) (*authority.User, error) {
+	u := new(authority.User)
+	return u, row.Scan(userFields(u)...)
+}
+
+func scanUserWithHash(row pgx.CollectableRow) (u authority.UserWithHash, err error) {
+	err = row.Scan(append(userFields(&u.User), &u.PasswordHash)...)
+	return u, err
+}
+
+// sessionFields returns the fields of a session. The idempotency key is scanned into bytes, because it may be empty.
+func sessionFields(s *authority.Session, idempotencyKey *[]byte) []any {
+	return []any{
+		(*[16]byte)(&s.ID), &s.UserID, &s.Generation, &s.Created, &s.Refreshed, &s.Previous, &s.Expires, &s.Ends,
+		idempotencyKey,
+	}
+}
+
+func scanSessionWithOrigin(row pgx.CollectableRow) (r authority.SessionWithOrigin, err error) {
+	var idempotencyKey []byte
+	err = row.Scan(append(sessionFields(&r.Session, &idempotencyKey), &r.IP, &r.UserAgent)...)
+	copy(r.IdempotencyKey[:], idempotencyKey)
+	return r, err
+}
+
+// scanSessionWithUser reads a session, its user, and the columns that follow them into more.
+func scanSessionWithUser(row pgx.CollectableRow, more ...any) (authority.SessionWithUser, error) {
+	result := authority.SessionWithUser{User: new(authority.User)}
+	var idempotencyKey []byte
+	fields := append(sessionFields(&result.Session, &idempotencyKey), userFields(result.User)...)
+	err := row.Scan(append(fields, more...)...)
+	copy(result.Session.IdempotencyKey[:], idempotencyKey)
+	return result, err
+}
+
+// scanAPIKeyRecord reads an API key, and the columns that follow it into more.
+func scanAPIKeyRecord(row pgx.CollectableRow, more ...any) (k storecopy.APIKeyRecord, err error) {
+	var session *[16]byte
+	var hash []byte
+	fields := []any{&k.ID, &k.UserID, (*uint8)(&k.Visibility), &k.Primary, &session, &k.Mask, &k.Created, &hash}
+	err = row.Scan(append(fields, more...)...)
+	if session != nil {
+		k.Session = *session
+	}
+	copy(k.Hash[:], hash)
+	return k, err
+}
+
+func scanAPIKey(row pgx.CollectableRow) (authority.APIKey, error) {
+	k, err := scanAPIKeyRecord(row)
+	return k.APIKey, err
+}
+
+// sessionOrNull returns a session's id for a statement, or NULL for the zero id.
+func sessionOrNull(id token.SessionID) *[16]byte {
+	if id == (token.SessionID{}) {
+		return nil
+	}
+	return (*[16]byte)(&id)
+}
+
+// idempotencyKeyBytes returns a hash for a statement; the zero hash is empty.
+func idempotencyKeyBytes(k authority.IdempotencyKeyHash) []byte {
+	if k == (authority.IdempotencyKeyHash{}) {
+		return []byte{}
+	}
+	return k[:]
+}

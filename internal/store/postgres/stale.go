@@ -1,0 +1,187 @@
+package postgres
+
+import (
+	"crypto/rand"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/token"
+)
+
+// staleCache keeps the sessions that the node has read or changed a short time ago, for checks that accept a state of
+// bounded age (--verify-staleness). A nil *staleCache is always empty, so that every check reads the row.
+//
+// The cache never goes back: a generation is replaced by later ones only, and an ended session stays ended for longer
+// than any read can take that began before the end.
+type staleCache struct {
+	maxAge time.Duration
+	node   string // distinguishes this node's broadcasts from the others
+
+	mu            sync.Mutex // guards the following fields
+	entries       map[token.SessionID]staleEntry
+	invalidatedAt time.Time         // reads that began before it are not used
+	sweptAt       time.Time         // when expired entries were last removed
+	unsent        []token.SessionID // sessions to broadcast; the zero id means all sessions
+	wake          chan struct{}     // wakes the broadcaster; holds at most one value
+}
+
+// staleEntry is a session at a time, or the fact that it has ended.
+type staleEntry struct {
+	session authority.SessionWithUser
+	ended   bool
+	at      time.Time // when the read or the change began
+	invalid bool      // the session has changed since, so only its generation counts
+}
+
+const (
+	maxStaleEntries = 100_000
+	keepEnded       = 4 * bulkTimeout
+)
+
+func newStaleCache(maxAge time.Duration) *staleCache {
+	return &staleCache{
+		maxAge:  maxAge,
+		node:    rand.Text(),
+		entries: make(map[token.SessionID]staleEntry),
+		wake:    make(chan struct{}, 1),
+	}
+}
+
+// now returns the time for merge and addRotated, which need the time at which a read or a rotation began.
+func (c *staleCache) now() time.Time {
+	if c == nil {
+		return time.Time{}
+	}
+	return time.Now()
+}
+
+// get returns a session, or ErrNotFound for one that has ended. found is false if the cache cannot answer.
+func (c *staleCache) get(id token.SessionID) (session authority.SessionWithUser, found bool, err error) {
+	if c == nil {
+		return session, false, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	entry, ok := c.entries[id]
+	switch {
+	case ok && entry.ended:
+		return session, true, fault.ErrNotFound
+	case !ok || entry.invalid || time.Since(entry.at) >= c.maxAge:
+		return session, false, nil
+	}
+	return entry.session, true, nil
+}
+
+// merge adds the result of a read, and returns the later one of the result and the entry.
+func (c *staleCache) merge(
+	id token.SessionID, session authority.SessionWithUser, err error, begun time.Time,
+) (authority.SessionWithUser, error) {
+	if c == nil || err != nil && !errors.Is(err, fault.ErrNotFound) {
+		return session, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	entry := c.mergeEntry(id, staleEntry{session: session, ended: err != nil, at: begun})
+	if entry.ended {
+		return authority.SessionWithUser{}, fault.ErrNotFound
+	}
+	return entry.session, nil
+}
+
+// mergeEntry keeps the later one of an entry and its replacement, and returns it. The caller holds c.mu.
+func (c *staleCache) mergeEntry(id token.SessionID, next staleEntry) staleEntry {
+	entry, ok := c.entries[id]
+	if ok && (entry.ended || !next.ended && entry.session.Session.Generation > next.session.Session.Generation) {
+		return entry
+	}
+	next.invalid = next.at.Before(c.invalidatedAt)
+	c.sweep()
+	if ok || len(c.entries) < maxStaleEntries {
+		c.entries[id] = next
+	}
+	return next
+}
+
+// sweep removes the entries that no current read can contradict. The caller holds c.mu.
+func (c *staleCache) sweep() {
+	if time.Since(c.sweptAt) < keepEnded {
+		return
+	}
+	c.sweptAt = time.Now()
+	for id, entry := range c.entries {
+		if time.Since(entry.at) > max(c.maxAge, keepEnded) {
+			delete(c.entries, id)
+		}
+	}
+}
+
+// addRotated adds a session that this node has rotated, and broadcasts it. The age of the entry counts from when the
+// rotation began, because another node may have ended the session between the commit and its answer.
+func (c *staleCache) addRotated(session authority.SessionWithUser, begun time.Time) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mergeEntry(session.Session.ID, staleEntry{session: session, at: begun})
+	c.queueBroadcast(session.Session.ID)
+}
+
+// addEnded adds sessions that this node has ended, and broadcasts them.
+func (c *staleCache) addEnded(ids []token.SessionID) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, id := range ids {
+		c.mergeEntry(id, staleEntry{ended: true, at: time.Now()})
+	}
+	c.queueBroadcast(ids...)
+}
+
+// queueBroadcast gives sessions to the broadcaster. The caller holds c.mu.
+func (c *staleCache) queueBroadcast(ids ...token.SessionID) {
+	if len(c.unsent) < maxStaleEntries {
+		c.unsent = append(c.unsent, ids...)
+	}
+	select {
+	case c.wake <- struct{}{}:
+	default: // the broadcaster is already awake
+	}
+}
+
+// invalidate makes the next check of a session read its row.
+func (c *staleCache) invalidate(id token.SessionID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if entry, ok := c.entries[id]; ok {
+		entry.invalid = true
+		c.entries[id] = entry
+	}
+}
+
+// invalidateAll makes the next check of every session read its row, even if a read of it has begun already.
+func (c *staleCache) invalidateAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.invalidatedAt = time.Now()
+	for id, entry := range c.entries {
+		entry.invalid = true
+		c.entries[id] = entry
+	}
+}
+
+// userChanged invalidates all entries, here and on the other nodes, because every entry has a copy of its user.
+func (c *staleCache) userChanged() {
+	if c == nil {
+		return
+	}
+	c.invalidateAll()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.queueBroadcast(token.SessionID{})
+}

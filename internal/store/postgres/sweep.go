@@ -1,0 +1,88 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/token"
+)
+
+// sweep is the state of this node's sweep of the sessions.
+type sweep struct {
+	mu    sync.Mutex      // guards after, and lets one page be swept at a time
+	after token.SessionID // the last session of the page before; zero between two sweeps
+}
+
+const (
+	minSweepPause = 60 // seconds from the beginning of one sweep to the beginning of the next
+	// sweepShare makes the pause at least this many times as long as the last sweep took, so that the sweeps of a large
+	// table use a small share of the database's time.
+	sweepShare = 20
+)
+
+// Sweep removes expired sessions. It reads a page of all sessions in the order of their ids, because an index on the
+// expiry would cost every refresh a second write. One node at a time sweeps; on the other nodes the sweep is done at
+// once.
+func (s *Store) Sweep(ctx context.Context, now int64, limit int) (removed int, done bool, err error) {
+	s.sweep.mu.Lock()
+	defer s.sweep.mu.Unlock()
+	if s.sweep.after == (token.SessionID{}) {
+		claimed, err := s.claimSweep(ctx)
+		if err != nil || !claimed {
+			return 0, true, err
+		}
+	}
+	page, err := query(ctx, s, scanSweepRow, "SELECT id, expires FROM pawl.session WHERE id > $1 ORDER BY id LIMIT $2",
+		[16]byte(s.sweep.after), limit)
+	if err != nil {
+		return 0, false, err
+	}
+	var expired [][16]byte
+	for _, row := range page {
+		if row.expires <= now {
+			expired = append(expired, row.id)
+		}
+	}
+	if len(expired) > 0 {
+		// A session that is being refreshed is locked, or no longer expired. It is left to the next sweep.
+		const sql = `DELETE FROM pawl.session WHERE id IN
+			(SELECT id FROM pawl.session WHERE id = ANY ($1) AND expires <= $2 ORDER BY id FOR UPDATE SKIP LOCKED)`
+		tag, err := s.exec(ctx, sql, expired, now)
+		if err != nil {
+			return 0, false, err
+		}
+		removed = int(tag.RowsAffected())
+	}
+	if len(page) == limit {
+		s.sweep.after = page[len(page)-1].id
+		return removed, false, nil
+	}
+	s.sweep.after = token.SessionID{}
+	_, err = s.exec(ctx, "UPDATE pawl.state SET sweep_took = extract(epoch FROM now())::bigint - sweep_begun")
+	return removed, true, err
+}
+
+// claimSweep reports whether this node may begin a sweep, because no node has begun one recently.
+func (s *Store) claimSweep(ctx context.Context) (bool, error) {
+	const sql = `UPDATE pawl.state SET sweep_begun = extract(epoch FROM now())::bigint
+		WHERE sweep_begun + greatest($1, $2 * sweep_took) <= extract(epoch FROM now())::bigint`
+	err := requireRow(s.exec(ctx, sql, int64(minSweepPause), int64(sweepShare)))
+	if errors.Is(err, fault.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+type sweepRow struct {
+	id      token.SessionID
+	expires int64
+}
+
+func scanSweepRow(row pgx.CollectableRow) (r sweepRow, err error) {
+	err = row.Scan((*[16]byte)(&r.id), &r.expires)
+	return r, err
+}
