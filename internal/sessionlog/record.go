@@ -1,0 +1,165 @@
+package sessionlog
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"iter"
+
+	"github.com/pawlauth/pawl/internal/authority"
+)
+
+// A row of the log is a blob of RowSize bytes. Numbers are little-endian:
+//
+//	1   version: 1
+//	    records, in the order in which they happened, then zeros
+//	4   CRC-32C of everything before it
+//
+// A record has these fields. A record of an ended session stops after the ID:
+//
+//	1   kind: recordEnded, recordState or recordStateWithKey
+//	16  session ID
+//	8   user ID
+//	4   generation, never 0
+//	20  created, refreshed, previous, expires, ends: Unix seconds, 4 bytes each
+//	16  hash of the idempotency key, in a recordStateWithKey only
+const rowVersion = 1
+
+// RowSize is the size of a row. One row with its overhead of at most 43 bytes fills a page of 4 KiB.
+const RowSize = 4048
+
+const (
+	recordEnded        = 1
+	recordState        = 2
+	recordStateWithKey = 3
+)
+
+const (
+	checksumSize  = 4
+	versionSize   = 1
+	endedSize     = 1 + 16
+	stateSize     = endedSize + 8 + 4 + 5*4
+	maxRecordSize = stateSize + 16
+	maxFilled     = RowSize - checksumSize
+
+	generationOffset = endedSize + 8
+
+	// recordsPerRow is how many records of the largest size a row takes.
+	recordsPerRow = (maxFilled - versionSize) / maxRecordSize
+)
+
+var (
+	castagnoli = crc32.MakeTable(crc32.Castagnoli)
+	errDamaged = errors.New("a row of the rotation log is damaged")
+	noKey      authority.IdempotencyKeyHash
+)
+
+// appendRecord appends the record of an entry to the records of a row.
+func (e *entry) appendRecord(b []byte) []byte {
+	kind := byte(recordState)
+	switch {
+	case e.ended():
+		kind = recordEnded
+	case e.idempotencyKey != noKey:
+		kind = recordStateWithKey
+	}
+	b = append(b, kind)
+	b = append(b, e.id[:]...)
+	if kind == recordEnded {
+		return b
+	}
+	b = binary.LittleEndian.AppendUint64(b, uint64(e.userID))
+	for _, n := range [...]uint32{e.generation, e.created, e.refreshed, e.previous, e.expires, e.ends} {
+		b = binary.LittleEndian.AppendUint32(b, n)
+	}
+	if kind == recordStateWithKey {
+		b = append(b, e.idempotencyKey[:]...)
+	}
+	return b
+}
+
+// decode reads a record that eachRecord returned.
+func (e *entry) decode(record []byte) {
+	*e = entry{}
+	copy(e.id[:], record[1:])
+	if len(record) == endedSize {
+		return
+	}
+	e.userID = int64(binary.LittleEndian.Uint64(record[endedSize:]))
+	at := generationOffset
+	for _, n := range [...]*uint32{&e.generation, &e.created, &e.refreshed, &e.previous, &e.expires, &e.ends} {
+		*n = binary.LittleEndian.Uint32(record[at:])
+		at += 4
+	}
+	copy(e.idempotencyKey[:], record[stateSize:])
+}
+
+// recordShard returns the shard of the session of a record.
+func recordShard(record []byte) byte { return record[1] }
+
+// recordSize returns the size of the record at the beginning of b, or 0 if b has no valid record there.
+func recordSize(b []byte) int {
+	if len(b) == 0 {
+		return 0
+	}
+	size := 0
+	switch b[0] {
+	case recordEnded:
+		size = endedSize
+	case recordState:
+		size = stateSize
+	case recordStateWithKey:
+		size = maxRecordSize
+	}
+	if size > len(b) {
+		return 0
+	}
+	if size > endedSize && binary.LittleEndian.Uint32(b[generationOffset:]) == 0 {
+		return 0
+	}
+	return size
+}
+
+// eachRecord iterates over records without a gap between them, and ends where none follows.
+func eachRecord(records []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for {
+			size := recordSize(records)
+			if size == 0 || !yield(records[:size]) {
+				return
+			}
+			records = records[size:]
+		}
+	}
+}
+
+// frameRow returns the blob of a row with these records.
+func frameRow(records []byte) []byte {
+	blob := make([]byte, RowSize)
+	blob[0] = rowVersion
+	copy(blob[versionSize:], records)
+	sum := crc32.Checksum(blob[:RowSize-checksumSize], castagnoli)
+	binary.LittleEndian.PutUint32(blob[RowSize-checksumSize:], sum)
+	return blob
+}
+
+// unframeRow checks the blob of a row, and returns its records and their number.
+func unframeRow(blob []byte) (records []byte, count int, err error) {
+	if len(blob) != RowSize || blob[0] != rowVersion {
+		return nil, 0, errDamaged
+	}
+	sum := binary.LittleEndian.Uint32(blob[RowSize-checksumSize:])
+	if crc32.Checksum(blob[:RowSize-checksumSize], castagnoli) != sum {
+		return nil, 0, errDamaged
+	}
+	records = blob[versionSize : RowSize-checksumSize]
+	filled := 0
+	for record := range eachRecord(records) {
+		filled += len(record)
+		count++
+	}
+	if filled < len(records) && records[filled] != 0 {
+		return nil, 0, errDamaged
+	}
+	return records[:filled], count, nil
+}

@@ -1,0 +1,403 @@
+package sessionlog
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/token"
+)
+
+// memoryRows is a table of rows in memory. Each Write counts down until failAfter is 0, and then fails.
+type memoryRows struct {
+	seqs      map[int64]int64
+	blobs     map[int64][]byte
+	failAfter int
+}
+
+var errWrite = errors.New("no space")
+
+func newRows() *memoryRows {
+	return &memoryRows{seqs: map[int64]int64{}, blobs: map[int64][]byte{}, failAfter: -1}
+}
+
+func (r *memoryRows) clone() *memoryRows {
+	return &memoryRows{seqs: maps.Clone(r.seqs), blobs: maps.Clone(r.blobs), failAfter: -1}
+}
+
+func (r *memoryRows) List() ([]Position, error) {
+	var positions []Position
+	for slot, seq := range r.seqs {
+		positions = append(positions, Position{Slot: slot, Seq: seq})
+	}
+	return positions, nil
+}
+
+func (r *memoryRows) Read(slot int64, buffer []byte) ([]byte, error) {
+	return append(buffer, r.blobs[slot]...), nil
+}
+
+func (r *memoryRows) Write(p Position, blob []byte) error {
+	if r.failAfter == 0 {
+		return errWrite
+	}
+	r.failAfter--
+	r.seqs[p.Slot] = p.Seq
+	r.blobs[p.Slot] = blob
+	return nil
+}
+
+func sessionID(n int) token.SessionID { return token.SessionID{byte(n), byte(n >> 8), 1} }
+
+// stateOf returns the state of a session at a generation. Every other generation has an idempotency key.
+func stateOf(n int, generation uint32) authority.Session {
+	s := authority.Session{
+		ID:         sessionID(n),
+		UserID:     int64(n + 1),
+		Generation: generation,
+		Created:    1_795_500_000,
+		Refreshed:  1_795_500_000 + int64(generation),
+		Previous:   1_795_500_000 + int64(generation) - 1,
+		Expires:    1_795_503_600 + int64(generation),
+		Ends:       1_795_600_000,
+	}
+	if generation%2 == 0 {
+		s.IdempotencyKey = authority.IdempotencyKeyHash{byte(generation), byte(n)}
+	}
+	return s
+}
+
+func mustLoad(t *testing.T, rows Rows) *Log {
+	t.Helper()
+	l, err := Load(rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// mustHave compares the sessions of a log to the generations that they should have. Generation 0 stands for a session
+// that ended or never existed.
+func mustHave(t *testing.T, l *Log, want map[int]uint32) {
+	t.Helper()
+	live := int64(0)
+	for n, generation := range want {
+		got, ok := l.Get(sessionID(n))
+		switch {
+		case ok != (generation > 0):
+			t.Errorf("session %d exists: %v, want generation %d", n, ok, generation)
+		case ok && got != stateOf(n, generation):
+			t.Errorf("session %d is %+v, want %+v", n, got, stateOf(n, generation))
+		}
+		if generation > 0 {
+			live++
+		}
+	}
+	if stats := l.Stats(); stats.Sessions != live {
+		t.Errorf("%d sessions, want %d", stats.Sessions, live)
+	}
+}
+
+// commit writes and applies a batch, as the committer does.
+func commit(t *testing.T, l *Log, rows Rows, change func(*Batch)) {
+	t.Helper()
+	b := l.Begin()
+	change(b)
+	if err := b.Write(rows); err != nil {
+		t.Fatal(err)
+	}
+	b.Apply()
+}
+
+// TestBatchIsInvisibleUntilApplied checks that readers see a batch as a whole, after Apply, and that the batch itself
+// sees its changes at once.
+func TestBatchIsInvisibleUntilApplied(t *testing.T) {
+	rows := newRows()
+	l := mustLoad(t, rows)
+	commit(t, l, rows, func(b *Batch) {
+		b.Put(stateOf(1, 1))
+		b.Put(stateOf(2, 1))
+	})
+	b := l.Begin()
+	b.Put(stateOf(1, 2))
+	b.End(sessionID(2))
+	b.Put(stateOf(3, 1))
+	for n, want := range map[int]uint32{1: 2, 2: 0, 3: 1, 4: 0} {
+		if s, ok := b.Get(sessionID(n)); s.Generation != want || ok != (want > 0) {
+			t.Errorf("the batch has session %d at generation %d, want %d", n, s.Generation, want)
+		}
+	}
+	mustHave(t, l, map[int]uint32{1: 1, 2: 1, 3: 0})
+	if err := b.Write(rows); err != nil {
+		t.Fatal(err)
+	}
+	mustHave(t, l, map[int]uint32{1: 1, 2: 1, 3: 0})
+	b.Apply()
+	mustHave(t, l, map[int]uint32{1: 2, 2: 0, 3: 1})
+	mustHave(t, mustLoad(t, rows), map[int]uint32{1: 2, 2: 0, 3: 1})
+}
+
+// TestZeroID checks that the ID of no session is never found.
+func TestZeroID(t *testing.T) {
+	rows := newRows()
+	l := mustLoad(t, rows)
+	if _, ok := l.Get(token.SessionID{}); ok {
+		t.Error("an empty log has the zero ID")
+	}
+	commit(t, l, rows, func(b *Batch) { b.End(token.SessionID{}) })
+	mustHave(t, mustLoad(t, rows), map[int]uint32{})
+}
+
+// TestAgainstModel compares a log to a map over random batches, some of which fail at a random write. A log that is
+// loaded from the rows must always equal the log in use.
+func TestAgainstModel(t *testing.T) {
+	const sessions, batches = 400, 600
+	random := rand.New(rand.NewPCG(1, 2))
+	rows := newRows()
+	l := mustLoad(t, rows)
+	want := map[int]uint32{}
+	maxRows, failed := 0, 0
+	for n := range batches {
+		next := maps.Clone(want)
+		before := rows.clone()
+		b := l.Begin()
+		for range random.IntN(200) {
+			session := random.IntN(sessions)
+			switch {
+			case next[session] > 0 && random.IntN(10) == 0:
+				next[session] = 0
+				b.End(sessionID(session))
+			default: // A session that ended is opened again, as by a copy that starts again.
+				next[session]++
+				b.Put(stateOf(session, next[session]))
+			}
+		}
+		if n%3 == 0 {
+			rows.failAfter = random.IntN(6)
+		}
+		if err := b.Write(rows); err != nil {
+			rows = before // ROLLBACK
+			failed++
+			continue
+		}
+		rows.failAfter = -1
+		b.Apply()
+		want = next
+		maxRows = max(maxRows, len(rows.seqs))
+		if n%20 == 0 {
+			mustHave(t, l, want)
+			mustHave(t, mustLoad(t, rows), want)
+		}
+	}
+	mustHave(t, l, want)
+	mustHave(t, mustLoad(t, rows), want)
+	if failed < batches/20 {
+		t.Errorf("only %d batches failed", failed)
+	}
+	oldest := slices.Min(slices.Collect(maps.Values(rows.seqs)))
+	if oldest < 100 {
+		t.Errorf("the oldest row is %d, so compaction hardly ran", oldest)
+	}
+	if most := 3 * (logFloor + 2*sessions) / recordsPerRow; maxRows > most {
+		t.Errorf("the log grew to %d rows, want %d at most", maxRows, most)
+	}
+}
+
+// TestCompactionKeepsCurrentStates leaves some sessions behind in the oldest rows, and rotates the others until those
+// rows are overwritten.
+func TestCompactionKeepsCurrentStates(t *testing.T) {
+	rows := newRows()
+	l := mustLoad(t, rows)
+	want := map[int]uint32{}
+	for n := range 100 {
+		want[n] = 1
+		commit(t, l, rows, func(b *Batch) { b.Put(stateOf(n, 1)) })
+	}
+	for range 4 * logFloor / 90 {
+		commit(t, l, rows, func(b *Batch) {
+			for n := 10; n < 100; n++ {
+				want[n]++
+				b.Put(stateOf(n, want[n]))
+			}
+		})
+	}
+	if rows.seqs[1] == 1 {
+		t.Error("the first row was not overwritten")
+	}
+	if records := l.Stats().Records; records > logFloor+150+90 {
+		t.Errorf("the log has %d records", records)
+	}
+	mustHave(t, l, want)
+	mustHave(t, mustLoad(t, rows), want)
+}
+
+// TestDamagedRows checks that Load rejects a log with a damaged or a missing row, wherever the row is.
+func TestDamagedRows(t *testing.T) {
+	rows := newRows()
+	l := mustLoad(t, rows)
+	commit(t, l, rows, func(b *Batch) {
+		for n := range 300 {
+			b.Put(stateOf(n, 1))
+		}
+	})
+	last := int64(len(rows.blobs))
+	if last < 4 {
+		t.Fatalf("the log has only %d rows", last)
+	}
+	tests := map[string]func(r *memoryRows, slot int64){
+		"truncated":  func(r *memoryRows, slot int64) { r.blobs[slot] = r.blobs[slot][:100] },
+		"too long":   func(r *memoryRows, slot int64) { r.blobs[slot] = append(slices.Clone(r.blobs[slot]), 0) },
+		"empty":      func(r *memoryRows, slot int64) { r.blobs[slot] = nil },
+		"first byte": func(r *memoryRows, slot int64) { r.blobs[slot] = flip(r.blobs[slot], 0) },
+		"a record":   func(r *memoryRows, slot int64) { r.blobs[slot] = flip(r.blobs[slot], 1000) },
+		"last byte":  func(r *memoryRows, slot int64) { r.blobs[slot] = flip(r.blobs[slot], RowSize-1) },
+		"an invalid record": func(r *memoryRows, slot int64) {
+			r.blobs[slot] = frameRow(append([]byte{recordEnded}, make([]byte, 16)...))
+			r.blobs[slot] = frameRow(append(r.blobs[slot][versionSize:endedSize+versionSize], 9))
+		},
+		"generation 0": func(r *memoryRows, slot int64) {
+			r.blobs[slot] = frameRow(append([]byte{recordState}, make([]byte, stateSize-1)...))
+		},
+	}
+	for name, damage := range tests {
+		for slot := int64(1); slot <= last; slot++ {
+			damaged := rows.clone()
+			damage(damaged, slot)
+			if _, err := Load(damaged); !errors.Is(err, errDamaged) {
+				t.Errorf("%s: row %d of %d: %v", name, slot, last, err)
+			}
+		}
+	}
+	for slot := int64(2); slot < last; slot++ {
+		missing := rows.clone()
+		delete(missing.blobs, slot)
+		delete(missing.seqs, slot)
+		if _, err := Load(missing); !errors.Is(err, errDamaged) {
+			t.Errorf("without row %d of %d: %v", slot, last, err)
+		}
+	}
+}
+
+func flip(blob []byte, at int) []byte {
+	blob = slices.Clone(blob)
+	blob[at] ^= 1
+	return blob
+}
+
+// TestFailedRead checks that an error of the table ends Load.
+func TestFailedRead(t *testing.T) {
+	rows := newRows()
+	l := mustLoad(t, rows)
+	commit(t, l, rows, func(b *Batch) { b.Put(stateOf(1, 1)) })
+	if _, err := Load(unreadableRows{rows}); !errors.Is(err, errWrite) {
+		t.Errorf("error %v", err)
+	}
+}
+
+type unreadableRows struct{ *memoryRows }
+
+func (unreadableRows) Read(int64, []byte) ([]byte, error) { return nil, errWrite }
+
+// TestRecords checks that each kind of record survives encoding.
+func TestRecords(t *testing.T) {
+	largest := authority.Session{
+		ID:             token.SessionID{15: 255},
+		UserID:         1<<63 - 1,
+		Generation:     1<<32 - 1,
+		Created:        1<<32 - 1,
+		Refreshed:      1<<32 - 2,
+		Previous:       1<<32 - 3,
+		Expires:        1<<32 - 4,
+		Ends:           1<<32 - 5,
+		IdempotencyKey: authority.IdempotencyKeyHash{15: 1},
+	}
+	var want []authority.Session
+	var filled []byte
+	for _, s := range []authority.Session{stateOf(1, 1), stateOf(2, 2), largest, {ID: sessionID(3)}, stateOf(4, 3)} {
+		e := pack(&s)
+		want = append(want, s)
+		filled = e.appendRecord(filled)
+	}
+	records, count, err := unframeRow(frameRow(filled))
+	if err != nil || count != len(want) || string(records) != string(filled) {
+		t.Fatalf("%d records in %d bytes, %v", count, len(records), err)
+	}
+	i := 0
+	for record := range eachRecord(records) {
+		var e entry
+		e.decode(record)
+		if got := e.unpack(); got != want[i] {
+			t.Errorf("record %d is %+v, want %+v", i, got, want[i])
+		}
+		i++
+	}
+}
+
+// TestExpired goes over all sessions with several limits, and removes what Expired finds between the calls.
+func TestExpired(t *testing.T) {
+	for _, limit := range []int{1, 7, 100, 10_000} {
+		t.Run(fmt.Sprint(limit), func(t *testing.T) {
+			rows := newRows()
+			l := mustLoad(t, rows)
+			want := map[int]uint32{}
+			now := stateOf(0, 5).Expires
+			commit(t, l, rows, func(b *Batch) {
+				for n := range 2000 {
+					want[n] = uint32(4 + n%3)
+					b.Put(stateOf(n, want[n]))
+				}
+			})
+			position, done := 0, false
+			for calls := 0; !done; calls++ {
+				if calls > 2000 {
+					t.Fatal("Expired does not come to an end")
+				}
+				var ids []token.SessionID
+				ids, position, done = l.Expired(position, now, limit)
+				if len(ids) > limit {
+					t.Fatalf("%d sessions, want %d at most", len(ids), limit)
+				}
+				commit(t, l, rows, func(b *Batch) {
+					for _, id := range ids {
+						b.End(id)
+					}
+				})
+			}
+			for n, generation := range want {
+				if generation <= 5 {
+					want[n] = 0
+				}
+			}
+			mustHave(t, l, want)
+		})
+	}
+}
+
+// TestStats checks the figures of an empty log and of one with sessions.
+func TestStats(t *testing.T) {
+	rows := newRows()
+	l := mustLoad(t, rows)
+	empty := l.Stats()
+	if empty.Sessions != 0 || empty.Records != 0 {
+		t.Errorf("empty: %+v", empty)
+	}
+	const sessions = 20_000
+	for n := 0; n < sessions; n += 1000 {
+		commit(t, l, rows, func(b *Batch) {
+			for i := range 1000 {
+				b.Put(stateOf(n+i, 1))
+			}
+		})
+	}
+	for _, l := range []*Log{l, mustLoad(t, rows)} {
+		stats := l.Stats()
+		perSession := float64(stats.Bytes) / sessions
+		if stats.Sessions != sessions || stats.Records != sessions || perSession < 64 || perSession > 100 {
+			t.Errorf("%+v, %.0f bytes for each session", stats, perSession)
+		}
+	}
+}
