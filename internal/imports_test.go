@@ -48,6 +48,7 @@ var allowedImports = map[string][]string{
 		"api", "internal/authority", "internal/authority/audit", "internal/authority/fault",
 		"internal/authority/keyring", "internal/authority/throttle", "internal/token",
 	},
+	"internal/sessionlog":  {"internal/authority", "internal/token"},
 	"internal/store/batch": {},
 	"internal/store/postgres": {
 		"internal/authority", "internal/authority/audit", "internal/authority/fault", "internal/authority/keyring",
@@ -56,7 +57,7 @@ var allowedImports = map[string][]string{
 	},
 	"internal/store/sqlite": {
 		"internal/authority", "internal/authority/audit", "internal/authority/fault", "internal/authority/keyring",
-		"internal/authority/throttle", "internal/metrics", "internal/store/batch", "internal/storecopy",
+		"internal/authority/throttle", "internal/metrics", "internal/sessionlog", "internal/store/batch", "internal/storecopy",
 		"internal/token", "internal/userimport",
 	},
 	"internal/store/storetest": {

@@ -3,22 +3,68 @@ package main
 import (
 	"os"
 	"runtime"
+	"runtime/debug"
+	"time"
+
+	"github.com/pawlauth/pawl/internal/app"
+	"github.com/pawlauth/pawl/internal/store/sqlite"
 )
 
-// heapFloor is how much the garbage collector takes for live at the least, in
-// bytes. A Pawl with few sessions has a small heap, which fills many times a
-// second under load; with the floor it is collected at some 70 MB, and a large
-// heap as ever. That is worth a tenth of the requests (docs/benchmarks.md).
-const heapFloor = 32 << 20
+const (
+	// heapFloor is the size in bytes of an allocation that the garbage collector counts as live, but that uses no
+	// memory, because nothing ever touches it. A Pawl with few sessions has a small heap, which fills many times a
+	// second under load. With the floor, the collector starts at about 70 MB. That is worth a tenth of the requests
+	// (docs/benchmarks.md).
+	heapFloor = 32 << 20
+	// heapRoom is how much the heap may grow between two collections, in addition to a sixteenth of the sessions.
+	heapRoom = 64 << 20
 
-// holdHeapFloor sets the floor until release is called. A GOGC in the
-// environment turns it off: then the operator decides.
+	heapTuneInterval = 10 * time.Second
+)
+
+// tuneHeap tunes the garbage collector to the store, until release is called. A GOGC in the environment takes
+// precedence.
 //
-// The floor is memory that is never touched: it has addresses and no pages.
-func holdHeapFloor() (release func()) {
+// By default, the heap may grow by as much as is live before the next collection, so that a session would take twice
+// its size. But the sessions of the SQLite store are in memory without pointers, which a collection does not read. So
+// frequent collections cost no more with millions of sessions than without any.
+func tuneHeap(store app.Store) (release func()) {
 	if os.Getenv("GOGC") != "" {
 		return func() {}
 	}
 	floor := make([]byte, heapFloor)
-	return func() { runtime.KeepAlive(floor) }
+	file, embedded := store.(*sqlite.Store)
+	if !embedded {
+		return func() { runtime.KeepAlive(floor) }
+	}
+	percent := gcPercent(file.Stats().Bytes)
+	before := debug.SetGCPercent(percent)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		tick := time.NewTicker(heapTuneInterval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+			}
+			if next := gcPercent(file.Stats().Bytes); next != percent { // Each SetGCPercent stops the world.
+				percent = next
+				debug.SetGCPercent(percent)
+			}
+		}
+	}()
+	return func() {
+		close(stop)
+		<-stopped
+		debug.SetGCPercent(before)
+		runtime.KeepAlive(floor)
+	}
+}
+
+// gcPercent returns the GOGC for a heap in which the sessions take a number of bytes.
+func gcPercent(sessions int64) int {
+	return int(100 * (heapRoom + sessions/16) / (heapRoom + sessions))
 }

@@ -100,7 +100,7 @@ func newLogger(w io.Writer) *slog.Logger {
 // serve answers requests until ctx ends. It then waits for the requests in flight, and closes the app even if the wait
 // was cut short.
 func serve(ctx context.Context, a *app.App, listener net.Listener, c server.HTTPConfig) error {
-	defer holdHeapFloor()()
+	defer tuneHeap(a.Store)()
 	a.Started(ctx)
 	c.Handler = a.Handler
 	web := server.NewHTTPServer(c)

@@ -120,5 +120,5 @@ func OpenStore(ctx context.Context, c StoreConfig) (Store, error) {
 			return nil, fmt.Errorf("there is no store in %s: %w", folder, err)
 		}
 	}
-	return sqlite.OpenWith(folder, c.Metrics)
+	return sqlite.Open(folder, sqlite.Options{Metrics: c.Metrics})
 }

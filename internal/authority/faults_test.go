@@ -25,7 +25,7 @@ const (
 // returns stands before the file.
 func newAuthority(t *testing.T, clock func() time.Time, store func(authority.Store) authority.Store) *authority.Authority {
 	t.Helper()
-	file, err := sqlite.Open(t.TempDir())
+	file, err := sqlite.Open(t.TempDir(), sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,7 +55,7 @@ func TestImportKilled(t *testing.T) {
 	}
 	server.Kill()
 	whole("Imported 0, unchanged 5000, left out 0.\n")
-	store, err := sqlite.Open(data)
+	store, err := sqlite.Open(data, sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

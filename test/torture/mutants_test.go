@@ -35,7 +35,7 @@ var sqliteMutants = []mutant{
 		name: "SQLite without compare", // Rotate accepts every generation
 		edits: []edit{
 			{dir: "internal/store/sqlite", old: "if session.Generation == r.From {", new: "if true {"},
-			{dir: "internal/store/sqlite", old: "case now.Generation != r.From:", new: "case false:"},
+			{dir: "internal/store/sqlite", old: "op.rotated = session.Generation == r.From", new: "op.rotated = true"},
 		},
 		kills: 1,
 		found: doubleSuccessors,
@@ -45,9 +45,9 @@ var sqliteMutants = []mutant{
 		// the writes of a killed process.
 		name: "SQLite without log",
 		edits: []edit{{
-			dir: "internal/store/sqlite",
-			old: "\treturn log.add(s.writer, e)\n",
-			new: "\tif e.generation != 0 {\n\t\treturn nil\n\t}\n\treturn log.add(s.writer, e)\n",
+			dir: "internal/sessionlog",
+			old: "if err := b.rows.append(rows, &b.changes[i]); err != nil {",
+			new: "if b.changes[i].generation > 1 {\ncontinue\n}\nif err := b.rows.append(rows, &b.changes[i]); err != nil {",
 		}},
 		kills: 10,
 		found: lostRefreshes,

@@ -43,7 +43,7 @@ func (s *keyStore) awayAfter(n int64) { s.last.Store(s.reads.Load() + n) }
 
 func newKeyStore(t *testing.T) *keyStore {
 	t.Helper()
-	file, err := sqlite.Open(t.TempDir())
+	file, err := sqlite.Open(t.TempDir(), sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

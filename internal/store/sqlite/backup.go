@@ -12,9 +12,8 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 )
 
-// Backup writes the store in dir, as it is at one moment, to a new file of mode
-// 0600. A server may use the store meanwhile. What is there under that name
-// already is never written over.
+// Backup writes a consistent copy of the store in dir to a new file with mode 0600. A server may use the store at the
+// same time. Backup never overwrites a file.
 func Backup(ctx context.Context, dir, to string) error {
 	path := filepath.Join(dir, FileName)
 	if _, err := os.Stat(path); err != nil {
@@ -22,18 +21,18 @@ func Backup(ctx context.Context, dir, to string) error {
 	}
 	conn, err := sqlite.OpenConn(path, sqlite.OpenReadOnly)
 	if err != nil {
-		return fmt.Errorf("the store cannot be read: %w", err)
+		return fmt.Errorf("cannot read the store: %w", err)
 	}
 	defer conn.Close()
 	conn.SetInterrupt(ctx.Done())
 	file, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		if errors.Is(err, fs.ErrExist) {
-			err = fmt.Errorf("%w; name a file that is not there yet", err)
+			err = fmt.Errorf("%w; name a file that does not exist", err)
 		}
-		return fmt.Errorf("the backup cannot be written: %w", err)
+		return fmt.Errorf("cannot write the backup: %w", err)
 	}
-	// VACUUM INTO fills an empty file, and leaves its mode.
+	// VACUUM INTO fills an empty file, and keeps its mode.
 	err = sqlitex.ExecuteTransient(conn, "VACUUM INTO ?", &sqlitex.ExecOptions{Args: []any{to}})
 	if err == nil {
 		err = file.Sync()

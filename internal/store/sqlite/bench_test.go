@@ -13,7 +13,7 @@ import (
 // the HTTP load has connections: a session from memory, and a durable rotation
 // of a session of each goroutine's own.
 func BenchmarkStore(b *testing.B) {
-	s, err := sqlite.Open(b.TempDir())
+	s, err := sqlite.Open(b.TempDir(), sqlite.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -4,203 +4,247 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"zombiezen.com/go/sqlite"
-	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/sessionlog"
 	"github.com/pawlauth/pawl/internal/store/batch"
+	"github.com/pawlauth/pawl/internal/storecopy"
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// write is one step of a batch. A rotation, the hot path, has its own fields;
-// every other step is a function.
-type write struct {
-	rotation authority.Rotation
-	session  authority.Session
-	moved    bool
+// This file has a commit in the order of its execution: callers submit operations; commit gathers them into one
+// transaction, makes it durable, and brings memory up to date. The callers are answered when commit returns.
 
-	run   func(*sqlite.Conn, *removed) error // nil for a rotation
-	gone  removed                            // what run removed
-	apply func()                             // brings memory up to date after the commit; may be nil
-	ends  bool                               // takes something away, and may use the reserve for it
+// operation is one caller's part of a batch: a rotation, which is the hot path, or a function.
+type operation struct {
+	rotation authority.Rotation
+	session  authority.Session // the session after the operation
+	rotated  bool
+
+	run     func(*change) error // nil for a rotation
+	urgency urgency
+	change  *change // of the last call of run, if it succeeded
 
 	err error
 }
 
-// write runs one step and returns when it is durable. The step goes on if ctx
-// ends; what run and apply write to must not be touched then.
-func (s *Store) write(ctx context.Context, run func(*sqlite.Conn, *removed) error, apply func()) error {
-	return s.do(ctx, write{run: run, apply: apply})
+// urgency decides which operations may use the reserve when the disk is full.
+type urgency uint8
+
+const (
+	normal     urgency = iota
+	revocation         // takes access away, so it has to work on a full disk
+)
+
+// change is the transaction as one operation sees it, and what the operation changed in it. Memory follows these
+// changes after the commit.
+type change struct {
+	conn     *sqlite.Conn
+	sessions *sessionlog.Batch // as the earlier operations of the batch left them
+
+	opened         []authority.Session
+	ended          []token.SessionID
+	deletedAPIKeys []authority.APIKeyHash
+	user           *authority.User // the user that changed, or nil
+	deletedUsers   bool            // all users were deleted
 }
 
-// end is write for a step that takes something away: it has to work on a full
-// disk too. There it may run twice.
-func (s *Store) end(ctx context.Context, run func(*sqlite.Conn, *removed) error, apply func()) error {
-	return s.do(ctx, write{run: run, apply: apply, ends: true})
+// tx runs a function inside the transaction of a batch, and returns its result when the transaction is durable. A
+// function that returns an error changes nothing.
+//
+// If ctx ends before that, tx returns an error, and the function may still run. So the function must not write to
+// variables of its caller: it returns its result. On a full disk, a revocation may run twice.
+func tx[T any](ctx context.Context, s *Store, u urgency, run func(*change) (T, error)) (T, error) {
+	result := new(T)
+	op := &batch.Op[operation]{Value: operation{urgency: u, run: func(c *change) error {
+		var err error
+		*result, err = run(c)
+		return err
+	}}}
+	var none T
+	if err := s.submit(ctx, op); err != nil {
+		return none, err
+	}
+	return *result, nil
 }
 
-func (s *Store) do(ctx context.Context, w write) error {
-	op := &batch.Op[write]{Value: w}
+// write is tx for a function that has no result.
+func (s *Store) write(ctx context.Context, u urgency, run func(*change) error) error {
+	return s.submit(ctx, &batch.Op[operation]{Value: operation{urgency: u, run: run}})
+}
+
+func (s *Store) submit(ctx context.Context, op *batch.Op[operation]) error {
 	if err := s.group.Do(ctx, op); err != nil {
 		return fmt.Errorf("%w: %w", fault.ErrUnavailable, err)
 	}
 	return op.Value.err
 }
 
-// try makes a batch durable with one flush, and returns the error of the whole
-// of it. It is called by one goroutine at a time, the committer, which owns the
-// writer, the log and pending. Memory follows the disk before any caller hears
-// of it.
-func (s *Store) try(ops []*batch.Op[write]) error {
-	log := s.log
-	err := s.transaction(ops, &log)
-	s.clearPending()
-	if err == nil {
-		s.log = log
+// commit carries out a batch. While the reserve is missing, or if the disk turns out to be full, it carries out only
+// the revocations, which may use the space of the reserve.
+func (s *Store) commit(ops []*batch.Op[operation]) {
+	start := time.Now()
+	defer func() { s.metrics.StoreCommit(len(ops), time.Since(start)) }()
+	err := s.reserve.ensure()
+	if err != nil {
+		s.countFailure(err)
+	} else if err = s.transact(ops); !isFull(err) {
+		return
 	}
+	var revocations []*batch.Op[operation]
 	for _, op := range ops {
-		w := &op.Value
-		if w.err == nil {
-			w.err = err
+		if op.Value.urgency == revocation {
+			revocations = append(revocations, op)
+		} else {
+			op.Value.err = err
 		}
-		if w.err != nil {
-			continue
+	}
+	if len(revocations) == 0 {
+		return
+	}
+	if s.reserve.complete { // Releasing it again would only postpone the next attempt to restore it.
+		s.reserve.release()
+	}
+	_ = s.transact(revocations) // Each operation has the error.
+}
+
+// transact carries out operations in one transaction. If the transaction fails, nothing happened: transact returns the
+// error, and each operation has it too. An error of an operation's own undoes only that operation.
+func (s *Store) transact(ops []*batch.Op[operation]) error {
+	sessions := s.sessions.Begin()
+	err := execute(s.writer, "BEGIN IMMEDIATE")
+	for i := 0; i < len(ops) && err == nil; i++ {
+		if op := &ops[i].Value; op.run == nil {
+			op.rotate(sessions)
+		} else {
+			err = s.runInSavepoint(op, sessions)
 		}
-		s.memory.forget(&w.gone)
-		if w.moved {
-			e := pack(w.session)
-			s.memory.put(&e)
+	}
+	if err == nil {
+		err = sessions.Write(logRows{s.writer})
+	}
+	if err == nil {
+		err = execute(s.writer, "COMMIT")
+	}
+	if err != nil {
+		if !s.writer.AutocommitEnabled() {
+			_ = execute(s.writer, "ROLLBACK") // fails only if SQLite has rolled back already
 		}
-		if w.apply != nil {
-			w.apply()
+		err = s.failed(err)
+		for _, op := range ops {
+			op.Value.err = err
 		}
+		return err
+	}
+	sessions.Apply()
+	for _, op := range ops {
+		if op.Value.change != nil {
+			s.updateCaches(op.Value.change)
+		}
+	}
+	return nil
+}
+
+// rotate is the compare-and-swap of a rotation.
+func (op *operation) rotate(sessions *sessionlog.Batch) {
+	r := &op.rotation
+	session, exists := sessions.Get(r.Session)
+	if !exists {
+		op.err = fault.ErrNotFound
+		return
+	}
+	op.rotated = session.Generation == r.From
+	if op.rotated {
+		session.Generation++
+		session.Previous = session.Refreshed
+		session.Refreshed = r.At
+		session.Expires = min(r.Expires, session.Ends)
+		session.IdempotencyKey = r.IdempotencyKey
+		sessions.Put(session)
+	}
+	op.session = session
+}
+
+// runInSavepoint runs the function of an operation, and undoes what it did if it fails. The error that runInSavepoint
+// returns is that of the whole transaction.
+func (s *Store) runInSavepoint(op *operation, sessions *sessionlog.Batch) error {
+	if err := execute(s.writer, "SAVEPOINT operation"); err != nil {
+		return err
+	}
+	op.change = &change{conn: s.writer, sessions: sessions}
+	op.err = op.run(op.change)
+	if op.err != nil {
+		if s.writer.AutocommitEnabled() || isFull(op.err) {
+			return op.err // SQLite rolled the transaction back, or commit tries again with fewer operations.
+		}
+		op.err = s.failed(op.err)
+		op.change = nil
+		if err := execute(s.writer, "ROLLBACK TO operation"); err != nil {
+			return err
+		}
+	} else {
+		for _, session := range op.change.opened {
+			sessions.Put(session)
+		}
+		for _, id := range op.change.ended {
+			sessions.End(id)
+		}
+	}
+	return execute(s.writer, "RELEASE operation")
+}
+
+// updateCaches brings the caches up to date with the changes of one operation.
+func (s *Store) updateCaches(c *change) {
+	for _, hash := range c.deletedAPIKeys {
+		s.apiKeys.remove(hash)
+	}
+	if c.user != nil {
+		s.users.put(c.user.ID, c.user)
+	}
+	if c.deletedUsers {
+		s.users.clear()
+	}
+}
+
+// deleteSessions deletes sessions, and the API keys that end with them.
+func (c *change) deleteSessions(where string, a ...any) error {
+	if err := c.deleteAPIKeys("session_id IN (SELECT id FROM session WHERE "+where+")", a...); err != nil {
+		return err
+	}
+	ended, err := queryAll(c.conn, "DELETE FROM session WHERE "+where+" RETURNING id", a, scanSessionID)
+	c.ended = append(c.ended, ended...)
+	return err
+}
+
+func (c *change) deleteAPIKeys(where string, a ...any) error {
+	deleted, err := queryAll(c.conn, "DELETE FROM api_key WHERE "+where+" RETURNING hash", a, scanAPIKeyHash)
+	c.deletedAPIKeys = append(c.deletedAPIKeys, deleted...)
+	return err
+}
+
+// failed counts an error, and marks it as ErrUnavailable if the disk caused it.
+func (s *Store) failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	s.countFailure(err)
+	switch sqlite.ErrCode(err).ToPrimary() {
+	case sqlite.ResultFull, sqlite.ResultIOErr, sqlite.ResultReadOnly, sqlite.ResultCantOpen, sqlite.ResultBusy,
+		sqlite.ResultInterrupt:
+		return fmt.Errorf("%w: %w", fault.ErrUnavailable, err)
 	}
 	return err
 }
 
-// clearPending forgets what the batch changed. A map keeps the places that it
-// once had, so the one of a batch that ended very many is let go.
-func (s *Store) clearPending() {
-	if len(s.pending) > 4*batchSize {
-		s.pending = map[token.SessionID]entry{}
-	}
-	clear(s.pending)
-}
-
-// transaction runs the steps. An error is of the whole batch, and then none of
-// them happened; a step's own error is kept in the step, and undoes it alone.
-func (s *Store) transaction(ops []*batch.Op[write], log *stepLog) error {
-	if err := s.exec("BEGIN IMMEDIATE"); err != nil {
-		return s.failed(err)
-	}
-	err := s.steps(ops, log)
-	if err == nil {
-		err = s.exec("COMMIT")
-	}
-	if err != nil {
-		s.rollback()
-	}
-	return s.failed(err)
-}
-
-func (s *Store) steps(ops []*batch.Op[write], log *stepLog) error {
-	for _, op := range ops {
-		w := &op.Value
-		if w.run == nil {
-			if err := s.rotate(w, log); err != nil {
-				return err
-			}
-			continue
-		}
-		if err := s.step(w); err != nil {
-			return err
-		}
-		for _, id := range w.gone.sessions {
-			if err := s.record(&entry{id: id}, log); err != nil {
-				return err
-			}
-		}
-	}
-	if log.added == 0 {
-		return nil
-	}
-	return log.shorten(s.writer, s.memory.count.Load(), func(e *entry) bool {
-		if _, newer := s.pending[e.id]; newer {
-			return false
-		}
-		now, ok := s.memory.peek(&e.id)
-		return ok && now.generation == e.generation
-	})
-}
-
-// record notes a session's new state, for the log and for later steps of the
-// batch. One that ended has generation 0.
-func (s *Store) record(e *entry, log *stepLog) error {
-	s.pending[e.id] = *e
-	return log.add(s.writer, e)
-}
-
-// current returns a session as the batch has it so far, or ErrNotFound.
-func (s *Store) current(id token.SessionID) (authority.Session, error) {
-	e, ok := s.pending[id]
-	if !ok {
-		e, ok = s.memory.peek(&id)
-	}
-	switch {
-	case !ok:
-		return selectSession(s.writer, id)
-	case e.generation == 0:
-		return authority.Session{}, fault.ErrNotFound
-	}
-	return e.unpack(), nil
-}
-
-// rotate is the compare-and-swap. It returns an error only if the whole
-// transaction is lost.
-func (s *Store) rotate(w *write, log *stepLog) error {
-	r, now := &w.rotation, &w.session
-	*now, w.err = s.current(r.Session)
-	switch {
-	case errors.Is(w.err, fault.ErrNotFound):
-		return nil // the step's own outcome
-	case w.err != nil:
-		return w.err
-	case now.Generation != r.From:
-		return nil
-	}
-	now.Generation++
-	now.Previous, now.Refreshed, now.Expires, now.IdempotencyKey = now.Refreshed, r.At, min(r.Expires, now.Ends), r.IdempotencyKey
-	w.moved = true
-	e := pack(*now)
-	return s.record(&e, log)
-}
-
-// step runs any other step, and undoes it alone if it fails. It returns an
-// error only if the whole transaction is lost.
-func (s *Store) step(w *write) error {
-	if err := s.exec("SAVEPOINT step"); err != nil {
-		return err
-	}
-	if err := w.run(s.writer, &w.gone); err != nil {
-		w.err, w.gone = explain(err), removed{}
-		if s.writer.AutocommitEnabled() || isFull(err) {
-			return err // SQLite rolled all of it back, or the batch is tried with less
-		}
-		s.tell(err)
-		if err := s.exec("ROLLBACK TO step"); err != nil {
-			return err
-		}
-	}
-	return s.exec("RELEASE step")
-}
-
-// exec runs a statement that is prepared once.
-func (s *Store) exec(sql string) error { return sqlitex.Execute(s.writer, sql, nil) }
-
-func (s *Store) rollback() {
-	if !s.writer.AutocommitEnabled() {
-		_ = s.exec("ROLLBACK") // fails only if SQLite rolled back already
+// countFailure counts an error of the store. The errors of its contract are no failures.
+func (s *Store) countFailure(err error) {
+	contract := errors.Is(err, fault.ErrNotFound) || errors.Is(err, fault.ErrDuplicate) ||
+		errors.Is(err, storecopy.ErrNotEmpty)
+	if !contract {
+		s.metrics.StoreError()
 	}
 }

@@ -10,137 +10,142 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// BeginCopy marks the store, and empties it if it was marked before.
+// BeginCopy marks the store as the target of a copy. It first empties a store that has the mark already.
 func (s *Store) BeginCopy(ctx context.Context) error {
-	return s.write(ctx, func(conn *sqlite.Conn, out *removed) error {
-		used, err := count(conn, "user")
+	return s.write(ctx, normal, func(c *change) error {
+		users, err := count(c.conn, "user")
 		if err != nil {
 			return err
 		}
-		marked, err := count(conn, "copying")
+		marks, err := count(c.conn, "copying")
 		if err != nil {
 			return err
 		}
-		if used > 0 && marked == 0 {
+		if users > 0 && marks == 0 {
 			return storecopy.ErrNotEmpty
 		}
-		if err := out.deleteKeys(conn, "true"); err != nil {
+		if err := c.deleteAPIKeys("true"); err != nil {
 			return err
 		}
-		if err := out.deleteSessions(conn, "true"); err != nil {
+		if err := c.deleteSessions("true"); err != nil {
 			return err
 		}
-		for _, statement := range []string{"DELETE FROM signing_key", "DELETE FROM user", "INSERT OR IGNORE INTO copying VALUES (1)"} {
-			if err := each(conn.Prep(statement), func() {}); err != nil {
+		c.deletedUsers = true
+		statements := []string{
+			"DELETE FROM signing_key",
+			"DELETE FROM user",
+			"INSERT OR IGNORE INTO copying VALUES (1)",
+		}
+		for _, statement := range statements {
+			if err := execute(c.conn, statement); err != nil {
 				return err
 			}
 		}
 		return nil
-	}, func() { s.memory.users.clear() })
+	})
 }
 
-// EndCopy takes the mark away.
+// EndCopy removes the mark.
 func (s *Store) EndCopy(ctx context.Context) error {
-	return s.write(ctx, func(conn *sqlite.Conn, _ *removed) error {
-		return each(conn.Prep("DELETE FROM copying"), func() {})
-	}, nil)
+	return s.write(ctx, normal, func(c *change) error { return execute(c.conn, "DELETE FROM copying") })
 }
 
-// CopyInProgress reports whether the mark is there.
-func (s *Store) CopyInProgress(ctx context.Context) (marked bool, err error) {
-	err = s.read(ctx, func(conn *sqlite.Conn) error {
-		n, err := count(conn, "copying")
-		marked = n > 0
-		return err
-	})
-	return marked, err
+// CopyInProgress reports whether the store has the mark.
+func (s *Store) CopyInProgress(ctx context.Context) (bool, error) {
+	marks, err := read(ctx, s, func(conn *sqlite.Conn) (int64, error) { return count(conn, "copying") })
+	return marks > 0, err
 }
 
-// Count counts what there is.
-func (s *Store) Count(ctx context.Context) (n storecopy.Counts, err error) {
-	err = s.read(ctx, func(conn *sqlite.Conn) (err error) {
-		for table, into := range map[string]*int64{"user": &n.Users, "session": &n.Sessions, "api_key": &n.APIKeys, "signing_key": &n.SigningKeys} {
-			if *into, err = count(conn, table); err != nil {
-				return err
+// Count counts the rows that a copy transfers.
+func (s *Store) Count(ctx context.Context) (storecopy.Counts, error) {
+	return read(ctx, s, func(conn *sqlite.Conn) (storecopy.Counts, error) {
+		var n storecopy.Counts
+		tables := map[string]*int64{
+			"user":        &n.Users,
+			"session":     &n.Sessions,
+			"api_key":     &n.APIKeys,
+			"signing_key": &n.SigningKeys,
+		}
+		for table, rows := range tables {
+			var err error
+			if *rows, err = count(conn, table); err != nil {
+				return n, err
 			}
 		}
-		return nil
+		return n, nil
 	})
-	return n, err
 }
 
-func count(conn *sqlite.Conn, table string) (n int64, err error) {
-	stmt := conn.Prep("SELECT count(*) FROM " + table)
-	return n, one(stmt, func() { n = stmt.ColumnInt64(0) })
+func count(conn *sqlite.Conn, table string) (int64, error) {
+	return queryOne(conn, "SELECT count(*) FROM "+table, nil, scanNumber)
 }
 
-// ReadUsers returns the next users by id.
-func (s *Store) ReadUsers(ctx context.Context, after int64, limit int) (users []authority.UserWithHash, err error) {
-	err = s.read(ctx, func(conn *sqlite.Conn) error {
-		stmt := conn.Prep("SELECT " + userColumns + ", password_hash FROM user WHERE id > ? ORDER BY id LIMIT ?")
-		bind(stmt, after, int64(limit))
-		return each(stmt, func() {
-			users = append(users, authority.UserWithHash{User: *scanUser(stmt), PasswordHash: stmt.ColumnText(10)})
-		})
+// ReadUsers returns the next users by ID.
+func (s *Store) ReadUsers(ctx context.Context, after int64, limit int) ([]authority.UserWithHash, error) {
+	sql := selectUserRecords + " WHERE id > ? ORDER BY id LIMIT ?"
+	return list(ctx, s, sql, args{after, int64(limit)}, scanUserRecord)
+}
+
+// ReadSessions returns the next sessions by ID. No session may end meanwhile, because a page that has fewer sessions
+// than limit is the last one.
+func (s *Store) ReadSessions(
+	ctx context.Context, after token.SessionID, limit int,
+) ([]authority.SessionWithOrigin, error) {
+	sql := selectSessions + " WHERE id > ? ORDER BY id LIMIT ?"
+	rows, err := list(ctx, s, sql, args{after[:], int64(limit)}, scanSession)
+	return s.addStates(rows), err
+}
+
+// ReadAPIKeys returns the next API keys by ID.
+func (s *Store) ReadAPIKeys(ctx context.Context, after int64, limit int) ([]storecopy.APIKeyRecord, error) {
+	sql := "SELECT " + apiKeyColumns + ", hash FROM api_key WHERE id > ? ORDER BY id LIMIT ?"
+	return list(ctx, s, sql, args{after, int64(limit)}, func(stmt *sqlite.Stmt) storecopy.APIKeyRecord {
+		record := storecopy.APIKeyRecord{APIKey: scanAPIKey(stmt)}
+		stmt.ColumnBytes(7, record.Hash[:])
+		return record
 	})
-	return users, err
 }
 
-// ReadSessions returns the next sessions by id, as they are now.
-func (s *Store) ReadSessions(ctx context.Context, after token.SessionID, limit int) ([]authority.SessionWithOrigin, error) {
-	return s.records(ctx, after, limit)
-}
-
-// ReadAPIKeys returns the next keys by id.
-func (s *Store) ReadAPIKeys(ctx context.Context, after int64, limit int) (keys []storecopy.APIKeyRecord, err error) {
-	err = s.read(ctx, func(conn *sqlite.Conn) error {
-		stmt := conn.Prep("SELECT " + keyColumns + ", hash FROM api_key WHERE id > ? ORDER BY id LIMIT ?")
-		bind(stmt, after, int64(limit))
-		return each(stmt, func() {
-			record := storecopy.APIKeyRecord{APIKey: scanKey(stmt)}
-			stmt.ColumnBytes(7, record.Hash[:])
-			keys = append(keys, record)
-		})
-	})
-	return keys, err
-}
-
-// copyIn runs one statement for each row, in one step.
-func (s *Store) copyIn(ctx context.Context, sql string, n int, row func(i int) []any, apply func()) error {
-	return s.write(ctx, func(conn *sqlite.Conn, _ *removed) error {
-		stmt := conn.Prep(sql)
-		for i := range n {
-			bind(stmt, row(i)...)
-			if err := each(stmt, func() {}); err != nil {
-				return err
-			}
+// insertAll runs an INSERT for each row.
+func insertAll[T any](c *change, sql string, rows []T, values func(*T) args) error {
+	for i := range rows {
+		if err := execute(c.conn, sql, values(&rows[i])...); err != nil {
+			return err
 		}
-		return nil
-	}, apply)
+	}
+	return nil
 }
 
 // WriteUsers adds users as they are.
 func (s *Store) WriteUsers(ctx context.Context, users []authority.UserWithHash) error {
-	return s.copyIn(ctx, insertUser, len(users), func(i int) []any { return userValues(users[i].User, users[i].PasswordHash) }, nil)
+	return s.write(ctx, normal, func(c *change) error { return insertAll(c, insertUser, users, userValues) })
+}
+
+const insertSession = "INSERT INTO session (id, user_id, created, ip, user_agent) VALUES (?, ?, ?, ?, ?)"
+
+// sessionValues returns the values of insertSession.
+func sessionValues(r *authority.SessionWithOrigin) args {
+	return args{r.ID[:], r.UserID, r.Created, r.IP, r.UserAgent}
 }
 
 // WriteSessions adds sessions as they are.
 func (s *Store) WriteSessions(ctx context.Context, sessions []authority.SessionWithOrigin) error {
-	return s.copyIn(ctx, "INSERT INTO session ("+sessionColumns+", ip, user_agent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", len(sessions), func(i int) []any {
-		r := &sessions[i]
-		return []any{r.ID[:], r.UserID, int64(r.Generation), r.Created, r.Refreshed, r.Previous, r.Expires, r.Ends, retryBytes(r.IdempotencyKey), r.IP, r.UserAgent}
-	}, func() {
+	return s.write(ctx, normal, func(c *change) error {
 		for i := range sessions {
-			e := pack(sessions[i].Session)
-			s.memory.put(&e)
+			c.opened = append(c.opened, sessions[i].Session)
 		}
+		return insertAll(c, insertSession, sessions, sessionValues)
 	})
 }
 
-// WriteAPIKeys adds keys as they are.
+// WriteAPIKeys adds API keys as they are.
 func (s *Store) WriteAPIKeys(ctx context.Context, keys []storecopy.APIKeyRecord) error {
-	return s.copyIn(ctx, "INSERT INTO api_key ("+keyColumns+", hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", len(keys), func(i int) []any {
-		k := &keys[i]
-		return []any{k.ID, k.UserID, int64(k.Visibility), truth(k.Primary), sessionOrNull(k.Session), k.Mask, k.Created, k.Hash[:]}
-	}, nil)
+	return s.write(ctx, normal, func(c *change) error {
+		sql := "INSERT INTO api_key (" + apiKeyColumns + ", hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+		return insertAll(c, sql, keys, func(k *storecopy.APIKeyRecord) args {
+			return args{
+				k.ID, k.UserID, int64(k.Visibility), k.Primary, nullableSession(k.Session), k.Mask, k.Created, k.Hash[:],
+			}
+		})
+	})
 }

@@ -2,55 +2,48 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"zombiezen.com/go/sqlite"
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/audit"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/userimport"
 )
 
-// ImportUsers adds the users whose login and id are free.
-func (s *Store) ImportUsers(ctx context.Context, users []authority.UserWithHash, e audit.Event) ([]userimport.Imported, error) {
-	found := make([]userimport.Imported, len(users))
-	err := s.write(ctx, func(conn *sqlite.Conn, _ *removed) error {
+// ImportUsers adds the users whose login and ID are free.
+func (s *Store) ImportUsers(
+	ctx context.Context, users []authority.UserWithHash, e audit.Event,
+) ([]userimport.Imported, error) {
+	return tx(ctx, s, normal, func(c *change) ([]userimport.Imported, error) {
+		imported := make([]userimport.Imported, len(users))
 		for i := range users {
-			if err := importUser(conn, users[i], e, &found[i]); err != nil {
-				return err
+			var err error
+			if imported[i], err = importUser(c.conn, &users[i], e); err != nil {
+				return nil, err
 			}
 		}
-		return nil
-	}, nil)
+		return imported, nil
+	})
+}
+
+// importUser searches for the login before it adds a user, because a rejected INSERT would use up an ID.
+func importUser(conn *sqlite.Conn, u *authority.UserWithHash, e audit.Event) (userimport.Imported, error) {
+	byLogin, login := selectUserRecords+" WHERE login_folded = ?", args{strings.ToLower(u.Login)}
+	present, err := queryOne(conn, byLogin, login, scanUserRecord)
+	if !errors.Is(err, fault.ErrNotFound) {
+		return userimport.Imported{UserWithHash: present}, err
+	}
+	err = execute(conn, insertUser+" ON CONFLICT DO NOTHING", userValues(u)...) // The ID may be taken.
+	if err != nil || conn.Changes() == 0 {
+		return userimport.Imported{}, err
+	}
+	added, err := queryOne(conn, byLogin, login, scanUserRecord)
 	if err != nil {
-		return nil, err // and found may still be written to
+		return userimport.Imported{}, err
 	}
-	return found, nil
-}
-
-// importUser looks first: a row that is refused would use up an id.
-func importUser(conn *sqlite.Conn, u authority.UserWithHash, e audit.Event, found *userimport.Imported) error {
-	if err := findLogin(conn, u.Login, &found.UserWithHash); err != nil || found.ID != 0 {
-		return err
-	}
-	insert := conn.Prep(insertUser + " ON CONFLICT DO NOTHING") // with the id of another
-	bind(insert, userValues(u.User, u.PasswordHash)...)
-	if err := each(insert, func() {}); err != nil || conn.Changes() == 0 {
-		return err
-	}
-	found.Added = true
-	if err := findLogin(conn, u.Login, &found.UserWithHash); err != nil {
-		return err
-	}
-	event := conn.Prep(insertEvent)
-	e.User = found.ID
-	bind(event, eventValues(&e)...)
-	return each(event, func() {})
-}
-
-// findLogin reads who has a login; nobody leaves found as it is.
-func findLogin(conn *sqlite.Conn, login string, found *authority.UserWithHash) error {
-	stmt := conn.Prep("SELECT " + userColumns + ", password_hash FROM user WHERE login_folded = ?")
-	bind(stmt, strings.ToLower(login))
-	return each(stmt, func() { found.User, found.PasswordHash = *scanUser(stmt), stmt.ColumnText(10) })
+	e.User = added.ID
+	return userimport.Imported{UserWithHash: added, Added: true}, execute(conn, insertEvent, eventValues(&e)...)
 }

@@ -9,36 +9,35 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"github.com/pawlauth/pawl/internal/authority/fault"
-	"github.com/pawlauth/pawl/internal/store/batch"
 )
 
 const (
 	reserveName = "pawl.reserve"
-	// reserveSize is twice what the write-ahead log grows to before it is folded
-	// into the database, which may grow by as much then. Steps that end something
-	// leave free pages, so from there on they need next to no more.
-	reserveSize  = 8 << 20
-	reserveAfter = time.Second // between two tries to make the reserve anew
+	// reserveSize is twice the size at which the write-ahead log is folded into the database, because the database may
+	// then grow by as much. Revocations free pages, so after that they need hardly any more space.
+	reserveSize = 8 << 20
+	// reserveRetry is the time between two attempts to restore the reserve.
+	reserveRetry = time.Second
 )
 
-// reserve is a file that keeps room on the disk, so that sessions and keys can
-// be ended when it is full. The committer goroutine owns it.
+// reserve is a file that keeps space on the disk, so that sessions and keys can be revoked when the disk is full. The
+// committer goroutine owns it.
 type reserve struct {
-	path  string
-	whole bool
-	next  time.Time // before that, making it is not tried again
-	err   error     // of the last try
+	path     string
+	complete bool
+	retryAt  time.Time // of the next attempt to restore it
+	err      error     // of the last attempt
 }
 
-// keep makes the reserve if it is not there, and returns nil if it is.
-func (r *reserve) keep() error {
-	if r.whole {
+// ensure restores the reserve if it is missing, and returns an error while that is not possible.
+func (r *reserve) ensure() error {
+	if r.complete {
 		return nil
 	}
-	if now := time.Now(); now.After(r.next) {
-		r.next = now.Add(reserveAfter)
+	if now := time.Now(); now.After(r.retryAt) {
+		r.retryAt = now.Add(reserveRetry)
 		r.err = r.fill()
-		r.whole = r.err == nil
+		r.complete = r.err == nil
 	}
 	return r.err
 }
@@ -47,56 +46,25 @@ func (r *reserve) fill() error {
 	if info, err := os.Stat(r.path); err == nil && info.Size() == reserveSize {
 		return nil
 	}
-	noise := make([]byte, reserveSize) // some file systems store zeros in no room at all
+	noise := make([]byte, reserveSize) // Some file systems store zeros without using space.
 	_, _ = rand.NewChaCha8([32]byte{}).Read(noise)
 	if err := os.WriteFile(r.path, noise, 0o600); err != nil {
-		_ = os.Remove(r.path) // what is left of it is made anew as well
-		return fmt.Errorf("%w: there is no room for the reserve: %w", fault.ErrUnavailable, err)
+		_ = os.Remove(r.path) // The next attempt starts from nothing.
+		return fmt.Errorf("%w: there is no space for the reserve: %w", fault.ErrUnavailable, err)
 	}
 	return nil
 }
 
-// release gives the room to whoever writes next.
+// release frees the space of the reserve for the next write.
 func (r *reserve) release() {
-	_ = os.Remove(r.path) // if it stays, the next step finds no room, and says so
-	r.whole, r.next = false, time.Now().Add(reserveAfter)
-	r.err = fmt.Errorf("%w: the disk is full, and its reserve is for what ends sessions and keys", fault.ErrUnavailable)
+	_ = os.Remove(r.path) // If the file remains, the next write finds no space and reports that.
+	r.complete = false
+	r.retryAt = time.Now().Add(reserveRetry)
+	r.err = fmt.Errorf("%w: the disk is full, and its reserve is for revocations", fault.ErrUnavailable)
 }
 
-// isFull reports whether a batch failed for want of room.
+// isFull reports whether a batch failed because the disk is full.
 func isFull(err error) bool {
 	code := sqlite.ErrCode(err)
 	return code.ToPrimary() == sqlite.ResultFull || code == sqlite.ResultIOErrSHMSize
-}
-
-// commit carries out a batch. While the reserve is not there, only the steps go
-// on that end something; where the disk is found full, they get its room.
-func (s *Store) commit(ops []*batch.Op[write]) {
-	start := time.Now()
-	defer func() { s.metrics.StoreCommit(len(ops), time.Since(start)) }()
-	err := s.reserve.keep()
-	if err == nil {
-		if err = s.try(ops); !isFull(err) {
-			return
-		}
-	} else {
-		s.tell(err)
-	}
-	var ends []*batch.Op[write]
-	for _, op := range ops {
-		w := &op.Value
-		if w.ends {
-			w.err, w.gone = nil, removed{}
-			ends = append(ends, op)
-			continue
-		}
-		w.err = err
-	}
-	if len(ends) == 0 {
-		return
-	}
-	if s.reserve.whole { // else it is given already, and ends that keep coming do not put off its next try
-		s.reserve.release()
-	}
-	_ = s.try(ends) // each step has the error
 }

@@ -11,8 +11,7 @@ import (
 	"github.com/pawlauth/pawl/internal/store/batch"
 )
 
-// TestWithoutReserve: while the reserve is given away what ends something goes
-// on, a signing key too, and what does not is refused.
+// TestWithoutReserve checks that revocations succeed while the reserve is missing, and that other operations fail.
 func TestWithoutReserve(t *testing.T) {
 	s, ids := withSessions(t, t.TempDir(), 2)
 	for _, id := range []string{"old", "new"} {
@@ -25,18 +24,18 @@ func TestWithoutReserve(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.reserve.release()
-	s.reserve.next = time.Now().Add(time.Hour)
+	s.reserve.retryAt = time.Now().Add(time.Hour)
 	suspended := authority.Suspended
-	_, suspend := s.UpdateUser(t.Context(), 1, authority.UserChange{Status: &suspended})
-	for what, err := range map[string]error{
+	_, suspendErr := s.UpdateUser(t.Context(), 1, authority.UserChange{Status: &suspended})
+	for revocation, err := range map[string]error{
 		"end a session":        s.EndSession(t.Context(), ids[0]),
 		"end sessions":         s.EndSessions(t.Context(), 1, ids[0]),
-		"suspend":              suspend,
-		"delete a key":         s.DeleteAPIKey(t.Context(), key.ID),
+		"suspend a user":       suspendErr,
+		"delete an API key":    s.DeleteAPIKey(t.Context(), key.ID),
 		"retire a signing key": s.RetireSigningKey(t.Context(), "old", testNow),
 	} {
 		if err != nil {
-			t.Errorf("%s: %v", what, err)
+			t.Errorf("%s: %v", revocation, err)
 		}
 	}
 	if _, err := s.CreateUser(t.Context(), authority.User{Login: "b"}, "hash"); !errors.Is(err, fault.ErrUnavailable) {
@@ -44,22 +43,21 @@ func TestWithoutReserve(t *testing.T) {
 	}
 }
 
-// TestReserveComesBackUnderEnds: sessions that end all the time do not put off
-// the reserve's next try, and so all other steps, for ever.
-func TestReserveComesBackUnderEnds(t *testing.T) {
+// TestReserveReturnsUnderRevocations checks that a steady stream of revocations does not postpone the restoration of
+// the reserve, and with it all other operations, forever.
+func TestReserveReturnsUnderRevocations(t *testing.T) {
 	s, ids := withSessions(t, t.TempDir(), 2)
 	s.reserve.release()
 	for began := time.Now(); ; {
-		end, step := &batch.Op[write]{}, move(ids[1], 1)
-		end.Value.run, end.Value.ends = endOf("id = ?", ids[0][:]), true
-		if s.commit([]*batch.Op[write]{end, step}); end.Value.err != nil {
+		end, rotation := endOp(ids[0]), rotationOp(ids[1], 1)
+		if s.commit([]*batch.Op[operation]{end, rotation}); end.Value.err != nil {
 			t.Fatal(end.Value.err)
 		}
-		if step.Value.moved {
+		if rotation.Value.rotated {
 			return
 		}
-		if time.Since(began) > 10*reserveAfter {
-			t.Fatalf("there is room, and a refresh still answers %v", step.Value.err)
+		if time.Since(began) > 10*reserveRetry {
+			t.Fatalf("there is space, and a rotation still fails: %v", rotation.Value.err)
 		}
 	}
 }

@@ -16,18 +16,11 @@ CREATE TABLE user (
 ) STRICT;
 CREATE INDEX user_tenant ON user (network_id, mailbox_id);
 
--- One row for each session. A refresh never writes to it: the row has the state at the sign-in, and the rotation log
--- has every later state.
+-- One row for each session, with what a refresh never changes. The rotation log has the state of the session.
 CREATE TABLE session (
   id         BLOB    PRIMARY KEY,  -- 16 random bytes
   user_id    INTEGER NOT NULL REFERENCES user (id),
-  generation INTEGER NOT NULL,
   created    INTEGER NOT NULL,
-  refreshed  INTEGER NOT NULL,
-  previous   INTEGER NOT NULL,
-  expires    INTEGER NOT NULL,
-  ends       INTEGER NOT NULL,
-  retry_key  BLOB    NOT NULL,     -- 16 bytes, or empty
   ip         TEXT    NOT NULL,
   user_agent TEXT    NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -38,7 +31,7 @@ CREATE INDEX session_user ON session (user_id);
 CREATE TABLE rotation_log (
   slot    INTEGER PRIMARY KEY,
   seq     INTEGER NOT NULL, -- counts the rows since the first one, without a gap
-  records BLOB    NOT NULL  -- see record.go
+  records BLOB    NOT NULL  -- see internal/sessionlog/record.go
 ) STRICT;
 
 CREATE TABLE api_key (

@@ -2,63 +2,45 @@ package sqlite
 
 import (
 	"fmt"
+	"strings"
 
 	"zombiezen.com/go/sqlite"
 
 	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
-// bind sets the parameters of a statement, which it makes ready to run.
-func bind(stmt *sqlite.Stmt, args ...any) {
-	for i, arg := range args {
-		switch v := arg.(type) {
-		case int64:
-			stmt.BindInt64(i+1, v)
-		case string:
-			stmt.BindText(i+1, v)
-		case []byte:
-			stmt.BindBytes(i+1, v)
-		case nil:
-			stmt.BindNull(i + 1)
-		default:
-			panic(fmt.Sprintf("sqlite: cannot bind a %T", arg))
-		}
-	}
+// args are the values of the parameters of a statement.
+type args []any
+
+// queryAll returns all rows of a query.
+func queryAll[T any](conn *sqlite.Conn, sql string, a args, scan func(*sqlite.Stmt) T) ([]T, error) {
+	rows := []T{}
+	err := query(conn, sql, a, func(stmt *sqlite.Stmt) { rows = append(rows, scan(stmt)) })
+	return rows, err
 }
 
-// truth is a truth value as SQLite has it.
-func truth(b bool) int64 {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-// each runs a statement to its end, and calls row at each row.
-func each(stmt *sqlite.Stmt, row func()) error {
-	defer reset(stmt)
-	for {
-		more, err := stmt.Step()
-		if err != nil || !more {
-			return err
-		}
-		row()
-	}
-}
-
-// one runs a statement that gives one row, or none: ErrNotFound.
-func one(stmt *sqlite.Stmt, row func()) error {
+// queryOne returns the row of a query, or ErrNotFound if there is none.
+func queryOne[T any](conn *sqlite.Conn, sql string, a args, scan func(*sqlite.Stmt) T) (T, error) {
+	var row T
 	found := false
-	err := each(stmt, func() { row(); found = true })
+	err := query(conn, sql, a, func(stmt *sqlite.Stmt) {
+		row = scan(stmt)
+		found = true
+	})
 	if err == nil && !found {
 		err = fault.ErrNotFound
 	}
-	return err
+	return row, err
 }
 
-// changeOne runs a statement that must change one row, else ErrNotFound.
-func changeOne(conn *sqlite.Conn, stmt *sqlite.Stmt) error {
-	if err := each(stmt, func() {}); err != nil {
+// execute runs a statement that returns no rows.
+func execute(conn *sqlite.Conn, sql string, a ...any) error {
+	return query(conn, sql, a, func(*sqlite.Stmt) {})
+}
+
+// executeOne runs a statement that must change a row, and returns ErrNotFound if it changes none.
+func executeOne(conn *sqlite.Conn, sql string, a ...any) error {
+	if err := execute(conn, sql, a...); err != nil {
 		return err
 	}
 	if conn.Changes() == 0 {
@@ -67,5 +49,88 @@ func changeOne(conn *sqlite.Conn, stmt *sqlite.Stmt) error {
 	return nil
 }
 
-// reset lets go of the read lock; an error was Step's already.
-func reset(stmt *sqlite.Stmt) { _ = stmt.Reset(); _ = stmt.ClearBindings() }
+// query executes a statement, which it prepares once for each connection, and calls row at each row.
+func query(conn *sqlite.Conn, sql string, a args, row func(*sqlite.Stmt)) error {
+	stmt, err := conn.Prepare(sql)
+	if err != nil {
+		return err
+	}
+	defer reset(stmt)
+	bind(stmt, a)
+	for {
+		more, err := stmt.Step()
+		if err != nil || !more {
+			return err
+		}
+		row(stmt)
+	}
+}
+
+func bind(stmt *sqlite.Stmt, a args) {
+	for i, arg := range a {
+		switch v := arg.(type) {
+		case int64:
+			stmt.BindInt64(i+1, v)
+		case string:
+			stmt.BindText(i+1, v)
+		case []byte:
+			stmt.BindBytes(i+1, v)
+		case bool:
+			stmt.BindBool(i+1, v)
+		case nil:
+			stmt.BindNull(i + 1)
+		default:
+			panic(fmt.Sprintf("sqlite: cannot bind a %T", arg))
+		}
+	}
+}
+
+// reset releases the read lock of a statement. It repeats the error that Step returned.
+func reset(stmt *sqlite.Stmt) {
+	_ = stmt.Reset()
+	_ = stmt.ClearBindings()
+}
+
+// unique turns a violation of a UNIQUE constraint into ErrDuplicate.
+func unique(err error) error {
+	switch sqlite.ErrCode(err) {
+	case sqlite.ResultConstraintUnique, sqlite.ResultConstraintPrimaryKey, sqlite.ResultConstraintRowID:
+		return fault.ErrDuplicate
+	}
+	return err
+}
+
+func scanNumber(stmt *sqlite.Stmt) int64 { return stmt.ColumnInt64(0) }
+
+// conditions is a WHERE clause that grows by one condition at a time.
+type conditions struct {
+	text []string
+	args args
+}
+
+func (c *conditions) add(condition string, arg any) {
+	c.text = append(c.text, condition)
+	c.args = append(c.args, arg)
+}
+
+func (c *conditions) sql() string {
+	if len(c.text) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(c.text, " AND ")
+}
+
+// nullable returns the value that p points at, or NULL.
+func nullable[T any](p *T) any {
+	if p == nil {
+		return nil
+	}
+	return *p
+}
+
+func nullableNumber[T ~uint8](p *T) any {
+	if p == nil {
+		return nil
+	}
+	return int64(*p)
+}

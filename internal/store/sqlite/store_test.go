@@ -26,7 +26,7 @@ func TestConformance(t *testing.T) {
 
 func open(t *testing.T, dir string) *sqlite.Store {
 	t.Helper()
-	s, err := sqlite.Open(dir)
+	s, err := sqlite.Open(dir, sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestOpenRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.spoil(t, filepath.Join(dir, sqlite.FileName))
-			s, err := sqlite.Open(dir)
+			s, err := sqlite.Open(dir, sqlite.Options{})
 			if err == nil {
 				s.Close()
 				t.Fatal("opened")
@@ -101,7 +101,7 @@ func TestOpenRefuses(t *testing.T) {
 func TestSecondOwnerIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
-	if _, err := sqlite.Open(dir); err == nil || !strings.Contains(err.Error(), "held by another Pawl") {
+	if _, err := sqlite.Open(dir, sqlite.Options{}); err == nil || !strings.Contains(err.Error(), "held by another Pawl") {
 		t.Errorf("error %v", err)
 	}
 	if err := s.Close(); err != nil {

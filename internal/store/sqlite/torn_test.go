@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"bytes"
+	"maps"
 	"os"
 	"path/filepath"
 	"testing"
@@ -18,24 +19,25 @@ const (
 	walFrame  = 24 + 4096
 )
 
-// walFrames counts the frames of the log's present round, which have its salt.
-func walFrames(wal []byte) (n int) {
+// walFrames counts the frames since the log last started again. They have the salt of its header.
+func walFrames(wal []byte) int {
+	n := 0
 	for at := walHeader; at+walFrame <= len(wal) && bytes.Equal(wal[at+8:at+16], wal[16:24]); at += walFrame {
 		n++
 	}
 	return n
 }
 
-// torn is a store that was written to in steps, with moves, ends and records
-// that are moved up in the step log, and where each session was after each.
-type torn struct {
-	ids     []token.SessionID
-	db, wal []byte
-	steps   []map[token.SessionID]uint32
-	frames  []int // in the write-ahead log after each step
+// commits has the files of a store after some commits, and the generation of each session after each commit. The
+// commits rotate and end sessions, and compact the rotation log.
+type commits struct {
+	ids         []token.SessionID
+	db, wal     []byte
+	generations []map[token.SessionID]uint32
+	frames      []int // in the write-ahead log after each commit
 }
 
-func tear(t *testing.T) *torn {
+func makeCommits(t *testing.T) *commits {
 	t.Helper()
 	dir := t.TempDir()
 	s, ids := withSessions(t, dir, 150)
@@ -47,10 +49,10 @@ func tear(t *testing.T) *torn {
 		}
 		return text
 	}
-	refresh := func(ids []token.SessionID) (ops []*batch.Op[write]) {
+	rotate := func(ids []token.SessionID) (ops []*batch.Op[operation]) {
 		for _, id := range ids {
 			if at[id] > 0 {
-				ops = append(ops, move(id, at[id]))
+				ops = append(ops, rotationOp(id, at[id]))
 				at[id]++
 			}
 		}
@@ -59,34 +61,33 @@ func tear(t *testing.T) *torn {
 	for _, id := range ids {
 		at[id] = 1
 	}
-	for n := range 2 * logFloor / len(ids) {
-		s.commit(refresh(ids[:len(ids)-10*min(n, 1)])) // the last ten are left behind in the oldest rows
+	const rotations = 2 * 4096 // twice as many as an uncompacted log may have
+	for n := range rotations / len(ids) {
+		s.commit(rotate(ids[:len(ids)-10*min(n, 1)])) // The last ten stay behind in the oldest rows.
 	}
 	if err := sqlitex.ExecuteTransient(s.writer, "PRAGMA wal_checkpoint(RESTART)", nil); err != nil {
 		t.Fatal(err)
 	}
-	r := &torn{ids: ids}
+	r := &commits{ids: ids}
 	for n := range 12 {
-		ops := refresh(ids[n*5 : n*5+5+n*5])
-		end := &batch.Op[write]{Value: write{run: endOf("id = ?", ids[n*7][:]), ends: true}}
-		s.commit(append(ops, end))
+		ops := rotate(ids[n*5 : n*5+5+n*5])
+		s.commit(append(ops, endOp(ids[n*7])))
 		at[ids[n*7]] = 0
-		state := map[token.SessionID]uint32{}
-		for id, generation := range at {
-			state[id] = generation
-		}
-		r.steps, r.frames = append(r.steps, state), append(r.frames, walFrames(read(FileName+"-wal")))
+		r.generations = append(r.generations, maps.Clone(at))
+		r.frames = append(r.frames, walFrames(read(FileName+"-wal")))
 	}
-	if s.log.oldest == 1 {
-		t.Fatal("no row of the step log was used again")
+	oldest, err := queryOne(s.writer, "SELECT min(seq) FROM rotation_log", nil, scanNumber)
+	if err != nil || oldest == 1 {
+		t.Fatalf("no row of the rotation log was overwritten: the oldest is %d, %v", oldest, err)
 	}
-	r.db, r.wal = read(FileName), read(FileName+"-wal")
+	r.db = read(FileName)
+	r.wal = read(FileName + "-wal")
 	return r
 }
 
-// check opens the files as a loss of power leaves them, and wants the sessions
-// where the last step put them that is whole.
-func (r *torn) check(t *testing.T, wal []byte, frames int) {
+// check opens the files as a loss of power leaves them, with some whole frames in the write-ahead log. It expects the
+// sessions as the last whole commit left them.
+func (r *commits) check(t *testing.T, wal []byte, frames int) {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range map[string][]byte{FileName: r.db, FileName + "-wal": wal} {
@@ -100,24 +101,24 @@ func (r *torn) check(t *testing.T, wal []byte, frames int) {
 	}
 	s := mustOpen(t, dir)
 	for _, id := range r.ids {
-		mustBeAt(t, s, id, r.steps[last][id])
+		mustBeAt(t, s, id, r.generations[last][id])
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestTornLog cuts the write-ahead log after and within each of its frames, and
-// spoils a byte of each: what is whole before that holds, and nothing after it.
+// TestTornLog cuts the write-ahead log after and within each of its frames, and changes a byte of each. Every commit
+// before that must be there, and nothing after it.
 func TestTornLog(t *testing.T) {
-	r := tear(t)
+	r := makeCommits(t)
 	for frames := r.frames[0]; frames < r.frames[len(r.frames)-1] && !t.Failed(); frames++ {
 		at := walHeader + frames*walFrame
 		r.check(t, r.wal[:at], frames)
 		r.check(t, r.wal[:at+1+frames*101%(walFrame-1)], frames)
-		spoiled := bytes.Clone(r.wal)
-		spoiled[at+frames*97%walFrame] ^= 1
-		r.check(t, spoiled, frames)
+		damaged := bytes.Clone(r.wal)
+		damaged[at+frames*97%walFrame] ^= 1
+		r.check(t, damaged, frames)
 	}
 	r.check(t, r.wal, r.frames[len(r.frames)-1])
 }

@@ -7,161 +7,131 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"github.com/pawlauth/pawl/internal/authority"
-	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
 const userColumns = "id, login, email, first_name, last_name, network_id, mailbox_id, level, status, created"
 
 func scanUser(stmt *sqlite.Stmt) *authority.User {
 	return &authority.User{
-		ID: stmt.ColumnInt64(0), Login: stmt.ColumnText(1), Email: stmt.ColumnText(2),
-		FirstName: stmt.ColumnText(3), LastName: stmt.ColumnText(4),
-		Tenant: authority.Tenant{NetworkID: stmt.ColumnInt64(5), MailboxID: stmt.ColumnInt64(6)},
-		Level:  authority.Level(stmt.ColumnInt64(7)), Status: authority.Status(stmt.ColumnInt64(8)), Created: stmt.ColumnInt64(9),
+		ID:        stmt.ColumnInt64(0),
+		Login:     stmt.ColumnText(1),
+		Email:     stmt.ColumnText(2),
+		FirstName: stmt.ColumnText(3),
+		LastName:  stmt.ColumnText(4),
+		Tenant:    authority.Tenant{NetworkID: stmt.ColumnInt64(5), MailboxID: stmt.ColumnInt64(6)},
+		Level:     authority.Level(stmt.ColumnInt64(7)),
+		Status:    authority.Status(stmt.ColumnInt64(8)),
+		Created:   stmt.ColumnInt64(9),
 	}
 }
 
-const insertUser = `INSERT INTO user (id, login, login_folded, password_hash, email, first_name, last_name, network_id, mailbox_id, level, status, created)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+const selectUserRecords = "SELECT " + userColumns + ", password_hash FROM user"
 
-// userValues are what insertUser binds.
-func userValues(u authority.User, passwordHash string) []any {
+func scanUserRecord(stmt *sqlite.Stmt) authority.UserWithHash {
+	return authority.UserWithHash{User: *scanUser(stmt), PasswordHash: stmt.ColumnText(10)}
+}
+
+const insertUser = `INSERT INTO user (id, login, login_folded, password_hash, email, first_name, last_name, network_id,
+	mailbox_id, level, status, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+
+// userValues returns the values of insertUser. The ID 0 asks SQLite for the next one.
+func userValues(u *authority.UserWithHash) args {
 	var id any
 	if u.ID != 0 {
 		id = u.ID
 	}
-	return []any{id, u.Login, strings.ToLower(u.Login), passwordHash, u.Email, u.FirstName, u.LastName,
-		u.NetworkID, u.MailboxID, int64(u.Level), int64(u.Status), u.Created}
+	return args{
+		id, u.Login, strings.ToLower(u.Login), u.PasswordHash, u.Email, u.FirstName, u.LastName,
+		u.NetworkID, u.MailboxID, int64(u.Level), int64(u.Status), u.Created,
+	}
 }
 
 // CreateUser adds a user.
 func (s *Store) CreateUser(ctx context.Context, u authority.User, passwordHash string) (*authority.User, error) {
-	var user *authority.User
-	err := s.write(ctx, func(conn *sqlite.Conn, _ *removed) error {
-		stmt := conn.Prep(insertUser + " RETURNING " + userColumns)
-		bind(stmt, userValues(u, passwordHash)...)
-		return unique(one(stmt, func() { user = scanUser(stmt) }))
-	}, nil)
-	if err != nil {
-		return nil, err // and user may still be written to
-	}
-	return user, nil
+	record := authority.UserWithHash{User: u, PasswordHash: passwordHash}
+	return tx(ctx, s, normal, func(c *change) (*authority.User, error) {
+		user, err := queryOne(c.conn, insertUser+" RETURNING "+userColumns, userValues(&record), scanUser)
+		return user, unique(err)
+	})
 }
 
-// unique turns SQLite's word for it into ErrDuplicate.
-func unique(err error) error {
-	switch sqlite.ErrCode(err) {
-	case sqlite.ResultConstraintUnique, sqlite.ResultConstraintPrimaryKey, sqlite.ResultConstraintRowID:
-		return fault.ErrDuplicate
-	}
-	return err
-}
-
-// User returns a user, from memory once it has been seen.
+// User returns a user, usually from the cache.
 func (s *Store) User(ctx context.Context, id int64) (*authority.User, error) {
-	return s.memory.users.get(id, func() (user *authority.User, err error) {
-		err = s.read(ctx, func(conn *sqlite.Conn) error {
-			stmt := conn.Prep("SELECT " + userColumns + " FROM user WHERE id = ?")
-			bind(stmt, id)
-			return one(stmt, func() { user = scanUser(stmt) })
-		})
-		return user, err
+	return s.users.get(id, func() (*authority.User, error) {
+		return find(ctx, s, "SELECT "+userColumns+" FROM user WHERE id = ?", args{id}, scanUser)
 	})
 }
 
 // UserByLogin finds a user without regard to case.
-func (s *Store) UserByLogin(ctx context.Context, login string) (user *authority.User, hash string, err error) {
-	err = s.read(ctx, func(conn *sqlite.Conn) error {
-		stmt := conn.Prep("SELECT " + userColumns + ", password_hash FROM user WHERE login_folded = ?")
-		bind(stmt, strings.ToLower(login))
-		return one(stmt, func() { user, hash = scanUser(stmt), stmt.ColumnText(10) })
-	})
-	return user, hash, err
+func (s *Store) UserByLogin(ctx context.Context, login string) (*authority.User, string, error) {
+	record, err := find(ctx, s, selectUserRecords+" WHERE login_folded = ?", args{strings.ToLower(login)}, scanUserRecord)
+	if err != nil {
+		return nil, "", err
+	}
+	return &record.User, record.PasswordHash, nil
 }
 
-// ListUsers returns a page of users by id.
+// ListUsers returns a page of users by ID.
 func (s *Store) ListUsers(ctx context.Context, f authority.UserFilter) ([]authority.User, error) {
-	where, args := []string{"true"}, []any{}
-	match := func(column string, value int64) {
-		where, args = append(where, column+" = ?"), append(args, value)
-	}
+	where := conditions{}
 	if f.NetworkID != nil {
-		match("network_id", *f.NetworkID)
+		where.add("network_id = ?", *f.NetworkID)
 	}
 	if f.MailboxID != nil {
-		match("mailbox_id", *f.MailboxID)
+		where.add("mailbox_id = ?", *f.MailboxID)
 	}
 	if f.Level != 0 {
-		match("level", int64(f.Level))
+		where.add("level = ?", int64(f.Level))
 	}
 	if f.Status != 0 {
-		match("status", int64(f.Status))
+		where.add("status = ?", int64(f.Status))
 	}
-	users := []authority.User{}
-	err := s.read(ctx, func(conn *sqlite.Conn) error {
-		stmt := conn.Prep("SELECT " + userColumns + " FROM user WHERE " + strings.Join(where, " AND ") + " ORDER BY id LIMIT ? OFFSET ?")
-		bind(stmt, append(args, f.Limit, f.Offset)...)
-		return each(stmt, func() { users = append(users, *scanUser(stmt)) })
-	})
-	return users, err
+	sql := "SELECT " + userColumns + " FROM user" + where.sql() + " ORDER BY id LIMIT ? OFFSET ?"
+	scan := func(stmt *sqlite.Stmt) authority.User { return *scanUser(stmt) }
+	return list(ctx, s, sql, append(where.args, f.Limit, f.Offset), scan)
 }
 
-// UpdateUser changes a user, and ends what the new status ends.
-func (s *Store) UpdateUser(ctx context.Context, id int64, c authority.UserChange) (*authority.User, error) {
-	var user *authority.User
-	write := s.write
-	if c.Status != nil && !c.Status.MaySignIn() {
-		write = s.end
+// UpdateUser changes a user, and ends the sessions and API keys that the new status ends.
+func (s *Store) UpdateUser(ctx context.Context, id int64, u authority.UserChange) (*authority.User, error) {
+	urgency := normal
+	if u.Status != nil && !u.Status.MaySignIn() {
+		urgency = revocation
 	}
-	err := write(ctx, func(conn *sqlite.Conn, out *removed) error {
-		stmt := conn.Prep(`UPDATE user SET email = coalesce(?, email), first_name = coalesce(?, first_name), last_name = coalesce(?, last_name),
-			network_id = coalesce(?, network_id), mailbox_id = coalesce(?, mailbox_id), level = coalesce(?, level), status = coalesce(?, status)
-			WHERE id = ? AND status <> ? RETURNING ` + userColumns)
-		bind(stmt, orNull(c.Email), orNull(c.FirstName), orNull(c.LastName), orNull(c.NetworkID), orNull(c.MailboxID),
-			number(c.Level), number(c.Status), id, int64(authority.Terminated))
-		if err := one(stmt, func() { user = scanUser(stmt) }); err != nil {
-			return err
+	return tx(ctx, s, urgency, func(c *change) (*authority.User, error) {
+		user, err := queryOne(c.conn, `UPDATE user SET email = coalesce(?, email), first_name = coalesce(?, first_name),
+			last_name = coalesce(?, last_name), network_id = coalesce(?, network_id), mailbox_id = coalesce(?, mailbox_id),
+			level = coalesce(?, level), status = coalesce(?, status)
+			WHERE id = ? AND status <> ? RETURNING `+userColumns, args{
+			nullable(u.Email), nullable(u.FirstName), nullable(u.LastName), nullable(u.NetworkID), nullable(u.MailboxID),
+			nullableNumber(u.Level), nullableNumber(u.Status), id, int64(authority.Terminated),
+		}, scanUser)
+		if err != nil {
+			return nil, err
 		}
-		if user.Status.MaySignIn() {
-			return nil
-		}
+		c.user = user
 		if user.Status == authority.Terminated {
-			if err := out.deleteKeys(conn, "user_id = ?", id); err != nil {
-				return err
+			if err := c.deleteAPIKeys("user_id = ?", id); err != nil {
+				return nil, err
 			}
 		}
-		return out.deleteSessions(conn, "user_id = ?", id)
-	}, func() {
-		s.memory.users.put(id, user)
+		if !user.Status.MaySignIn() {
+			if err := c.deleteSessions("user_id = ?", id); err != nil {
+				return nil, err
+			}
+		}
+		return user, nil
 	})
-	if err != nil {
-		return nil, err // and user may still be written to
-	}
-	return user, nil
 }
 
-func orNull[T any](p *T) any {
-	if p == nil {
-		return nil
-	}
-	return *p
-}
-
-func number[T ~uint8](p *T) any {
-	if p == nil {
-		return nil
-	}
-	return int64(*p)
-}
-
-// SetPassword replaces a password hash, and ends sessions if asked to.
-func (s *Store) SetPassword(ctx context.Context, id int64, c authority.PasswordChange) error {
-	return s.write(ctx, func(conn *sqlite.Conn, out *removed) error {
-		stmt := conn.Prep("UPDATE user SET password_hash = ?1 WHERE id = ?2 AND status <> ?3 AND ?4 IN ('', password_hash)")
-		bind(stmt, c.Hash, id, int64(authority.Terminated), c.IfHash)
-		if err := changeOne(conn, stmt); err != nil || !c.EndSessions {
+// SetPassword replaces a password hash, and ends sessions if the change requires it.
+func (s *Store) SetPassword(ctx context.Context, id int64, p authority.PasswordChange) error {
+	return s.write(ctx, normal, func(c *change) error {
+		err := executeOne(c.conn,
+			"UPDATE user SET password_hash = ?1 WHERE id = ?2 AND status <> ?3 AND ?4 IN ('', password_hash)",
+			p.Hash, id, int64(authority.Terminated), p.IfHash)
+		if err != nil || !p.EndSessions {
 			return err
 		}
-		return out.deleteSessions(conn, "user_id = ? AND id <> ?", id, c.Except[:])
-	}, nil)
+		return c.deleteSessions("user_id = ? AND id <> ?", id, p.Except[:])
+	})
 }

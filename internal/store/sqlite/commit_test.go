@@ -1,0 +1,331 @@
+package sqlite
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/store/batch"
+	"github.com/pawlauth/pawl/internal/token"
+)
+
+const testNow = 1_795_500_000
+
+func mustOpen(t *testing.T, dir string) *Store {
+	t.Helper()
+	s, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if s.lock.Locked() { // the test has not closed it
+			s.Close()
+		}
+	})
+	return s
+}
+
+// withSessions returns a store with one user and some sessions of that user.
+func withSessions(t *testing.T, dir string, count int) (*Store, []token.SessionID) {
+	t.Helper()
+	s := mustOpen(t, dir)
+	user := authority.User{Login: "a", Level: authority.Root, Status: authority.Active}
+	u, err := s.CreateUser(t.Context(), user, "hash")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := make([]token.SessionID, count)
+	for i := range ids {
+		ids[i] = token.SessionID{byte(i), byte(i >> 8), 1}
+		r := authority.SessionWithOrigin{Session: authority.Session{
+			ID:         ids[i],
+			UserID:     u.ID,
+			Generation: 1,
+			Created:    testNow,
+			Refreshed:  testNow,
+			Expires:    testNow + 1,
+			Ends:       testNow + 10_000,
+		}}
+		if err := s.OpenSession(t.Context(), r, "hash"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s, ids
+}
+
+// rotationOf returns the rotation of a session to the generation after from.
+func rotationOf(id token.SessionID, from uint32) authority.Rotation {
+	return authority.Rotation{
+		Session:        id,
+		From:           from,
+		At:             testNow + int64(from),
+		Expires:        testNow + 3600,
+		IdempotencyKey: authority.IdempotencyKeyHash{byte(from)},
+	}
+}
+
+func rotationOp(id token.SessionID, from uint32) *batch.Op[operation] {
+	return &batch.Op[operation]{Value: operation{rotation: rotationOf(id, from)}}
+}
+
+func endOp(id token.SessionID) *batch.Op[operation] {
+	end := func(c *change) error { return c.deleteSessions("id = ?", id[:]) }
+	return &batch.Op[operation]{Value: operation{run: end, urgency: revocation}}
+}
+
+func mustBeAt(t *testing.T, s *Store, id token.SessionID, generation uint32) {
+	t.Helper()
+	live, err := s.Session(t.Context(), id)
+	if errors.Is(err, fault.ErrNotFound) && generation == 0 {
+		return
+	}
+	if err != nil || live.Session.Generation != generation {
+		t.Errorf("session %v is at generation %d, %v; want %d", id, live.Session.Generation, err, generation)
+	}
+}
+
+// TestTwoRotationsInOneBatch checks that an operation sees the earlier operations of its batch: the second rotation
+// succeeds, and a third one from the generation of the first fails.
+func TestTwoRotationsInOneBatch(t *testing.T) {
+	dir := t.TempDir()
+	s, ids := withSessions(t, dir, 1)
+	ops := []*batch.Op[operation]{rotationOp(ids[0], 1), rotationOp(ids[0], 2), rotationOp(ids[0], 1)}
+	s.commit(ops)
+	for i, want := range []struct {
+		rotated    bool
+		generation uint32
+	}{{true, 2}, {true, 3}, {false, 3}} {
+		op := ops[i].Value
+		if op.err != nil || op.rotated != want.rotated || op.session.Generation != want.generation {
+			t.Errorf("operation %d: rotated %v, generation %d, %v", i, op.rotated, op.session.Generation, op.err)
+		}
+	}
+	mustBeAt(t, s, ids[0], 3)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	mustBeAt(t, mustOpen(t, dir), ids[0], 3)
+}
+
+// TestRotationAfterEndInOneBatch checks that a session does not rotate after it ended in the same batch.
+func TestRotationAfterEndInOneBatch(t *testing.T) {
+	s, ids := withSessions(t, t.TempDir(), 1)
+	ops := []*batch.Op[operation]{rotationOp(ids[0], 1), endOp(ids[0]), rotationOp(ids[0], 2)}
+	s.commit(ops)
+	if err := ops[2].Value.err; !errors.Is(err, fault.ErrNotFound) {
+		t.Errorf("a rotation after the end: %v", err)
+	}
+	mustBeAt(t, s, ids[0], 0)
+}
+
+// TestFailedOperationIsUndoneAlone checks that an operation that fails changes nothing in the file, the sessions and
+// the caches, while the rest of its batch succeeds.
+func TestFailedOperationIsUndoneAlone(t *testing.T) {
+	dir := t.TempDir()
+	s, ids := withSessions(t, dir, 3)
+	failure := errors.New("failed on purpose")
+	fails := &batch.Op[operation]{Value: operation{run: func(c *change) error {
+		c.user = &authority.User{ID: 1, Login: "wrong"}
+		if err := c.deleteSessions("id = ?", ids[1][:]); err != nil {
+			t.Error(err)
+		}
+		return failure
+	}}}
+	ops := []*batch.Op[operation]{rotationOp(ids[0], 1), fails, endOp(ids[2])}
+	s.commit(ops)
+	for i, want := range []error{nil, failure, nil} {
+		if err := ops[i].Value.err; !errors.Is(err, want) {
+			t.Errorf("operation %d: %v, want %v", i, err, want)
+		}
+	}
+	check := func(s *Store) {
+		t.Helper()
+		for i, generation := range []uint32{2, 1, 0} {
+			mustBeAt(t, s, ids[i], generation)
+		}
+		if u, err := s.User(t.Context(), 1); err != nil || u.Login != "a" {
+			t.Errorf("the user is %+v, %v", u, err)
+		}
+		if records, err := s.Sessions(t.Context(), 1, testNow); err != nil || len(records) != 2 {
+			t.Errorf("the sessions are %+v, %v", records, err)
+		}
+	}
+	check(s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	check(mustOpen(t, dir))
+}
+
+// TestManyEndsLeaveNothing checks that sessions that end in one operation leave nothing in memory.
+func TestManyEndsLeaveNothing(t *testing.T) {
+	s, _ := withSessions(t, t.TempDir(), 1)
+	rows := make([]authority.SessionWithOrigin, 50_000)
+	for i := range rows {
+		rows[i] = largeSession(i)
+		rows[i].UserID = 1
+	}
+	before := heapAlloc()
+	if err := s.WriteSessions(t.Context(), rows); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.EndSessions(t.Context(), 1, token.SessionID{}); err != nil {
+		t.Fatal(err)
+	}
+	if more := heapAlloc() - before; more > 2<<20 {
+		t.Errorf("%d ended sessions leave %d bytes in memory", len(rows), more)
+	}
+	runtime.KeepAlive(rows)
+}
+
+// heapAlloc returns the size of the live heap in bytes.
+func heapAlloc() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// TestFullDisk checks that a batch that cannot be written leaves the file and the memory as they were.
+func TestFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	s, ids := withSessions(t, dir, 200)
+	limit := func(pages string) {
+		if err := sqlitex.ExecuteTransient(s.writer, "PRAGMA max_page_count="+pages, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	limit("1") // SQLite raises it to the present number of pages.
+	ops := make([]*batch.Op[operation], len(ids))
+	for i, id := range ids {
+		ops[i] = rotationOp(id, 1)
+	}
+	s.commit(ops)
+	for i, id := range ids {
+		if err := ops[i].Value.err; !errors.Is(err, fault.ErrUnavailable) {
+			t.Fatalf("operation %d on a full disk: %v", i, err)
+		}
+		mustBeAt(t, s, id, 1)
+	}
+	limit("1000000")
+	again := []*batch.Op[operation]{rotationOp(ids[0], 1)}
+	if s.commit(again); again[0].Value.err != nil || !again[0].Value.rotated {
+		t.Errorf("with space again: rotated %v, %v", again[0].Value.rotated, again[0].Value.err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = mustOpen(t, dir)
+	mustBeAt(t, s, ids[0], 2)
+	mustBeAt(t, s, ids[1], 1)
+}
+
+// TestCompactionUnderLoad rotates, lists and ends sessions at once until the log has been compacted many times. Then it
+// opens a copy of the files as a crash would leave them.
+func TestCompactionUnderLoad(t *testing.T) {
+	dir := t.TempDir()
+	s, ids := withSessions(t, dir, 100)
+	var group sync.WaitGroup
+	want := make([]uint32, len(ids))
+	for i, id := range ids {
+		group.Go(func() {
+			rotations := 300
+			if i%10 == 0 {
+				rotations = 1 // The session stays behind in the oldest rows.
+			}
+			for g := range uint32(rotations) {
+				live, rotated, err := s.Rotate(t.Context(), rotationOf(id, g+1))
+				if err != nil || !rotated {
+					t.Errorf("session %d: rotated %v, %v", i, rotated, err)
+					return
+				}
+				want[i] = live.Session.Generation
+			}
+			if i%7 == 0 {
+				if err := s.EndSession(t.Context(), id); err != nil {
+					t.Error(err)
+				}
+				want[i] = 0
+			}
+			if _, err := s.Sessions(t.Context(), 1, testNow); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	const logFloor = 4096 // as in sessionlog
+	if records := int(s.Stats().Records); records > logFloor+len(ids)*3/2+500 {
+		t.Errorf("the log has %d records", records)
+	}
+	copied := t.TempDir()
+	for _, name := range []string{FileName, FileName + "-wal"} {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(copied, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after := mustOpen(t, copied)
+	for i, id := range ids {
+		mustBeAt(t, s, id, want[i])
+		mustBeAt(t, after, id, want[i])
+	}
+	page, err := after.ReadSessions(t.Context(), token.SessionID{}, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range page {
+		if i := int(r.ID[0]); r.Generation != want[i] {
+			t.Errorf("ReadSessions has session %d at generation %d, want %d", i, r.Generation, want[i])
+		}
+	}
+	if removed, _, err := after.Sweep(t.Context(), testNow+3000, 1000); err != nil || removed != 0 {
+		t.Errorf("the sweep removed %d refreshed sessions, %v", removed, err)
+	}
+}
+
+func TestDamagedLogIsRejected(t *testing.T) {
+	tests := map[string]string{
+		"truncated row":   "UPDATE rotation_log SET records = substr(records, 1, 100) WHERE slot = 1",
+		"empty row":       "UPDATE rotation_log SET records = x'' WHERE slot = 1",
+		"overwritten row": "UPDATE rotation_log SET records = randomblob(4048) WHERE slot = 2",
+		"one byte": "UPDATE rotation_log SET records = " +
+			"CAST(substr(records, 1, 20) || x'5a' || substr(records, 22) AS BLOB) WHERE slot = 1",
+		"missing row":    "DELETE FROM rotation_log WHERE slot = 2",
+		"missing column": "ALTER TABLE rotation_log RENAME COLUMN seq TO number",
+	}
+	for name, sql := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s, ids := withSessions(t, dir, 200)
+			ops := make([]*batch.Op[operation], len(ids))
+			for i, id := range ids {
+				ops[i] = rotationOp(id, 1)
+			}
+			s.commit(ops)
+			if err := sqlitex.ExecuteTransient(s.writer, sql, nil); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			s, err := Open(dir, Options{})
+			if err == nil {
+				s.Close()
+			}
+			if err == nil || !strings.Contains(err.Error(), "restore it from a backup") {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}

@@ -1,0 +1,40 @@
+package sqlite
+
+import (
+	"context"
+
+	"zombiezen.com/go/sqlite"
+
+	"github.com/pawlauth/pawl/internal/authority/keyring"
+)
+
+// SigningKeys returns the signing keys, the newest first.
+func (s *Store) SigningKeys(ctx context.Context) ([]keyring.SigningKey, error) {
+	return list(ctx, s, "SELECT id, jwk, published, signs, retired FROM signing_key ORDER BY rank DESC", nil,
+		func(stmt *sqlite.Stmt) keyring.SigningKey {
+			return keyring.SigningKey{
+				ID:          stmt.ColumnText(0),
+				JWK:         stmt.ColumnText(1),
+				PublishedAt: stmt.ColumnInt64(2),
+				SignsFrom:   stmt.ColumnInt64(3),
+				RetiredAt:   stmt.ColumnInt64(4),
+			}
+		})
+}
+
+// AddSigningKey adds a signing key as the newest.
+func (s *Store) AddSigningKey(ctx context.Context, k keyring.SigningKey, first bool) error {
+	return s.write(ctx, normal, func(c *change) error {
+		return execute(c.conn, `INSERT INTO signing_key (id, jwk, published, signs, retired) SELECT ?1, ?2, ?3, ?4, ?5
+			WHERE NOT ?6 OR NOT EXISTS (SELECT 1 FROM signing_key) ON CONFLICT (id) DO NOTHING`,
+			k.ID, k.JWK, k.PublishedAt, k.SignsFrom, k.RetiredAt, first)
+	})
+}
+
+// RetireSigningKey retires a signing key that is not the last one.
+func (s *Store) RetireSigningKey(ctx context.Context, id string, at int64) error {
+	return s.write(ctx, revocation, func(c *change) error {
+		return executeOne(c.conn, `UPDATE signing_key SET retired = ?2, jwk = '' WHERE id = ?1 AND retired = 0
+			AND EXISTS (SELECT 1 FROM signing_key WHERE id <> ?1 AND retired = 0)`, id, at)
+	})
+}
