@@ -40,8 +40,8 @@ func (s *Store) migrate(ctx context.Context, mustExist bool) error {
 	case version == latest:
 		return nil
 	case version > latest:
-		return fmt.Errorf("the database has schema version %d, but this Pawl supports versions up to %d: "+
-			"start the newer Pawl that created it", version, latest)
+		return fmt.Errorf("the database has schema version %d, and this Pawl supports versions up to %d: "+
+			"start the newer Pawl", version, latest)
 	case mustExist:
 		return errors.New("the database has no Pawl schema of this version: check the address of the store")
 	}
