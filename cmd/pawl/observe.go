@@ -37,10 +37,10 @@ func (s *observeSettings) observe(ctx context.Context, config *app.Config) (end 
 		return nil, usagef("%w", err)
 	}
 	if wanted {
-		if config.Traces, err = tracing.New(ctx, config.Build, config.Log); err != nil {
+		if config.Tracer, err = tracing.New(ctx, config.Build, config.Log); err != nil {
 			return nil, err
 		}
-		endTraces = config.Traces.Close
+		endTraces = config.Tracer.Close
 	}
 	if s.MetricsAddr != "" {
 		config.Metrics = metrics.New(config.Build)

@@ -1,5 +1,5 @@
-// Package app puts a Pawl together: store, keys, authority, HTTP handler and
-// sweeper. The command and pawltest both start from here.
+// Package app assembles a Pawl: it opens the store (store.go) and puts the keyring, the authority, the HTTP handler and
+// the background work on top of it. cmd/pawl and pawltest both start from Open.
 package app
 
 import (
@@ -25,54 +25,68 @@ import (
 	"github.com/pawlauth/pawl/internal/tracing"
 )
 
-// Config configures an App. Store is required; every other field has a default.
+// Config configures an App. Store is required; every other field is optional.
 type Config struct {
-	Store StoreAddress // where the state is kept
-	// VerifyStaleness is how old the state may be that a bearer is checked
-	// against, on PostgreSQL; 0 reads it for each check.
+	// Store is where the state is kept. A SQLite address must have a folder.
+	Store StoreAddress
+	// VerifyStaleness is as in StoreConfig.
 	VerifyStaleness time.Duration
-	MasterKey       *seal.Box        // seals the signing keys in the store; nil leaves them in clear
-	Issuer          string           // iss of tokens; "pawl"
-	Audience        string           // aud of tokens; "pawl"
-	Algorithm       token.Algorithm  // of new signing keys; HS256
-	SigningKeyFile  string           // a JWK or JWK set that takes the place of the store's keys: the first signs
-	KeyLead         time.Duration    // from a signing key's publication to its first token, whole seconds; 5 min
-	KeyReload       time.Duration    // how often the node reads the signing keys, of tests; 30 s
-	PublicURL       string           // where clients reach the server; "" takes each request's Host
-	Policy          authority.Policy // zero fields take the defaults of authority.Policy
-	Argon2          password.Params
-	Rules           password.Rules
-	Limits          server.Limits
-	Build           string
-	Clock           func() time.Time                // time.Now
-	Log             *slog.Logger                    // says nothing
-	Wrap            func(http.Handler) http.Handler // goes around the HTTP handler
-	Metrics         *metrics.Metrics                // nil: nothing is counted
-	Traces          *tracing.Tracer                 // nil: no spans
+	// MasterKey seals the signing keys in the store. If nil, they are stored in plaintext, which Open permits only for
+	// SQLite.
+	MasterKey *seal.Box
+
+	// Issuer and Audience are the claims iss and aud of every token. If empty, they are "pawl".
+	Issuer   string
+	Audience string
+	// Algorithm is the algorithm of new signing keys. If empty, it is HS256.
+	Algorithm token.Algorithm
+	// SigningKeyFile is a JWK or a JWK set that replaces the signing keys of the store. The first key signs.
+	SigningKeyFile string
+	// KeyLead is how long a new signing key is published before it signs, in whole seconds. If 0, it is
+	// keyring.DefaultLead.
+	KeyLead time.Duration
+	// KeyReload is how often the node reads the signing keys. If 0, it is keyring.DefaultReload. Only tests set it.
+	KeyReload time.Duration
+
+	// Policy is the policy for sessions. Its zero fields get defaults.
+	Policy authority.Policy
+	// Argon2 is the cost of new password hashes. Its zero fields get defaults.
+	Argon2 password.Params
+	// Rules are the requirements for new passwords.
+	Rules password.Rules
+
+	// PublicURL and Limits are as in server.Config.
+	PublicURL string
+	Limits    server.Limits
+	// Build is the version of the program.
+	Build string
+	// Wrap wraps the HTTP handler, outside of metrics and traces.
+	Wrap func(http.Handler) http.Handler
+
+	// Clock returns the time. If nil, it is time.Now.
+	Clock func() time.Time
+	// Log receives events and errors. If nil, they are discarded.
+	Log *slog.Logger
+	// Metrics counts requests and outcomes, and Tracer records spans. Both may be nil.
+	Metrics *metrics.Metrics
+	Tracer  *tracing.Tracer
 }
 
-const sweepEvery = time.Minute
-
 func (c *Config) setDefaults() {
-	orText(&c.Issuer, "pawl")
-	orText(&c.Audience, "pawl")
-	orText(&c.Algorithm, token.HS256)
-	c.Policy = c.Policy.WithDefaults()
+	c.Issuer = cmp.Or(c.Issuer, "pawl")
+	c.Audience = cmp.Or(c.Audience, "pawl")
+	c.Algorithm = cmp.Or(c.Algorithm, token.HS256)
 	c.KeyLead = cmp.Or(c.KeyLead, keyring.DefaultLead)
 	c.KeyReload = cmp.Or(c.KeyReload, keyring.DefaultReload)
+	c.Policy = c.Policy.WithDefaults()
+	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
 }
 
-// Validate returns an error if settings exclude each other. Open calls it.
-func (c *Config) Validate() error { return c.checkMasterKey() }
-
-// checkMasterKey rejects a database without a master key, because its readers could use the signing keys.
-func (c *Config) checkMasterKey() error {
+// Validate returns an error if settings exclude each other. Open calls it, too.
+func (c *Config) Validate() error {
 	if c.Store.Kind() == Postgres && c.MasterKey == nil && c.SigningKeyFile == "" {
 		return errors.New("a store on PostgreSQL needs a master key, which seals the signing keys in it: " +
 			"make one with openssl rand -base64 32, and give every node the same one " +
@@ -81,13 +95,7 @@ func (c *Config) checkMasterKey() error {
 	return nil
 }
 
-func orText[T ~string](p *T, standard T) {
-	if *p == "" {
-		*p = standard
-	}
-}
-
-// App is a Pawl that runs.
+// App is a running Pawl.
 type App struct {
 	Authority *authority.Authority
 	Handler   http.Handler
@@ -96,88 +104,88 @@ type App struct {
 	auditor    *audit.Writer
 	settings   string             // for the audit
 	stop       context.CancelFunc // ends the background work
-	background sync.WaitGroup     // the sweeper and the keyring
+	background sync.WaitGroup
 }
 
-// Open opens the store and starts the background work. Close ends both. A store that is
-// the target of a copy that was not finished is refused.
-func Open(ctx context.Context, c Config) (*App, error) {
+// Open opens the store and starts the background work. It rejects a store that an unfinished copy has left incomplete.
+func Open(ctx context.Context, c Config) (_ *App, err error) {
 	c.setDefaults()
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	store, err := OpenStore(ctx, StoreConfig{Address: c.Store, VerifyStaleness: c.VerifyStaleness, Metrics: c.Metrics})
+	store, err := OpenStore(ctx, StoreConfig{
+		Address: c.Store, VerifyStaleness: c.VerifyStaleness, Metrics: c.Metrics,
+	})
 	if err != nil {
 		return nil, err
 	}
-	a, err := assemble(ctx, c, store)
-	if err != nil {
-		store.Close()
-		return nil, err
-	}
-	return a, nil
-}
-
-func assemble(ctx context.Context, c Config, store Store) (*App, error) {
-	if part, err := store.CopyInProgress(ctx); err != nil || part {
+	defer func() {
+		if err != nil {
+			store.Close()
+		}
+	}()
+	if incomplete, err := store.CopyInProgress(ctx); err != nil || incomplete {
 		return nil, cmp.Or(err, storecopy.ErrIncomplete)
 	}
 	keys, err := openKeyring(ctx, c, store)
 	if err != nil {
 		return nil, err
 	}
-	auditor := audit.NewWriter(audit.Config{Store: store, Clock: c.Clock, Log: c.Log, Metrics: c.Metrics, RequestID: server.RequestID})
-	passwords := password.NewHasher(c.Argon2, c.Traces)
+	auditor := audit.NewWriter(audit.Config{
+		Store: store, Clock: c.Clock, Log: c.Log, Metrics: c.Metrics, RequestID: server.RequestID,
+	})
+	passwords := password.NewHasher(c.Argon2, c.Tracer)
 	domain := authority.New(authority.Config{
 		Store: store, Keys: keys, Codec: token.NewCodec(c.Issuer, c.Audience, keys.Set()),
 		Passwords: passwords, Rules: c.Rules, Policy: c.Policy, Clock: c.Clock, Log: c.Log,
-		Audit: auditor, Metrics: c.Metrics, Tracer: c.Traces,
+		Audit: auditor, Metrics: c.Metrics, Tracer: c.Tracer,
 	})
 	c.Metrics.Register(metrics.Gauges{Passwords: passwords.Stats, SigningKeys: keys.Count, Audit: auditor.Stats})
 	handler := server.New(server.Config{
 		Authority: domain, Build: c.Build, PublicURL: c.PublicURL, Limits: c.Limits, Log: c.Log,
 	})
-	a := &App{Authority: domain, auditor: auditor, settings: c.summary(), Handler: c.Traces.Handler(c.Metrics.Handler(handler)), Store: store}
+	handler = c.Tracer.Handler(c.Metrics.Handler(handler))
 	if c.Wrap != nil {
-		a.Handler = c.Wrap(a.Handler)
+		handler = c.Wrap(handler)
 	}
-	work, stop := context.WithCancel(context.Background())
-	a.stop = stop
-	a.background.Go(func() { a.sweep(work, c.Log) })
-	a.background.Go(func() { keys.Run(work) })
+	background, stop := context.WithCancel(context.Background())
+	a := &App{
+		Authority: domain, Handler: handler, Store: store,
+		auditor: auditor, settings: c.summary(), stop: stop,
+	}
+	a.background.Go(func() { a.sweep(background, c.Log) })
+	a.background.Go(func() { keys.Run(background) })
 	return a, nil
 }
 
-func openKeyring(ctx context.Context, c Config, store authority.Store) (*keyring.Keyring, error) {
+// openKeyring returns the signing keys of the file if there is one, or else those of the store.
+func openKeyring(ctx context.Context, c Config, store keyring.Store) (*keyring.Keyring, error) {
 	if c.SigningKeyFile == "" {
-		return keyring.Open(ctx, keyring.Config{Store: store, Box: c.MasterKey, Algorithm: c.Algorithm,
-			Lead: c.KeyLead, Reload: c.KeyReload, TokenLife: c.Policy.TokenLife, Clock: c.Clock, Log: c.Log})
+		return keyring.Open(ctx, keyring.Config{
+			Store: store, Box: c.MasterKey, Algorithm: c.Algorithm, Lead: c.KeyLead, Reload: c.KeyReload,
+			TokenLife: c.Policy.TokenLife, Clock: c.Clock, Log: c.Log,
+		})
 	}
-	keys, err := keysOfFile(c.SigningKeyFile)
-	if err != nil {
-		return nil, err
-	}
-	return keyring.Fixed(keys)
-}
-
-func keysOfFile(path string) ([]*token.Key, error) {
-	text, err := os.ReadFile(path)
+	text, err := os.ReadFile(c.SigningKeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("the signing key file cannot be read: %w; name a file with a JWK or a JWK set", err)
 	}
 	keys, err := token.ParseJWKSet(text)
 	if err != nil {
-		return nil, fmt.Errorf("the signing key file %s: %w", path, err)
+		return nil, fmt.Errorf("the signing key file %s: %w", c.SigningKeyFile, err)
 	}
 	if !keys[0].CanSign() {
-		return nil, fmt.Errorf("the signing key file %s: the first key is public and cannot sign; put the private key first", path)
+		return nil, fmt.Errorf("the signing key file %s: the first key is public and cannot sign; "+
+			"put the private key first", c.SigningKeyFile)
 	}
-	return keys, nil
+	return keyring.Fixed(keys)
 }
 
-// sweep removes sessions that are over, once a minute, until ctx ends.
+const sweepInterval = time.Minute
+
+// sweep removes ended sessions and old audit events at intervals, until ctx ends.
 func (a *App) sweep(ctx context.Context, log *slog.Logger) {
-	tick := time.NewTicker(sweepEvery)
+	tick := time.NewTicker(sweepInterval)
 	defer tick.Stop()
 	for {
 		select {
@@ -191,10 +199,23 @@ func (a *App) sweep(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// Close ends the background work, the auditor and the store; what was answered is on disk.
+// Close stops the background work and closes the store. The caller must have stopped the HTTP server.
 func (a *App) Close() error {
 	a.stop()
 	a.background.Wait()
 	a.auditor.Close()
 	return a.Store.Close()
+}
+
+// Started writes an audit event with the settings of a server that begins to serve.
+func (a *App) Started(ctx context.Context) { a.Authority.Started(ctx, a.settings) }
+
+// summary returns the settings that affect security. None of them is a secret.
+func (c *Config) summary() string {
+	p, l := c.Policy, c.Limits
+	return fmt.Sprintf("build %s, store %s, algorithm %s, token life %s, session life %s, bearer grace %s, "+
+		"keyless retry %s, refresh key %s, verify staleness %s, login rate %d, refresh rate %d, trusted proxies %v, "+
+		"in flight %d, audit age %s", c.Build, c.Store.Kind(), c.Algorithm, p.TokenLife, p.SessionLife,
+		p.BearerGrace, p.ReplayWithoutKey, p.RefreshAPIKey, c.VerifyStaleness, l.LoginRate, l.RefreshRate,
+		l.TrustedProxies, l.MaxInFlight, p.AuditAge)
 }

@@ -25,7 +25,10 @@ func (s *Server) events(ctx context.Context, r request, _ none) (response, error
 }
 
 func wireEvent(e audit.Event) api.Event {
-	out := api.Event{EventID: e.ID, Time: wireTime(e.At), Kind: api.EventKind(e.Kind), Address: e.Address, RequestID: e.Request, Detail: e.Detail}
+	out := api.Event{
+		EventID: e.ID, Time: wireTime(e.At), Kind: api.EventKind(e.Kind), Address: e.Address, RequestID: e.Request,
+		Detail: e.Detail,
+	}
 	if e.User != 0 {
 		out.UserID = &e.User
 	}
@@ -38,59 +41,60 @@ func wireEvent(e audit.Event) api.Event {
 	return out
 }
 
-// eventFilter reads a query; its names match without regard to case, as those
-// of a body, and unknown ones are ignored.
+// eventFilter parses a query. The names match without regard to case, like those of a body, and unknown names are
+// ignored.
 func eventFilter(query string) (f audit.Filter, page int64, err error) {
 	f.Limit, page = 25, 1
 	values, err := url.ParseQuery(query)
 	if err != nil {
-		return f, 0, invalid("The query cannot be read; write it as name=value&name=value.")
+		return f, 0, invalid("The query is malformed; write it as name=value&name=value.")
 	}
 	for name, all := range values {
-		if err := eventField(&f, &page, strings.ToLower(name), all[0]); err != nil || len(all) > 1 {
-			if err == nil {
-				err = invalid("A name in the query is there twice; send it once.")
-			}
+		if err := eventField(&f, &page, strings.ToLower(name), all[0]); err != nil {
 			return f, 0, err
+		}
+		if len(all) > 1 {
+			return f, 0, invalid("A name occurs twice in the query; send it once.")
 		}
 	}
 	return f, page, nil
 }
 
 func eventField(f *audit.Filter, page *int64, name, value string) (err error) {
-	number := func(as string, into *int64) error {
-		n, err := strconv.ParseInt(value, 10, 64)
-		if *into = n; err != nil || n <= 0 {
-			return invalid(as + " must be a positive integer.")
-		}
-		return nil
-	}
-	moment := func(as string, into *int64) error {
-		var t api.Time
-		if t.UnmarshalText([]byte(value)) != nil {
-			return invalid(as + " must be a time such as 2026-05-07T20:00:00Z.")
-		}
-		*into = t.Unix()
-		return nil
-	}
 	switch name {
 	case "userid":
-		return number("userId", &f.User)
+		f.User, err = positive("userId", value)
 	case "pageno":
-		return number("pageNo", page)
+		*page, err = positive("pageNo", value)
 	case "recordsperpage":
-		return number("recordsPerPage", &f.Limit)
+		f.Limit, err = positive("recordsPerPage", value)
 	case "from":
-		return moment("from", &f.From)
+		f.From, err = unixTime("from", value)
 	case "to":
-		return moment("to", &f.To)
+		f.To, err = unixTime("to", value)
 	case "kind":
 		f.Kind, err = audit.ParseKind("kind", value)
 	case "sessionid":
 		var valid bool
 		if f.Session, valid = token.ParseSessionID(value); !valid {
-			err = invalid("sessionId is not of the form of a session's id.")
+			err = invalid("sessionId is not a session id.")
 		}
 	}
 	return err
+}
+
+func positive(field, value string) (int64, error) {
+	n, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || n <= 0 {
+		return 0, invalid(field + " must be a positive integer.")
+	}
+	return n, nil
+}
+
+func unixTime(field, value string) (int64, error) {
+	var t api.Time
+	if t.UnmarshalText([]byte(value)) != nil {
+		return 0, invalid(field + " must be a time such as 2026-05-07T20:00:00Z.")
+	}
+	return t.Unix(), nil
 }

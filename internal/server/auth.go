@@ -10,12 +10,13 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// none is the request of a call that has no body.
+// none is the body of a call that has no body.
 type none = struct{}
 
 // wireTime converts Unix seconds to the form on the wire.
 func wireTime(unix int64) api.Time { return api.NewTime(time.Unix(unix, 0)) }
 
+// issued returns the response of a login or a refresh.
 func issued(i authority.IssuedToken, err error) (response, error) {
 	return secret(api.Token{Token: i.Token, ExpiresAt: wireTime(i.Expires), UserID: i.UserID}), err
 }
@@ -37,8 +38,8 @@ func (s *Server) refresh(ctx context.Context, r request, body api.RefreshRequest
 	if err != nil {
 		return response{}, err
 	}
-	retry := authority.HashIdempotencyKey(r.http.Header.Get("Idempotency-Key"))
-	return issued(s.authority.Refresh(ctx, body.Token, key, retry, origin(r.http)))
+	idempotencyKey := authority.HashIdempotencyKey(r.http.Header.Get("Idempotency-Key"))
+	return issued(s.authority.Refresh(ctx, body.Token, key, idempotencyKey, origin(r.http)))
 }
 
 func (s *Server) logout(ctx context.Context, r request, _ none) (response, error) {
@@ -47,7 +48,10 @@ func (s *Server) logout(ctx context.Context, r request, _ none) (response, error
 
 func (s *Server) session(_ context.Context, r request, _ none) (response, error) {
 	u := r.caller.User
-	info := api.SessionInfo{UserID: u.ID, Login: u.Login, NetworkID: u.NetworkID, MailboxID: u.MailboxID, AuthLevel: api.Level(u.Level.String())}
+	info := api.SessionInfo{
+		UserID: u.ID, Login: u.Login, NetworkID: u.NetworkID, MailboxID: u.MailboxID,
+		AuthLevel: api.Level(u.Level.String()),
+	}
 	if r.caller.Session != nil {
 		expires := wireTime(r.caller.Session.Expires)
 		info.ExpiresAt = &expires
@@ -56,7 +60,8 @@ func (s *Server) session(_ context.Context, r request, _ none) (response, error)
 }
 
 func (s *Server) changePassword(ctx context.Context, r request, body api.PasswordRequest) (response, error) {
-	err := s.authority.ChangePassword(ctx, r.caller, body.CurrentPassword, body.NewPassword, body.RevokeOtherSessions, origin(r.http))
+	err := s.authority.ChangePassword(ctx, r.caller, body.CurrentPassword, body.NewPassword, body.RevokeOtherSessions,
+		origin(r.http))
 	return response{message: "Password updated successfully."}, err
 }
 
@@ -96,7 +101,7 @@ func wireSession(record authority.SessionWithOrigin, caller authority.Caller) ap
 func (s *Server) endSession(ctx context.Context, r request, _ none) (response, error) {
 	id, valid := token.ParseSessionID(r.http.PathValue("id"))
 	if !valid {
-		return response{}, invalid("sessionId is not of the form of a session's id; list them with /v2/auth/sessions.")
+		return response{}, invalid("sessionId is not a session id; list the sessions with POST /v2/auth/sessions.")
 	}
 	return ok(true), s.authority.EndSession(ctx, r.caller, id)
 }

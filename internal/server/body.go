@@ -20,14 +20,15 @@ import (
 
 var (
 	errBodyCutOff   = invalid("The body was cut off; send it again.")
-	errBodyTooLarge = &statusError{http.StatusRequestEntityTooLarge, invalid("The body is larger than 16 KiB; send less.")}
-	errBodyNotJSON  = &statusError{http.StatusUnsupportedMediaType,
+	errBodyTooLarge = &statusError{http.StatusRequestEntityTooLarge,
+		invalid("The body is larger than 16 KiB; send less.")}
+	errBodyNotJSON = &statusError{http.StatusUnsupportedMediaType,
 		invalid("The body must be JSON; send Content-Type: application/json.")}
 	errBodyNoObject = invalid("The body must be one JSON object.")
 )
 
-// decode reads the body: one JSON object in UTF-8 of at most MaxBodyBytes. An empty body is an empty object, so that the
-// handler can name the missing fields.
+// decode reads the body: one JSON object in UTF-8 of at most MaxBodyBytes. An empty body is an empty object, so that
+// the handler can name the missing fields.
 func decode(r *http.Request, into any) error {
 	buffer := buffers.Get().(*[]byte)
 	defer buffers.Put(buffer)
@@ -81,9 +82,9 @@ func isJSON(contentType string) bool {
 	return err == nil && media == "application/json" && (charset == "" || strings.EqualFold(charset, "utf-8"))
 }
 
-// sentByScript reports whether a script in a browser sent the request. A script of any site can send a request without a
-// Content-Type, and its visitors would then try passwords from many trusted addresses. Before a request with JSON, the
-// browser asks the server (CORS).
+// sentByScript reports whether a script in a browser sent the request. The script of any site may send a request
+// without a Content-Type, and could try passwords from the addresses of its visitors. For JSON, the browser asks the
+// server first (CORS).
 func sentByScript(r *http.Request) bool { return r.Header.Get("Origin") != "" }
 
 // explainJSON returns an error that names the wrong field and never quotes its value.

@@ -9,13 +9,12 @@ import (
 	"github.com/pawlauth/pawl/api"
 )
 
-// buffers holds space for a body that is read or written. It is given back
-// before the request ends, so nothing may keep a part of it.
+// buffers has space for bodies that are read or written. A handler returns its buffer before the request ends, so
+// nothing may keep a part of it.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
 
-// appendEnvelope appends the answer as JSON, and a line break. The data of the
-// hot calls is written by hand, in a fifth of the time (BenchmarkEncode); what
-// it writes is what encoding/json writes, to the byte.
+// appendEnvelope appends an envelope as JSON, and a line break. It encodes the data of the hot calls by hand, which
+// takes a fifth of the time of encoding/json (BenchmarkEncode) and yields the same bytes (FuzzEnvelope).
 func appendEnvelope(b []byte, e api.Envelope[any]) []byte {
 	if e.Success && e.Message == "" {
 		start := len(b)
@@ -35,11 +34,11 @@ func appendEnvelope(b []byte, e api.Envelope[any]) []byte {
 	into := bytes.NewBuffer(b)
 	encoder := json.NewEncoder(into)
 	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(e) // our own types always encode, into memory
+	_ = encoder.Encode(e) // cannot fail for the types of package api
 	return into.Bytes()
 }
 
-// appendToken writes a token as it is: base64url and dots need no escapes.
+// appendToken does not escape the token, because it has only base64url and dots.
 func appendToken(b []byte, t api.Token) []byte {
 	b = append(append(b, `{"token":"`...), t.Token...)
 	b, _ = t.ExpiresAt.AppendText(append(b, `","expiresAt":"`...))
@@ -47,7 +46,7 @@ func appendToken(b []byte, t api.Token) []byte {
 	return append(b, '}')
 }
 
-// appendSession reports false for a text that needs escapes.
+// appendSession returns false if a text needs escapes.
 func appendSession(b []byte, s api.SessionInfo) ([]byte, bool) {
 	b = strconv.AppendInt(append(b, `{"userId":`...), s.UserID, 10)
 	b = append(append(b, `,"login":"`...), s.Login...)
@@ -64,7 +63,7 @@ func appendSession(b []byte, s api.SessionInfo) ([]byte, bool) {
 	return append(b, '}'), plain(s.Login) && plain(string(s.AuthLevel))
 }
 
-// plain reports whether a text stands in JSON as it is.
+// plain reports whether a text needs no escapes in JSON.
 func plain(text string) bool {
 	for i := range len(text) {
 		if ch := text[i]; ch < ' ' || ch > '~' || ch == '"' || ch == '\\' {

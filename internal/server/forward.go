@@ -78,7 +78,8 @@ func checkRequirements(query string, u *authority.User) error {
 				return errRequirement
 			}
 		case "network":
-			if id, err := strconv.ParseInt(value, 10, 64); err != nil || u.NetworkID != id && u.Level > authority.NetOps {
+			id, err := strconv.ParseInt(value, 10, 64)
+			if err != nil || u.NetworkID != id && u.Level > authority.NetOps {
 				return errRequirement
 			}
 		}

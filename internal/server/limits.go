@@ -1,7 +1,6 @@
 package server
 
 import (
-	"fmt"
 	"io"
 	"net/http"
 	"net/netip"
@@ -73,9 +72,9 @@ func (h *limiter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if table := h.rates[r.URL.Path]; table != nil && r.Method == http.MethodPost {
 		if wait := table.wait(throttle.AddressBlock(origin(r).IP), time.Now()); wait > 0 {
-			rejected := &fault.Error{Kind: fault.RateLimited, RetryAfter: wait}
-			rejected.Message = fmt.Sprintf("Too many requests from this address; retry after %s s.", retryAfter(rejected))
-			h.reject(w, r, rejected)
+			limited := &fault.Error{Kind: fault.RateLimited, RetryAfter: wait}
+			limited.Message = "Too many requests from this address; retry after " + retryAfter(limited) + " s."
+			h.reject(w, r, limited)
 			return
 		}
 	}

@@ -113,9 +113,12 @@ func (s *Server) introspect(ctx context.Context, w http.ResponseWriter, r *http.
 		writeOAuth(w, http.StatusOK, "no-store", map[string]bool{"active": false})
 		return nil
 	}
-	writeOAuth(w, http.StatusOK, "no-store", api.Introspection{Active: true, Subject: strconv.FormatInt(t.Subject, 10), Username: t.User.Login,
-		TokenType: "Bearer", Issuer: t.Issuer, Audience: t.Audience, IssuedAt: t.IssuedAt, Expires: t.Expires, ID: t.ID(), SessionID: t.Session.String(),
-		AuthLevel: api.Level(t.User.Level.String()), NetworkID: t.User.NetworkID, MailboxID: t.User.MailboxID})
+	writeOAuth(w, http.StatusOK, "no-store", api.Introspection{
+		Active: true, Subject: strconv.FormatInt(t.Subject, 10), Username: t.User.Login, TokenType: "Bearer",
+		Issuer: t.Issuer, Audience: t.Audience, IssuedAt: t.IssuedAt, Expires: t.Expires,
+		ID: t.ID(), SessionID: t.Session.String(), AuthLevel: api.Level(t.User.Level.String()),
+		NetworkID: t.User.NetworkID, MailboxID: t.User.MailboxID,
+	})
 	return nil
 }
 

@@ -8,10 +8,14 @@ import (
 )
 
 func wireSigningKey(k keyring.Info) api.SigningKey {
-	return api.SigningKey{KeyID: k.ID, Algorithm: string(k.Algorithm), State: api.SigningKeyState(k.State), Published: timeOrNull(k.PublishedAt),
-		SignsFrom: timeOrNull(k.SignsFrom), RetirableFrom: timeOrNull(k.RetirableAt), Retired: timeOrNull(k.RetiredAt)}
+	return api.SigningKey{
+		KeyID: k.ID, Algorithm: string(k.Algorithm), State: api.SigningKeyState(k.State),
+		Published: timeOrNull(k.PublishedAt), SignsFrom: timeOrNull(k.SignsFrom),
+		RetirableFrom: timeOrNull(k.RetirableAt), Retired: timeOrNull(k.RetiredAt),
+	}
 }
 
+// timeOrNull returns a time on the wire, or nil if it is not set.
 func timeOrNull(unix int64) *api.Time {
 	if unix == 0 {
 		return nil

@@ -40,8 +40,9 @@ func (s *Server) metadata(_ context.Context, w http.ResponseWriter, r *http.Requ
 	writeOAuth(w, http.StatusOK, cache, api.ServerMetadata{
 		Issuer: issuer, JWKS: base + "/.well-known/jwks.json",
 		ResponseTypes: []string{"none"}, GrantTypes: []string{},
-		Introspection: base + "/oauth2/introspect", IntrospectionAuthMethods: []string{"client_secret_basic", "Bearer"},
-		Revocation: base + "/oauth2/revoke", RevocationAuthMethods: []string{"client_secret_basic"},
+		Introspection:            base + "/oauth2/introspect",
+		IntrospectionAuthMethods: []string{"client_secret_basic", "Bearer"},
+		Revocation:               base + "/oauth2/revoke", RevocationAuthMethods: []string{"client_secret_basic"},
 		Documentation: base + "/docs",
 	})
 	return nil

@@ -1,17 +1,16 @@
-// The API page: lists the calls of /openapi.json, and makes them. What comes
-// from outside is only ever set as text.
+// The API page lists the calls of /openapi.json and sends them. It sets data from outside only as text, never as HTML.
 "use strict";
 
 const byId = (id) => document.getElementById(id);
 
-// element makes <name> with properties and children.
+// element creates <name> with properties and children.
 function element(name, properties, ...children) {
   const e = Object.assign(document.createElement(name), properties);
   e.append(...children);
   return e;
 }
 
-// resolve follows a $ref inside the document.
+// resolve follows the $ref of a node inside the document.
 function resolve(doc, node) {
   while (node && node.$ref) {
     node = node.$ref.slice(2).split("/").reduce((at, part) => at[part.replaceAll("~1", "/").replaceAll("~0", "~")], doc);
@@ -23,7 +22,7 @@ function field(label, input) {
   return element("label", {}, label, input);
 }
 
-// parameterFields makes an input for each parameter; values() tells what is in them.
+// parameterFields creates an input for each parameter; values() returns the names and values of those in one place.
 function parameterFields(doc, operation) {
   const inputs = (operation.parameters || []).map((p) => resolve(doc, p)).map((p) => ({
     ...p, input: element("input", { value: p.in === "path" ? p.example : "", placeholder: p.example, autocomplete: "off" }),
@@ -36,7 +35,7 @@ function parameterFields(doc, operation) {
 
 const formType = "application/x-www-form-urlencoded";
 
-// A form is a call of OAuth's, which takes the key alone.
+// requestOf returns the arguments of fetch. The OAuth calls send a form, and accept only the API key.
 function requestOf(method, path, parameters, body, type) {
   for (const [name, value] of parameters.values("path")) {
     path = path.replace(`{${name}}`, encodeURIComponent(value));
@@ -50,7 +49,7 @@ function requestOf(method, path, parameters, body, type) {
   return [path, { method: method.toUpperCase(), headers, body: body ? body.value : undefined, credentials: "omit", redirect: "error" }];
 }
 
-// send makes the call and shows its answer.
+// send sends a request and shows its response.
 async function send(request, output) {
   output.textContent = "…";
   try {
@@ -60,17 +59,17 @@ async function send(request, output) {
     const took = Math.round(performance.now() - began);
     output.textContent = `${response.status} ${response.statusText} in ${took} ms\nX-Request-Id: ${response.headers.get("X-Request-Id")}\n\n${pretty(text)}`;
   } catch (error) {
-    output.textContent = `The call could not be made: ${error.message}`;
+    output.textContent = `The request failed: ${error.message}`;
   }
 }
 
-// keep puts a new token where the next call takes it from: also the next refresh.
+// keep stores a new token for the next calls, and for the next refresh.
 function keep(token) {
   byId("bearer").value = token;
   byId("refresh").querySelector("textarea").value = JSON.stringify({ token }, null, 2);
 }
 
-// pretty lays out JSON, and keeps the token that a login or a refresh answers.
+// pretty formats JSON, and keeps the token of a login or a refresh.
 function pretty(text) {
   let answer;
   try {
@@ -106,7 +105,7 @@ function answers(doc, operation) {
     const shown = examples.map((e) => element("pre", {}, JSON.stringify(e)));
     return element("tr", {}, element("td", {}, status), element("td", {}, response.description, ...shown));
   });
-  return element("details", {}, element("summary", {}, "Answers"), element("table", { className: "answers" }, ...rows));
+  return element("details", {}, element("summary", {}, "Responses"), element("table", { className: "answers" }, ...rows));
 }
 
 function call(doc, method, path, operation) {
@@ -129,5 +128,5 @@ function show(doc) {
 }
 
 fetch("/openapi.json").then((r) => r.json()).then(show).catch((error) => {
-  byId("calls").textContent = `The file /openapi.json could not be read: ${error.message}`;
+  byId("calls").textContent = `/openapi.json could not be loaded: ${error.message}`;
 });

@@ -1,0 +1,64 @@
+package server
+
+import (
+	"context"
+
+	"github.com/pawlauth/pawl/api"
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+)
+
+func (s *Server) generateAPIKey(ctx context.Context, r request, _ none) (response, error) {
+	id, err := pathID(r)
+	if err != nil {
+		return response{}, err
+	}
+	text, err := s.authority.GeneratePrimaryAPIKey(ctx, r.caller, id)
+	return secret(text), err
+}
+
+// readAPIKeyBack rejects the one call of the vendor that Pawl omits on purpose.
+func (s *Server) readAPIKeyBack(context.Context, request, none) (response, error) {
+	return response{}, &fault.Error{Kind: fault.NotFound,
+		Message: "API keys are stored as hashes and cannot be read back; " +
+			"create a new one with POST /v2/users/key-generate/{id}."}
+}
+
+// wireAPIKey returns an API key on the wire. The text is the key itself or its mask.
+func wireAPIKey(k authority.APIKey, text string) api.APIKey {
+	return api.APIKey{
+		KeyID: k.ID, UserID: k.UserID, Key: text,
+		Visibility: api.Visibility(k.Visibility.String()), Created: wireTime(k.Created),
+	}
+}
+
+func (s *Server) createAPIKey(ctx context.Context, r request, body api.CreateAPIKeyRequest) (response, error) {
+	visibility, err := authority.ParseVisibility("visibility", string(body.Visibility))
+	if err != nil {
+		return response{}, err
+	}
+	key, text, err := s.authority.CreateAPIKey(ctx, r.caller, body.UserID, visibility)
+	return secret(wireAPIKey(key, text)), err
+}
+
+func (s *Server) listAPIKeys(ctx context.Context, r request, body api.ListAPIKeysRequest) (response, error) {
+	visibility, err := optional("visibility", body.Visibility, authority.ParseVisibility)
+	if err != nil {
+		return response{}, err
+	}
+	keys, err := s.authority.APIKeys(ctx, r.caller, body.UserID, visibility)
+	list := make([]api.APIKey, len(keys))
+	for i, k := range keys {
+		list[i] = wireAPIKey(k, k.Mask)
+	}
+	return ok(list), err
+}
+
+func (s *Server) primaryAPIKey(ctx context.Context, r request, body api.GetAPIKeyRequest) (response, error) {
+	key, err := s.authority.PrimaryAPIKey(ctx, r.caller, body.UserID)
+	return ok(wireAPIKey(key, key.Mask)), err
+}
+
+func (s *Server) deleteAPIKey(ctx context.Context, r request, body api.DeleteAPIKeyRequest) (response, error) {
+	return ok(true), s.authority.DeleteAPIKey(ctx, r.caller, body.KeyID)
+}
