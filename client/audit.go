@@ -8,7 +8,7 @@ import (
 	"github.com/pawlauth/pawl/api"
 )
 
-// Audit returns one page of events, the newest first.
+// Audit returns one page of events, newest first. It is for administrators; others get ErrAccessDenied.
 func (c *Client) Audit(ctx context.Context, r api.AuditRequest) ([]api.Event, error) {
 	query := url.Values{}
 	for name, n := range map[string]int64{"userId": r.UserID, "pageNo": r.PageNo, "recordsPerPage": r.RecordsPerPage} {

@@ -9,69 +9,71 @@ import (
 	"github.com/pawlauth/pawl/api"
 )
 
-// Login opens a session. ErrInvalidCredentials says that the login or the
-// password is wrong, or that the user may not sign in.
+// Login opens a session and returns its first token. It returns ErrInvalidCredentials if the login is unknown, the
+// password is wrong, or the user may not sign in.
 func (c *Client) Login(ctx context.Context, login, password string) (api.Token, error) {
 	return doToken(ctx, c, post("/v2/auth/login", api.LoginRequest{Login: login, Password: password}))
 }
 
-// Refresh exchanges a token for the next one; the old one is dead then. It has
-// an Idempotency-Key of its own, so that its tries lead to one successor. If it
-// fails without an answer, the exchange may have been made: go on with
-// RefreshWithKey, as a TokenSource does. ErrInvalidSession says that only a new
-// login helps.
+// Refresh exchanges a token for its successor. As soon as it succeeds, the token itself is rejected. It
+// returns ErrInvalidSession if the token is expired or superseded, or if its session has ended: sign in again.
+//
+// All attempts of one call have the same Idempotency-Key, so that they lead to the same successor. If the last attempt
+// gets no response, the exchange may have happened all the same. A second call of Refresh would then fail, because it
+// has another key; a caller that must not lose the session uses RefreshWithIdempotencyKey or a TokenSource.
 func (c *Client) Refresh(ctx context.Context, token string) (api.Token, error) {
 	return c.RefreshWithIdempotencyKey(ctx, token, rand.Text())
 }
 
-// RefreshWithIdempotencyKey is Refresh with an Idempotency-Key of the caller's: for 2
-// minutes the same token with the same key gets the same successor. A key is
-// good for one token only, and is as secret as the token.
-func (c *Client) RefreshWithIdempotencyKey(ctx context.Context, token, idempotencyKey string) (api.Token, error) {
+// RefreshWithIdempotencyKey is a Refresh with an idempotency key of the caller. For 2 minutes, a call with the same
+// token and the same key returns the same successor. Use a key for one token only, and keep it as secret as the token.
+// With an empty key, a lost response is not retried.
+func (c *Client) RefreshWithIdempotencyKey(ctx context.Context, token, key string) (api.Token, error) {
 	x := post("/v2/auth/refresh", api.RefreshRequest{Token: token})
-	x.retryKey = idempotencyKey
-	x.repeatable = idempotencyKey != ""
+	x.idempotencyKey = key
+	x.isIdempotent = key != ""
 	return doToken(ctx, c, x)
 }
 
-var errNoTokenGiven = errors.New("client: the answer has no token; is the address Pawl's?")
+var errNoToken = errors.New("client: the response has no token; is the address right?")
 
-// doToken is do for a call that gives a token, and gives one.
+// doToken makes a call that returns a token, and requires that the response has one.
 func doToken(ctx context.Context, c *Client, x call) (api.Token, error) {
 	t, err := do[api.Token](ctx, c, x)
 	if err == nil && t.Token == "" {
-		err = errNoTokenGiven
+		err = errNoToken
 	}
 	return t, err
 }
 
-// Logout ends the session of the bearer. With a key alone it ends nothing.
+// Logout ends the session of the client's bearer. With an API key alone it is a no-op.
 func (c *Client) Logout(ctx context.Context) error {
-	return none(ctx, c, post("/v2/auth/logout", nil))
+	return doNoData(ctx, c, post("/v2/auth/logout", nil))
 }
 
-// Session tells who the caller is.
+// Session returns the caller: the user of the client's bearer, or else of its API key. It returns ErrInvalidSession or
+// ErrInvalidAPIKey if the credentials are not valid.
 func (c *Client) Session(ctx context.Context) (api.SessionInfo, error) {
-	return do[api.SessionInfo](ctx, c, post("/v2/auth/session", nil).twice())
+	return do[api.SessionInfo](ctx, c, post("/v2/auth/session", nil).idempotent())
 }
 
-// ChangePassword changes the caller's own password.
+// ChangePassword changes the caller's own password. It returns ErrInvalidCredentials if the current password is wrong,
+// and ErrInvalidParameter if the new one breaks the rules.
 func (c *Client) ChangePassword(ctx context.Context, r api.PasswordRequest) error {
-	return none(ctx, c, put("/v2/auth/password", r))
+	return doNoData(ctx, c, put("/v2/auth/password", r))
 }
 
-// Version tells what the server runs.
+// Version returns the versions of the contract and of the server. It needs no credentials.
 func (c *Client) Version(ctx context.Context) (api.VersionInfo, error) {
 	return do[api.VersionInfo](ctx, c, get("/v2/auth/version"))
 }
 
-// Sessions lists the live sessions of the caller; a UserID asks, as an
-// administrator, for another's.
+// Sessions lists the live sessions of the caller, or of r.UserID if the caller administers that user.
 func (c *Client) Sessions(ctx context.Context, r api.SessionsRequest) ([]api.Session, error) {
-	return do[[]api.Session](ctx, c, post("/v2/auth/sessions", r).twice())
+	return do[[]api.Session](ctx, c, post("/v2/auth/sessions", r).idempotent())
 }
 
-// EndSession ends one session.
+// EndSession ends one session. It returns ErrObjectNotFound if the session has ended already.
 func (c *Client) EndSession(ctx context.Context, sessionID string) error {
-	return none(ctx, c, remove("/v2/auth/sessions/"+url.PathEscape(sessionID), nil))
+	return doNoData(ctx, c, remove("/v2/auth/sessions/"+url.PathEscape(sessionID), nil))
 }

@@ -11,57 +11,56 @@ import (
 	"github.com/pawlauth/pawl/pawltest"
 )
 
-// opened counts the bodies of answers that nobody has closed.
-type opened struct{ atomic.Int64 }
+// openBodies counts the response bodies that are not closed yet.
+type openBodies struct{ atomic.Int64 }
 
-func (o *opened) RoundTrip(r *http.Request) (*http.Response, error) {
+func (o *openBodies) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := http.DefaultTransport.RoundTrip(r)
 	if err == nil {
 		o.Add(1)
-		resp.Body = &body{ReadCloser: resp.Body, opened: o}
+		resp.Body = &body{ReadCloser: resp.Body, open: o}
 	}
 	return resp, err
 }
 
 type body struct {
 	io.ReadCloser
-	opened *opened
+	open   *openBodies
 	closed atomic.Bool
 }
 
 func (b *body) Close() error {
 	if b.closed.CompareAndSwap(false, true) {
-		b.opened.Add(-1)
+		b.open.Add(-1)
 	}
 	return b.ReadCloser.Close()
 }
 
-// TestBodiesAreClosed: of good answers and of refusals, and of the 401 that a
-// Transport keeps to itself.
+// TestBodiesAreClosed checks the bodies of successes, of errors, and of the 401 that a Transport does not return.
 func TestBodiesAreClosed(t *testing.T) {
-	server, o := newPawl(t), new(opened)
-	plain := server.Client(client.WithHTTPClient(&http.Client{Transport: o}), client.WithRetries(0))
-	s := client.NewTokenSource(plain, client.TokenConfig{Login: pawltest.Login, Password: pawltest.Password, Clock: server.Clock.Now})
-	c := plain.With(client.WithHTTPClient(&http.Client{Transport: &client.Transport{Source: s, Base: o}}))
+	l, open := newLossy(t), new(openBodies)
+	plain := l.Client(client.WithHTTPClient(&http.Client{Transport: open}), client.WithRetries(0))
+	s := client.NewTokenSource(plain, client.TokenConfig{
+		Login: pawltest.Login, Password: pawltest.Password, Clock: l.Clock.Now,
+	})
+	c := plain.With(client.WithHTTPClient(&http.Client{Transport: &client.Transport{Source: s, Base: open}}))
 	if _, err := c.Me(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := server.Client(client.WithAPIKey(server.AdminAPIKey)).ResetUser(t.Context(), pawltest.UserID); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.Me(t.Context()); err != nil { // by a refresh that is refused, and a login
+	l.resetUser(t)
+	if _, err := c.Me(t.Context()); err != nil { // after a refresh that is rejected, and a login
 		t.Fatal(err)
 	}
 	if _, err := plain.Me(t.Context()); err == nil {
-		t.Error("a call without credentials")
+		t.Error("a call without credentials succeeded")
 	}
-	if n := o.Load(); n != 0 {
-		t.Errorf("%d bodies are open", n)
+	if n := open.Load(); n != 0 {
+		t.Errorf("%d bodies are open, want 0", n)
 	}
 }
 
-// TestEndlessAnswer: of an answer, a client reads 16 MiB at most.
-func TestEndlessAnswer(t *testing.T) {
+// TestEndlessResponse checks that a client reads at most 16 MiB of a response.
+func TestEndlessResponse(t *testing.T) {
 	part := strings.Repeat("a", 1<<20)
 	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		_, err := io.WriteString(w, `{"success":true,"data":{},"errorCode":"","message":"`)
@@ -73,6 +72,6 @@ func TestEndlessAnswer(t *testing.T) {
 		_, _ = io.WriteString(w, `"}`)
 	})
 	if _, err := newClient(t, url).Version(t.Context()); err == nil {
-		t.Error("an answer of 20 MiB was read")
+		t.Error("the client read a response of 20 MiB")
 	}
 }

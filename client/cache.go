@@ -8,12 +8,12 @@ import (
 	"github.com/pawlauth/pawl/api"
 )
 
-// cache remembers who stands behind credentials, by their hash: a dump of
-// memory shows no token of a caller who is gone.
+// cache maps credentials to their caller, for Middleware. The keys are hashes, so that a memory dump shows no token
+// whose request has ended.
 type cache struct {
 	mu      sync.Mutex // guards entries
 	entries map[[sha256.Size]byte]entry
-	most    int
+	maxSize int
 }
 
 type entry struct {
@@ -21,42 +21,44 @@ type entry struct {
 	until  time.Time
 }
 
-func newCache(most int) *cache {
-	return &cache{entries: map[[sha256.Size]byte]entry{}, most: most}
+func newCache(maxSize int) *cache {
+	return &cache{entries: map[[sha256.Size]byte]entry{}, maxSize: maxSize}
 }
 
-// hash tells a token and a key apart: neither holds a NUL.
+// hash returns the key of the credentials. The NUL separates the two parts, because neither can contain one.
 func (c credentials) hash() [sha256.Size]byte {
-	return sha256.Sum256([]byte(c.bearer + "\x00" + c.key))
+	return sha256.Sum256([]byte(c.bearer + "\x00" + c.apiKey))
 }
 
-func (c *cache) get(who credentials, now time.Time) (api.SessionInfo, bool) {
+// get returns the cached caller, unless its entry has expired.
+func (c *cache) get(sent credentials, now time.Time) (api.SessionInfo, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e, ok := c.entries[who.hash()]
+	e, ok := c.entries[sent.hash()]
 	return e.caller, ok && now.Before(e.until)
 }
 
-// put makes room where there is none: first by what is over among a few, then by any
-// one, as Go's maps give them in no order.
-func (c *cache) put(who credentials, caller api.SessionInfo, now, until time.Time) {
-	const look = 8 // entries
+// put adds an entry. It looks at a few other entries and evicts the expired ones. If the cache is still full, it evicts
+// arbitrary entries: maps iterate in random order.
+func (c *cache) put(sent credentials, caller api.SessionInfo, now, until time.Time) {
+	const looks = 8 // entries
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	seen := 0
 	for hash, e := range c.entries {
-		if seen++; seen > look {
+		if seen == looks {
 			break
 		}
+		seen++
 		if !now.Before(e.until) {
 			delete(c.entries, hash)
 		}
 	}
 	for hash := range c.entries {
-		if len(c.entries) < c.most {
+		if len(c.entries) < c.maxSize {
 			break
 		}
 		delete(c.entries, hash)
 	}
-	c.entries[who.hash()] = entry{caller, until}
+	c.entries[sent.hash()] = entry{caller, until}
 }

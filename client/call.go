@@ -12,56 +12,59 @@ import (
 	"github.com/pawlauth/pawl/api"
 )
 
-const maxAnswer = 16 << 20 // bytes
+const maxResponseBytes = 16 << 20
 
 // call is one call of the contract.
 type call struct {
-	method, path string
-	body         any    // nil sends none
-	retryKey     string // Idempotency-Key; empty sends none
-	// repeatable says that the call may be sent again after a lost answer: it
-	// then does the same and answers the same.
-	repeatable bool
-	plain      bool // what comes back has no envelope
+	method         string
+	path           string
+	body           any    // nil sends no body; url.Values are sent as a form, everything else as JSON
+	idempotencyKey string // the Idempotency-Key header; empty sends none
+	isIdempotent   bool   // a second call has the same effect and the same response, so a lost response is retried
+	noEnvelope     bool   // the response is JSON without the envelope of /v2
 }
 
 func post(path string, body any) call { return call{method: http.MethodPost, path: path, body: body} }
 func put(path string, body any) call  { return call{method: http.MethodPut, path: path, body: body} }
-func get(path string) call {
-	return call{method: http.MethodGet, path: path, repeatable: true}
-}
+func get(path string) call            { return call{method: http.MethodGet, path: path, isIdempotent: true} }
 
-// remove is not repeatable: after a lost answer, the second one is a 404.
+// remove returns a DELETE. It is not idempotent, because the response to a second one is a 404.
 func remove(path string, body any) call {
 	return call{method: http.MethodDelete, path: path, body: body}
 }
 
-// twice marks the call as repeatable.
-func (x call) twice() call { x.repeatable = true; return x }
+// idempotent marks a call whose lost response is retried.
+func (x call) idempotent() call {
+	x.isIdempotent = true
+	return x
+}
 
-// do makes a call and returns the answer's data.
+// do makes a call with its retries, and returns the data of the response.
 func do[T any](ctx context.Context, c *Client, x call) (T, error) {
 	var data T
 	body, err := marshal(x.body)
 	if err != nil {
 		return data, err
 	}
-	for try := 0; ; try++ {
-		raw, err := c.once(ctx, x, body)
+	for retry := 0; ; retry++ {
+		raw, err := c.attempt(ctx, x, body)
 		if err == nil {
-			return data, unmarshal(raw, &data)
+			if err := json.Unmarshal(raw, &data); err != nil {
+				return data, fmt.Errorf("the response has an unexpected form: %w", err)
+			}
+			return data, nil
 		}
-		if try >= c.retries || ctx.Err() != nil || !mayRepeat(x, err) {
+		if retry >= c.retries || ctx.Err() != nil || !mayRetry(x, err) {
 			return data, err
 		}
-		if err := pause(ctx, try, err); err != nil {
+		if err := pause(ctx, retry, err); err != nil {
 			return data, err
 		}
 	}
 }
 
-// none is do for a call whose data says nothing.
-func none(ctx context.Context, c *Client, x call) error {
+// doNoData makes a call whose response has no data of interest.
+func doNoData(ctx context.Context, c *Client, x call) error {
 	_, err := do[json.RawMessage](ctx, c, x)
 	return err
 }
@@ -80,65 +83,57 @@ func marshal(body any) ([]byte, error) {
 	return text, nil
 }
 
-func unmarshal(raw json.RawMessage, data any) error {
-	if err := json.Unmarshal(raw, data); err != nil {
-		return fmt.Errorf("the answer has another form than expected: %w", err)
-	}
-	return nil
-}
-
-func (c *Client) request(ctx context.Context, x call, body []byte) (*http.Request, error) {
+// attempt sends a call once, and returns the raw data of the response.
+func (c *Client) attempt(ctx context.Context, x call, body []byte) (json.RawMessage, error) {
 	req, err := http.NewRequestWithContext(ctx, x.method, c.url+x.path, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
-	for name, value := range map[string]string{"X-API-Key": c.apiKey, "Idempotency-Key": x.retryKey} {
-		if value != "" {
-			req.Header.Set(name, value)
-		}
-	}
-	switch {
-	case x.isForm():
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	case body != nil:
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if c.bearer != "" && !x.isForm() {
-		req.Header.Set("Authorization", "Bearer "+c.bearer)
-	}
-	return req, nil
-}
-
-// once makes one try.
-func (c *Client) once(ctx context.Context, x call, body []byte) (json.RawMessage, error) {
-	req, err := c.request(ctx, x, body)
-	if err != nil {
-		return nil, err
-	}
+	c.setHeaders(req.Header, x)
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, &lostError{fmt.Errorf("the server cannot be reached: %w; is it running?", err)}
+		return nil, &lostError{fmt.Errorf("the server is unreachable: %w; is it running?", err)}
 	}
 	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxResponseBytes))
 	if err != nil {
-		return nil, &lostError{fmt.Errorf("the answer was cut off: %w", err)}
+		return nil, &lostError{fmt.Errorf("the response was cut off: %w", err)}
 	}
-	if x.plain {
-		return openPlain(resp, text)
+	if x.noEnvelope {
+		return parsePlain(resp, text)
 	}
-	return open(resp, text)
+	return parseEnvelope(resp, text)
 }
 
-// open takes the data out of an answer's envelope.
-func open(resp *http.Response, text []byte) (json.RawMessage, error) {
+// setHeaders sets the credentials and the content type. A form never has the bearer, because the calls below /oauth2
+// accept only an API key.
+func (c *Client) setHeaders(h http.Header, x call) {
+	if c.apiKey != "" {
+		h.Set("X-API-Key", c.apiKey)
+	}
+	if x.idempotencyKey != "" {
+		h.Set("Idempotency-Key", x.idempotencyKey)
+	}
+	_, form := x.body.(url.Values)
+	switch {
+	case form:
+		h.Set("Content-Type", "application/x-www-form-urlencoded")
+	case x.body != nil:
+		h.Set("Content-Type", "application/json")
+	}
+	if c.bearer != "" && !form {
+		h.Set("Authorization", "Bearer "+c.bearer)
+	}
+}
+
+// parseEnvelope returns the data of a response below /v2, or its error.
+func parseEnvelope(resp *http.Response, text []byte) (json.RawMessage, error) {
 	var envelope api.Envelope[json.RawMessage]
 	if err := json.Unmarshal(text, &envelope); err != nil || envelope.Success == (envelope.ErrorCode != "") {
-		return nil, notOurs(resp)
+		return nil, errorOf(resp, "", notPawl)
 	}
 	if !envelope.Success {
-		return nil, &Error{Status: resp.StatusCode, Code: envelope.ErrorCode, Message: envelope.Message,
-			RequestID: resp.Header.Get("X-Request-Id"), RetryAfter: retryAfter(resp.Header)}
+		return nil, errorOf(resp, envelope.ErrorCode, envelope.Message)
 	}
 	return envelope.Data, nil
 }

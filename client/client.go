@@ -20,16 +20,15 @@ import (
 
 const (
 	defaultRetries = 3
-	defaultTimeout = 30 * time.Second // of one attempt
+	defaultTimeout = 30 * time.Second // for each attempt
 )
 
 // Client calls one Pawl server. It is safe for concurrent use.
 //
-// A failed call is retried if that is safe: after a 429 and a 503, which change nothing, and after a lost response if
-// the call has the same effect and the same response when it is repeated. The pause before a retry is random, grows
-// with each retry, and is never shorter than Retry-After. A Retry-After of more than 30 seconds is returned to the
-// caller instead. The context limits the call with all its retries: a pause that would pass its deadline is skipped,
-// and the last error returned.
+// A failed call is retried if that is safe: after a 429 and a 503, because they change nothing, and after a lost
+// response if the call is idempotent. The pause before a retry is random, grows with each retry, and is never shorter
+// than Retry-After. After a Retry-After of more than 30 seconds, the call returns the error instead. The context
+// limits a call with all its retries. If a pause would pass the deadline, the call returns the last error at once.
 //
 // An error of the server is an *[Error]. It matches one of the Err variables, for example with
 // errors.Is(err, ErrInvalidSession). If no response arrived, the error wraps the cause and matches none of them.

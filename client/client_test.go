@@ -5,107 +5,119 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/client"
-	"github.com/pawlauth/pawl/internal/test/apicheck"
 	"github.com/pawlauth/pawl/pawltest"
 )
 
-// newPawl runs a server whose traffic is held against the OpenAPI file.
-func newPawl(t *testing.T, options ...pawltest.Option) *pawltest.Server {
-	return pawltest.New(t, append(options, pawltest.WithHandler(apicheck.Handler(t)))...)
+// calls checks calls of the contract, one after the other.
+type calls struct{ *testing.T }
+
+// check stops the test if a call failed, or if its response is not as expected.
+func (c calls) check(call string, err error, expected bool) {
+	c.Helper()
+	if err != nil || !expected {
+		c.Fatalf("%s: error %v, response as expected: %t", call, err, expected)
+	}
 }
 
-func newClient(t testing.TB, url string, options ...client.Option) *client.Client {
+// createUser creates a user as the administrator.
+func createUser(t *testing.T, admin *client.Client, login, password string) api.User {
 	t.Helper()
-	c, err := client.New(url, options...)
+	u, err := admin.CreateUser(t.Context(), api.CreateUserRequest{Login: login, Password: password, Email: login})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return u
 }
 
-// TestCalls makes each call of the contract against a real server.
-func TestCalls(t *testing.T) {
-	server := newPawl(t)
+// TestUserCalls makes each call about users against a real server.
+func TestUserCalls(t *testing.T) {
+	server, c := newPawl(t), calls{t}
+	ctx := t.Context()
+	admin := newClient(t, server.URL+"/", client.WithAPIKey(server.AdminAPIKey)) // a slash at the end is permitted
+	password, err := admin.GeneratePassword(ctx, api.GeneratePasswordRequest{Length: new(int64(20))})
+	c.check("GeneratePassword", err, len(password) == 20)
+	u := createUser(t, admin, "ada@x.example", password)
+	c.check("CreateUser", nil, u.AuthLevel == api.LevelMailboxUser)
+	u, err = admin.UpdateUser(ctx, api.UpdateUserRequest{UserID: u.UserID, FirstName: new("Ada")})
+	c.check("UpdateUser", err, u.FirstName == "Ada")
+	u, err = admin.SetRole(ctx, api.RoleRequest{UserID: u.UserID, AuthLevel: api.LevelTPUser})
+	c.check("SetRole", err, u.AuthLevel == api.LevelTPUser)
+	u, err = admin.SetTenant(ctx, api.TenantRequest{UserID: u.UserID, MailboxID: new(int64(7))})
+	c.check("SetTenant", err, u.MailboxID == 7)
+	got, err := admin.User(ctx, u.UserID)
+	c.check("User", err, got == u)
+	found, err := admin.UsersByName(ctx, "ADA@x.example")
+	c.check("UsersByName", err, len(found) == 1 && found[0] == u)
+	c.check("SetPassword", admin.SetPassword(ctx, u.UserID, "N3w$ecret!"), true)
+	token, err := server.Client().Login(ctx, "ada@x.example", "N3w$ecret!")
+	c.check("Login", err, token.UserID == u.UserID)
+	me, err := server.Client(client.WithBearer(token.Token)).Me(ctx)
+	c.check("Me", err, me == u)
+	c.check("ResetUser", admin.ResetUser(ctx, u.UserID), true)
+	c.check("TerminateUser", admin.TerminateUser(ctx, u.UserID), true)
+}
+
+// TestSessionCalls makes each call about sessions against a real server.
+func TestSessionCalls(t *testing.T) {
+	server, c := newPawl(t), calls{t}
 	ctx := t.Context()
 	admin := server.Client(client.WithAPIKey(server.AdminAPIKey))
-	check := func(what string, err error, ok bool) {
-		t.Helper()
-		if err != nil || !ok {
-			t.Fatalf("%s: %v", what, err)
-		}
-	}
 	version, err := server.Client().Version(ctx)
-	check("version", err, version.Version == api.Version)
-	secret, err := admin.GeneratePassword(ctx, api.GeneratePasswordRequest{Length: new(int64(20))})
-	check("generate", err, len(secret) == 20)
-	u, err := admin.CreateUser(ctx, api.CreateUserRequest{Login: "ada@x.example", Password: secret, Email: "ada@x.example"})
-	check("create", err, u.AuthLevel == "MailboxUser")
-	u, err = admin.UpdateUser(ctx, api.UpdateUserRequest{UserID: u.UserID, FirstName: new("Ada")})
-	check("update", err, u.FirstName == "Ada")
-	u, err = admin.SetRole(ctx, api.RoleRequest{UserID: u.UserID, AuthLevel: "TPUser"})
-	check("role", err, u.AuthLevel == "TPUser")
-	u, err = admin.SetTenant(ctx, api.TenantRequest{UserID: u.UserID, MailboxID: new(int64(7))})
-	check("place", err, u.MailboxID == 7)
-	got, err := admin.User(ctx, u.UserID)
-	check("user", err, got == u)
-	found, err := admin.UsersByName(ctx, "ADA@x.example")
-	check("by name", err, len(found) == 1 && found[0] == u)
-	check("set password", admin.SetPassword(ctx, u.UserID, "N3w$ecret!"), true)
-
-	token, err := server.Client().Login(ctx, "ada@x.example", "N3w$ecret!")
-	check("login", err, token.UserID == u.UserID)
+	c.check("Version", err, version.Version == api.Version)
+	u := createUser(t, admin, "ada@x.example", "Old$ecret1!")
+	token, err := server.Client().Login(ctx, "ada@x.example", "Old$ecret1!")
+	c.check("Login", err, token.UserID == u.UserID)
 	token, err = server.Client().Refresh(ctx, token.Token)
-	check("refresh", err, token.Token != "")
+	c.check("Refresh", err, token.Token != "")
 	self := server.Client(client.WithBearer(token.Token))
-	me, err := self.Me(ctx)
-	check("me", err, me == u)
 	info, err := self.Session(ctx)
-	check("session", err, info.UserID == u.UserID && *info.ExpiresAt == token.ExpiresAt)
-	check("change password", self.ChangePassword(ctx, api.PasswordRequest{CurrentPassword: "N3w$ecret!", NewPassword: secret}), true)
+	c.check("Session", err, info.UserID == u.UserID && *info.ExpiresAt == token.ExpiresAt)
+	change := api.PasswordRequest{CurrentPassword: "Old$ecret1!", NewPassword: "N3w$ecret!"}
+	c.check("ChangePassword", self.ChangePassword(ctx, change), true)
 	sessions, err := self.Sessions(ctx, api.SessionsRequest{})
-	check("sessions", err, len(sessions) == 1 && sessions[0].Refreshes == 1)
-	check("logout", self.Logout(ctx), true)
-
-	token, err = server.Client().Login(ctx, "ada@x.example", secret)
-	check("login", err, true)
+	c.check("Sessions", err, len(sessions) == 1 && sessions[0].Refreshes == 1)
+	c.check("Logout", self.Logout(ctx), true)
+	token, err = server.Client().Login(ctx, "ada@x.example", "N3w$ecret!")
+	c.check("Login with the new password", err, true)
 	sessions, err = admin.Sessions(ctx, api.SessionsRequest{UserID: &u.UserID})
-	check("sessions", err, len(sessions) == 1)
-	check("end session", self.With(client.WithBearer(token.Token)).EndSession(ctx, sessions[0].SessionID), true)
-	check("reset", admin.ResetUser(ctx, u.UserID), true)
-
-	text, err := admin.GenerateAPIKey(ctx, u.UserID)
-	check("generate key", err, strings.HasPrefix(text, "pawl_"))
-	made, err := admin.CreateAPIKey(ctx, api.CreateAPIKeyRequest{UserID: u.UserID, Visibility: "Shared"})
-	check("create key", err, made.Visibility == "Shared")
-	keys, err := admin.ListAPIKeys(ctx, api.ListAPIKeysRequest{UserID: u.UserID})
-	check("list keys", err, len(keys) == 2)
-	primary, err := admin.PrimaryAPIKey(ctx, u.UserID)
-	check("primary key", err, primary == keys[0])
-	check("delete key", admin.DeleteAPIKey(ctx, made.KeyID), true)
-	check("terminate", admin.TerminateUser(ctx, u.UserID), true)
+	c.check("Sessions of another user", err, len(sessions) == 1)
+	c.check("EndSession", self.With(client.WithBearer(token.Token)).EndSession(ctx, sessions[0].SessionID), true)
 }
 
-func TestAllUsersGoesThroughThePages(t *testing.T) {
+// TestAPIKeyCalls makes each call about API keys against a real server.
+func TestAPIKeyCalls(t *testing.T) {
+	server, c := newPawl(t), calls{t}
+	ctx := t.Context()
+	admin := server.Client(client.WithAPIKey(server.AdminAPIKey))
+	u := createUser(t, admin, "ada@x.example", "N3w$ecret!")
+	text, err := admin.GenerateAPIKey(ctx, u.UserID)
+	c.check("GenerateAPIKey", err, strings.HasPrefix(text, "pawl_"))
+	created, err := admin.CreateAPIKey(ctx, api.CreateAPIKeyRequest{UserID: u.UserID, Visibility: api.VisibilityShared})
+	c.check("CreateAPIKey", err, created.Visibility == api.VisibilityShared)
+	keys, err := admin.ListAPIKeys(ctx, api.ListAPIKeysRequest{UserID: u.UserID})
+	c.check("ListAPIKeys", err, len(keys) == 2)
+	primary, err := admin.PrimaryAPIKey(ctx, u.UserID)
+	c.check("PrimaryAPIKey", err, primary == keys[0])
+	c.check("DeleteAPIKey", admin.DeleteAPIKey(ctx, created.KeyID), true)
+}
+
+// TestAllUsers checks that AllUsers returns every user once, for several sizes of a page, and stops after an error.
+func TestAllUsers(t *testing.T) {
 	server := newPawl(t)
 	admin := server.Client(client.WithAPIKey(server.AdminAPIKey))
 	for i := range 5 {
-		login := fmt.Sprintf("u%d@x.example", i)
-		if _, err := admin.CreateUser(t.Context(), api.CreateUserRequest{Login: login, Password: "N3w$ecret!", Email: login}); err != nil {
-			t.Fatal(err)
-		}
+		createUser(t, admin, fmt.Sprintf("u%d@x.example", i), "N3w$ecret!")
 	}
 	for _, size := range []*int64{nil, new(int64(2)), new(int64(7))} {
 		seen := map[string]bool{}
 		for u, err := range admin.AllUsers(t.Context(), api.ListUsersRequest{RecordsPerPage: size}) {
 			if err != nil || seen[u.Login] {
-				t.Fatal(u, err)
+				t.Fatalf("user %q, seen before: %t, error %v", u.Login, seen[u.Login], err)
 			}
 			seen[u.Login] = true
 		}
@@ -113,63 +125,77 @@ func TestAllUsersGoesThroughThePages(t *testing.T) {
 			t.Errorf("%d users, want 7", len(seen))
 		}
 	}
+	errs := 0
 	for _, err := range admin.AllUsers(t.Context(), api.ListUsersRequest{AuthLevel: "King"}) {
+		errs++
 		if !errors.Is(err, client.ErrInvalidParameter) {
-			t.Error(err)
+			t.Errorf("error %v, want ErrInvalidParameter", err)
 		}
+	}
+	if errs != 1 {
+		t.Errorf("%d errors, want 1", errs)
 	}
 }
 
+// TestErrors provokes errors and checks that each one matches its own Err variable and no other.
 func TestErrors(t *testing.T) {
 	server := newPawl(t)
 	ctx := t.Context()
-	nobody, admin := server.Client(), server.Client(client.WithAPIKey(server.AdminAPIKey))
-	user := server.Client(client.WithAPIKey(server.APIKey))
-	_, credentials := nobody.Login(ctx, pawltest.Login, "wrong")
-	_, session := nobody.Session(ctx)
-	_, key := server.Client(client.WithAPIKey("wrong")).Session(ctx)
-	_, duplicate := admin.CreateUser(ctx, api.CreateUserRequest{Login: pawltest.Login, Password: "N3w$ecret!", Email: "x@x.example"})
-	_, parameter := nobody.Refresh(ctx, "")
+	anonymous, user := server.Client(), server.Client(client.WithAPIKey(server.APIKey))
+	admin := server.Client(client.WithAPIKey(server.AdminAPIKey))
+	_, credentials := anonymous.Login(ctx, pawltest.Login, "wrong")
+	_, session := anonymous.Session(ctx)
+	_, apiKey := server.Client(client.WithAPIKey("wrong")).Session(ctx)
+	taken := api.CreateUserRequest{Login: pawltest.Login, Password: "N3w$ecret!", Email: "x@x.example"}
+	_, duplicate := admin.CreateUser(ctx, taken)
+	_, parameter := anonymous.Refresh(ctx, "")
 	all := map[error]error{
-		client.ErrInvalidCredentials: credentials, client.ErrInvalidSession: session, client.ErrInvalidAPIKey: key,
-		client.ErrDuplicateObject: duplicate, client.ErrInvalidParameter: parameter,
-		client.ErrAccessDenied: user.SetPassword(ctx, pawltest.AdminID, "N3w$ecret!"), client.ErrObjectNotFound: admin.DeleteAPIKey(ctx, 999),
+		client.ErrInvalidCredentials: credentials,
+		client.ErrInvalidSession:     session,
+		client.ErrInvalidAPIKey:      apiKey,
+		client.ErrDuplicateObject:    duplicate,
+		client.ErrInvalidParameter:   parameter,
+		client.ErrAccessDenied:       user.SetPassword(ctx, pawltest.AdminID, "N3w$ecret!"),
+		client.ErrObjectNotFound:     admin.DeleteAPIKey(ctx, 999),
 	}
 	for want, got := range all {
 		for other := range all {
 			if errors.Is(got, other) != (want == other) {
-				t.Errorf("%v is %v: %t", got, other, want != other)
+				t.Errorf("%v matches %v: %t", got, other, want != other)
 			}
 		}
-		if e, ok := errors.AsType[*client.Error](got); !ok || e.Status < 400 || e.RequestID == "" || e.Message == "" {
-			t.Errorf("%#v says too little", got)
+		e, ok := errors.AsType[*client.Error](got)
+		if !ok || e.Status < 400 || e.RequestID == "" || e.Message == "" {
+			t.Errorf("%#v lacks a status, a request id or a message", got)
 		}
 	}
 }
 
-// TestNotPawl calls what is no Pawl.
+// TestNotPawl calls servers that are not Pawl.
 func TestNotPawl(t *testing.T) {
-	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/redirect/v2/users/me":
 			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
 		case "/elsewhere":
-			t.Error("a redirect was followed")
+			t.Error("the client followed a redirect")
 		case "/json/v2/users/me":
 			_, _ = io.WriteString(w, `{}`)
 		default:
 			_, _ = io.WriteString(w, "<html>")
 		}
-	}))
-	defer web.Close()
-	for _, url := range []string{web.URL, web.URL + "/redirect", web.URL + "/json"} {
-		if _, err := newClient(t, url).Me(t.Context()); err == nil || !strings.Contains(err.Error(), "is the address right? (") || strings.Contains(err.Error(), "(,") {
-			t.Errorf("%s: %v", url, err)
+	})
+	for _, address := range []string{url, url + "/redirect", url + "/json"} {
+		_, err := newClient(t, address).Me(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "is the address right? (") {
+			t.Errorf("%s: error %v, want a question about the address with the status", address, err)
+		} else if strings.Contains(err.Error(), "(,") {
+			t.Errorf("%s: error %v has an empty code", address, err)
 		}
 	}
 }
 
-// TestNewRejectsBadAddresses checks the error of New for each kind of bad address, and that no error repeats a password.
+// TestNewRejectsBadAddresses checks the error of New for each kind of bad address, and that none repeats a password.
 func TestNewRejectsBadAddresses(t *testing.T) {
 	for address, want := range map[string]string{
 		"":                                  "does not begin with http",
@@ -193,70 +219,15 @@ func TestNewRejectsBadAddresses(t *testing.T) {
 		"http://127.0.0.1:8080/#":           "has a fragment",
 	} {
 		c, err := client.New(address)
-		if c != nil || err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "s3cret") {
-			t.Errorf("%q: %v, want an error with %q", address, err, want)
+		if c != nil || err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v, want one with %q", address, err, want)
+		} else if strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%q: error %v repeats a secret", address, err)
 		}
 	}
 	for _, address := range []string{"http://127.0.0.1:8080", "HTTPS://example.com/", "https://[::1]/a/path//"} {
 		if _, err := client.New(address); err != nil {
-			t.Errorf("%q: %v", address, err)
+			t.Errorf("%q: error %v", address, err)
 		}
 	}
-}
-
-// lossy stands before a Pawl and drops the answers that it is told to: the
-// request is carried out, and its client hears nothing.
-type lossy struct {
-	*pawltest.Server
-	client *client.Client // calls through the proxy
-
-	mu   sync.Mutex // guards what follows
-	drop int        // answers to drop
-	seen []*http.Request
-}
-
-func newLossy(t *testing.T, options ...pawltest.Option) *lossy {
-	l := &lossy{Server: newPawl(t, options...)}
-	web := httptest.NewServer(l)
-	t.Cleanup(web.Close)
-	web.Config.SetKeepAlivesEnabled(false) // net/http tries again by itself where a kept connection breaks
-	l.client = newClient(t, web.URL)
-	return l
-}
-
-func (l *lossy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	req, err := http.NewRequestWithContext(r.Context(), r.Method, l.URL+r.URL.Path, r.Body)
-	if err != nil {
-		panic(err)
-	}
-	req.Header = r.Header
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	defer resp.Body.Close()
-	l.mu.Lock()
-	l.seen = append(l.seen, r)
-	dropped := l.drop > 0
-	l.drop--
-	l.mu.Unlock()
-	if dropped {
-		panic(http.ErrAbortHandler) // closes the connection
-	}
-	w.WriteHeader(resp.StatusCode)
-	_, _ = io.Copy(w, resp.Body)
-}
-
-// lose drops the next n answers, and forgets what was seen.
-func (l *lossy) lose(n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.drop, l.seen = n, nil
-}
-
-// requests tells what has come since lose.
-func (l *lossy) requests() []*http.Request {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.seen
 }

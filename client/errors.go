@@ -9,18 +9,18 @@ import (
 	"github.com/pawlauth/pawl/api"
 )
 
-// Error is an answer that is not a success. Match it with errors.Is and one of
-// the errors below, or take it out with errors.As.
+// Error is an error response of the server. It matches the Err variable of its code with errors.Is; errors.As or
+// errors.AsType returns the Error itself.
 type Error struct {
-	Status     int           // of HTTP
-	Code       api.ErrorCode // empty if the answer is not Pawl's: of a proxy, say
-	Message    string        // what to do about it
-	RequestID  string        // finds the request in the server's log
-	RetryAfter time.Duration // 0 if the server asks for no wait
-	Err        error         // the cause where Middleware could not ask Pawl; nil otherwise
+	Status     int           // the HTTP status
+	Code       api.ErrorCode // empty if the response is not from Pawl, for example from a proxy
+	Message    string        // the server's explanation and advice
+	RequestID  string        // the X-Request-Id of the response, which is in the server's log; may be empty
+	RetryAfter time.Duration // the wait that the server asked for; 0 if it asked for none
+	Err        error         // the cause, if Middleware could not ask Pawl; otherwise nil
 }
 
-// The errors of the contract, to match with errors.Is.
+// The errors of the contract, for errors.Is. The codes of package api describe when each one occurs.
 var (
 	ErrInvalidParameter   error = &Error{Code: api.CodeInvalidParameter}
 	ErrDuplicateObject    error = &Error{Code: api.CodeDuplicateObject}
@@ -34,33 +34,38 @@ var (
 	ErrInternalError      error = &Error{Code: api.CodeInternalError}
 )
 
-// Error gives the server's message, code, if there is one, and status.
+// Error returns the message with the code, if there is one, and the status.
 func (e *Error) Error() string {
-	if e.Status == 0 { // one of the errors above
+	switch {
+	case e.Status == 0: // one of the variables above
 		return "pawl: " + string(e.Code)
-	}
-	if e.Code == "" { // not Pawl's
+	case e.Code == "":
 		return fmt.Sprintf("%s (%d)", e.Message, e.Status)
 	}
 	return fmt.Sprintf("%s (%s, %d)", e.Message, e.Code, e.Status)
 }
 
-// Unwrap gives the cause.
+// Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is reports whether target is the error of the contract with e's code.
+// Is reports whether target is the Err variable of e's code.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
 	return ok && t.Status == 0 && t.Code == e.Code
 }
 
-// notOurs is the error for an answer that has no envelope.
-func notOurs(resp *http.Response) *Error {
-	return &Error{Status: resp.StatusCode, RequestID: resp.Header.Get("X-Request-Id"), RetryAfter: retryAfter(resp.Header),
-		Message: "the answer is not Pawl's; is the address right?"}
+const notPawl = "the response is not from Pawl; is the address right?"
+
+// errorOf returns the error of a response.
+func errorOf(resp *http.Response, code api.ErrorCode, message string) *Error {
+	return &Error{
+		Status: resp.StatusCode, Code: code, Message: message,
+		RequestID: resp.Header.Get("X-Request-Id"), RetryAfter: retryAfter(resp.Header),
+	}
 }
 
-// retryAfter reads Retry-After, in seconds or as a date (RFC 9110, 10.2.3).
+// retryAfter returns the Retry-After of a response, which has seconds or a date (RFC 9110, 10.2.3). It returns 0 if the
+// header is missing or malformed.
 func retryAfter(h http.Header) time.Duration {
 	value := h.Get("Retry-After")
 	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {

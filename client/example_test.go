@@ -17,7 +17,7 @@ import (
 	"github.com/pawlauth/pawl/pawltest"
 )
 
-// startPawl runs a server for an example; a real program has its address.
+// startPawl runs a server for an example. A real program has the address of its server.
 func startPawl(options ...pawltest.Option) (server *pawltest.Server, stop func()) {
 	dir, err := os.MkdirTemp("", "pawl")
 	if err != nil {
@@ -27,7 +27,7 @@ func startPawl(options ...pawltest.Option) (server *pawltest.Server, stop func()
 	return server, func() { server.Close(); _ = os.RemoveAll(dir) }
 }
 
-// Sign in, exchange the token, and see that the old one is dead.
+// Sign in and exchange the token. The first token is superseded then.
 func ExampleClient() {
 	server, stop := startPawl()
 	defer stop()
@@ -50,15 +50,15 @@ func ExampleClient() {
 		return
 	}
 	_, err = c.With(client.WithBearer(old.Token)).Session(ctx)
-	fmt.Println("the old token is dead:", errors.Is(err, client.ErrInvalidSession))
+	fmt.Println("superseded:", errors.Is(err, client.ErrInvalidSession))
 	caller, err := c.With(client.WithBearer(fresh.Token)).Session(ctx)
 	fmt.Println(caller.Login, err)
 	// Output:
-	// the old token is dead: true
+	// superseded: true
 	// jsmith@example.com <nil>
 }
 
-// An administrator's program uses a key.
+// The program of an administrator uses an API key.
 func ExampleWithAPIKey() {
 	server, stop := startPawl()
 	defer stop()
@@ -69,7 +69,8 @@ func ExampleWithAPIKey() {
 		fmt.Println(err)
 		return
 	}
-	_, err = admin.CreateUser(ctx, api.CreateUserRequest{Login: "ada@example.com", Password: "C0rrect$horse", Email: "ada@example.com"})
+	ada := api.CreateUserRequest{Login: "ada@example.com", Password: "C0rrect$horse", Email: "ada@example.com"}
+	_, err = admin.CreateUser(ctx, ada)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -83,8 +84,7 @@ func ExampleWithAPIKey() {
 	// ada@example.com MailboxUser <nil>
 }
 
-// A program that runs long keeps its token in a file, and signs in only where
-// there is none or where its session is over.
+// A long-running program stores its token, and signs in only if it has none or its session has ended.
 func ExampleTokenSource() {
 	server, stop := startPawl()
 	defer stop()
@@ -97,8 +97,8 @@ func ExampleTokenSource() {
 	source := client.NewTokenSource(c, client.TokenConfig{
 		Login: "jsmith@example.com", Password: "Sup3r$ecret!",
 		OnRefresh: func(t api.Token) error {
-			fmt.Println("kept before use")
-			return nil // os.WriteFile with mode 0600, say
+			fmt.Println("stored before use")
+			return nil // a real program writes t to a file of mode 0600
 		},
 	})
 	token, err := source.Token() // or oauth2.NewClient(ctx, source)
@@ -109,11 +109,11 @@ func ExampleTokenSource() {
 	var _ oauth2.TokenSource = source
 	fmt.Println(token.Type(), token.Valid())
 	// Output:
-	// kept before use
+	// stored before use
 	// Bearer true
 }
 
-// Calls to any server carry the token, and survive its renewal.
+// Requests to any server carry the token, also after its renewal.
 func ExampleTransport() {
 	server, stop := startPawl()
 	defer stop()
@@ -135,7 +135,7 @@ func ExampleTransport() {
 	// Output: 200 OK
 }
 
-// A server asks Pawl who calls.
+// A server asks Pawl for the caller of each request.
 func ExampleMiddleware() {
 	pawl, stop := startPawl()
 	defer stop()
@@ -175,9 +175,8 @@ func ExampleMiddleware() {
 	// 401 Unauthorized {"suc
 }
 
-// A server checks tokens by itself, and takes it that one which was refreshed
-// passes until its exp. Its handler goes into Middleware with
-// MiddlewareConfig{JWKS: keys}.
+// A server verifies tokens without asking Pawl. A superseded token then passes until its exp. For HTTP handlers, use
+// Middleware with MiddlewareConfig{JWKS: keys}.
 func ExampleJWKS() {
 	pawl, stop := startPawl(pawltest.WithAlgorithm("ES256"))
 	defer stop()
@@ -189,7 +188,7 @@ func ExampleJWKS() {
 		return
 	}
 	keys := client.NewJWKS(c, client.JWKSConfig{})
-	if err := keys.Fetch(ctx); err != nil { // is the address right?
+	if err := keys.Fetch(ctx); err != nil { // reports a wrong address
 		fmt.Println(err)
 		return
 	}

@@ -13,111 +13,112 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// JWKSConfig changes what a JWKS does; its zero value is right for a Pawl with
-// the default issuer and audience.
+// JWKSConfig configures a JWKS. Every field is optional: the zero value suits a Pawl with the default settings.
 type JWKSConfig struct {
-	// Issuer and Audience are the server's settings of these names; empty means
-	// "pawl". A token that has others is refused.
-	Issuer, Audience string
-	// Clock gives the time; nil means time.Now.
+	// Issuer is the server's setting "issuer". Empty is "pawl", its default. A token with another iss is rejected.
+	Issuer string
+	// Audience is the server's setting "audience". Empty is "pawl", its default. A token without it in its aud is
+	// rejected.
+	Audience string
+	// Clock returns the time. Nil is time.Now.
 	Clock func() time.Time
 }
 
-// JWKS checks tokens by the public keys of a Pawl (RFC 7517, 5), and asks it
-// about none of them. It is for MiddlewareConfig.JWKS, and Verify serves where
-// there is no HTTP. It is safe for concurrent use.
+// JWKS verifies tokens by the public keys that a Pawl publishes (RFC 7517, 5), without a call for each token. Use it
+// as MiddlewareConfig.JWKS, or call Verify. It is safe for concurrent use.
 //
-// It knows what the token says, and no more. A token that was refreshed, whose
-// session was ended, or whose user was suspended passes until its exp, and the
-// caller's level and place are those of when it was made. Where that matters,
-// have Middleware ask Pawl instead, or shorten the server's token-life.
+// A JWKS has only the token to go by. A token passes until its exp even if it was refreshed, its session ended, or its
+// user was suspended, and the caller's level and tenant are those of the moment when the token was issued. If that is
+// not good enough, let Middleware ask Pawl, or shorten the server's setting token-life.
 //
-// Pawl must sign with ES256, EdDSA or RS256 (its setting algorithm): HS256 has
-// no public keys.
+// Pawl must sign with ES256, EdDSA or RS256 (its setting "algorithm"). HS256 has no public keys.
 //
-// The keys are read when a token needs them and the last time is a minute ago,
-// or 5 s for one whose key is not known. So a new key needs no restart, and
-// tokens of one that leaked pass for a minute after Pawl stops publishing it.
-// While Pawl is away, the keys serve for an hour.
+// The keys are cached. A token makes the JWKS read them again if they are more than 1 minute old, or if they lack the
+// token's key and the last read was more than 5 seconds ago. A new key therefore needs no restart, and the tokens of a
+// leaked key are rejected at most 1 minute after Pawl retires it. While Pawl is unreachable, the cached keys are used
+// for up to 1 hour.
 type JWKS struct {
 	client *Client
 	config JWKSConfig
 	flight singleflight.Group // one fetch at a time
 
-	mu    sync.Mutex // guards state, of which each fetch makes another
-	state keyState
+	mu   sync.Mutex // guards keys
+	keys keySet
 }
 
 const (
 	jwksPath     = "/.well-known/jwks.json"
-	keysFresh    = time.Minute      // then they are read again
-	keysKept     = time.Hour        // after the last answer of Pawl's
-	fetchEvery   = 5 * time.Second  // anyone can send tokens of unknown keys
-	fetchTimeout = 10 * time.Second // with all tries
-	fetchWait    = time.Second      // of a request whose key is known, but not fresh
+	freshFor     = time.Minute      // after a read, before the next one
+	staleFor     = time.Hour        // after a read, while Pawl is unreachable
+	fetchEvery   = 5 * time.Second  // at most, because any client can send tokens with unknown keys
+	fetchTimeout = 10 * time.Second // for a fetch with its retries
+	staleWait    = time.Second      // the longest wait of a token whose key is cached but not fresh
 )
 
-// NewJWKS returns a check of the tokens of the server that c calls; c's
-// credentials are not used. It makes no call yet.
+// NewJWKS returns a JWKS for the tokens of the server that c calls. It makes no call yet, and it never uses c's
+// credentials.
 func NewJWKS(c *Client, config JWKSConfig) *JWKS {
-	config.Issuer, config.Audience = cmp.Or(config.Issuer, "pawl"), cmp.Or(config.Audience, "pawl")
+	config.Issuer = cmp.Or(config.Issuer, "pawl")
+	config.Audience = cmp.Or(config.Audience, "pawl")
 	if config.Clock == nil {
 		config.Clock = time.Now
 	}
 	return &JWKS{client: withoutToken(c).With(WithAPIKey(""), WithBearer("")), config: config}
 }
 
-// keyState is what is known of Pawl's keys.
-type keyState struct {
-	keys  map[string]jose.JSONWebKey // by kid
-	read  time.Time                  // when Pawl gave them
-	asked time.Time                  // when it was asked last, in vain too
-	err   error                      // what is wrong since; nil if nothing is
+// keySet is the state of the cache. A fetch replaces it.
+type keySet struct {
+	byID  map[string]jose.JSONWebKey
+	read  time.Time // the last fetch that succeeded
+	asked time.Time // the last fetch
+	err   error     // the error of the last fetch
 }
 
-func (s keyState) key(id string, now time.Time, age time.Duration) (jose.JSONWebKey, bool) {
-	key, ok := s.keys[id]
-	return key, ok && now.Sub(s.read) < age
+// get returns a key, if the set was read less than maxAge ago.
+func (s keySet) get(id string, now time.Time, maxAge time.Duration) (jose.JSONWebKey, bool) {
+	key, ok := s.byID[id]
+	return key, ok && now.Sub(s.read) < maxAge
 }
 
-func (s keyState) mayAsk(now time.Time) bool {
+// isDue reports whether another fetch is allowed.
+func (s keySet) isDue(now time.Time) bool {
 	return s.asked.IsZero() || now.Sub(s.asked) >= fetchEvery
 }
 
-func (j *JWKS) known() keyState {
+func (j *JWKS) current() keySet {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.state
+	return j.keys
 }
 
-// key returns the key of that id; false and no error say that Pawl has none.
+// key returns the key with an id. It returns false without an error if Pawl has no such key.
 func (j *JWKS) key(ctx context.Context, id string) (jose.JSONWebKey, bool, error) {
-	s, now := j.known(), j.config.Clock()
-	if key, ok := s.key(id, now, keysFresh); ok {
+	keys, now := j.current(), j.config.Clock()
+	if key, ok := keys.get(id, now, freshFor); ok {
 		return key, true, nil
 	}
-	if s.mayAsk(now) {
-		var patience <-chan time.Time // without a key there is nothing to go on with
-		if _, ok := s.key(id, now, keysKept); ok {
-			patience = time.After(fetchWait)
+	if keys.isDue(now) {
+		var timeout <-chan time.Time // none without a stale key to fall back on
+		if _, ok := keys.get(id, now, staleFor); ok {
+			timeout = time.After(staleWait)
 		}
 		select {
 		case <-j.flight.DoChan("", j.fetchIfDue):
-		case <-patience:
+		case <-timeout:
 		case <-ctx.Done():
 			return jose.JSONWebKey{}, false, context.Cause(ctx)
 		}
 	}
-	s = j.known()
-	if key, ok := s.key(id, now, keysKept); ok {
+	keys = j.current()
+	if key, ok := keys.get(id, now, staleFor); ok {
 		return key, true, nil
 	}
-	return jose.JSONWebKey{}, false, s.err
+	return jose.JSONWebKey{}, false, keys.err
 }
 
-// fetchIfDue asks for the keys unless another has since the caller looked.
+// fetchIfDue fetches the keys, unless another caller did so in the meantime.
 func (j *JWKS) fetchIfDue() (any, error) {
-	if !j.known().mayAsk(j.config.Clock()) {
+	if !j.current().isDue(j.config.Clock()) {
 		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
@@ -125,36 +126,42 @@ func (j *JWKS) fetchIfDue() (any, error) {
 	return nil, j.Fetch(ctx)
 }
 
-var errNoKeys = errors.New(`client: the server publishes no keys to check tokens with; start it with another algorithm than HS256, such as "--algorithm ES256"`)
+var errNoPublicKeys = errors.New("client: the server publishes no keys that verify tokens; " +
+	`start it with another algorithm than HS256, for example "--algorithm ES256"`)
 
-// Fetch reads the keys now. A program that calls it at its start learns there
-// that the address is wrong, or that the server has no public keys.
+// Fetch reads the keys now. Call it when a program starts, so that it fails there if the address is wrong or the server
+// has no public keys.
 func (j *JWKS) Fetch(ctx context.Context) error {
-	set, err := do[struct{ Keys []json.RawMessage }](ctx, j.client, call{method: "GET", path: jwksPath, plain: true, repeatable: true})
+	x := get(jwksPath)
+	x.noEnvelope = true
+	set, err := do[struct{ Keys []json.RawMessage }](ctx, j.client, x)
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.state.asked = j.config.Clock()
+	j.keys.asked = j.config.Clock()
 	if err == nil {
-		j.state.keys, j.state.read = usable(set.Keys), j.state.asked
-		if len(j.state.keys) == 0 {
-			err = errNoKeys
+		j.keys.byID = usableKeys(set.Keys)
+		j.keys.read = j.keys.asked
+		if len(j.keys.byID) == 0 {
+			err = errNoPublicKeys
 		}
 	}
-	j.state.err = err
+	j.keys.err = err
 	return err
 }
 
-// algorithms are those that Pawl signs with and that have public keys.
+// algorithms are Pawl's algorithms with public keys.
 var algorithms = []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, jose.RS256}
 
-// usable passes over keys of a kind that it does not know (RFC 7517, 5), and
-// those that are not for signatures or do not say of which algorithm.
-func usable(set []json.RawMessage) map[string]jose.JSONWebKey {
+// usableKeys returns the keys that can verify tokens, by their id. It ignores every other key (RFC 7517, 5).
+func usableKeys(set []json.RawMessage) map[string]jose.JSONWebKey {
 	keys := map[string]jose.JSONWebKey{}
 	for _, text := range set {
 		var key jose.JSONWebKey
-		if key.UnmarshalJSON(text) == nil && key.Valid() && key.IsPublic() && key.KeyID != "" && (key.Use == "" || key.Use == "sig") &&
-			slices.Contains(algorithms, jose.SignatureAlgorithm(key.Algorithm)) {
+		if err := key.UnmarshalJSON(text); err != nil || !key.Valid() || !key.IsPublic() || key.KeyID == "" {
+			continue
+		}
+		forSignatures := key.Use == "" || key.Use == "sig"
+		if forSignatures && slices.Contains(algorithms, jose.SignatureAlgorithm(key.Algorithm)) {
 			keys[key.KeyID] = key
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -21,17 +22,18 @@ import (
 	"github.com/pawlauth/pawl/pawltest"
 )
 
-// published is a Pawl with public keys that counts who reads them.
+// published is a Pawl with public keys, which counts its requests.
 type published struct {
 	*pawltest.Server
-	reads, calls atomic.Int64
+	requests atomic.Int64
+	reads    atomic.Int64 // requests for the JWK set
 }
 
 func publish(t *testing.T, options ...pawltest.Option) *published {
 	p := &published{}
 	count := pawltest.WithHandler(func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			p.calls.Add(1)
+			p.requests.Add(1)
 			if r.URL.Path == "/.well-known/jwks.json" {
 				p.reads.Add(1)
 			}
@@ -42,7 +44,7 @@ func publish(t *testing.T, options ...pawltest.Option) *published {
 	return p
 }
 
-// jwks checks tokens by the server's keys and clock.
+// jwks returns a JWKS with the server's keys and clock.
 func (p *published) jwks() *client.JWKS {
 	return client.NewJWKS(p.Client(client.WithRetries(0)), client.JWKSConfig{Clock: p.Clock.Now})
 }
@@ -56,219 +58,234 @@ func (p *published) login(t *testing.T) string {
 	return got.Token
 }
 
-// check wants this of a token: nil, or an error of the contract.
-func check(t *testing.T, what string, j *client.JWKS, text string, want error) {
+// check verifies a token and compares the error with want, which is nil or an error of the contract.
+func check(t *testing.T, step string, j *client.JWKS, text string, want error) {
 	t.Helper()
 	if _, err := j.Verify(t.Context(), text); !errors.Is(err, want) {
-		t.Errorf("%s: %v, want %v", what, err, want)
+		t.Errorf("%s: error %v, want %v", step, err, want)
 	}
 }
 
-// TestMiddlewareJWKS: tokens are checked without Pawl, up to their exp, and keys
-// with it.
+// TestMiddlewareJWKS checks that Middleware verifies tokens without Pawl until their exp, and asks Pawl about API keys.
 func TestMiddlewareJWKS(t *testing.T) {
-	for _, alg := range []token.Algorithm{token.ES256, token.EdDSA, token.RS256} {
-		t.Run(string(alg), func(t *testing.T) {
-			p := publish(t, pawltest.WithAlgorithm(string(alg)))
+	for _, algorithm := range []string{"ES256", "EdDSA", "RS256"} {
+		t.Run(algorithm, func(t *testing.T) {
+			p := publish(t, pawltest.WithAlgorithm(algorithm))
 			c := p.Client(client.WithRetries(0))
 			url := guarded(t, c, client.MiddlewareConfig{JWKS: p.jwks()})
-			want := func(what string, status int, headers ...string) {
+			want := func(step string, status int, headers ...string) {
 				t.Helper()
-				if resp, text := ask(t, url, headers...); resp.StatusCode != status || status == 200 && text != "4821" {
-					t.Errorf("%s: %d %s, want %d", what, resp.StatusCode, text, status)
+				resp, text := ask(t, url, headers...)
+				if resp.StatusCode != status || status == 200 && text != "4821" {
+					t.Errorf("%s: %d %s, want %d", step, resp.StatusCode, text, status)
 				}
 			}
-			old := "Authorization: Bearer " + p.login(t)
-			want("a good token", 200, old)
-			if _, err := c.Refresh(t.Context(), strings.TrimPrefix(old, "Authorization: Bearer ")); err != nil {
+			token, apiKey := p.login(t), "X-Api-Key: "+p.APIKey
+			bearer := "Authorization: Bearer " + token
+			want("valid token", 200, bearer)
+			if _, err := c.Refresh(t.Context(), token); err != nil {
 				t.Fatal(err)
 			}
-			before := p.calls.Load()
-			want("one that was refreshed", 200, old)
-			if p.calls.Load() != before {
-				t.Error("Pawl was asked about a token")
+			before := p.requests.Load()
+			want("superseded token", 200, bearer)
+			if p.requests.Load() != before {
+				t.Error("Middleware asked Pawl about a token")
 			}
-			want("a damaged token", 401, old+"x")
-			want("a key", 200, "X-Api-Key: "+p.APIKey)
-			want("a bad key", 401, "X-Api-Key: x")
-			want("that token, and a key with which Pawl is asked", 401, old, "X-Api-Key: "+p.APIKey)
-			want("nothing", 401)
+			want("damaged token", 401, bearer+"x")
+			want("API key", 200, apiKey)
+			want("wrong API key", 401, "X-Api-Key: x")
+			want("superseded token with an API key, so that Pawl is asked", 401, bearer, apiKey)
+			want("no credentials", 401)
 			p.Clock.Add(time.Hour - time.Second)
-			want("before its exp", 200, old)
+			want("just before exp", 200, bearer)
 			p.Clock.Add(time.Second)
-			want("at its exp", 401, old)
+			want("at exp", 401, bearer)
 			p.Close()
-			want("a key without Pawl", 503, "X-Api-Key: "+p.APIKey)
+			want("API key while Pawl is unreachable", 503, apiKey)
 		})
 	}
 }
 
-// TestJWKSCaller: what a token says.
+// TestJWKSCaller checks every field of the caller that Verify returns.
 func TestJWKSCaller(t *testing.T) {
 	p := publish(t)
 	caller, err := p.jwks().Verify(t.Context(), p.login(t))
 	expires := api.NewTime(p.Clock.Now().Add(time.Hour))
 	if err != nil || caller.ExpiresAt == nil || *caller.ExpiresAt != expires {
-		t.Fatalf("%+v, %v", caller, err)
+		t.Fatalf("caller %+v, %v, want exp %v", caller, err, expires)
 	}
 	caller.ExpiresAt = nil
-	if want := (api.SessionInfo{UserID: 4821, NetworkID: 1, MailboxID: 101, AuthLevel: "MailboxAdmin"}); caller != want {
-		t.Errorf("%+v, want %+v", caller, want)
+	want := api.SessionInfo{UserID: 4821, NetworkID: 1, MailboxID: 101, AuthLevel: api.LevelMailboxAdmin}
+	if caller != want {
+		t.Errorf("caller %+v, want %+v", caller, want)
 	}
 }
 
-// TestJWKSFollowsKeys: a key that was rotated in needs no restart, tokens of the
-// one before pass on, and those of one that leaked do not for long.
+// TestJWKSFollowsKeys checks that a new key needs no restart, that the tokens of its predecessor still pass, and that
+// those of a leaked key are soon rejected.
 func TestJWKSFollowsKeys(t *testing.T) {
 	p := publish(t, pawltest.WithTokenLife(12*time.Hour))
 	admin, j := p.Client(client.WithAPIKey(p.AdminAPIKey)), p.jwks()
 	first := p.login(t)
-	check(t, "the first key", j, first, nil)
-	made, err := admin.RotateSigningKey(t.Context())
+	check(t, "first key", j, first, nil)
+	created, err := admin.RotateSigningKey(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.Clock.Add(keyring.DefaultLead)
-	if _, err := admin.SigningKeys(t.Context()); err != nil { // for which the server looks at the time
+	if _, err := admin.SigningKeys(t.Context()); err != nil { // makes the server read its clock
 		t.Fatal(err)
 	}
 	second := p.login(t)
 	if first[:strings.Index(first, ".")] == second[:strings.Index(second, ".")] {
-		t.Fatal("the key is the same")
+		t.Fatal("the key is the same after the rotation")
 	}
-	check(t, "the second key", j, second, nil)
-	check(t, "the first key after the rotation", j, first, nil)
-	if err := admin.RetireSigningKey(t.Context(), api.RetireSigningKeyRequest{KeyID: made.KeyID, Now: true}); err != nil {
+	check(t, "second key", j, second, nil)
+	check(t, "first key after the rotation", j, first, nil)
+	leaked := api.RetireSigningKeyRequest{KeyID: created.KeyID, Now: true}
+	if err := admin.RetireSigningKey(t.Context(), leaked); err != nil {
 		t.Fatal(err)
 	}
 	p.Clock.Add(5 * time.Second)
-	check(t, "the key that followed at once", j, p.login(t), nil)
-	check(t, "the key that leaked", j, second, client.ErrInvalidSession)
+	check(t, "successor of the leaked key", j, p.login(t), nil)
+	check(t, "leaked key", j, second, client.ErrInvalidSession)
 }
 
-// TestJWKSReadsSeldom: tokens of unknown keys, which anyone can send, cost a read
-// in 5 seconds, and good ones one in a minute.
+// TestJWKSReadsSeldom checks that tokens with unknown keys, which any client can send, cost one read in 5 seconds, and
+// valid tokens one in a minute.
 func TestJWKSReadsSeldom(t *testing.T) {
 	p := publish(t)
-	j, good := p.jwks(), p.login(t)
+	j, valid := p.jwks(), p.login(t)
+	wantReads := func(want int64) {
+		t.Helper()
+		if n := p.reads.Load(); n != want {
+			t.Errorf("%d reads, want %d", n, want)
+		}
+	}
+	unknown := func(id string) {
+		t.Helper()
+		check(t, "unknown key", j, sign(t, newKey(t, id), jose.ES256, "{}"), client.ErrInvalidSession)
+	}
 	var together sync.WaitGroup
 	for range 20 {
-		together.Go(func() { check(t, "the first ones", j, good, nil) })
+		together.Go(func() { check(t, "first tokens", j, valid, nil) })
 	}
 	together.Wait()
 	for i := range 20 {
-		check(t, "an unknown key", j, sign(t, newKey(t, fmt.Sprint("key", i)), jose.ES256, "{}"), client.ErrInvalidSession)
+		unknown(fmt.Sprint("key", i))
 	}
-	if n := p.reads.Load(); n != 1 {
-		t.Errorf("%d reads, want 1", n)
-	}
+	wantReads(1)
 	p.Clock.Add(5 * time.Second)
-	check(t, "an unknown key", j, sign(t, newKey(t, "x"), jose.ES256, "{}"), client.ErrInvalidSession)
-	check(t, "an unknown key", j, sign(t, newKey(t, "y"), jose.ES256, "{}"), client.ErrInvalidSession)
-	if n := p.reads.Load(); n != 2 {
-		t.Errorf("%d reads, want 2", n)
-	}
+	unknown("x")
+	unknown("y")
+	wantReads(2)
 	p.Clock.Add(time.Minute)
-	check(t, "a good token after a minute", j, good, nil)
-	check(t, "and again", j, good, nil)
-	if n := p.reads.Load(); n != 3 {
-		t.Errorf("%d reads, want 3", n)
-	}
+	check(t, "valid token after a minute", j, valid, nil)
+	check(t, "valid token again", j, valid, nil)
+	wantReads(3)
 }
 
-// TestJWKSAfterAPause: a key that leaked is dropped before the next token, not
-// after it.
+// TestJWKSAfterAPause checks that a stale leaked key is dropped before the first token after a pause, not after it.
 func TestJWKSAfterAPause(t *testing.T) {
 	p := publish(t)
-	admin, j, leaked := p.Client(client.WithAPIKey(p.AdminAPIKey)), p.jwks(), p.login(t)
-	check(t, "before", j, leaked, nil)
+	admin, j := p.Client(client.WithAPIKey(p.AdminAPIKey)), p.jwks()
+	leaked := p.login(t)
+	check(t, "before the retirement", j, leaked, nil)
 	keys, err := admin.SigningKeys(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := admin.RetireSigningKey(t.Context(), api.RetireSigningKeyRequest{KeyID: keys[0].KeyID, Now: true}); err != nil {
+	retire := api.RetireSigningKeyRequest{KeyID: keys[0].KeyID, Now: true}
+	if err := admin.RetireSigningKey(t.Context(), retire); err != nil {
 		t.Fatal(err)
 	}
 	p.Clock.Add(time.Minute)
-	check(t, "after", j, leaked, client.ErrInvalidSession)
+	check(t, "after the retirement", j, leaked, client.ErrInvalidSession)
 }
 
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// TestJWKSWhilePawlHangs, by a clock of the test's: the keys that are known serve,
-// after a second, and nobody waits for more than ten.
+// TestJWKSWhilePawlHangs checks, with simulated time, that cached keys are used after 1 second, and that no token waits
+// for more than 10 seconds.
 func TestJWKSWhilePawlHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		key, hangs := newKey(t, "a"), atomic.Bool{}
+		key := newKey(t, "a")
 		set, err := json.Marshal(map[string]any{"keys": []any{key.Public()}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		pawl := roundTrip(func(r *http.Request) (*http.Response, error) {
+		var hangs atomic.Bool
+		pawl := client.WithHTTPClient(&http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 			if hangs.Load() {
 				<-r.Context().Done()
 				return nil, r.Context().Err()
 			}
-			return answer(200, string(set))(), nil
-		})
-		j := client.NewJWKS(newClient(t, "http://pawl.example", client.WithHTTPClient(&http.Client{Transport: pawl})), client.JWKSConfig{})
-		good := sign(t, key, jose.ES256, fmt.Sprintf(`{"iss":"pawl","aud":"pawl","sub":"7","exp":%d}`, time.Now().Add(time.Hour).Unix()))
-		check(t, "while it answers", j, good, nil)
+			return respond(200, string(set))(), nil
+		})})
+		j := client.NewJWKS(newClient(t, "http://pawl.example", pawl), client.JWKSConfig{})
+		expires := time.Now().Add(time.Hour).Unix()
+		valid := sign(t, key, jose.ES256, fmt.Sprintf(`{"iss":"pawl","aud":"pawl","sub":"7","exp":%d}`, expires))
+		check(t, "before", j, valid, nil)
 		time.Sleep(time.Minute)
 		hangs.Store(true)
 		for _, step := range []struct {
-			what, token string
-			takes       time.Duration
-			want        error
+			name  string
+			token string
+			takes time.Duration
+			want  error
 		}{
-			{"a key that is known", good, time.Second, nil},
-			{"a key that is not", sign(t, newKey(t, "x"), jose.ES256, "{}"), 9 * time.Second, client.ErrUnavailable},
-			{"soon after", good, 0, nil},
+			{name: "cached key", token: valid, takes: time.Second},
+			{
+				name: "unknown key", token: sign(t, newKey(t, "x"), jose.ES256, "{}"),
+				takes: 9 * time.Second, want: client.ErrUnavailable,
+			},
+			{name: "cached key soon after", token: valid},
 		} {
 			began := time.Now()
-			check(t, step.what, j, step.token, step.want)
+			check(t, step.name, j, step.token, step.want)
 			if took := time.Since(began); took != step.takes {
-				t.Errorf("%s: %v, want %v", step.what, took, step.takes)
+				t.Errorf("%s: took %v, want %v", step.name, took, step.takes)
 			}
 		}
 	})
 }
 
-// TestJWKSWhilePawlIsAway: the keys serve for an hour; without any, nobody can tell.
-func TestJWKSWhilePawlIsAway(t *testing.T) {
+// TestJWKSWhilePawlIsUnreachable checks that cached keys are used for an hour, and that there is no answer without any.
+func TestJWKSWhilePawlIsUnreachable(t *testing.T) {
 	p := publish(t, pawltest.WithTokenLife(12*time.Hour))
-	j, good := p.jwks(), p.login(t)
-	check(t, "with Pawl", j, good, nil)
+	j, valid := p.jwks(), p.login(t)
+	check(t, "with Pawl", j, valid, nil)
 	empty := p.jwks()
 	p.Close()
 	p.Clock.Add(time.Hour - time.Second)
-	check(t, "after less than an hour", j, good, nil)
-	check(t, "a key that Pawl may have made since", j, sign(t, newKey(t, "x"), jose.ES256, "{}"), client.ErrUnavailable)
+	check(t, "after less than an hour", j, valid, nil)
+	unknown := sign(t, newKey(t, "x"), jose.ES256, "{}")
+	check(t, "a key that Pawl may have created since", j, unknown, client.ErrUnavailable)
 	p.Clock.Add(time.Second)
-	check(t, "after an hour", j, good, client.ErrUnavailable)
-	check(t, "never read", empty, good, client.ErrUnavailable)
-	check(t, "never read, no token", empty, "x", client.ErrInvalidSession)
+	check(t, "after an hour", j, valid, client.ErrUnavailable)
+	check(t, "without cached keys", empty, valid, client.ErrUnavailable)
+	check(t, "without cached keys, not a token", empty, "x", client.ErrInvalidSession)
 }
 
-// TestJWKSWithoutPublicKeys: HS256 has none, and the error says what to do.
+// TestJWKSWithoutPublicKeys checks that the error for HS256 contains the way out.
 func TestJWKSWithoutPublicKeys(t *testing.T) {
 	p := publish(t, pawltest.WithAlgorithm("HS256"))
 	if err := p.jwks().Fetch(t.Context()); err == nil || !strings.Contains(err.Error(), "--algorithm ES256") {
-		t.Error(err)
+		t.Errorf("error %v, want one with --algorithm ES256", err)
 	}
-	check(t, "HS256", p.jwks(), p.login(t), client.ErrInvalidSession)
-	check(t, "another", p.jwks(), sign(t, newKey(t, "x"), jose.ES256, "{}"), client.ErrUnavailable)
+	check(t, "token with HS256", p.jwks(), p.login(t), client.ErrInvalidSession)
+	check(t, "token with ES256", p.jwks(), sign(t, newKey(t, "x"), jose.ES256, "{}"), client.ErrUnavailable)
 }
 
 func newKey(t *testing.T, id string) jose.JSONWebKey {
 	t.Helper()
-	made, err := token.GenerateKey(token.ES256)
+	generated, err := token.GenerateKey(token.ES256)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := made.MarshalJWK()
+	text, err := generated.MarshalJWK()
 	var key jose.JSONWebKey
 	if err != nil || key.UnmarshalJSON(text) != nil {
 		t.Fatal(err)
@@ -277,7 +294,7 @@ func newKey(t *testing.T, id string) jose.JSONWebKey {
 	return key
 }
 
-// sign makes a token of any claims.
+// sign returns a token with any claims.
 func sign(t *testing.T, key any, alg jose.SignatureAlgorithm, claims string) string {
 	t.Helper()
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, nil)
@@ -295,77 +312,104 @@ func sign(t *testing.T, key any, alg jose.SignatureAlgorithm, claims string) str
 	return text
 }
 
-// TestJWKSRefuses: signatures and claims that are not quite right, with a key
-// that would be.
-func TestJWKSRefuses(t *testing.T) {
-	key, other, confused := newKey(t, "a"), newKey(t, "a"), newKey(t, "confused")
-	confused.Algorithm = "RS256" // says what its type cannot do
-	sealing := newKey(t, "sealing")
-	sealing.Use = "enc"
-	public, secret := key.Public(), jose.JSONWebKey{Key: make([]byte, 32), KeyID: "secret", Algorithm: "HS256"}
+// orders is a JWKS of the API "orders", and the keys behind it.
+type orders struct {
+	*client.JWKS
+	key      jose.JSONWebKey // published, and valid
+	confused jose.JSONWebKey // published with an alg that does not suit its type
+	sealing  jose.JSONWebKey // published for encryption
+	secret   jose.JSONWebKey // published, although it is symmetric
+}
+
+func newOrders(t *testing.T) orders {
+	t.Helper()
+	o := orders{
+		key: newKey(t, "a"), confused: newKey(t, "confused"), sealing: newKey(t, "sealing"),
+		secret: jose.JSONWebKey{Key: make([]byte, 32), KeyID: "secret", Algorithm: "HS256"},
+	}
+	o.confused.Algorithm = "RS256"
+	o.sealing.Use = "enc"
 	unknown := json.RawMessage(`{"kty":"new","kid":"n","alg":"ES256"}`)
-	set, err := json.Marshal(map[string]any{"keys": []any{public, secret, unknown, confused.Public(), sealing.Public()}})
+	keys := []any{o.key.Public(), o.secret, unknown, o.confused.Public(), o.sealing.Public()}
+	set, err := json.Marshal(map[string]any{"keys": keys})
 	if err != nil {
 		t.Fatal(err)
 	}
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization")+r.Header.Get("X-Api-Key") != "" {
-			t.Error("the keys were asked for with credentials")
+			t.Error("the request for the JWK set has credentials")
 		}
 		_, _ = w.Write(set)
 	})
-	j := client.NewJWKS(newClient(t, url, client.WithAPIKey("k"), client.WithBearer("b")), client.JWKSConfig{Issuer: "https://auth.example.com", Audience: "orders"})
-	now := time.Now().Unix()
-	says := func(change string) string { // a later member of the same name takes the place of the earlier one
-		claims := map[string]any{"iss": "https://auth.example.com", "aud": "orders", "sub": "7", "iat": now, "exp": now + 600}
-		if err := json.Unmarshal([]byte("{"+change+"}"), &claims); err != nil {
-			t.Fatal(err)
-		}
-		text, _ := json.Marshal(claims)
-		return string(text)
-	}
-	for name, good := range map[string]string{
-		"plain": says(``), "many audiences": says(`"aud":["x","orders"]`), "a clock a little ahead": says(fmt.Sprint(`"iat":`, now+30)),
-	} {
-		check(t, name, j, sign(t, key, jose.ES256, good), nil)
-	}
-	good := sign(t, key, jose.ES256, says(``))
-	parts := strings.Split(good, ".")
-	forged := jose.JSONWebKey{Key: asSecret(t, public), KeyID: "a"}
-	for name, bad := range map[string]string{
-		"another issuer":                sign(t, key, jose.ES256, says(`"iss":"pawl"`)),
-		"another audience":              sign(t, key, jose.ES256, says(`"aud":"pawl"`)),
-		"no audience":                   sign(t, key, jose.ES256, says(`"aud":null`)),
-		"no exp":                        sign(t, key, jose.ES256, says(`"exp":null`)),
-		"expired":                       sign(t, key, jose.ES256, says(fmt.Sprint(`"exp":`, now-1))),
-		"not yet":                       sign(t, key, jose.ES256, says(fmt.Sprint(`"nbf":`, now+600))),
-		"of the future":                 sign(t, key, jose.ES256, says(fmt.Sprint(`"iat":`, now+600))),
-		"no subject":                    sign(t, key, jose.ES256, says(`"sub":null`)),
-		"a subject that is no user":     sign(t, key, jose.ES256, says(`"sub":"x"`)),
-		"a claim that is there twice":   sign(t, key, jose.ES256, strings.Replace(says(``), "{", `{"sub":"8",`, 1)),
-		"another key of that id":        sign(t, other, jose.ES256, says(``)),
-		"a key without an id":           sign(t, key.Key, jose.ES256, says(``)),
-		"HS256 with the public key":     sign(t, forged, jose.HS256, says(``)),
-		"HS256 with a published secret": sign(t, secret, jose.HS256, says(``)),
-		"a key of another algorithm":    sign(t, jose.JSONWebKey{Key: confused.Key, KeyID: "confused"}, jose.ES256, says(``)),
-		"a key for encryption":          sign(t, sealing, jose.ES256, says(``)),
-		"a long one that is signed":     sign(t, key, jose.ES256, says(`"pad":"`+strings.Repeat("a", token.MaxLength)+`"`)),
-		"no signature":                  parts[0] + "." + parts[1] + ".",
-		"alg none":                      "eyJhbGciOiJub25lIiwia2lkIjoiYSJ9." + parts[1] + ".",
-		"a long one":                    good + strings.Repeat("A", token.MaxLength),
-		"JSON":                          `{"payload":"` + parts[1] + `","protected":"` + parts[0] + `","signature":"` + parts[2] + `"}`,
-		"nothing":                       "",
-	} {
-		check(t, name, j, bad, client.ErrInvalidSession)
-	}
+	c := newClient(t, url, client.WithAPIKey("k"), client.WithBearer("b"))
+	o.JWKS = client.NewJWKS(c, client.JWKSConfig{Issuer: "https://auth.example.com", Audience: "orders"})
+	return o
 }
 
-// asSecret is a public key as bytes, which someone may take for a secret.
-func asSecret(t *testing.T, key jose.JSONWebKey) []byte {
+// claimsWith returns valid claims for orders, with the members of change instead of those of the same name.
+func claimsWith(t *testing.T, now int64, change string) string {
 	t.Helper()
-	text, err := key.MarshalJSON()
+	claims := map[string]any{
+		"iss": "https://auth.example.com", "aud": "orders", "sub": "7", "iat": now, "exp": now + 600,
+	}
+	var changes map[string]any
+	if err := json.Unmarshal([]byte("{"+change+"}"), &changes); err != nil {
+		t.Fatal(err)
+	}
+	maps.Copy(claims, changes)
+	text, err := json.Marshal(claims)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return text
+	return string(text)
+}
+
+// TestJWKSRefuses checks signatures and claims that are almost right.
+func TestJWKSRefuses(t *testing.T) {
+	o, now := newOrders(t), time.Now().Unix()
+	with := func(change string) string { return claimsWith(t, now, change) }
+	signed := func(change string) string { return sign(t, o.key, jose.ES256, with(change)) }
+	for name, valid := range map[string]string{
+		"plain":                 signed(``),
+		"several audiences":     signed(`"aud":["x","orders"]`),
+		"a clock a little fast": signed(fmt.Sprint(`"iat":`, now+30)),
+	} {
+		check(t, name, o.JWKS, valid, nil)
+	}
+	public, err := o.key.Public().MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := jose.JSONWebKey{Key: public, KeyID: "a"}
+	confused := jose.JSONWebKey{Key: o.confused.Key, KeyID: "confused"}
+	twice := strings.Replace(with(``), "{", `{"sub":"8",`, 1)
+	long := strings.Repeat("A", token.MaxLength)
+	part := strings.Split(signed(``), ".")
+	flattened := fmt.Sprintf(`{"payload":%q,"protected":%q,"signature":%q}`, part[1], part[0], part[2])
+	for name, invalid := range map[string]string{
+		"another issuer":                  signed(`"iss":"pawl"`),
+		"another audience":                signed(`"aud":"pawl"`),
+		"no audience":                     signed(`"aud":null`),
+		"no exp":                          signed(`"exp":null`),
+		"expired":                         signed(fmt.Sprint(`"exp":`, now-1)),
+		"nbf in the future":               signed(fmt.Sprint(`"nbf":`, now+600)),
+		"iat in the future":               signed(fmt.Sprint(`"iat":`, now+600)),
+		"no subject":                      signed(`"sub":null`),
+		"a subject that is not a user id": signed(`"sub":"x"`),
+		"a claim that occurs twice":       sign(t, o.key, jose.ES256, twice),
+		"another key with the same id":    sign(t, newKey(t, "a"), jose.ES256, with(``)),
+		"a key without an id":             sign(t, o.key.Key, jose.ES256, with(``)),
+		"HS256 with the public key":       sign(t, forged, jose.HS256, with(``)),
+		"HS256 with a published secret":   sign(t, o.secret, jose.HS256, with(``)),
+		"a key of another algorithm":      sign(t, confused, jose.ES256, with(``)),
+		"a key for encryption":            sign(t, o.sealing, jose.ES256, with(``)),
+		"a valid signature, but too long": signed(`"pad":"` + long + `"`),
+		"no signature":                    part[0] + "." + part[1] + ".",
+		"alg none":                        "eyJhbGciOiJub25lIiwia2lkIjoiYSJ9." + part[1] + ".",
+		"too long":                        signed(``) + long,
+		"JSON serialization":              flattened,
+		"empty":                           "",
+	} {
+		check(t, name, o.JWKS, invalid, client.ErrInvalidSession)
+	}
 }

@@ -16,42 +16,36 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// defaultCacheSize is how many answers Middleware remembers at most.
 const defaultCacheSize = 10_000
 
-// MiddlewareConfig changes what Middleware does; its zero value asks Pawl about
-// each request.
+// MiddlewareConfig configures Middleware. Every field is optional: the zero value asks Pawl about each request.
 type MiddlewareConfig struct {
-	// CacheFor is how long a good answer is used again for the same credentials,
-	// and so how long a dead token may still pass. 0 asks each time. What Pawl
-	// refuses is never remembered.
+	// CacheFor is how long a positive answer of Pawl is used again for the same credentials, but never beyond the
+	// token's exp. A superseded or ended token can pass for that long. 0 disables the cache. Rejections are never
+	// cached.
 	CacheFor time.Duration
-	// CacheSize is how many answers are remembered at most; 0 means
-	// DefaultCacheSize. Each takes some 300 bytes.
+	// CacheSize is the maximum number of cached answers, of about 300 bytes each. 0 is 10,000.
 	CacheSize int
-	// JWKS checks bearer tokens by Pawl's public keys in the place of asking: a
-	// dead token passes until its exp, and the caller has no Login (see JWKS).
-	// Requests with an API key, which nobody but Pawl can check, are asked about
-	// still. Nil asks about all.
+	// JWKS, if set, verifies bearer tokens by Pawl's public keys instead of asking Pawl. A superseded or ended token
+	// then passes until its exp, and the caller has no Login (see JWKS). Pawl is still asked about every request with
+	// an API key, because only Pawl can check one.
 	JWKS *JWKS
-	// Refuse answers a request that does not pass: err is an *Error, and its
-	// Status says whether the caller (401) or Pawl (503) is the reason. Nil
-	// answers with Pawl's envelope.
+	// Refuse writes the response to a rejected request. Its err is an *Error: the Status is 401 if the credentials are
+	// the reason, and 503 if Pawl could not be asked. Nil writes Pawl's envelope.
 	Refuse func(w http.ResponseWriter, r *http.Request, err error)
-	// Clock gives the time; nil means time.Now.
+	// Clock returns the time. Nil is time.Now.
 	Clock func() time.Time
 }
 
-// Middleware lets through the requests whose bearer token or API key Pawl
-// finds good: it asks Pawl through c, or checks tokens by Pawl's public keys if
-// config.JWKS is there. The handler behind reads who calls with CallerFrom; that
-// is the only place to read it from, and headers of the request that begin with
-// X-Pawl- are removed, so that nobody can forge them. While Pawl is needed and
-// cannot be asked, requests are answered 503.
+// Middleware returns a function that guards an HTTP handler: only requests with a valid bearer token or API key reach
+// it. Middleware asks Pawl through c, or verifies tokens by Pawl's public keys if config.JWKS is set. While Pawl is
+// needed and unreachable, requests are answered with 503.
 //
-// The requests to Pawl carry the caller's credentials and no others: a [Transport]
-// or an oauth2.Transport of c is left out. One that is wrapped in another transport
-// is not seen there, so give Middleware a client without.
+// The handler gets the caller from CallerFrom, and must not get it from anywhere else. Middleware removes request
+// headers that begin with X-Pawl-, so that no client can forge them.
+//
+// The requests to Pawl carry the credentials of the guarded request and no others. A [Transport] or an oauth2.Transport
+// of c is therefore bypassed. Middleware cannot see one inside another transport, so give it a client without one.
 func Middleware(c *Client, config MiddlewareConfig) func(http.Handler) http.Handler {
 	if config.CacheSize == 0 {
 		config.CacheSize = defaultCacheSize
@@ -62,10 +56,10 @@ func Middleware(c *Client, config MiddlewareConfig) func(http.Handler) http.Hand
 	if config.Clock == nil {
 		config.Clock = time.Now
 	}
-	m := &verifier{client: withoutToken(c), config: config, cache: newCache(config.CacheSize)}
+	v := &verifier{client: withoutToken(c), config: config, cache: newCache(config.CacheSize)}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			caller, err := m.verify(r)
+			caller, err := v.verify(r)
 			if err != nil {
 				config.Refuse(w, r, err)
 				return
@@ -77,8 +71,8 @@ func Middleware(c *Client, config MiddlewareConfig) func(http.Handler) http.Hand
 	}
 }
 
-// withoutToken returns a client that sends no token but the one it is asked
-// about: a transport that adds the program's own would let everyone through.
+// withoutToken returns a client whose transport adds no token. A transport that adds the program's own token would make
+// every request valid.
 func withoutToken(c *Client) *Client {
 	h := *c.http
 	for {
@@ -95,14 +89,14 @@ func withoutToken(c *Client) *Client {
 
 type callerKey struct{}
 
-// CallerFrom returns who makes the request that this context is of; false where
-// it did not come through Middleware.
+// CallerFrom returns the caller of the request with this context. It returns false if the request did not pass through
+// Middleware.
 func CallerFrom(ctx context.Context) (api.SessionInfo, bool) {
 	caller, ok := ctx.Value(callerKey{}).(api.SessionInfo)
 	return caller, ok
 }
 
-// removeForged takes X_Pawl_ too: some servers read it as the same name.
+// removeForged removes X-Pawl- headers, and X_Pawl_ too, because some servers treat both as the same name.
 func removeForged(h http.Header) {
 	for name := range h {
 		if strings.HasPrefix(strings.ToLower(strings.ReplaceAll(name, "_", "-")), "x-pawl-") {
@@ -117,78 +111,85 @@ type verifier struct {
 	cache  *cache
 }
 
-func (m *verifier) verify(r *http.Request) (api.SessionInfo, error) {
-	who, err := credentialsOf(r)
+func (v *verifier) verify(r *http.Request) (api.SessionInfo, error) {
+	sent, err := credentialsOf(r)
 	if err != nil {
 		return api.SessionInfo{}, err
 	}
-	if m.config.JWKS != nil && who.key == "" {
-		return m.config.JWKS.Verify(r.Context(), who.bearer)
+	if v.config.JWKS != nil && sent.apiKey == "" {
+		return v.config.JWKS.Verify(r.Context(), sent.bearer)
 	}
-	now := m.config.Clock()
-	if m.config.CacheFor > 0 {
-		if caller, ok := m.cache.get(who, now); ok {
+	now := v.config.Clock()
+	if v.config.CacheFor > 0 {
+		if caller, ok := v.cache.get(sent, now); ok {
 			return caller, nil
 		}
 	}
-	caller, err := m.client.With(WithBearer(who.bearer), WithAPIKey(who.key)).Session(r.Context())
-	if err == nil && caller.UserID == 0 { // what is not Pawl may say yes to everything
-		err = errNobody
+	caller, err := v.client.With(WithBearer(sent.bearer), WithAPIKey(sent.apiKey)).Session(r.Context())
+	if err == nil && caller.UserID == 0 { // a server that is not Pawl may answer every request with success
+		err = errNoUser
 	}
 	if err != nil {
-		return api.SessionInfo{}, outcome(err)
+		return api.SessionInfo{}, rejection(err)
 	}
-	if m.config.CacheFor > 0 {
-		until := now.Add(m.config.CacheFor)
+	if v.config.CacheFor > 0 {
+		until := now.Add(v.config.CacheFor)
 		if caller.ExpiresAt != nil && caller.ExpiresAt.Before(until) {
 			until = caller.ExpiresAt.Time
 		}
-		m.cache.put(who, caller, now, until)
+		v.cache.put(sent, caller, now, until)
 	}
 	return caller, nil
 }
 
-var errNobody = errors.New("client: the answer names no user; is the address Pawl's?")
+var errNoUser = errors.New("client: the response has no user; is the address right?")
 
-// credentials are what a request came with.
-type credentials struct{ bearer, key string }
+// credentials are those of a guarded request.
+type credentials struct{ bearer, apiKey string }
 
-// credentialsOf reads Authorization (RFC 6750, 2.1) and X-API-Key. What is longer
-// than any token is not sent on: Pawl's refusal of such headers is not its envelope.
+// credentialsOf reads Authorization (RFC 6750, 2.1) and X-API-Key. It rejects values that are longer than any token,
+// because Pawl would answer such a header without an envelope.
 func credentialsOf(r *http.Request) (credentials, error) {
-	bearers, keys := r.Header.Values("Authorization"), r.Header.Values("X-API-Key")
-	var who credentials
+	bearers, apiKeys := r.Header.Values("Authorization"), r.Header.Values("X-API-Key")
+	var sent credentials
 	switch {
-	case len(bearers) > 1 || len(keys) > 1:
-		return who, refused("Authorization and X-API-Key must be there once at most.")
-	case len(bearers)+len(keys) == 0:
-		return who, refused("No credentials were sent; sign in and send the token as a bearer.")
+	case len(bearers) > 1 || len(apiKeys) > 1:
+		return sent, unauthorized(api.CodeInvalidSession, "Send Authorization and X-API-Key at most once each.")
+	case len(bearers)+len(apiKeys) == 0:
+		return sent, unauthorized(api.CodeInvalidSession,
+			"No credentials were sent; sign in and send the token as a bearer.")
 	}
 	if len(bearers) == 1 {
 		scheme, rest, _ := strings.Cut(bearers[0], " ")
-		who.bearer = strings.TrimLeft(rest, " ")
-		if !strings.EqualFold(scheme, "Bearer") || who.bearer == "" {
-			return who, refused("The Authorization header must be one Bearer token; sign in and send the token.")
+		sent.bearer = strings.TrimLeft(rest, " ")
+		if !strings.EqualFold(scheme, "Bearer") || sent.bearer == "" {
+			return sent, unauthorized(api.CodeInvalidSession,
+				"The Authorization header must be one Bearer token; sign in and send the token.")
 		}
-		if len(who.bearer) > token.MaxLength {
-			return who, errDead
-		}
-	}
-	if len(keys) == 1 {
-		if who.key = keys[0]; who.key == "" || len(who.key) > token.MaxLength {
-			return who, &Error{Status: http.StatusUnauthorized, Code: api.CodeInvalidAPIKey, Message: "X-API-Key is empty or too long; send a key, or leave the header out."}
+		if len(sent.bearer) > token.MaxLength {
+			return sent, errInvalidToken
 		}
 	}
-	return who, nil
+	if len(apiKeys) == 1 {
+		sent.apiKey = apiKeys[0]
+		if sent.apiKey == "" || len(sent.apiKey) > token.MaxLength {
+			return sent, unauthorized(api.CodeInvalidAPIKey,
+				"X-API-Key is empty or too long; send an API key, or leave the header out.")
+		}
+	}
+	return sent, nil
 }
 
-func refused(message string) *Error {
-	return &Error{Status: http.StatusUnauthorized, Code: api.CodeInvalidSession, Message: message}
+func unauthorized(code api.ErrorCode, message string) *Error {
+	return &Error{Status: http.StatusUnauthorized, Code: code, Message: message}
 }
 
-// outcome says what a failed check means for the request: what is not the
-// caller's fault is not told to them.
-func outcome(err error) *Error {
+// errInvalidToken is one error for every reason, as Pawl's own is.
+var errInvalidToken = unauthorized(api.CodeInvalidSession, "The token is not valid any more; sign in again.")
+
+// rejection returns the error for a request whose check failed with err. If the credentials are not the reason, the
+// response does not show the cause.
+func rejection(err error) *Error {
 	e, ok := errors.AsType[*Error](err)
 	if ok && (e.Code == api.CodeInvalidSession || e.Code == api.CodeInvalidAPIKey) {
 		return e
@@ -197,32 +198,31 @@ func outcome(err error) *Error {
 	if ok {
 		wait = max(wait, e.RetryAfter)
 	}
-	return &Error{Status: http.StatusServiceUnavailable, Code: api.CodeUnavailable, RetryAfter: wait, Err: err,
-		Message: "The session cannot be checked now; try again in a moment."}
+	return &Error{
+		Status: http.StatusServiceUnavailable, Code: api.CodeUnavailable, RetryAfter: wait, Err: err,
+		Message: "The credentials cannot be checked at the moment; retry later.",
+	}
 }
 
-// refuse answers with Pawl's envelope.
+// refuse writes Pawl's envelope.
 func refuse(w http.ResponseWriter, r *http.Request, err error) {
 	e, ok := errors.AsType[*Error](err)
 	if !ok {
-		e = outcome(err)
+		e = rejection(err)
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/json; charset=utf-8")
 	if e.Status == http.StatusUnauthorized {
-		h.Set("WWW-Authenticate", challenge(r))
+		challenge := "Bearer"
+		if r.Header.Get("Authorization") != "" { // RFC 6750, 3.1: no error code if the request had no token
+			challenge = `Bearer error="invalid_token"`
+		}
+		h.Set("WWW-Authenticate", challenge)
 	}
 	if e.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
 	}
 	w.WriteHeader(e.Status)
-	_ = json.NewEncoder(w).Encode(api.Envelope[any]{ErrorCode: e.Code, Message: e.Message}) // the client is gone: nobody to tell
-}
-
-// challenge has an error only where a token was sent (RFC 6750, 3.1).
-func challenge(r *http.Request) string {
-	if r.Header.Get("Authorization") != "" {
-		return `Bearer error="invalid_token"`
-	}
-	return "Bearer"
+	// An error means that the client has disconnected.
+	_ = json.NewEncoder(w).Encode(api.Envelope[any]{ErrorCode: e.Code, Message: e.Message})
 }

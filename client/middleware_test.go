@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -16,29 +15,23 @@ import (
 	"github.com/pawlauth/pawl/pawltest"
 )
 
-func serve(t *testing.T, h http.HandlerFunc) string {
-	web := httptest.NewServer(h)
-	t.Cleanup(web.Close)
-	return web.URL
-}
-
-// guarded is a server behind Middleware that says who called.
+// guarded runs a server behind Middleware that answers with the caller's user id, and returns its address.
 func guarded(t *testing.T, c *client.Client, config client.MiddlewareConfig) string {
 	return serve(t, client.Middleware(c, config)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller, ok := client.CallerFrom(r.Context())
 		if !ok {
-			t.Error("no caller")
+			t.Error("the context has no caller")
 		}
 		for name := range r.Header {
 			if strings.Contains(strings.ToLower(name), "pawl") {
-				t.Errorf("%s came through", name)
+				t.Errorf("the handler got the header %s", name)
 			}
 		}
 		fmt.Fprint(w, caller.UserID)
 	})).ServeHTTP)
 }
 
-// ask returns the answer to a request with those headers, "Name: value".
+// ask sends a request with headers of the form "Name: value", and returns the response with its body.
 func ask(t *testing.T, url string, headers ...string) (*http.Response, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
@@ -61,49 +54,59 @@ func ask(t *testing.T, url string, headers ...string) (*http.Response, string) {
 	return resp, string(text)
 }
 
+// TestMiddleware sends every form of credentials to a service whose own credentials, those of the administrator, must
+// not let any request through.
 func TestMiddleware(t *testing.T) {
 	l := newLossy(t)
-	// the service has credentials of its own, which must not let others in
-	own := &client.Transport{Source: l.source(client.TokenConfig{Login: pawltest.AdminLogin, Password: pawltest.AdminPassword})}
-	c := l.client.With(client.WithAPIKey(l.AdminAPIKey), client.WithHTTPClient(&http.Client{Transport: own}))
-	url := guarded(t, c, client.MiddlewareConfig{})
-	token := l.login(t).Token
+	admin := client.TokenConfig{Login: pawltest.AdminLogin, Password: pawltest.AdminPassword}
+	own := client.WithHTTPClient(&http.Client{Transport: &client.Transport{Source: l.source(admin)}})
+	url := guarded(t, l.client.With(client.WithAPIKey(l.AdminAPIKey), own), client.MiddlewareConfig{})
+	bearer := "Authorization: Bearer " + l.login(t).Token
+	apiKey := "X-Api-Key: "
 	for name, test := range map[string]struct {
 		headers []string
-		status  int
-		code    api.ErrorCode
+		code    api.ErrorCode // empty if the request passes
 	}{
-		"bearer":          {[]string{"Authorization: bearer " + token}, 200, ""},
-		"key":             {[]string{"X-Api-Key: " + l.APIKey}, 200, ""},
-		"both":            {[]string{"Authorization: Bearer " + token, "X-Api-Key: " + l.AdminAPIKey}, 200, ""},
-		"forged":          {[]string{"Authorization: Bearer " + token, "X-Pawl-User: 1", "x_pawl_user: 1", "X-PAWL_User: 1"}, 200, ""},
-		"forged alone":    {[]string{"X-Pawl-User: 4821"}, 401, api.CodeInvalidSession},
-		"nothing":         {nil, 401, api.CodeInvalidSession},
-		"a wrong token":   {[]string{"Authorization: Bearer " + token + "x"}, 401, api.CodeInvalidSession},
-		"a wrong key":     {[]string{"X-Api-Key: x"}, 401, api.CodeInvalidAPIKey},
-		"an empty key":    {[]string{"X-Api-Key: "}, 401, api.CodeInvalidAPIKey},
-		"Basic":           {[]string{"Authorization: Basic eDp5"}, 401, api.CodeInvalidSession},
-		"an empty bearer": {[]string{"Authorization: Bearer "}, 401, api.CodeInvalidSession},
-		"two bearers":     {[]string{"Authorization: Bearer " + token, "Authorization: Bearer " + token}, 401, api.CodeInvalidSession},
-		"no ASCII":        {[]string{"Authorization: Bearer \xff\u2028"}, 401, api.CodeInvalidSession},
-		"a tab":           {[]string{"Authorization: Bearer a\tb"}, 401, api.CodeInvalidSession},
-		"a bad key too":   {[]string{"Authorization: Bearer " + token, "X-Api-Key: x"}, 401, api.CodeInvalidAPIKey},
+		"token":   {headers: []string{strings.Replace(bearer, "Bearer", "bearer", 1)}},
+		"API key": {headers: []string{apiKey + l.APIKey}},
+		"both":    {headers: []string{bearer, apiKey + l.AdminAPIKey}},
+		"forged header": {
+			headers: []string{bearer, "X-Pawl-Id: 1", "x_pawl_id: 1", "X-PAWL_Id: 1"},
+		},
+
+		"only a forged header": {headers: []string{"X-Pawl-User: 4821"}, code: api.CodeInvalidSession},
+		"no credentials":       {code: api.CodeInvalidSession},
+		"wrong token":          {headers: []string{bearer + "x"}, code: api.CodeInvalidSession},
+		"wrong API key":        {headers: []string{apiKey + "x"}, code: api.CodeInvalidAPIKey},
+		"empty API key":        {headers: []string{apiKey}, code: api.CodeInvalidAPIKey},
+		"Basic":                {headers: []string{"Authorization: Basic eDp5"}, code: api.CodeInvalidSession},
+		"empty bearer":         {headers: []string{"Authorization: Bearer "}, code: api.CodeInvalidSession},
+		"two bearers":          {headers: []string{bearer, bearer}, code: api.CodeInvalidSession},
+		"not ASCII":            {headers: []string{"Authorization: Bearer \xff\u2028"}, code: api.CodeInvalidSession},
+		"tab":                  {headers: []string{"Authorization: Bearer a\tb"}, code: api.CodeInvalidSession},
+		"token, wrong API key": {headers: []string{bearer, apiKey + "x"}, code: api.CodeInvalidAPIKey},
 	} {
-		resp, text := ask(t, url, test.headers...)
-		var envelope api.Envelope[any]
-		if test.status == 200 && text != "4821" {
-			t.Errorf("%s: %q", name, text)
-		}
-		if test.status != 200 && (json.Unmarshal([]byte(text), &envelope) != nil || envelope.ErrorCode != test.code || !strings.HasPrefix(resp.Header.Get("WWW-Authenticate"), "Bearer")) {
-			t.Errorf("%s: %v %s, want %s", name, resp.Header, text, test.code)
-		}
-		if resp.StatusCode != test.status {
-			t.Errorf("%s: %d, want %d", name, resp.StatusCode, test.status)
-		}
+		t.Run(name, func(t *testing.T) {
+			resp, text := ask(t, url, test.headers...)
+			if test.code == "" {
+				if resp.StatusCode != 200 || text != "4821" {
+					t.Errorf("%d %q, want 200 with the user id", resp.StatusCode, text)
+				}
+				return
+			}
+			var envelope api.Envelope[any]
+			err := json.Unmarshal([]byte(text), &envelope)
+			if resp.StatusCode != 401 || err != nil || envelope.ErrorCode != test.code {
+				t.Errorf("%d %q, want 401 with %s", resp.StatusCode, text, test.code)
+			}
+			if challenge := resp.Header.Get("WWW-Authenticate"); !strings.HasPrefix(challenge, "Bearer") {
+				t.Errorf("WWW-Authenticate is %q", challenge)
+			}
+		})
 	}
 }
 
-// TestMiddlewareWithoutCache: a token that was refreshed is dead at once.
+// TestMiddlewareWithoutCache checks that a token is rejected as soon as it is superseded.
 func TestMiddlewareWithoutCache(t *testing.T) {
 	l := newLossy(t)
 	url := guarded(t, l.client, client.MiddlewareConfig{})
@@ -116,40 +119,51 @@ func TestMiddlewareWithoutCache(t *testing.T) {
 		t.Fatal(err)
 	}
 	if resp, _ := ask(t, url, bearer); resp.StatusCode != 401 {
-		t.Error(resp.Status)
+		t.Errorf("a superseded token is answered with %s, want 401", resp.Status)
 	}
 }
 
-// TestMiddlewareCacheIsOfAll: what is remembered of a token or a key says nothing
-// of another, nor of both together.
-func TestMiddlewareCacheIsOfAll(t *testing.T) {
+// TestMiddlewareCacheKey checks that an answer is cached for exactly its own credentials: a token, an API key, or both.
+func TestMiddlewareCacheKey(t *testing.T) {
 	l := newLossy(t)
 	url := guarded(t, l.client, client.MiddlewareConfig{CacheFor: time.Minute, Clock: l.Clock.Now})
-	bearer, key := "Authorization: Bearer "+l.login(t).Token, "X-Api-Key: "+l.APIKey
+	bearer, apiKey := "Authorization: Bearer "+l.login(t).Token, "X-Api-Key: "+l.APIKey
 	for i, test := range []struct {
 		headers []string
 		status  int
 	}{
-		{[]string{bearer}, 200}, {[]string{key}, 200},
-		{[]string{bearer + "x"}, 401}, {[]string{key + "x"}, 401}, {[]string{bearer, key + "x"}, 401}, {[]string{bearer + "x", key}, 401},
-		{[]string{"Authorization: Bearer " + l.APIKey}, 401}, {[]string{bearer, key}, 200},
+		{[]string{bearer}, 200},
+		{[]string{apiKey}, 200},
+		{[]string{bearer + "x"}, 401},
+		{[]string{apiKey + "x"}, 401},
+		{[]string{bearer, apiKey + "x"}, 401},
+		{[]string{bearer + "x", apiKey}, 401},
+		{[]string{"Authorization: Bearer " + l.APIKey}, 401},
+		{[]string{bearer, apiKey}, 200},
 	} {
 		if resp, text := ask(t, url, test.headers...); resp.StatusCode != test.status {
-			t.Errorf("%d: %d %s, want %d", i, resp.StatusCode, text, test.status)
+			t.Errorf("request %d: %d %s, want %d", i, resp.StatusCode, text, test.status)
 		}
 	}
 }
 
-// TestMiddlewareSendsNothingHuge: Pawl answers headers of that size in plain text,
-// which would look as if it was away.
-func TestMiddlewareSendsNothingHuge(t *testing.T) {
+// TestMiddlewareHugeHeaders checks that credentials longer than any token are rejected without asking Pawl. Pawl
+// answers such a header in plain text, which would look like an unreachable Pawl.
+func TestMiddlewareHugeHeaders(t *testing.T) {
 	l := newLossy(t)
 	url := guarded(t, l.client, client.MiddlewareConfig{})
 	huge := strings.Repeat("a", 5000)
 	l.lose(0)
-	for header, code := range map[string]api.ErrorCode{"Authorization: Bearer " + huge: api.CodeInvalidSession, "X-Api-Key: " + huge: api.CodeInvalidAPIKey} {
-		if resp, text := ask(t, url, header); resp.StatusCode != 401 || !strings.Contains(text, string(code)) || len(l.paths()) != 0 {
-			t.Errorf("%.20s: %d %s after %v", header, resp.StatusCode, text, l.paths())
+	for header, code := range map[string]api.ErrorCode{
+		"Authorization: Bearer " + huge: api.CodeInvalidSession,
+		"X-Api-Key: " + huge:            api.CodeInvalidAPIKey,
+	} {
+		resp, text := ask(t, url, header)
+		if resp.StatusCode != 401 || !strings.Contains(text, string(code)) {
+			t.Errorf("%.20s: %d %s, want 401 with %s", header, resp.StatusCode, text, code)
+		}
+		if len(l.paths()) != 0 {
+			t.Errorf("%.20s: calls to Pawl %v, want none", header, l.paths())
 		}
 	}
 }
@@ -157,70 +171,76 @@ func TestMiddlewareSendsNothingHuge(t *testing.T) {
 func TestMiddlewareCache(t *testing.T) {
 	l := newLossy(t, pawltest.WithTokenLife(8*time.Second))
 	url := guarded(t, l.client, client.MiddlewareConfig{CacheFor: 5 * time.Second, CacheSize: 2, Clock: l.Clock.Now})
-	want := func(what string, status, calls int, token string) {
+	want := func(step string, status, calls int, token string) {
 		t.Helper()
 		l.lose(0)
 		resp, _ := ask(t, url, "Authorization: Bearer "+token)
 		if resp.StatusCode != status || len(l.paths()) != calls {
-			t.Errorf("%s: %d after %d calls, want %d after %d", what, resp.StatusCode, len(l.paths()), status, calls)
+			t.Errorf("%s: %d after %d calls, want %d after %d", step, resp.StatusCode, len(l.paths()), status, calls)
 		}
 	}
 	a := l.login(t).Token
-	want("first", 200, 1, a)
-	want("again", 200, 0, a)
-	want("another", 401, 1, a+"x")
-	want("a refusal is not remembered", 401, 1, a+"x")
+	want("first request", 200, 1, a)
+	want("second request", 200, 0, a)
+	want("another token", 401, 1, a+"x")
+	want("a rejection is not cached", 401, 1, a+"x")
 	l.Clock.Add(5 * time.Second)
 	want("after CacheFor", 200, 1, a)
 	l.Clock.Add(3 * time.Second)
-	want("after the token's end", 401, 1, a)
+	want("after the token's exp", 401, 1, a)
 
 	tokens := []string{l.login(t).Token, l.login(t).Token, l.login(t).Token}
 	for _, token := range tokens {
-		want("new", 200, 1, token)
+		want("new token", 200, 1, token)
 	}
 	l.lose(0)
 	for _, token := range tokens {
 		ask(t, url, "Authorization: Bearer "+token)
 	}
 	if len(l.paths()) == 0 {
-		t.Error("three were remembered, with room for two")
+		t.Error("three answers are cached, want at most two")
 	}
 }
 
-// TestMiddlewareWhilePawlIsAway: nobody gets in, and the cause is for the log.
-func TestMiddlewareWhilePawlIsAway(t *testing.T) {
+// TestMiddlewareWhilePawlIsUnreachable checks that every request is rejected, and that only Refuse gets the cause.
+func TestMiddlewareWhilePawlIsUnreachable(t *testing.T) {
 	server := newPawl(t)
 	c := server.Client(client.WithRetries(0))
 	url := guarded(t, c, client.MiddlewareConfig{})
-	var told error
+	var cause error
 	hooked := guarded(t, c, client.MiddlewareConfig{Refuse: func(w http.ResponseWriter, _ *http.Request, err error) {
-		told = err
+		cause = err
 		w.WriteHeader(http.StatusTeapot)
 	}})
 	server.Close()
 	resp, text := ask(t, url, "X-Api-Key: "+server.APIKey)
-	if resp.StatusCode != 503 || resp.Header.Get("Retry-After") != "1" || !strings.Contains(text, "Unavailable") || strings.Contains(text, "127.0.0.1") {
-		t.Errorf("%d %v %s", resp.StatusCode, resp.Header, text)
+	if resp.StatusCode != 503 || resp.Header.Get("Retry-After") != "1" || !strings.Contains(text, "Unavailable") {
+		t.Errorf("%d %v %s, want 503 with Retry-After", resp.StatusCode, resp.Header, text)
+	}
+	if strings.Contains(text, "127.0.0.1") {
+		t.Errorf("%s shows the address of Pawl", text)
 	}
 	resp, _ = ask(t, hooked, "X-Api-Key: "+server.APIKey)
-	if resp.StatusCode != http.StatusTeapot || !errors.Is(told, client.ErrUnavailable) || errors.Unwrap(told) == nil {
-		t.Errorf("%d, %v", resp.StatusCode, told)
+	if resp.StatusCode != http.StatusTeapot || !errors.Is(cause, client.ErrUnavailable) || errors.Unwrap(cause) == nil {
+		t.Errorf("%d, Refuse got %v, want ErrUnavailable with a cause", resp.StatusCode, cause)
 	}
 }
 
-// TestMiddlewareBeforeAnother: what is not Pawl, and says yes to everything,
-// lets nobody in.
-func TestMiddlewareBeforeAnother(t *testing.T) {
-	for _, text := range []string{`{"success":true,"data":null,"errorCode":"","message":""}`, `{"success":true,"data":{}}`, `{"success":true}`, `{}`, `[]`, `null`, `true`, ``} {
-		other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }))
-		defer other.Close()
-		resp, _ := ask(t, guarded(t, newClient(t, other.URL, client.WithRetries(0)), client.MiddlewareConfig{}), "X-Api-Key: x")
+// TestMiddlewareNotPawl checks that a server which is not Pawl, and answers everything with success, lets no request
+// through.
+func TestMiddlewareNotPawl(t *testing.T) {
+	for _, text := range []string{
+		`{"success":true,"data":null,"errorCode":"","message":""}`, `{"success":true,"data":{}}`, `{"success":true}`,
+		`{}`, `[]`, `null`, `true`, ``,
+	} {
+		other := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) })
+		c := newClient(t, other, client.WithRetries(0))
+		resp, _ := ask(t, guarded(t, c, client.MiddlewareConfig{}), "X-Api-Key: x")
 		if resp.StatusCode != 503 {
-			t.Errorf("%s: %d", text, resp.StatusCode)
+			t.Errorf("%s: %d, want 503", text, resp.StatusCode)
 		}
-		if got, err := newClient(t, other.URL).Login(t.Context(), "a", "b"); err == nil {
-			t.Errorf("%s: signed in with %v", text, got)
+		if got, err := newClient(t, other).Login(t.Context(), "a", "b"); err == nil {
+			t.Errorf("%s: the login returned %v", text, got)
 		}
 	}
 }

@@ -9,57 +9,56 @@ import (
 	"github.com/pawlauth/pawl/api"
 )
 
-// Introspect asks what a token says (RFC 7662), as the owner of the client's API
-// key; a bearer is not sent. Only Active is set, to false, for a token that is
-// not good, or whose user the owner may not see.
+// Introspect returns the claims of a token and the present rights of its user (RFC 7662). A token is inactive, with
+// every other field zero, if it is not valid, or if the owner of the client's API key does not administer its user.
+// The client's bearer is not sent, because the call accepts only an API key.
 func (c *Client) Introspect(ctx context.Context, token string) (api.Introspection, error) {
 	return do[api.Introspection](ctx, c, form("/oauth2/introspect", token))
 }
 
-// Revoke ends the session of its current token (RFC 7009), as the owner of the
-// client's API key; a bearer is not sent. A token that is not good is no error.
-// ErrAccessDenied says that it is of a user whom the owner may not change.
+// Revoke ends the session of its current token (RFC 7009). A token that is not valid is a no-op. It returns
+// ErrAccessDenied if the owner of the client's API key may not change the token's user. The client's bearer is not
+// sent, because the call accepts only an API key.
 func (c *Client) Revoke(ctx context.Context, token string) error {
-	return none(ctx, c, form("/oauth2/revoke", token))
+	return doNoData(ctx, c, form("/oauth2/revoke", token))
 }
 
 func form(path, token string) call {
-	return call{method: http.MethodPost, path: path, body: url.Values{"token": {token}}, repeatable: true, plain: true}
+	x := post(path, url.Values{"token": {token}}).idempotent()
+	x.noEnvelope = true
+	return x
 }
 
-func (x call) isForm() bool { _, ok := x.body.(url.Values); return ok }
-
-// openPlain takes the data out of an answer that has no envelope.
-func openPlain(resp *http.Response, text []byte) (json.RawMessage, error) {
+// parsePlain returns the body of a response outside /v2, or its error (RFC 6749, 5.2).
+func parsePlain(resp *http.Response, text []byte) (json.RawMessage, error) {
 	if resp.StatusCode == http.StatusOK {
 		if len(text) == 0 {
 			return json.RawMessage("null"), nil
 		}
 		if !json.Valid(text) {
-			return nil, notOurs(resp)
+			return nil, errorOf(resp, "", notPawl)
 		}
 		return text, nil
 	}
-	var refused api.OAuthError
-	if err := json.Unmarshal(text, &refused); err != nil || refused.Code == "" {
-		return nil, notOurs(resp)
+	var oauth api.OAuthError
+	if err := json.Unmarshal(text, &oauth); err != nil || oauth.Code == "" {
+		return nil, errorOf(resp, "", notPawl)
 	}
-	return nil, &Error{Status: resp.StatusCode, Code: oauthCode(resp.StatusCode, refused.Code), Message: refused.Description,
-		RequestID: resp.Header.Get("X-Request-Id"), RetryAfter: retryAfter(resp.Header)}
+	return nil, errorOf(resp, codeOf(resp.StatusCode, oauth.Code), oauth.Description)
 }
 
-// oauthCode is the contract's code for one of OAuth's.
-func oauthCode(status int, code string) api.ErrorCode {
+// codeOf returns the contract's code for an error code of OAuth.
+func codeOf(status int, oauth string) api.ErrorCode {
 	switch {
-	case code == "invalid_client":
+	case oauth == "invalid_client":
 		return api.CodeInvalidAPIKey
-	case code == "unauthorized_client":
+	case oauth == "unauthorized_client":
 		return api.CodeAccessDenied
 	case status == http.StatusTooManyRequests:
 		return api.CodeRateLimitExceeded
-	case code == "temporarily_unavailable":
+	case oauth == "temporarily_unavailable":
 		return api.CodeUnavailable
-	case code == "server_error":
+	case oauth == "server_error":
 		return api.CodeInternalError
 	}
 	return api.CodeInvalidParameter

@@ -10,44 +10,45 @@ import (
 )
 
 const (
-	firstPause   = 100 * time.Millisecond
-	longestPause = 5 * time.Second
-	doublings    = 6 // from the first pause to more than the longest
-	// A server that asks for a longer wait than this gets its error handed to
-	// the caller, who knows better what to do meanwhile.
-	longestRetryAfter = 30 * time.Second
+	minPause  = 100 * time.Millisecond
+	maxPause  = 5 * time.Second
+	doublings = 6 // enough to make minPause longer than maxPause
+	// maxRetryAfter is the longest Retry-After that a call waits for. A longer one is for the caller, who may have
+	// something better to do in the meantime.
+	maxRetryAfter = 30 * time.Second
 )
 
-// lostError is a try that got no answer, or half of one: the call may have
-// been carried out or not.
+// lostError is an attempt without a whole response. The call may have happened or not.
 type lostError struct{ error }
 
 func (e *lostError) Unwrap() error { return e.error }
 
-// mayRepeat reports whether a call that failed so may be sent again.
-func mayRepeat(x call, err error) bool {
+// mayRetry reports whether a call that failed with err can be retried safely.
+func mayRetry(x call, err error) bool {
 	if _, lost := errors.AsType[*lostError](err); lost {
-		return x.repeatable
+		return x.isIdempotent
 	}
 	e, ok := errors.AsType[*Error](err)
 	switch {
-	case !ok || e.RetryAfter > longestRetryAfter:
+	case !ok || e.RetryAfter > maxRetryAfter:
 		return false
 	case errors.Is(err, ErrUnavailable), errors.Is(err, ErrRateLimitExceeded):
-		return true // Pawl has changed nothing
+		return true // Pawl changed nothing
+	case e.Code != "" || !x.isIdempotent:
+		return false
 	}
-	// An answer without a code is a proxy's, which does not know what Pawl did.
-	return x.repeatable && e.Code == "" && passing(e.Status)
+	// A response without a code is from a proxy. Pawl may have carried out the call or not.
+	switch e.Status {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
 }
 
-func passing(status int) bool {
-	return status == http.StatusTooManyRequests || status >= http.StatusBadGateway && status <= http.StatusGatewayTimeout
-}
-
-// pause waits before the next try. It returns the error of the last one if
-// there will be none.
-func pause(ctx context.Context, try int, last error) error {
-	wait := rand.N(min(firstPause<<min(try, doublings), longestPause)) // full jitter, so that clients do not come back together
+// pause waits before the next attempt. If there can be none, it returns the error of the last one.
+func pause(ctx context.Context, retry int, last error) error {
+	// Full jitter, so that many clients do not return at the same moment.
+	wait := rand.N(min(minPause<<min(retry, doublings), maxPause))
 	if e, ok := errors.AsType[*Error](last); ok {
 		wait += e.RetryAfter
 	}

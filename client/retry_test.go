@@ -15,82 +15,92 @@ import (
 	"github.com/pawlauth/pawl/pawltest"
 )
 
-// TestLostRefresh: the refresh was made and its answer is lost; the next try
-// gets the same successor.
+// TestLostRefresh loses the responses of two attempts of a refresh, and checks that the third returns the same
+// successor.
 func TestLostRefresh(t *testing.T) {
 	l := newLossy(t)
-	c := l.client
-	old, err := c.Login(t.Context(), pawltest.Login, pawltest.Password)
+	old, err := l.client.Login(t.Context(), pawltest.Login, pawltest.Password)
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.lose(2)
-	fresh, err := c.Refresh(t.Context(), old.Token)
+	fresh, err := l.client.Refresh(t.Context(), old.Token)
 	if err != nil {
 		t.Fatal(err)
 	}
 	seen := l.requests()
-	if len(seen) != 3 || seen[0].Header.Get("Idempotency-Key") == "" || seen[0].Header.Get("Idempotency-Key") != seen[2].Header.Get("Idempotency-Key") {
-		t.Errorf("%d tries, of which the keys differ or are missing", len(seen))
+	if len(seen) != 3 {
+		t.Fatalf("%d attempts, want 3", len(seen))
 	}
-	info, err := c.With(client.WithBearer(fresh.Token)).Sessions(t.Context(), api.SessionsRequest{})
-	if err != nil || len(info) != 1 || info[0].Refreshes != 1 {
-		t.Errorf("%+v, %v: want one refresh", info, err)
+	key := seen[0].Header.Get("Idempotency-Key")
+	if key == "" || seen[2].Header.Get("Idempotency-Key") != key {
+		t.Errorf("idempotency keys %q and %q, want the same", key, seen[2].Header.Get("Idempotency-Key"))
+	}
+	self := l.client.With(client.WithBearer(fresh.Token))
+	sessions, err := self.Sessions(t.Context(), api.SessionsRequest{})
+	if err != nil || len(sessions) != 1 || sessions[0].Refreshes != 1 {
+		t.Errorf("sessions %+v, %v, want one with one refresh", sessions, err)
 	}
 	l.lose(0)
-	if _, err := c.Refresh(t.Context(), fresh.Token); err != nil {
+	if _, err := l.client.Refresh(t.Context(), fresh.Token); err != nil {
 		t.Fatal(err)
 	}
-	if again := l.requests()[0].Header.Get("Idempotency-Key"); again == seen[0].Header.Get("Idempotency-Key") {
-		t.Error("two refreshes had the same key")
+	if l.requests()[0].Header.Get("Idempotency-Key") == key {
+		t.Error("two refreshes have the same idempotency key")
 	}
 }
 
-// TestLostAnswersOfOtherCalls: what may not be sent twice is sent once.
-func TestLostAnswersOfOtherCalls(t *testing.T) {
+// TestLostResponses loses one response of each call, and checks that only idempotent calls are retried.
+func TestLostResponses(t *testing.T) {
 	l := newLossy(t)
-	c := l.client.With(client.WithAPIKey(l.AdminAPIKey))
+	ctx, c := t.Context(), l.client.With(client.WithAPIKey(l.AdminAPIKey))
 	for name, call := range map[string]struct {
-		tries int
-		make  func() error
+		attempts int
+		make     func() error
 	}{
 		"create user": {1, func() error {
-			_, err := c.CreateUser(t.Context(), api.CreateUserRequest{Login: "a@x.example", Password: "N3w$ecret!", Email: "a@x.example"})
+			r := api.CreateUserRequest{Login: "a@x.example", Password: "N3w$ecret!", Email: "a@x.example"}
+			_, err := c.CreateUser(ctx, r)
 			return err
 		}},
-		"login":              {1, func() error { _, err := c.Login(t.Context(), pawltest.Login, pawltest.Password); return err }},
-		"generate key":       {1, func() error { _, err := c.GenerateAPIKey(t.Context(), pawltest.UserID); return err }},
-		"refresh, no key":    {1, func() error { _, err := c.RefreshWithIdempotencyKey(t.Context(), "a.b.c", ""); return err }},
-		"me":                 {2, func() error { _, err := c.Me(t.Context()); return err }},
-		"session":            {2, func() error { _, err := c.Session(t.Context()); return err }},
-		"reset":              {2, func() error { return c.ResetUser(t.Context(), pawltest.UserID) }},
-		"introspect":         {2, func() error { _, err := c.Introspect(t.Context(), "x"); return err }},
-		"revoke":             {2, func() error { return c.Revoke(t.Context(), "x") }},
-		"me without retries": {1, func() error { _, err := c.With(client.WithRetries(0)).Me(t.Context()); return err }},
+		"login":            {1, func() error { _, err := c.Login(ctx, pawltest.Login, pawltest.Password); return err }},
+		"generate API key": {1, func() error { _, err := c.GenerateAPIKey(ctx, pawltest.UserID); return err }},
+		"refresh without a key": {1, func() error {
+			_, err := c.RefreshWithIdempotencyKey(ctx, "a.b.c", "")
+			return err
+		}},
+		"me":                 {2, func() error { _, err := c.Me(ctx); return err }},
+		"session":            {2, func() error { _, err := c.Session(ctx); return err }},
+		"reset":              {2, func() error { return c.ResetUser(ctx, pawltest.UserID) }},
+		"introspect":         {2, func() error { _, err := c.Introspect(ctx, "x"); return err }},
+		"revoke":             {2, func() error { return c.Revoke(ctx, "x") }},
+		"me without retries": {1, func() error { _, err := c.With(client.WithRetries(0)).Me(ctx); return err }},
 	} {
 		l.lose(1)
 		err := call.make()
-		if n := len(l.requests()); n != call.tries || (err == nil) != (call.tries == 2) {
-			t.Errorf("%s: %d tries and %v, want %d", name, n, err, call.tries)
+		if n := len(l.requests()); n != call.attempts || (err == nil) != (call.attempts == 2) {
+			t.Errorf("%s: %d attempts and error %v, want %d attempts", name, n, err, call.attempts)
 		}
 	}
 }
 
-// script answers one request after the other.
+// script is a transport that returns its responses in order, and repeats the last one.
 type script struct {
-	answers []func() *http.Response
-	tries   int
+	responses []response
+	attempts  int
 }
 
+// response returns a new response each time, because a body can be read once.
+type response func() *http.Response
+
 func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
-	answer := s.answers[min(s.tries, len(s.answers)-1)]
-	s.tries++
-	resp := answer()
+	resp := s.responses[min(s.attempts, len(s.responses)-1)]()
+	s.attempts++
 	resp.Request = r
 	return resp, nil
 }
 
-func answer(status int, body string, headers ...string) func() *http.Response {
+func respond(status int, body string, headers ...string) response {
 	return func() *http.Response {
 		h := http.Header{}
 		for _, header := range headers {
@@ -102,77 +112,136 @@ func answer(status int, body string, headers ...string) func() *http.Response {
 }
 
 const (
-	busy    = `{"success":false,"data":null,"errorCode":"Unavailable","message":"x"}`
-	limited = `{"success":false,"data":null,"errorCode":"RateLimitExceeded","message":"x"}`
-	fine    = `{"success":true,"data":{"token":"t","expiresAt":"2026-05-07T20:00:00Z","userId":1},"errorCode":"","message":""}`
+	unavailable = `{"success":false,"data":null,"errorCode":"Unavailable","message":"x"}`
+	limited     = `{"success":false,"data":null,"errorCode":"RateLimitExceeded","message":"x"}`
+	rejected    = `{"success":false,"data":null,"errorCode":"InvalidCredentials","message":"x"}`
+	succeeded   = `{"success":true,"data":{"token":"t","expiresAt":"2026-05-07T20:00:00Z","userId":1},` +
+		`"errorCode":"","message":""}`
 )
 
-// TestPauses holds how long the client waits, by a clock of the test's.
+// scripted returns a client of a script.
+func scripted(t *testing.T, s *script, options ...client.Option) *client.Client {
+	t.Helper()
+	h := client.WithHTTPClient(&http.Client{Transport: s})
+	return newClient(t, "http://pawl.example", append(options, h)...)
+}
+
+// pauseTest is a call, the responses to its attempts, and its outcome.
+type pauseTest struct {
+	call      func(context.Context, *client.Client) error
+	responses []response
+	deadline  time.Duration // 0 is none
+	attempts  int
+	minWait   time.Duration
+	maxWait   time.Duration
+	want      error
+}
+
+func login(ctx context.Context, c *client.Client) error { _, err := c.Login(ctx, "a", "b"); return err }
+
+func me(ctx context.Context, c *client.Client) error { _, err := c.Me(ctx); return err }
+
+var success = respond(200, succeeded)
+
+var pauseTests = map[string]pauseTest{
+	"Retry-After in seconds": {
+		call: login, responses: []response{respond(503, unavailable, "Retry-After: 2"), success},
+		attempts: 2, minWait: 2 * time.Second, maxWait: 2100 * time.Millisecond,
+	},
+	"Retry-After of a rate limit": {
+		call: login, responses: []response{respond(429, limited, "Retry-After: 7"), success},
+		attempts: 2, minWait: 7 * time.Second, maxWait: 7100 * time.Millisecond,
+	},
+	"Retry-After as a date": {
+		call:      login,
+		responses: []response{respond(503, unavailable, "Retry-After: Sat, 01 Jan 2000 00:00:20 GMT"), success},
+		attempts:  2, minWait: 20 * time.Second, maxWait: 20100 * time.Millisecond,
+	},
+	"Retry-After is too long": {
+		call: login, responses: []response{respond(503, unavailable, "Retry-After: 31")},
+		attempts: 1, want: client.ErrUnavailable,
+	},
+	"Retry-After passes the deadline": {
+		call: login, responses: []response{respond(503, unavailable, "Retry-After: 5")},
+		deadline: 4 * time.Second, attempts: 1, want: client.ErrUnavailable,
+	},
+	"Retry-After is malformed": {
+		call: login, responses: []response{respond(503, unavailable, "Retry-After: -9"), success},
+		attempts: 2, maxWait: 100 * time.Millisecond,
+	},
+	"every attempt fails": {
+		call: login, responses: []response{respond(503, unavailable)},
+		attempts: 4, maxWait: 700 * time.Millisecond, want: client.ErrUnavailable,
+	},
+	"a rejected login is not retried": {
+		call: login, responses: []response{respond(401, rejected)},
+		attempts: 1, want: client.ErrInvalidCredentials,
+	},
+	"a login after a proxy's 503": {
+		call: login, responses: []response{respond(503, "<html>"), success},
+		attempts: 1, want: &client.Error{},
+	},
+	"a GET after a proxy's 502": {
+		call: me, responses: []response{respond(502, "<html>"), success},
+		attempts: 2, maxWait: 100 * time.Millisecond,
+	},
+	"a GET after a proxy's 403": {
+		call: me, responses: []response{respond(403, "<html>"), success},
+		attempts: 1, want: &client.Error{},
+	},
+}
+
+// TestPauses checks the attempts and pauses of a call, with the simulated time of synctest.
 func TestPauses(t *testing.T) {
-	login := func(ctx context.Context, c *client.Client) error { _, err := c.Login(ctx, "a", "b"); return err }
-	me := func(ctx context.Context, c *client.Client) error { _, err := c.Me(ctx); return err }
-	for name, c := range map[string]struct {
-		call     func(context.Context, *client.Client) error
-		answers  []func() *http.Response
-		deadline time.Duration // 0: none
-		tries    int
-		wait     [2]time.Duration // least and most
-		want     error
-	}{
-		"seconds":               {login, []func() *http.Response{answer(503, busy, "Retry-After: 2"), answer(200, fine)}, 0, 2, [2]time.Duration{2 * time.Second, 2100 * time.Millisecond}, nil},
-		"rate limit":            {login, []func() *http.Response{answer(429, limited, "Retry-After: 7"), answer(200, fine)}, 0, 2, [2]time.Duration{7 * time.Second, 7100 * time.Millisecond}, nil},
-		"a date":                {login, []func() *http.Response{answer(503, busy, "Retry-After: Sat, 01 Jan 2000 00:00:20 GMT"), answer(200, fine)}, 0, 2, [2]time.Duration{20 * time.Second, 20100 * time.Millisecond}, nil},
-		"longer than we wait":   {login, []func() *http.Response{answer(503, busy, "Retry-After: 31")}, 0, 1, [2]time.Duration{}, client.ErrUnavailable},
-		"past the deadline":     {login, []func() *http.Response{answer(503, busy, "Retry-After: 5")}, 4 * time.Second, 1, [2]time.Duration{}, client.ErrUnavailable},
-		"never well":            {login, []func() *http.Response{answer(503, busy)}, 0, 4, [2]time.Duration{0, 700 * time.Millisecond}, client.ErrUnavailable},
-		"a refusal":             {login, []func() *http.Response{answer(401, strings.Replace(busy, "Unavailable", "InvalidCredentials", 1))}, 0, 1, [2]time.Duration{}, client.ErrInvalidCredentials},
-		"a proxy's 503, login":  {login, []func() *http.Response{answer(503, "<html>"), answer(200, fine)}, 0, 1, [2]time.Duration{}, &client.Error{}},
-		"a proxy's 502, me":     {me, []func() *http.Response{answer(502, "<html>"), answer(200, fine)}, 0, 2, [2]time.Duration{0, 100 * time.Millisecond}, nil},
-		"a proxy's 403":         {me, []func() *http.Response{answer(403, "<html>"), answer(200, fine)}, 0, 1, [2]time.Duration{}, &client.Error{}},
-		"nonsense is no number": {login, []func() *http.Response{answer(503, busy, "Retry-After: -9"), answer(200, fine)}, 0, 2, [2]time.Duration{0, 100 * time.Millisecond}, nil},
-	} {
+	for name, test := range pauseTests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := &script{answers: c.answers}
+				s := &script{responses: test.responses}
 				ctx, cancel := t.Context(), func() {}
-				if c.deadline > 0 {
-					ctx, cancel = context.WithTimeout(ctx, c.deadline)
+				if test.deadline > 0 {
+					ctx, cancel = context.WithTimeout(ctx, test.deadline)
 				}
 				defer cancel()
 				began := time.Now()
-				err := c.call(ctx, newClient(t, "http://pawl.example", client.WithHTTPClient(&http.Client{Transport: s})))
-				if waited := time.Since(began); s.tries != c.tries || waited < c.wait[0] || waited > c.wait[1] {
-					t.Errorf("%d tries and %v, want %d and from %v to %v", s.tries, waited, c.tries, c.wait[0], c.wait[1])
+				err := test.call(ctx, scripted(t, s))
+				if s.attempts != test.attempts {
+					t.Errorf("%d attempts, want %d", s.attempts, test.attempts)
 				}
-				if (err == nil) != (c.want == nil) || c.want != nil && !errors.Is(err, c.want) {
-					t.Errorf("%v, want %v", err, c.want)
+				if waited := time.Since(began); waited < test.minWait || waited > test.maxWait {
+					t.Errorf("waited %v, want from %v to %v", waited, test.minWait, test.maxWait)
+				}
+				if (err == nil) != (test.want == nil) || test.want != nil && !errors.Is(err, test.want) {
+					t.Errorf("error %v, want %v", err, test.want)
 				}
 			})
 		})
 	}
 }
 
-// TestManyRetries: the pause stops growing, however often a caller wants to try.
+// TestManyRetries checks that the pause stops growing, so that 100 retries are possible.
 func TestManyRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &script{answers: []func() *http.Response{answer(503, busy)}}
-		_, err := newClient(t, "http://pawl.example", client.WithHTTPClient(&http.Client{Transport: s}), client.WithRetries(100)).Me(t.Context())
-		if !errors.Is(err, client.ErrUnavailable) || s.tries != 101 {
-			t.Errorf("%v after %d tries", err, s.tries)
+		s := &script{responses: []response{respond(503, unavailable)}}
+		_, err := scripted(t, s, client.WithRetries(100)).Me(t.Context())
+		if !errors.Is(err, client.ErrUnavailable) || s.attempts != 101 {
+			t.Errorf("error %v after %d attempts, want ErrUnavailable after 101", err, s.attempts)
 		}
 	})
 }
 
-// TestCancelledWhileWaiting: the wait ends with the context, and the error says
-// both why.
-func TestCancelledWhileWaiting(t *testing.T) {
+// TestCancelDuringPause checks that a pause ends with the context, and that the error has both causes.
+func TestCancelDuringPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		s := &script{answers: []func() *http.Response{answer(503, busy, "Retry-After: 20")}}
+		s := &script{responses: []response{respond(503, unavailable, "Retry-After: 20")}}
 		time.AfterFunc(time.Second, cancel)
-		_, err := newClient(t, "http://pawl.example", client.WithHTTPClient(&http.Client{Transport: s})).Me(ctx)
-		if !errors.Is(err, context.Canceled) || !errors.Is(err, client.ErrUnavailable) || s.tries != 1 {
-			t.Errorf("%v after %d tries", err, s.tries)
+		began := time.Now()
+		_, err := scripted(t, s).Me(ctx)
+		if !errors.Is(err, context.Canceled) || !errors.Is(err, client.ErrUnavailable) || s.attempts != 1 {
+			t.Errorf("error %v after %d attempts", err, s.attempts)
+		}
+		if waited := time.Since(began); waited != time.Second {
+			t.Errorf("waited %v, want 1 s", waited)
 		}
 	})
 }

@@ -6,18 +6,19 @@ import (
 	"github.com/pawlauth/pawl/api"
 )
 
-// SigningKeys lists the keys that sign tokens, newest first. It is for Root, as
-// are the two below.
+// SigningKeys lists the keys that sign tokens, newest first. This call and the two below are for a user of
+// api.LevelRoot; others get ErrAccessDenied.
 func (c *Client) SigningKeys(ctx context.Context) ([]api.SigningKey, error) {
-	return do[[]api.SigningKey](ctx, c, post("/v2/signing-keys/list", nil).twice())
+	return do[[]api.SigningKey](ctx, c, post("/v2/signing-keys/list", nil).idempotent())
 }
 
-// RotateSigningKey publishes a new key, which signs later: see its SignsFrom.
+// RotateSigningKey publishes a new key, which signs from its SignsFrom on.
 func (c *Client) RotateSigningKey(ctx context.Context) (api.SigningKey, error) {
 	return do[api.SigningKey](ctx, c, post("/v2/signing-keys/rotate", nil))
 }
 
-// RetireSigningKey ends a key whose tokens are over, or with r.Now one that leaked.
+// RetireSigningKey retires a key whose tokens have expired. With r.Now it retires a leaked key, and its tokens are
+// rejected.
 func (c *Client) RetireSigningKey(ctx context.Context, r api.RetireSigningKeyRequest) error {
-	return none(ctx, c, remove("/v2/signing-keys", r))
+	return doNoData(ctx, c, remove("/v2/signing-keys", r))
 }

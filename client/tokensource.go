@@ -14,59 +14,56 @@ import (
 	"github.com/pawlauth/pawl/api"
 )
 
-// defaultRefreshBefore is how long before its end a TokenSource renews a token.
-const defaultRefreshBefore = time.Minute
-
 const (
-	renewTimeout = time.Minute     // of one renewal with all its tries
-	renewHold    = 5 * time.Second // after a failed renewal, or one that healed nothing, before the next one
+	defaultRefreshBefore = time.Minute
+	renewTimeout         = time.Minute     // for one renewal with its retries
+	renewPause           = 5 * time.Second // after a renewal that failed or did not help, before the next one
 )
 
-// TokenConfig says where a TokenSource gets its tokens from. It needs a Token
-// or a Login.
+// TokenConfig configures a TokenSource. It needs a Token, or a Login with its Password, or both.
 type TokenConfig struct {
-	// Token is where the source starts, such as the one that Keep kept last.
-	// Empty starts with a login.
+	// Token is the first token, for example the last one that OnRefresh stored. If it is empty, the source begins with
+	// a login.
 	Token api.Token
-	// Login and Password sign in where there is no token, and anew where its
-	// session is over. Empty: what is over stays over.
-	Login, Password string
-	// OnRefresh is called with each new token before anyone gets it, so that it
-	// survives a crash: the token before it is dead. While OnRefresh fails, so does
-	// Token, and OnRefresh is called again. One call at a time. Nil keeps nothing.
+	// Login and Password, if set, are used to sign in when there is no token or the session has ended. If Login is
+	// empty, the source then returns ErrInvalidSession.
+	Login    string
+	Password string
+	// OnRefresh is called with each new token, from a refresh or a login, before any caller gets the token. Use it to
+	// store the token, so that the session survives a crash: the server rejects the previous token from then on. If
+	// OnRefresh fails, callers get its error instead of the token, and the next caller makes it try again. There is
+	// one call at a time. Nil stores nothing.
 	OnRefresh func(api.Token) error
-	// RefreshBefore is how long before its end a token is renewed, but never in the
-	// first half of its time. 0 means DefaultAhead.
+	// RefreshBefore is how long before its exp a token is refreshed. A token is never refreshed in the first half of
+	// its life. 0 is 1 minute.
 	RefreshBefore time.Duration
-	// Clock gives the time; nil means time.Now.
+	// Clock returns the time. Nil is time.Now.
 	Clock func() time.Time
 }
 
-// TokenSource gives out a token that is good, and renews it ahead of time. It
-// is safe for concurrent use: however many ask, there is one renewal at a time.
-// It is an oauth2.TokenSource.
+// TokenSource returns a valid token, and renews it in time: by a refresh, or by a login if the session has ended. It is
+// an oauth2.TokenSource. It is safe for concurrent use: there is one renewal at a time, and every caller waits for it.
 //
-// A session belongs to one source: two that start with the same token race, and
-// one of them is signed out.
+// Give a session to one source only. If two sources begin with the same token, their refreshes race, and one of them
+// loses the session.
 type TokenSource struct {
 	client *Client
 	config TokenConfig
-	flight singleflight.Group // one renewal at a time; it alone writes what follows
+	flight singleflight.Group // one renewal at a time, which alone writes the fields below
 
-	mu       sync.Mutex // guards what follows
-	token    api.Token
-	retryKey string    // Idempotency-Key of the refresh whose outcome is not known; empty if none is
-	unkept   bool      // Keep has not taken the token yet
-	renewAt  time.Time // from here on the token is renewed
-	over     error     // why there is no token
-	holdTo   time.Time // until here no renewal is tried
-	holdErr  error     // why not
-	trustTo  time.Time // until here a refusal is not the token's fault
+	mu             sync.Mutex // guards the fields below
+	token          api.Token
+	idempotencyKey string    // the key of a refresh whose outcome is unknown, or empty
+	unstored       bool      // OnRefresh has not accepted the token yet
+	renewAt        time.Time // the token is renewed from this time on
+	ended          error     // the reason why there is no token
+	pausedUntil    time.Time // no renewal is tried before this time
+	pauseCause     error     // the error of the renewal that began the pause
+	trustedUntil   time.Time // a 401 is not taken for the token's fault before this time
 }
 
-// NewTokenSource returns a source that gets its tokens through c, which needs
-// no credentials but the key that some servers want for a refresh. It makes no
-// call before a token is asked for.
+// NewTokenSource returns a source that renews its tokens through c. It makes no call before the first token is asked
+// for. The client needs no credentials, except an API key if the server requires one for a refresh.
 func NewTokenSource(c *Client, config TokenConfig) *TokenSource {
 	if config.RefreshBefore == 0 {
 		config.RefreshBefore = defaultRefreshBefore
@@ -74,21 +71,20 @@ func NewTokenSource(c *Client, config TokenConfig) *TokenSource {
 	if config.Clock == nil {
 		config.Clock = time.Now
 	}
-	s := &TokenSource{client: c, config: config, over: errNoToken}
+	s := &TokenSource{client: c, config: config, ended: errNoStart}
 	if config.Token.Token != "" {
 		s.set(config.Token)
-		s.unkept = false
+		s.unstored = false
 	}
 	return s
 }
 
-// Token returns a token that is good now. It is TokenContext without a bound
-// of the caller's; a renewal takes a minute at most.
+// Token returns a valid token. It is TokenContext without a context; a renewal takes at most 1 minute.
 func (s *TokenSource) Token() (*oauth2.Token, error) { return s.TokenContext(context.Background()) }
 
-// TokenContext returns a token that is good now. If ctx ends while it waits, a
-// renewal goes on for the others. ErrInvalidSession says that only a login
-// helps; a token that cannot be renewed for the moment is given out to its end.
+// TokenContext returns a valid token. It returns ErrInvalidSession if the session has ended and there is no Login. If a
+// renewal fails for another reason, the present token is returned until its exp, and the error after that. If ctx ends
+// first, TokenContext returns its cause, and the renewal continues for the other callers.
 func (s *TokenSource) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 	t, err := s.get(ctx, "")
 	if err != nil {
@@ -97,13 +93,12 @@ func (s *TokenSource) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 	return &oauth2.Token{AccessToken: t.Token, TokenType: "Bearer", Expiry: t.ExpiresAt.Time}, nil
 }
 
-// get returns a good token that is another than refused, which a server did
-// not take; empty refuses none.
-func (s *TokenSource) get(ctx context.Context, refused string) (api.Token, error) {
-	if t, done, err := s.ready(refused); done {
+// get returns a valid token other than rejected, a token that a server answered with 401. It may be empty.
+func (s *TokenSource) get(ctx context.Context, rejected string) (api.Token, error) {
+	if t, done, err := s.ready(rejected); done {
 		return t, err
 	}
-	renewal := s.flight.DoChan("", func() (any, error) { return s.renew(refused) })
+	renewal := s.flight.DoChan("", func() (any, error) { return s.renew(rejected) })
 	select {
 	case result := <-renewal:
 		return result.Val.(api.Token), result.Err
@@ -112,34 +107,36 @@ func (s *TokenSource) get(ctx context.Context, refused string) (api.Token, error
 	}
 }
 
-// ready answers what can be answered without a call.
-func (s *TokenSource) ready(refused string) (t api.Token, done bool, err error) {
+// ready returns the outcome of get if it needs no renewal.
+func (s *TokenSource) ready(rejected string) (t api.Token, done bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.config.Clock()
-	alive := s.alive(now)
+	valid := s.valid(now)
+	accepted := s.token.Token != rejected || now.Before(s.trustedUntil)
 	switch {
-	case alive && (s.token.Token != refused || now.Before(s.trustTo)) && now.Before(s.renewAt):
+	case valid && accepted && now.Before(s.renewAt):
 		return s.token, true, nil
-	case !now.Before(s.holdTo):
+	case !now.Before(s.pausedUntil):
 		return api.Token{}, false, nil
-	case alive:
+	case valid:
 		return s.token, true, nil
 	}
-	return api.Token{}, true, s.holdErr
+	return api.Token{}, true, s.pauseCause
 }
 
-func (s *TokenSource) alive(now time.Time) bool {
-	return s.token.Token != "" && !s.unkept && now.Before(s.token.ExpiresAt.Time)
+// valid reports whether callers may get the token.
+func (s *TokenSource) valid(now time.Time) bool {
+	return s.token.Token != "" && !s.unstored && now.Before(s.token.ExpiresAt.Time)
 }
 
-// renew gets, keeps and returns the next token.
-func (s *TokenSource) renew(refused string) (api.Token, error) {
-	if t, done, err := s.ready(refused); done { // renewed since it was looked at
+// renew fetches, stores and returns the next token.
+func (s *TokenSource) renew(rejected string) (api.Token, error) {
+	if t, done, err := s.ready(rejected); done { // another renewal has just ended
 		return t, err
 	}
-	if s.unkept { // Keep failed before
-		if t, err := s.keep(); err != nil || s.alive(s.config.Clock()) {
+	if s.unstored {
+		if t, err := s.store(); err != nil || s.valid(s.config.Clock()) {
 			return t, err
 		}
 	}
@@ -147,83 +144,89 @@ func (s *TokenSource) renew(refused string) (api.Token, error) {
 	defer cancel()
 	t, err := s.fetch(ctx)
 	if err != nil {
-		return s.hold(err)
+		return s.pause(err)
 	}
 	s.set(t)
-	return s.keep()
+	return s.store()
 }
 
-// fetch refreshes, and where there is nothing to refresh signs in. A refresh
-// whose outcome is not known is tried again with the same key: it may have been
-// made, and then its successor is the answer.
+// fetch refreshes the token, or signs in if there is none. A refresh whose outcome is unknown is repeated with the same
+// idempotency key, because it may have happened: the response is then its successor.
 func (s *TokenSource) fetch(ctx context.Context) (api.Token, error) {
 	if s.token.Token != "" {
-		if s.retryKey == "" {
-			s.retryKey = rand.Text()
+		if s.idempotencyKey == "" {
+			s.idempotencyKey = rand.Text()
 		}
-		t, err := s.client.RefreshWithIdempotencyKey(ctx, s.token.Token, s.retryKey)
+		t, err := s.client.RefreshWithIdempotencyKey(ctx, s.token.Token, s.idempotencyKey)
 		if !errors.Is(err, ErrInvalidSession) {
 			return t, err
 		}
 		s.end(err)
 	}
 	if s.config.Login == "" {
-		return api.Token{}, s.over
+		return api.Token{}, s.ended
 	}
 	return s.client.Login(ctx, s.config.Login, s.config.Password)
 }
 
-var errNoToken = errors.New("client: the token source has neither a token nor a login; give TokenConfig one of them")
+var errNoStart = errors.New("client: the token source has no token and no login; set Token or Login in TokenConfig")
 
-func (s *TokenSource) keep() (api.Token, error) {
+// store calls OnRefresh and returns the token.
+func (s *TokenSource) store() (api.Token, error) {
 	if s.config.OnRefresh != nil {
 		if err := s.config.OnRefresh(s.token); err != nil {
-			return api.Token{}, fmt.Errorf("client: the new token could not be kept: %w", err)
+			return api.Token{}, fmt.Errorf("client: OnRefresh did not store the new token: %w", err)
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unkept = false
+	s.unstored = false
 	return s.token, nil
 }
 
+// set begins the life of a new token.
 func (s *TokenSource) set(t api.Token) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.config.Clock()
-	left := t.ExpiresAt.Time.Sub(now)
-	s.token, s.unkept, s.retryKey = t, true, ""
+	left := t.ExpiresAt.Sub(now)
+	s.token = t
+	s.unstored = true
+	s.idempotencyKey = ""
 	s.renewAt = now.Add(max(left/2, left-s.config.RefreshBefore))
-	s.holdTo, s.holdErr, s.trustTo = time.Time{}, nil, time.Time{}
+	s.pausedUntil = time.Time{}
+	s.pauseCause = nil
+	s.trustedUntil = time.Time{}
 }
 
-// unhealed is told that a server refuses a new token as it did the one before.
-// Another would be refused too, and each one kills the token of calls in flight.
-func (s *TokenSource) unhealed(token string) {
+// distrustRejections stops 401s from renewing the token for a while, after a server rejected it as it rejected its
+// predecessor. A further token would be rejected too, and each renewal supersedes the token of calls in flight.
+func (s *TokenSource) distrustRejections(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.token.Token == token {
-		s.trustTo = s.config.Clock().Add(renewHold)
+		s.trustedUntil = s.config.Clock().Add(renewPause)
 	}
 }
 
-// end forgets a token whose session is over: to send it again would look like
-// theft.
-func (s *TokenSource) end(why error) {
+// end drops a token whose session has ended. If it were sent again, Pawl could take it for theft.
+func (s *TokenSource) end(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.token, s.retryKey, s.over = api.Token{}, "", why
+	s.token = api.Token{}
+	s.idempotencyKey = ""
+	s.ended = cause
 }
 
-// hold puts the next renewal off. A token that is still alive is given out
-// meanwhile.
-func (s *TokenSource) hold(why error) (api.Token, error) {
+// pause delays the next renewal after one that failed, and returns the present token if it is still valid.
+func (s *TokenSource) pause(cause error) (api.Token, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.config.Clock()
-	s.holdTo, s.holdErr = now.Add(renewHold), why
-	if s.alive(now) {
+	s.pausedUntil = now.Add(renewPause)
+	s.pauseCause = cause
+	if s.valid(now) {
 		return s.token, nil
 	}
-	return api.Token{}, why
+	return api.Token{}, cause
 }

@@ -5,30 +5,31 @@ import (
 	"net/http"
 )
 
-// Transport puts a source's token on each request as its bearer. A request that
-// is answered 401 is sent once more with a new token, if its body can be sent
-// twice (Request.GetBody): a refresh elsewhere kills a token that is on its way.
-// Where the new one is answered 401 too, no more are got for 5 s.
-// It is safe for concurrent use.
+// Transport is an http.RoundTripper that puts the token of a source on each request as its bearer. It is safe for
+// concurrent use.
+//
+// A request that is answered with 401 is sent a second time with a new token, if its body can be sent twice
+// (Request.GetBody), because a refresh may have superseded its token on the way. If the new token is answered with 401
+// too, 401s renew no token for 5 seconds.
 type Transport struct {
 	Source *TokenSource
-	Base   http.RoundTripper // sends the requests; nil means http.DefaultTransport
+	Base   http.RoundTripper // sends the requests; nil is http.DefaultTransport
 }
 
-// RoundTrip sends the request with a token. A request that follows a redirect
-// to another origin is sent without one.
+// RoundTrip sends the request with a token. If redirects lead to another origin, the request there gets no token. If
+// the source returns an error, RoundTrip returns it without sending the request.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	base := t.Base
 	if base == nil {
 		base = http.DefaultTransport
 	}
-	if leavesOrigin(r) {
+	if isCrossOrigin(r) {
 		return base.RoundTrip(r)
 	}
 	token, err := t.Source.get(r.Context(), "")
 	if err != nil {
 		if r.Body != nil {
-			_ = r.Body.Close() // a RoundTripper closes it always; there is nothing to say of it
+			_ = r.Body.Close() // a RoundTripper must close the body, also on an error
 		}
 		return nil, err
 	}
@@ -36,39 +37,39 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
-	if !hasNoBody(r) && r.GetBody == nil {
+	if hasBody(r) && r.GetBody == nil {
 		return resp, nil
 	}
 	next, err := t.Source.get(r.Context(), token.Token)
 	if err != nil || next.Token == token.Token {
-		return resp, nil // the 401 says more than why there is no new token
+		return resp, nil // the 401 is more useful than the reason why there is no new token
 	}
-	again := withBearer(r, next.Token)
-	if !hasNoBody(r) {
-		if again.Body, err = r.GetBody(); err != nil {
+	second := withBearer(r, next.Token)
+	if hasBody(r) {
+		if second.Body, err = r.GetBody(); err != nil {
 			return resp, nil
 		}
 	}
-	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // so that the connection can be used again
+	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10) // so that the connection can be reused
 	_ = resp.Body.Close()
-	resp, err = base.RoundTrip(again)
+	resp, err = base.RoundTrip(second)
 	if err == nil && resp.StatusCode == http.StatusUnauthorized {
-		t.Source.unhealed(next.Token)
+		t.Source.distrustRejections(next.Token)
 	}
 	return resp, err
 }
 
-func hasNoBody(r *http.Request) bool { return r.Body == nil || r.Body == http.NoBody }
+func hasBody(r *http.Request) bool { return r.Body != nil && r.Body != http.NoBody }
 
+// withBearer returns a copy of the request, because a RoundTripper must not change the original.
 func withBearer(r *http.Request, token string) *http.Request {
-	own := r.Clone(r.Context()) // a RoundTripper changes no request
+	own := r.Clone(r.Context())
 	own.Header.Set("Authorization", "Bearer "+token)
 	return own
 }
 
-// leavesOrigin reports whether redirects led the request away from where it was
-// sent first.
-func leavesOrigin(r *http.Request) bool {
+// isCrossOrigin reports whether redirects led the request to another origin than that of the first request.
+func isCrossOrigin(r *http.Request) bool {
 	first := r
 	for first.Response != nil && first.Response.Request != nil {
 		first = first.Response.Request

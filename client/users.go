@@ -8,32 +8,30 @@ import (
 	"github.com/pawlauth/pawl/api"
 )
 
-// CreateUser makes a user. ErrDuplicateObject says that the login is taken.
+// CreateUser creates a user. It returns ErrDuplicateObject if the login is taken.
 func (c *Client) CreateUser(ctx context.Context, r api.CreateUserRequest) (api.User, error) {
 	return do[api.User](ctx, c, post("/v2/users", r))
 }
 
-// User returns a user. ErrObjectNotFound says that there is none whom the
-// caller may see.
+// User returns a user. It returns ErrObjectNotFound if the user does not exist or the caller may not see it.
 func (c *Client) User(ctx context.Context, userID int64) (api.User, error) {
 	return do[api.User](ctx, c, get(fmt.Sprintf("/v2/users/%d", userID)))
 }
 
-// Me returns the caller.
+// Me returns the caller's own user.
 func (c *Client) Me(ctx context.Context) (api.User, error) {
 	return do[api.User](ctx, c, get("/v2/users/me"))
 }
 
-// ListUsers returns one page of users.
+// ListUsers returns one page of the users that the caller administers.
 func (c *Client) ListUsers(ctx context.Context, r api.ListUsersRequest) ([]api.User, error) {
-	return do[[]api.User](ctx, c, post("/v2/users/list", r).twice())
+	return do[[]api.User](ctx, c, post("/v2/users/list", r).idempotent())
 }
 
-// AllUsers goes through the pages of ListUsers, from r's on. It ends after the
-// first error.
+// AllUsers returns an iterator over the users of ListUsers, from r's page to the last. It fetches each page when the
+// loop reaches it, with 500 users a page unless r.RecordsPerPage is set. The first error ends the iteration.
 func (c *Client) AllUsers(ctx context.Context, r api.ListUsersRequest) iter.Seq2[api.User, error] {
-	const most = 500 // users a page
-	page, size := int64(1), int64(most)
+	page, size := int64(1), int64(500)
 	if r.PageNo != nil {
 		page = *r.PageNo
 	}
@@ -61,42 +59,43 @@ func (c *Client) AllUsers(ctx context.Context, r api.ListUsersRequest) iter.Seq2
 	}
 }
 
-// UsersByName returns the user with that login, or an empty list.
+// UsersByName returns a list with the user of that login, or an empty list if the caller may not see one.
 func (c *Client) UsersByName(ctx context.Context, login string) ([]api.User, error) {
-	return do[[]api.User](ctx, c, post("/v2/users/by-name", api.UserByNameRequest{Login: login}).twice())
+	return do[[]api.User](ctx, c, post("/v2/users/by-name", api.UserByNameRequest{Login: login}).idempotent())
 }
 
-// UpdateUser changes names, email and status.
+// UpdateUser changes names, email and status, and returns the changed user.
 func (c *Client) UpdateUser(ctx context.Context, r api.UpdateUserRequest) (api.User, error) {
-	return do[api.User](ctx, c, put("/v2/users", r).twice())
+	return do[api.User](ctx, c, put("/v2/users", r).idempotent())
 }
 
-// SetRole changes a user's level, and its place if one is given.
+// SetRole changes a user's level, and the tenant if r has one. It returns the changed user.
 func (c *Client) SetRole(ctx context.Context, r api.RoleRequest) (api.User, error) {
-	return do[api.User](ctx, c, post("/v2/users/role", r).twice())
+	return do[api.User](ctx, c, post("/v2/users/role", r).idempotent())
 }
 
-// SetTenant moves a user to another network or mailbox.
+// SetTenant moves a user to another network or mailbox, and returns the changed user.
 func (c *Client) SetTenant(ctx context.Context, r api.TenantRequest) (api.User, error) {
-	return do[api.User](ctx, c, post("/v2/users/set-network-mailbox", r).twice())
+	return do[api.User](ctx, c, post("/v2/users/set-network-mailbox", r).idempotent())
 }
 
-// SetPassword sets the password of another user. The user's sessions go on.
+// SetPassword sets the password of another user. The user's sessions continue.
 func (c *Client) SetPassword(ctx context.Context, userID int64, newPassword string) error {
-	return none(ctx, c, post("/v2/users/password", api.SetPasswordRequest{UserID: userID, NewPassword: newPassword}).twice())
+	r := api.SetPasswordRequest{UserID: userID, NewPassword: newPassword}
+	return doNoData(ctx, c, post("/v2/users/password", r).idempotent())
 }
 
-// GeneratePassword returns a random password that keeps the rules.
+// GeneratePassword returns a random password that meets the server's rules. The server does not store it.
 func (c *Client) GeneratePassword(ctx context.Context, r api.GeneratePasswordRequest) (string, error) {
-	return do[string](ctx, c, post("/v2/users/generate-password", r).twice())
+	return do[string](ctx, c, post("/v2/users/generate-password", r).idempotent())
 }
 
 // ResetUser ends every session of a user.
 func (c *Client) ResetUser(ctx context.Context, userID int64) error {
-	return none(ctx, c, post(fmt.Sprintf("/v2/users/reset/%d", userID), nil).twice())
+	return doNoData(ctx, c, post(fmt.Sprintf("/v2/users/reset/%d", userID), nil).idempotent())
 }
 
-// TerminateUser ends a user for good, with sessions and keys.
+// TerminateUser sets a user to api.StatusTerminated permanently. Its sessions and API keys end.
 func (c *Client) TerminateUser(ctx context.Context, userID int64) error {
-	return none(ctx, c, remove(fmt.Sprintf("/v2/users/%d", userID), nil))
+	return doNoData(ctx, c, remove(fmt.Sprintf("/v2/users/%d", userID), nil))
 }

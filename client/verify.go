@@ -11,37 +11,31 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// clockSkew is how far the server's clock may be ahead. No such time is given
-// to exp: a token is not to outlive what Pawl says.
+// clockSkew is how far the server's clock may be ahead of this one, for iat and nbf. It does not apply to exp, so that
+// no token lives longer than Pawl intended.
 const clockSkew = time.Minute
 
-// Verify returns what a token says of its caller, whose Login is empty: a token
-// has none. ErrInvalidSession says that the token is not good, ErrUnavailable
-// that nobody can tell, as the keys could not be read.
+// Verify checks a token and returns the caller that its claims describe. The caller has no Login, because a token has
+// none. Verify returns ErrInvalidSession if the token is not valid, and ErrUnavailable if the keys could not be read.
 func (j *JWKS) Verify(ctx context.Context, text string) (api.SessionInfo, error) {
-	signed, err := parse(text)
-	if err != nil {
-		return api.SessionInfo{}, errDead
+	if len(text) > token.MaxLength {
+		return api.SessionInfo{}, errInvalidToken
 	}
-	header := signed.Headers[0]
+	signed, err := jwt.ParseSigned(text, algorithms)
+	if err != nil {
+		return api.SessionInfo{}, errInvalidToken
+	}
+	header := signed.Headers[0] // the only one, because ParseSigned accepts no form but the compact one
 	key, ok, err := j.key(ctx, header.KeyID)
 	if err != nil {
-		return api.SessionInfo{}, outcome(err)
+		return api.SessionInfo{}, rejection(err)
 	}
 	var claims claims
-	// The key says the algorithm, never the token (RFC 8725, 3.1).
+	// The algorithm comes from the key, never from the token alone (RFC 8725, 3.1).
 	if !ok || key.Algorithm != header.Algorithm || signed.Claims(key.Key, &claims) != nil {
-		return api.SessionInfo{}, errDead
+		return api.SessionInfo{}, errInvalidToken
 	}
 	return j.caller(claims)
-}
-
-// parse takes a token apart; what it says is not checked yet.
-func parse(text string) (*jwt.JSONWebToken, error) {
-	if len(text) > token.MaxLength {
-		return nil, token.ErrMalformed
-	}
-	return jwt.ParseSigned(text, algorithms) // one header, as it reads the compact form alone
 }
 
 type claims struct {
@@ -51,17 +45,19 @@ type claims struct {
 	MailboxID int64     `json:"mailboxId"`
 }
 
-// caller is who the claims are about, if they are meant for here and now.
+// caller returns the caller of verified claims, if their issuer, audience and times are valid.
 func (j *JWKS) caller(c claims) (api.SessionInfo, error) {
 	now := j.config.Clock()
 	user, err := strconv.ParseInt(c.Subject, 10, 64)
-	meant := jwt.Expected{Issuer: j.config.Issuer, AnyAudience: jwt.Audience{j.config.Audience}, Time: now}
-	if err != nil || c.ValidateWithLeeway(meant, clockSkew) != nil || c.Expiry == nil || !now.Before(c.Expiry.Time()) {
-		return api.SessionInfo{}, errDead
+	expected := jwt.Expected{Issuer: j.config.Issuer, AnyAudience: jwt.Audience{j.config.Audience}, Time: now}
+	if err != nil || c.ValidateWithLeeway(expected, clockSkew) != nil {
+		return api.SessionInfo{}, errInvalidToken
+	}
+	if c.Expiry == nil || !now.Before(c.Expiry.Time()) {
+		return api.SessionInfo{}, errInvalidToken
 	}
 	expires := api.NewTime(c.Expiry.Time())
-	return api.SessionInfo{UserID: user, NetworkID: c.NetworkID, MailboxID: c.MailboxID, AuthLevel: c.AuthLevel, ExpiresAt: &expires}, nil
+	return api.SessionInfo{
+		UserID: user, NetworkID: c.NetworkID, MailboxID: c.MailboxID, AuthLevel: c.AuthLevel, ExpiresAt: &expires,
+	}, nil
 }
-
-// errDead does not say why, as Pawl does not.
-var errDead = refused("The token is not valid any more; sign in again.")
