@@ -1,112 +1,68 @@
-// Package storecopy is what is done to a whole store: everything moved to
-// another, of whatever kind, and every session ended.
+// Package storecopy works on whole stores: Copy moves everything from one store to another, of the same or another
+// kind, and EndSessions ends every session of a store. Copier is the interface that a store implements for both.
 package storecopy
 
 import (
-	"cmp"
 	"context"
-	"fmt"
-	"slices"
+	"errors"
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/keyring"
-	"github.com/pawlauth/pawl/internal/seal"
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// Store is a store that can be copied.
+// ErrNotEmpty is returned by BeginCopy for a store that already has users and is not the target of an incomplete copy.
+var ErrNotEmpty = errors.New("the store is not empty")
+
+// ErrIncomplete is returned for a store that an interrupted copy left with only a part of the state.
+var ErrIncomplete = errors.New("this store is the target of an incomplete copy; run that copy again")
+
+// Copier reads and writes the whole state of a store, so that Copy can move it to a store of another kind. No other
+// process may use either store during a copy.
+//
+// A copy begins with BeginCopy and ends with EndCopy. In between the target is marked, and a server refuses to start
+// on it. An interrupted copy starts over from an empty target, because a session that ended in the source after the
+// interruption would otherwise come back.
+type Copier interface {
+	// BeginCopy marks the store. It first empties a store that an earlier copy has marked, and returns ErrNotEmpty
+	// for a store that has users and no mark.
+	BeginCopy(ctx context.Context) error
+	// EndCopy removes the mark.
+	EndCopy(ctx context.Context) error
+	// CopyInProgress reports whether the store is marked, and therefore has only a part of the state.
+	CopyInProgress(ctx context.Context) (bool, error)
+	// Count returns how many rows the store has.
+	Count(ctx context.Context) (Counts, error)
+	// ReadUsers, ReadSessions and ReadAPIKeys return up to limit rows in the order of their ids, starting after the
+	// given id. The zero id starts with the first row.
+	ReadUsers(ctx context.Context, after int64, limit int) ([]authority.UserWithHash, error)
+	ReadSessions(ctx context.Context, after token.SessionID, limit int) ([]authority.SessionWithOrigin, error)
+	ReadAPIKeys(ctx context.Context, after int64, limit int) ([]APIKeyRecord, error)
+	// WriteUsers, WriteSessions and WriteAPIKeys add the rows unchanged: either all of them, or none.
+	WriteUsers(ctx context.Context, users []authority.UserWithHash) error
+	WriteSessions(ctx context.Context, sessions []authority.SessionWithOrigin) error
+	WriteAPIKeys(ctx context.Context, keys []APIKeyRecord) error
+}
+
+// Store is a store that Copy can read and write.
 type Store interface {
 	keyring.Store
 	Copier
 }
 
-const page = 5000 // rows that are read and written at once
-
-// Copy fills to with all that from has, and checks the counts. Signing keys are
-// opened and sealed with box; a nil box leaves them as they are. show hears of
-// the progress. Until Copy returns nil, to is marked as a part.
-func Copy(ctx context.Context, from, to Store, box *seal.Box, show func(what string, done, total int64)) (Counts, error) {
-	if part, err := from.CopyInProgress(ctx); err != nil || part {
-		return Counts{}, cmp.Or(err, ErrIncomplete)
-	}
-	want, err := from.Count(ctx)
-	if err != nil {
-		return want, err
-	}
-	if err := copyAll(ctx, from, to, box, want, show); err != nil {
-		return want, err
-	}
-	got, err := to.Count(ctx)
-	if err != nil {
-		return want, err
-	}
-	if got != want {
-		return want, fmt.Errorf("the counts differ: %+v were to be copied, and %+v are there: is a server running on one of the stores?", want, got)
-	}
-	return got, to.EndCopy(ctx)
+// Counts has the number of rows of each kind in a store.
+type Counts struct {
+	Users, Sessions, APIKeys, SigningKeys int64
 }
 
-func copyAll(ctx context.Context, from, to Store, box *seal.Box, want Counts, show func(what string, done, total int64)) error {
-	steps := []func() error{
-		func() error { return to.BeginCopy(ctx) },
-		func() error { return copyKeysThatSign(ctx, from, to, box) },
-		func() error {
-			return rows(ctx, "users", want.Users, show, from.ReadUsers, to.WriteUsers, func(u authority.UserWithHash) int64 { return u.ID })
-		},
-		func() error {
-			return rows(ctx, "sessions", want.Sessions, show, from.ReadSessions, to.WriteSessions, func(s authority.SessionWithOrigin) token.SessionID { return s.ID })
-		},
-		func() error {
-			return rows(ctx, "keys", want.APIKeys, show, from.ReadAPIKeys, to.WriteAPIKeys, func(k APIKeyRecord) int64 { return k.ID })
-		},
-	}
-	for _, step := range steps {
-		if err := step(); err != nil {
-			return err
-		}
-	}
-	return nil
+// APIKeyRecord is an API key with its hash.
+type APIKeyRecord struct {
+	authority.APIKey
+	Hash authority.APIKeyHash
 }
 
-// rows copies one kind of row page by page, in the order of the ids.
-func rows[ID, Row any](ctx context.Context, what string, total int64, show func(string, int64, int64),
-	read func(context.Context, ID, int) ([]Row, error), write func(context.Context, []Row) error, id func(Row) ID) error {
-	var after ID
-	for done := int64(0); ; {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		some, err := read(ctx, after, page)
-		if err != nil {
-			return err
-		}
-		if len(some) > 0 {
-			if err := write(ctx, some); err != nil {
-				return err
-			}
-			after = id(some[len(some)-1])
-			done += int64(len(some))
-		}
-		show(what, done, total)
-		if len(some) < page {
-			return nil
-		}
-	}
-}
+// Progress receives how many rows of a kind are done, of how many.
+type Progress func(kind string, done, total int64)
 
-// copyKeysThatSign adds the oldest first: the last one that is added signs.
-func copyKeysThatSign(ctx context.Context, from, to Store, box *seal.Box) error {
-	keys, err := from.SigningKeys(ctx)
-	if err != nil {
-		return err
-	}
-	for _, key := range slices.Backward(keys) {
-		if key, err = keyring.Unseal(key, box); err != nil {
-			return err
-		}
-		if err := to.AddSigningKey(ctx, keyring.Seal(key, box), false); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+// pageSize is how many rows are read and written at a time.
+const pageSize = 5000

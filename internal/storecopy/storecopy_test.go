@@ -20,12 +20,10 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-func open(t *testing.T, address string, box *seal.Box) app.Store {
+func open(t *testing.T, address string) app.Store {
 	t.Helper()
-	s, err := app.OpenStore(t.Context(), app.StoreConfig{Address: must(app.ParseStoreAddress(address))(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	config := app.StoreConfig{Address: must(app.ParseStoreAddress(address))(t)}
+	s := must(app.OpenStore(t.Context(), config))(t)
 	t.Cleanup(func() { s.Close() })
 	return s
 }
@@ -40,33 +38,47 @@ func must[T any](v T, err error) func(*testing.T) T {
 	}
 }
 
-// fill gives a store users, sessions at different generations, and keys.
-func fill(t *testing.T, s app.Store, box *seal.Box) {
+// fill adds 10 users with 5 sessions each, at different generations, 2 API keys for each user, and 3 signing keys.
+func fill(t *testing.T, s app.Store) {
 	t.Helper()
 	for i := range 10 {
-		u := must(s.CreateUser(t.Context(), authority.User{Login: fmt.Sprintf("User%d@example.com", i), Level: authority.MailboxUser, Status: authority.Active,
-			Tenant: authority.Tenant{NetworkID: int64(i), MailboxID: 2}, Created: 5}, fmt.Sprint("hash", i)))(t)
+		hash := fmt.Sprint("hash", i)
+		u := must(s.CreateUser(t.Context(), authority.User{
+			Login: fmt.Sprintf("User%d@example.com", i), Level: authority.MailboxUser, Status: authority.Active,
+			Tenant: authority.Tenant{NetworkID: int64(i), MailboxID: 2}, Created: 5,
+		}, hash))(t)
 		for n := range byte(5) {
 			id := token.SessionID{byte(i), n, 1}
 			err := s.OpenSession(t.Context(), authority.SessionWithOrigin{
-				Session: authority.Session{ID: id, UserID: u.ID, Generation: 1, Created: 1, Refreshed: 1, Expires: 100, Ends: 200},
-				Origin:  authority.Origin{IP: "192.0.2.1", UserAgent: "test"}}, fmt.Sprint("hash", i))
+				Session: authority.Session{
+					ID: id, UserID: u.ID, Generation: 1, Created: 1, Refreshed: 1, Expires: 100, Ends: 200,
+				},
+				Origin: authority.Origin{IP: "192.0.2.1", UserAgent: "test"},
+			}, hash)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for g := range uint32(n) {
-				_, _, err := s.Rotate(t.Context(), authority.Rotation{Session: id, From: g + 1, At: int64(g) + 2, Expires: 150, IdempotencyKey: authority.IdempotencyKeyHash{n}})
+				_, _, err := s.Rotate(t.Context(), authority.Rotation{
+					Session: id, From: g + 1, At: int64(g) + 2, Expires: 150,
+					IdempotencyKey: authority.IdempotencyKeyHash{n},
+				})
 				if err != nil {
 					t.Fatal(err)
 				}
 			}
 		}
-		must(s.CreateAPIKey(t.Context(), authority.APIKey{UserID: u.ID, Visibility: authority.Private, Primary: true, Mask: "m", Created: 6}, authority.APIKeyHash{byte(i)}))(t)
-		must(s.CreateAPIKey(t.Context(), authority.APIKey{UserID: u.ID, Visibility: authority.SessionOnly, Session: token.SessionID{byte(i), 1, 1}}, authority.APIKeyHash{byte(i), 1}))(t)
+		for n, key := range []authority.APIKey{
+			{UserID: u.ID, Visibility: authority.Private, Primary: true, Mask: "m", Created: 6},
+			{UserID: u.ID, Visibility: authority.SessionOnly, Session: token.SessionID{byte(i), 1, 1}},
+		} {
+			must(s.CreateAPIKey(t.Context(), key, authority.APIKeyHash{byte(i), byte(n)}))(t)
+		}
 	}
 	for _, alg := range []token.Algorithm{token.HS256, token.ES256, token.EdDSA} {
-		must(keyring.Open(t.Context(), keyring.Config{Store: s, Box: box, Algorithm: alg, Lead: 5 * time.Minute,
-			Clock: time.Now, Log: slog.New(slog.DiscardHandler)}))(t)
+		must(keyring.Open(t.Context(), keyring.Config{
+			Store: s, Algorithm: alg, Lead: 5 * time.Minute, Clock: time.Now, Log: slog.New(slog.DiscardHandler),
+		}))(t)
 	}
 	keys := must(s.SigningKeys(t.Context()))(t)
 	if err := s.RetireSigningKey(t.Context(), keys[1].ID, 7); err != nil {
@@ -74,29 +86,35 @@ func fill(t *testing.T, s app.Store, box *seal.Box) {
 	}
 }
 
-// dump is all that a store has, with its signing keys in clear.
+// dump returns the whole state of a store, with its signing keys in plaintext.
 func dump(t *testing.T, s app.Store, box *seal.Box) string {
 	t.Helper()
 	var signing []keyring.SigningKey
 	for _, k := range must(s.SigningKeys(t.Context()))(t) {
 		signing = append(signing, must(keyring.Unseal(k, box))(t))
 	}
-	return fmt.Sprintf("%+v\n%+v\n%+v\n%+v", must(s.ReadUsers(t.Context(), 0, 1000))(t), must(s.ReadSessions(t.Context(), token.SessionID{}, 1000))(t),
-		must(s.ReadAPIKeys(t.Context(), 0, 1000))(t), signing)
+	users := must(s.ReadUsers(t.Context(), 0, 1000))(t)
+	sessions := must(s.ReadSessions(t.Context(), token.SessionID{}, 1000))(t)
+	keys := must(s.ReadAPIKeys(t.Context(), 0, 1000))(t)
+	return fmt.Sprintf("%+v\n%+v\n%+v\n%+v", users, sessions, keys, signing)
 }
 
-func quiet(string, int64, int64) {}
+func noProgress(string, int64, int64) {}
 
-// TestThereAndBack copies SQLite to PostgreSQL and on to another SQLite: all of
-// it is the same, and new ids do not meet old ones.
+// TestThereAndBack copies SQLite to PostgreSQL, and PostgreSQL to another SQLite. Each copy has the same state, and
+// continues the ids of users where the source stopped.
 func TestThereAndBack(t *testing.T) {
 	box := must(seal.NewBox(seal.NewKey()))(t)
 	cluster := pgtest.Start(t)
-	stores := []app.Store{open(t, "sqlite:"+t.TempDir(), nil), open(t, cluster.DSN(cluster.Database(t)), box), open(t, "sqlite:"+t.TempDir(), nil)}
-	fill(t, stores[0], nil)
+	stores := []app.Store{
+		open(t, "sqlite:"+t.TempDir()),
+		open(t, cluster.DSN(cluster.Database(t))),
+		open(t, "sqlite:"+t.TempDir()),
+	}
+	fill(t, stores[0])
 	want := dump(t, stores[0], nil)
 	for i := range 2 {
-		counts, err := storecopy.Copy(t.Context(), stores[i], stores[i+1], box, quiet)
+		counts, err := storecopy.Copy(t.Context(), stores[i], stores[i+1], box, noProgress)
 		if err != nil || counts != (storecopy.Counts{Users: 10, Sessions: 50, APIKeys: 20, SigningKeys: 3}) {
 			t.Fatalf("copied %+v, %v", counts, err)
 		}
@@ -105,86 +123,93 @@ func TestThereAndBack(t *testing.T) {
 		}
 		for _, k := range must(stores[i+1].SigningKeys(t.Context()))(t) {
 			if k.RetiredAt == 0 && !seal.Sealed(k.JWK) {
-				t.Error("a signing key was copied in clear")
+				t.Error("the copy has a signing key in plaintext")
 			}
 		}
-		if _, err := storecopy.Copy(t.Context(), stores[i], stores[i+1], box, quiet); !errors.Is(err, storecopy.ErrNotEmpty) {
-			t.Errorf("a copy over a store that is in use: %v", err)
+		_, err = storecopy.Copy(t.Context(), stores[i], stores[i+1], box, noProgress)
+		if !errors.Is(err, storecopy.ErrNotEmpty) {
+			t.Errorf("a copy into a store in use returned %v, want ErrNotEmpty", err)
 		}
 	}
 	for _, s := range stores[1:] {
-		u := must(s.CreateUser(t.Context(), authority.User{Login: "new", Level: authority.Root, Status: authority.Active}, "hash"))(t)
-		if u.ID != 11 {
-			t.Errorf("the next user is %d, want 11", u.ID)
+		user := authority.User{Login: "new", Level: authority.Root, Status: authority.Active}
+		if u := must(s.CreateUser(t.Context(), user, "hash"))(t); u.ID != 11 {
+			t.Errorf("the next user has the id %d, want 11", u.ID)
 		}
 	}
 }
 
-// TestCutOff cuts a copy off in the middle: no server starts on the part, what
-// ended meanwhile stays ended, and the same call makes it whole.
+// TestCutOff interrupts a copy in the middle. A server refuses to start on the incomplete target, and the same copy
+// again makes it complete, without a session that ended in the source in between.
 func TestCutOff(t *testing.T) {
 	box := must(seal.NewBox(seal.NewKey()))(t)
 	cluster := pgtest.Start(t)
-	for name, address := range map[string]string{"to PostgreSQL": cluster.DSN(cluster.Database(t)), "to SQLite": "sqlite:" + t.TempDir()} {
+	for name, address := range map[string]string{
+		"to PostgreSQL": cluster.DSN(cluster.Database(t)),
+		"to SQLite":     "sqlite:" + t.TempDir(),
+	} {
 		t.Run(name, func(t *testing.T) {
-			from := open(t, "sqlite:"+t.TempDir(), nil)
-			fill(t, from, nil)
-			target := must(app.ParseStoreAddress(address))(t)
-			to := must(app.OpenStore(t.Context(), app.StoreConfig{Address: target}))(t)
-			ctx, cut := context.WithCancel(t.Context())
-			_, err := storecopy.Copy(ctx, from, to, box, func(what string, done, total int64) {
-				if what == "sessions" {
-					cut()
+			from := open(t, "sqlite:"+t.TempDir())
+			fill(t, from)
+			config := app.Config{Store: must(app.ParseStoreAddress(address))(t), MasterKey: box}
+			to := must(app.OpenStore(t.Context(), app.StoreConfig{Address: config.Store}))(t)
+			ctx, interrupt := context.WithCancel(t.Context())
+			_, err := storecopy.Copy(ctx, from, to, box, func(kind string, done, total int64) {
+				if kind == "sessions" {
+					interrupt()
 				}
 			})
 			if !errors.Is(err, context.Canceled) {
-				t.Fatalf("cut off: %v", err)
+				t.Fatalf("an interrupted copy returned %v, want context.Canceled", err)
 			}
 			if err := to.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := app.Open(t.Context(), app.Config{Store: target, MasterKey: box}); err == nil {
-				t.Fatal("a server starts on a store that was copied in part")
+			if _, err := app.Open(t.Context(), config); !errors.Is(err, storecopy.ErrIncomplete) {
+				t.Fatalf("a server on an incomplete copy: %v, want ErrIncomplete", err)
 			}
-			part := must(app.OpenStore(t.Context(), app.StoreConfig{Address: target}))(t)
-			if _, err := storecopy.Copy(t.Context(), part, open(t, "sqlite:"+t.TempDir(), nil), box, quiet); !errors.Is(err, storecopy.ErrIncomplete) {
-				t.Errorf("a part is copied on: %v", err)
+			incomplete := must(app.OpenStore(t.Context(), app.StoreConfig{Address: config.Store}))(t)
+			_, err = storecopy.Copy(t.Context(), incomplete, open(t, "sqlite:"+t.TempDir()), box, noProgress)
+			if !errors.Is(err, storecopy.ErrIncomplete) {
+				t.Errorf("a copy of an incomplete copy returned %v, want ErrIncomplete", err)
 			}
-			if err := part.Close(); err != nil {
+			if err := incomplete.Close(); err != nil {
 				t.Fatal(err)
 			}
 			ended := token.SessionID{3, 3, 1}
 			if err := from.EndSession(t.Context(), ended); err != nil {
 				t.Fatal(err)
 			}
-			to = open(t, address, box)
-			if _, err := storecopy.Copy(t.Context(), from, to, box, quiet); err != nil {
+			to = open(t, address)
+			if _, err := storecopy.Copy(t.Context(), from, to, box, noProgress); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := to.Session(t.Context(), ended); !errors.Is(err, fault.ErrNotFound) {
-				t.Errorf("a session that had ended is back: %v", err)
+				t.Errorf("the copy of an ended session: %v, want ErrNotFound", err)
 			}
 			if got, want := dump(t, to, box), dump(t, from, nil); got != want {
-				t.Errorf("copied\n%s\nwant\n%s", got, want)
+				t.Errorf("the copy has\n%s\nwant\n%s", got, want)
 			}
 		})
 	}
 }
 
-// TestEndSessions: a store from a backup is emptied of its sessions, and of no
-// more.
+// TestEndSessions removes the sessions and session keys of a store, and nothing else.
 func TestEndSessions(t *testing.T) {
 	cluster := pgtest.Start(t)
-	for name, address := range map[string]string{"PostgreSQL": cluster.DSN(cluster.Database(t)), "SQLite": "sqlite:" + t.TempDir()} {
+	for name, address := range map[string]string{
+		"PostgreSQL": cluster.DSN(cluster.Database(t)),
+		"SQLite":     "sqlite:" + t.TempDir(),
+	} {
 		t.Run(name, func(t *testing.T) {
-			s := open(t, address, nil)
-			fill(t, s, nil)
-			if ended, err := storecopy.EndSessions(t.Context(), s, quiet); err != nil || ended != 50 {
-				t.Fatalf("ended %d, %v", ended, err)
+			s := open(t, address)
+			fill(t, s)
+			if ended, err := storecopy.EndSessions(t.Context(), s, noProgress); err != nil || ended != 50 {
+				t.Fatalf("ended %d sessions, want 50; %v", ended, err)
 			}
-			want := storecopy.Counts{Users: 10, APIKeys: 10, SigningKeys: 3} // the keys of sessions went with them
-			if n := must(s.Count(t.Context()))(t); n != want {
-				t.Errorf("left %+v, want %+v", n, want)
+			want := storecopy.Counts{Users: 10, APIKeys: 10, SigningKeys: 3} // session keys end with their session
+			if counts := must(s.Count(t.Context()))(t); counts != want {
+				t.Errorf("the store has %+v, want %+v", counts, want)
 			}
 		})
 	}
