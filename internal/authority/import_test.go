@@ -46,9 +46,9 @@ func TestReplacingAnImportedHash(t *testing.T) {
 	}{{"changed", adas, false}, {"replaced", "$2y$05$L9HXlVYEy1frc7mtz4lfbOANtoYsoH2TgamYQ6Yr6OCn3CD.u/DqW", true}} {
 		t.Run(c.name, func(t *testing.T) {
 			user := authority.User{Login: c.name, Email: "a@example.com", Level: authority.General, Status: authority.Active}
-			added, conflicts, err := userimport.Import(t.Context(), store.Store.(userimport.Store), []authority.UserWithHash{{User: user, PasswordHash: imported}}, 5)
-			if err != nil || !added[0] || conflicts[0] != nil {
-				t.Fatal(added, conflicts, err)
+			results, err := userimport.Import(t.Context(), store.Store.(userimport.Store), []authority.UserWithHash{{User: user, PasswordHash: imported}}, 5)
+			if err != nil || !results[0].Added {
+				t.Fatal(results, err)
 			}
 			store.change = c.change
 			_, err = a.Login(t.Context(), c.name, passwd, authority.Origin{})

@@ -8,23 +8,22 @@ import (
 	"io"
 )
 
-// mostLine is how long a line may be, in bytes: as a body of the API.
-const mostLine = 16 << 10
+// maxLine is the length of the longest line in bytes, the same as for a request body of the API.
+const maxLine = 16 << 10
 
-var errLongLine = fmt.Errorf("the line is longer than %d KiB, or the file is none of lines", mostLine>>10)
+var errLongLine = fmt.Errorf("the line is longer than %d KiB, or the file has no lines", maxLine>>10)
 
 // lines reads a file line by line in bounded memory.
 type lines struct {
 	in     *bufio.Reader
-	number int64 // of the line that was read last, from 1
-	read   int64 // bytes so far
+	number int64 // the number of the current line; the first one is 1
+	read   int64 // the bytes read so far
 }
 
-func newLines(r io.Reader) *lines { return &lines{in: bufio.NewReaderSize(r, mostLine)} }
+func newLines(r io.Reader) *lines { return &lines{in: bufio.NewReaderSize(r, maxLine)} }
 
-// next returns the next line without its end, which is good until the next
-// call. The error is errLongLine for one that was passed over, io.EOF after the
-// last, or the reader's.
+// next returns the next line without its line break. The slice is valid until the next call. The error is errLongLine
+// for a line that was skipped, io.EOF after the last line, or an error of the reader.
 func (l *lines) next() ([]byte, error) {
 	line, err := l.in.ReadSlice('\n')
 	l.read += int64(len(line))
@@ -35,16 +34,16 @@ func (l *lines) next() ([]byte, error) {
 	if errors.Is(err, bufio.ErrBufferFull) {
 		return nil, l.skip()
 	}
-	if err != nil && err != io.EOF { // the last line may have no end
+	if err != nil && err != io.EOF { // the last line may lack a line break
 		return nil, err
 	}
 	if l.number == 1 {
-		line = bytes.TrimPrefix(line, []byte("\xef\xbb\xbf")) // as spreadsheets begin a file
+		line = bytes.TrimPrefix(line, []byte("\xef\xbb\xbf")) // the byte order mark of spreadsheets
 	}
 	return bytes.TrimRight(line, "\r\n"), nil
 }
 
-// skip reads up to the end of the line.
+// skip reads to the end of the current line.
 func (l *lines) skip() error {
 	for {
 		part, err := l.in.ReadSlice('\n')

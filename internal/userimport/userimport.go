@@ -1,5 +1,7 @@
-// Package userimport reads users with their password hashes from a file, and
-// adds them to a store.
+// Package userimport reads users with their password hashes from a file, and adds them to a store.
+//
+// Run drives an import: lines.go splits the file into lines, json.go and csv.go read the fields of a line, user.go
+// turns them into a user, and import.go adds the users to a Store, a page at a time.
 package userimport
 
 import (
@@ -13,155 +15,146 @@ import (
 	"github.com/pawlauth/pawl/internal/authority"
 )
 
-// page is how many users are added in one step.
-const page = 1000
+// pageSize is how many users are added in one step.
+const pageSize = 1000
 
-// Format is how a file is written.
+// Format is the format of a file.
 type Format string
 
-// The formats.
+// The formats of files.
 const (
-	JSONLines Format = "jsonl" // an object in each line
-	CSV       Format = "csv"   // the first line names the columns
+	JSONLines Format = "jsonl" // one object on each line
+	CSV       Format = "csv"   // a first line with the names of the columns, then one user on each line
 )
 
-// Config is what Run needs.
+// Config configures Run.
 type Config struct {
-	Store    Store // nil only reads the file
-	Format   Format
-	Standard authority.Tenant // of a line that names none
-	Clock    func() time.Time
-	LeftOut  func(line int64, why error) // hears of each line that is left out
-	Progress func(bytes, lines int64)    // hears of how much was read; may be nil
+	// Store receives the users. If nil, Run only reads the file.
+	Store  Store
+	Format Format
+	// Tenant is the tenant of users whose line names none.
+	Tenant authority.Tenant
+	// Clock is required with a Store, for the creation time of users whose line has none.
+	Clock func() time.Time
+	// Skipped receives each line that is not imported, and the reason.
+	Skipped func(line int64, reason error)
+	// Progress receives how many bytes and lines are done. It is optional.
+	Progress func(bytes, lines int64)
 }
 
-// Summary counts lines. One that was read and is in none of the other counts
-// is good, and was not imported: there is no store.
+// Summary counts the lines of a file. Without a store, valid lines count in Lines only.
 type Summary struct {
-	Lines     int64 `json:"lines"` // with a user, or meant to have one
+	Lines     int64 `json:"lines"` // every line except empty ones and the names of the columns
 	Imported  int64 `json:"imported"`
-	Unchanged int64 `json:"unchanged"` // there already, and the same
-	LeftOut   int64 `json:"leftOut"`
+	Unchanged int64 `json:"unchanged"` // the store already had the same user
+	LeftOut   int64 `json:"leftOut"`   // skipped
 }
 
-// Run imports a file: page by page, each in one durable step. An error ends it
-// between two of them; what was imported stays, and the same file may be
-// imported again. A line that is left out is no error.
+// Run imports a file. Each page of users is one durable step. An error ends the import between two pages: the imported
+// users stay, and the same file may be imported again. A skipped line is not an error.
 func Run(ctx context.Context, file io.Reader, c Config) (Summary, error) {
-	r := run{Config: c, lines: newLines(file), logins: map[string]bool{}}
-	err := r.all(ctx)
-	return r.sum, err
+	i := importer{Config: c, lines: newLines(file), logins: map[string]bool{}}
+	err := i.run(ctx)
+	return i.summary, err
 }
 
-// run is an import under way.
-type run struct {
+// importer is the state of an import.
+type importer struct {
 	Config
 	lines   *lines
-	columns columns // of a CSV file
+	columns columns // the columns of a CSV file; nil before the first line
+	summary Summary
+
+	// The current page.
 	users   []authority.UserWithHash
-	numbers []int64         // the line of each of users
-	logins  map[string]bool // of users, in lower case
-	sum     Summary
+	numbers []int64         // the line number of each user
+	logins  map[string]bool // the logins, in lower case
 }
 
-func (r *run) all(ctx context.Context) error {
+func (i *importer) run(ctx context.Context) error {
 	for {
-		line, err := r.lines.next()
+		line, err := i.lines.next()
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err == io.EOF:
-			return r.flush(ctx)
+			return i.flush(ctx)
 		case errors.Is(err, errLongLine):
-			r.sum.Lines++
-			r.leaveOut(r.lines.number, err)
+			i.summary.Lines++
+			i.skip(i.lines.number, err)
 			continue
 		case err != nil:
-			return fmt.Errorf("the file cannot be read: %w", err)
+			return fmt.Errorf("cannot read the file: %w", err)
 		case len(strings.TrimSpace(string(line))) == 0:
 			continue
 		}
-		if r.Format == CSV && r.columns == nil {
-			if r.columns, err = readHeader(line); err != nil {
-				return fmt.Errorf("line %d: %w", r.lines.number, err)
+		if i.Format == CSV && i.columns == nil {
+			if i.columns, err = readHeader(line); err != nil {
+				return fmt.Errorf("line %d: %w", i.lines.number, err)
 			}
 			continue
 		}
-		if err := r.add(ctx, line); err != nil {
-			return err
+		i.summary.Lines++
+		user, err := i.user(line)
+		if err != nil {
+			i.skip(i.lines.number, err)
+			continue
 		}
+		login := strings.ToLower(user.Login)
+		if len(i.users) == pageSize || i.logins[login] { // a page must not have a login twice
+			if err := i.flush(ctx); err != nil {
+				return err
+			}
+		}
+		i.users = append(i.users, user)
+		i.numbers = append(i.numbers, i.lines.number)
+		i.logins[login] = true
 	}
 }
 
-// add reads a line's user into the page, which goes to the store when it is
-// full, and before a login comes that it has.
-func (r *run) add(ctx context.Context, line []byte) error {
-	r.sum.Lines++
-	user, err := r.user(line)
-	if err != nil {
-		r.leaveOut(r.lines.number, err)
-		return nil
-	}
-	login := strings.ToLower(user.Login)
-	if len(r.users) == page || r.logins[login] {
-		if err := r.flush(ctx); err != nil {
-			return err
-		}
-	}
-	r.users, r.numbers = append(r.users, user), append(r.numbers, r.lines.number)
-	r.logins[login] = true
-	return nil
-}
-
-func (r *run) user(line []byte) (authority.UserWithHash, error) {
+func (i *importer) user(line []byte) (authority.UserWithHash, error) {
 	read := readJSON
-	if r.Format == CSV {
-		read = r.columns.read
+	if i.Format == CSV {
+		read = i.columns.read
 	}
 	f, err := read(line)
 	if err != nil {
 		return authority.UserWithHash{}, err
 	}
-	return f.record(r.Standard)
+	return f.user(i.Tenant)
 }
 
-func (r *run) leaveOut(line int64, why error) {
-	r.sum.LeftOut++
-	r.LeftOut(line, why)
+func (i *importer) skip(line int64, reason error) {
+	i.summary.LeftOut++
+	i.Skipped(line, reason)
 }
 
-// flush adds the page to the store.
-func (r *run) flush(ctx context.Context) error {
+// flush adds the current page to the store, and begins the next one.
+func (i *importer) flush(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if r.Store != nil && len(r.users) > 0 {
-		if err := r.store(ctx); err != nil {
+	if i.Store != nil && len(i.users) > 0 {
+		results, err := Import(ctx, i.Store, i.users, i.Clock().Unix())
+		if err != nil {
 			return err
 		}
-	}
-	r.users, r.numbers = r.users[:0], r.numbers[:0]
-	clear(r.logins)
-	if r.Progress != nil {
-		r.Progress(r.lines.read, r.sum.Lines)
-	}
-	return nil
-}
-
-func (r *run) store(ctx context.Context) error {
-	added, conflicts, err := Import(ctx, r.Store, r.users, r.Clock().Unix())
-	if err != nil {
-		return err
-	}
-	for i, line := range r.numbers {
-		switch {
-		case added[i]:
-			r.sum.Imported++
-		case conflicts[i] != nil:
-			r.leaveOut(line, conflicts[i])
-		default:
-			r.sum.Unchanged++
+		for n, result := range results {
+			switch {
+			case result.Added:
+				i.summary.Imported++
+			case result.Conflict != nil:
+				i.skip(i.numbers[n], result.Conflict)
+			default:
+				i.summary.Unchanged++
+			}
 		}
+	}
+	i.users = i.users[:0]
+	i.numbers = i.numbers[:0]
+	clear(i.logins)
+	if i.Progress != nil {
+		i.Progress(i.lines.read, i.summary.Lines)
 	}
 	return nil
 }

@@ -22,8 +22,7 @@ import (
 	"github.com/pawlauth/pawl/internal/userimport"
 )
 
-// The hashes are those of internal/password's TestForeignHashes, which says
-// what made them.
+// TestForeignHashes in internal/password has the same hashes, and names the programs that made them.
 const (
 	secret   = "Correct#Horse7"
 	bcrypt   = "$2y$05$L9HXlVYEy1frc7mtz4lfbOANtoYsoH2TgamYQ6Yr6OCn3CD.u/DqW"
@@ -32,7 +31,8 @@ const (
 	identity = "AQAAAAEAACcQAAAAEAABAgMEBQYHCAkKCwwNDg+yWU7rLgUwPZb1Itsmra7cbxw2EFpwpVFIEtP+JIuUEw=="
 )
 
-const people = `{"login":"Bcrypt@example.com","passwordHash":"` + bcrypt + `","firstName":"Ada","networkId":7,"mailboxId":0,"authLevel":"NetworkUser","created":"2019-05-07T20:00:00Z","userId":4821}
+const people = `{"login":"Bcrypt@example.com","passwordHash":"` + bcrypt + `","firstName":"Ada","networkId":7,` +
+	`"mailboxId":0,"authLevel":"NetworkUser","created":"2019-05-07T20:00:00Z","userId":4821}
 {"login":"scrypt@example.com","passwordHash":"` + scrypt + `","email":"s@example.com","status":"Preproduction"}
 
 {"LOGIN":"argon2id@example.com","password_hash":"` + argon2id + `"}
@@ -40,22 +40,31 @@ const people = `{"login":"Bcrypt@example.com","passwordHash":"` + bcrypt + `","f
 {"login":"suspended@example.com","passwordHash":"` + bcrypt + `","status":"Suspended"}
 `
 
-var passwords = map[string]string{"bcrypt@example.com": secret, "scrypt@example.com": secret, "argon2id@example.com": secret, "identity@example.com": "my password"}
+// passwords has the passwords of the users of people who may sign in.
+var passwords = map[string]string{
+	"bcrypt@example.com": secret, "scrypt@example.com": secret, "argon2id@example.com": secret,
+	"identity@example.com": "my password",
+}
 
-// onEachStore runs a test on a Pawl that serves, one on each kind of store.
+// onEachStore runs a test on a Pawl with each kind of store.
 func onEachStore(t *testing.T, test func(t *testing.T, a *app.App)) {
 	box, err := seal.NewBox(seal.NewKey())
 	if err != nil {
 		t.Fatal(err)
 	}
 	cluster := pgtest.Start(t)
-	for name, address := range map[string]string{"PostgreSQL": cluster.DSN(cluster.Database(t)), "SQLite": "sqlite:" + t.TempDir()} {
+	for name, address := range map[string]string{
+		"PostgreSQL": cluster.DSN(cluster.Database(t)),
+		"SQLite":     "sqlite:" + t.TempDir(),
+	} {
 		t.Run(name, func(t *testing.T) {
 			store, err := app.ParseStoreAddress(address)
 			if err != nil {
 				t.Fatal(err)
 			}
-			a, err := app.Open(t.Context(), app.Config{Store: store, MasterKey: box, Argon2: password.Params{MemoryKiB: 64, Passes: 1}})
+			a, err := app.Open(t.Context(), app.Config{
+				Store: store, MasterKey: box, Argon2: password.Params{MemoryKiB: 64, Passes: 1},
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -65,12 +74,32 @@ func onEachStore(t *testing.T, test func(t *testing.T, a *app.App)) {
 	}
 }
 
-// read imports a text, and returns what was said of the lines that were left out.
-func read(ctx context.Context, store userimport.Store, format userimport.Format, text string, progress func(int64, int64)) (userimport.Summary, string, error) {
-	var said strings.Builder
-	sum, err := userimport.Run(ctx, strings.NewReader(text), userimport.Config{Store: store, Format: format, Standard: authority.Tenant{NetworkID: 1, MailboxID: 2},
-		Clock: time.Now, Progress: progress, LeftOut: func(line int64, why error) { fmt.Fprintf(&said, "line %d: %v\n", line, why) }})
-	return sum, said.String(), err
+// reading is an import of a text.
+type reading struct {
+	store    userimport.Store
+	format   userimport.Format
+	text     string
+	progress func(bytes, lines int64)
+}
+
+// run runs the import, and returns a line of text for each skipped line.
+func (r reading) run(ctx context.Context) (userimport.Summary, string, error) {
+	var skipped strings.Builder
+	summary, err := userimport.Run(ctx, strings.NewReader(r.text), userimport.Config{
+		Store: r.store, Format: r.format, Tenant: authority.Tenant{NetworkID: 1, MailboxID: 2},
+		Clock: time.Now, Progress: r.progress,
+		Skipped: func(line int64, reason error) { fmt.Fprintf(&skipped, "line %d: %v\n", line, reason) },
+	})
+	return summary, skipped.String(), err
+}
+
+// wantSummary runs the import, and ends the test if its summary is another one.
+func (r reading) wantSummary(t *testing.T, want userimport.Summary) {
+	t.Helper()
+	summary, skipped, err := r.run(t.Context())
+	if err != nil || summary != want {
+		t.Fatalf("the import returned %+v, %v; want %+v\n%s", summary, err, want, skipped)
+	}
 }
 
 func hashOf(t *testing.T, a *app.App, login string) string {
@@ -82,8 +111,8 @@ func hashOf(t *testing.T, a *app.App, login string) string {
 	return hash
 }
 
-// TestImportAndSignIn: every kind of hash signs in over HTTP, is argon2id of
-// the server's cost after that, and a second import changes nothing.
+// TestImportAndSignIn signs in over HTTP with every kind of hash. The first sign-in replaces the hash by argon2id with
+// the cost of the server, and a second import changes nothing.
 func TestImportAndSignIn(t *testing.T) {
 	onEachStore(t, func(t *testing.T, a *app.App) {
 		server := httptest.NewServer(a.Handler)
@@ -92,24 +121,26 @@ func TestImportAndSignIn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if sum, said, err := read(t.Context(), a.Store, userimport.JSONLines, people, nil); err != nil || sum != (userimport.Summary{Lines: 5, Imported: 5}) {
-			t.Fatalf("%+v, %v\n%s", sum, err, said)
+		r := reading{store: a.Store, format: userimport.JSONLines, text: people}
+		r.wantSummary(t, userimport.Summary{Lines: 5, Imported: 5})
+		want := authority.User{
+			ID: 4821, Login: "Bcrypt@example.com", Email: "Bcrypt@example.com", FirstName: "Ada",
+			Tenant: authority.Tenant{NetworkID: 7}, Level: authority.NetworkUser, Status: authority.Active,
+			Created: 1557259200,
 		}
-		want := authority.User{ID: 4821, Login: "Bcrypt@example.com", Email: "Bcrypt@example.com", FirstName: "Ada", Tenant: authority.Tenant{NetworkID: 7},
-			Level: authority.NetworkUser, Status: authority.Active, Created: 1557259200}
 		if u, err := a.Store.User(t.Context(), 4821); err != nil || *u != want {
 			t.Errorf("imported %+v, want %+v, %v", u, want, err)
 		}
 		for login, passwd := range passwords {
 			imported := hashOf(t, a, login)
 			if _, err := c.Login(t.Context(), login, passwd+"x"); !errors.Is(err, client.ErrInvalidCredentials) {
-				t.Errorf("%s with another password: %v", login, err)
+				t.Errorf("%s with a wrong password: %v, want InvalidCredentials", login, err)
 			}
 			if hashOf(t, a, login) != imported {
 				t.Errorf("%s: a wrong password replaced the hash", login)
 			}
 			var group sync.WaitGroup
-			for range 3 { // one replaces the hash under the others
+			for range 3 { // concurrently, because one of them replaces the hash that the others check
 				group.Go(func() {
 					if _, err := c.Login(t.Context(), login, passwd); err != nil {
 						t.Errorf("%s: %v", login, err)
@@ -117,37 +148,32 @@ func TestImportAndSignIn(t *testing.T) {
 				})
 			}
 			group.Wait()
-			if now := hashOf(t, a, login); !strings.HasPrefix(now, "$argon2id$v=19$m=64,t=1,p=1$") {
-				t.Errorf("%s: the hash is %.30s", login, now)
+			if hash := hashOf(t, a, login); !strings.HasPrefix(hash, "$argon2id$v=19$m=64,t=1,p=1$") {
+				t.Errorf("%s has the hash %.30s", login, hash)
 			}
 			if _, err := c.Login(t.Context(), login, passwd); err != nil {
-				t.Errorf("%s, again: %v", login, err)
+				t.Errorf("%s with the new hash: %v", login, err)
 			}
 		}
-		if _, err := c.Login(t.Context(), "suspended@example.com", secret); !errors.Is(err, client.ErrInvalidCredentials) {
-			t.Errorf("a suspended user: %v", err)
+		_, err = c.Login(t.Context(), "suspended@example.com", secret)
+		if !errors.Is(err, client.ErrInvalidCredentials) {
+			t.Errorf("a suspended user: %v, want InvalidCredentials", err)
 		}
 		before := hashOf(t, a, "bcrypt@example.com")
-		if sum, said, err := read(t.Context(), a.Store, userimport.JSONLines, people, nil); err != nil || sum != (userimport.Summary{Lines: 5, Unchanged: 5}) {
-			t.Errorf("again: %+v, %v\n%s", sum, err, said)
-		}
+		r.wantSummary(t, userimport.Summary{Lines: 5, Unchanged: 5})
 		if hashOf(t, a, "bcrypt@example.com") != before {
-			t.Error("a second import put the old hash back")
+			t.Error("a second import replaced the new hash by the imported one")
 		}
 		events, err := a.Store.Events(t.Context(), audit.Filter{Kind: audit.UserCreated, Limit: 9})
 		if err != nil || len(events) != 5 || events[0].Detail != "imported" {
-			t.Errorf("%d events, %v", len(events), err)
+			t.Errorf("the audit has %d events, want 5; %v", len(events), err)
 		}
 	})
 }
 
-// TestConflicts: whoever is there stays as they are.
+// TestConflicts checks that an import never changes an existing user, and names the field that differs.
 func TestConflicts(t *testing.T) {
-	onEachStore(t, func(t *testing.T, a *app.App) {
-		if _, _, err := read(t.Context(), a.Store, userimport.JSONLines, people, nil); err != nil {
-			t.Fatal(err)
-		}
-		const other = `login,passwordHash,userId,email,networkId,authLevel,status
+	const other = `login,passwordHash,userId,email,networkId,authLevel,status
 scrypt@example.com,` + bcrypt + `,,s@example.com,,,Preproduction
 SCRYPT@example.com,"` + scrypt + `",,s@example.com,,,Preproduction
 argon2id@example.com,` + bcrypt + `,,,9,,
@@ -158,41 +184,47 @@ bcrypt2@example.com,` + bcrypt + `,,,,,
 bcrypt2@example.com,` + bcrypt + `,,,,,
 bcrypt2@example.com,` + bcrypt + `,,else@example.com,,,
 `
-		sum, said, err := read(t.Context(), a.Store, userimport.CSV, other, nil)
-		if err != nil || sum != (userimport.Summary{Lines: 9, Imported: 1, Unchanged: 1, LeftOut: 7}) {
-			t.Errorf("%+v, %v", sum, err)
+	onEachStore(t, func(t *testing.T, a *app.App) {
+		reading{store: a.Store, format: userimport.JSONLines, text: people}.
+			wantSummary(t, userimport.Summary{Lines: 5, Imported: 5})
+		summary, skipped, err := reading{store: a.Store, format: userimport.CSV, text: other}.run(t.Context())
+		if err != nil || summary != (userimport.Summary{Lines: 9, Imported: 1, Unchanged: 1, LeftOut: 7}) {
+			t.Errorf("%+v, %v", summary, err)
 		}
-		for i, want := range []string{"line 2: passwordHash", "line 3: login", "line 4: networkId", "line 5: authLevel", "line 6: userId is taken", "line 7: status", "line 10: email"} {
-			if got := strings.Split(said, "\n")[i]; !strings.HasPrefix(got, want) {
-				t.Errorf("said %q, want %q", got, want)
+		lines := strings.Split(skipped, "\n")
+		for i, want := range []string{
+			"line 2: passwordHash", "line 3: login", "line 4: networkId", "line 5: authLevel",
+			"line 6: userId is taken", "line 7: status", "line 10: email",
+		} {
+			if got := lines[i]; !strings.HasPrefix(got, want) {
+				t.Errorf("skipped %q, want %q", got, want)
 			}
 		}
 		if hashOf(t, a, "scrypt@example.com") != scrypt {
-			t.Error("a hash was put over another")
+			t.Error("an import replaced the hash of an existing user")
 		}
 	})
 }
 
-// TestCutOff ends an import after its first page; the same again makes it whole.
+// TestCutOff interrupts an import after its first page. The same import again adds the other users.
 func TestCutOff(t *testing.T) {
+	var text strings.Builder
+	for i := range 2500 {
+		fmt.Fprintf(&text, `{"login":"u%d@example.com","passwordHash":"%s"}`+"\n", i, bcrypt)
+	}
 	onEachStore(t, func(t *testing.T, a *app.App) {
-		var text strings.Builder
-		for i := range 2500 {
-			fmt.Fprintf(&text, `{"login":"u%d@example.com","passwordHash":"%s"}`+"\n", i, bcrypt)
+		ctx, interrupt := context.WithCancel(t.Context())
+		r := reading{store: a.Store, format: userimport.JSONLines, text: text.String()}
+		r.progress = func(int64, int64) { interrupt() }
+		if summary, _, err := r.run(ctx); !errors.Is(err, context.Canceled) || summary.Imported != 1000 {
+			t.Fatalf("an interrupted import returned %+v, %v; want 1000 users", summary, err)
 		}
-		ctx, cut := context.WithCancel(t.Context())
-		sum, _, err := read(ctx, a.Store, userimport.JSONLines, text.String(), func(int64, int64) { cut() })
-		if !errors.Is(err, context.Canceled) || sum.Imported != 1000 {
-			t.Fatalf("%+v, %v", sum, err)
-		}
-		if sum, _, err := read(t.Context(), a.Store, userimport.JSONLines, text.String(), nil); err != nil || sum != (userimport.Summary{Lines: 2500, Imported: 1500, Unchanged: 1000}) {
-			t.Errorf("%+v, %v", sum, err)
-		}
+		r.wantSummary(t, userimport.Summary{Lines: 2500, Imported: 1500, Unchanged: 1000})
 	})
 }
 
-// TestBadLines: each is named with its number and the field, has nothing of a
-// hash in it, and takes no other line with it.
+// TestBadLines checks that a bad line is reported with its number and field but without its hash, and that the lines
+// around it are imported.
 func TestBadLines(t *testing.T) {
 	good := `{"login":"a@example.com","passwordHash":"` + bcrypt + `"}`
 	with := func(more string) string { return strings.Replace(good, "{", "{"+more+",", 1) }
@@ -203,8 +235,8 @@ func TestBadLines(t *testing.T) {
 		good + good:                       "breaks at byte",
 		`{}`:                              "login is missing",
 		`{"login":"a@b.c"}`:               "passwordHash is missing",
-		with(`"login":"a@b.c"`):           "login is there twice",
-		with(`"Login":"a@b.c"`):           "login is there twice",
+		with(`"login":"a@b.c"`):           "has login twice",
+		with(`"Login":"a@b.c"`):           "has login twice",
 		with(`"networkId":"7"`):           "networkId has the wrong type",
 		with(`"networkId":7.5`):           "networkId has the wrong type",
 		with(`"networkId":-1`):            "networkId must be 0 or more",
@@ -220,63 +252,83 @@ func TestBadLines(t *testing.T) {
 		with(`"firstName":"` + strings.Repeat("a", 20_000) + `"`): "longer than 16 KiB",
 		strings.Replace(good, "a@", "\xff@", 1):                   "breaks at byte",
 		strings.Replace(good, "$2y$05", "$2y$31", 1):              "passwordHash costs too much",
-		strings.Replace(good, bcrypt, secret, 1):                  "passwordHash is none of",
+		strings.Replace(good, bcrypt, secret, 1):                  "passwordHash has an unknown form",
 	} {
 		t.Run(want, func(t *testing.T) {
-			sum, said, err := read(t.Context(), nil, userimport.JSONLines, good+"\r\n\n"+line+"\n"+good, nil)
-			if err != nil || sum.Lines != 3 || sum.LeftOut != 1 || !strings.HasPrefix(said, "line 3: ") || !strings.Contains(said, want) {
-				t.Errorf("%+v, %v, %q, want %q", sum, err, said, want)
+			text := good + "\r\n\n" + line + "\n" + good
+			summary, skipped, err := reading{format: userimport.JSONLines, text: text}.run(t.Context())
+			if err != nil || summary.Lines != 3 || summary.LeftOut != 1 {
+				t.Errorf("%+v, %v; want 3 lines, 1 of them skipped", summary, err)
 			}
-			if strings.Contains(said, bcrypt[7:]) || strings.Contains(said, secret) {
-				t.Errorf("it says %q", said)
+			if !strings.HasPrefix(skipped, "line 3: ") || !strings.Contains(skipped, want) {
+				t.Errorf("skipped %q, want line 3: %q", skipped, want)
+			}
+			if strings.Contains(skipped, bcrypt[7:]) || strings.Contains(skipped, secret) {
+				t.Errorf("%q has a secret in it", skipped)
 			}
 		})
 	}
 }
 
+// TestBadCSV is TestBadLines for CSV, and checks that a file with a bad first line is rejected.
 func TestBadCSV(t *testing.T) {
-	const head, good = "Login,Password_Hash,network_id\n", "a@example.com," + bcrypt + ",7\n"
+	const head = "Login,Password_Hash,network_id\n"
+	const good = "a@example.com," + bcrypt + ",7\n"
 	for line, want := range map[string]string{
 		`"a@example.com,` + bcrypt + ",7":   "a quote is missing",
-		"a@example.com," + bcrypt:           "has 2 fields, and the first line 3",
+		"a@example.com," + bcrypt:           "has 2 fields, but the first line has 3",
 		"a@example.com," + bcrypt + ",x":    "networkId must be a whole number",
 		"a\xff@example.com," + bcrypt + ",": "login must have",
 	} {
-		sum, said, err := read(t.Context(), nil, userimport.CSV, "\xef\xbb\xbf"+head+good+line+"\n"+good, nil)
-		if err != nil || sum.Lines != 3 || sum.LeftOut != 1 || !strings.HasPrefix(said, "line 3: ") || !strings.Contains(said, want) || strings.Contains(said, bcrypt) {
-			t.Errorf("%+v, %v, %q, want %q", sum, err, said, want)
+		text := "\xef\xbb\xbf" + head + good + line + "\n" + good
+		summary, skipped, err := reading{format: userimport.CSV, text: text}.run(t.Context())
+		if err != nil || summary.Lines != 3 || summary.LeftOut != 1 {
+			t.Errorf("%+v, %v; want 3 lines, 1 of them skipped", summary, err)
+		}
+		if !strings.HasPrefix(skipped, "line 3: ") || !strings.Contains(skipped, want) {
+			t.Errorf("skipped %q, want line 3: %q", skipped, want)
+		}
+		if strings.Contains(skipped, bcrypt) {
+			t.Errorf("%q has a hash in it", skipped)
 		}
 	}
-	for header, want := range map[string]string{"login;passwordHash": "there is no field", "login,email": "the first line must name", "login,LOGIN,passwordHash": "twice", good: "no field"} {
-		if _, _, err := read(t.Context(), nil, userimport.CSV, header+"\n"+good, nil); err == nil || !strings.Contains(err.Error(), want) {
+	for header, want := range map[string]string{
+		"login;passwordHash":       "there is no field",
+		"login,email":              "the first line must name",
+		"login,LOGIN,passwordHash": "twice",
+		good:                       "no field",
+	} {
+		_, _, err := reading{format: userimport.CSV, text: header + "\n" + good}.run(t.Context())
+		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the header %q: %v, want %q", header, err, want)
 		}
 	}
 }
 
-// TestNoHeader: a CSV file that begins with a user is refused, and what is in
-// the line is not said.
+// TestNoHeader checks that a CSV file without a header is rejected, and that the error has no value of its first line.
 func TestNoHeader(t *testing.T) {
 	for _, first := range []string{bcrypt, secret, identity, "ada@example.com"} {
-		_, _, err := read(t.Context(), nil, userimport.CSV, first+",ada@example.com\n", nil)
-		if err == nil || !strings.Contains(err.Error(), "no field with the name of column 1; the fields are userId") || strings.Contains(err.Error(), first[:5]) {
-			t.Errorf("%v", err)
+		_, _, err := reading{format: userimport.CSV, text: first + ",ada@example.com\n"}.run(t.Context())
+		want := "no field with the name of column 1; the fields are userId"
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), first[:5]) {
+			t.Errorf("%v, want %q", err, want)
 		}
 	}
 }
 
-// TestIDsAreLeft: an import cannot use up the ids that readers of JSON take.
+// TestIDsAreLeft checks that an import cannot use up the ids that are exact in JSON.
 func TestIDsAreLeft(t *testing.T) {
 	onEachStore(t, func(t *testing.T, a *app.App) {
 		for _, id := range []int64{1 << 52, 1<<52 + 1, 1<<53 - 1} {
 			line := fmt.Sprintf(`{"login":"u%d@example.com","passwordHash":"%s","userId":%d}`, id, bcrypt, id)
-			if _, _, err := read(t.Context(), a.Store, userimport.JSONLines, line, nil); err != nil {
+			r := reading{store: a.Store, format: userimport.JSONLines, text: line}
+			if _, _, err := r.run(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
 		next, err := a.Store.CreateUser(t.Context(), authority.User{Login: "next@example.com"}, argon2id)
 		if err != nil || next.ID != 1<<52+1 {
-			t.Errorf("the next user is %+v, %v", next, err)
+			t.Errorf("the next user is %+v, %v; want the id 1<<52+1", next, err)
 		}
 	})
 }
