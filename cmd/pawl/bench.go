@@ -12,36 +12,40 @@ type benchCmd struct {
 	URL      string        `name:"url" default:"http://127.0.0.1:8080" help:"Address of the server (PAWL_URL)."`
 	Login    string        `required:"" help:"Login (PAWL_LOGIN)."`
 	Passwd   string        `name:"password" hidden:"" help:"Read from PAWL_PASSWORD."`
-	Conns    int           `default:"64" help:"Connections that send at the same time."`
-	Sessions int           `help:"Sessions to open; as many as connections if not given."`
-	Duration time.Duration `default:"10s" help:"How long to send."`
-	Rate     float64       `help:"Requests a second offered in all; 0 is as fast as it can."`
-	Mix      bench.Mix     `default:"refresh=1,session=9" help:"How often each call comes."`
-	PID      int           `name:"pid" help:"Process id of a server on this machine, to read its CPU time."`
+	Conns    int           `default:"64" help:"Connections that send concurrently."`
+	Sessions int           `help:"Sessions to open; if not given, one for each connection."`
+	Duration time.Duration `default:"10s" help:"How long to send requests."`
+	Rate     float64       `help:"Requests per second over all connections; 0 is as fast as possible."`
+	Mix      bench.Mix     `default:"refresh=1,session=9" help:"Weight of each call."`
+	PID      int           `name:"pid" help:"Process id of a server on this machine, to measure its CPU time."`
 	JSON     bool          `name:"json" help:"Print JSON."`
 }
 
 func (*benchCmd) Help() string {
-	return "Sends real chains: each refresh spends the token of the one before. The password comes from PAWL_PASSWORD.\n" +
-		"Opening sessions takes sign-ins: pawl serve lets one address do 60 a minute, unless it has --login-rate 0.\n\n" +
-		"Example:\n  set -a; . ./pawl-dev/dev.env; set +a\n  pawl bench --conns 64 --duration 10s --mix refresh=1"
+	return `Sends chains of refreshes: each refresh uses the token that the refresh before it returned.
+
+The password comes from PAWL_PASSWORD. Each session needs a sign-in, and pawl serve allows 60 a minute from one address:
+start it with --login-rate 0.
+
+Example:
+  set -a; . ./pawl-dev/dev.env; set +a
+  pawl bench --conns 64 --duration 10s --mix refresh=1`
 }
 
-// most bounds what is opened: connections, and sign-ins that cost the server
-// a password hash each.
-const most = 100_000
+// maxSessions limits the connections and sessions, because each session costs the server a password hash.
+const maxSessions = 100_000
 
 func (c *benchCmd) check() error {
 	switch {
 	case c.Passwd == "":
-		return usagef("the password is missing: set PAWL_PASSWORD (pawl dev writes it into dev.env)")
-	case c.Conns < 1 || c.Conns > most:
-		return usagef("--conns must be from 1 to %d", most)
-	case c.Sessions < c.Conns || c.Sessions > most:
-		return usagef("--sessions must be from --conns (%d) to %d: a chain has one connection", c.Conns, most)
+		return usagef("the password is missing; set PAWL_PASSWORD (pawl dev writes it to dev.env)")
+	case c.Conns < 1 || c.Conns > maxSessions:
+		return usagef("--conns must be from 1 to %d", maxSessions)
+	case c.Sessions < c.Conns || c.Sessions > maxSessions:
+		return usagef("--sessions must be from --conns (%d) to %d; a chain has one connection", c.Conns, maxSessions)
 	case c.Duration <= 0 || c.Duration > 24*time.Hour:
 		return usagef("--duration must be above 0 and at most 24h")
-	case !(c.Rate >= 0 && c.Rate <= 1e7):
+	case !(c.Rate >= 0 && c.Rate <= 1e7): // NaN fails too
 		return usagef("--rate must be from 0 to 10000000")
 	}
 	return nil
@@ -54,13 +58,15 @@ func (c *benchCmd) Run(ctx context.Context, std stdio) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	progress := func(text string) { fmt.Fprintf(std.err, "\r%-60s", text) } // one line, written over
+	progress := func(text string) { fmt.Fprintf(std.err, "\r%-60s", text) } // overwrites the line
 	defer fmt.Fprintln(std.err)
 	load, err := bench.Open(ctx, c.URL, c.Login, c.Passwd, c.Sessions, progress)
 	if err != nil {
 		return err
 	}
-	result, err := load.Run(ctx, bench.Plan{Conns: c.Conns, Duration: c.Duration, Rate: c.Rate, Mix: c.Mix, PID: c.PID, Progress: progress})
+	result, err := load.Run(ctx, bench.Plan{
+		Conns: c.Conns, Duration: c.Duration, Rate: c.Rate, Mix: c.Mix, PID: c.PID, Progress: progress,
+	})
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// stdio is the process's three streams.
+// stdio has the three standard streams of a process.
 type stdio struct {
 	in       io.Reader
 	out, err io.Writer
@@ -19,31 +19,35 @@ type stdio struct {
 // Exit codes.
 const (
 	exitOK     = 0
-	exitFailed = 1 // the command was understood, and failed
-	exitUsage  = 2 // the command line or a setting is wrong
+	exitFailed = 1 // the command line is valid, but the command failed
+	exitUsage  = 2 // the command line or a setting is invalid
 )
 
-// cli is the command line; each command is in a file of its own.
+// cli is the command line.
 type cli struct {
-	Dev        devCmd        `cmd:"" help:"Run a server to develop against, with no set-up: users, keys and a curl to paste."`
-	Init       initCmd       `cmd:"" help:"Make the first administrator of a data folder, for real use."`
+	Dev        devCmd        `cmd:"" help:"Run a server for development, with users, API keys and curl commands."`
+	Init       initCmd       `cmd:"" help:"Create the first administrator of a store, for production."`
 	Serve      serveCmd      `cmd:"" help:"Run the server."`
-	Config     configCmd     `cmd:"" help:"Show the settings that hold, and where each comes from."`
-	User       userCmd       `cmd:"" help:"Handle users on a running server; import users from a file."`
-	Key        keyCmd        `cmd:"" help:"Handle API keys on a running server."`
-	Session    sessionCmd    `cmd:"" help:"Handle sessions on a running server."`
-	SigningKey signingKeyCmd `cmd:"" help:"Handle the keys that sign tokens, on a running server."`
-	Audit      auditCmd      `cmd:"" help:"Show what happened on a running server: sign-ins, refusals, changes."`
-	Store      storeCmd      `cmd:"" help:"Copy or back up the state itself."`
+	Config     configCmd     `cmd:"" help:"Show the effective settings and their sources."`
+	User       userCmd       `cmd:"" help:"Manage users on a running server; import users from a file."`
+	Key        keyCmd        `cmd:"" help:"Manage API keys on a running server."`
+	Session    sessionCmd    `cmd:"" help:"Manage sessions on a running server."`
+	SigningKey signingKeyCmd `cmd:"" help:"Manage signing keys on a running server."`
+	Audit      auditCmd      `cmd:"" help:"Show audit events of a running server: sign-ins, rejections, changes."`
+	Store      storeCmd      `cmd:"" help:"Copy or back up a store, or end all its sessions."`
 	Login      loginCmd      `cmd:"" help:"Sign in and print the token."`
-	Refresh    refreshCmd    `cmd:"" help:"Read a token from standard input, exchange it, and print the new one."`
-	Bench      benchCmd      `cmd:"" help:"Drive a running server with real chains, and print what it does a second."`
-	Health     healthCmd     `cmd:"" help:"Ask the server on this machine whether it can serve; for health checks."`
-	Completion completionCmd `cmd:"" help:"Print completions for a shell."`
-	Complete   completeCmd   `cmd:"" hidden:"" help:"Complete a command line, for the scripts of completion."`
+	Refresh    refreshCmd    `cmd:"" help:"Refresh the token on standard input and print the new one."`
+	Bench      benchCmd      `cmd:"" help:"Put load on a running server and print its throughput and latency."`
+	Health     healthCmd     `cmd:"" help:"Check that the server on this machine can serve."`
+	Completion completionCmd `cmd:"" help:"Print a completion script for a shell."`
+	Complete   completeCmd   `cmd:"" hidden:"" help:"Complete a command line, for the completion scripts."`
 	Man        manCmd        `cmd:"" help:"Print the manual page, pawl(1)."`
 	Version    versionCmd    `cmd:"" help:"Print the version, the commit and its date."`
 }
+
+const description = `Pawl keeps sessions for an HTTP API.
+
+Settings come from flags, then PAWL_* variables, then the file of --config.`
 
 // run carries out one command line and returns the exit code.
 func run(ctx context.Context, args []string, std stdio) int {
@@ -53,8 +57,7 @@ func run(ctx context.Context, args []string, std stdio) int {
 	file := loadFile(args)
 	exited := -1
 	var c cli
-	parser, err := kong.New(&c, kong.Name("pawl"),
-		kong.Description("Pawl keeps sessions for an HTTP API.\n\nSettings come from flags, then PAWL_* variables, then the file of --config."),
+	parser, err := kong.New(&c, kong.Name("pawl"), kong.Description(description),
 		kong.Writers(std.out, std.err), kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.UsageOnError(),
 		kong.Resolvers(file), kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(std), kong.Bind(file))
@@ -64,10 +67,14 @@ func run(ctx context.Context, args []string, std stdio) int {
 	}
 	command, err := parser.Parse(args)
 	if exited >= 0 {
-		return exited // --help
+		return exited // after --help
 	}
 	if err != nil {
-		fmt.Fprintf(std.err, "pawl: %v\nRun \"pawl --help\" for the commands, and \"pawl COMMAND --help\" for one of them.\n", err)
+		if file.err != nil && errors.Is(err, file.err) {
+			err = file.err // without the flag that kong resolved first
+		}
+		fmt.Fprintf(std.err, "pawl: %v\n", err)
+		fmt.Fprintln(std.err, `Run "pawl --help" for all commands, or "pawl COMMAND --help" for one of them.`)
 		return exitUsage
 	}
 	if err := command.Run(&c); err != nil {
@@ -80,12 +87,12 @@ func run(ctx context.Context, args []string, std stdio) int {
 	return exitOK
 }
 
-// usageError is an error of the command line or of a setting.
+// usageError is an error in the command line or in a setting.
 type usageError struct{ error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// printJSON writes v for a machine to read.
+// printJSON writes v as indented JSON.
 func printJSON(w io.Writer, v any) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)

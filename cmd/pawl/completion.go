@@ -9,16 +9,18 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// completionCmd prints a small script for a shell; the script asks the hidden
-// command complete, so it is never behind the binary. The libraries for kong are
-// from before 2024, and none knows PowerShell.
+// completionCmd prints a small script for a shell. The script calls the hidden command complete, so that it always
+// matches the binary. The completion libraries for kong date from before 2024, and none supports PowerShell.
 type completionCmd struct {
-	Shell string `arg:"" enum:"bash,zsh,fish,powershell" help:"Which shell: ${enum}."`
+	Shell string `arg:"" enum:"bash,zsh,fish,powershell" help:"Shell (${enum})."`
 }
 
 func (*completionCmd) Help() string {
-	return "Example:\n  pawl completion bash > /etc/bash_completion.d/pawl\n  pawl completion zsh > ~/.zfunc/_pawl\n" +
-		"  pawl completion fish > ~/.config/fish/completions/pawl.fish\n  pawl completion powershell >> $PROFILE"
+	return `Example:
+  pawl completion bash > /etc/bash_completion.d/pawl
+  pawl completion zsh > ~/.zfunc/_pawl
+  pawl completion fish > ~/.config/fish/completions/pawl.fish
+  pawl completion powershell >> $PROFILE`
 }
 
 //go:embed completion
@@ -32,10 +34,9 @@ func (c *completionCmd) Run(std stdio) error {
 	return err
 }
 
-// completeCmd prints what may stand in the place of the last word, one to a
-// line. Nothing printed leaves it to the shell, which offers files.
+// completeCmd prints the candidates for the last word, one on each line. If there are none, the shell offers files.
 type completeCmd struct {
-	Words []string `arg:"" optional:"" passthrough:"all" help:"The words so far, without the program's name."`
+	Words []string `arg:"" optional:"" passthrough:"all" help:"The words so far, without the name of the program."`
 }
 
 func (c *completeCmd) Run(parsed *kong.Context, std stdio) error {
@@ -47,65 +48,49 @@ func (c *completeCmd) Run(parsed *kong.Context, std stdio) error {
 	return nil
 }
 
-// candidates walks down the commands that are named, and returns what may follow
-// them and begins as the last word does.
+// candidates follows the commands among the words, and returns what may follow and begins with the last word.
 func candidates(node *kong.Node, words []string) []string {
 	if len(words) == 0 {
 		words = []string{""}
 	}
-	typed, last := words[:len(words)-1], words[len(words)-1]
-	var value *kong.Flag // the flag whose value comes next
-	for _, word := range typed {
+	last := words[len(words)-1]
+	var pending *kong.Flag // the flag whose value comes next
+	for _, word := range words[:len(words)-1] {
 		switch {
-		case value != nil:
-			value = nil
+		case pending != nil:
+			pending = nil
 		case strings.HasPrefix(word, "-"):
-			value = flagWithValue(node, word)
+			for _, flag := range visibleFlags(node) {
+				if word == "--"+flag.Name && !flag.IsBool() {
+					pending = flag
+				}
+			}
 		default:
 			if i := slices.IndexFunc(node.Children, func(n *kong.Node) bool { return n.Name == word }); i >= 0 {
 				node = node.Children[i]
 			}
 		}
 	}
-	if value != nil {
-		return matching(value.EnumSlice(), last)
-	}
-	return matching(following(node, strings.HasPrefix(last, "-")), last)
-}
-
-// flagWithValue is the flag that a word names, if its value is another word.
-func flagWithValue(node *kong.Node, word string) *kong.Flag {
-	for _, flag := range allFlags(node) {
-		if word == "--"+flag.Name && !flag.IsBool() {
-			return flag
+	var all []string
+	switch {
+	case pending != nil:
+		all = pending.EnumSlice()
+	case strings.HasPrefix(last, "-"):
+		for _, flag := range visibleFlags(node) {
+			all = append(all, "--"+flag.Name)
+		}
+	default:
+		for _, child := range node.Children {
+			if !child.Hidden {
+				all = append(all, child.Name)
+			}
+		}
+		for _, argument := range node.Positional {
+			all = append(all, argument.EnumSlice()...)
 		}
 	}
-	return nil
+	return slices.DeleteFunc(all, func(word string) bool { return word == "" || !strings.HasPrefix(word, last) })
 }
 
-// following are a node's flags, or its commands and the words that its arguments
-// may be.
-func following(node *kong.Node, flags bool) (words []string) {
-	if flags {
-		for _, flag := range allFlags(node) {
-			words = append(words, "--"+flag.Name)
-		}
-		return words
-	}
-	for _, child := range node.Children {
-		if !child.Hidden {
-			words = append(words, child.Name)
-		}
-	}
-	for _, argument := range node.Positional {
-		words = append(words, argument.EnumSlice()...)
-	}
-	return words
-}
-
-// allFlags are those that are shown, of a node and of those above it.
-func allFlags(node *kong.Node) []*kong.Flag { return slices.Concat(node.AllFlags(true)...) }
-
-func matching(words []string, start string) []string {
-	return slices.DeleteFunc(words, func(word string) bool { return word == "" || !strings.HasPrefix(word, start) })
-}
+// visibleFlags returns the flags of a node and of the nodes above it, without hidden ones.
+func visibleFlags(node *kong.Node) []*kong.Flag { return slices.Concat(node.AllFlags(true)...) }

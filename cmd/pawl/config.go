@@ -1,7 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -9,9 +12,10 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/pawlauth/pawl/internal/app"
+	"github.com/pawlauth/pawl/internal/tracing"
 )
 
-// configCmd takes the flags of serve, and shows what serve would do with them.
+// configCmd has the flags of serve, and shows their effective values.
 type configCmd struct {
 	serveCmd `embed:""`
 	JSON     bool `name:"json" help:"Print JSON."`
@@ -21,22 +25,23 @@ func (c *configCmd) Help() string {
 	return "Example:\n  PAWL_TOKEN_LIFE=15m pawl config --config pawl.json"
 }
 
+// setting is one line of the output.
 type setting struct {
 	Name   string `json:"name"`
 	Value  string `json:"value"`
 	Source string `json:"source"`
 }
 
-// Run shows the settings. None of them is a secret, but for a password in the
-// store's address: the others are in files, of which the settings have the names.
+// Run shows the settings. Their only secret is a password in the address of the store, because keys are in files whose
+// names are the settings.
 func (c *configCmd) Run(parsed *kong.Context, std stdio, file *settingsFile) error {
 	config, err := c.check()
 	if err != nil {
 		return err
 	}
-	var all []setting
+	var settings []setting
 	for _, flag := range parsed.Selected().Flags {
-		if unsettable(flag.Name) {
+		if commandLineOnly(flag.Name) {
 			continue
 		}
 		source := file.source(flag.Name)
@@ -46,17 +51,32 @@ func (c *configCmd) Run(parsed *kong.Context, std stdio, file *settingsFile) err
 			source = "flag"
 		}
 		value := fmt.Sprint(flag.Target.Interface())
-		if flag.Name == "store" && config.Store.Kind() == app.Postgres { // it may have a password
-			value = config.Store.String()
+		if flag.Name == "store" && config.Store.Kind() == app.Postgres {
+			value = config.Store.String() // without the password
 		}
-		all = append(all, setting{flag.Name, value, source})
+		settings = append(settings, setting{Name: flag.Name, Value: value, Source: source})
 	}
-	if c.JSON { // fit for the file of --config, so without what is not a setting of Pawl's
-		return printJSON(std.out, all)
+	if c.JSON { // without traces, so that a script can turn it into a file for --config
+		return printJSON(std.out, settings)
 	}
+	settings = append(settings, tracesSetting())
 	table := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
-	for _, s := range append(all, tracesSetting()) {
+	for _, s := range settings {
 		fmt.Fprintf(table, "%s\t%s\t%s\n", s.Name, s.Value, s.Source)
 	}
 	return table.Flush()
+}
+
+// tracesSetting returns where traces go. Traces have no settings of Pawl but the variables of OpenTelemetry, which
+// check has checked.
+func tracesSetting() setting {
+	s := setting{Name: "traces", Value: "off", Source: "OTEL_*"}
+	if wanted, err := tracing.Wanted(os.Getenv); err != nil || !wanted {
+		return s
+	}
+	s.Value = cmp.Or(tracing.Endpoint(os.Getenv), "http://localhost:4318")
+	if parsed, err := url.Parse(s.Value); err == nil {
+		s.Value = parsed.Redacted()
+	}
+	return s
 }

@@ -11,67 +11,68 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// command finds a call of pawl in an example: alone on its line, but for
-// variables before it and what a shell reads after it.
-var command = regexp.MustCompile(`(?m)^ +(?:[A-Z_]+=\S+ )*(?:go run \./cmd/)?pawl (.*)$`)
+var (
+	// exampleLine matches a call of pawl in an example. It stands alone on its line, with optional variables before it.
+	exampleLine  = regexp.MustCompile(`(?m)^ +(?:[A-Z_]+=\S+ )*(?:go run \./cmd/)?pawl (.*)$`)
+	substitution = regexp.MustCompile(`\$\([^)]*\)`)
+)
 
-var substituted = regexp.MustCompile(`\$\([^)]*\)`)
-
-// TestExamplesParse: each command of an example, in --help, the README or the
-// operator's page, is one that the command line takes; and each command has one.
+// TestExamplesParse parses the commands of all examples in --help, README.md and docs. It also checks that the help of
+// each command has an example.
 func TestExamplesParse(t *testing.T) {
 	for name, value := range map[string]string{"PAWL_LOGIN": "a@example.com", "PAWL_TO": "postgres://"} {
-		t.Setenv(name, value) // that the examples say, or dev.env
+		t.Setenv(name, value) // the examples expect these variables
 	}
-	parser := parserOf(t)
-	for _, leaf := range parser.Model.Leaves(true) {
-		if calls := command.FindAllString(leaf.Detail, -1); len(calls) == 0 && leaf.Name != "health" { // its own is a line of a Dockerfile
+	for _, leaf := range newParser(t).Model.Leaves(true) {
+		// The example of health is a line of a Dockerfile.
+		if len(exampleLine.FindAllString(leaf.Detail, -1)) == 0 && leaf.Name != "health" {
 			t.Errorf("the help of %s has no example", leaf.Path())
 		}
-		parses(t, leaf.Path()+" --help", leaf.Detail)
+		parseExamples(t, leaf.Path()+" --help", leaf.Detail)
 	}
 	pages, err := filepath.Glob("../../docs/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen := 0
+	examples := 0
 	for _, page := range append(pages, "../../README.md") {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
 		}
-		seen += parses(t, page, strings.ReplaceAll(string(text), "\\\n", ""))
+		examples += parseExamples(t, page, strings.ReplaceAll(string(text), "\\\n", ""))
 	}
-	if seen < 20 {
-		t.Errorf("%d commands in the documents: does the test still find them?", seen)
+	if examples < 20 {
+		t.Errorf("found only %d commands in the documents", examples)
 	}
 }
 
-// parses returns how many commands there were.
-func parses(t *testing.T, where, text string) (seen int) {
+// parseExamples parses the commands of a text, and returns how many there are.
+func parseExamples(t *testing.T, source, text string) (count int) {
 	t.Helper()
-	for _, found := range command.FindAllStringSubmatch(text, -1) {
-		seen++
+	for _, found := range exampleLine.FindAllStringSubmatch(text, -1) {
+		count++
 		if strings.Contains(found[1], "...") || strings.Contains(found[1], "--help") {
-			continue // what is left out is the reader's
+			continue // an abridged command
 		}
 		var args []string
-		for _, word := range strings.Fields(substituted.ReplaceAllString(found[1], "x")) {
+		for _, word := range strings.Fields(substitution.ReplaceAllString(found[1], "x")) {
 			if strings.ContainsAny(word, "<>|#&;") {
-				break // the shell's
+				break // the rest is for the shell
 			}
 			args = append(args, strings.Trim(word, `'"`))
 		}
-		if _, err := parserOf(t).Parse(args); err != nil {
-			t.Errorf("%s: pawl %s: %v", where, strings.Join(args, " "), err)
+		if _, err := newParser(t).Parse(args); err != nil {
+			t.Errorf("%s: pawl %s: %v", source, strings.Join(args, " "), err)
 		}
 	}
-	return seen
+	return count
 }
 
-func parserOf(t *testing.T) *kong.Kong {
+func newParser(t *testing.T) *kong.Kong {
 	t.Helper()
-	parser, err := kong.New(new(cli), kong.Name("pawl"), kong.Resolvers(loadFile(nil)), kong.Writers(io.Discard, io.Discard), kong.Exit(func(int) {}))
+	parser, err := kong.New(new(cli), kong.Name("pawl"), kong.Resolvers(loadFile(nil)),
+		kong.Writers(io.Discard, io.Discard), kong.Exit(func(int) {}))
 	if err != nil {
 		t.Fatal(err)
 	}

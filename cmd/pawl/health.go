@@ -11,19 +11,20 @@ import (
 	"time"
 )
 
-// healthCmd asks the server of the same settings whether it can serve: an
-// image without a shell has no curl to do so.
+// healthCmd queries the server with the same settings. It is for health checks in an image that has no curl.
 type healthCmd struct {
-	Config  string        `placeholder:"FILE" help:"JSON file of settings: that of serve."`
+	Config  string        `placeholder:"FILE" help:"JSON file with the settings of the server."`
 	Addr    string        `default:":8080" help:"Address that the server listens on."`
-	TLSCert string        `name:"tls-cert" placeholder:"FILE" help:"The server's, if it has one: asks by HTTPS."`
-	Live    bool          `help:"Ask only whether the process answers (/healthz), and not whether its store does (/readyz)."`
-	Timeout time.Duration `default:"3s" help:"How long the answer may take."`
+	TLSCert string        `name:"tls-cert" placeholder:"FILE" help:"Certificate of the server; if given, use HTTPS."`
+	Live    bool          `help:"Check only that the process answers (/healthz), not that its store does (/readyz)."`
+	Timeout time.Duration `default:"3s" help:"How long to wait for the answer."`
 }
 
 func (*healthCmd) Help() string {
-	return "Exit code 0: it serves. 1: it does not, or does not answer. 2: wrong command line or setting.\n\n" +
-		"Example:\n  HEALTHCHECK CMD [\"/pawl\", \"health\"]"
+	return `Exit code 0: the server can serve. 1: it cannot, or does not answer. 2: a flag or a setting is invalid.
+
+Example:
+  HEALTHCHECK CMD ["/pawl", "health"]`
 }
 
 func (c *healthCmd) Run(ctx context.Context, std stdio) error {
@@ -37,38 +38,39 @@ func (c *healthCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return usagef("--addr: %w", err)
 	}
-	// No proxy: it is this machine that is asked. The certificate is for the name
-	// that clients use, not for this address; nothing secret is sent or believed.
+	// There is no proxy, because the server is on this machine. The certificate is not verified, because it is for the
+	// name that clients use; the request has no secret in it.
 	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	defer transport.CloseIdleConnections()
-	answer, err := (&http.Client{Transport: transport}).Do(request)
+	response, err := (&http.Client{Transport: transport}).Do(request)
 	if err != nil {
 		return fmt.Errorf("the server does not answer: %w", err)
 	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answers %s", url, answer.Status)
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %s", url, response.Status)
 	}
 	_, err = io.WriteString(std.out, "ok\n")
 	return err
 }
 
-// url is where the server with this --addr can be asked from its own machine.
+// url returns the URL to query for a server with this --addr on the same machine.
 func (c *healthCmd) url() (string, error) {
 	host, port, err := net.SplitHostPort(c.Addr)
 	if err != nil || port == "" || port == "0" {
-		return "", usagef("--addr %q must be the address that the server listens on, with its port, such as :8080", c.Addr)
+		return "", usagef("--addr %q must be the address that the server listens on, such as :8080", c.Addr)
 	}
 	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
-		host = "127.0.0.1" // [::] listens there too, and a container may have no ::1
+		host = "127.0.0.1" // [::] includes it, and a container may lack ::1
 	}
 	if c.Timeout <= 0 {
 		return "", usagef("--timeout must be more than 0s")
 	}
-	scheme, path := "http", "/readyz"
+	scheme := "http"
 	if c.TLSCert != "" {
 		scheme = "https"
 	}
+	path := "/readyz"
 	if c.Live {
 		path = "/healthz"
 	}

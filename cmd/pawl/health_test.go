@@ -9,51 +9,55 @@ import (
 	"testing"
 )
 
-// health runs "pawl health", and returns its exit code and what it said.
+// health runs pawl health, and returns its exit code and its output.
 func health(t *testing.T, args ...string) (int, string) {
-	var out, errs strings.Builder
-	code := run(t.Context(), append([]string{"health"}, args...), stdio{strings.NewReader(""), &out, &errs})
-	return code, out.String() + errs.String()
+	t.Helper()
+	var output strings.Builder
+	std := stdio{in: strings.NewReader(""), out: &output, err: &output}
+	code := run(t.Context(), append([]string{"health"}, args...), std)
+	return code, output.String()
 }
 
-// TestHealth asks a server that lives and cannot serve, by HTTP and HTTPS, at
-// the addresses that serve may be given.
+// TestHealth queries a server that is alive but not ready, over HTTP and HTTPS, at each address that serve may have.
 func TestHealth(t *testing.T) {
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/healthz" {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	})
-	plain, secure := httptest.NewServer(handler), httptest.NewTLSServer(handler)
+	plain := httptest.NewServer(handler)
 	defer plain.Close()
+	secure := httptest.NewTLSServer(handler)
 	defer secure.Close()
 	port := func(s *httptest.Server) string {
 		_, port, _ := net.SplitHostPort(s.Listener.Addr().String())
 		return port
 	}
 	for _, host := range []string{"", "0.0.0.0", "[::]", "127.0.0.1", "localhost"} {
-		if code, said := health(t, "--live", "--addr", host+":"+port(plain)); code != exitOK || said != "ok\n" {
-			t.Errorf("host %q: %d %s", host, code, said)
+		if code, output := health(t, "--live", "--addr", host+":"+port(plain)); code != exitOK || output != "ok\n" {
+			t.Errorf("host %q: exit code %d, %s", host, code, output)
 		}
 	}
-	if code, said := health(t, "--addr", ":"+port(plain)); code != exitFailed || !strings.Contains(said, "/readyz answers 503") {
-		t.Errorf("a server that is not ready: %d %s", code, said)
+	code, output := health(t, "--addr", ":"+port(plain))
+	if code != exitFailed || !strings.Contains(output, "/readyz answers 503") {
+		t.Errorf("a server that is not ready: exit code %d, %s", code, output)
 	}
-	if code, said := health(t, "--live", "--tls-cert", "any.pem", "--addr", ":"+port(secure)); code != exitOK {
-		t.Errorf("HTTPS: %d %s", code, said)
+	code, output = health(t, "--live", "--tls-cert", "any.pem", "--addr", ":"+port(secure))
+	if code != exitOK {
+		t.Errorf("HTTPS: exit code %d, %s", code, output)
 	}
 	t.Setenv("PAWL_ADDR", ":"+port(plain))
 	t.Setenv("HTTP_PROXY", "http://192.0.2.1:1")
-	if code, said := health(t, "--live"); code != exitOK {
-		t.Errorf("the address from PAWL_ADDR: %d %s", code, said)
+	if code, output := health(t, "--live"); code != exitOK {
+		t.Errorf("the address of PAWL_ADDR: exit code %d, %s", code, output)
 	}
 	plain.Close()
-	if code, said := health(t); code != exitFailed || !strings.Contains(said, "does not answer") {
-		t.Errorf("no server: %d %s", code, said)
+	if code, output := health(t); code != exitFailed || !strings.Contains(output, "does not answer") {
+		t.Errorf("no server: exit code %d, %s", code, output)
 	}
 }
 
-// TestHealthOnIPv6 needs a machine that has it.
+// TestHealthOnIPv6 queries a server that listens on IPv6.
 func TestHealthOnIPv6(t *testing.T) {
 	for _, host := range []string{"[::]", "[::1]"} {
 		listener, err := net.Listen("tcp", host+":0")
@@ -63,13 +67,13 @@ func TestHealthOnIPv6(t *testing.T) {
 		server := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
 		defer server.Close()
 		go server.Serve(listener)
-		if code, said := health(t, "--addr", listener.Addr().String()); code != exitOK {
-			t.Errorf("%s: %d %s", host, code, said)
+		if code, output := health(t, "--addr", listener.Addr().String()); code != exitOK {
+			t.Errorf("%s: exit code %d, %s", host, code, output)
 		}
 	}
 }
 
-// TestHealthHangs: a server that accepts and says nothing is not healthy.
+// TestHealthHangs queries a server that accepts connections but never answers.
 func TestHealthHangs(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -81,7 +85,8 @@ func TestHealthHangs(t *testing.T) {
 			go io.Copy(io.Discard, conn) // ends when the client closes
 		}
 	}()
-	if code, said := health(t, "--addr", listener.Addr().String(), "--timeout", "50ms"); code != exitFailed {
-		t.Errorf("%d %s", code, said)
+	code, output := health(t, "--addr", listener.Addr().String(), "--timeout", "50ms")
+	if code != exitFailed {
+		t.Errorf("exit code %d, want %d; %s", code, exitFailed, output)
 	}
 }

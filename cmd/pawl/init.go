@@ -13,7 +13,7 @@ import (
 type initCmd struct {
 	Config string `placeholder:"FILE" help:"JSON file of settings."`
 	Data   string `default:"pawl-data" placeholder:"DIR" help:"Data folder."`
-	Login  string `required:"" help:"Login of the administrator: a mail address."`
+	Login  string `required:"" help:"Login of the administrator, a mail address."`
 	JSON   bool   `name:"json" help:"Print JSON."`
 
 	storeSettings `embed:""`
@@ -21,7 +21,10 @@ type initCmd struct {
 }
 
 func (c *initCmd) Help() string {
-	return "Example:\n  pawl init --login admin@example.com --data /var/lib/pawl\n\nThe password and the key are printed once; keep them."
+	return `Example:
+  pawl init --login admin@example.com --data /var/lib/pawl
+
+The password and the API key are printed once; keep them.`
 }
 
 func (c *initCmd) Run(ctx context.Context, std stdio) (err error) {
@@ -29,7 +32,7 @@ func (c *initCmd) Run(ctx context.Context, std stdio) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := c.apply(&config); err != nil {
+	if err := c.storeSettings.apply(&config); err != nil {
 		return err
 	}
 	a, err := app.Open(ctx, config)
@@ -37,39 +40,35 @@ func (c *initCmd) Run(ctx context.Context, std stdio) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
+	store := "the data folder " + c.Data
+	next := "pawl serve --data " + c.Data
+	if config.Store.Kind() == app.Postgres {
+		store = "the store " + config.Store.String()
+		next = "pawl serve, with the same PAWL_STORE and master key, on every node"
+	}
 	roots, err := a.Store.ListUsers(ctx, authority.UserFilter{Level: authority.Root, Limit: 1})
 	if err != nil {
 		return err
 	}
 	if len(roots) > 0 {
-		return fmt.Errorf("%s has an administrator already, %s: sign in as them to make others", c.place(config.Store), roots[0].Login)
+		return fmt.Errorf("%s already has an administrator; sign in as %s to create others", store, roots[0].Login)
 	}
 	secret := password.Generate(24)
 	user, key, err := a.Authority.Bootstrap(ctx, authority.User{
 		Login: c.Login, Email: c.Login, Level: authority.Root, Status: authority.Active,
-		Tenant: authority.Tenant{NetworkID: 1, MailboxID: 1}}, secret)
+		Tenant: authority.Tenant{NetworkID: 1, MailboxID: 1},
+	}, secret)
 	if err != nil {
 		return err
 	}
 	if c.JSON {
 		return printJSON(std.out, map[string]string{"login": user.Login, "password": secret, "apiKey": key})
 	}
-	_, err = fmt.Fprintf(std.out, "login     %s\npassword  %s\napiKey    %s\n\nThey are shown only now. Next: %s\n", user.Login, secret, key, c.next(config.Store))
+	_, err = fmt.Fprintf(std.out, `login     %s
+password  %s
+apiKey    %s
+
+Keep them; they are not shown again. Next: %s
+`, user.Login, secret, key, next)
 	return err
-}
-
-// next is the command that starts a server on the store.
-func (c *initCmd) next(store app.StoreAddress) string {
-	if store.Kind() == app.Postgres {
-		return "pawl serve, with the same PAWL_STORE and master key, on every node"
-	}
-	return "pawl serve --data " + c.Data
-}
-
-// place names the store.
-func (c *initCmd) place(store app.StoreAddress) string {
-	if store.Kind() == app.Postgres {
-		return "the store " + store.String()
-	}
-	return "the data folder " + c.Data
 }

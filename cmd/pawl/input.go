@@ -5,9 +5,8 @@ import (
 	"io"
 )
 
-// untilDone reads in until its end, or until the context is done: a terminal, a
-// pipe or a file without an end would hold a command for ever. What waits in
-// a read of in then, waits until that ends, or the process.
+// untilDone returns a reader that reads in until its end or the end of ctx. Reading in itself could block for ever, on
+// a terminal or an open pipe. A read of in that blocks when ctx ends is abandoned, and leaks until it returns.
 func untilDone(ctx context.Context, in io.Reader) io.ReadCloser {
 	r, w := io.Pipe()
 	stop := context.AfterFunc(ctx, func() { w.CloseWithError(ctx.Err()) })

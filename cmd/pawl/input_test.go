@@ -9,42 +9,49 @@ import (
 	"time"
 )
 
-// repeated is a text without an end, and hears of each read.
-type repeated struct {
-	text string
-	read func()
+// endless repeats a text without end. It calls onRead before each read.
+type endless struct {
+	text   string
+	onRead func()
 }
 
-func (r repeated) Read(p []byte) (int, error) {
-	r.read()
-	return copy(p, strings.Repeat(r.text, len(p)/len(r.text)+1)), nil
+func (e endless) Read(p []byte) (int, error) {
+	e.onRead()
+	return copy(p, strings.Repeat(e.text, len(p)/len(e.text)+1)), nil
 }
 
-// silent is a terminal at which nobody types.
-type silent struct{ read func() }
+// silent blocks each read, like a terminal without a user. It calls onRead before.
+type silent struct{ onRead func() }
 
-func (s silent) Read([]byte) (int, error) { s.read(); select {} }
+func (s silent) Read([]byte) (int, error) { s.onRead(); select {} }
 
-// TestInterrupt ends commands while they read: what never comes, and what never
-// ends.
+// TestInterrupt interrupts commands while they read standard input that never comes, or never ends.
 func TestInterrupt(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
-	if code := run(t.Context(), []string{"init", "--login", "root@example.com", "--data", data}, stdio{strings.NewReader(""), io.Discard, io.Discard}); code != exitOK {
-		t.Fatal(code)
+	std := stdio{in: strings.NewReader(""), out: io.Discard, err: io.Discard}
+	if code := run(t.Context(), []string{"init", "--login", "root@example.com", "--data", data}, std); code != exitOK {
+		t.Fatalf("pawl init: exit code %d", code)
 	}
-	imported := []string{"user", "import", "-", "--format", "jsonl", "--data", data}
-	for name, command := range map[string][]string{"login": {"login", "--login", "a@b.c"}, "refresh": {"refresh"}, "import": imported} {
+	importUsers := []string{"user", "import", "-", "--format", "jsonl", "--data", data}
+	for name, args := range map[string][]string{
+		"login":   {"login", "--login", "a@b.c"},
+		"refresh": {"refresh"},
+		"import":  importUsers,
+	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, interrupt := context.WithCancel(t.Context())
-			interrupted(t, ctx, command, silent{interrupt})
+			wantInterrupted(t, ctx, args, silent{onRead: interrupt})
 		})
 	}
-	for name, text := range map[string]string{"blank lines": "\n", "bad lines": "x\n", "a line without an end": "x"} {
+	for name, text := range map[string]string{
+		"blank lines": "\n", "bad lines": "x\n", "a line without an end": "x",
+	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, interrupt := context.WithCancel(t.Context())
 			reads := 0
-			interrupted(t, ctx, imported, repeated{text, func() {
-				if reads++; reads == 3 {
+			wantInterrupted(t, ctx, importUsers, endless{text: text, onRead: func() {
+				reads++
+				if reads == 3 {
 					interrupt()
 				}
 			}})
@@ -52,17 +59,21 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-func interrupted(t *testing.T, ctx context.Context, command []string, in io.Reader) {
+// wantInterrupted runs a command, and requires that it fails because its context has ended.
+func wantInterrupted(t *testing.T, ctx context.Context, args []string, in io.Reader) {
 	t.Helper()
-	ended := make(chan int, 1)
-	var errs strings.Builder
-	go func() { ended <- run(ctx, command, stdio{in, io.Discard, &errs}) }()
+	done := make(chan int, 1)
+	var stderr strings.Builder
+	go func() { done <- run(ctx, args, stdio{in: in, out: io.Discard, err: &stderr}) }()
 	select {
-	case code := <-ended:
-		if code != exitFailed || !strings.HasSuffix(errs.String(), "context canceled\n") && !strings.Contains(errs.String(), "context canceled; 0 users are imported") {
-			t.Errorf("%d: %.300s", code, errs.String())
+	case code := <-done:
+		output := stderr.String()
+		interrupted := strings.HasSuffix(output, "context canceled\n") ||
+			strings.Contains(output, "context canceled; 0 users are imported")
+		if code != exitFailed || !interrupted {
+			t.Errorf("exit code %d: %.300s", code, output)
 		}
 	case <-time.After(30 * time.Second):
-		t.Error("it goes on")
+		t.Error("the command still runs 30 seconds after the interrupt")
 	}
 }

@@ -7,26 +7,32 @@ import (
 	"github.com/pawlauth/pawl/internal/server"
 )
 
-// limitSettings bound what a server on a network lets in.
+// limitSettings limit what clients can take of a server. A limit of 0 is off.
 type limitSettings struct {
-	LoginRate      int      `default:"60" help:"Logins a minute of one address (IPv4, or IPv6 /64); 0 is no limit."`
-	RefreshRate    int      `default:"0" help:"Refreshes a minute of one address; 0 is no limit."`
-	TrustedProxy   []string `placeholder:"CIDR" help:"Proxy whose X-Forwarded-For is believed; may be given again."`
-	MaxConnections int      `default:"10000" help:"Connections at once; one past it is closed. 0 is no limit."`
-	MaxInFlight    int      `default:"1024" help:"Requests at once; one past it gets 503. 0 is no limit."`
+	// LoginRate and RefreshRate count an IPv6 /64 as one address.
+	LoginRate   int `default:"60" help:"Sign-ins per minute and client address; 0 is no limit."`
+	RefreshRate int `default:"0" help:"Refreshes per minute and client address; 0 is no limit."`
+
+	MaxConnections int `default:"10000" help:"Open connections; one more is closed at once. 0 is no limit."`
+	MaxInFlight    int `default:"1024" help:"Concurrent requests; one more gets 503. 0 is no limit."`
+
+	// TrustedProxy are address blocks.
+	TrustedProxy []string `placeholder:"CIDR" help:"Proxy whose X-Forwarded-For is trusted; may be repeated."`
 }
 
-// limit checks the settings and puts them into c.
-func (s limitSettings) limit(c *app.Config) error {
+// apply checks the settings and puts them into c.
+func (s limitSettings) apply(c *app.Config) error {
 	for _, n := range []int{s.LoginRate, s.RefreshRate, s.MaxConnections, s.MaxInFlight} {
 		if n < 0 || n > 1_000_000 {
-			return usagef("--login-rate, --refresh-rate, --max-connections and --max-in-flight must be from 0 to 1000000")
+			return usagef("--login-rate, --refresh-rate, --max-connections and --max-in-flight " +
+				"must be from 0 to 1000000")
 		}
 	}
 	c.Limits = server.Limits{LoginRate: s.LoginRate, RefreshRate: s.RefreshRate, MaxInFlight: s.MaxInFlight}
 	for _, text := range s.TrustedProxy {
 		prefix, err := netip.ParsePrefix(text)
-		if err != nil || prefix.Addr().Is4In6() { // the latter holds no address: they are unmapped
+		// An IPv4 block in IPv6 form would match no address, because the server unmaps addresses first.
+		if err != nil || prefix.Addr().Is4In6() {
 			return usagef("--trusted-proxy %q must be an address block, such as 10.0.0.0/8 or 192.0.2.1/32", text)
 		}
 		c.Limits.TrustedProxies = append(c.Limits.TrustedProxies, prefix.Masked())

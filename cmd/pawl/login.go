@@ -18,55 +18,43 @@ type loginCmd struct {
 }
 
 func (*loginCmd) Help() string {
-	return "The password comes from PAWL_PASSWORD, or from standard input, as it does where PAWL_LOGIN is another login.\n\nExample:\n  pawl login --login ada@example.com < password.txt"
+	return `The password comes from PAWL_PASSWORD if PAWL_LOGIN is the same login or empty, else from standard input.
+
+Example:
+  pawl login --login ada@example.com < password.txt`
 }
 
 func (c *loginCmd) Run(ctx context.Context, std stdio) error {
-	var err error
-	named := os.Getenv("PAWL_LOGIN")
-	if c.Passwd == "" || named != "" && named != c.Login { // the variables of pawl dev go together
-		if c.Passwd, err = readSecret(ctx, std.in, "password"); err != nil {
+	password := c.Passwd
+	// PAWL_LOGIN and PAWL_PASSWORD go together, for example in the dev.env of pawl dev.
+	if login := os.Getenv("PAWL_LOGIN"); password == "" || login != "" && login != c.Login {
+		var err error
+		if password, err = readSecret(ctx, std.in, "password"); err != nil {
 			return err
 		}
 	}
-	got, err := c.server().Login(ctx, c.Login, c.Passwd)
-	return c.showToken(std, got, err)
-}
-
-type refreshCmd struct {
-	remote `embed:""`
-}
-
-func (*refreshCmd) Help() string { return "Example:\n  pawl refresh < token.txt > token.new" }
-
-func (c *refreshCmd) Run(ctx context.Context, std stdio) error {
-	text, err := readSecret(ctx, std.in, "token")
+	token, err := c.server.Login(ctx, c.Login, password)
 	if err != nil {
 		return err
 	}
-	got, err := c.server().Refresh(ctx, text)
-	return c.showToken(std, got, err)
+	return printToken(std, c.JSON, token)
 }
 
-// showToken prints the token that a call gives.
-func (r remote) showToken(std stdio, got api.Token, err error) error {
-	if err != nil {
-		return err
+func printToken(std stdio, asJSON bool, token api.Token) error {
+	if asJSON {
+		return printJSON(std.out, token)
 	}
-	if r.JSON {
-		return printJSON(std.out, got)
-	}
-	_, err = fmt.Fprintln(std.out, got.Token)
+	_, err := fmt.Fprintln(std.out, token.Token)
 	return err
 }
 
-// readSecret reads one line; what names it in an error.
+// readSecret reads one line. In an error, what is its name.
 func readSecret(ctx context.Context, in io.Reader, what string) (string, error) {
 	input := untilDone(ctx, in)
 	defer input.Close()
 	line, err := bufio.NewReader(io.LimitReader(input, api.MaxBodyBytes)).ReadString('\n')
 	if err != nil && err != io.EOF {
-		return "", fmt.Errorf("standard input cannot be read: %w", err)
+		return "", fmt.Errorf("cannot read standard input: %w", err)
 	}
 	line = strings.TrimRight(line, "\r\n")
 	if line == "" {

@@ -1,4 +1,9 @@
 // Command pawl keeps sessions for an HTTP API.
+//
+// Each command is a struct in a file of its own: its fields are its flags, and its Run method carries it out. run, in
+// cli.go, parses a command line and calls that method. Commands that act on a running server embed remote and use the
+// public client. The settings of a server are in settings.go, storesettings.go, limits.go and observe.go; settingsFile
+// reads them from PAWL_* variables and from the file of --config.
 package main
 
 import (
@@ -10,7 +15,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr})
+	code := run(ctx, os.Args[1:], stdio{in: os.Stdin, out: os.Stdout, err: os.Stderr})
 	stop()
 	os.Exit(code)
 }

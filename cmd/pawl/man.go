@@ -8,8 +8,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// manCmd writes the help of every command as a manual page, in the language
-// man(7).
+// manCmd writes the help of all commands as a manual page, in the language of man(7).
 type manCmd struct{}
 
 func (*manCmd) Help() string { return "Example:\n  pawl man > /usr/local/share/man/man1/pawl.1" }
@@ -18,7 +17,7 @@ func (*manCmd) Run(parsed *kong.Context, std stdio) error {
 	b := thisBuild()
 	day, _, _ := strings.Cut(b.Date, "T")
 	page := &manPage{}
-	page.line(`.TH PAWL 1 "%s" %s`, day, quoted("pawl "+b.Version)) // its hyphens are read as a date's
+	page.line(`.TH PAWL 1 "%s" %s`, day, quoted("pawl "+b.Version)) // the date has no escaped hyphens
 	page.line(".SH NAME\npawl \\- keeps sessions for an HTTP API")
 	page.line(".SH SYNOPSIS\n.B pawl\n.I command\n.RI [ options ]")
 	page.line(".SH DESCRIPTION")
@@ -32,42 +31,54 @@ func (*manCmd) Run(parsed *kong.Context, std stdio) error {
 	return err
 }
 
-// manEnd is what the help of no one command says.
+// manEnd has the sections that concern all commands.
 const manEnd = `.SH ENVIRONMENT
 Each option of
 .B pawl serve
-is also a variable: PAWL_ and its name, in capitals, with _ for \-.
+is also a variable: PAWL_ and the name of the option in capitals, with _ instead of \-.
 .TP
 .B PAWL_MASTER_KEY
 The master key itself.
 .TP
 .BR PAWL_URL ", " PAWL_API_KEY
-The server, and the key for it, of the commands that act on a running server.
+The server, and the API key, of commands that act on a running server.
 .SH EXIT STATUS
 .TP
 .B 0
-Done.
+The command succeeded.
 .TP
 .B 1
-The command was understood, and failed.
+The command line is valid, but the command failed.
 .TP
 .B 2
-The command line or a setting is wrong.`
+The command line or a setting is invalid.`
 
-// manPage is a page as it grows.
+// manPage is the text of a manual page.
 type manPage struct{ strings.Builder }
 
 func (p *manPage) line(format string, args ...any) { fmt.Fprintf(p, format+"\n", args...) }
 
 func (p *manPage) command(command *kong.Node) {
-	p.line(".SS %s", quoted(command.FullPath()+arguments(command)))
+	title := command.FullPath()
+	for _, argument := range command.Positional {
+		title += " " + argument.Summary()
+	}
+	p.line(".SS %s", quoted(title))
 	p.text(command.Help)
-	for _, flag := range allFlags(command) {
+	for _, flag := range visibleFlags(command) {
 		if flag.Name == "help" {
 			continue // every command has it
 		}
-		p.line(".TP\n.B %s", escaped("--"+flag.Name+valueOf(flag)))
-		p.text(flag.Help + defaultOf(flag))
+		name := "--" + flag.Name
+		if !flag.IsBool() {
+			name += "=" + flag.FormatPlaceHolder()
+		}
+		help := flag.Help
+		if flag.HasDefault && flag.PlaceHolder != "" { // else the placeholder is the default
+			help += " Default: " + flag.Default + "."
+		}
+		p.line(".TP\n.B %s", escaped(name))
+		p.text(help)
 	}
 	if command.Detail != "" {
 		p.line(".PP")
@@ -75,7 +86,7 @@ func (p *manPage) command(command *kong.Node) {
 	}
 }
 
-// text writes paragraphs; a line that is indented is an example, as it stands.
+// text writes paragraphs. Indented lines are an example, whose line breaks are kept.
 func (p *manPage) text(text string) {
 	example := false
 	for line := range strings.Lines(text) {
@@ -95,28 +106,7 @@ func (p *manPage) text(text string) {
 	}
 }
 
-func arguments(command *kong.Node) (text string) {
-	for _, argument := range command.Positional {
-		text += " " + argument.Summary()
-	}
-	return text
-}
-
-func valueOf(flag *kong.Flag) string {
-	if flag.IsBool() {
-		return ""
-	}
-	return "=" + flag.FormatPlaceHolder()
-}
-
-func defaultOf(flag *kong.Flag) string {
-	if !flag.HasDefault || flag.PlaceHolder == "" {
-		return ""
-	}
-	return " Default: " + flag.Default + "."
-}
-
-// escaped is text as roff reads it: no line of it is a request.
+// escaped returns text in the syntax of roff, so that no line of it is taken for a request.
 func escaped(text string) string {
 	text = strings.NewReplacer(`\`, `\e`, "-", `\-`).Replace(text)
 	if strings.HasPrefix(text, ".") || strings.HasPrefix(text, "'") {
@@ -125,5 +115,5 @@ func escaped(text string) string {
 	return text
 }
 
-// quoted is text as one argument of a request.
+// quoted returns text as one argument of a request.
 func quoted(text string) string { return `"` + strings.ReplaceAll(escaped(text), `"`, `\(dq`) + `"` }

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 
 	"github.com/pawlauth/pawl/internal/app"
@@ -15,28 +14,21 @@ import (
 	"github.com/pawlauth/pawl/internal/tracing"
 )
 
-// observeSettings are what lets others see a server run.
+// observeSettings turn on metrics. Traces are turned on by variables of OpenTelemetry.
 type observeSettings struct {
-	MetricsAddr string `placeholder:"ADDR" help:"Address for Prometheus, which asks for /metrics there: of loopback or a private network. Off if not given."`
+	MetricsAddr string `placeholder:"ADDR" help:"Address of /metrics, on loopback or a private network; if empty, off."`
 }
 
-// checkTraces refuses variables of OpenTelemetry's that Pawl cannot follow.
-func (s *observeSettings) checkTraces() error {
-	if _, err := tracing.Wanted(os.Getenv); err != nil {
-		return usagef("%w", err)
-	}
-	return nil
-}
-
-// observe turns on what is wanted, and returns what ends it once the app is
-// closed: the spans that wait are sent then. Where metrics are is in the log.
+// observe starts metrics and traces, if they are turned on, and puts them into config. The caller calls end after it
+// has closed the app, so that end can send the remaining spans.
 func (s *observeSettings) observe(ctx context.Context, config *app.Config) (end func(), err error) {
-	endTraces, endMetrics := func() {}, func() {}
-	wanted, err := tracing.Wanted(os.Getenv)
+	endTraces := func() {}
+	endMetrics := func() {}
+	traces, err := tracing.Wanted(os.Getenv)
 	if err != nil {
 		return nil, usagef("%w", err)
 	}
-	if wanted {
+	if traces {
 		if config.Tracer, err = tracing.New(ctx, config.Build, config.Log); err != nil {
 			return nil, err
 		}
@@ -52,17 +44,17 @@ func (s *observeSettings) observe(ctx context.Context, config *app.Config) (end 
 	return func() { endTraces(); endMetrics() }, nil
 }
 
-// metricsConnections bounds the other listener: what is open there takes from
-// the files of the clients.
-const metricsConnections = 64
+// maxMetricsConnections limits the connections of the metrics listener, because they share the open files of the
+// process with the clients.
+const maxMetricsConnections = 64
 
-// serveMetrics answers Prometheus until end is called.
+// serveMetrics serves a page on an address of its own until end is called.
 func serveMetrics(addr string, page http.Handler, log *slog.Logger) (end func(), err error) {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen for metrics: %w; choose another --metrics-addr", err)
 	}
-	web := server.NewHTTPServer(server.HTTPConfig{Handler: page, MaxConnections: metricsConnections, Log: log})
+	web := server.NewHTTPServer(server.HTTPConfig{Handler: page, MaxConnections: maxMetricsConnections, Log: log})
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -71,22 +63,5 @@ func serveMetrics(addr string, page http.Handler, log *slog.Logger) (end func(),
 		}
 	}()
 	log.Info("metrics", "addr", listener.Addr().String())
-	return func() { _ = web.Close(); <-done }, nil // Prometheus repeats a scrape that is cut off
-}
-
-// tracesSetting is what "pawl config" says of traces, whose settings are
-// variables of OpenTelemetry's and not Pawl's.
-func tracesSetting() setting {
-	wanted, _ := tracing.Wanted(os.Getenv) // the error was said before
-	if !wanted {
-		return setting{"traces", "off", "OTEL_*"}
-	}
-	endpoint := tracing.Endpoint(os.Getenv)
-	if endpoint == "" {
-		endpoint = "http://localhost:4318"
-	}
-	if parsed, err := url.Parse(endpoint); err == nil {
-		endpoint = parsed.Redacted()
-	}
-	return setting{"traces", endpoint, "OTEL_*"}
+	return func() { _ = web.Close(); <-done }, nil // Prometheus repeats an interrupted scrape
 }

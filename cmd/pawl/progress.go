@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// progress is one line that is written anew.
+// progress is one line of text that is overwritten as the work proceeds.
 type progress struct {
 	out   io.Writer
 	last  time.Time
@@ -16,15 +16,14 @@ type progress struct {
 
 func newProgress(out io.Writer) *progress { return &progress{out: out} }
 
-// show says how far the work is, a few times a second.
+// show writes how much of the work is done.
 func (p *progress) show(what string, done, total int64) {
 	if p.due(done, total) {
 		fmt.Fprintf(p.out, "\r%-12s %d of %d ", what, done, total)
 	}
 }
 
-// bar shows the part that is done as a bar, and a few words; a total of 0 is
-// not known.
+// bar writes a bar and a few words. A total of 0 is unknown, and has no bar.
 func (p *progress) bar(done, total int64, words string) {
 	if !p.due(done, total) {
 		return
@@ -39,12 +38,13 @@ func (p *progress) bar(done, total int64, words string) {
 	fmt.Fprint(p.out, words, " ")
 }
 
-// due reports whether it is time to show something: at the end in any case.
+// due reports whether to write now: five times a second, and at the end.
 func (p *progress) due(done, total int64) bool {
 	if (done < total || total == 0) && time.Since(p.last) < 200*time.Millisecond {
 		return false
 	}
-	p.last, p.shown = time.Now(), true
+	p.last = time.Now()
+	p.shown = true
 	return true
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/server"
+	"github.com/pawlauth/pawl/internal/tracing"
 )
 
 type serveCmd struct {
@@ -29,25 +30,13 @@ type serveCmd struct {
 }
 
 func (c *serveCmd) Help() string {
-	return "Example:\n  pawl init --login admin@example.com --data /var/lib/pawl\n  pawl serve --data /var/lib/pawl --addr :8443 --tls-cert cert.pem --tls-key key.pem"
-}
+	return `Example:
+  pawl init --login admin@example.com --data /var/lib/pawl
+  pawl serve --data /var/lib/pawl --addr :8443 --tls-cert cert.pem --tls-key key.pem
 
-// check refuses settings that do not go together.
-func (c *serveCmd) check() (app.Config, error) {
-	if (c.TLSCert == "") != (c.TLSKey == "") {
-		return app.Config{}, usagef("--tls-cert and --tls-key go together: give both or neither")
-	}
-	config, err := c.app(c.Data)
-	if err == nil {
-		err = c.apply(&config)
-	}
-	if err == nil {
-		err = c.limit(&config)
-	}
-	if err == nil {
-		err = c.checkTraces()
-	}
-	return config, err
+Each option is also a variable, PAWL_ADDR for --addr, and a name in the file of --config. Put secrets into variables
+or files, because every user of the machine can read the arguments of a process: an address with a password into
+PAWL_STORE, the master key into PAWL_MASTER_KEY. docs/settings.md describes each setting.`
 }
 
 func (c *serveCmd) Run(ctx context.Context, std stdio) error {
@@ -55,15 +44,15 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(filepath.Join(c.Data, "dev.env")); err == nil && config.Store.Kind() == app.SQLite {
-		return usagef("the data folder %s was made by pawl dev, and everyone knows its password: choose another with --data", c.Data)
+	if _, err := os.Stat(filepath.Join(c.Data, devEnvFile)); err == nil && config.Store.Kind() == app.SQLite {
+		return usagef("the data folder %s is one of pawl dev, whose password is public; choose another --data", c.Data)
 	}
 	config.Log = newLogger(std.err)
 	web := server.HTTPConfig{MaxConnections: c.MaxConnections, Log: config.Log}
 	if c.TLSCert != "" {
 		pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
 		if err != nil {
-			return usagef("the certificate cannot be loaded: %w; check --tls-cert and --tls-key", err)
+			return usagef("cannot load the certificate: %w; check --tls-cert and --tls-key", err)
 		}
 		web.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
 	}
@@ -80,7 +69,28 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	return serve(ctx, a, listener, web)
 }
 
-// open opens the app and listens; with an error both are closed.
+// check checks all settings and returns them as the configuration of an App.
+func (c *serveCmd) check() (app.Config, error) {
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return app.Config{}, usagef("--tls-cert and --tls-key go together; give both or neither")
+	}
+	config, err := c.app(c.Data)
+	if err != nil {
+		return config, err
+	}
+	if err := c.storeSettings.apply(&config); err != nil {
+		return config, err
+	}
+	if err := c.limitSettings.apply(&config); err != nil {
+		return config, err
+	}
+	if _, err := tracing.Wanted(os.Getenv); err != nil {
+		return config, usagef("%w", err)
+	}
+	return config, nil
+}
+
+// open opens the app and listens. If it returns an error, both are closed.
 func open(ctx context.Context, config app.Config, addr string) (*app.App, net.Listener, error) {
 	a, err := app.Open(ctx, config)
 	if err != nil {
@@ -97,8 +107,7 @@ func newLogger(w io.Writer) *slog.Logger {
 	return slog.New(server.LogHandler(slog.NewJSONHandler(w, nil)))
 }
 
-// serve answers requests until ctx ends. It then waits for the requests in flight, and closes the app even if the wait
-// was cut short.
+// serve serves until ctx ends. It then drains the requests in flight, and closes the app.
 func serve(ctx context.Context, a *app.App, listener net.Listener, c server.HTTPConfig) error {
 	defer tuneHeap(a.Store)()
 	a.Started(ctx)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -8,9 +9,23 @@ import (
 )
 
 type signingKeyCmd struct {
-	List   signingKeyListCmd   `cmd:"" help:"List the keys that sign tokens, and what each does."`
-	Rotate signingKeyRotateCmd `cmd:"" help:"Publish a new key, which signs after --key-lead of the server."`
-	Retire signingKeyRetireCmd `cmd:"" help:"End a key whose tokens are over."`
+	List   signingKeyListCmd   `cmd:"" help:"List the signing keys and their states."`
+	Rotate signingKeyRotateCmd `cmd:"" help:"Publish a new signing key; it signs after the --key-lead of the server."`
+	Retire signingKeyRetireCmd `cmd:"" help:"Retire a signing key whose tokens have expired."`
+}
+
+func printSigningKeys(std stdio, asJSON bool, keys ...api.SigningKey) error {
+	const heading = "ID\tALGORITHM\tSTATE\tPUBLISHED\tSIGNS FROM\tRETIRABLE FROM\tRETIRED"
+	orDash := func(t *api.Time) string {
+		if t == nil {
+			return "-"
+		}
+		return t.String()
+	}
+	return printTable(std, asJSON, keys, heading, func(k api.SigningKey) string {
+		return fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s\t%s", k.KeyID, cmp.Or(k.Algorithm, "-"), k.State,
+			orDash(k.Published), orDash(k.SignsFrom), orDash(k.RetirableFrom), orDash(k.Retired))
+	})
 }
 
 type signingKeyListCmd struct {
@@ -20,28 +35,11 @@ type signingKeyListCmd struct {
 func (*signingKeyListCmd) Help() string { return "Example:\n  pawl signing-key list --json" }
 
 func (c *signingKeyListCmd) Run(ctx context.Context, std stdio) error {
-	keys, err := c.server().SigningKeys(ctx)
+	keys, err := c.server.SigningKeys(ctx)
 	if err != nil {
 		return err
 	}
-	return c.showSigningKeys(std, keys...)
-}
-
-func (r remote) showSigningKeys(std stdio, keys ...api.SigningKey) error {
-	return table(std, r.JSON, keys, "ID\tALGORITHM\tSTATE\tPUBLISHED\tSIGNS FROM\tRETIRABLE FROM\tRETIRED", func(k api.SigningKey) string {
-		algorithm := k.Algorithm
-		if algorithm == "" {
-			algorithm = "-"
-		}
-		return fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s\t%s", k.KeyID, algorithm, k.State, orDash(k.Published), orDash(k.SignsFrom), orDash(k.RetirableFrom), orDash(k.Retired))
-	})
-}
-
-func orDash(t *api.Time) string {
-	if t == nil {
-		return "-"
-	}
-	return t.String()
+	return printSigningKeys(std, c.JSON, keys...)
 }
 
 type signingKeyRotateCmd struct {
@@ -49,30 +47,37 @@ type signingKeyRotateCmd struct {
 }
 
 func (*signingKeyRotateCmd) Help() string {
-	return "The new key is known to every node, and in /.well-known/jwks.json, before it signs. The old one verifies on.\n\nExample:\n  pawl signing-key rotate"
+	return `Before the new key signs, every node has loaded it, and /.well-known/jwks.json lists it.
+The previous key still verifies its tokens.
+
+Example:
+  pawl signing-key rotate`
 }
 
 func (c *signingKeyRotateCmd) Run(ctx context.Context, std stdio) error {
-	key, err := c.server().RotateSigningKey(ctx)
+	key, err := c.server.RotateSigningKey(ctx)
 	if err != nil {
 		return err
 	}
-	return c.showSigningKeys(std, key)
+	return printSigningKeys(std, c.JSON, key)
 }
 
 type signingKeyRetireCmd struct {
 	remote `embed:""`
-	ID     string `arg:"" help:"Id of the key, as \"pawl signing-key list\" shows it."`
-	Now    bool   `help:"The key has leaked: end its tokens before their time. If it signs, a new one does so at once."`
+	ID     string `arg:"" help:"Id of the signing key, from \"pawl signing-key list\"."`
+	Now    bool   `help:"Retire a leaked key at once. Its tokens are rejected, and if it signs, a new key replaces it."`
 }
 
 func (*signingKeyRetireCmd) Help() string {
-	return "An id that begins with - goes after --.\n\nExample:\n  pawl signing-key retire oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U"
+	return `Put -- before an id that begins with a hyphen.
+
+Example:
+  pawl signing-key retire oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U`
 }
 
 func (c *signingKeyRetireCmd) Run(ctx context.Context, std stdio) error {
-	if err := c.server().RetireSigningKey(ctx, api.RetireSigningKeyRequest{KeyID: c.ID, Now: c.Now}); err != nil {
+	if err := c.server.RetireSigningKey(ctx, api.RetireSigningKeyRequest{KeyID: c.ID, Now: c.Now}); err != nil {
 		return err
 	}
-	return c.say(std, "The key is retired; no token of it is good.")
+	return c.confirm(std, "The signing key is retired. Its tokens are rejected.")
 }

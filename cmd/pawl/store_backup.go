@@ -12,7 +12,7 @@ import (
 
 type storeBackupCmd struct {
 	Data string `default:"pawl-data" placeholder:"DIR" help:"Data folder."`
-	To   string `required:"" placeholder:"FILE" help:"File to write; it must not be there yet."`
+	To   string `required:"" placeholder:"FILE" help:"File to write; it must not exist."`
 	JSON bool   `name:"json" help:"Print JSON."`
 }
 
@@ -20,8 +20,8 @@ func (*storeBackupCmd) Help() string {
 	return `Example:
   pawl store backup --data /var/lib/pawl --to /backup/pawl-2026-11-24.db
 
-The server may run meanwhile. To restore, stop it and put the file in the data folder as pawl.db, with no pawl.db-wal or
-pawl.db-shm beside it. Sessions are then as they were at the backup: see docs/operations.md.`
+The server may keep running. To restore the backup, stop the server, and put the file into an empty data folder as
+pawl.db. Then end its sessions, because they are as old as the backup: see docs/operations.md.`
 }
 
 func (c *storeBackupCmd) Run(ctx context.Context, std stdio) error {
@@ -33,7 +33,7 @@ func (c *storeBackupCmd) Run(ctx context.Context, std stdio) error {
 	for {
 		select {
 		case <-tick.C:
-			progress.show("bytes", size(c.To), size(filepath.Join(c.Data, sqlite.FileName)))
+			progress.show("bytes", fileSize(c.To), fileSize(filepath.Join(c.Data, sqlite.FileName)))
 			continue
 		case err := <-done:
 			progress.end()
@@ -42,15 +42,15 @@ func (c *storeBackupCmd) Run(ctx context.Context, std stdio) error {
 			}
 		}
 		if c.JSON {
-			return printJSON(std.out, map[string]any{"file": c.To, "bytes": size(c.To)})
+			return printJSON(std.out, map[string]any{"file": c.To, "bytes": fileSize(c.To)})
 		}
-		_, err := fmt.Fprintf(std.out, "Backed up to %s, %d bytes.\n", c.To, size(c.To))
+		_, err := fmt.Fprintf(std.out, "Backed up to %s, %d bytes.\n", c.To, fileSize(c.To))
 		return err
 	}
 }
 
-// size is a file's length in bytes; 0 for one that is not there.
-func size(path string) int64 {
+// fileSize returns the length of a file in bytes, or 0 if it cannot be read.
+func fileSize(path string) int64 {
 	info, err := os.Stat(path)
 	if err != nil {
 		return 0

@@ -1,120 +1,74 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/pawlauth/pawl/api"
 )
 
 type userCmd struct {
-	Add      userAddCmd      `cmd:"" help:"Make a user, with a password that is made and printed, or read from standard input with --password-stdin."`
-	Import   userImportCmd   `cmd:"" help:"Add users from a file to the store itself, with the password hashes of other software."`
+	Add      userAddCmd      `cmd:"" help:"Create a user with a generated password, or with one from standard input."`
+	Import   userImportCmd   `cmd:"" help:"Import users and their password hashes from a file into a store."`
 	List     userListCmd     `cmd:"" help:"List users."`
 	Show     userShowCmd     `cmd:"" help:"Show one user."`
-	Suspend  userSuspendCmd  `cmd:"" help:"End a user's sessions and keep the user out."`
-	Resume   userResumeCmd   `cmd:"" help:"Let a suspended user in again."`
-	Role     userRoleCmd     `cmd:"" help:"Change a user's level, network or mailbox."`
-	Password userPasswordCmd `cmd:"" help:"Set a user's password, read from standard input."`
-	Reset    userResetCmd    `cmd:"" help:"End every session of a user."`
-	Remove   userRemoveCmd   `cmd:"" help:"Terminate a user for good."`
+	Suspend  userSuspendCmd  `cmd:"" help:"Suspend a user and end all sessions of the user."`
+	Resume   userResumeCmd   `cmd:"" help:"Activate a suspended user."`
+	Role     userRoleCmd     `cmd:"" help:"Change the level, network or mailbox of a user."`
+	Password userPasswordCmd `cmd:"" help:"Set the password of a user, read from standard input."`
+	Reset    userResetCmd    `cmd:"" help:"End all sessions of a user."`
+	Remove   userRemoveCmd   `cmd:"" help:"Terminate a user permanently."`
 }
 
-// one is the user that a command is about.
-type one struct {
-	remote `embed:""`
-	User   string `arg:"" help:"Login, or id."`
-}
-
-type userAddCmd struct {
-	remote        `embed:""`
-	Login         string    `arg:"" help:"Login."`
-	Email         string    `help:"Mail address; the login if not given."`
-	FirstName     string    `help:"First name."`
-	LastName      string    `help:"Last name."`
-	Level         api.Level `default:"MailboxUser" help:"Level."`
-	NetworkID     *int64    `name:"network" help:"Network; the caller's if not given."`
-	MailboxID     *int64    `name:"mailbox" help:"Mailbox; the caller's if not given."`
-	PasswordStdin bool      `help:"Read the password from standard input instead of making one."`
-}
-
-func (*userAddCmd) Help() string {
-	return "Example:\n  pawl user add ada@example.com --level NetworkUser --network 7"
-}
-
-func (c *userAddCmd) Run(ctx context.Context, std stdio) error {
-	request := api.CreateUserRequest{Login: c.Login, Email: c.Email, FirstName: c.FirstName, LastName: c.LastName,
-		AuthLevel: c.Level, NetworkID: c.NetworkID, MailboxID: c.MailboxID}
-	if request.Email == "" {
-		request.Email = c.Login
-	}
-	var err error
-	if c.PasswordStdin {
-		request.Password, err = readSecret(ctx, std.in, "password")
-	} else {
-		request.Password, err = c.server().GeneratePassword(ctx, api.GeneratePasswordRequest{Length: new(int64(20))})
-	}
-	if err != nil {
-		return err
-	}
-	var made struct {
-		api.User
-		Password string `json:"password,omitempty"`
-	}
-	if made.User, err = c.server().CreateUser(ctx, request); err != nil {
-		return err
-	}
-	if !c.PasswordStdin {
-		made.Password = request.Password
-	}
-	if c.JSON {
-		return printJSON(std.out, made)
-	}
-	fmt.Fprintf(std.out, "userId    %d\nlogin     %s\n", made.UserID, made.Login)
-	if made.Password != "" {
-		fmt.Fprintf(std.out, "password  %s\n", made.Password)
-	}
-	return nil
+func printUsers(std stdio, asJSON bool, users ...api.User) error {
+	const heading = "ID\tLOGIN\tLEVEL\tSTATUS\tNETWORK\tMAILBOX\tNAME"
+	return printTable(std, asJSON, users, heading, func(u api.User) string {
+		name := cmp.Or(strings.TrimSpace(u.FirstName+" "+u.LastName), "-")
+		return fmt.Sprintf("%d\t%s\t%s\t%s\t%d\t%d\t%s",
+			u.UserID, u.Login, u.AuthLevel, u.Status, u.NetworkID, u.MailboxID, name)
+	})
 }
 
 type userListCmd struct {
 	remote  `embed:""`
-	Network *int64     `help:"Only this network."`
-	Mailbox *int64     `help:"Only this mailbox."`
-	Level   api.Level  `help:"Only this level."`
-	Status  api.Status `help:"Only this status."`
+	Network *int64     `help:"List users of this network only."`
+	Mailbox *int64     `help:"List users of this mailbox only."`
+	Level   api.Level  `help:"List users of this level only."`
+	Status  api.Status `help:"List users with this status only."`
 }
 
 func (*userListCmd) Help() string { return "Example:\n  pawl user list --status Suspended --json" }
 
 func (c *userListCmd) Run(ctx context.Context, std stdio) error {
-	all := []api.User{}
+	users := []api.User{}
 	filter := api.ListUsersRequest{NetworkID: c.Network, MailboxID: c.Mailbox, AuthLevel: c.Level, Status: c.Status}
-	for u, err := range c.server().AllUsers(ctx, filter) {
+	for u, err := range c.server.AllUsers(ctx, filter) {
 		if err != nil {
 			return err
 		}
-		all = append(all, u)
+		users = append(users, u)
 	}
-	return c.showUsers(std, all...)
+	return printUsers(std, c.JSON, users...)
 }
 
 type userShowCmd struct {
-	one `embed:""`
+	remoteUser `embed:""`
 }
 
 func (*userShowCmd) Help() string { return "Example:\n  pawl user show ada@example.com" }
 
 func (c *userShowCmd) Run(ctx context.Context, std stdio) error {
-	u, err := c.user(ctx, c.User)
+	u, err := c.user(ctx)
 	if err != nil {
 		return err
 	}
-	return c.showUsers(std, u)
+	return printUsers(std, c.JSON, u)
 }
 
 type userSuspendCmd struct {
-	one `embed:""`
+	remoteUser `embed:""`
 }
 
 func (*userSuspendCmd) Help() string { return "Example:\n  pawl user suspend ada@example.com" }
@@ -124,7 +78,7 @@ func (c *userSuspendCmd) Run(ctx context.Context, std stdio) error {
 }
 
 type userResumeCmd struct {
-	one `embed:""`
+	remoteUser `embed:""`
 }
 
 func (*userResumeCmd) Help() string { return "Example:\n  pawl user resume ada@example.com" }
@@ -133,23 +87,24 @@ func (c *userResumeCmd) Run(ctx context.Context, std stdio) error {
 	return c.setStatus(ctx, std, api.StatusActive)
 }
 
-func (c *one) setStatus(ctx context.Context, std stdio, status api.Status) error {
-	id, err := c.userID(ctx, c.User)
+// setStatus sets the status of the user and prints the user.
+func (r *remoteUser) setStatus(ctx context.Context, std stdio, status api.Status) error {
+	id, err := r.userID(ctx)
 	if err != nil {
 		return err
 	}
-	u, err := c.server().UpdateUser(ctx, api.UpdateUserRequest{UserID: id, Status: &status})
+	u, err := r.server.UpdateUser(ctx, api.UpdateUserRequest{UserID: id, Status: &status})
 	if err != nil {
 		return err
 	}
-	return c.showUsers(std, u)
+	return printUsers(std, r.JSON, u)
 }
 
 type userRoleCmd struct {
-	one     `embed:""`
-	Level   api.Level `arg:"" default:"NoChange" help:"Level; NoChange keeps it."`
-	Network *int64    `help:"Network to move to."`
-	Mailbox *int64    `help:"Mailbox to move to."`
+	remoteUser `embed:""`
+	Level      api.Level `arg:"" default:"NoChange" help:"Level; NoChange keeps the current one."`
+	Network    *int64    `help:"Network to move to."`
+	Mailbox    *int64    `help:"Mailbox to move to."`
 }
 
 func (*userRoleCmd) Help() string {
@@ -157,19 +112,20 @@ func (*userRoleCmd) Help() string {
 }
 
 func (c *userRoleCmd) Run(ctx context.Context, std stdio) error {
-	id, err := c.userID(ctx, c.User)
+	id, err := c.userID(ctx)
 	if err != nil {
 		return err
 	}
-	u, err := c.server().SetRole(ctx, api.RoleRequest{UserID: id, AuthLevel: c.Level, NetworkID: c.Network, MailboxID: c.Mailbox})
+	request := api.RoleRequest{UserID: id, AuthLevel: c.Level, NetworkID: c.Network, MailboxID: c.Mailbox}
+	u, err := c.server.SetRole(ctx, request)
 	if err != nil {
 		return err
 	}
-	return c.showUsers(std, u)
+	return printUsers(std, c.JSON, u)
 }
 
 type userPasswordCmd struct {
-	one `embed:""`
+	remoteUser `embed:""`
 }
 
 func (*userPasswordCmd) Help() string {
@@ -177,7 +133,7 @@ func (*userPasswordCmd) Help() string {
 }
 
 func (c *userPasswordCmd) Run(ctx context.Context, std stdio) error {
-	id, err := c.userID(ctx, c.User)
+	id, err := c.userID(ctx)
 	if err != nil {
 		return err
 	}
@@ -185,42 +141,42 @@ func (c *userPasswordCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	if err := c.server().SetPassword(ctx, id, secret); err != nil {
+	if err := c.server.SetPassword(ctx, id, secret); err != nil {
 		return err
 	}
-	return c.say(std, "The password is set; \"pawl user reset\" ends the sessions that are open.")
+	return c.confirm(std, `The password is set. "pawl user reset" ends the open sessions of the user.`)
 }
 
 type userResetCmd struct {
-	one `embed:""`
+	remoteUser `embed:""`
 }
 
 func (*userResetCmd) Help() string { return "Example:\n  pawl user reset ada@example.com" }
 
 func (c *userResetCmd) Run(ctx context.Context, std stdio) error {
-	id, err := c.userID(ctx, c.User)
+	id, err := c.userID(ctx)
 	if err != nil {
 		return err
 	}
-	if err := c.server().ResetUser(ctx, id); err != nil {
+	if err := c.server.ResetUser(ctx, id); err != nil {
 		return err
 	}
-	return c.say(std, "Every session of the user is ended.")
+	return c.confirm(std, "All sessions of the user have ended.")
 }
 
 type userRemoveCmd struct {
-	one `embed:""`
+	remoteUser `embed:""`
 }
 
 func (*userRemoveCmd) Help() string { return "Example:\n  pawl user remove ada@example.com" }
 
 func (c *userRemoveCmd) Run(ctx context.Context, std stdio) error {
-	id, err := c.userID(ctx, c.User)
+	id, err := c.userID(ctx)
 	if err != nil {
 		return err
 	}
-	if err := c.server().TerminateUser(ctx, id); err != nil {
+	if err := c.server.TerminateUser(ctx, id); err != nil {
 		return err
 	}
-	return c.say(std, "The user is terminated; sessions and keys are dead.")
+	return c.confirm(std, "The user is terminated. All sessions have ended, and all API keys are removed.")
 }

@@ -23,7 +23,7 @@ type userImportCmd struct {
 
 	Config string `placeholder:"FILE" help:"JSON file of settings."`
 	Data   string `default:"pawl-data" placeholder:"DIR" help:"Data folder."`
-	Store  string `default:"sqlite:" placeholder:"ADDRESS" help:"The store: sqlite: (in the data folder) or postgres://... Put one with a password into PAWL_STORE."`
+	Store  string `default:"sqlite:" placeholder:"ADDRESS" help:"Store: sqlite: (in --data) or postgres://..."`
 
 	NetworkID int64 `name:"network" default:"1" help:"Network of users whose line has none."`
 	MailboxID int64 `name:"mailbox" default:"1" help:"Mailbox of users whose line has none."`
@@ -45,7 +45,7 @@ Hashes: argon2id and scrypt in PHC form, bcrypt, ASP.NET Core Identity v3. The n
 
 The import writes to the store itself. Stop the server of a data folder first; nodes on PostgreSQL may keep running. A
 bad line, or a line that differs from an existing user, is reported with its number and skipped; the exit code is then
-1. You can run the same import again at any time.`
+1. You can run the same import again at any time. Put an address with a password into PAWL_STORE.`
 }
 
 func (c *userImportCmd) Run(ctx context.Context, std stdio) (err error) {

@@ -9,8 +9,8 @@ import (
 	"github.com/pawlauth/pawl/api"
 )
 
-// What a release knows and the Go toolchain does not: set by the linker
-// (-ldflags "-X main.version=..."), and by nothing else.
+// These are set by the linker for a release (-ldflags "-X main.version=..."), and are constant otherwise. They have
+// what the Go toolchain cannot supply.
 var version, commit, date string
 
 type versionCmd struct {
@@ -19,12 +19,12 @@ type versionCmd struct {
 
 func (*versionCmd) Help() string { return "Example:\n  pawl version --json" }
 
-// build is what this binary is. What is not known is "" and left out.
+// build describes this binary. Unknown fields are empty, and left out of the JSON.
 type build struct {
-	Version  string `json:"version"`            // of the module, or "devel"
-	Commit   string `json:"commit,omitempty"`   // in full
-	Date     string `json:"date,omitempty"`     // of the commit, RFC 3339
-	Modified bool   `json:"modified,omitempty"` // the tree had changes that are in no commit
+	Version  string `json:"version"`            // the version of the module, or "devel"
+	Commit   string `json:"commit,omitempty"`   // the whole hash
+	Date     string `json:"date,omitempty"`     // the time of the commit, as in RFC 3339
+	Modified bool   `json:"modified,omitempty"` // whether the source had uncommitted changes
 	API      string `json:"api"`
 	Go       string `json:"go"`
 	OS       string `json:"os"`
@@ -45,14 +45,17 @@ func (c *versionCmd) Run(std stdio) error {
 }
 
 func thisBuild() build {
-	b := build{Version: version, Commit: commit, Date: date, API: api.Version, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
+	b := build{
+		Version: version, Commit: commit, Date: date,
+		API: api.Version, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
+	}
 	info, ok := debug.ReadBuildInfo()
 	if ok && info.Main.Version != "(devel)" {
 		b.Version = cmp.Or(b.Version, info.Main.Version)
 	}
 	b.Version = cmp.Or(b.Version, "devel")
 	if !ok || commit != "" {
-		return b // the linker's commit goes with the linker's date
+		return b // the commit and the date of the linker belong together
 	}
 	for _, s := range info.Settings {
 		switch s.Key {
@@ -66,6 +69,3 @@ func thisBuild() build {
 	}
 	return b
 }
-
-// buildVersion is what /v2/auth/version says of the build.
-func buildVersion() string { return thisBuild().Version }

@@ -10,7 +10,7 @@ import (
 )
 
 type storeEndSessionsCmd struct {
-	Store string `required:"" placeholder:"ADDRESS" help:"sqlite:FOLDER or postgres://..."`
+	Store string `required:"" placeholder:"ADDRESS" help:"Store: sqlite:FOLDER or postgres://..."`
 	JSON  bool   `name:"json" help:"Print JSON."`
 }
 
@@ -18,8 +18,8 @@ func (*storeEndSessionsCmd) Help() string {
 	return `Example:
   pawl store end-sessions --store sqlite:/var/lib/pawl
 
-For a store that comes from a backup: its sessions are as they were then, so tokens that were dead would work again. Run it
-before the servers start: they do not hear of it. An address with a password is better given as PAWL_STORE.`
+Use it on a store that was restored from a backup. There, tokens that have been superseded since are current again. Run
+it before the servers start, because a running server does not notice. Put an address with a password into PAWL_STORE.`
 }
 
 func (c *storeEndSessionsCmd) Run(ctx context.Context, std stdio) (err error) {
@@ -37,7 +37,7 @@ func (c *storeEndSessionsCmd) Run(ctx context.Context, std stdio) (err error) {
 	progress.end()
 	switch {
 	case err != nil:
-		return fmt.Errorf("some sessions are left: %w; run the same line again", err)
+		return fmt.Errorf("some sessions have not ended: %w; run the same line again", err)
 	case c.JSON:
 		return printJSON(std.out, map[string]int64{"ended": ended})
 	}

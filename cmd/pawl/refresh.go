@@ -1,0 +1,21 @@
+package main
+
+import "context"
+
+type refreshCmd struct {
+	remote `embed:""`
+}
+
+func (*refreshCmd) Help() string { return "Example:\n  pawl refresh < token.txt > token.new" }
+
+func (c *refreshCmd) Run(ctx context.Context, std stdio) error {
+	current, err := readSecret(ctx, std.in, "token")
+	if err != nil {
+		return err
+	}
+	next, err := c.server.Refresh(ctx, current)
+	if err != nil {
+		return err
+	}
+	return printToken(std, c.JSON, next)
+}

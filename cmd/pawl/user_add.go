@@ -1,0 +1,62 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+
+	"github.com/pawlauth/pawl/api"
+)
+
+type userAddCmd struct {
+	remote        `embed:""`
+	Login         string    `arg:"" help:"Login."`
+	Email         string    `help:"Mail address; if empty, the login."`
+	FirstName     string    `help:"First name."`
+	LastName      string    `help:"Last name."`
+	Level         api.Level `default:"MailboxUser" help:"Level."`
+	NetworkID     *int64    `name:"network" help:"Network; if not given, that of the caller."`
+	MailboxID     *int64    `name:"mailbox" help:"Mailbox; if not given, that of the caller."`
+	PasswordStdin bool      `help:"Read the password from standard input instead of generating one."`
+}
+
+func (*userAddCmd) Help() string {
+	return `Example:
+  pawl user add ada@example.com --level NetworkUser --network 7
+
+A generated password is printed once; keep it.`
+}
+
+func (c *userAddCmd) Run(ctx context.Context, std stdio) error {
+	var created struct {
+		api.User
+		Password string `json:"password,omitempty"` // only if it was generated
+	}
+	var password string
+	var err error
+	if c.PasswordStdin {
+		password, err = readSecret(ctx, std.in, "password")
+	} else {
+		password, err = c.server.GeneratePassword(ctx, api.GeneratePasswordRequest{Length: new(int64(20))})
+		created.Password = password
+	}
+	if err != nil {
+		return err
+	}
+	created.User, err = c.server.CreateUser(ctx, api.CreateUserRequest{
+		Login: c.Login, Password: password, Email: cmp.Or(c.Email, c.Login),
+		FirstName: c.FirstName, LastName: c.LastName,
+		AuthLevel: c.Level, NetworkID: c.NetworkID, MailboxID: c.MailboxID,
+	})
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(std.out, created)
+	}
+	fmt.Fprintf(std.out, "userId    %d\nlogin     %s\n", created.UserID, created.Login)
+	if created.Password != "" {
+		fmt.Fprintf(std.out, "password  %s\n", created.Password)
+	}
+	return nil
+}
