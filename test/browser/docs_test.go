@@ -1,4 +1,5 @@
-// Package browser_test opens the pages of a server in a real browser.
+// Package browser_test opens the server's pages in a real browser, because only a browser shows that scripts work under
+// the pages' content security policy.
 package browser_test
 
 import (
@@ -16,12 +17,12 @@ import (
 	"github.com/pawlauth/pawl/pawltest"
 )
 
-// browser returns the context of a browser; what a page complains of fails the
-// test: a script that its policy stops, say.
+// browser starts a browser and returns its context. An exception in a script, or a violation of a page's content
+// security policy, fails the test.
 func browser(t *testing.T) context.Context {
 	path, err := exec.LookPath("chromium")
 	if err != nil {
-		t.Skip("chromium is not installed: the page was not opened")
+		t.Skip("chromium is missing; run \"make deps\"")
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox)
 	ctx, stop := chromedp.NewExecAllocator(t.Context(), options...)
@@ -33,10 +34,10 @@ func browser(t *testing.T) context.Context {
 	err = chromedp.Listen(ctx, func(event any) {
 		switch e := event.(type) {
 		case *runtime.EventExceptionThrown:
-			t.Errorf("the page's script failed: %v", e.ExceptionDetails)
+			t.Errorf("exception in the page's script: %v", e.ExceptionDetails)
 		case *log.EventEntryAdded:
 			if e.Entry.Source == log.EntrySourceSecurity {
-				t.Errorf("the page's policy stopped it: %s", e.Entry.Text)
+				t.Errorf("the page violates its policy: %s", e.Entry.Text)
 			}
 		}
 	})
@@ -46,12 +47,12 @@ func browser(t *testing.T) context.Context {
 	return ctx
 }
 
-// TestDocs makes calls from the page: it signs in, and the token that it gets
-// goes with the next call.
+// TestDocs sends calls from /docs. After the sign-in, the page must send the token with the next calls.
 func TestDocs(t *testing.T) {
 	server := pawltest.New(t, pawltest.WithHandler(apicheck.Handler(t)))
 	ctx := browser(t)
-	if err := chromedp.Do(ctx, chromedp.Navigate(server.URL+"/docs"), chromedp.WaitReady("#getPrimaryKey")); err != nil {
+	err := chromedp.Do(ctx, chromedp.Navigate(server.URL+"/docs"), chromedp.WaitReady("#getPrimaryKey"))
+	if err != nil {
 		t.Fatal(err)
 	}
 	calls, err := chromedp.Run(ctx, chromedp.Evaluate[int](`document.querySelectorAll("main > details").length`))
@@ -63,7 +64,7 @@ func TestDocs(t *testing.T) {
 	}
 	for _, call := range []struct{ id, answer string }{
 		{"session", "InvalidSession"},
-		{"login", `"userId": 4821`}, // its example is the user that the server has
+		{"login", `"userId": 4821`}, // the example in openapi.yaml has the server's user
 		{"session", "jsmith@example.com"},
 		{"refresh", `"userId": 4821`},
 		{"refresh", `"userId": 4821`},      // with the new token
@@ -77,12 +78,13 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// send opens a call of the page, sends it, and returns what is shown.
+// send sends a call from the page, and returns the displayed response.
 func send(ctx context.Context, t *testing.T, id string) string {
 	t.Helper()
 	output := "#" + id + " form pre"
 	err := chromedp.Do(ctx,
-		chromedp.Evaluate[chromedp.Void](`document.getElementById("`+id+`").open = true; document.querySelector("`+output+`").textContent = ""`),
+		chromedp.Evaluate[chromedp.Void](`document.getElementById("`+id+`").open = true`),
+		chromedp.Evaluate[chromedp.Void](`document.querySelector("`+output+`").textContent = ""`),
 		chromedp.Click("#"+id+" form button"),
 		chromedp.Poll[chromedp.Void](`document.querySelector("`+output+`").textContent.includes("X-Request-Id")`))
 	if err != nil {
@@ -95,6 +97,7 @@ func send(ctx context.Context, t *testing.T, id string) string {
 	return shown
 }
 
+// operations returns the ids of all operations in openapi.yaml.
 func operations(t *testing.T) (ids []string) {
 	for _, item := range apicheck.Model(t).Paths.PathItems.FromOldest() {
 		for operation := range item.GetOperations().ValuesFromOldest() {

@@ -77,20 +77,25 @@ func fromServers(t *testing.T, servers []*testbin.Server) *nodes {
 	return c
 }
 
+// initDatabase creates a database with an administrator, and returns its address.
+func initDatabase(t *testing.T, binary string, cluster *pgtest.Cluster, masterKey string) string {
+	t.Helper()
+	dsn := cluster.DSN(cluster.Database(t))
+	env := []string{"PAWL_STORE=" + dsn, "PAWL_MASTER_KEY=" + masterKey}
+	if _, stderr, err := pawl(t, binary, env, "init", "--login", login); err != nil {
+		t.Fatal(stderr)
+	}
+	return dsn
+}
+
 // TestStartRefused checks that a node that cannot start prints the reason and the remedy on standard error, without
 // secrets.
 func TestStartRefused(t *testing.T) {
 	binary := testbin.Build(t)
 	cluster := pgtest.Start(t)
 	key := seal.NewKey()
-	good := cluster.DSN(cluster.Database(t))
-	newer := cluster.DSN(cluster.Database(t))
-	for _, dsn := range []string{good, newer} {
-		env := []string{"PAWL_STORE=" + dsn, "PAWL_MASTER_KEY=" + key}
-		if _, stderr, err := pawl(t, binary, env, "init", "--login", login); err != nil {
-			t.Fatal(stderr)
-		}
-	}
+	good := initDatabase(t, binary, cluster, key)
+	newer := initDatabase(t, binary, cluster, key)
 	pgtest.Exec(t, newer, "INSERT INTO pawl.schema_version (version_id, is_applied) VALUES (99, true)")
 	cluster.Exec(t, "postgres", "CREATE ROLE weak LOGIN", "CREATE ROLE locked LOGIN PASSWORD 's3cret'")
 	cluster.RequirePassword(t, "locked")

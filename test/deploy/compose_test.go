@@ -20,8 +20,8 @@ import (
 
 const composeDir = top + "/deploy/compose"
 
-// TestComposeFile makes the secrets in a copy of the folder, as a user would,
-// and has docker-compose read the file with them; no Docker is needed.
+// TestComposeFile creates the secrets in a copy of the folder, as an operator would, and checks the file with
+// docker-compose. It needs no Docker.
 func TestComposeFile(t *testing.T) {
 	need(t, "docker-compose")
 	dir := t.TempDir()
@@ -31,13 +31,13 @@ func TestComposeFile(t *testing.T) {
 	bad := exec.Command("/bin/sh", filepath.Join(dir, "secrets.sh"))
 	bad.Env = []string{"PATH=" + brokenOpenSSL(t)}
 	if out, err := bad.CombinedOutput(); err == nil {
-		t.Fatalf("secrets.sh makes secrets without openssl: %s", out)
+		t.Fatalf("secrets.sh succeeds although openssl fails: %s", out)
 	}
 	if out, err := exec.Command("sh", filepath.Join(dir, "secrets.sh")).CombinedOutput(); err != nil {
 		t.Fatalf("secrets.sh: %v\n%s", err, out)
 	}
 	if err := exec.Command("sh", filepath.Join(dir, "secrets.sh")).Run(); err == nil {
-		t.Error("secrets.sh makes new secrets over those that are there")
+		t.Error("secrets.sh overwrites existing secrets")
 	}
 	cmd := exec.Command("docker-compose", "config")
 	cmd.Dir = dir
@@ -49,13 +49,14 @@ func TestComposeFile(t *testing.T) {
 		path := filepath.Join(dir, "secrets", name)
 		info, err := os.Stat(path)
 		if err != nil || info.Mode().Perm() != 0o600 {
-			t.Errorf("%s: %v, %v", name, info, err)
+			t.Errorf("%s: %v, %v; want mode 0600", name, info, err)
 		}
-		if secret, _ := os.ReadFile(path); len(secret) < 32 || strings.Contains(string(out), strings.TrimSpace(string(secret))) {
-			t.Errorf("%s is short, or is shown by docker-compose config", name)
+		secret, _ := os.ReadFile(path)
+		if len(secret) < 32 || strings.Contains(string(out), strings.TrimSpace(string(secret))) {
+			t.Errorf("%s is too short, or docker-compose config prints it", name)
 		}
 		if !strings.Contains(string(out), path) {
-			t.Errorf("no service is given %s", name)
+			t.Errorf("no service uses %s", name)
 		}
 	}
 	if key, _ := os.ReadFile(filepath.Join(dir, "secrets", "master.key")); key != nil {
@@ -65,18 +66,19 @@ func TestComposeFile(t *testing.T) {
 	}
 }
 
-// brokenOpenSSL is a PATH on which openssl fails at its second call.
+// brokenOpenSSL returns a PATH with an openssl that fails at its second call.
 func brokenOpenSSL(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "openssl"), []byte("#!/bin/sh\n[ $2 = -base64 ] && echo key\n"), 0o755); err != nil {
+	script := []byte("#!/bin/sh\n[ $2 = -base64 ] && echo key\n")
+	if err := os.WriteFile(filepath.Join(dir, "openssl"), script, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return dir + ":/usr/bin:/bin"
 }
 
-// TestComposeGateway runs the two Caddyfiles with the real Caddy, before three
-// real nodes on one PostgreSQL, and kills two of them.
+// TestComposeGateway runs the two Caddyfiles with a real Caddy before three real nodes on one PostgreSQL, and kills the
+// nodes one after the other.
 func TestComposeGateway(t *testing.T) {
 	need(t, "caddy")
 	binary := testbin.Build(t)
@@ -85,78 +87,81 @@ func TestComposeGateway(t *testing.T) {
 	init := exec.Command(binary, "init", "--login", login, "--json")
 	init.Env = append(os.Environ(), env...)
 	out, err := init.Output()
-	var made struct{ Password, APIKey string }
-	if err != nil || json.Unmarshal(out, &made) != nil || made.APIKey == "" {
+	var created struct{ Password, APIKey string }
+	if err != nil || json.Unmarshal(out, &created) != nil || created.APIKey == "" {
 		t.Fatalf("init: %v %s", err, stderrOf(err))
 	}
 	var nodes []*testbin.Server
 	gateway, api := testbin.FreeAddr(t), testbin.FreeAddr(t)
-	places := []string{"http://:8081", "http://" + gateway, "http://:9000", "http://" + api, "api:9000", api}
+	addresses := []string{"http://:8081", "http://" + gateway, "http://:9000", "http://" + api, "api:9000", api}
 	for i := range 3 {
 		node := testbin.StartServe(t, binary, env, "--trusted-proxy", "127.0.0.1/32")
 		nodes = append(nodes, node)
-		places = append(places, fmt.Sprintf("pawl-%d:8080", i+1), strings.TrimPrefix(node.URL, "http://"))
+		addresses = append(addresses, fmt.Sprintf("pawl-%d:8080", i+1), strings.TrimPrefix(node.URL, "http://"))
 	}
-	caddy(t, "api.Caddyfile", api, places)
-	caddy(t, "Caddyfile", gateway, places)
+	caddy(t, "api.Caddyfile", api, addresses)
+	caddy(t, "Caddyfile", gateway, addresses)
 	url := "http://" + gateway
-	for range 3 { // a round of the nodes
-		signInAndRefresh(t, url, made.Password)
+	for range 3 { // once for each node
+		signInAndRefresh(t, url, created.Password)
 	}
 	c := testbin.Client(t, url)
-	token, err := c.Login(t.Context(), login, made.Password)
+	token, err := c.Login(t.Context(), login, created.Password)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for alive := 3; alive >= 1; alive-- {
 		for range 6 {
-			if status, said := ask(t, url, token.Token, made.APIKey); status != 200 || !strings.HasSuffix(said, ", "+login+"\n") || strings.HasPrefix(said, "user 99,") {
-				t.Fatalf("with %d nodes: %d %s", alive, status, said)
+			status, body := ask(t, url, token.Token, created.APIKey)
+			if status != 200 || !strings.HasSuffix(body, ", "+login+"\n") || strings.HasPrefix(body, "user 99,") {
+				t.Fatalf("with %d nodes: %d %s", alive, status, body)
 			}
 		}
 		next, err := c.Refresh(t.Context(), token.Token)
 		if err != nil {
 			t.Fatalf("with %d nodes: %v", alive, err)
 		}
-		if status, _ := ask(t, url, token.Token, made.APIKey); status != 401 {
-			t.Errorf("with %d nodes the old token passes: %d", alive, status)
+		if status, _ := ask(t, url, token.Token, created.APIKey); status != 401 {
+			t.Errorf("the superseded token with %d nodes: %d, want 401", alive, status)
 		}
 		token = next
 		nodes[alive-1].Kill()
 	}
-	if status, _ := ask(t, url, token.Token, made.APIKey); status < 500 {
+	if status, _ := ask(t, url, token.Token, created.APIKey); status < 500 {
 		t.Errorf("without a node: %d", status)
 	}
 }
 
-// ask sends the API a token and a key, and a header that says another name.
+// ask sends the API a token, an API key, and a forged X-Auth-User-Id.
 func ask(t *testing.T, url, token, key string) (int, string) {
 	t.Helper()
 	req, err := http.NewRequest("GET", url+"/anything", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header = http.Header{"Authorization": {"Bearer " + token}, "X-Api-Key": {key}, "X-Auth-User-Id": {"99"}}
+	req.Header = http.Header{
+		"Authorization": {"Bearer " + token}, "X-Api-Key": {key}, "X-Auth-User-Id": {"99"},
+	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	said, err := io.ReadAll(resp.Body)
+	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return resp.StatusCode, string(said)
+	return resp.StatusCode, string(body)
 }
 
-// caddy runs one of the Caddyfiles, with other places in it, until the test ends.
-func caddy(t *testing.T, file, addr string, places []string) {
+// caddy runs one of the Caddyfiles, with the test's addresses, until the end of the test.
+func caddy(t *testing.T, file, addr string, addresses []string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(composeDir, file))
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "Caddyfile"), strings.NewReplacer(places...).Replace(string(text)))
+	write(t, filepath.Join(dir, "Caddyfile"), strings.NewReplacer(addresses...).Replace(string(text)))
 	testbin.StartGateway(t, dir, addr, "caddy", "run", "--config", filepath.Join(dir, "Caddyfile"))
 }

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package deploy_test tries what Pawl is delivered with: the image, the systemd
-// unit, the compose file, the release.
+// Package deploy_test checks the means of deployment: the container image, the systemd unit, the compose file with its
+// gateway, the release, and the script that installs the tools for tests.
 package deploy_test
 
 import (
@@ -28,26 +28,25 @@ const (
 	login = "admin@example.com"
 )
 
-// image is the last stage of the Dockerfile, as a folder.
+// image is the last stage of the Dockerfile as a folder.
 type image struct {
-	built               map[string]fs.FileMode // what the first stage makes
+	built               map[string]fs.FileMode // the files and folders that the first stage makes
 	root                string
 	entry, args, health []string
 	env                 []string
 	uid, gid            uint32
 }
 
-// TestScratch runs the image's commands with nothing around them but what the
-// Dockerfile puts into the image, as its user. It stands for a container: it
-// needs no Docker, but root.
+// TestScratch runs the image's commands as the image's user, with nothing but the image's files around them. It
+// replaces a container by a chroot, which needs root but no Docker.
 func TestScratch(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("chroot needs root")
 	}
 	img := readImage(t)
 	out, err := img.command(append(img.entry, "init", "--login", login, "--json")...).Output()
-	var made struct{ Password string }
-	if err != nil || json.Unmarshal(out, &made) != nil {
+	var created struct{ Password string }
+	if err != nil || json.Unmarshal(out, &created) != nil {
 		t.Fatalf("init: %v %s", err, stderrOf(err))
 	}
 	server := img.command(append(img.entry, img.args...)...)
@@ -60,26 +59,28 @@ func TestScratch(t *testing.T) {
 		return err
 	}
 	if err := probe(); err != nil {
-		t.Errorf("the health check of a server that runs: %v %s", err, stderrOf(err))
+		t.Errorf("the health check of a running server: %v %s", err, stderrOf(err))
 	}
-	signInAndRefresh(t, "http://"+addr, made.Password)
+	signInAndRefresh(t, "http://"+addr, created.Password)
 	data := filepath.Join(img.root, "data")
-	if info, err := os.Stat(filepath.Join(data, "pawl.db")); err != nil || info.Mode().Perm() != 0o600 || info.Sys().(*syscall.Stat_t).Uid != img.uid {
-		t.Errorf("the database is not the user's own: %v, %v", info, err)
+	info, err := os.Stat(filepath.Join(data, "pawl.db"))
+	if err != nil || info.Mode().Perm() != 0o600 || info.Sys().(*syscall.Stat_t).Uid != img.uid {
+		t.Errorf("the database does not belong to the image's user alone: %v, %v", info, err)
 	}
-	for name, want := range map[string]fs.FileMode{"data": fs.ModeDir | 0o700, "tmp": fs.ModeDir | fs.ModeSticky | 0o777} {
+	modes := map[string]fs.FileMode{"data": fs.ModeDir | 0o700, "tmp": fs.ModeDir | fs.ModeSticky | 0o777}
+	for name, want := range modes {
 		if info, err := os.Stat(filepath.Join(img.root, name)); err != nil || info.Mode() != want {
 			t.Errorf("/%s is %v, %v, want %v", name, info.Mode(), err, want)
 		}
 	}
 	drain(t, server)
 	if err := probe(); err == nil || err.(*exec.ExitError).ExitCode() != 1 {
-		t.Errorf("the health check of a server that has ended: %v", err)
+		t.Errorf("the health check of a stopped server: %v, want exit code 1", err)
 	}
 }
 
-// readImage carries out the COPY lines of the Dockerfile's last stage, and takes
-// its other lines as they are. A line that it does not know is an error.
+// readImage executes the COPY lines of the Dockerfile's last stage, and reads its other lines. An unknown line fails
+// the test.
 func readImage(t *testing.T) *image {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(top, "Dockerfile"))
@@ -112,7 +113,7 @@ func readImage(t *testing.T) *image {
 			img.health = words(t, rest)
 		case "", "#", "VOLUME", "EXPOSE":
 		default:
-			t.Fatalf("the Dockerfile has a line that this test does not know: %s", line)
+			t.Fatalf("this test does not support this line of the Dockerfile: %s", line)
 		}
 	}
 	if img.uid == 0 || img.gid == 0 {
@@ -121,8 +122,8 @@ func readImage(t *testing.T) *image {
 	return img
 }
 
-// copy does "--from=build [--chown=U:G] SOURCE PLACE". Of a folder that is
-// named, BuildKit copies what is in it: a place that was not there is made with 0755.
+// copy executes "COPY --from=build [--chown=U:G] SOURCE TARGET". Like BuildKit, it copies the contents of a source
+// folder, and creates a missing target folder with the mode 0755.
 func (img *image) copy(t *testing.T, args []string) {
 	t.Helper()
 	uid, gid := uint32(0), uint32(0)
@@ -131,35 +132,35 @@ func (img *image) copy(t *testing.T, args []string) {
 			uid, gid = owner(t, text)
 		}
 	}
-	if args[0] == "/etc/ssl/certs/ca-certificates.crt" { // nothing here asks another by TLS
+	if args[0] == "/etc/ssl/certs/ca-certificates.crt" { // the test opens no TLS connections
 		return
 	}
 	copied := 0
 	for source, mode := range img.built {
-		place := filepath.Join(img.root, args[1])
+		target := filepath.Join(img.root, args[1])
 		if within, ok := strings.CutPrefix(source, strings.TrimSuffix(args[0], "/")+"/"); ok {
-			place = filepath.Join(place, within)
+			target = filepath.Join(target, within)
 		} else if source != args[0] {
 			continue
 		} else if mode.IsDir() {
 			mode = fs.ModeDir | 0o755
 		}
 		copied++
-		err := os.MkdirAll(place, 0o755)
+		err := os.MkdirAll(target, 0o755)
 		if !mode.IsDir() {
 			t.Setenv("CGO_ENABLED", "0")
-			err = errors.Join(os.Remove(place), os.Rename(testbin.Build(t, "-trimpath", "-ldflags", "-s -w"), place))
+			err = errors.Join(os.Remove(target), os.Rename(testbin.Build(t, "-trimpath", "-ldflags", "-s -w"), target))
 		}
-		if err := errors.Join(err, os.Chown(place, int(uid), int(gid)), os.Chmod(place, mode)); err != nil {
+		if err := errors.Join(err, os.Chown(target, int(uid), int(gid)), os.Chmod(target, mode)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if copied == 0 {
-		t.Fatalf("the image has %s, which this test does not know", args[0])
+		t.Fatalf("this test does not find the source of %s", args[0])
 	}
 }
 
-// built are the binary and the folders with a mode that the first stage makes.
+// built returns the binary and the folders with a mode that the first stage of the Dockerfile makes.
 func built(t *testing.T, stage string) map[string]fs.FileMode {
 	t.Helper()
 	made := map[string]fs.FileMode{}
@@ -175,7 +176,7 @@ func built(t *testing.T, stage string) map[string]fs.FileMode {
 	}
 	binary := regexp.MustCompile(` -o (\S+)`).FindStringSubmatch(stage)
 	if binary == nil {
-		t.Fatal("the first stage builds nothing")
+		t.Fatal("the first stage builds no binary")
 	}
 	made[binary[1]] = 0o755
 	return made
@@ -184,7 +185,8 @@ func built(t *testing.T, stage string) map[string]fs.FileMode {
 func (img *image) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir, cmd.Env = "/", img.env
-	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: img.root, Credential: &syscall.Credential{Uid: img.uid, Gid: img.gid}}
+	user := &syscall.Credential{Uid: img.uid, Gid: img.gid}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: img.root, Credential: user}
 	return cmd
 }
 
@@ -194,7 +196,7 @@ func owner(t *testing.T, text string) (uid, gid uint32) {
 	user, err1 := strconv.ParseUint(u, 10, 32)
 	group, err2 := strconv.ParseUint(g, 10, 32)
 	if err := errors.Join(err1, err2); err != nil {
-		t.Fatalf("%q is not two numbers: %v", text, err)
+		t.Fatalf("%q is not a user id and a group id: %v", text, err)
 	}
 	return uint32(user), uint32(group)
 }
@@ -202,13 +204,13 @@ func owner(t *testing.T, text string) (uid, gid uint32) {
 func words(t *testing.T, text string) (list []string) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(text), &list); err != nil {
-		t.Fatalf("%s needs a shell, and the image has none: %v", text, err)
+		t.Fatalf("%s needs a shell, but the image has none: %v", text, err)
 	}
 	return list
 }
 
-// startAndListen starts a "pawl serve" and returns its address when it listens.
-// It is killed at the test's end if it is still there.
+// startAndListen starts a "pawl serve" and returns its address when it listens. The process is killed at the end of the
+// test if it is still running.
 func startAndListen(t *testing.T, cmd *exec.Cmd) string {
 	t.Helper()
 	stderr, err := cmd.StderrPipe()
@@ -219,23 +221,23 @@ func startAndListen(t *testing.T, cmd *exec.Cmd) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // an error says that it has ended
+		_ = cmd.Process.Kill() // an error means that it has exited
 		_ = cmd.Wait()
 	})
-	var said strings.Builder
+	var output strings.Builder
 	for lines := bufio.NewScanner(stderr); lines.Scan(); {
-		said.WriteString(lines.Text() + "\n")
+		output.WriteString(lines.Text() + "\n")
 		var record struct{ Msg, Addr string }
 		if json.Unmarshal(lines.Bytes(), &record) == nil && record.Msg == "listening" {
-			go io.Copy(io.Discard, stderr) // ends with the process
+			go io.Copy(io.Discard, stderr) // returns when the process exits
 			return record.Addr
 		}
 	}
-	t.Fatalf("%v does not listen:\n%s", cmd.Args, said.String())
+	t.Fatalf("%v does not listen:\n%s", cmd.Args, output.String())
 	return ""
 }
 
-// drain ends a server as Docker and systemd do.
+// drain stops a server with SIGTERM, as Docker and systemd do.
 func drain(t *testing.T, server *exec.Cmd) {
 	t.Helper()
 	if err := server.Process.Signal(syscall.SIGTERM); err != nil {
@@ -246,7 +248,7 @@ func drain(t *testing.T, server *exec.Cmd) {
 	}
 }
 
-// signInAndRefresh does the exchange, and holds the old token to be dead.
+// signInAndRefresh signs in and refreshes. Afterwards the server must reject the superseded token.
 func signInAndRefresh(t *testing.T, url, password string) {
 	t.Helper()
 	c := testbin.Client(t, url)
@@ -258,8 +260,9 @@ func signInAndRefresh(t *testing.T, url, password string) {
 	if err != nil {
 		t.Fatalf("refresh: %v", err)
 	}
-	if _, err := testbin.Client(t, url, client.WithBearer(old.Token)).Session(t.Context()); !errors.Is(err, client.ErrInvalidSession) {
-		t.Errorf("the old token: %v", err)
+	_, err = testbin.Client(t, url, client.WithBearer(old.Token)).Session(t.Context())
+	if !errors.Is(err, client.ErrInvalidSession) {
+		t.Errorf("the superseded token: %v, want %v", err, client.ErrInvalidSession)
 	}
 	if _, err := testbin.Client(t, url, client.WithBearer(fresh.Token)).Session(t.Context()); err != nil {
 		t.Errorf("the new token: %v", err)

@@ -16,19 +16,19 @@ import (
 
 const (
 	unitFile = top + "/deploy/systemd/pawl.service"
-	// exposure is the most that systemd-analyze may find, in tenths: it calls
-	// less than 20 OK. What is left is that a server uses the network.
-	exposure = "13"
+	// maxExposure is the largest acceptable exposure level of systemd-analyze, in tenths. Below 20 it is "OK". The rest
+	// comes from the network, which a server needs.
+	maxExposure = "13"
 )
 
 func need(t *testing.T, program string) {
 	t.Helper()
 	if _, err := exec.LookPath(program); err != nil {
-		t.Skipf("%s is not here: run \"make deps\"", program)
+		t.Skipf("%s is missing; run \"make deps\"", program)
 	}
 }
 
-// TestUnit has systemd read the unit, alone and with its drop-in, and judge it.
+// TestUnit checks the unit with systemd-analyze, with and without its drop-in.
 func TestUnit(t *testing.T) {
 	need(t, "systemd-analyze")
 	text, err := os.ReadFile(unitFile)
@@ -36,14 +36,14 @@ func TestUnit(t *testing.T) {
 		t.Fatal(err)
 	}
 	if start, _, _ := strings.Cut(string(text), "[Service]"); !strings.Contains(start, "\nStartLimitIntervalSec=0\n") {
-		t.Error("systemd gives the unit up after five starts within 10 seconds")
+		t.Error("systemd stops restarting the unit after five starts within 10 seconds")
 	}
 	dir := t.TempDir()
 	unit, dropIn := filepath.Join(dir, "pawl.service"), filepath.Join(dir, "pawl.service.d")
 	binary := testbin.Build(t)
 	write(t, unit, strings.Replace(string(text), "/usr/bin/pawl", binary, 1))
 	analyze(t, "verify", "--man=no", unit)
-	analyze(t, "security", "--offline=true", "--threshold="+exposure, unit)
+	analyze(t, "security", "--offline=true", "--threshold="+maxExposure, unit)
 	secrets, err := os.ReadFile(top + "/deploy/systemd/secrets.conf")
 	if err != nil || os.Mkdir(dropIn, 0o755) != nil {
 		t.Fatal(err)
@@ -52,8 +52,8 @@ func TestUnit(t *testing.T) {
 	analyze(t, "verify", "--man=no", unit)
 }
 
-// analyze runs systemd-analyze, which must have nothing to say against the unit:
-// verify exits with 0 though it does not know a line.
+// analyze runs systemd-analyze, which must not complain about the unit. Its exit code is not enough, because verify
+// also exits with 0 if it ignores a line.
 func analyze(t *testing.T, args ...string) {
 	t.Helper()
 	cmd := exec.Command("systemd-analyze", args...)
@@ -65,39 +65,38 @@ func analyze(t *testing.T, args ...string) {
 	}
 }
 
-// TestUnitSystemCalls runs a server of which strace refuses what the unit's
-// SystemCallFilter refuses, and looks for memory that could be written and run,
-// which MemoryDenyWriteExecute refuses.
+// TestUnitSystemCalls runs a server under strace, which rejects the same system calls as the unit's SystemCallFilter.
+// It also checks that the server maps no memory as both writable and executable, which MemoryDenyWriteExecute forbids.
 func TestUnitSystemCalls(t *testing.T) {
 	need(t, "systemd-analyze")
 	need(t, "strace")
 	binary, data := testbin.Build(t), filepath.Join(t.TempDir(), "data")
 	trace := filepath.Join(t.TempDir(), "trace")
 	out, err := exec.Command(binary, "init", "--login", login, "--data", data, "--json").Output()
-	var made struct{ Password string }
-	if err != nil || json.Unmarshal(out, &made) != nil {
+	var created struct{ Password string }
+	if err != nil || json.Unmarshal(out, &created) != nil {
 		t.Fatalf("init: %v %s", err, stderrOf(err))
 	}
 	refuse := "--inject=!?" + strings.Join(allowedCalls(t), ",?") + ":error=EPERM"
 	server := exec.Command("strace", "-D", "-f", "-qq", "-o", trace, "--trace=all", refuse,
 		binary, "serve", "--data", data, "--addr", "127.0.0.1:0")
-	signInAndRefresh(t, "http://"+startAndListen(t, server), made.Password)
+	signInAndRefresh(t, "http://"+startAndListen(t, server), created.Password)
 	drain(t, server)
 	text, err := os.ReadFile(trace)
 	if err != nil || !strings.Contains(string(text), "execve(") {
-		t.Fatalf("strace saw nothing: %v", err)
+		t.Fatalf("strace recorded no system calls: %v", err)
 	}
 	for line := range strings.Lines(string(text)) {
 		_, mapped, _ := strings.Cut(line, "mmap(")
 		if strings.Contains(line, "mprotect(") && strings.Contains(line, "PROT_EXEC") ||
 			strings.Contains(mapped, "PROT_WRITE|PROT_EXEC") {
-			t.Errorf("MemoryDenyWriteExecute refuses: %s", line)
+			t.Errorf("MemoryDenyWriteExecute would reject: %s", line)
 		}
 	}
 }
 
-// allowedCalls are those that the unit's filter lets through: the first line's,
-// without the second's.
+// allowedCalls returns the system calls that the unit's filter allows: those of the first line without those of the
+// second.
 func allowedCalls(t *testing.T) []string {
 	t.Helper()
 	text, err := os.ReadFile(unitFile)
@@ -110,10 +109,10 @@ func allowedCalls(t *testing.T) []string {
 		if !ok {
 			continue
 		}
-		refused, isRefused := strings.CutPrefix(sets, "~")
-		for _, set := range strings.Fields(refused) {
+		names, denied := strings.CutPrefix(sets, "~")
+		for _, set := range strings.Fields(names) {
 			calls := expand(t, set)
-			if isRefused {
+			if denied {
 				allowed = slices.DeleteFunc(allowed, func(call string) bool { return slices.Contains(calls, call) })
 			} else {
 				allowed = append(allowed, calls...)
@@ -121,12 +120,12 @@ func allowedCalls(t *testing.T) []string {
 		}
 	}
 	if !slices.Contains(allowed, "execve") || slices.Contains(allowed, "reboot") {
-		t.Fatalf("the filter is not understood: %v", allowed)
+		t.Fatalf("the test misreads the filter: %v", allowed)
 	}
 	return allowed
 }
 
-// expand names the calls of one of systemd's sets, and of the sets in it.
+// expand returns the calls of one of systemd's sets, including those of nested sets.
 func expand(t *testing.T, set string) (calls []string) {
 	t.Helper()
 	out, err := exec.Command("systemd-analyze", "syscall-filter", set).Output()

@@ -22,7 +22,7 @@ import (
 	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
-// smallDisk mounts a disk of so many bytes for the test's time.
+// smallDisk mounts a disk of the given size until the end of the test.
 func smallDisk(t *testing.T, size string) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -30,10 +30,10 @@ func smallDisk(t *testing.T, size string) string {
 	}
 	dir := t.TempDir()
 	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+size, "tmpfs", dir).CombinedOutput(); err != nil {
-		t.Skipf("a small disk cannot be mounted here: %s", out)
+		t.Skipf("cannot mount a small disk: %s", out)
 	}
 	t.Cleanup(func() {
-		if out, err := exec.Command("umount", "--lazy", dir).CombinedOutput(); err != nil { // the server may still hold it
+		if out, err := exec.Command("umount", "--lazy", dir).CombinedOutput(); err != nil { // lazy: the server may run
 			t.Errorf("umount: %s", out)
 		}
 	})
@@ -53,7 +53,7 @@ func fill(t *testing.T, path string) {
 	}
 }
 
-// served is a "pawl serve" on a folder, and its one user.
+// served is a "pawl serve" with one user on a folder.
 type served struct {
 	*testing.T
 	*testbin.Server
@@ -65,31 +65,30 @@ const admin = "admin@example.com"
 func serve(t *testing.T, data string) *served {
 	t.Helper()
 	s := &served{T: t, binary: testbin.Build(t), data: data}
-	said, err := exec.Command(s.binary, "init", "--login", admin, "--data", data, "--json").Output()
-	var made struct{ Password string }
-	if err != nil || json.Unmarshal(said, &made) != nil {
+	output, err := exec.Command(s.binary, "init", "--login", admin, "--data", data, "--json").Output()
+	var created struct{ Password string }
+	if err != nil || json.Unmarshal(output, &created) != nil {
 		t.Fatalf("pawl init: %v", err)
 	}
-	s.password = made.Password
+	s.password = created.Password
 	s.start()
 	return s
 }
 
 func (s *served) start() {
 	s.Helper()
-	s.Server = testbin.StartServe(s.T, s.binary, nil, "--data", s.data, "--password-memory", "8", "--password-passes", "1",
-		"--metrics-addr", "127.0.0.1:0")
+	s.Server = testbin.StartServe(s.T, s.binary, nil, "--data", s.data,
+		"--password-memory", "8", "--password-passes", "1", "--metrics-addr", "127.0.0.1:0")
 }
 
-// restart kills the server with -9 and starts it again.
+// restart kills the server with SIGKILL and starts it again.
 func (s *served) restart() {
 	s.Helper()
-	_ = s.Process.Kill() // an error says that it has ended
-	_ = s.Wait()         // it says that it was killed
+	s.Kill()
 	s.start()
 }
 
-// shutDown ends the server as an operator does.
+// shutDown stops the server with an interrupt, as an operator would.
 func (s *served) shutDown() {
 	s.Helper()
 	if err := s.Process.Signal(os.Interrupt); err != nil {
@@ -100,12 +99,12 @@ func (s *served) shutDown() {
 	}
 }
 
-// once is a client that tries once.
+// once returns a client without retries.
 func (s *served) once(options ...client.Option) *client.Client {
 	return testbin.Client(s.T, s.URL, append(options, client.WithRetries(0))...)
 }
 
-// scrape is what the server says to Prometheus.
+// scrape returns the server's metrics.
 func (s *served) scrape() string {
 	s.Helper()
 	answer, err := http.Get(s.Metrics)
@@ -138,36 +137,35 @@ func (s *served) logout(token string) error {
 	return s.once(client.WithBearer(token)).Logout(s.Context())
 }
 
-// is wants a token to be good, or dead.
-func (s *served) is(wantGood bool, what, token string) {
+// checkToken fails the test unless the token is valid, or invalid, as wanted.
+func (s *served) checkToken(wantValid bool, what, token string) {
 	s.Helper()
 	_, err := s.once(client.WithBearer(token)).Session(s.Context())
-	if wantGood && err != nil || !wantGood && !errors.Is(err, client.ErrInvalidSession) {
-		s.Errorf("%s: %v", what, err)
+	if wantValid && err != nil || !wantValid && !errors.Is(err, client.ErrInvalidSession) {
+		s.Errorf("%s: %v, want a valid token: %v", what, err, wantValid)
 	}
 }
 
-// chain is a client that refreshes, and asks again with the same
-// Idempotency-Key until it is answered.
+// chain is a client that refreshes. After a failure it repeats the refresh with the same Idempotency-Key.
 type chain struct {
 	*served
-	token, last string // the current one, and the one before it
-	turns       atomic.Int64
+	token, superseded string // the current token and the previous one
+	refreshes         atomic.Int64
 }
 
-// run refreshes until stop is closed, and counts the answers that say that
-// nothing was done.
-func (c *chain) run(refused *atomic.Int64, stop <-chan struct{}) {
+// run refreshes until stop is closed. It counts the 503 responses.
+func (c *chain) run(unavailable *atomic.Int64, stop <-chan struct{}) {
 	for !c.Failed() {
-		next, err := c.once().RefreshWithIdempotencyKey(c.Context(), c.token, fmt.Sprint("turn-", c.turns.Load()))
+		key := fmt.Sprint("refresh-", c.refreshes.Load())
+		next, err := c.once().RefreshWithIdempotencyKey(c.Context(), c.token, key)
 		switch {
 		case err == nil:
-			c.last, c.token = c.token, next.Token
-			c.turns.Add(1)
+			c.superseded, c.token = c.token, next.Token
+			c.refreshes.Add(1)
 		case errors.Is(err, client.ErrUnavailable):
-			refused.Add(1)
+			unavailable.Add(1)
 		default:
-			c.Errorf("a refresh answers %v", err)
+			c.Errorf("a refresh returns %v, want success or %v", err, client.ErrUnavailable)
 		}
 		select {
 		case <-stop:
@@ -177,120 +175,120 @@ func (c *chain) run(refused *atomic.Int64, stop <-chan struct{}) {
 	}
 }
 
-// check wants of each chain that the last answered token is good, and the one
-// before it dead.
+// check checks that the last acknowledged token of each chain is valid and the superseded token is invalid.
 func check(when string, chains []*chain) {
 	for _, c := range chains {
-		c.is(true, when+", the current token", c.token)
-		c.is(false, when+", the old token", c.last)
+		c.checkToken(true, when+", the current token", c.token)
+		c.checkToken(false, when+", the superseded token", c.superseded)
 	}
 }
 
-// await waits until something is so.
+// await waits until ok returns true. It fails the test after a minute.
 func await(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for began := time.Now(); !ok(); time.Sleep(5 * time.Millisecond) {
 		if t.Failed() || time.Since(began) > time.Minute {
-			t.Fatalf("gave up waiting for %s", what)
+			t.Fatalf("waited a minute for %s", what)
 		}
 	}
 }
 
-// load runs the chains until enough says so.
-func load(t *testing.T, chains []*chain, enough func(refused int64) bool, meanwhile func()) {
+// load runs the chains, calls meanwhile, and stops the chains once enough returns true.
+func load(t *testing.T, chains []*chain, enough func(unavailable int64) bool, meanwhile func()) {
 	t.Helper()
-	var refused atomic.Int64
+	var unavailable atomic.Int64
 	var group sync.WaitGroup
 	stop := make(chan struct{})
 	for _, c := range chains {
-		group.Go(func() { c.run(&refused, stop) })
+		group.Go(func() { c.run(&unavailable, stop) })
 	}
 	defer group.Wait()
 	defer close(stop)
 	meanwhile()
-	await(t, "the load", func() bool { return enough(refused.Load()) })
+	await(t, "the load", func() bool { return enough(unavailable.Load()) })
 }
 
-// TestFullDisk fills the disk in the middle of a load. What needs room answers
-// 503 and changes nothing, checks go on, sessions can be ended, and all goes on
-// by itself when there is room.
+// TestFullDisk fills the disk under load. Requests that need space must return 503 without an effect. Session checks
+// and sign-outs must succeed. Once the disk has space again, all requests must succeed.
 func TestFullDisk(t *testing.T) {
 	disk := smallDisk(t, "32m")
 	ballast := filepath.Join(disk, "ballast")
 	s := serve(t, filepath.Join(disk, "data"))
-	chains, leavers := make([]*chain, 8), make([]string, 300)
+	chains, toEnd := make([]*chain, 8), make([]string, 300)
 	for i := range chains {
 		chains[i] = &chain{served: s, token: s.mustLogin()}
 	}
-	for i := range leavers {
-		leavers[i] = s.mustLogin()
+	for i := range toEnd {
+		toEnd[i] = s.mustLogin()
 	}
-	turned := func(int64) bool {
-		return !slices.ContainsFunc(chains, func(c *chain) bool { return c.turns.Load() == 0 })
+	allRefreshed := func(int64) bool {
+		return !slices.ContainsFunc(chains, func(c *chain) bool { return c.refreshes.Load() == 0 })
 	}
-	load(t, chains, turned, func() {})
-	load(t, chains, func(refused int64) bool { return refused >= 50 }, func() { fill(t, ballast) })
+	manyUnavailable := func(unavailable int64) bool { return unavailable >= 50 }
+	load(t, chains, allRefreshed, func() {})
+	load(t, chains, manyUnavailable, func() { fill(t, ballast) })
 	check("on a full disk", chains)
 	if _, err := s.login(); !errors.Is(err, client.ErrUnavailable) {
-		t.Errorf("on a full disk a login answers %v", err)
+		t.Errorf("a login on a full disk: %v, want %v", err, client.ErrUnavailable)
 	}
 	if scrape := s.scrape(); strings.Contains(scrape, "\npawl_store_errors_total 0\n") {
-		t.Errorf("on a full disk the scrape is\n%s", scrape)
+		t.Errorf("on a full disk, the metrics show no store errors:\n%s", scrape)
 	}
-	load(t, chains, func(refused int64) bool { return refused >= 50 }, func() {
-		for _, token := range leavers {
+	load(t, chains, manyUnavailable, func() {
+		for _, token := range toEnd {
 			if err := s.logout(token); err != nil {
-				t.Fatalf("on a full disk a session is not ended: %v", err)
+				t.Fatalf("a sign-out on a full disk: %v", err)
 			}
-			s.is(false, "ended on a full disk", token)
+			s.checkToken(false, "ended on a full disk", token)
 		}
 	})
-	s.restart() // with what the reserve left: all was committed
+	s.restart() // only the reserve's space is left, and all changes are committed
 	check("after a restart on a full disk", chains)
-	for _, token := range leavers {
-		s.is(false, "ended, after a restart", token)
+	for _, token := range toEnd {
+		s.checkToken(false, "ended, after a restart", token)
 	}
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range chains {
-		c.turns.Store(0)
+		c.refreshes.Store(0)
 	}
-	load(t, chains, turned, func() {})
-	check("with room again", chains)
-	s.is(true, "a new session", s.mustLogin())
+	load(t, chains, allRefreshed, func() {})
+	check("once the disk has space again", chains)
+	s.checkToken(true, "a new session", s.mustLogin())
 }
 
-// TestStartOnFullDisk: a server that is stopped on a full disk starts again
-// there, and ends sessions; a disk that is full without the reserve is named.
+// TestStartOnFullDisk restarts a server on a full disk. The server must start and end sessions as long as it has its
+// reserve. Without the reserve, the server must report the full disk.
 func TestStartOnFullDisk(t *testing.T) {
 	disk := smallDisk(t, "32m")
 	ballast := filepath.Join(disk, "ballast")
 	s := serve(t, filepath.Join(disk, "data"))
 	kept, ended := s.mustLogin(), s.mustLogin()
-	s.shutDown() // SQLite takes its log away, so that a start needs room for a new one
+	s.shutDown() // SQLite removes its write-ahead log, so that the next start needs space for a new one
 	fill(t, ballast)
 	s.start()
-	s.is(true, "after a start on a full disk", kept)
+	s.checkToken(true, "after a start on a full disk", kept)
 	if err := s.logout(ended); err != nil {
-		t.Errorf("after a start on a full disk a session is not ended: %v", err)
+		t.Errorf("a sign-out after a start on a full disk: %v", err)
 	}
-	s.is(false, "ended after a start on a full disk", ended)
+	s.checkToken(false, "ended after a start on a full disk", ended)
 	s.shutDown()
 	fill(t, ballast)
-	if code, stderr := pawl(t, s.binary, nil, "serve", "--data", s.data, "--addr", "127.0.0.1:0"); code != 1 || !strings.Contains(stderr, "its disk is full") {
-		t.Errorf("a start without room: code %d, %s", code, stderr)
+	code, stderr := pawl(t, s.binary, nil, "serve", "--data", s.data, "--addr", "127.0.0.1:0")
+	if code != 1 || !strings.Contains(stderr, "its disk is full") {
+		t.Errorf("a start without space: exit code %d, standard error %s", code, stderr)
 	}
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
 	s.start()
-	s.is(true, "with room again", kept)
-	s.is(false, "ended, with room again", ended)
-	s.is(true, "a new session", s.mustLogin())
+	s.checkToken(true, "once the disk has space again", kept)
+	s.checkToken(false, "ended, once the disk has space again", ended)
+	s.checkToken(true, "a new session", s.mustLogin())
 }
 
-// TestReadOnlyFolder: a server does not start on a folder that it cannot write.
+// TestReadOnlyFolder checks that a server refuses to start on a folder that it cannot write.
 func TestReadOnlyFolder(t *testing.T) {
 	disk := smallDisk(t, "32m")
 	binary, data := testbin.Build(t), filepath.Join(disk, "data")
@@ -298,7 +296,7 @@ func TestReadOnlyFolder(t *testing.T) {
 		t.Fatal(stderr)
 	}
 	if out, err := exec.Command("mount", "-o", "remount,ro", disk).CombinedOutput(); err != nil {
-		t.Skipf("a disk cannot be made read-only here: %s", out)
+		t.Skipf("cannot make a disk read-only: %s", out)
 	}
-	refused(t, binary, data, "make it writable", nil)
+	checkRefused(t, binary, data, "make it writable", nil)
 }

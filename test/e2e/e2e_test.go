@@ -1,6 +1,7 @@
 //go:build unix
 
-// Package e2e_test runs the real binary from outside: signals, kills, restarts.
+// Package e2e_test tests the real binary from outside: signals, kills, restarts, full disks, damaged files, slow
+// clients, imports and TLS.
 package e2e_test
 
 import (
@@ -18,15 +19,15 @@ import (
 
 func login(t *testing.T, dev *testbin.Dev) string {
 	t.Helper()
-	got, err := testbin.Client(t, dev.Env["PAWL_URL"]).Login(t.Context(), dev.Env["PAWL_LOGIN"], dev.Env["PAWL_PASSWORD"])
+	c := testbin.Client(t, dev.Env["PAWL_URL"])
+	got, err := c.Login(t.Context(), dev.Env["PAWL_LOGIN"], dev.Env["PAWL_PASSWORD"])
 	if err != nil {
 		t.Fatal(err)
 	}
 	return got.Token
 }
 
-// refresh tries once, as a client that does not know of Idempotency-Key: a
-// token whose refresh was seen must be dead.
+// refresh sends one request without an Idempotency-Key, so that the server cannot replay it.
 func refresh(ctx context.Context, dev *testbin.Dev, token string) (string, error) {
 	c, err := client.New(dev.Env["PAWL_URL"], client.WithAPIKey(dev.Env["ECGRID_API_KEY"]), client.WithRetries(0))
 	if err != nil {
@@ -36,8 +37,8 @@ func refresh(ctx context.Context, dev *testbin.Dev, token string) (string, error
 	return got.Token, err
 }
 
-// good reports whether a token passes as a bearer.
-func good(t *testing.T, dev *testbin.Dev, token string) bool {
+// isValid reports whether the server accepts a bearer token.
+func isValid(t *testing.T, dev *testbin.Dev, token string) bool {
 	t.Helper()
 	_, err := testbin.Client(t, dev.Env["PAWL_URL"], client.WithBearer(token)).Session(t.Context())
 	if errors.Is(err, client.ErrInvalidSession) {
@@ -49,7 +50,7 @@ func good(t *testing.T, dev *testbin.Dev, token string) bool {
 	return true
 }
 
-// TestKilled kills the server with -9 right after a 200, ten times, under load.
+// TestKilled kills the server ten times with SIGKILL under load, each time immediately after a refresh was answered.
 func TestKilled(t *testing.T) {
 	binary, data := testbin.Build(t), filepath.Join(t.TempDir(), "data")
 	dev := testbin.StartDev(t, binary, data)
@@ -69,25 +70,25 @@ func TestKilled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := dev.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		_ = dev.Wait() // it says that it was killed
+		dev.Kill()
 		stop()
 		group.Wait()
 		dev = testbin.StartDev(t, binary, data)
 		if dev.Env["ECGRID_API_KEY"] != key {
-			t.Fatal("the key changed over a restart")
+			t.Fatal("the API key has changed after a restart")
 		}
-		if !good(t, dev, fresh) || good(t, dev, old) {
-			t.Fatalf("round %d: the new token or the old one is not as the answer said", round)
+		if !isValid(t, dev, fresh) {
+			t.Fatalf("round %d: the acknowledged refresh is lost", round)
+		}
+		if isValid(t, dev, old) {
+			t.Fatalf("round %d: the server accepts the superseded token", round)
 		}
 		old = fresh
 	}
 }
 
-// TestDrain sends SIGTERM under load: every refresh that was answered holds,
-// and the exit code is 0 in less than 10 seconds.
+// TestDrain sends SIGTERM under load. The server must exit with 0 within 10 seconds, and no acknowledged refresh may
+// get lost.
 func TestDrain(t *testing.T) {
 	binary, data := testbin.Build(t), filepath.Join(t.TempDir(), "data")
 	dev := testbin.StartDev(t, binary, data)
@@ -116,13 +117,13 @@ func TestDrain(t *testing.T) {
 			t.Errorf("after SIGTERM: %v", err)
 		}
 	case <-time.After(10 * time.Second):
-		t.Fatal("it still runs 10 seconds after SIGTERM")
+		t.Fatal("the server is still running 10 seconds after SIGTERM")
 	}
 	group.Wait()
 	dev = testbin.StartDev(t, binary, data)
 	for _, token := range last {
-		if !good(t, dev, token) {
-			t.Error("an answered refresh is lost")
+		if !isValid(t, dev, token) {
+			t.Error("an acknowledged refresh is lost")
 		}
 	}
 }

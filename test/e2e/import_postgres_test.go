@@ -15,16 +15,16 @@ import (
 	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
-// TestImportBesideNodes imports into a database that two nodes serve, twice at
-// once: each user is added once, and signs in on both nodes.
+// TestImportBesideNodes runs two imports concurrently into a database that two nodes serve. Each user must be imported
+// once, and must be able to sign in on both nodes.
 func TestImportBesideNodes(t *testing.T) {
-	const hash = "$2b$04$o9DuE/Ry9/y.ybnUfqYzQuutFLv2bXfwdOJ0IQQ5.sR.eOs1vN2yG" // Python's bcrypt of:
+	const hash = "$2b$04$o9DuE/Ry9/y.ybnUfqYzQuutFLv2bXfwdOJ0IQQ5.sR.eOs1vN2yG" // Python's bcrypt of passwd
 	const passwd = "Correct#Horse7"
-	const many = 3000
+	const users = 3000
 	binary, cluster := testbin.Build(t), pgtest.Start(t)
 	env := []string{"PAWL_STORE=" + cluster.DSN(cluster.Database(t)), "PAWL_MASTER_KEY=" + seal.NewKey()}
 	var text strings.Builder
-	for i := range many {
+	for i := range users {
 		fmt.Fprintf(&text, `{"login":"u%d@example.com","passwordHash":"%s"}`+"\n", i, hash)
 	}
 	command := func(args ...string) *exec.Cmd {
@@ -45,17 +45,20 @@ func TestImportBesideNodes(t *testing.T) {
 			var errs strings.Builder
 			cmd.Stderr = &errs
 			out, err := cmd.Output()
-			if _, scanErr := fmt.Sscanf(string(out), "Imported %d, unchanged %d, left out 0.", &imported[i], &unchanged[i]); err != nil || scanErr != nil {
+			const report = "Imported %d, unchanged %d, left out 0."
+			_, scanErr := fmt.Sscanf(string(out), report, &imported[i], &unchanged[i])
+			if err != nil || scanErr != nil {
 				t.Errorf("%v: %s%s", err, out, errs.String())
 			}
 		})
 	}
 	group.Wait()
-	if imported[0]+imported[1] != many || unchanged[0]+unchanged[1] != many {
-		t.Errorf("imported %v, unchanged %v, of %d", imported, unchanged, many)
+	if imported[0]+imported[1] != users || unchanged[0]+unchanged[1] != users {
+		t.Errorf("imported %v, unchanged %v; want a sum of %d for each", imported, unchanged, users)
 	}
 	for i, node := range nodes {
-		if _, err := testbin.Client(t, node.URL).Login(t.Context(), fmt.Sprintf("U%d@example.com", i), passwd); err != nil {
+		login := fmt.Sprintf("U%d@example.com", i)
+		if _, err := testbin.Client(t, node.URL).Login(t.Context(), login, passwd); err != nil {
 			t.Errorf("node %d: %v", i, err)
 		}
 	}

@@ -15,17 +15,18 @@ import (
 	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
-// TestImportKilled kills an import with -9 in the middle, and runs it again: it
-// goes on, and the people sign in. While the server runs, an import is refused.
+// TestImportKilled kills an import with SIGKILL and repeats it. The second import must continue where the first one
+// ended, and the users must be able to sign in. An import must be refused while a server runs on the folder.
 func TestImportKilled(t *testing.T) {
-	const hash = "$2b$04$o9DuE/Ry9/y.ybnUfqYzQuutFLv2bXfwdOJ0IQQ5.sR.eOs1vN2yG" // Python's bcrypt of:
+	const hash = "$2b$04$o9DuE/Ry9/y.ybnUfqYzQuutFLv2bXfwdOJ0IQQ5.sR.eOs1vN2yG" // Python's bcrypt of passwd
 	const passwd = "Correct#Horse7"
 	binary, data := testbin.Build(t), filepath.Join(t.TempDir(), "data")
 	var text strings.Builder
 	for i := range 5000 {
 		fmt.Fprintf(&text, `{"login":"u%d@example.com","passwordHash":"%s"}`+"\n", i, hash)
 	}
-	if out, err := exec.Command(binary, "init", "--login", "root@example.com", "--data", data).CombinedOutput(); err != nil {
+	init := exec.Command(binary, "init", "--login", "root@example.com", "--data", data)
+	if out, err := init.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	command := func() *exec.Cmd {
@@ -42,16 +43,18 @@ func TestImportKilled(t *testing.T) {
 	killInTheMiddle(t, command(), text.String()[:text.Len()/2])
 	out, err := command().Output()
 	var imported, unchanged int
-	if _, scanErr := fmt.Sscanf(string(out), "Imported %d, unchanged %d, left out 0.", &imported, &unchanged); err != nil || scanErr != nil || imported+unchanged != 5000 || unchanged < 1000 {
-		t.Errorf("after the kill: %v: %s", err, out)
+	_, scanErr := fmt.Sscanf(string(out), "Imported %d, unchanged %d, left out 0.", &imported, &unchanged)
+	if err != nil || scanErr != nil || imported+unchanged != 5000 || unchanged < 1000 {
+		t.Errorf("the import after the kill: %v: %s", err, out)
 	}
 	server := testbin.StartServe(t, binary, nil, "--data", data)
 	if _, err := testbin.Client(t, server.URL).Login(t.Context(), "U4999@example.com", passwd); err != nil {
 		t.Error(err)
 	}
 	refused, err := command().CombinedOutput()
-	if err == nil || !strings.Contains(string(refused), "held by another Pawl") || !strings.Contains(string(refused), "stop it") {
-		t.Errorf("with a server on the folder: %v: %s", err, refused)
+	reason, remedy := "held by another Pawl", "stop it"
+	if err == nil || !strings.Contains(string(refused), reason) || !strings.Contains(string(refused), remedy) {
+		t.Errorf("an import while a server runs: %v: %s", err, refused)
 	}
 	server.Kill()
 	whole("Imported 0, unchanged 5000, left out 0.\n")
@@ -60,15 +63,17 @@ func TestImportKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	for login, want := range map[string]string{"u4999@example.com": "$argon2id$v=19$m=19456,t=2,p=1$", "u0@example.com": hash} {
+	for login, want := range map[string]string{
+		"u4999@example.com": "$argon2id$v=19$m=19456,t=2,p=1$", "u0@example.com": hash,
+	} {
 		if _, got, err := store.UserByLogin(t.Context(), login); err != nil || !strings.HasPrefix(got, want) {
-			t.Errorf("%s has the hash %.31s, %v", login, got, err)
+			t.Errorf("%s has the hash %.31s, %v; want %s", login, got, err, want)
 		}
 	}
 }
 
-// killInTheMiddle gives an import a part of its input and kills it when it
-// shows progress: it waits for more then.
+// killInTheMiddle starts an import with a part of its input, and kills it once it reports progress. The import then
+// waits for more input.
 func killInTheMiddle(t *testing.T, cmd *exec.Cmd, part string) {
 	t.Helper()
 	cmd.Stdin = nil
@@ -86,9 +91,10 @@ func killInTheMiddle(t *testing.T, cmd *exec.Cmd, part string) {
 	if _, err := io.WriteString(stdin, part); err != nil {
 		t.Error(err)
 	}
-	if said, err := bufio.NewReader(stderr).ReadString('s'); err != nil || !strings.Contains(said, " lines") {
-		t.Errorf("said %q, %v", said, err)
+	progress, err := bufio.NewReader(stderr).ReadString('s')
+	if err != nil || !strings.Contains(progress, " lines") {
+		t.Errorf("the import prints %q, %v; want its progress", progress, err)
 	}
-	_ = cmd.Process.Kill() // an error says that it has ended
-	_ = cmd.Wait()         // it says that it was killed
+	_ = cmd.Process.Kill() // an error means that it has exited
+	_ = cmd.Wait()         // an error means that it was killed
 }

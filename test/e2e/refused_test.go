@@ -22,29 +22,28 @@ import (
 	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
-// pawl runs one command of the real binary for 20 seconds at most, and returns its exit code and what
-// it says on standard error.
+// pawl runs a command of the real binary for at most 20 seconds. It returns the exit code and the standard error.
 func pawl(t *testing.T, binary string, env []string, args ...string) (code int, stderr string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // a server that starts would go on
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // a server that starts does not exit
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Env = append(os.Environ(), env...)
-	var said strings.Builder
-	cmd.Stderr = &said
+	var output strings.Builder
+	cmd.Stderr = &output
 	err := cmd.Run()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.Exited() {
-		return exit.ExitCode(), said.String()
+		return exit.ExitCode(), output.String()
 	}
 	if err != nil {
-		t.Fatalf("%v: %s", err, said.String())
+		t.Fatalf("%v: %s", err, output.String())
 	}
-	return 0, said.String()
+	return 0, output.String()
 }
 
-// contents is what the files of a folder hold, by name. The lock is left out:
-// it has the process id of who tried last.
-func contents(t *testing.T, dir string) map[string][sha256.Size]byte {
+// checksums returns the checksums of a folder's files by name. It omits the lock, which has the id of the last process
+// that tried to start.
+func checksums(t *testing.T, dir string) map[string][sha256.Size]byte {
 	t.Helper()
 	sums := map[string][sha256.Size]byte{}
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
@@ -61,34 +60,46 @@ func contents(t *testing.T, dir string) map[string][sha256.Size]byte {
 	return sums
 }
 
-// alter runs a statement in the database of a folder.
-func alter(t *testing.T, data, sql string) {
+// damageFunc damages the database of a folder.
+type damageFunc func(t *testing.T, data string)
+
+func truncate(t *testing.T, data string) {
 	t.Helper()
-	conn, err := sqlite.OpenConn(filepath.Join(data, "pawl.db"), sqlite.OpenReadWrite)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if err := sqlitex.ExecuteTransient(conn, sql, nil); err != nil {
+	if err := os.Truncate(filepath.Join(data, "pawl.db"), 3*4096); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// overwrite writes rubbish into the database of a folder.
-func overwrite(t *testing.T, data string, from int64, size int) {
-	t.Helper()
-	file, err := os.OpenFile(filepath.Join(data, "pawl.db"), os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	if _, err := file.WriteAt([]byte(strings.Repeat("rubbish ", size/8)), from); err != nil {
-		t.Fatal(err)
+func alterBy(sql string) damageFunc {
+	return func(t *testing.T, data string) {
+		t.Helper()
+		conn, err := sqlite.OpenConn(filepath.Join(data, "pawl.db"), sqlite.OpenReadWrite)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := sqlitex.ExecuteTransient(conn, sql, nil); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
-// TestStartRefused: what keeps a server from starting on its folder is said on
-// standard error, with what to do, and nothing in the folder is changed.
+func overwriteAt(from int64, size int) damageFunc {
+	return func(t *testing.T, data string) {
+		t.Helper()
+		file, err := os.OpenFile(filepath.Join(data, "pawl.db"), os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		if _, err := file.WriteAt([]byte(strings.Repeat("rubbish ", size/8)), from); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestStartRefused checks that a server that cannot start on its folder prints the reason and the remedy on standard
+// error, and changes nothing in the folder.
 func TestStartRefused(t *testing.T) {
 	binary := testbin.Build(t)
 	key := seal.NewKey()
@@ -99,51 +110,58 @@ func TestStartRefused(t *testing.T) {
 		}
 		return path
 	}
-	const backup = "restore it from a backup"
+	const (
+		backup      = "restore it from a backup"
+		otherFolder = "choose another folder with --data"
+		damagedKey  = "restore the store from a backup"
+	)
+	newer := alterBy("PRAGMA user_version=99")
+	foreign := alterBy("PRAGMA application_id=7")
+	noKey := alterBy("UPDATE signing_key SET jwk = '{}'")
+	noFile := []string{"--signing-key-file", "/nowhere"}
+	badFile := []string{"--signing-key-file", file("rubbish")}
 	for name, c := range map[string]struct {
-		spoil func(t *testing.T, data string)
-		key   string // the master key of the start; "" is none
-		args  []string
-		want  string
+		damage damageFunc // optional
+		key    string     // the master key at the start; optional
+		args   []string
+		want   string
 	}{
-		"a truncated database": {key: key, want: backup, spoil: func(t *testing.T, data string) {
-			if err := os.Truncate(filepath.Join(data, "pawl.db"), 3*4096); err != nil {
-				t.Fatal(err)
-			}
-		}},
-		"a database with its first page overwritten":  {key: key, want: backup, spoil: func(t *testing.T, data string) { overwrite(t, data, 0, 4096) }},
-		"a database with its tables overwritten":      {key: key, want: backup, spoil: func(t *testing.T, data string) { overwrite(t, data, 4096, 16*4096) }},
-		"a database of a newer Pawl":                  {key: key, want: "start the newer Pawl", spoil: func(t *testing.T, data string) { alter(t, data, "PRAGMA user_version=99") }},
-		"another program's database":                  {key: key, want: "choose another folder with --data", spoil: func(t *testing.T, data string) { alter(t, data, "PRAGMA application_id=7") }},
-		"a damaged signing key":                       {key: key, want: "restore the store from a backup", spoil: func(t *testing.T, data string) { alter(t, data, "UPDATE signing_key SET jwk = '{}'") }},
-		"a sealed signing key and no master key":      {want: "give the one that they were sealed with"},
-		"a sealed signing key and another master key": {key: seal.NewKey(), want: "give that one, as --master-key-file"},
-		"a signing key file that is not there":        {key: key, args: []string{"--signing-key-file", "/nowhere"}, want: "name a file with a JWK"},
-		"a signing key file that is none":             {key: key, args: []string{"--signing-key-file", file("rubbish")}, want: "signing key file"},
+		"truncated database":         {key: key, want: backup, damage: truncate},
+		"first page overwritten":     {key: key, want: backup, damage: overwriteAt(0, 4096)},
+		"tables overwritten":         {key: key, want: backup, damage: overwriteAt(4096, 16*4096)},
+		"newer schema":               {key: key, want: "start the newer Pawl", damage: newer},
+		"another program's database": {key: key, want: otherFolder, damage: foreign},
+		"damaged signing key":        {key: key, want: damagedKey, damage: noKey},
+		"no master key":              {want: "give the one that they were sealed with"},
+		"another master key":         {key: seal.NewKey(), want: "give that one, as --master-key-file"},
+		"missing signing key file":   {key: key, args: noFile, want: "name a file with a JWK"},
+		"invalid signing key file":   {key: key, args: badFile, want: "signing key file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			data := filepath.Join(t.TempDir(), "data")
-			if code, stderr := pawl(t, binary, []string{"PAWL_MASTER_KEY=" + key}, "init", "--login", "admin@example.com", "--data", data); code != 0 {
+			env := []string{"PAWL_MASTER_KEY=" + key}
+			if code, stderr := pawl(t, binary, env, "init", "--login", "admin@example.com", "--data", data); code != 0 {
 				t.Fatal(stderr)
 			}
-			if c.spoil != nil {
-				c.spoil(t, data)
+			if c.damage != nil {
+				c.damage(t, data)
 			}
-			refused(t, binary, data, c.want, []string{"PAWL_MASTER_KEY=" + c.key}, c.args...)
+			checkRefused(t, binary, data, c.want, []string{"PAWL_MASTER_KEY=" + c.key}, c.args...)
 		})
 	}
 }
 
-// refused starts a server on a folder: it has to end with a code that is not 0,
-// to say what is wanted, and to leave the folder as it is.
-func refused(t *testing.T, binary, data, want string, env []string, args ...string) {
+// checkRefused starts a server on a folder. The server must exit with a code other than 0, print want, and leave the
+// folder unchanged.
+func checkRefused(t *testing.T, binary, data, want string, env []string, args ...string) {
 	t.Helper()
-	before := contents(t, data)
-	code, stderr := pawl(t, binary, env, append([]string{"serve", "--addr", "127.0.0.1:0", "--data", data}, args...)...)
+	before := checksums(t, data)
+	args = append([]string{"serve", "--addr", "127.0.0.1:0", "--data", data}, args...)
+	code, stderr := pawl(t, binary, env, args...)
 	if code == 0 || !strings.Contains(stderr, want) {
-		t.Errorf("exit code %d; said %q, want %q", code, stderr, want)
+		t.Errorf("exit code %d, standard error %q; want a failure with %q", code, stderr, want)
 	}
-	if after := contents(t, data); !maps.Equal(before, after) {
-		t.Errorf("the folder held %x, and now %x", before, after)
+	if after := checksums(t, data); !maps.Equal(before, after) {
+		t.Errorf("the checksums of the folder were %x and are now %x", before, after)
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
-// TestSlowClients: who sends a header or a body a byte at a time is cut off,
-// however long they would go on, and so is who sends nothing at all.
+// TestSlowClients checks that the server disconnects a client that sends nothing, or that sends a header or a body a
+// byte at a time without end.
 func TestSlowClients(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the deadline of a request is 15 seconds")
@@ -36,10 +36,10 @@ func TestSlowClients(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			cutOff := make(chan struct{})
+			disconnected := make(chan struct{})
 			go func() {
-				defer close(cutOff)
-				_, _ = io.Copy(io.Discard, conn) // ends when the server closes
+				defer close(disconnected)
+				_, _ = io.Copy(io.Discard, conn) // returns when the server closes the connection
 			}()
 			if _, err := io.WriteString(conn, start); err != nil {
 				t.Fatal(err)
@@ -48,15 +48,15 @@ func TestSlowClients(t *testing.T) {
 			defer drip.Stop()
 			for range 300 { // a minute
 				select {
-				case <-cutOff:
+				case <-disconnected:
 					return
 				case <-drip.C:
 					if start != "" {
-						_, _ = conn.Write([]byte(" ")) // fails once the server has closed
+						_, _ = conn.Write([]byte(" ")) // fails once the server has closed the connection
 					}
 				}
 			}
-			t.Error("the server keeps a client that never ends")
+			t.Error("after a minute, the server has not disconnected the client")
 		})
 	}
 }

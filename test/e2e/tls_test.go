@@ -21,15 +21,17 @@ import (
 	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
-// certificate writes a certificate of 127.0.0.1 and its key, and returns who
-// trusts it.
+// certificate writes a certificate for 127.0.0.1 and its key, and returns their paths and a pool that trusts the
+// certificate.
 func certificate(t *testing.T) (cert, key string, roots *x509.CertPool) {
 	t.Helper()
 	secret, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{{127, 0, 0, 1}}}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{{127, 0, 0, 1}},
+	}
 	signed, err := x509.CreateCertificate(rand.Reader, template, template, secret.Public(), secret)
 	if err != nil {
 		t.Fatal(err)
@@ -50,44 +52,48 @@ func certificate(t *testing.T) (cert, key string, roots *x509.CertPool) {
 	return write("cert.pem", "CERTIFICATE", signed), write("key.pem", "PRIVATE KEY", private), roots
 }
 
-// TestTLS: HTTPS answers, in HTTP/1.1 and in HTTP/2, where a connection may have
-// few requests at once.
+// TestTLS sends requests over HTTPS with HTTP/1.1 and with HTTP/2, where the server must limit the concurrent requests
+// of a connection.
 func TestTLS(t *testing.T) {
 	cert, key, roots := certificate(t)
-	server := testbin.StartServe(t, testbin.Build(t), nil, "--data", filepath.Join(t.TempDir(), "data"), "--tls-cert", cert, "--tls-key", key)
+	server := testbin.StartServe(t, testbin.Build(t), nil,
+		"--data", filepath.Join(t.TempDir(), "data"), "--tls-cert", cert, "--tls-key", key)
 	address := strings.TrimPrefix(server.URL, "http://")
-	for _, two := range []bool{false, true} {
-		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: two}}
+	for _, http2 := range []bool{false, true} {
+		client := &http.Client{Transport: &http.Transport{
+			TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: http2,
+		}}
 		defer client.CloseIdleConnections()
 		resp, err := client.Get("https://" + address + "/v2/auth/version")
 		if err != nil {
 			t.Fatal(err)
 		}
 		resp.Body.Close()
-		if resp.StatusCode != 200 || (resp.ProtoMajor == 2) != two {
-			t.Errorf("%d in %s", resp.StatusCode, resp.Proto)
+		if resp.StatusCode != 200 || (resp.ProtoMajor == 2) != http2 {
+			t.Errorf("status %d with %s; want 200, HTTP/2: %v", resp.StatusCode, resp.Proto, http2)
 		}
 	}
-	if most := streams(t, address, roots); most != 32 {
-		t.Errorf("a connection may have %d requests at once, want 32", most)
+	if limit := maxStreams(t, address, roots); limit != 32 {
+		t.Errorf("a connection may have %d concurrent requests, want 32", limit)
 	}
 }
 
-// streams reads SETTINGS_MAX_CONCURRENT_STREAMS from the server's first frame
-// (RFC 9113, 4.1 and 6.5); 0 if it is not there.
-func streams(t *testing.T, address string, roots *x509.CertPool) uint32 {
+// maxStreams reads SETTINGS_MAX_CONCURRENT_STREAMS from the server's first frame (RFC 9113, 4.1 and 6.5). It returns 0
+// if the setting is missing.
+func maxStreams(t *testing.T, address string, roots *x509.CertPool) uint32 {
 	t.Helper()
 	conn, err := tls.Dial("tcp", address, &tls.Config{RootCAs: roots, NextProtos: []string{"h2"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if _, err := io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"); err != nil {
+	const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+	if _, err := io.WriteString(conn, preface); err != nil {
 		t.Fatal(err)
 	}
 	head := make([]byte, 9)
 	if _, err := io.ReadFull(conn, head); err != nil || head[3] != 4 {
-		t.Fatalf("%x is no head of SETTINGS: %v", head, err)
+		t.Fatalf("%x is not the header of a SETTINGS frame: %v", head, err)
 	}
 	settings := make([]byte, int(head[1])<<8|int(head[2]))
 	if _, err := io.ReadFull(conn, settings); err != nil {

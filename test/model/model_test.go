@@ -1,4 +1,4 @@
-// Package model_test keeps the model of the rotation true (docs/model).
+// Package model_test checks the Spin model of the rotation (docs/model).
 package model_test
 
 import (
@@ -6,15 +6,15 @@ import (
 	"testing"
 )
 
-// TestModel checks the model in its short form: every claim holds over the
-// whole state space, and each mutant breaks one.
+// TestModel checks the short form of the model: every claim must hold in the whole state space, and each mutant must
+// violate a claim.
 func TestModel(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}
 	for _, tool := range []string{"spin", "gcc"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("%s is not here; make deps installs it", tool)
+			t.Skipf("%s is missing; run \"make deps\"", tool)
 		}
 	}
 	out, err := exec.CommandContext(t.Context(), "../../scripts/check-model", "--short").CombinedOutput()
