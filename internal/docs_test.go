@@ -12,6 +12,7 @@ import (
 )
 
 var (
+	walkStep   = regexp.MustCompile("(?m)^\\d+\\. `(?:(\\w+)\\.)?(\\w+)` \\(`([\\w/]+\\.go)`\\)")
 	testName   = regexp.MustCompile(`\b(Test|Fuzz|Benchmark)[A-Z]\w+\*?`)
 	settingRow = regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| (?:`([^`]*)`)? *\\|")
 )
@@ -43,6 +44,25 @@ func TestDocumentsNameRealTests(t *testing.T) {
 	}
 	if count < 50 {
 		t.Errorf("found only %d names of tests in the documents", count)
+	}
+}
+
+// TestWalkNamesRealFunctions checks that each function of the walk of a refresh in docs/architecture.md exists.
+func TestWalkNamesRealFunctions(t *testing.T) {
+	steps := walkStep.FindAllStringSubmatch(text(t, "../docs/architecture.md"), -1)
+	if len(steps) < 15 {
+		t.Errorf("found only %d steps of the walk", len(steps))
+	}
+	for _, step := range steps {
+		receiver, name := step[1], step[2]
+		file := step[3]
+		function := "func " + name
+		if receiver != "" {
+			function = `func \(\w+ \*?` + receiver + `(\[\w+\])?\) ` + name
+		}
+		if !regexp.MustCompile(`(?m)^` + function + `[\[(]`).MatchString(text(t, filepath.Join("../internal", file))) {
+			t.Errorf("docs/architecture.md: there is no function %s in internal/%s", name, file)
+		}
 	}
 }
 
