@@ -13,8 +13,8 @@ try
     Console.WriteLine($"refreshed: new token expires {fresh.ExpiresAt}");
 
     var (status, answer) = await Session(http, old.Token);
-    Console.WriteLine($"old token: {status} {answer.ErrorCode}");
-    Check(status == 401 && answer.ErrorCode == "InvalidSession", "the old token should be refused");
+    Console.WriteLine($"superseded token: {status} {answer.ErrorCode}");
+    Check(status == 401 && answer.ErrorCode == "InvalidSession", "the superseded token should be refused");
 
     (status, _) = await Session(http, fresh.Token);
     Console.WriteLine($"new token: {status}");

@@ -36,8 +36,8 @@ new=$(jq '{token: .data.token}' <<<"$old" | exchange /v2/auth/refresh "X-API-Key
 echo "refreshed: new token expires $(jq -r .data.expiresAt <<<"$new")"
 
 dead=$(session "$old" | jq -r '"\(.status) \(.errorCode)"')
-echo "old token: $dead"
-[ "$dead" = '401 InvalidSession' ] || fail 'the old token should be refused'
+echo "superseded token: $dead"
+[ "$dead" = '401 InvalidSession' ] || fail 'the superseded token should be refused'
 
 good=$(session "$new" | jq -r .status)
 echo "new token: $good"

@@ -31,8 +31,8 @@ public class Refresh {
 
         HttpResponse<String> dead = session(field(old, "token"));
         String verdict = dead.statusCode() + " " + field(dead.body(), "errorCode");
-        System.out.println("old token: " + verdict);
-        check(verdict.equals("401 InvalidSession"), "the old token should be refused");
+        System.out.println("superseded token: " + verdict);
+        check(verdict.equals("401 InvalidSession"), "the superseded token should be refused");
 
         int good = session(field(fresh, "token")).statusCode();
         System.out.println("new token: " + good);

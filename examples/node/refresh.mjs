@@ -38,8 +38,8 @@ try {
   console.log(`refreshed: new token expires ${fresh.expiresAt}`);
 
   const dead = await session(old.token);
-  console.log(`old token: ${dead.status} ${dead.errorCode}`);
-  if (dead.status !== 401 || dead.errorCode !== "InvalidSession") throw new Error("the old token should be refused");
+  console.log(`superseded token: ${dead.status} ${dead.errorCode}`);
+  if (dead.status !== 401 || dead.errorCode !== "InvalidSession") throw new Error("the superseded token should be refused");
 
   const good = await session(fresh.token);
   console.log(`new token: ${good.status}`);

@@ -14,9 +14,9 @@ def main():
     print(f"refreshed: new token expires {new['expiresAt']}")
 
     status, answer = session(old["token"])
-    print(f"old token: {status} {answer['errorCode']}")
+    print(f"superseded token: {status} {answer['errorCode']}")
     if (status, answer["errorCode"]) != (401, "InvalidSession"):
-        raise Failure("the old token should be refused")
+        raise Failure("the superseded token should be refused")
 
     status, _ = session(new["token"])
     print(f"new token: {status}")

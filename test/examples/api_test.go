@@ -19,10 +19,10 @@ import (
 	"github.com/pawlauth/pawl/pawltest"
 )
 
-const root = "../.." // where the READMEs' commands are run
+const root = "../.." // the directory in which the READMEs' commands run
 
-// TestAPIs runs what the README of each API says: its first block starts the
-// API, and of those that follow each second one is what the one before prints.
+// TestAPIs runs the commands in the README of each API. The first block of code starts the API. The other blocks come
+// in pairs: commands, and their expected output.
 func TestAPIs(t *testing.T) {
 	need(t, "bash", "curl", "jq")
 	binary := testbin.Build(t)
@@ -40,18 +40,19 @@ func TestAPIs(t *testing.T) {
 					want += block
 				}
 			}
-			commands = strings.NewReplacer("127.0.0.1:9000", api, "127.0.0.1:8081", gateway, "./pawl-dev", data).Replace(commands)
+			addresses := strings.NewReplacer("127.0.0.1:9000", api, "127.0.0.1:8081", gateway, "./pawl-dev", data)
+			commands = addresses.Replace(commands)
 			shell := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", commands)
 			shell.Dir, shell.Stderr = root, t.Output()
 			got, err := shell.Output()
 			if err != nil || string(got) != want {
-				t.Errorf("%v\nprinted:\n%s\nthe README says:\n%s", err, got, want)
+				t.Errorf("%v\nprinted:\n%s\nthe README has:\n%s", err, got, want)
 			}
 		})
 	}
 }
 
-// codeBlocks is what a document has four spaces in front of, block by block.
+// codeBlocks returns the blocks of a document that are indented by four spaces.
 func codeBlocks(t *testing.T, path string) []string {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -71,26 +72,28 @@ func codeBlocks(t *testing.T, path string) []string {
 		inside = ok
 	}
 	if len(blocks) < 3 || len(blocks)%2 == 0 {
-		t.Fatalf("%s has %d blocks of code: one that starts it, then pairs", path, len(blocks))
+		t.Fatalf("%s has %d blocks of code, want one and then pairs", path, len(blocks))
 	}
 	return blocks
 }
 
-// startAPI runs a command until the test ends, and returns where the API is,
-// and the gateway before it if there is one, when they answer.
+// startAPI runs a command until the end of the test. It returns the addresses of the API and of its gateway, if the
+// command starts one, once they answer.
 func startAPI(t *testing.T, command, pawl string) (api, gateway string) {
 	t.Helper()
 	addresses := freeAddresses(t, 2)
 	api, gateway = addresses[0], addresses[1]
 	cmd := exec.Command("bash", "-c", command)
-	cmd.Dir, cmd.Stderr, cmd.WaitDelay = root, t.Output(), stopLimit
+	cmd.Dir = root
+	cmd.Stderr = t.Output()
+	cmd.WaitDelay = stopLimit
 	cmd.Env = append(os.Environ(), "PAWL_URL="+pawl, "API_ADDR="+api, "GATEWAY_ADDR="+gateway)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // "go run" does not pass SIGTERM on
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // "go run" does not forward SIGTERM
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) // an error says that all have ended
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) // an error means that all have exited
 		_ = cmd.Wait()
 	})
 	await(t, api)
@@ -100,17 +103,18 @@ func startAPI(t *testing.T, command, pawl string) (api, gateway string) {
 	return api, gateway
 }
 
-// await returns when a server refuses a request without credentials.
+// await waits until a server rejects a request without credentials.
 func await(t *testing.T, address string) {
 	t.Helper()
-	for deadline := time.Now().Add(exampleLimit); call(t, address, "") != http.StatusUnauthorized; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(exampleLimit); call(t, address, "") != http.StatusUnauthorized; {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s does not answer 401", address)
+			t.Fatalf("%s does not answer 401 to a request without credentials", address)
 		}
+		time.Sleep(20 * time.Millisecond)
 	}
 }
 
-// call returns the status of a request; 0 if there is no answer.
+// call returns the status of a request, or 0 without a response.
 func call(t *testing.T, address, bearer string) int {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+address, nil)
@@ -129,7 +133,7 @@ func call(t *testing.T, address, bearer string) int {
 	return resp.StatusCode
 }
 
-// freeAddresses are some that were free a moment ago: nginx does not tell its port.
+// freeAddresses returns n local addresses whose ports are free. nginx cannot choose a free port itself.
 func freeAddresses(t *testing.T, n int) (free []string) {
 	t.Helper()
 	for range n {
@@ -137,17 +141,19 @@ func freeAddresses(t *testing.T, n int) (free []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer listener.Close() // when all are there, so that they differ
+		defer listener.Close() // after all are open, so that the ports differ
 		free = append(free, listener.Addr().String())
 	}
 	return free
 }
 
-// TestAPIFollowsKeys: after a rotation of the signing key, tokens of the new one
-// pass without a restart of the API, and those of the old one do on.
+// TestAPIFollowsKeys rotates the signing key. Without a restart, the API must accept tokens of the new key, and must
+// continue to accept tokens of the previous key.
 func TestAPIFollowsKeys(t *testing.T) {
 	pawl := pawltest.New(t, pawltest.WithAlgorithm("ES256"), pawltest.WithConfig(func(c *app.Config) {
-		c.KeyLead, c.KeyReload, c.Clock = time.Second, 10*time.Millisecond, time.Now
+		c.KeyLead = time.Second
+		c.KeyReload = 10 * time.Millisecond
+		c.Clock = time.Now
 	}))
 	api, _ := startAPI(t, "go run ./examples/go/jwks", pawl.URL)
 	login := func() (text, header string) {
@@ -160,7 +166,7 @@ func TestAPIFollowsKeys(t *testing.T) {
 	}
 	old, signer := login()
 	if status := call(t, api, old); status != 200 {
-		t.Fatalf("before the rotation: %d", status)
+		t.Fatalf("a token before the rotation: %d", status)
 	}
 	if _, err := pawl.Client(client.WithAPIKey(pawl.AdminAPIKey)).RotateSigningKey(t.Context()); err != nil {
 		t.Fatal(err)
@@ -168,17 +174,17 @@ func TestAPIFollowsKeys(t *testing.T) {
 	fresh, signs := login()
 	for deadline := time.Now().Add(startLimit); signs == signer; fresh, signs = login() {
 		if time.Now().After(deadline) {
-			t.Fatal("the new key does not sign")
+			t.Fatal("the new key has not become the signing key")
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
 	if status := call(t, api, old); status != 200 {
-		t.Errorf("the old key: %d", status)
+		t.Errorf("a token of the previous key: %d", status)
 	}
-	// The API may have read the keys a moment ago; it reads them again within 5 s.
+	// The API reads the keys at most every 5 s.
 	for deadline := time.Now().Add(startLimit); call(t, api, fresh) != 200; time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("a token of the new key does not pass")
+			t.Fatal("the API rejects a token of the new key")
 		}
 	}
 }

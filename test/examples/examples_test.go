@@ -1,7 +1,7 @@
 //go:build unix
 
-// Package examples_test runs the programs in examples as their README says:
-// against the real binary, with its dev.env read by a shell.
+// Package examples_test runs the programs in examples and the commands of the READMEs against the real binary. A shell
+// reads dev.env, as the READMEs instruct.
 package examples_test
 
 import (
@@ -24,12 +24,12 @@ import (
 const (
 	startLimit   = 30 * time.Second
 	exampleLimit = 2 * time.Minute
-	stopLimit    = 20 * time.Second // more than the server gives requests in flight
+	stopLimit    = 20 * time.Second // longer than the server waits for requests in flight
 )
 
 var wanted = regexp.MustCompile(`^signed in as user 4821
 refreshed: new token expires \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ
-old token: 401 InvalidSession
+superseded token: 401 InvalidSession
 new token: 200
 $`)
 
@@ -46,7 +46,7 @@ func TestExamples(t *testing.T) {
 	})
 	t.Run("csharp", func(t *testing.T) {
 		if _, err := exec.LookPath("dotnet"); err != nil {
-			t.Skip("dotnet is not installed: the C# example was not run")
+			t.Skip("dotnet is missing; install it to run the C# example")
 		}
 		runExample(t, env, "dotnet", "run", "--project", copyCSharp(t, filepath.Join(folder, "csharp")))
 	})
@@ -63,7 +63,7 @@ func TestExamples(t *testing.T) {
 	})
 }
 
-// runExample checks the four lines and the exit code of one program.
+// runExample checks the output and the exit code of a program.
 func runExample(t *testing.T, env string, program ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), exampleLimit)
@@ -71,34 +71,34 @@ func runExample(t *testing.T, env string, program ...string) {
 	command := withEnv(ctx, env, program...)
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
-	command.WaitDelay = 5 * time.Second // for children that hold its output
+	command.WaitDelay = 5 * time.Second // for child processes that keep its output open
 	stdout, err := command.Output()
 	if err != nil {
 		t.Fatalf("%v: %v\nstdout:\n%s\nstderr:\n%s", program, err, stdout, stderr.Bytes())
 	}
 	if !wanted.Match(stdout) {
-		t.Errorf("%v printed:\n%s\nwanted a match of:\n%s", program, stdout, wanted)
+		t.Errorf("%v printed:\n%s\nwant a match of:\n%s", program, stdout, wanted)
 	}
 }
 
-// withEnv is the program with the variables of an env file, which a shell reads.
+// withEnv returns a command that runs a program with the variables of an env file. A shell reads the file.
 func withEnv(ctx context.Context, env string, program ...string) *exec.Cmd {
 	args := append([]string{"-c", `set -a; . "$1"; set +a; shift; exec "$@"`, "sh", env}, program...)
 	return exec.CommandContext(ctx, "sh", args...)
 }
 
-// need skips the test if a tool is missing, and cannot be had; "make deps" names those.
+// need skips the test if a tool is missing.
 func need(t *testing.T, tools ...string) {
 	t.Helper()
 	for _, tool := range tools {
 		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("%s is not here: run \"make deps\"", tool)
+			t.Skipf("%s is missing; run \"make deps\"", tool)
 		}
 	}
 }
 
-// pythonWithRequests prefers the python3 on PATH; "make deps" gives requests
-// to Debian's own, which may be another.
+// pythonWithRequests returns a Python that has the package requests. It prefers the python3 on PATH, but "make deps"
+// installs requests for Debian's Python.
 func pythonWithRequests(t *testing.T) string {
 	t.Helper()
 	for _, python := range []string{"python3", "/usr/bin/python3"} {
@@ -106,12 +106,12 @@ func pythonWithRequests(t *testing.T) string {
 			return python
 		}
 	}
-	t.Skip("no python3 that can import requests: run \"make deps\"")
+	t.Skip("no python3 has the package requests; run \"make deps\"")
 	return ""
 }
 
-// copyCSharp copies the project to where its build may write, and keeps dotnet
-// from adding to the output and from leaving build servers behind.
+// copyCSharp copies the project to a folder in which its build may write. It configures dotnet to print nothing of its
+// own and to leave no build servers running.
 func copyCSharp(t *testing.T, project string) string {
 	t.Helper()
 	for name, value := range map[string]string{
@@ -133,8 +133,8 @@ func copyCSharp(t *testing.T, project string) string {
 	return dir
 }
 
-// startDev builds pawl and runs "pawl dev" until the test ends. It returns the
-// path of dev.env as soon as the server that it names answers.
+// startDev builds pawl and runs "pawl dev" until the end of the test. It returns the path of dev.env once the server
+// answers.
 func startDev(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -146,7 +146,7 @@ func startDev(t *testing.T) string {
 	for !answers(t, env) {
 		select {
 		case <-exited:
-			t.Fatalf("pawl dev ended early:\n%s", readLog(log))
+			t.Fatalf("pawl dev exited:\n%s", readLog(log))
 		case <-deadline:
 			t.Fatalf("pawl dev did not answer within %v:\n%s", startLimit, readLog(log))
 		case <-time.After(20 * time.Millisecond):
@@ -155,8 +155,7 @@ func startDev(t *testing.T) string {
 	return env
 }
 
-// start runs a server until the test ends. Then it gets SIGTERM, and has to
-// exit with 0.
+// start runs a server until the end of the test, and then sends SIGTERM. The server must exit with 0.
 func start(t *testing.T, log, binary string, args ...string) (exited <-chan struct{}) {
 	t.Helper()
 	output, err := os.Create(log)
@@ -165,28 +164,28 @@ func start(t *testing.T, log, binary string, args ...string) (exited <-chan stru
 	}
 	defer output.Close()
 	server := exec.CommandContext(t.Context(), binary, args...)
-	server.Env = slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "PAWL_") }) // settings of the caller's
+	server.Env = slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "PAWL_") })
 	server.Stdout, server.Stderr = output, output
 	server.Cancel = func() error { return server.Process.Signal(syscall.SIGTERM) }
-	server.WaitDelay = stopLimit // then it is killed
+	server.WaitDelay = stopLimit // after that, Wait kills the server
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = server.Wait() // an error even of a clean exit, since the context has ended
+		_ = server.Wait() // returns an error even after a clean exit, because the context has ended
 	}()
 	t.Cleanup(func() {
-		<-done // the test's context has ended before, and that sent the SIGTERM
+		<-done // the end of the test's context has sent SIGTERM
 		if !server.ProcessState.Success() {
-			t.Errorf("pawl dev ended with %v, not cleanly on SIGTERM:\n%s", server.ProcessState, readLog(log))
+			t.Errorf("pawl dev exited with %v after SIGTERM, want 0:\n%s", server.ProcessState, readLog(log))
 		}
 	})
 	return done
 }
 
-// answers tells whether the server that the env file names is there.
+// answers reports whether the server of the env file answers.
 func answers(t *testing.T, env string) bool {
 	t.Helper()
 	if _, err := os.Stat(env); err != nil {

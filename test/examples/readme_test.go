@@ -13,11 +13,10 @@ import (
 	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
-// fresh are what differs from one exchange to the next.
+// fresh matches the parts of a response that differ from one exchange to the next.
 var fresh = regexp.MustCompile(`"token":"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9[^"]*"|"expiresAt":"[^"]*"`)
 
-// TestREADME runs the exchange of the README, its last line twice, and holds
-// what it prints to what stands there.
+// TestREADME runs the exchange of the README, with its last command twice, and compares the output with the README.
 func TestREADME(t *testing.T) {
 	need(t, "bash", "curl", "jq")
 	text, err := os.ReadFile(filepath.Join(root, "README.md"))
@@ -27,7 +26,7 @@ func TestREADME(t *testing.T) {
 	_, exchange, found := strings.Cut(string(text), "## The exchange\n")
 	exchange, _, ended := strings.Cut(exchange, "\n## ")
 	if !found || !ended {
-		t.Fatal("the README has no exchange")
+		t.Fatal("the README has no section \"The exchange\"")
 	}
 	var commands, want string
 	for line := range strings.Lines(exchange) {
@@ -45,10 +44,11 @@ func TestREADME(t *testing.T) {
 	shell.Stderr = t.Output()
 	got, err := shell.Output()
 	printed := strings.ReplaceAll(string(got), "\n", "")
-	if err != nil || fresh.ReplaceAllString(printed, "") != fresh.ReplaceAllString(strings.ReplaceAll(want, "\n", ""), "") {
-		t.Errorf("%v\nprinted:\n%s\nthe README says:\n%s", err, got, want)
+	want = strings.ReplaceAll(want, "\n", "")
+	if err != nil || fresh.ReplaceAllString(printed, "") != fresh.ReplaceAllString(want, "") {
+		t.Errorf("%v\nprinted:\n%s\nthe README has:\n%s", err, got, want)
 	}
 	if n := len(fresh.FindAllString(printed, -1)); n != 2 {
-		t.Errorf("a token and its end, and %d were printed", n)
+		t.Errorf("printed %d tokens and expiries, want one of each", n)
 	}
 }

@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package gateways_test runs the configurations in examples/gateways with the
-// real gateways, before a real Pawl and an API that tells what it got.
+// Package gateways_test runs the configurations in examples/gateways with real gateways, between a client, a real Pawl,
+// and an API that returns the headers of its requests.
 package gateways_test
 
 import (
@@ -25,21 +25,19 @@ import (
 
 const examples = "../../examples/gateways"
 
-// gateways are those that are run: the command, in a folder with the files, and
-// what it answers while Pawl is down.
+// gateways has the gateways under test. The command runs in a folder with the gateway's files.
 var gateways = map[string]struct {
 	command []string
-	down    int
+	down    int // the status of responses while Pawl is down
 }{
 	"nginx":   {[]string{"nginx", "-p", ".", "-c", "nginx.conf", "-e", "stderr"}, 503},
 	"caddy":   {[]string{"caddy", "run", "--config", "Caddyfile"}, 502},
 	"haproxy": {[]string{"haproxy", "-db", "-f", "haproxy.cfg"}, 503},
 }
 
-// caller gives up rather than hang.
 var caller = &http.Client{Timeout: 30 * time.Second}
 
-// nginxFile is what goes around pawl.conf, which belongs into http.
+// nginxFile is a configuration that includes pawl.conf in the context http.
 const nginxFile = `daemon off;
 pid nginx.pid;
 events {}
@@ -54,7 +52,7 @@ http {
 }
 `
 
-// echo is an API that answers with the headers that it got.
+// echo starts an API that returns the headers of each request, and returns its address.
 func echo(t *testing.T) string {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(r.Header)
@@ -63,7 +61,7 @@ func echo(t *testing.T) string {
 	return strings.TrimPrefix(server.URL, "http://")
 }
 
-// start runs a gateway and returns its URL when it answers.
+// start starts a gateway, and returns its URL once it listens.
 func start(t *testing.T, name, pawl string) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "pawl-gateway-")
@@ -71,11 +69,11 @@ func start(t *testing.T, name, pawl string) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil { // nginx's workers are nobody
+	if err := os.Chmod(dir, 0o755); err != nil { // nginx's workers run as another user
 		t.Fatal(err)
 	}
 	listen := testbin.FreeAddr(t)
-	places := strings.NewReplacer("127.0.0.1:8081", listen, "127.0.0.1:8080", pawl, "127.0.0.1:9000", echo(t))
+	addresses := strings.NewReplacer("127.0.0.1:8081", listen, "127.0.0.1:8080", pawl, "127.0.0.1:9000", echo(t))
 	files, err := filepath.Glob(filepath.Join(examples, name, "*"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("%d files, %v", len(files), err)
@@ -85,16 +83,16 @@ func start(t *testing.T, name, pawl string) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		write(t, filepath.Join(dir, filepath.Base(file)), places.Replace(string(text)))
+		write(t, filepath.Join(dir, filepath.Base(file)), addresses.Replace(string(text)))
 	}
 	write(t, filepath.Join(dir, "nginx.conf"), nginxFile)
 	command := gateways[name].command
 	program, err := exec.LookPath(command[0])
 	if err != nil {
-		program = "/usr/sbin/" + command[0] // not on every user's PATH
+		program = "/usr/sbin/" + command[0] // may be missing from PATH
 	}
 	if _, err := os.Stat(program); err != nil {
-		t.Skipf("%s is not here: run \"make deps\"", command[0])
+		t.Skipf("%s is missing; run \"make deps\"", command[0])
 	}
 	testbin.StartGateway(t, dir, listen, program, command[1:]...)
 	return "http://" + listen
@@ -107,7 +105,7 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// get asks the gateway, and returns the status and what the API got.
+// get sends a request to the gateway. It returns the status, and the headers of the request that the API received.
 func get(t *testing.T, url string, header http.Header) (int, http.Header) {
 	t.Helper()
 	req, err := http.NewRequest("POST", url+"/some/path?level=General", strings.NewReader("body"))
@@ -128,82 +126,95 @@ func get(t *testing.T, url string, header http.Header) (int, http.Header) {
 	}
 	_, _ = io.Copy(io.Discard, resp.Body)
 	if resp.StatusCode == 401 && !strings.HasPrefix(resp.Header.Get("WWW-Authenticate"), "Bearer") {
-		t.Errorf("a 401 without a challenge: %v", resp.Header)
+		t.Errorf("a 401 has no challenge: %v", resp.Header)
 	}
 	return resp.StatusCode, got
 }
 
-// TestGateways holds each gateway to what Pawl promises: a good token passes
-// and is named, a dead one does not, and nothing that a client forged does.
+// checkStatus fails the test unless the gateway answers to a request with the status want.
+func checkStatus(t *testing.T, what, url string, header http.Header, want int) {
+	t.Helper()
+	if status, _ := get(t, url, header); status != want {
+		t.Errorf("%s: %d, want %d", what, status, want)
+	}
+}
+
+func bearer(token string) http.Header { return http.Header{"Authorization": {"Bearer " + token}} }
+
+// TestGateways checks for each gateway that a request with a valid token reaches the API with the user's headers, that
+// other requests do not, and that forged headers never reach the API.
 func TestGateways(t *testing.T) {
-	for name := range gateways {
+	for name, gateway := range gateways {
 		t.Run(name, func(t *testing.T) {
 			pawl := pawltest.New(t)
 			url := start(t, name, strings.TrimPrefix(pawl.URL, "http://"))
-			api := pawl.Client()
-			old, err := api.Login(t.Context(), pawltest.Login, pawltest.Password)
-			if err != nil {
-				t.Fatal(err)
-			}
-			bearer := func(token string) http.Header { return http.Header{"Authorization": {"Bearer " + token}} }
-			status, got := get(t, url, bearer(old.Token))
-			if status != 200 {
-				t.Fatalf("a good token: %d", status)
-			}
-			named(t, got, got.Get("X-Auth-Session-Id"))
-			if got.Get("X-Auth-Session-Id") == "" {
-				t.Error("a session has no name")
-			}
-			fresh, err := api.Refresh(t.Context(), old.Token)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if status, _ := get(t, url, bearer(old.Token)); status != 401 {
-				t.Errorf("a token dead for a moment: %d", status)
-			}
-			if status, _ := get(t, url, http.Header{}); status != 401 {
-				t.Errorf("no credentials: %d", status)
-			}
-			if status, _ := get(t, url, bearer("")); status != 401 {
-				t.Errorf("an empty token: %d", status)
-			}
-			forged := http.Header{}
-			for _, form := range []string{"X-Auth-User-Id", "x-auth-user-id", "X_Auth_User_Id", "X-AUTH-LEVEL", "X-Auth-Session-Id", "X-Auth-Network-Id", "X-Auth-Other", "x_auth_level"} {
-				forged[form] = []string{"forged"}
-			}
-			if status, _ := get(t, url, forged); status != 401 {
-				t.Errorf("forged headers alone: %d", status)
-			}
-			forged["X-Api-Key"] = []string{pawl.APIKey}
-			forged["Connection"] = []string{"X-Auth-User-Id, x-auth-level"} // would have a proxy drop them
-			status, got = get(t, url, forged)
-			if status != 200 {
-				t.Fatalf("a key: %d", status)
-			}
-			named(t, got, "")
-			for header, values := range got {
-				if strings.HasPrefix(strings.NewReplacer("_", "-").Replace(strings.ToLower(header)), "x-auth-") && strings.Contains(strings.Join(values, ""), "forged") && header != "X-Auth-Other" {
-					t.Errorf("%s: %v came through", header, values)
-				}
-			}
-			if status, _ := get(t, url, bearer(fresh.Token)); status != 200 {
-				t.Errorf("the new token: %d", status)
-			}
+			token := checkTokens(t, url, pawl)
+			checkForgedHeaders(t, url, pawl.APIKey)
+			checkStatus(t, "a valid token", url, bearer(token), 200)
 			pawl.Close()
-			for _, header := range []http.Header{bearer(fresh.Token), {"X-Api-Key": {pawl.APIKey}}, {}} {
-				if status, _ := get(t, url, header); status != gateways[name].down {
-					t.Errorf("while Pawl is down: %d, want %d", status, gateways[name].down)
-				}
+			for _, header := range []http.Header{bearer(token), {"X-Api-Key": {pawl.APIKey}}, {}} {
+				checkStatus(t, "a request while Pawl is down", url, header, gateway.down)
 			}
 			serveUnavailable(t, strings.TrimPrefix(pawl.URL, "http://"))
-			if status, _ := get(t, url, bearer(fresh.Token)); status != 503 {
-				t.Errorf("while Pawl answers 503: %d", status)
-			}
+			checkStatus(t, "a request while Pawl answers 503", url, bearer(token), 503)
 		})
 	}
 }
 
-// serveUnavailable answers at that address as a Pawl does whose store is away.
+// checkTokens checks requests with valid, superseded and missing tokens. It returns a valid token.
+func checkTokens(t *testing.T, url string, pawl *pawltest.Server) string {
+	t.Helper()
+	api := pawl.Client()
+	old, err := api.Login(t.Context(), pawltest.Login, pawltest.Password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, got := get(t, url, bearer(old.Token))
+	if status != 200 {
+		t.Fatalf("a valid token: %d, want 200", status)
+	}
+	checkUserHeaders(t, got, got.Get("X-Auth-Session-Id"))
+	if got.Get("X-Auth-Session-Id") == "" {
+		t.Error("the API gets no X-Auth-Session-Id")
+	}
+	fresh, err := api.Refresh(t.Context(), old.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkStatus(t, "a superseded token", url, bearer(old.Token), 401)
+	checkStatus(t, "no credentials", url, http.Header{}, 401)
+	checkStatus(t, "an empty token", url, bearer(""), 401)
+	return fresh.Token
+}
+
+// checkForgedHeaders sends forged X-Auth headers in several spellings.
+func checkForgedHeaders(t *testing.T, url, apiKey string) {
+	t.Helper()
+	forged := http.Header{}
+	for _, name := range []string{
+		"X-Auth-User-Id", "x-auth-user-id", "X_Auth_User_Id", "X-AUTH-LEVEL", "x_auth_level",
+		"X-Auth-Session-Id", "X-Auth-Network-Id", "X-Auth-Other",
+	} {
+		forged[name] = []string{"forged"}
+	}
+	checkStatus(t, "forged headers without credentials", url, forged, 401)
+	forged["X-Api-Key"] = []string{apiKey}
+	forged["Connection"] = []string{"X-Auth-User-Id, x-auth-level"} // asks proxies to remove these headers
+	status, got := get(t, url, forged)
+	if status != 200 {
+		t.Fatalf("an API key: %d, want 200", status)
+	}
+	checkUserHeaders(t, got, "")
+	for header, values := range got {
+		name := strings.ReplaceAll(strings.ToLower(header), "_", "-")
+		isForged := strings.Contains(strings.Join(values, ""), "forged")
+		if strings.HasPrefix(name, "x-auth-") && isForged && header != "X-Auth-Other" {
+			t.Errorf("the API gets the forged header %s: %v", header, values)
+		}
+	}
+}
+
+// serveUnavailable answers all requests to an address like a Pawl whose store is unreachable.
 func serveUnavailable(t *testing.T, addr string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", addr)
@@ -220,24 +231,33 @@ func serveUnavailable(t *testing.T, addr string) {
 	t.Cleanup(server.Close)
 }
 
-// named holds the headers that the API got to the user of the tests.
-func named(t *testing.T, got http.Header, session string) {
+// checkUserHeaders fails the test unless the API has received the headers of the test's user.
+func checkUserHeaders(t *testing.T, got http.Header, session string) {
 	t.Helper()
-	for header, want := range map[string]string{"X-Auth-User-Id": "4821", "X-Auth-Login": pawltest.Login, "X-Auth-Session-Id": session,
-		"X-Auth-Level": "MailboxAdmin", "X-Auth-Network-Id": "1", "X-Auth-Mailbox-Id": "101"} {
+	for header, want := range map[string]string{
+		"X-Auth-User-Id":    "4821",
+		"X-Auth-Login":      pawltest.Login,
+		"X-Auth-Session-Id": session,
+		"X-Auth-Level":      "MailboxAdmin",
+		"X-Auth-Network-Id": "1",
+		"X-Auth-Mailbox-Id": "101",
+	} {
 		if strings.Join(got[header], ",") != want {
 			t.Errorf("%s: %q, want %q", header, got[header], want)
 		}
 	}
 }
 
-// TestOthersAreYAML reads the configurations of the gateways that Debian lacks.
-func TestOthersAreYAML(t *testing.T) {
+// TestOtherConfigurations parses the configurations of the gateways that Debian does not package.
+func TestOtherConfigurations(t *testing.T) {
 	for _, file := range []string{"traefik/dynamic.yml", "envoy/envoy.yaml"} {
 		text, err := os.ReadFile(filepath.Join(examples, file))
 		var into map[string]any
-		if err != nil || yaml.Unmarshal(text, &into) != nil || len(into) == 0 || !strings.Contains(string(text), "/forward-auth") {
-			t.Errorf("%s: %v", file, err)
+		if err != nil || yaml.Unmarshal(text, &into) != nil || len(into) == 0 {
+			t.Errorf("%s is not a YAML document: %v", file, err)
+		}
+		if !strings.Contains(string(text), "/forward-auth") {
+			t.Errorf("%s does not use /forward-auth", file)
 		}
 	}
 }

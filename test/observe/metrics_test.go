@@ -19,13 +19,13 @@ import (
 
 const deploy = "../../deploy"
 
-// TestScrape holds the scrape of a server after some traffic: what it counted,
-// that promtool finds nothing to say, and that nobody is named in it.
+// TestScrape checks the metrics of a server after some traffic: their values, promtool's check, and that they contain
+// no secrets or logins.
 func TestScrape(t *testing.T) {
 	s := start(t, "")
 	s.traffic(t)
 	text := s.scrape(t)
-	for _, line := range []string{
+	checkLines(t, text,
 		`pawl_http_requests_total{code="200",method="POST",route="/v2/auth/refresh"} 2`,
 		`pawl_http_requests_total{code="401",method="POST",route="/v2/auth/refresh"} 2`,
 		`pawl_http_requests_total{code="405",method="_OTHER",route="/v2/auth/refresh"} 1`,
@@ -45,28 +45,20 @@ func TestScrape(t *testing.T) {
 		`pawl_audit_events_total{kind="refreshRefused"} 2`,
 		`pawl_audit_events_lost_total 0`,
 		`pawl_store_errors_total 0`,
-		`pawl_password_checks_running 0`,
-	} {
-		if !strings.Contains(text, "\n"+line+"\n") {
-			t.Errorf("the scrape does not have %s", line)
-		}
+		`pawl_password_checks_running 0`)
+	// Two logins write at least five times before their responses, and the refresh writes once.
+	if writes := value(t, text, `pawl_store_batch_size_sum{operation="commit"}`); writes < 6 {
+		t.Errorf("%v writes were committed, want at least 6", writes)
 	}
-	if t.Failed() {
-		t.Log(text)
-	}
-	// Two logins are two steps each before the answer, one of them a third, and a refresh is one.
-	if steps := value(t, text, `pawl_store_batch_size_sum{operation="commit"}`); steps < 6 {
-		t.Errorf("%v steps were committed", steps)
-	}
-	s.noSecrets(t, "the scrape", text)
+	s.checkNoSecrets(t, "the scrape", text)
 	promtool(t, text, "check", "metrics")
 
 	r, _ := http.NewRequestWithContext(t.Context(), "GET", s.URL+"/metrics", nil)
 	do(t, r, http.StatusNotFound) // the public listener
 }
 
-// TestPostgresScrape holds what PostgreSQL adds, that each name in the alerts
-// and the dashboard is in the scrape, and what it says when the database is gone.
+// TestPostgresScrape checks the metrics that PostgreSQL adds, that the alerts and the dashboard use only existing
+// metrics, and the metrics while the database is unreachable.
 func TestPostgresScrape(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a PostgreSQL")
@@ -77,47 +69,64 @@ func TestPostgresScrape(t *testing.T) {
 	s.traffic(t)
 	pgtest.Exec(t, dsn, "ANALYZE pawl.session")
 	text := s.scrape(t)
-	s.noSecrets(t, "the scrape", text)
+	s.checkNoSecrets(t, "the scrape", text)
 	promtool(t, text, "check", "metrics")
-	for _, line := range []string{`pawl_sessions 1`, `pawl_store_batch_size_sum{operation="commit"} 3`, `pawl_store_batch_size_sum{operation="read"} 2`, `pawl_postgres_connections_max 12`} {
-		if !strings.Contains(text, "\n"+line+"\n") {
-			t.Errorf("the scrape does not have %s\n%s", line, text)
-		}
-	}
-	namesThere(t, text)
-	labelsThere(t, text)
+	checkLines(t, text,
+		`pawl_sessions 1`,
+		`pawl_store_batch_size_sum{operation="commit"} 3`,
+		`pawl_store_batch_size_sum{operation="read"} 2`,
+		`pawl_postgres_connections_max 12`)
+	checkNames(t, text)
+	checkLabels(t, text)
 
-	old := s.token(t, "/v2/auth/login", map[string]string{"login": login, "password": passwd}, "")
+	credentials := map[string]string{"login": login, "password": passwd}
+	old := s.token(t, "/v2/auth/login", credentials, "")
 	cluster.Stop()
 	s.call(t, "POST", "/v2/auth/refresh", map[string]string{"token": old}, "", http.StatusServiceUnavailable)
-	s.call(t, "POST", "/v2/auth/login", map[string]string{"login": login, "password": passwd}, "", http.StatusServiceUnavailable)
+	s.call(t, "POST", "/v2/auth/login", credentials, "", http.StatusServiceUnavailable)
 	text = s.scrape(t)
-	if !strings.Contains(text, "\n"+`pawl_refreshes_total{outcome="unavailable"} 1`+"\n") || !strings.Contains(text, "\n"+`pawl_logins_total{outcome="unavailable"} 1`+"\n") || strings.Contains(text, "\npawl_store_errors_total 0\n") {
-		t.Errorf("without its database the scrape is\n%s", text)
+	checkLines(t, text, `pawl_refreshes_total{outcome="unavailable"} 1`, `pawl_logins_total{outcome="unavailable"} 1`)
+	if strings.Contains(text, "\npawl_store_errors_total 0\n") {
+		t.Errorf("the scrape has no store errors, although the database is unreachable:\n%s", text)
 	}
 }
 
-// namesThere fails if a file in deploy names what the scrape does not have.
-func namesThere(t *testing.T, text string) {
+// checkLines fails the test unless a scrape has all lines.
+func checkLines(t *testing.T, text string, lines ...string) {
 	t.Helper()
-	there := map[string]bool{}
+	missing := false
+	for _, line := range lines {
+		if !strings.Contains(text, "\n"+line+"\n") {
+			t.Errorf("the scrape lacks %s", line)
+			missing = true
+		}
+	}
+	if missing {
+		t.Log(text)
+	}
+}
+
+// checkNames fails the test if a file in deploy uses a metric that the scrape lacks.
+func checkNames(t *testing.T, text string) {
+	t.Helper()
+	exists := map[string]bool{}
 	for _, name := range regexp.MustCompile(`(?m)^[a-z][a-z0-9_]*`).FindAllString(text, -1) {
-		there[name] = true
+		exists[name] = true
 	}
 	for _, file := range []string{"prometheus/alerts.yml", "grafana/pawl.json"} {
 		names := used(t, file)
 		if len(names) < 5 {
-			t.Errorf("%s names %q only", file, names)
+			t.Errorf("%s uses only %q", file, names)
 		}
 		for _, name := range names {
-			if !there[name] {
-				t.Errorf("%s names %s, which the scrape does not have", file, name)
+			if !exists[name] {
+				t.Errorf("%s uses %s, which the scrape lacks", file, name)
 			}
 		}
 	}
 }
 
-// value is that of a series in a scrape.
+// value returns the value of a series in a scrape.
 func value(t *testing.T, text, series string) float64 {
 	t.Helper()
 	_, rest, _ := strings.Cut(text, "\n"+series+" ")
@@ -134,14 +143,14 @@ var (
 	matcher  = regexp.MustCompile(`(\w+)(=~?)\\?"(.*?)\\?"`)
 )
 
-// labelsThere fails if a selector in a file of deploy has a label that no such
-// series of the scrape has, or an outcome or an operation that there is none of.
-func labelsThere(t *testing.T, text string) {
+// checkLabels fails the test if a selector in a file in deploy matches no series of the scrape, because of the label's
+// name or because of the value of an outcome, an operation or a state.
+func checkLabels(t *testing.T, text string) {
 	t.Helper()
 	for _, file := range []string{"prometheus/alerts.yml", "grafana/pawl.json"} {
 		for _, found := range selector.FindAllStringSubmatch(read(t, file), -1) {
 			for _, m := range matcher.FindAllStringSubmatch(found[2], -1) {
-				name, values := m[1], []string{""} // any
+				name, values := m[1], []string{""} // "" matches any value
 				switch name {
 				case "job", "instance":
 					continue // Prometheus adds them
@@ -152,8 +161,9 @@ func labelsThere(t *testing.T, text string) {
 					if v != "" {
 						v += `"`
 					}
-					if want := regexp.MustCompile(`(?m)^` + found[1] + `\{.*\b` + name + `="` + v); !want.MatchString(text) {
-						t.Errorf("%s selects %s, and the scrape has nothing like %s", file, found[0], want)
+					want := regexp.MustCompile(`(?m)^` + found[1] + `\{.*\b` + name + `="` + v)
+					if !want.MatchString(text) {
+						t.Errorf("%s selects %s, but no series of the scrape matches %s", file, found[0], want)
 					}
 				}
 			}
@@ -161,7 +171,7 @@ func labelsThere(t *testing.T, text string) {
 	}
 }
 
-// used are the names of our metrics, and of Go's and the process's, in a file of deploy.
+// used returns the names of Pawl's, Go's and the process's metrics in a file in deploy.
 func used(t *testing.T, file string) []string {
 	t.Helper()
 	return regexp.MustCompile(`\b(pawl|process|go)_[a-z0-9_]+`).FindAllString(read(t, file), -1)
@@ -176,16 +186,17 @@ func read(t *testing.T, file string) string {
 	return string(text)
 }
 
-// TestAlerts lets promtool read the alerts, and play a bad day to them; the
-// operator's page says what to do about each.
+// TestAlerts checks the alerts with promtool, and lets it play a series of failures. Each alert must fire in that
+// series and must have a section in the operator's document.
 func TestAlerts(t *testing.T) {
 	page, played := read(t, "../docs/operations.md"), read(t, "../test/observe/testdata/alerts_test.yml")
-	for _, alert := range regexp.MustCompile(`(?m)alert: (\w+)$`).FindAllStringSubmatch(read(t, "prometheus/alerts.yml"), -1) {
+	names := regexp.MustCompile(`(?m)alert: (\w+)$`)
+	for _, alert := range names.FindAllStringSubmatch(read(t, "prometheus/alerts.yml"), -1) {
 		if !strings.Contains(page, "`"+alert[1]+"`") {
-			t.Errorf("docs/operations.md has nothing about %s", alert[1])
+			t.Errorf("docs/operations.md does not mention %s", alert[1])
 		}
 		if !strings.Contains(played, `alertname="`+alert[1]+`"`) {
-			t.Errorf("testdata/alerts_test.yml does not see %s fire", alert[1])
+			t.Errorf("%s does not fire in testdata/alerts_test.yml", alert[1])
 		}
 	}
 	dir := t.TempDir()
@@ -202,8 +213,7 @@ func TestAlerts(t *testing.T) {
 	promtool(t, "", "test", "rules", filepath.Join(dir, "alerts_test.yml"))
 }
 
-// TestDashboard lets promtool read each expression of the dashboard, with
-// Grafana's variables filled in.
+// TestDashboard checks each expression of the dashboard with promtool, after replacing Grafana's variables.
 func TestDashboard(t *testing.T) {
 	var board struct {
 		UID    string
@@ -214,23 +224,24 @@ func TestDashboard(t *testing.T) {
 			Targets []struct{ Expr, RefID string }
 		}
 	}
-	if err := json.Unmarshal([]byte(read(t, "grafana/pawl.json")), &board); err != nil || board.UID == "" || len(board.Panels) < 10 {
-		t.Fatalf("%q, %d panels, %v", board.UID, len(board.Panels), err)
+	err := json.Unmarshal([]byte(read(t, "grafana/pawl.json")), &board)
+	if err != nil || board.UID == "" || len(board.Panels) < 10 {
+		t.Fatalf("the dashboard has the UID %q and %d panels, %v", board.UID, len(board.Panels), err)
 	}
-	filled := strings.NewReplacer("$__rate_interval", "5m", "$job", "pawl", "$instance", ".*")
+	variables := strings.NewReplacer("$__rate_interval", "5m", "$job", "pawl", "$instance", ".*")
 	rules := "groups:\n- name: dashboard\n  rules:\n"
 	seen := map[string]bool{}
 	for _, panel := range board.Panels {
 		if panel.GridPos.W == 0 || panel.GridPos.H == 0 || len(panel.Targets) == 0 {
-			t.Errorf("nothing is to be seen of %q", panel.Title)
+			t.Errorf("the panel %q is empty", panel.Title)
 		}
 		for _, target := range panel.Targets {
 			name := fmt.Sprintf("panel_%d_%s", panel.ID, target.RefID)
 			if seen[name] {
-				t.Errorf("%s is there twice", name)
+				t.Errorf("%s exists twice", name)
 			}
 			seen[name] = true
-			rules += fmt.Sprintf("  - {record: %s, expr: %q}\n", name, filled.Replace(target.Expr))
+			rules += fmt.Sprintf("  - {record: %s, expr: %q}\n", name, variables.Replace(target.Expr))
 		}
 	}
 	file := filepath.Join(t.TempDir(), "rules.yml")
@@ -243,7 +254,7 @@ func TestDashboard(t *testing.T) {
 func promtool(t *testing.T, stdin string, args ...string) {
 	t.Helper()
 	if _, err := exec.LookPath("promtool"); err != nil {
-		t.Skip("promtool is not here: run \"make deps\"")
+		t.Skip("promtool is missing; run \"make deps\"")
 	}
 	cmd := exec.CommandContext(t.Context(), "promtool", args...)
 	cmd.Stdin = strings.NewReader(stdin)

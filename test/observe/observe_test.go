@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package observe_test runs the real binary and looks at what it says of
-// itself: metrics, traces, and the alerts and the dashboard that use them.
+// Package observe_test runs the real binary, and checks its metrics and traces and the alerts and the dashboard that
+// use them.
 package observe_test
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
-// Who the tests are; an id that no number of a scrape has by chance.
+// The user and the trace of the tests. No number of a scrape equals userID by chance.
 const (
 	userID   = 482137715
 	login    = "observed@example.com"
@@ -30,15 +30,15 @@ const (
 	parentID = "00f067aa0ba902b7"
 )
 
-// seen is a server with one user, and what must never be seen of them.
-type seen struct {
+// observed is a server with one user, and the secrets that must never appear in metrics or traces.
+type observed struct {
 	*testbin.Server
 	secrets []string
 }
 
-// start makes the user in an empty store, and starts the binary on it. The
-// store is in a folder, or the DSN of PostgreSQL.
-func start(t *testing.T, dsn string, env ...string) *seen {
+// start creates the user in an empty store, and starts the binary on the store. The store is in a folder, or in
+// PostgreSQL if dsn is set.
+func start(t *testing.T, dsn string, env ...string) *observed {
 	t.Helper()
 	data, master := filepath.Join(t.TempDir(), "data"), seal.NewKey()
 	box, err := seal.NewBox(master)
@@ -50,29 +50,33 @@ func start(t *testing.T, dsn string, env ...string) *seen {
 		t.Fatal(err)
 	}
 	address.Folder = data
-	a, err := app.Open(t.Context(), app.Config{Store: address, MasterKey: box, Argon2: password.Params{MemoryKiB: 64, Passes: 1}})
+	cheap := password.Params{MemoryKiB: 64, Passes: 1}
+	a, err := app.Open(t.Context(), app.Config{Store: address, MasterKey: box, Argon2: cheap})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, key, err := a.Authority.Bootstrap(t.Context(), authority.User{ID: userID, Login: login, Email: login, Level: authority.Root, Status: authority.Active}, passwd)
+	user := authority.User{ID: userID, Login: login, Email: login, Level: authority.Root, Status: authority.Active}
+	_, key, err := a.Authority.Bootstrap(t.Context(), user, passwd)
 	if err := errors.Join(err, a.Close()); err != nil {
 		t.Fatal(err)
 	}
 	env = append(env, "PAWL_STORE="+dsn, "PAWL_MASTER_KEY="+master)
-	server := testbin.StartServe(t, testbin.Build(t), env, "--data", data, "--metrics-addr", "127.0.0.1:0", "--password-memory", "64", "--password-passes", "1")
-	return &seen{server, []string{key, login, passwd, master, "482137715"}}
+	server := testbin.StartServe(t, testbin.Build(t), env, "--data", data, "--metrics-addr", "127.0.0.1:0",
+		"--password-memory", "64", "--password-passes", "1")
+	return &observed{server, []string{key, login, passwd, master, "482137715"}}
 }
 
-// traffic is a login, a wrong one, a refresh, the same again in three ways, and
-// requests that no route has. All requests are of the trace above.
-func (s *seen) traffic(t *testing.T) {
+// traffic sends a valid and an invalid login, a refresh, a replay, a race, an invalid refresh, and requests without a
+// route. All of them belong to the trace traceID.
+func (s *observed) traffic(t *testing.T) {
 	t.Helper()
 	token := s.token(t, "/v2/auth/login", map[string]string{"login": login, "password": passwd}, "")
-	s.call(t, "POST", "/v2/auth/login", map[string]string{"login": login, "password": "wrong-" + passwd}, "", http.StatusUnauthorized)
+	wrong := map[string]string{"login": login, "password": "wrong-" + passwd}
+	s.call(t, "POST", "/v2/auth/login", wrong, "", http.StatusUnauthorized)
 	next := s.token(t, "/v2/auth/refresh", map[string]string{"token": token}, "again")
 	replayed := s.token(t, "/v2/auth/refresh", map[string]string{"token": token}, "again")
 	if next != replayed {
-		t.Error("the retry gave another token")
+		t.Error("the retry returns another token")
 	}
 	s.call(t, "POST", "/v2/auth/refresh", map[string]string{"token": token}, "", http.StatusUnauthorized) // a race
 	s.call(t, "POST", "/v2/auth/refresh", map[string]string{"token": token + "x"}, "", http.StatusUnauthorized)
@@ -88,10 +92,10 @@ func (s *seen) traffic(t *testing.T) {
 	}
 }
 
-func (s *seen) token(t *testing.T, path string, body map[string]string, retry string) string {
+func (s *observed) token(t *testing.T, path string, body map[string]string, idempotencyKey string) string {
 	t.Helper()
 	var answer struct{ Data struct{ Token string } }
-	text := s.call(t, "POST", path, body, retry, http.StatusOK)
+	text := s.call(t, "POST", path, body, idempotencyKey, http.StatusOK)
 	if err := json.Unmarshal([]byte(text), &answer); err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +103,9 @@ func (s *seen) token(t *testing.T, path string, body map[string]string, retry st
 	return answer.Data.Token
 }
 
-func (s *seen) call(t *testing.T, method, path string, body map[string]string, retry string, want int) string {
+func (s *observed) call(
+	t *testing.T, method, path string, body map[string]string, idempotencyKey string, want int,
+) string {
 	t.Helper()
 	text, err := json.Marshal(body)
 	if err != nil {
@@ -110,7 +116,7 @@ func (s *seen) call(t *testing.T, method, path string, body map[string]string, r
 		t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("Idempotency-Key", retry)
+	r.Header.Set("Idempotency-Key", idempotencyKey)
 	r.Header.Set("Traceparent", "00-"+traceID+"-"+parentID+"-01")
 	return do(t, r, want)
 }
@@ -129,7 +135,7 @@ func do(t *testing.T, r *http.Request, want int) string {
 	return string(text)
 }
 
-func (s *seen) scrape(t *testing.T) string {
+func (s *observed) scrape(t *testing.T) string {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), "GET", s.Metrics, nil)
 	if err != nil {
@@ -138,12 +144,12 @@ func (s *seen) scrape(t *testing.T) string {
 	return do(t, r, http.StatusOK)
 }
 
-// noSecrets fails if the text has one of them.
-func (s *seen) noSecrets(t *testing.T, where, text string) {
+// checkNoSecrets fails the test if a text contains a secret.
+func (s *observed) checkNoSecrets(t *testing.T, where, text string) {
 	t.Helper()
 	for i, secret := range s.secrets {
 		if strings.Contains(text, secret) {
-			t.Errorf("%s has secret %d, %.8s…", where, i, secret)
+			t.Errorf("%s contains secret %d, %.8s…", where, i, secret)
 		}
 	}
 }
