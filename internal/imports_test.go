@@ -37,7 +37,7 @@ var allowedImports = map[string][]string{
 	"internal/authority/audit":    {"internal/authority/fault", "internal/metrics", "internal/token"},
 	"internal/authority/fault":    {},
 	"internal/authority/keyring":  {"internal/authority/fault", "internal/seal", "internal/token"},
-	"internal/authority/throttle": {"internal/authority/fault", "internal/password", "internal/tracing"},
+	"internal/authority/throttle": {"internal/authority/fault", "internal/tracing"},
 	"internal/bench":              {"api"},
 	"internal/metrics":            {"internal/recorder"},
 	"internal/password":           {"internal/prepare", "internal/tracing"},
@@ -57,8 +57,8 @@ var allowedImports = map[string][]string{
 	},
 	"internal/store/sqlite": {
 		"internal/authority", "internal/authority/audit", "internal/authority/fault", "internal/authority/keyring",
-		"internal/authority/throttle", "internal/metrics", "internal/sessionlog", "internal/store/batch", "internal/storecopy",
-		"internal/token", "internal/userimport",
+		"internal/authority/throttle", "internal/metrics", "internal/sessionlog", "internal/store/batch",
+		"internal/storecopy", "internal/token", "internal/userimport",
 	},
 	"internal/store/storetest": {
 		"internal/authority", "internal/authority/audit", "internal/authority/fault", "internal/authority/keyring",

@@ -136,11 +136,14 @@ func Open(ctx context.Context, c Config) (_ *App, err error) {
 	})
 	passwords := password.NewHasher(c.Argon2, c.Tracer)
 	domain := authority.New(authority.Config{
-		Store: store, Keys: keys, Codec: token.NewCodec(c.Issuer, c.Audience, keys.Set()),
+		Store: store, Keys: keys, Issuer: c.Issuer, Audience: c.Audience,
 		Passwords: passwords, Rules: c.Rules, Policy: c.Policy, Clock: c.Clock, Log: c.Log,
 		Audit: auditor, Metrics: c.Metrics, Tracer: c.Tracer,
 	})
-	c.Metrics.Register(metrics.Gauges{Passwords: passwords.Stats, SigningKeys: keys.Count, Audit: auditor.Stats})
+	c.Metrics.Register(metrics.Gauges{
+		Passwords: passwords.Stats, Audit: auditor.Stats,
+		SigningKeys: func() int { return len(keys.Set().Keys()) },
+	})
 	handler := server.New(server.Config{
 		Authority: domain, Build: c.Build, PublicURL: c.PublicURL, Limits: c.Limits, Log: c.Log,
 	})
@@ -158,8 +161,14 @@ func Open(ctx context.Context, c Config) (_ *App, err error) {
 	return a, nil
 }
 
+// signingKeys is a *keyring.Keyring or a *keyring.Static.
+type signingKeys interface {
+	authority.Keyring
+	Run(context.Context)
+}
+
 // openKeyring returns the signing keys of the file if there is one, or else those of the store.
-func openKeyring(ctx context.Context, c Config, store keyring.Store) (*keyring.Keyring, error) {
+func openKeyring(ctx context.Context, c Config, store keyring.Store) (signingKeys, error) {
 	if c.SigningKeyFile == "" {
 		return keyring.Open(ctx, keyring.Config{
 			Store: store, Box: c.MasterKey, Algorithm: c.Algorithm, Lead: c.KeyLead, Reload: c.KeyReload,
@@ -178,7 +187,7 @@ func openKeyring(ctx context.Context, c Config, store keyring.Store) (*keyring.K
 		return nil, fmt.Errorf("the signing key file %s: the first key is public and cannot sign; "+
 			"put the private key first", c.SigningKeyFile)
 	}
-	return keyring.Fixed(keys)
+	return keyring.NewStatic(keys)
 }
 
 const sweepInterval = time.Minute

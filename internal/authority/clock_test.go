@@ -9,117 +9,125 @@ import (
 	"github.com/pawlauth/pawl/internal/authority"
 )
 
+// The times of the model, in seconds.
 const (
 	tokenLife   = 3600
 	sessionLife = 10 * 24 * 3600
-	race        = 10
-	slack       = 60 // of a sweep: a node whose clock is behind still counts on the row
+	raceWindow  = 10
+	sweepSlack  = 60 // Sweep keeps a session for so long after its end
 )
 
-// jumper is a session under a clock that jumps, and what must hold of it.
-type jumper struct {
+// sessionModel is a session under a clock that jumps, and what is expected of it.
+type sessionModel struct {
 	*testing.T
 	a       *authority.Authority
 	now     int64
-	tokens  []string // of each generation; the last is the current one
+	tokens  []string // of each generation; the last one is current
 	issued  []int64  // when, by the clock
 	key     string   // of the last refresh
 	expires int64    // of the current token
 	ends    int64
-	over    bool // the session has ended
+	ended   bool
 }
 
-func newJumper(t *testing.T) *jumper {
+func newSessionModel(t *testing.T) *sessionModel {
 	t.Helper()
-	j := &jumper{T: t, now: time.Now().Unix()}
-	j.a = newAuthority(t, func() time.Time { return time.Unix(j.now, 0) }, func(s authority.Store) authority.Store { return s })
-	return j
+	m := &sessionModel{T: t, now: time.Now().Unix()}
+	clock := func() time.Time { return time.Unix(m.now, 0) }
+	m.a = newAuthority(t, clock, func(s authority.Store) authority.Store { return s })
+	return m
 }
 
-// login opens a session in the place of the one before.
-func (j *jumper) login() {
-	got, err := j.a.Login(j.Context(), adaLogin, adaPassword, authority.Origin{})
+// login opens a session, which replaces the one before.
+func (m *sessionModel) login() {
+	got, err := m.a.Login(m.Context(), adaLogin, adaPassword, authority.Origin{})
 	if err != nil {
-		j.Fatal(err)
+		m.Fatal(err)
 	}
-	j.tokens, j.issued, j.key, j.over = []string{got.Token}, []int64{j.now}, "", false
-	j.expires, j.ends = got.Expires, j.now+sessionLife
+	m.tokens = []string{got.Token}
+	m.issued = []int64{m.now}
+	m.key = ""
+	m.expires = got.Expires
+	m.ends = m.now + sessionLife
+	m.ended = false
 }
 
-// bearer reports whether the token of a generation passes as a bearer.
-func (j *jumper) bearer(i int) bool {
-	_, err := j.a.Authenticate(j.Context(), j.tokens[i], "")
+// accepted reports whether the token of a generation is accepted as a bearer.
+func (m *sessionModel) accepted(i int) bool {
+	_, err := m.a.Authenticate(m.Context(), m.tokens[i], "")
 	return err == nil
 }
 
-// look holds all tokens to what they should be.
-func (j *jumper) look(t *rapid.T) {
-	last := len(j.tokens) - 1
+// check checks that the current token is accepted exactly as long as it should be, and no other token is.
+func (m *sessionModel) check(t *rapid.T) {
+	last := len(m.tokens) - 1
 	for i := range last {
-		if j.bearer(i) {
-			t.Fatalf("generation %d of %d passes", i+1, last+1)
+		if m.accepted(i) {
+			t.Fatalf("the token of generation %d of %d is accepted", i+1, last+1)
 		}
 	}
-	if good := !j.over && j.now < j.expires; j.bearer(last) != good {
-		t.Fatalf("that the current token passes should be %v", good)
+	if got, want := m.accepted(last), !m.ended && m.now < m.expires; got != want {
+		t.Fatalf("current token accepted: %v, want %v", got, want)
 	}
 }
 
-// refresh spends the token of a generation.
-func (j *jumper) refresh(t *rapid.T, i int, key string) {
-	last, now := len(j.tokens)-1, j.now
-	got, err := j.a.Refresh(j.Context(), j.tokens[i], "", authority.HashIdempotencyKey(key), authority.Origin{})
+// refresh uses the token of a generation for a refresh.
+func (m *sessionModel) refresh(t *rapid.T, i int, key string) {
+	last, now := len(m.tokens)-1, m.now
+	got, err := m.a.Refresh(m.Context(), m.tokens[i], "", authority.HashIdempotencyKey(key), authority.Origin{})
 	switch {
 	case err != nil && i == last:
-		if !j.over && now < j.expires {
-			t.Fatalf("the current token is not refreshed: %v", err)
+		if !m.ended && now < m.expires {
+			t.Fatalf("refresh with the current token: %v", err)
 		}
 	case err != nil:
-		left := j.issued[i] // all that is known of the older ones
+		superseded := m.issued[i] // for generations before the last two, the server has no better time
 		if i >= last-2 {
-			left = j.issued[i+1]
+			superseded = m.issued[i+1]
 		}
-		j.over = j.over || now-left > race
-	case j.over:
-		t.Fatal("a session that has ended goes on")
+		m.ended = m.ended || now-superseded > raceWindow
+	case m.ended:
+		t.Fatal("a session that has ended was refreshed")
 	case i == last:
-		j.tokens, j.issued, j.key = append(j.tokens, got.Token), append(j.issued, now), key
-		j.expires = min(now+tokenLife, j.ends)
-		if got.Expires != j.expires {
-			t.Fatalf("the token ends %d s after it should", got.Expires-j.expires)
+		m.tokens = append(m.tokens, got.Token)
+		m.issued = append(m.issued, now)
+		m.key = key
+		m.expires = min(now+tokenLife, m.ends)
+		if got.Expires != m.expires {
+			t.Fatalf("the token expires %d s after the expected time", got.Expires-m.expires)
 		}
-	case i != last-1 || key == "" || key != j.key || got.Token != j.tokens[last]:
+	case i != last-1 || key == "" || key != m.key || got.Token != m.tokens[last]:
 		t.Fatalf("generation %d of %d has another successor", i+1, last+1)
 	}
 }
 
-// TestClockThatJumps: whatever the clock does, an old token never passes as a
-// bearer, and never gets a successor but the one that it was given, once more;
-// the current one is good for as long as its exp says, and never taken for
-// theft; and what a sweep or a theft ended stays ended.
-func TestClockThatJumps(t *testing.T) {
-	j := newJumper(t)
+// TestJumpingClock checks the rules that no clock may break. A superseded token is never accepted as a bearer, and gets
+// no successor but its own, as a replay. The current token is accepted until its exp, and is never taken for theft. A
+// session that a sweep or a theft ended stays ended.
+func TestJumpingClock(t *testing.T) {
+	m := newSessionModel(t)
 	rapid.Check(t, func(t *rapid.T) {
-		j.login()
+		m.login()
 		key := rapid.SampledFrom([]string{"", "a", "b"})
 		t.Repeat(map[string]func(*rapid.T){
-			"":     j.look,
-			"tick": func(t *rapid.T) { j.now += rapid.Int64Range(0, 15).Draw(t, "seconds") },
+			"":     m.check,
+			"tick": func(t *rapid.T) { m.now += rapid.Int64Range(0, 15).Draw(t, "seconds") },
 			"jump": func(t *rapid.T) {
-				j.now += rapid.SampledFrom([]int64{-24 * 3600, -3600, -60, -15, 60, 1800, 3600, 24 * 3600}).Draw(t, "seconds")
+				jumps := []int64{-24 * 3600, -3600, -60, -15, 60, 1800, 3600, 24 * 3600}
+				m.now += rapid.SampledFrom(jumps).Draw(t, "seconds")
 			},
-			"refresh": func(t *rapid.T) { j.refresh(t, len(j.tokens)-1, key.Draw(t, "key")) },
-			"refresh again": func(t *rapid.T) {
-				j.refresh(t, max(0, len(j.tokens)-2), j.key)
+			"refresh": func(t *rapid.T) { m.refresh(t, len(m.tokens)-1, key.Draw(t, "key")) },
+			"repeat": func(t *rapid.T) {
+				m.refresh(t, max(0, len(m.tokens)-2), m.key)
 			},
-			"refresh old": func(t *rapid.T) {
-				j.refresh(t, rapid.IntRange(0, len(j.tokens)-1).Draw(t, "generation"), key.Draw(t, "key"))
+			"reuse": func(t *rapid.T) {
+				m.refresh(t, rapid.IntRange(0, len(m.tokens)-1).Draw(t, "generation"), key.Draw(t, "key"))
 			},
 			"sweep": func(t *rapid.T) {
-				if err := j.a.Sweep(j.Context()); err != nil {
+				if err := m.a.Sweep(m.Context()); err != nil {
 					t.Fatal(err)
 				}
-				j.over = j.over || j.expires <= j.now-slack
+				m.ended = m.ended || m.expires <= m.now-sweepSlack
 			},
 		})
 	})

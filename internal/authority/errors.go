@@ -1,30 +1,31 @@
 package authority
 
-import "github.com/pawlauth/pawl/internal/authority/fault"
+import (
+	"fmt"
 
-var (
-	errCredentials  = &fault.Error{Kind: fault.InvalidCredentials, Message: "The login or the password is wrong; check both and try again."}
-	errNoSession    = &fault.Error{Kind: fault.InvalidSession, Message: "No credentials were sent; sign in and send the token as a bearer, or send an API key."}
-	errSession      = &fault.Error{Kind: fault.InvalidSession, Message: "The token is not valid any more; sign in again."}
-	errAPIKey       = &fault.Error{Kind: fault.InvalidAPIKey, Message: "The API key is not valid; check that it is whole, or ask for a new one."}
-	errKeyMissing   = &fault.Error{Kind: fault.InvalidAPIKey, Message: "This server wants an API key for a refresh; send it as X-API-Key."}
-	errLevel        = &fault.Error{Kind: fault.AccessDenied, Message: "Your level does not reach for this; ask an administrator."}
-	errPlace        = &fault.Error{Kind: fault.AccessDenied, Message: "The network or mailbox is not one that you administer; ask its administrator."}
-	errOwnStatus    = &fault.Error{Kind: fault.AccessDenied, Message: "You cannot suspend or remove yourself; ask another administrator."}
-	errUserNotFound = &fault.Error{Kind: fault.NotFound, Message: "There is no such user that you may see; check the userId."}
-	errKeyNotFound  = &fault.Error{Kind: fault.NotFound, Message: "There is no such key that you may see; check the keyId."}
-	errNoPrimaryKey = &fault.Error{Kind: fault.NotFound, Message: "The user has no primary key; make one with /v2/users/key-generate/{id}."}
-	errGone         = &fault.Error{Kind: fault.NotFound, Message: "There is no such session that you may see; list the live ones with /v2/auth/sessions."}
-	errManyKeys     = fault.Invalid("userId has 1000 keys, and that is as many as a user may have; remove one first.")
-	errSessionKey   = fault.Invalid("visibility Session needs a caller with a bearer token, for a key of their own.")
+	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
-// How a refresh is refused, for refreshOutcome. The answer is the same for all:
-// a thief learns nothing from it.
+// The errors that several methods return. Each message says what failed, then what to do.
 var (
-	errRace    = &fault.Error{Kind: fault.InvalidSession, Message: errSession.Message}
-	errStolen  = &fault.Error{Kind: fault.InvalidSession, Message: errSession.Message}
-	errExpired = &fault.Error{Kind: fault.InvalidSession, Message: errSession.Message}
-	errEnded   = &fault.Error{Kind: fault.InvalidSession, Message: errSession.Message}
-	errUnknown = &fault.Error{Kind: fault.InvalidSession, Message: errSession.Message}
+	errCredentials   = fault.New(fault.InvalidCredentials, "The login or the password is wrong; check both and try again.")
+	errNoCredentials = fault.New(fault.InvalidSession, "No credentials were sent; sign in and send the token as a bearer, or send an API key.")
+	errSession       = fault.New(fault.InvalidSession, "The token is not valid any more; sign in again.")
+
+	errAPIKey        = fault.New(fault.InvalidAPIKey, "The API key is not valid; check that it is whole, or ask for a new one.")
+	errAPIKeyMissing = fault.New(fault.InvalidAPIKey, "This server requires an API key for a refresh; send it as X-API-Key.")
+
+	errLevel     = fault.New(fault.AccessDenied, "Your level does not allow this; ask an administrator.")
+	errTenant    = fault.New(fault.AccessDenied, "You do not administer this network or mailbox; ask its administrator.")
+	errOwnStatus = fault.New(fault.AccessDenied, "You cannot suspend or remove yourself; ask another administrator.")
+	errNotYours  = fault.New(fault.AccessDenied, "The token belongs to a user whose sessions you may not end; ask an administrator.")
+
+	errUserNotFound    = fault.New(fault.NotFound, "User not found; check the userId.")
+	errAPIKeyNotFound  = fault.New(fault.NotFound, "API key not found; check the keyId.")
+	errNoPrimaryAPIKey = fault.New(fault.NotFound, "The user has no primary API key; create one with /v2/users/key-generate/{id}.")
+	errSessionNotFound = fault.New(fault.NotFound, "Session not found; list the sessions with /v2/auth/sessions.")
+
+	errUserIDMissing  = fault.Invalid("userId is missing; send a positive integer.")
+	errTooManyAPIKeys = fault.Invalid(fmt.Sprintf("userId has %d API keys, the maximum; remove one first.", maxAPIKeys))
+	errSessionAPIKey  = fault.Invalid("visibility Session requires the user's own bearer token; send it, or choose another visibility.")
 )

@@ -21,9 +21,10 @@ const (
 	adaPassword = "C0rrect$horse"
 )
 
-// newAuthority is an authority on a real file, with one user. What store
-// returns stands before the file.
-func newAuthority(t *testing.T, clock func() time.Time, store func(authority.Store) authority.Store) *authority.Authority {
+// newAuthority returns an authority with one user, on a file that wrap puts another store in front of.
+func newAuthority(
+	t *testing.T, clock func() time.Time, wrap func(authority.Store) authority.Store,
+) *authority.Authority {
 	t.Helper()
 	file, err := sqlite.Open(t.TempDir(), sqlite.Options{})
 	if err != nil {
@@ -34,13 +35,16 @@ func newAuthority(t *testing.T, clock func() time.Time, store func(authority.Sto
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, err := keyring.Fixed([]*token.Key{key})
+	keys, err := keyring.NewStatic([]*token.Key{key})
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := authority.New(authority.Config{Store: store(file), Keys: keys, Codec: token.NewCodec("pawl", "pawl", keys.Set()), Clock: clock, Log: slog.New(slog.DiscardHandler),
+	policy := authority.Policy{TokenLife: tokenLife * time.Second, SessionLife: sessionLife * time.Second}
+	a := authority.New(authority.Config{
+		Store: wrap(file), Keys: keys, Issuer: "pawl", Audience: "pawl",
 		Passwords: password.NewHasher(password.Params{MemoryKiB: 64, Passes: 1}, nil),
-		Policy:    authority.Policy{TokenLife: tokenLife * time.Second, SessionLife: sessionLife * time.Second}.WithDefaults()})
+		Policy:    policy.WithDefaults(), Clock: clock, Log: slog.New(slog.DiscardHandler),
+	})
 	ada := authority.User{Login: adaLogin, Email: adaLogin, Level: authority.Root, Status: authority.Active}
 	if _, _, err := a.Bootstrap(t.Context(), ada, adaPassword); err != nil {
 		t.Fatal(err)
@@ -48,9 +52,8 @@ func newAuthority(t *testing.T, clock func() time.Time, store func(authority.Sto
 	return a
 }
 
-// faulty is an authority whose store can be made to fail, and a token of a
-// session in it.
-func faulty(t *testing.T) (*authority.Authority, *storetest.Faulty, string) {
+// newFaulty returns an authority whose store can be made to fail, and a token of a session in the store.
+func newFaulty(t *testing.T) (*authority.Authority, *storetest.Faulty, string) {
 	t.Helper()
 	var faults *storetest.Faulty
 	a := newAuthority(t, time.Now, func(s authority.Store) authority.Store {
@@ -64,61 +67,67 @@ func faulty(t *testing.T) (*authority.Authority, *storetest.Faulty, string) {
 	return a, faults, issued.Token
 }
 
-// TestRefreshThatSawAnError: whether it happened or not, the caller hears that
-// the store was away, and the same request again gets the one successor.
-func TestRefreshThatSawAnError(t *testing.T) {
-	for name, mode := range map[string]storetest.Fault{"not committed": storetest.NotCommitted, "committed": storetest.Committed} {
+// TestRefreshDuringFault checks a refresh during which the store fails, before or after the commit. Both times the
+// client gets "unavailable", and a repeated request gets the one successor.
+func TestRefreshDuringFault(t *testing.T) {
+	modes := map[string]storetest.Fault{"not committed": storetest.NotCommitted, "committed": storetest.Committed}
+	for name, mode := range modes {
 		t.Run(name, func(t *testing.T) {
-			a, store, old := faulty(t)
+			a, store, current := newFaulty(t)
 			refresh := func() (string, error) {
-				issued, err := a.Refresh(t.Context(), old, "", authority.HashIdempotencyKey("k"), authority.Origin{})
+				key := authority.HashIdempotencyKey("k")
+				issued, err := a.Refresh(t.Context(), current, "", key, authority.Origin{})
 				return issued.Token, err
 			}
 			store.Set(mode)
-			wantKind(t, fault.Unavailable)(refresh())
-			if good(t.Context(), a, old) != (mode == storetest.NotCommitted) {
-				t.Error("the old token is not as the step left it")
+			_, err := refresh()
+			expectUnavailable(t, err)
+			if got, want := accepted(t.Context(), a, current), mode == storetest.NotCommitted; got != want {
+				t.Errorf("after the fault the token is accepted: %v, want %v", got, want)
 			}
 			store.Set(storetest.NoFault)
 			first, err := refresh()
-			again, errAgain := refresh()
-			if err != nil || errAgain != nil || first != again {
-				t.Fatalf("the same request again: %v, %v; the same token: %v", err, errAgain, first == again)
+			repeated, repeatErr := refresh()
+			if err != nil || repeatErr != nil || first != repeated {
+				t.Fatalf("repeated: %v, %v; the same token: %v, want true", err, repeatErr, first == repeated)
 			}
-			if good(t.Context(), a, old) || !good(t.Context(), a, first) {
-				t.Error("the old token passes, or the new one does not")
+			if accepted(t.Context(), a, current) {
+				t.Error("the superseded token is accepted")
+			}
+			if !accepted(t.Context(), a, first) {
+				t.Error("the new token is rejected")
 			}
 		})
 	}
 }
 
-// TestLogoutThatSawAnError: a logout whose end was not stored is not answered
-// as if it were.
-func TestLogoutThatSawAnError(t *testing.T) {
-	a, store, text := faulty(t)
-	caller, err := a.Authenticate(t.Context(), text, "")
+// TestLogoutDuringFault checks that a logout returns "unavailable" if the store fails, before or after the commit.
+func TestLogoutDuringFault(t *testing.T) {
+	a, store, current := newFaulty(t)
+	caller, err := a.Authenticate(t.Context(), current, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, mode := range []storetest.Fault{storetest.NotCommitted, storetest.Committed} {
 		store.Set(mode)
-		wantKind(t, fault.Unavailable)("", a.Logout(t.Context(), caller))
-		if good(t.Context(), a, text) != (mode == storetest.NotCommitted) {
-			t.Error("the session is not as the step left it")
+		expectUnavailable(t, a.Logout(t.Context(), caller))
+		if got, want := accepted(t.Context(), a, current), mode == storetest.NotCommitted; got != want {
+			t.Errorf("after fault %d the token is accepted: %v, want %v", mode, got, want)
 		}
 	}
 }
 
-func wantKind(t *testing.T, want fault.Kind) func(string, error) {
-	return func(_ string, err error) {
-		t.Helper()
-		if refused, ok := errors.AsType[*fault.Error](err); !ok || refused.Kind != want || refused.RetryAfter == 0 {
-			t.Errorf("error %v, want kind %v with a time to wait", err, want)
-		}
+// expectUnavailable checks that an error is "unavailable", with a time to retry after.
+func expectUnavailable(t *testing.T, err error) {
+	t.Helper()
+	e, ok := errors.AsType[*fault.Error](err)
+	if !ok || e.Kind != fault.Unavailable || e.RetryAfter == 0 {
+		t.Errorf("error %v, want kind Unavailable with RetryAfter", err)
 	}
 }
 
-func good(ctx context.Context, a *authority.Authority, text string) bool {
+// accepted reports whether a token is accepted as a bearer.
+func accepted(ctx context.Context, a *authority.Authority, text string) bool {
 	_, err := a.Authenticate(ctx, text, "")
 	return err == nil
 }

@@ -6,30 +6,33 @@ import (
 	"testing"
 )
 
-// FuzzParseKey reads any text as an API key: what is taken is the one way to
-// write it, and a key in which one character is another is never taken.
-func FuzzParseKey(f *testing.F) {
-	key, _ := newKey()
-	for _, seed := range []string{key, "", keyPrefix, key + "=", key[:len(key)-1], strings.ToUpper(key), key[:20] + "\n" + key[20:], " " + key} {
+// FuzzParseAPIKey parses any text as an API key. A text that is accepted is the only way to write its key, and a key
+// with a changed character is never accepted.
+func FuzzParseAPIKey(f *testing.F) {
+	key, _ := newAPIKey()
+	for _, seed := range []string{
+		key, "", apiKeyPrefix, key + "=", key[:len(key)-1], strings.ToUpper(key), key[:20] + "\n" + key[20:], " " + key,
+	} {
 		f.Add(seed, 7, byte('x'))
 	}
 	f.Fuzz(func(t *testing.T, text string, at int, with byte) {
-		if _, ok := parseKey(text); ok {
-			raw, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(text, keyPrefix))
-			if err != nil || keyPrefix+base64.RawURLEncoding.EncodeToString(raw) != text {
-				t.Errorf("takes %q, a second way to write a key", text)
+		if _, ok := parseAPIKey(text); ok {
+			raw, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(text, apiKeyPrefix))
+			if err != nil || apiKeyPrefix+base64.RawURLEncoding.EncodeToString(raw) != text {
+				t.Errorf("%q was accepted, which is a second way to write its key", text)
 			}
 		}
-		fresh, hash := newKey()
-		if got, ok := parseKey(fresh); !ok || got != hash {
-			t.Fatalf("a new key is refused: %q", fresh)
+		fresh, hash := newAPIKey()
+		if got, ok := parseAPIKey(fresh); !ok || got != hash {
+			t.Fatalf("the new key %q was rejected", fresh)
 		}
 		at = int(uint(at) % uint(len(fresh)))
 		changed := fresh[:at] + string([]byte{with}) + fresh[at+1:]
-		if _, ok := parseKey(changed); ok && changed != fresh {
-			t.Errorf("takes a damaged key: %q, position %d", changed, at)
+		if _, ok := parseAPIKey(changed); ok && changed != fresh {
+			t.Errorf("%q was accepted, which has a changed character at %d", changed, at)
 		}
-		if mask := maskKey(fresh); strings.Contains(mask, fresh[len(keyPrefix)+4:]) || len(mask) != len(keyPrefix)+12 {
+		mask := maskAPIKey(fresh)
+		if strings.Contains(mask, fresh[len(apiKeyPrefix)+4:]) || len(mask) != len(apiKeyPrefix)+12 {
 			t.Errorf("the mask %q shows the key", mask)
 		}
 	})

@@ -8,8 +8,7 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// ActiveToken is what a token that passes as a bearer says, and its user as it
-// is now.
+// ActiveToken has the claims of a token that is accepted as a bearer, and its user's present state.
 type ActiveToken struct {
 	token.Claims
 	User     *User
@@ -17,47 +16,38 @@ type ActiveToken struct {
 	Audience string
 }
 
-var errNotYourToken = &fault.Error{Kind: fault.AccessDenied, Message: "The token is of a user whose sessions you may not end; ask an administrator."}
-
-// Issuer is the iss of tokens.
-func (a *Authority) Issuer() string { return a.codec.Issuer() }
-
-// Introspect tells the caller of a token that passes as a bearer, if the caller
-// is its user or an admin of the user's place. All else is not active: so it
-// tells nobody more (RFC 7662, 2.2 and 4).
+// Introspect returns what a token stands for, if it is accepted as a bearer and the caller is its user or an admin of
+// its user's tenant. Every other token is inactive, so that callers learn nothing about it (RFC 7662, 2.2 and 4).
 func (a *Authority) Introspect(ctx context.Context, c Caller, text string) (t ActiveToken, active bool, err error) {
-	if t, active, err = a.introspect(ctx, c, text); err == nil {
-		a.metrics.Introspection(active)
-	}
-	return t, active, err
-}
-
-func (a *Authority) introspect(ctx context.Context, c Caller, text string) (t ActiveToken, active bool, err error) {
-	claims, live, err := a.bearer(ctx, text)
-	if err == errSession {
-		return ActiveToken{}, false, nil
-	}
-	if err != nil || c.User.ID != live.User.ID && !c.User.administers(live.User.Tenant) {
+	claims, s, err := a.checkBearer(ctx, text)
+	if err != nil && fault.KindOf(err) != fault.InvalidSession {
 		return ActiveToken{}, false, err
 	}
-	return ActiveToken{claims, live.User, a.codec.Issuer(), a.codec.Audience()}, true, nil
+	active = err == nil && (c.User.ID == s.User.ID || c.User.administers(s.User.Tenant))
+	a.metrics.Introspection(active)
+	if !active {
+		return ActiveToken{}, false, nil
+	}
+	t = ActiveToken{Claims: claims, User: s.User, Issuer: a.codec.Issuer(), Audience: a.codec.Audience()}
+	return t, true, nil
 }
 
-// Revoke ends the session of its current token. A token that is not good, or
-// not current, ends nothing, and that is no error (RFC 7009, 2.2); to end
-// another's session the caller must be one who may change that user.
+// Revoke ends the session of its current token. Any other token ends nothing and is not an error (RFC 7009, 2.2). The
+// session of another user requires a caller who may change that user.
 func (a *Authority) Revoke(ctx context.Context, c Caller, text string) error {
-	claims, live, err := a.bearer(ctx, text)
-	if err == errSession || err == nil && claims.Generation != live.Session.Generation {
+	claims, s, err := a.checkBearer(ctx, text)
+	switch {
+	case err != nil && fault.KindOf(err) != fault.InvalidSession:
+		return err
+	case err != nil || claims.Generation != s.Session.Generation:
 		return nil
 	}
-	if err != nil {
-		return err
+	outranked := s.User.Level < c.User.Level
+	if c.User.ID != s.User.ID && (outranked || !c.User.administers(s.User.Tenant)) {
+		return errNotYours
 	}
-	above := live.User.Level < c.User.Level
-	if c.User.ID != live.User.ID && (above || !c.User.administers(live.User.Tenant)) {
-		return errNotYourToken
-	}
-	err = fault.FromStore(a.endSession(ctx, live.Session.ID), nil)
-	return a.done(ctx, err, c.did(audit.Event{Kind: audit.SessionEnded, User: live.User.ID, Session: live.Session.ID, Detail: "token revoked"}))
+	err = fault.FromStore(a.endSession(ctx, s.Session.ID), nil)
+	return a.recordIfDone(ctx, err, c.did(audit.Event{
+		Kind: audit.SessionEnded, User: s.User.ID, Session: s.Session.ID, Detail: "token revoked",
+	}))
 }

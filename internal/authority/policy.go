@@ -7,20 +7,16 @@ import (
 	"time"
 )
 
-// The refresh policy: what an old token means. Pure functions of the session's
-// row, the token's generation and the time (the contract, section 4).
-
-// Policy has the settings of sessions. Times are Unix seconds, so each duration counts in whole seconds: a fraction is
-// cut off.
+// Policy has the settings of sessions. Points in time are whole seconds, so the fraction of a duration is cut off.
 type Policy struct {
 	// TokenLife is the time from a login or refresh to the token's exp.
 	TokenLife time.Duration
-	// SessionLife is the time from the login to the end of the session, whatever refreshes there are.
+	// SessionLife is the time from the login to the end of the session, which no refresh extends.
 	SessionLife time.Duration
-	// BearerGrace is how long the token before the current one is accepted as a bearer after a refresh. With 0 it is
-	// rejected at once.
+	// BearerGrace is how long the token before the current one is still accepted as a bearer. With 0 it is rejected at
+	// once.
 	BearerGrace time.Duration
-	// ReplayWithoutKey is how long a refresh that has no Idempotency-Key is replayed. With 0 it never is.
+	// ReplayWithoutKey is how long a refresh without an Idempotency-Key is replayed. With 0 it is never replayed.
 	ReplayWithoutKey time.Duration
 	// RefreshAPIKey says whether a refresh needs an API key.
 	RefreshAPIKey RefreshAPIKeyPolicy
@@ -28,7 +24,7 @@ type Policy struct {
 	AuditAge time.Duration
 }
 
-// Defaults of a Policy. The other two durations are 0 by default.
+// Defaults of a Policy. BearerGrace and ReplayWithoutKey are 0 by default.
 const (
 	DefaultTokenLife   = time.Hour
 	DefaultSessionLife = 30 * 24 * time.Hour
@@ -45,82 +41,84 @@ func (p Policy) WithDefaults() Policy {
 	return p
 }
 
-// seconds converts a duration to the unit of points in time.
-func seconds(d time.Duration) int64 { return int64(d / time.Second) }
-
-// RefreshAPIKeyPolicy is what a refresh wants of X-API-Key.
+// RefreshAPIKeyPolicy says which X-API-Key a refresh needs.
 type RefreshAPIKeyPolicy string
 
-// The key modes.
+// The policies for the API key of a refresh.
 const (
-	APIKeyOptional RefreshAPIKeyPolicy = "optional" // a key that is sent must be valid
-	APIKeyRequired RefreshAPIKeyPolicy = "required" // a valid key must be sent
-	APIKeyBound    RefreshAPIKeyPolicy = "bound"    // and it must be of the token's user
+	APIKeyOptional RefreshAPIKeyPolicy = "optional" // an API key that is sent must be valid
+	APIKeyRequired RefreshAPIKeyPolicy = "required" // a valid API key must be sent
+	APIKeyBound    RefreshAPIKeyPolicy = "bound"    // the API key must be of the token's user
 )
 
 const (
-	replayWindow = 2 * time.Minute  // time in which the same request gets the same answer
-	raceWindow   = 10 * time.Second // time in which an old token is taken for a race of the client's own
+	replayWindow = 2 * time.Minute  // how long a refresh with the same Idempotency-Key is replayed
+	raceWindow   = 10 * time.Second // how long a superseded token is taken for a race of the client's own requests
 )
 
-// reuseKind is what an old token at the refresh endpoint is taken for.
+// reuseKind says what a superseded token at the refresh endpoint is taken for.
 type reuseKind uint8
 
 const (
-	reuseRace   reuseKind = iota // refuse, and no more
-	reuseReplay                  // the answer was lost: give it again
-	reuseTheft                   // refuse, and end the session
+	reuseRace   reuseKind = iota // reject the token
+	reuseReplay                  // the response was lost: return the successor again
+	reuseTheft                   // reject the token and end the session
 )
 
-// classifyReuse says what a token of an earlier generation than the session's own is.
+// classifyReuse classifies the use of a token of an earlier generation than the session's own.
 //
-// The row knows when the last two generations were left. When an older one was
-// left it does not know, but not before its token was issued; where that is
-// longer ago than a race lasts, it is theft: else a thief who refreshes every
-// few seconds would never be found. A clock that went back never makes theft.
-func classifyReuse(s Session, generation uint32, issued int64, retry IdempotencyKeyHash, now int64, p Policy) reuseKind {
-	left := issued
-	switch {
-	case generation >= s.Generation:
-		return reuseRace // not an old token at all: never theft
-	case generation+1 == s.Generation:
-		left = s.Refreshed
-	case generation+2 == s.Generation:
-		left = s.Previous
+// The row has the times at which the last two generations were superseded. A token of an older generation was
+// superseded at an unknown time after it was issued. Such a token is theft if it was issued longer ago than raceWindow,
+// because otherwise a thief who refreshes every few seconds would never be found. A clock that went back never causes
+// theft.
+func classifyReuse(
+	s Session, generation uint32, issued int64, key IdempotencyKeyHash, now int64, p Policy,
+) reuseKind {
+	if generation >= s.Generation {
+		return reuseRace // the token is not superseded, so it cannot be theft
 	}
-	if generation+1 == s.Generation && now < s.Expires && sameIdempotencyKey(s.IdempotencyKey, retry) {
+	superseded := issued
+	switch s.Generation - generation {
+	case 1:
+		superseded = s.Refreshed
+	case 2:
+		superseded = s.Previous
+	}
+	if generation+1 == s.Generation && now < s.Expires && sameIdempotencyKey(s.IdempotencyKey, key) {
 		window := replayWindow
-		if retry == (IdempotencyKeyHash{}) {
+		if key == (IdempotencyKeyHash{}) {
 			window = p.ReplayWithoutKey
 		}
-		if within(window, now, left) {
+		if within(window, now, superseded) {
 			return reuseReplay
 		}
 	}
-	if now-left > seconds(raceWindow) {
+	if now-superseded > seconds(raceWindow) {
 		return reuseTheft
 	}
 	return reuseRace
 }
 
-// bearerGood reports whether a token of this generation passes as a bearer.
-func bearerGood(s Session, generation uint32, now int64, p Policy) bool {
+// acceptsBearer reports whether a session accepts a token of this generation as a bearer.
+func acceptsBearer(s Session, generation uint32, now int64, p Policy) bool {
 	if generation == s.Generation {
 		return true
 	}
 	return generation+1 == s.Generation && within(p.BearerGrace, now, s.Refreshed)
 }
 
-// within reports whether two times are less than so much apart. A clock that went back further opens no window again;
-// nodes that differ by less do no harm.
+// within reports whether two points in time are less than window apart, in either order. A clock that went back by more
+// than the window therefore does not open the window again, and a clock of another node may differ by less.
 func within(window time.Duration, a, b int64) bool { return max(a-b, b-a) < seconds(window) }
+
+// seconds converts a duration to the unit of points in time.
+func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
 func sameIdempotencyKey(a, b IdempotencyKeyHash) bool {
 	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }
 
-// HashIdempotencyKey gives what the row remembers of an Idempotency-Key; an empty
-// key gives the zero value.
+// HashIdempotencyKey returns the hash of an Idempotency-Key, and the zero value for an empty one.
 func HashIdempotencyKey(key string) IdempotencyKeyHash {
 	if key == "" {
 		return IdempotencyKeyHash{}

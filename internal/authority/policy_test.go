@@ -7,39 +7,43 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestPolicyWithAnyClock holds the policy to what no clock may change. Times of
-// a row may lie before or after the present, in any order: clocks jump.
+// TestPolicyWithAnyClock checks the rules of the policy that no clock may break. The times of a session may be in the
+// past or in the future, in any order, because clocks jump.
 func TestPolicyWithAnyClock(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		second := rapid.Int64Range(0, 1000)
+		window := rapid.Map(rapid.Int64Range(0, 60), func(n int64) time.Duration { return time.Duration(n) * time.Second })
 		keys := rapid.SampledFrom([]IdempotencyKeyHash{{}, {1}, {2}})
-		s := Session{Generation: rapid.Uint32Range(1, 6).Draw(t, "current"), Refreshed: second.Draw(t, "refreshed"),
-			Previous: second.Draw(t, "previous"), Expires: second.Draw(t, "expires"), IdempotencyKey: keys.Draw(t, "key")}
+		s := Session{
+			Generation: rapid.Uint32Range(1, 6).Draw(t, "current"),
+			Refreshed:  second.Draw(t, "refreshed"), Previous: second.Draw(t, "previous"),
+			Expires: second.Draw(t, "expires"), IdempotencyKey: keys.Draw(t, "key"),
+		}
 		generation, now := rapid.Uint32Range(1, 6).Draw(t, "generation"), second.Draw(t, "now")
-		minute := rapid.Map(rapid.Int64Range(0, 60), func(n int64) time.Duration { return time.Duration(n) * time.Second })
-		p := Policy{BearerGrace: minute.Draw(t, "grace"), ReplayWithoutKey: minute.Draw(t, "keyless")}
+		p := Policy{BearerGrace: window.Draw(t, "grace"), ReplayWithoutKey: window.Draw(t, "without key")}
 		predecessor := generation+1 == s.Generation
 		since := max(now-s.Refreshed, s.Refreshed-now)
 
-		if good, may := bearerGood(s, generation, now, p), predecessor && since < seconds(p.BearerGrace); good != (generation == s.Generation || may) {
-			t.Errorf("as a bearer: %v", good)
+		want := generation == s.Generation || predecessor && since < seconds(p.BearerGrace)
+		if got := acceptsBearer(s, generation, now, p); got != want {
+			t.Errorf("accepted as a bearer: %v, want %v", got, want)
 		}
-		retry := keys.Draw(t, "retry")
-		switch classifyReuse(s, generation, second.Draw(t, "issued"), retry, now, p) {
+		key := keys.Draw(t, "repeated key")
+		switch classifyReuse(s, generation, second.Draw(t, "issued"), key, now, p) {
 		case reuseReplay:
 			window := replayWindow
-			if retry == (IdempotencyKeyHash{}) {
+			if key == (IdempotencyKeyHash{}) {
 				window = p.ReplayWithoutKey
 			}
-			if !predecessor || retry != s.IdempotencyKey || now >= s.Expires || since >= seconds(window) {
-				t.Error("answered again")
+			if !predecessor || key != s.IdempotencyKey || now >= s.Expires || since >= seconds(window) {
+				t.Error("replayed")
 			}
 		case reuseTheft:
 			if generation >= s.Generation {
-				t.Error("the current token is taken for theft")
+				t.Error("the current token was taken for theft")
 			}
 			if predecessor && now-s.Refreshed <= seconds(raceWindow) {
-				t.Error("a race is taken for theft")
+				t.Error("a race was taken for theft")
 			}
 		}
 	})

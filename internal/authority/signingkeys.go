@@ -10,7 +10,28 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// SigningKeys lists the signing keys, newest first. It is for Root.
+// Keyring has the signing keys. A *keyring.Keyring follows the keys of a store, a *keyring.Static has those of a file.
+type Keyring interface {
+	// Set returns the keys: the one that signs first, then the others that verify. The set changes when the keys do.
+	Set() *token.KeySet
+	// EnsureCurrent returns nil if the keys are current, and reads the store first if they may not be. The error is
+	// fault.ErrUnavailable.
+	EnsureCurrent(ctx context.Context) error
+	// ReloadFor reads the store for a token that none of the keys verifies. It reports whether a retry may succeed.
+	// The error is fault.ErrUnavailable.
+	ReloadFor(ctx context.Context, text string) (retry bool, err error)
+	// MaxAge returns how long a verifier may cache the public keys.
+	MaxAge() time.Duration
+	// List returns all keys, newest first.
+	List(ctx context.Context) ([]keyring.Info, error)
+	// Rotate publishes a new key, which signs after the lead.
+	Rotate(ctx context.Context) (keyring.Info, error)
+	// Retire ends the tokens of a key. With force it does so even if tokens of the key have not expired. If the key
+	// signs, Retire first creates a successor, which it returns even if it then fails.
+	Retire(ctx context.Context, id string, force bool) (successor keyring.Info, err error)
+}
+
+// SigningKeys returns the signing keys, newest first. It requires Root.
 func (a *Authority) SigningKeys(ctx context.Context, c Caller) ([]keyring.Info, error) {
 	if c.User.Level != Root {
 		return nil, errLevel
@@ -19,22 +40,22 @@ func (a *Authority) SigningKeys(ctx context.Context, c Caller) ([]keyring.Info, 
 	return infos, fault.FromStore(err, nil)
 }
 
-// RotateSigningKey publishes a new key, which signs after the lead. It is for Root.
+// RotateSigningKey publishes a new key, which signs after the lead. It requires Root.
 func (a *Authority) RotateSigningKey(ctx context.Context, c Caller) (keyring.Info, error) {
 	if c.User.Level != Root {
 		return keyring.Info{}, errLevel
 	}
 	info, err := a.keys.Rotate(ctx)
-	return info, a.done(ctx, fault.FromStore(err, nil), c.did(keyMade(info)))
+	return info, a.recordIfDone(ctx, fault.FromStore(err, nil), c.did(signingKeyCreated(info)))
 }
 
-func keyMade(k keyring.Info) audit.Event {
-	return audit.Event{Kind: audit.SigningKeyCreated, Detail: "key " + k.ID + ", signs from " + keyring.FormatTime(k.SignsFrom)}
+func signingKeyCreated(k keyring.Info) audit.Event {
+	detail := "key " + k.ID + ", signs from " + keyring.FormatTime(k.SignsFrom)
+	return audit.Event{Kind: audit.SigningKeyCreated, Detail: detail}
 }
 
-// RetireSigningKey ends the tokens of a key. Before the last of them is over it
-// needs now, which is for a key that leaked: if it signs, a new key takes over
-// at once. It is for Root.
+// RetireSigningKey ends the tokens of a key. A key with tokens that have not expired requires now, which is meant for a
+// key that leaked. If such a key signs, a new key replaces it at once. RetireSigningKey requires Root.
 func (a *Authority) RetireSigningKey(ctx context.Context, c Caller, id string, now bool) error {
 	if c.User.Level != Root {
 		return errLevel
@@ -43,18 +64,25 @@ func (a *Authority) RetireSigningKey(ctx context.Context, c Caller, id string, n
 		return fault.Invalid("keyId is missing; list the keys with /v2/signing-keys/list.")
 	}
 	successor, err := a.keys.Retire(ctx, id, now)
-	if successor.ID != "" { // it is there though the other could not be retired
-		a.audit.Record(ctx, c.did(keyMade(successor)))
+	if successor.ID != "" { // it exists even if the other key could not be retired
+		a.audit.Record(ctx, c.did(signingKeyCreated(successor)))
 	}
 	detail := "key " + id
 	if now {
-		detail += ", at once"
+		detail += ", before its tokens expired"
 	}
-	return a.done(ctx, fault.FromStore(err, keyring.ErrNotFound), c.did(audit.Event{Kind: audit.SigningKeyRetired, Detail: detail}))
+	return a.recordIfDone(ctx, fault.FromStore(err, nil), c.did(audit.Event{Kind: audit.SigningKeyRetired, Detail: detail}))
 }
 
-// PublicKeys returns the keys that others may verify tokens with, and how long they may cache them.
+// PublicKeys returns the public keys for verifiers, and how long they may cache them. Keys of HS256 have no public part.
+// If the store is unreachable, PublicKeys returns the keys that the node has.
 func (a *Authority) PublicKeys(ctx context.Context) (keys []*token.Key, maxAge time.Duration) {
-	_ = a.keys.Follow(ctx) // without the store, those that it has are better than none
-	return a.keys.Public(), a.keys.MaxAge()
+	_ = a.keys.EnsureCurrent(ctx)
+	keys = []*token.Key{}
+	for _, key := range a.keys.Set().Keys() {
+		if public := key.Public(); public != nil {
+			keys = append(keys, public)
+		}
+	}
+	return keys, a.keys.MaxAge()
 }

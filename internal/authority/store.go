@@ -9,16 +9,21 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// Store keeps the state of an Authority.
+// Store keeps the state of an Authority. Its methods are safe for concurrent use.
 //
-// Each method is one atomic step, and what it changed is durable when it
-// returns nil: it outlives the death of the process and of the machine. Steps
-// are linearizable, over all the nodes that share the store: who calls after a
-// method returned sees what it did.
+// Atomicity: each method is one atomic step, which happens as a whole or not at all.
 //
-// A user whose status turns to one that may not sign in loses all sessions in
-// that same step, and a session is opened only for a user who may sign in. So
-// where there is a session, its user may use it.
+// Durability: when a method returns nil, its change survives a crash of the process and of the machine.
+//
+// Order: the steps are linearizable over all nodes that share the store. A call that begins after a method returned
+// sees what the method changed. RecentSession is the one exception.
+//
+// Errors: fault.ErrNotFound and fault.ErrDuplicate are documented at each method. fault.ErrUnavailable means that the
+// store is unreachable or cannot write, and that nothing was changed, except if the acknowledgement of a commit was
+// lost: then the caller cannot know. Every other error is a defect of the store.
+//
+// Sessions and users: a session is opened only for a user who may sign in, and a change of the status to one that may
+// not sign in ends all sessions of the user in the same step. The user of an existing session may therefore use it.
 type Store interface {
 	SessionStore
 	UserStore
@@ -26,91 +31,89 @@ type Store interface {
 	keyring.Store
 	throttle.Store
 	audit.Store
-	// Ready returns nil if the store can serve, else ErrUnavailable.
+	// Ready returns nil if the store can read and write, and fault.ErrUnavailable otherwise.
 	Ready(ctx context.Context) error
-	// Close ends the store; steps under way are finished first.
+	// Close finishes the calls that are in progress, and releases the store.
 	Close() error
 }
 
-// SessionStore keeps one row for each live session.
+// SessionStore keeps one row for each session.
 type SessionStore interface {
-	// OpenSession adds a session of a user who may sign in and whose password
-	// hash still is the one that the login was checked against, else ErrNotFound.
+	// OpenSession adds a session. It returns ErrNotFound if the user may not sign in, or if the password's hash is not
+	// passwordHash any more.
 	OpenSession(ctx context.Context, s SessionWithOrigin, passwordHash string) error
 	// Session returns a session and its user, or ErrNotFound.
 	Session(ctx context.Context, id token.SessionID) (SessionWithUser, error)
-	// RecentSession is Session, but may tell how the session was a while ago,
-	// for as long as the store's settings allow. So it is good for a yes; a no
-	// needs Session.
+	// RecentSession returns a session and its user, or ErrNotFound. Its result may be stale, by as much as the store's
+	// settings permit. A stale result is sufficient to accept a session; before rejecting one, call Session.
 	RecentSession(ctx context.Context, id token.SessionID) (SessionWithUser, error)
-	// Rotate is the compare-and-swap: if the session is at r.From, it is moved
-	// to the generation after it, and returned as it is then, with moved true.
-	// If it is at another generation nothing changes, and it is returned as it
-	// is. If there is no such session the error is ErrNotFound.
-	// However many calls with the same From come at once, one moves.
-	Rotate(ctx context.Context, r Rotation) (live SessionWithUser, moved bool, err error)
-	// EndSession ends a session and its SessionKeys. It is no error if there is none.
+	// Rotate is a compare-and-swap. If the session is at generation r.From, Rotate moves it to the next generation and
+	// returns it as it is then, with rotated true. If it is at another generation, nothing changes and Rotate returns
+	// the session as it is. If there is no such session, Rotate returns ErrNotFound. Of any number of concurrent calls
+	// with the same From, one rotates.
+	Rotate(ctx context.Context, r Rotation) (s SessionWithUser, rotated bool, err error)
+	// EndSession ends a session and its API keys of visibility SessionOnly. A session that does not exist is not an
+	// error.
 	EndSession(ctx context.Context, id token.SessionID) error
-	// EndSessions ends all sessions of a user and their SessionKeys, but for
-	// the one that except names (zero: for none).
+	// EndSessions ends all sessions of a user, and their API keys of visibility SessionOnly. It keeps the session
+	// except, which may be zero.
 	EndSessions(ctx context.Context, userID int64, except token.SessionID) error
-	// Sessions lists the sessions of a user whose token is not over at now,
-	// oldest first.
+	// Sessions returns the sessions of a user that expire after now, oldest first.
 	Sessions(ctx context.Context, userID, now int64) ([]SessionWithOrigin, error)
-	// Sweep removes sessions whose token is over at now. It looks at no more
-	// than limit rows, goes on at the next call where the last one stopped, and
-	// returns how many it removed, and whether it has come round.
+	// Sweep removes sessions that expire at now or before. It visits at most limit rows, and the next call continues
+	// after them. It returns how many it removed, and whether it has visited every row.
 	Sweep(ctx context.Context, now int64, limit int) (removed int, done bool, err error)
 }
 
-// Rotation is what Rotate needs to know.
+// Rotation describes a rotation of a session.
 type Rotation struct {
 	Session        token.SessionID
-	From           uint32
-	At             int64 // becomes Refreshed
-	Expires        int64 // becomes Expires, but never after the session's Ends
-	IdempotencyKey IdempotencyKeyHash
+	From           uint32             // the generation that the session must be at
+	At             int64              // the new Refreshed
+	Expires        int64              // the new Expires, which is limited to the session's Ends
+	IdempotencyKey IdempotencyKeyHash // the new IdempotencyKey
 }
 
-// UserStore keeps users and their password hashes.
+// UserStore keeps users and the hashes of their passwords.
 type UserStore interface {
-	// CreateUser adds a user and returns it. An ID of 0 asks the store for
-	// one. A login is unique without regard to case, else ErrDuplicate.
+	// CreateUser adds a user and returns it. If u.ID is 0, the store assigns one. It returns ErrDuplicate if another
+	// user has the login; upper and lower case are the same.
 	CreateUser(ctx context.Context, u User, passwordHash string) (*User, error)
 	// User returns a user, or ErrNotFound.
 	User(ctx context.Context, id int64) (*User, error)
-	// UserByLogin finds a user without regard to case, or ErrNotFound.
+	// UserByLogin returns the user with a login, in any case, and the password's hash. It returns ErrNotFound if there
+	// is none.
 	UserByLogin(ctx context.Context, login string) (u *User, passwordHash string, err error)
-	// ListUsers returns a page of users by id.
+	// ListUsers returns a page of users, ordered by id.
 	ListUsers(ctx context.Context, f UserFilter) ([]User, error)
-	// UpdateUser changes what is not nil in c, and returns the user as it is
-	// then. See Store for what a status does to sessions; Terminated removes
-	// the keys too, and a user who is Terminated is ErrNotFound here.
+	// UpdateUser changes the fields that are not nil in c, and returns the changed user. A status that may not sign in
+	// ends the user's sessions. Terminated also removes the API keys. It returns ErrNotFound if there is no such user,
+	// or the user is Terminated.
 	UpdateUser(ctx context.Context, id int64, c UserChange) (*User, error)
-	// SetPassword replaces the password hash of a user who is not Terminated.
-	// It is ErrNotFound if there is no such user, or the hash is not c.If.
+	// SetPassword replaces the hash of a user's password. It returns ErrNotFound if there is no such user, the user is
+	// Terminated, or the present hash is not c.IfHash.
 	SetPassword(ctx context.Context, id int64, c PasswordChange) error
 }
 
-// PasswordChange is a new password hash.
+// PasswordChange describes a change of a password.
 type PasswordChange struct {
-	Hash        string
-	IfHash      string          // only if the hash is this one now; "" is any
+	Hash        string          // the new hash
+	IfHash      string          // the present hash; "" means any
 	EndSessions bool            // end the user's sessions in the same step
-	Except      token.SessionID // but for this one
+	Except      token.SessionID // the session that EndSessions keeps; may be zero
 }
 
-// UserFilter picks users; zero fields match all.
+// UserFilter selects users. A zero field matches all.
 type UserFilter struct {
 	NetworkID *int64
 	MailboxID *int64
 	Level     Level
 	Status    Status
 	Offset    int64
-	Limit     int64 // 0 means none are returned
+	Limit     int64 // 0 selects none
 }
 
-// UserChange is a change to a user; nil fields stay.
+// UserChange describes a change of a user. A nil field is not changed.
 type UserChange struct {
 	Email, FirstName, LastName *string
 	NetworkID, MailboxID       *int64
@@ -118,21 +121,21 @@ type UserChange struct {
 	Status                     *Status
 }
 
-// APIKeyHash is the SHA-256 of an API key: what the store keeps of it.
+// APIKeyHash is the SHA-256 of an API key. The store has the hash instead of the key.
 type APIKeyHash [32]byte
 
 // APIKeyStore keeps API keys.
 type APIKeyStore interface {
-	// CreateAPIKey adds a key and returns it with its ID. If it is Primary, the
-	// user's earlier primary key is removed in the same step. The user, and the
-	// session of a SessionKey, must be there, else ErrNotFound.
+	// CreateAPIKey adds an API key and returns it with its ID. A Primary one replaces the user's earlier primary key
+	// in the same step. It returns ErrNotFound if there is no such user, the user is Terminated, or the key is
+	// SessionOnly and its session has ended.
 	CreateAPIKey(ctx context.Context, k APIKey, hash APIKeyHash) (APIKey, error)
-	// APIKeyByHash returns the key and its user, or ErrNotFound.
+	// APIKeyByHash returns an API key and its user, or ErrNotFound.
 	APIKeyByHash(ctx context.Context, hash APIKeyHash) (APIKey, *User, error)
-	// APIKey returns a key, or ErrNotFound.
+	// APIKey returns an API key, or ErrNotFound.
 	APIKey(ctx context.Context, id int64) (APIKey, error)
-	// APIKeys lists the keys of a user by id.
+	// APIKeys returns the API keys of a user, ordered by id.
 	APIKeys(ctx context.Context, userID int64) ([]APIKey, error)
-	// DeleteAPIKey removes a key, or returns ErrNotFound.
+	// DeleteAPIKey removes an API key. It returns ErrNotFound if there is none.
 	DeleteAPIKey(ctx context.Context, id int64) error
 }

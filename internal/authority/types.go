@@ -1,8 +1,3 @@
-// Package authority is the domain of Pawl: users, keys, sessions, who may do
-// what, and the one exchange that the rest exists for, Refresh. It knows
-// nothing of HTTP, and keeps its state in a Store.
-//
-// Times are Unix seconds throughout, as in a JWT.
 package authority
 
 import (
@@ -14,7 +9,7 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// Level is what a user may do; a smaller value stands higher.
+// Level is the rank of a user and decides what the user may do. A smaller value ranks higher.
 type Level uint8
 
 // The levels, highest first.
@@ -30,7 +25,7 @@ const (
 	General
 )
 
-// Status is where a user stands in its life.
+// Status is the stage of a user's life.
 type Status uint8
 
 // The statuses.
@@ -42,10 +37,10 @@ const (
 	Terminated
 )
 
-// Visibility is who is meant to see a key.
+// Visibility says who an API key is meant for.
 type Visibility uint8
 
-// The visibilities. A SessionOnly dies with the session that it was made in.
+// The visibilities. An API key that is SessionOnly ends with the session in which it was created.
 const (
 	Private Visibility = iota + 1
 	Shared
@@ -54,19 +49,26 @@ const (
 )
 
 var (
-	levelNames      = []string{"", "Root", "TechOps", "NetOps", "NetworkAdmin", "NetworkUser", "MailboxAdmin", "MailboxUser", "TPUser", "General"}
+	levelNames = []string{
+		"", "Root", "TechOps", "NetOps", "NetworkAdmin", "NetworkUser", "MailboxAdmin", "MailboxUser", "TPUser", "General",
+	}
 	statusNames     = []string{"", "Development", "Active", "Preproduction", "Suspended", "Terminated"}
 	visibilityNames = []string{"", "Private", "Shared", "Public", "Session"}
 )
 
-func (l Level) String() string      { return nameOf(levelNames, int(l)) }
-func (s Status) String() string     { return nameOf(statusNames, int(s)) }
+// String returns the level's name.
+func (l Level) String() string { return nameOf(levelNames, int(l)) }
+
+// String returns the status's name.
+func (s Status) String() string { return nameOf(statusNames, int(s)) }
+
+// String returns the visibility's name.
 func (v Visibility) String() string { return nameOf(visibilityNames, int(v)) }
 
-// MarshalText gives the name, for logs.
+// MarshalText returns the level's name, for logs.
 func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 
-// MarshalText gives the name, for logs.
+// MarshalText returns the status's name, for logs.
 func (s Status) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 func nameOf(names []string, i int) string {
@@ -76,7 +78,7 @@ func nameOf(names []string, i int) string {
 	return names[i]
 }
 
-// parse finds name among names; the error names the field and what it takes.
+// parse returns the index of a name. The error names the field and its possible values.
 func parse(field, name string, names []string) (int, error) {
 	if i := slices.Index(names, name); i > 0 {
 		return i, nil
@@ -84,35 +86,34 @@ func parse(field, name string, names []string) (int, error) {
 	return 0, fault.Invalid(fmt.Sprintf("%s must be one of %s.", field, strings.Join(names[1:], ", ")))
 }
 
-// ParseLevel reads a level's name.
+// ParseLevel returns the level with a name. The error names the field.
 func ParseLevel(field, name string) (Level, error) {
 	i, err := parse(field, name, levelNames)
 	return Level(i), err
 }
 
-// ParseStatus reads a status's name.
+// ParseStatus returns the status with a name. The error names the field.
 func ParseStatus(field, name string) (Status, error) {
 	i, err := parse(field, name, statusNames)
 	return Status(i), err
 }
 
-// ParseVisibility reads a visibility's name.
+// ParseVisibility returns the visibility with a name. The error names the field.
 func ParseVisibility(field, name string) (Visibility, error) {
 	i, err := parse(field, name, visibilityNames)
 	return Visibility(i), err
 }
 
-// MaySignIn reports whether a user of this status can sign in, refresh, and
-// use a key.
+// MaySignIn reports whether a user of this status can sign in, refresh, and use an API key.
 func (s Status) MaySignIn() bool { return s < Suspended }
 
-// Tenant is where a user belongs: a mailbox in a network.
+// Tenant is the network and the mailbox that a user belongs to.
 type Tenant struct {
 	NetworkID int64
 	MailboxID int64
 }
 
-// User is one user. A *User that a Store gives out is shared and never changed.
+// User is a user. A *User that a Store returns is shared and must not be changed.
 type User struct {
 	ID        int64
 	Login     string
@@ -125,63 +126,60 @@ type User struct {
 	Created int64 // Unix seconds
 }
 
-// IdempotencyKeyHash is a hash of a client's Idempotency-Key; the zero value stands for
-// a request that had none.
+// UserWithHash is a user with the hash of the password.
+type UserWithHash struct {
+	User
+	PasswordHash string
+}
+
+// IdempotencyKeyHash is the hash of a client's Idempotency-Key. The zero value means that the request had none.
 type IdempotencyKeyHash [16]byte
 
-// Session is the state of one live session: all that a refresh needs.
+// Session is the state of a session: all that a refresh needs.
 type Session struct {
 	ID             token.SessionID
 	UserID         int64
-	Generation     uint32             // starts at 1; one more at each refresh
-	Created        int64              // the login
+	Generation     uint32             // starts at 1 and goes up by one at each refresh
+	Created        int64              // when the login was
 	Refreshed      int64              // when this generation began: the current token's iat
-	Previous       int64              // when the generation before it began; 0 in generation 1
-	Expires        int64              // the current token's exp; never after Ends
-	Ends           int64              // no refresh passes this
+	Previous       int64              // when the generation before began; 0 in generation 1
+	Expires        int64              // the current token's exp, at most Ends
+	Ends           int64              // when the session ends, whatever refreshes there are
 	IdempotencyKey IdempotencyKeyHash // of the refresh that began this generation
 }
 
-// Origin is where a login came from.
+// Origin is where a request came from.
 type Origin struct {
 	IP        string
 	UserAgent string
 }
 
-// SessionWithOrigin is a session with what only a list of sessions shows.
+// SessionWithOrigin is a session and the origin of its login.
 type SessionWithOrigin struct {
 	Session
 	Origin
 }
 
-// SessionWithUser is a session that can be refreshed, and its user.
+// SessionWithUser is a session and its user.
 type SessionWithUser struct {
 	Session Session
 	User    *User
 }
 
-// APIKey is an API key without the key itself, which is shown once and kept as a
-// hash.
+// APIKey describes an API key. The key's text is shown once, when it is created; the store has only a hash of it.
 type APIKey struct {
 	ID         int64
 	UserID     int64
 	Visibility Visibility
-	Primary    bool            // at most one of a user
-	Session    token.SessionID // the session that a SessionKey dies with; zero otherwise
-	Mask       string          // how lists show the key
+	Primary    bool            // at most one API key of a user is primary
+	Session    token.SessionID // the session that a SessionOnly key ends with; zero for others
+	Mask       string          // shown in lists instead of the key
 	Created    int64
 }
 
-// Caller is who makes a request: a user, by a session's bearer token or by a
-// key.
+// Caller is the user who makes a request, with a bearer token or an API key.
 type Caller struct {
 	User    *User
-	Session *Session // nil for a caller with a key alone
+	Session *Session // nil for a caller with an API key alone
 	Address string   // where the request came from, for the audit; may be empty
-}
-
-// UserWithHash is a user with the password's hash.
-type UserWithHash struct {
-	User
-	PasswordHash string
 }

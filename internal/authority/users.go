@@ -2,31 +2,22 @@ package authority
 
 import (
 	"context"
-	"net/mail"
-	"strings"
-	"unicode"
-	"unicode/utf8"
+	"errors"
+	"fmt"
 
 	"github.com/pawlauth/pawl/internal/authority/audit"
 	"github.com/pawlauth/pawl/internal/authority/fault"
-	"github.com/pawlauth/pawl/internal/password"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
-const (
-	maxLogin = 254 // characters, as the longest mail address (RFC 5321)
-	maxName  = 100 // characters
-	maxPage  = 500
-)
-
-// NewUser is what CreateUser needs. A nil place is the caller's; a zero level
-// is MailboxUser.
+// NewUser has the fields of a user to create. A nil network or mailbox is the caller's; a zero level is MailboxUser.
 type NewUser struct {
 	Login, Password, Email, FirstName, LastName string
 	NetworkID, MailboxID                        *int64
 	Level                                       Level
 }
 
-// CreateUser adds a user at a place that the caller administers.
+// CreateUser adds a user to a tenant that the caller administers.
 func (a *Authority) CreateUser(ctx context.Context, c Caller, n NewUser) (*User, error) {
 	if !c.User.isAdmin() {
 		return nil, errLevel
@@ -34,27 +25,27 @@ func (a *Authority) CreateUser(ctx context.Context, c Caller, n NewUser) (*User,
 	if n.Level == 0 {
 		n.Level = MailboxUser
 	}
-	place := c.User.Tenant.override(n.NetworkID, n.MailboxID)
+	tenant := c.User.Tenant.override(n.NetworkID, n.MailboxID)
 	if err := firstError(checkLogin(n.Login), checkEmail(&n.Email), checkName("firstName", &n.FirstName),
-		checkName("lastName", &n.LastName), checkPlace(n.NetworkID, n.MailboxID)); err != nil {
+		checkName("lastName", &n.LastName), checkTenant(n.NetworkID, n.MailboxID)); err != nil {
 		return nil, err
 	}
-	if err := c.mayGive(n.Level, place); err != nil {
+	if err := c.mayAssign(n.Level, tenant); err != nil {
 		return nil, err
 	}
-	hash, err := a.newHash(ctx, "password", n.Password)
+	hash, err := a.hashNewPassword(ctx, "password", n.Password)
 	if err != nil {
 		return nil, err
 	}
-	if c, err = a.again(ctx, c); err != nil {
+	if c, err = a.reloadCaller(ctx, c); err != nil {
 		return nil, err
 	}
-	if err := c.mayGive(n.Level, place); err != nil {
+	if err := c.mayAssign(n.Level, tenant); err != nil {
 		return nil, err
 	}
 	user, err := a.store.CreateUser(ctx, User{
 		Login: n.Login, Email: n.Email, FirstName: n.FirstName, LastName: n.LastName,
-		Tenant: place, Level: n.Level, Status: Active, Created: a.now(),
+		Tenant: tenant, Level: n.Level, Status: Active, Created: a.now(),
 	}, hash)
 	if err != nil {
 		return nil, fault.FromStore(err, nil)
@@ -63,39 +54,16 @@ func (a *Authority) CreateUser(ctx context.Context, c Caller, n NewUser) (*User,
 	return user, nil
 }
 
-// newHash checks a new password against the rules, and hashes it.
-func (a *Authority) newHash(ctx context.Context, field, passwd string) (string, error) {
-	if passwd == "" {
-		return "", fault.Invalid(field + " is missing.")
-	}
-	if err := a.rules.Check(passwd); err != nil {
-		return "", fault.Invalid(field + " " + err.Error() + ".")
-	}
-	hash, err := a.passwords.Hash(ctx, passwd)
-	return hash, passwordError(err)
-}
-
-// User returns a user whom the caller may see.
+// User returns a user that the caller may see.
 func (a *Authority) User(ctx context.Context, c Caller, id int64) (*User, error) {
 	if id <= 0 {
-		return nil, fault.Invalid("userId is missing; it is a positive integer.")
+		return nil, errUserIDMissing
 	}
-	return a.visible(ctx, c, id, true)
+	return a.visibleUser(ctx, c, id, true)
 }
 
-// checkPage holds the number and the length of a page to their bounds.
-func checkPage(page, limit int64) error {
-	switch {
-	case page < 1 || page > 1<<31:
-		return fault.Invalid("pageNo must be 1 or more.")
-	case limit < 1 || limit > maxPage:
-		return fault.Invalid("recordsPerPage must be from 1 to 500.")
-	}
-	return nil
-}
-
-// ListUsers returns a page of the users of a place that the caller
-// administers; a filter that is not given means all of it.
+// ListUsers returns a page of the users of a tenant that the caller administers. Without a network or a mailbox in the
+// filter, the page has the users of all such tenants.
 func (a *Authority) ListUsers(ctx context.Context, c Caller, f UserFilter, page int64) ([]User, error) {
 	if !c.User.isAdmin() {
 		return nil, errLevel
@@ -110,14 +78,14 @@ func (a *Authority) ListUsers(ctx context.Context, c Caller, f UserFilter, page 
 		f.MailboxID = &c.User.MailboxID
 	}
 	if !c.User.administers(c.User.Tenant.override(f.NetworkID, f.MailboxID)) {
-		return nil, errPlace
+		return nil, errTenant
 	}
 	f.Offset = (page - 1) * f.Limit
 	users, err := a.store.ListUsers(ctx, f)
 	return users, fault.FromStore(err, nil)
 }
 
-// UserByLogin returns the user with that login, or none.
+// UserByLogin returns the user with a login, or none if there is no such user that the caller may see.
 func (a *Authority) UserByLogin(ctx context.Context, c Caller, login string) ([]User, error) {
 	if !c.User.isAdmin() {
 		return nil, errLevel
@@ -127,28 +95,27 @@ func (a *Authority) UserByLogin(ctx context.Context, c Caller, login string) ([]
 	}
 	user, _, err := a.store.UserByLogin(ctx, login)
 	switch {
-	case err == nil && c.User.administers(user.Tenant):
-		return []User{*user}, nil
-	case err == nil:
+	case errors.Is(err, fault.ErrNotFound):
+		return []User{}, nil
+	case err != nil:
+		return nil, fault.FromStore(err, nil)
+	case !c.User.administers(user.Tenant):
 		return []User{}, nil
 	}
-	err = fault.FromStore(err, errUserNotFound)
-	if err == errUserNotFound {
-		return []User{}, nil
-	}
-	return nil, err
+	return []User{*user}, nil
 }
 
-// UpdateUser changes names and email, of oneself or as an admin, and the
-// status, to Active or Suspended, as an admin of someone else.
+// UpdateUser changes the names and the email of the caller, or of a user that the caller may change. As an admin of
+// another user, the caller may also set the status to Active or Suspended.
 func (a *Authority) UpdateUser(ctx context.Context, c Caller, id int64, change UserChange) (*User, error) {
 	if id <= 0 {
-		return nil, fault.Invalid("userId is missing; it is a positive integer.")
+		return nil, errUserIDMissing
 	}
-	if err := firstError(checkEmail(change.Email), checkName("firstName", change.FirstName), checkName("lastName", change.LastName)); err != nil {
+	if err := firstError(checkEmail(change.Email), checkName("firstName", change.FirstName),
+		checkName("lastName", change.LastName)); err != nil {
 		return nil, err
 	}
-	user, err := a.changeable(ctx, c, id, true)
+	user, err := a.changeableUser(ctx, c, id, true)
 	if err != nil {
 		return nil, err
 	}
@@ -162,230 +129,92 @@ func (a *Authority) UpdateUser(ctx context.Context, c Caller, id int64, change U
 			return nil, errOwnStatus
 		}
 	}
-	return a.update(ctx, c, id, change)
+	return a.updateUser(ctx, c, id, change)
 }
 
-// SetRole changes a level, and with it a place if one is given; a zero level
-// keeps the level.
-func (a *Authority) SetRole(ctx context.Context, c Caller, id int64, level Level, networkID, mailboxID *int64) (*User, error) {
+// SetRole changes the level of a user, and the tenant if a network or a mailbox is given. A zero level keeps the level.
+func (a *Authority) SetRole(
+	ctx context.Context, c Caller, id int64, level Level, networkID, mailboxID *int64,
+) (*User, error) {
 	change := UserChange{NetworkID: networkID, MailboxID: mailboxID}
 	if level != 0 {
 		change.Level = &level
 	}
 	if id <= 0 {
-		return nil, fault.Invalid("userId is missing; it is a positive integer.")
+		return nil, errUserIDMissing
 	}
-	if err := checkPlace(networkID, mailboxID); err != nil {
+	if err := checkTenant(networkID, mailboxID); err != nil {
 		return nil, err
 	}
-	user, err := a.changeable(ctx, c, id, false)
+	user, err := a.changeableUser(ctx, c, id, false)
 	if err != nil {
 		return nil, err
 	}
 	if level == 0 {
 		level = user.Level
 	}
-	if err := c.mayGive(level, user.Tenant.override(networkID, mailboxID)); err != nil {
+	if err := c.mayAssign(level, user.Tenant.override(networkID, mailboxID)); err != nil {
 		return nil, err
 	}
-	return a.update(ctx, c, id, change)
+	return a.updateUser(ctx, c, id, change)
 }
 
-func (a *Authority) update(ctx context.Context, c Caller, id int64, change UserChange) (*User, error) {
-	user, err := a.store.UpdateUser(ctx, id, change)
-	if err != nil {
-		return nil, fault.FromStore(err, errUserNotFound)
-	}
-	a.recordChange(ctx, c, user, change)
-	return user, nil
-}
-
-// TerminateUser ends a user for good, with all sessions and keys.
+// TerminateUser terminates a user permanently, and ends all of the user's sessions and API keys.
 func (a *Authority) TerminateUser(ctx context.Context, c Caller, id int64) error {
 	if id == c.User.ID {
 		return errOwnStatus
 	}
-	if _, err := a.changeable(ctx, c, id, false); err != nil {
+	if _, err := a.changeableUser(ctx, c, id, false); err != nil {
 		return err
 	}
 	terminated := Terminated
-	_, err := a.update(ctx, c, id, UserChange{Status: &terminated})
+	_, err := a.updateUser(ctx, c, id, UserChange{Status: &terminated})
 	return err
 }
 
-// ResetUser ends every session of a user. Of one who could set the user's
-// password it forgets the failed sign-ins too; of others not, nor of the user:
-// that would be guessing without an end.
+// updateUser changes a user and records an event for each kind of change.
+func (a *Authority) updateUser(ctx context.Context, c Caller, id int64, change UserChange) (*User, error) {
+	user, err := a.store.UpdateUser(ctx, id, change)
+	if err != nil {
+		return nil, fault.FromStore(err, errUserNotFound)
+	}
+	record := func(changed bool, kind audit.Kind, detail string) {
+		if changed {
+			a.audit.Record(ctx, c.did(audit.Event{Kind: kind, User: user.ID, Detail: detail}))
+		}
+	}
+	record(change.Email != nil || change.FirstName != nil || change.LastName != nil, audit.UserChanged, "")
+	record(change.Level != nil, audit.RoleChanged, user.Level.String())
+	record(change.NetworkID != nil || change.MailboxID != nil, audit.TenantChanged,
+		fmt.Sprintf("network %d, mailbox %d", user.NetworkID, user.MailboxID))
+	record(change.Status != nil, audit.StatusChanged, user.Status.String())
+	return user, nil
+}
+
+// ResetUser ends every session of a user. A caller who may set the user's password also clears the failed sign-ins.
+// Others do not, and neither does the user, because that would allow an unlimited number of attempts.
 func (a *Authority) ResetUser(ctx context.Context, c Caller, id int64) error {
-	user, err := a.changeable(ctx, c, id, true)
+	user, err := a.changeableUser(ctx, c, id, true)
 	if err != nil {
 		return err
 	}
-	err = fault.FromStore(a.endSessions(ctx, id), nil)
+	storeCtx, end := a.storeSpan(ctx, "EndSessions")
+	err = a.store.EndSessions(storeCtx, id, token.SessionID{})
+	end(err)
+	err = fault.FromStore(err, nil)
 	if err == nil && c.User.Level <= NetworkAdmin && id != c.User.ID {
 		err = a.throttle.Clear(ctx, user.Login)
 	}
-	return a.done(ctx, err, c.did(audit.Event{Kind: audit.SessionsReset, User: id}))
+	return a.recordIfDone(ctx, err, c.did(audit.Event{Kind: audit.SessionsReset, User: id}))
 }
 
-// SetPassword replaces a user's password, as a NetworkAdmin of the place or
-// above, and forgets the failed sign-ins. The user's sessions go on: ResetUser
-// ends them.
-func (a *Authority) SetPassword(ctx context.Context, c Caller, id int64, passwd string) error {
-	if id <= 0 {
-		return fault.Invalid("userId is missing; it is a positive integer.")
-	}
-	if c.User.Level > NetworkAdmin {
-		return errLevel
-	}
-	if _, err := a.changeable(ctx, c, id, false); err != nil {
-		return err
-	}
-	hash, err := a.newHash(ctx, "newPassword", passwd)
-	if err != nil {
-		return err
-	}
-	if c, err = a.again(ctx, c); err != nil {
-		return err
-	}
-	user, err := a.changeable(ctx, c, id, false)
-	if err != nil {
-		return err
-	}
-	err = fault.FromStore(a.store.SetPassword(ctx, id, PasswordChange{Hash: hash}), errUserNotFound)
-	if err == nil {
-		err = a.throttle.Clear(ctx, user.Login)
-	}
-	return a.done(ctx, err, c.did(audit.Event{Kind: audit.PasswordSet, User: id}))
-}
-
-// ChangePassword replaces the caller's own password, and ends the caller's
-// other sessions if asked to.
-func (a *Authority) ChangePassword(ctx context.Context, c Caller, current, next string, endOthers bool, from Origin) error {
-	if current == "" {
-		return fault.Invalid("currentPassword is missing.")
-	}
-	if err := a.rules.Check(next); err != nil && next != "" {
-		return fault.Invalid("newPassword " + err.Error() + ".") // before the costly check
-	}
-	var old string
-	err := a.throttle.Check(ctx, c.User.Login, from.IP, func() (err error) {
-		old, err = a.checkOwn(ctx, c, current)
-		return err
-	})
-	if err != nil {
-		return passwordError(err)
-	}
-	hash, err := a.newHash(ctx, "newPassword", next)
-	if err != nil {
-		return err
-	}
-	change := PasswordChange{Hash: hash, IfHash: old, EndSessions: endOthers}
-	if c.Session != nil {
-		change.Except = c.Session.ID
-	}
-	err = fault.FromStore(a.store.SetPassword(ctx, c.User.ID, change), errCredentials) // changed in between
-	return a.done(ctx, err, c.did(audit.Event{Kind: audit.PasswordChanged, User: c.User.ID}))
-}
-
-// checkOwn returns the hash of the caller's password, if that is passwd.
-func (a *Authority) checkOwn(ctx context.Context, c Caller, passwd string) (hash string, err error) {
-	_, hash, err = a.store.UserByLogin(ctx, c.User.Login)
-	if err != nil {
-		return "", fault.FromStore(err, errSession)
-	}
-	ok, _, err := a.passwords.Check(ctx, passwd, hash)
-	switch {
-	case err != nil:
-		return "", passwordError(err)
-	case !ok:
-		a.audit.Record(ctx, c.did(audit.Event{Kind: audit.PasswordFailed, User: c.User.ID, Detail: "wrong current password"}))
-		return "", errCredentials
-	}
-	return hash, nil
-}
-
-// GeneratePassword makes a random password of 8 to 128 characters that passes
-// the rules: it is longer than asked for where they want that.
-func (a *Authority) GeneratePassword(length int64) (string, error) {
-	if length < 8 || length > 128 {
-		return "", fault.Invalid("length must be from 8 to 128.")
-	}
-	return password.Generate(max(int(length), a.rules.MinLength())), nil
-}
-
-func (p Tenant) override(networkID, mailboxID *int64) Tenant {
+// override returns t with the network or the mailbox replaced where one is given.
+func (t Tenant) override(networkID, mailboxID *int64) Tenant {
 	if networkID != nil {
-		p.NetworkID = *networkID
+		t.NetworkID = *networkID
 	}
 	if mailboxID != nil {
-		p.MailboxID = *mailboxID
+		t.MailboxID = *mailboxID
 	}
-	return p
-}
-
-func firstError(errs ...*fault.Error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// CheckUser returns nil if the login, email, names and tenant of a user keep the rules, else an error of kind
-// fault.InvalidParameter that names the field.
-func CheckUser(u User) error {
-	return firstError(checkLogin(u.Login), checkEmail(&u.Email), checkName("firstName", &u.FirstName),
-		checkName("lastName", &u.LastName), checkPlace(&u.NetworkID, &u.MailboxID))
-}
-
-func checkLogin(login string) *fault.Error {
-	switch {
-	case login == "":
-		return fault.Invalid("login is missing.")
-	case !printable(login, maxLogin) || strings.TrimSpace(login) != login:
-		return fault.Invalid("login must have 1 to 254 printable characters, and no space at its ends.")
-	}
-	return nil
-}
-
-func checkEmail(email *string) *fault.Error {
-	if email == nil {
-		return nil
-	}
-	address, err := mail.ParseAddress(*email)
-	if err != nil || address.Address != *email || !printable(*email, maxLogin) {
-		return fault.Invalid("email is missing or is not a mail address.")
-	}
-	return nil
-}
-
-func checkName(field string, name *string) *fault.Error {
-	if name == nil || printable(*name, maxName) {
-		return nil
-	}
-	return fault.Invalid(field + " must have at most 100 printable characters.")
-}
-
-func checkPlace(networkID, mailboxID *int64) *fault.Error {
-	switch {
-	case networkID != nil && *networkID < 0:
-		return fault.Invalid("networkId must be 0 or more.")
-	case mailboxID != nil && *mailboxID < 0:
-		return fault.Invalid("mailboxId must be 0 or more.")
-	}
-	return nil
-}
-
-func printable(s string, most int) bool {
-	if utf8.RuneCountInString(s) > most {
-		return false
-	}
-	for _, r := range s {
-		if !unicode.IsPrint(r) {
-			return false
-		}
-	}
-	return true
+	return t
 }

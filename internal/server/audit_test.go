@@ -168,7 +168,7 @@ func TestRefusedRefreshesSayWhy(t *testing.T) {
 	for _, e := range b.audit("kind=refreshRefused", "X-API-Key: "+b.AdminAPIKey) {
 		why = append(why, e.Detail)
 	}
-	if want := []string{"not a token of this server", "spent a moment ago", "API key", "its session has ended", "expired"}; !slices.Equal(why, want) {
+	if want := []string{"not a token of this server", "superseded a moment before", "API key missing or not valid", "session has ended", "expired"}; !slices.Equal(why, want) {
 		t.Errorf("%q, want %q", why, want)
 	}
 }

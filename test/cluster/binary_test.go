@@ -129,7 +129,7 @@ func TestStartRefused(t *testing.T) {
 		"no right to create tables": {store: weak, key: key, want: "grant it CREATE"},
 		"no right to read tables":   {store: as(good, "weak"), key: key, want: "ALL on the schema pawl"},
 		"no master key":             {store: good, want: "needs a master key"},
-		"another master key":        {store: good, key: seal.NewKey(), want: "is not the one"},
+		"another master key":        {store: good, key: seal.NewKey(), want: "sealed with another master key"},
 		"invalid master key":        {store: good, key: "topsecret", want: keyHelp},
 		"invalid master key file":   {store: good, args: badFile, want: keyHelp},
 		"empty master key file":     {store: good, args: noKeyInFile, want: keyHelp},

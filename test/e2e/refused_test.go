@@ -132,8 +132,8 @@ func TestStartRefused(t *testing.T) {
 		"newer schema":               {key: key, want: "start the newer Pawl", damage: newer},
 		"another program's database": {key: key, want: otherFolder, damage: foreign},
 		"damaged signing key":        {key: key, want: damagedKey, damage: noKey},
-		"no master key":              {want: "give the one that they were sealed with"},
-		"another master key":         {key: seal.NewKey(), want: "give that one, as --master-key-file"},
+		"no master key":              {want: "the master key that they were sealed with"},
+		"another master key":         {key: seal.NewKey(), want: "set --master-key-file or PAWL_MASTER_KEY to that one"},
 		"missing signing key file":   {key: key, args: noFile, want: "name a file with a JWK"},
 		"invalid signing key file":   {key: key, args: badFile, want: "signing key file"},
 	} {

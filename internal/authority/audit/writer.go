@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,34 +12,21 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/pawlauth/pawl/internal/metrics"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 const (
-	auditQueue = 4096            // events that wait for the store
-	auditBatch = 256             // events in one step of the store
-	auditTime  = 5 * time.Second // that one step may take
-	// Strangers can make loginFailed and refreshRefused, so they must not fill
-	// the disk: each of the two has this much, as the one costs them a hash and
-	// the other nothing, and would hide the first.
-	strangersRate  = 10   // a second, in the long run
-	strangersBurst = 5000 // at once
+	queueSize  = 4096            // events that wait for the store
+	batchSize  = 256             // events in one call of the store
+	addTimeout = 5 * time.Second // of one call of the store
 )
 
-// Writer keeps events in a store, off the path of the calls that they are
-// about: they wait in a bounded queue, and one goroutine, the writer, adds them
-// in batches. What does not fit is counted, and the count becomes an event; all
-// of it is in the log. A nil *Writer records nothing. It is safe for concurrent use.
-type Writer struct {
-	config    Config
-	queue     chan Event
-	lost      atomic.Int64 // not said yet
-	everLost  atomic.Int64
-	strangers map[Kind]*rate.Limiter // not changed
-	flushes   chan chan struct{}     // each is closed when the queue has been empty
-	stop      chan struct{}
-	ended     chan struct{}
-	close     sync.Once
-}
+// The limits of the kinds that unauthenticated clients can cause, so that these cannot fill the disk. Each of the kinds
+// has the limits to itself, because a refused refresh costs a client less than a failed login and would hide it.
+const (
+	unauthenticatedRate  = 10   // per second in the long run
+	unauthenticatedBurst = 5000 // at once
+)
 
 // Config configures a Writer. Metrics and RequestID are optional; every other field is required.
 type Config struct {
@@ -49,138 +37,190 @@ type Config struct {
 	RequestID func(context.Context) string // returns the id of the request that a context belongs to, or ""
 }
 
+// Writer records events. It adds them to a store in the background, so that the calls that they are about do not wait:
+// the events are in a bounded queue, from which one goroutine adds them in batches. An event that does not fit is in the
+// log only. The number of such events becomes an event itself. A nil *Writer records nothing. It is safe for concurrent
+// use.
+type Writer struct {
+	config    Config
+	queue     chan Event
+	lost      atomic.Int64 // events that are missing from the store, and of which no EventsLost reports yet
+	totalLost atomic.Int64
+	limits    map[Kind]*rate.Limiter // not changed after NewWriter
+	flushes   chan chan struct{}     // each element is closed once the queue was empty
+	stop      chan struct{}
+	stopped   chan struct{}
+	close     sync.Once
+}
+
 // NewWriter starts a writer. Close ends it.
 func NewWriter(c Config) *Writer {
 	if c.RequestID == nil {
 		c.RequestID = func(context.Context) string { return "" }
 	}
-	c.Metrics.Declare(metrics.Labels{AuditKinds: countedKinds()})
-	a := &Writer{config: c, queue: make(chan Event, auditQueue),
-		strangers: map[Kind]*rate.Limiter{
-			LoginFailed:    rate.NewLimiter(strangersRate, strangersBurst),
-			RefreshRefused: rate.NewLimiter(strangersRate, strangersBurst),
+	counted := slices.DeleteFunc(slices.Clone(Kinds), func(k Kind) bool { return k == EventsLost }) // see Stats
+	c.Metrics.Declare(metrics.Labels{AuditKinds: names(counted)})
+	w := &Writer{
+		config: c,
+		queue:  make(chan Event, queueSize),
+		limits: map[Kind]*rate.Limiter{
+			LoginFailed:    rate.NewLimiter(unauthenticatedRate, unauthenticatedBurst),
+			RefreshRefused: rate.NewLimiter(unauthenticatedRate, unauthenticatedBurst),
 		},
-		flushes: make(chan chan struct{}), stop: make(chan struct{}), ended: make(chan struct{})}
-	go a.write()
-	return a
-}
-
-// Close adds what waits and ends the writer, before the store is closed.
-func (a *Writer) Close() {
-	a.close.Do(func() { close(a.stop) })
-	<-a.ended
+		flushes: make(chan chan struct{}),
+		stop:    make(chan struct{}),
+		stopped: make(chan struct{}),
+	}
+	go w.run()
+	return w
 }
 
 // Record completes an event with the time and the request's id, logs it, counts it, and queues it for the store. It
 // never waits.
-func (a *Writer) Record(ctx context.Context, e Event) {
-	if a == nil {
+func (w *Writer) Record(ctx context.Context, e Event) {
+	if w == nil {
 		return
 	}
-	e.At = a.config.Clock().Unix()
-	e.Request = a.config.RequestID(ctx)
-	logEvent(ctx, a.config.Log, e)
-	a.config.Metrics.AuditEvent(string(e.Kind))
-	a.enqueue(e)
-}
-
-func (a *Writer) enqueue(e Event) {
-	if bound := a.strangers[e.Kind]; bound != nil && !bound.Allow() {
-		a.lose(1)
+	e.At = w.config.Clock().Unix()
+	e.Request = w.config.RequestID(ctx)
+	w.log(ctx, e)
+	w.config.Metrics.AuditEvent(string(e.Kind))
+	if limit := w.limits[e.Kind]; limit != nil && !limit.Allow() {
+		w.lose(1)
 		return
 	}
 	select {
-	case a.queue <- e:
+	case w.queue <- e:
 	default:
-		a.lose(1)
+		w.lose(1)
 	}
 }
 
-func (a *Writer) lose(n int64) { a.lost.Add(n); a.everLost.Add(n) }
-
-// Stats returns how many events wait for the store, and how many it does not
-// have since the start: those are in the log only.
-func (a *Writer) Stats() (waiting int, lost int64) { return len(a.queue), a.everLost.Load() }
-
-// Flush returns when what was offered before is in the store, or ctx ends.
-func (a *Writer) Flush(ctx context.Context) {
-	if a == nil {
+// Flush returns when every event that was recorded before is in the store, or ctx ends.
+func (w *Writer) Flush(ctx context.Context) {
+	if w == nil {
 		return
 	}
 	done := make(chan struct{})
 	select {
-	case a.flushes <- done:
+	case w.flushes <- done:
 		select {
 		case <-done:
 		case <-ctx.Done():
 		}
-	case <-a.ended:
+	case <-w.stopped:
 	case <-ctx.Done():
 	}
 }
 
-func (a *Writer) write() {
-	defer close(a.ended)
+// Stats returns how many events wait for the store, and how many are missing from it since the start.
+func (w *Writer) Stats() (waiting int, lost int64) { return len(w.queue), w.totalLost.Load() }
+
+// Close adds the events that wait to the store, and ends the writer. Close it before the store.
+func (w *Writer) Close() {
+	w.close.Do(func() { close(w.stop) })
+	<-w.stopped
+}
+
+// run adds events to the store until Close.
+func (w *Writer) run() {
+	defer close(w.stopped)
 	for {
 		select {
-		case e := <-a.queue:
-			a.add(append(make([]Event, 0, auditBatch), e))
-		case done := <-a.flushes:
-			a.drain()
+		case e := <-w.queue:
+			w.addBatch(append(make([]Event, 0, batchSize), e))
+		case done := <-w.flushes:
+			w.drain()
 			close(done)
-		case <-a.stop:
-			a.drain()
+		case <-w.stop:
+			w.drain()
 			return
 		}
 	}
 }
 
-// drain adds what is in the queue now, and what comes meanwhile up to a
-// queue's length: so it ends.
-func (a *Writer) drain() {
-	for range auditQueue/auditBatch + 1 {
-		if !a.add(nil) {
+// drain adds the events that are in the queue, and at most another queue of events that are recorded meanwhile, so that
+// drain returns.
+func (w *Writer) drain() {
+	for range queueSize/batchSize + 1 {
+		if !w.addBatch(nil) {
 			return
 		}
 	}
 }
 
-// add puts the events and more of the queue into the store, and reports
-// whether there were any that it took. A store that cannot take them loses
-// them: the log has them.
-func (a *Writer) add(events []Event) bool {
-gather:
-	for len(events) < auditBatch {
+// addBatch adds events, and more from the queue, to the store. It reports whether it added any.
+func (w *Writer) addBatch(events []Event) bool {
+fill:
+	for len(events) < batchSize {
 		select {
-		case e := <-a.queue:
+		case e := <-w.queue:
 			events = append(events, e)
 		default:
-			break gather
+			break fill
 		}
 	}
-	if n := a.lost.Swap(0); n > 0 {
-		e := Event{At: a.config.Clock().Unix(), Kind: EventsLost, Detail: fmt.Sprintf("%d events are in the log only", n)}
-		logEvent(context.Background(), a.config.Log, e)
-		if events = append(events, e); !a.try(events) {
-			a.lost.Add(n) // to be said when the store is back
-			return false
+	lost := w.lost.Swap(0)
+	if lost > 0 {
+		e := Event{
+			At: w.config.Clock().Unix(), Kind: EventsLost, Detail: fmt.Sprintf("%d events are in the log only", lost),
 		}
-		return true
+		w.log(context.Background(), e)
+		events = append(events, e)
 	}
-	return len(events) > 0 && a.try(events)
+	if len(events) == 0 {
+		return false
+	}
+	added := w.add(events)
+	if !added {
+		w.lost.Add(lost) // to be reported when the store works again
+	}
+	return added
 }
 
-func (a *Writer) try(events []Event) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), auditTime)
+// add adds events to the store, and reports whether the store has them.
+func (w *Writer) add(events []Event) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), addTimeout)
 	defer cancel()
-	err := a.config.Store.AddEvents(ctx, events)
-	if err != nil {
-		for _, e := range events {
-			if e.Kind != EventsLost {
-				a.lose(1)
-			}
-		}
-		a.config.Log.Warn("events are in the log only", "count", len(events), "err", err)
+	err := w.config.Store.AddEvents(ctx, events)
+	if err == nil {
+		return true
 	}
-	return err == nil
+	for _, e := range events {
+		if e.Kind != EventsLost {
+			w.lose(1)
+		}
+	}
+	w.config.Log.Warn("events are in the log only", "count", len(events), "err", err)
+	return false
+}
+
+func (w *Writer) lose(n int64) {
+	w.lost.Add(n)
+	w.totalLost.Add(n)
+}
+
+// log writes an event to the log. The request's id is missing here, because the log's handler adds it.
+func (w *Writer) log(ctx context.Context, e Event) {
+	level := slog.LevelInfo
+	if e.Kind == Theft || e.Kind == EventsLost {
+		level = slog.LevelWarn
+	}
+	attrs := []slog.Attr{slog.String("kind", string(e.Kind)), slog.Int64("at", e.At)}
+	if e.User != 0 {
+		attrs = append(attrs, slog.Int64("user", e.User))
+	}
+	if e.Caller != 0 {
+		attrs = append(attrs, slog.Int64("caller", e.Caller))
+	}
+	if e.Session != (token.SessionID{}) {
+		attrs = append(attrs, slog.Any("session", e.Session))
+	}
+	if e.Address != "" {
+		attrs = append(attrs, slog.String("address", e.Address))
+	}
+	if e.Detail != "" {
+		attrs = append(attrs, slog.String("detail", e.Detail))
+	}
+	w.config.Log.LogAttrs(ctx, level, "audit", attrs...)
 }

@@ -12,15 +12,15 @@ import (
 	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
-// slowStore takes events one batch at a time, when the test lets it.
-type slowStore struct {
+// gatedStore adds a batch of events when the test lets it.
+type gatedStore struct {
 	Store
-	gate   chan error // what AddEvents returns; closed: nil at once
+	gate   chan error // has the result of each AddEvents; once closed, the result is nil
 	mu     sync.Mutex // guards events
 	events []Event
 }
 
-func (s *slowStore) AddEvents(_ context.Context, events []Event) error {
+func (s *gatedStore) AddEvents(_ context.Context, events []Event) error {
 	err := <-s.gate
 	if err == nil {
 		s.mu.Lock()
@@ -30,71 +30,78 @@ func (s *slowStore) AddEvents(_ context.Context, events []Event) error {
 	return err
 }
 
-// TestAuditorNeverWaits: with a store that hangs, calls go on; what does not
-// fit is counted, and all that fitted is there after Close.
-func TestAuditorNeverWaits(t *testing.T) {
-	store := &slowStore{gate: make(chan error)}
-	a := NewWriter(Config{Store: store, Clock: time.Now, Log: slog.New(slog.DiscardHandler)})
-	const offered = 3 * auditQueue
-	for range offered {
-		a.Record(t.Context(), Event{Kind: Logout})
+func (s *gatedStore) hasKind(kind Kind) bool {
+	return slices.ContainsFunc(s.events, func(e Event) bool { return e.Kind == kind })
+}
+
+func newWriter(s Store) *Writer {
+	return NewWriter(Config{Store: s, Clock: time.Now, Log: slog.New(slog.DiscardHandler)})
+}
+
+// TestRecordNeverWaits checks that Record returns although the store hangs. Events that do not fit into the queue are
+// counted, and Close stores the others.
+func TestRecordNeverWaits(t *testing.T) {
+	store := &gatedStore{gate: make(chan error)}
+	w := newWriter(store)
+	const recorded = 3 * queueSize
+	for range recorded {
+		w.Record(t.Context(), Event{Kind: Logout})
 	}
 	close(store.gate)
-	a.Close()
-	kept, said := 0, false
+	w.Close()
+	stored, reported := 0, false
 	for _, e := range store.events {
 		if e.Kind == EventsLost {
-			said = strings.Contains(e.Detail, "events are in the log only")
+			reported = strings.Contains(e.Detail, "events are in the log only")
 		} else {
-			kept++
+			stored++
 		}
 	}
-	if kept < auditQueue || kept >= offered || !said {
-		t.Errorf("kept %d of %d, said so: %v", kept, offered, said)
+	if stored < queueSize || stored >= recorded || !reported {
+		t.Errorf("%d of %d events were stored; the lost ones were reported: %v", stored, recorded, reported)
 	}
 }
 
-// TestAuditorAfterAFailure: what a store refuses is counted, and said when it
-// is back.
-func TestAuditorAfterAFailure(t *testing.T) {
-	store := &slowStore{gate: make(chan error, 1)}
-	a := NewWriter(Config{Store: store, Clock: time.Now, Log: slog.New(slog.DiscardHandler)})
+// TestFailedEventsAreReported checks that events that the store does not take are counted, and that the number is stored
+// when the store works again.
+func TestFailedEventsAreReported(t *testing.T) {
+	store := &gatedStore{gate: make(chan error, 1)}
+	w := newWriter(store)
 	store.gate <- fault.ErrUnavailable
-	close(store.gate) // after the one error it is well
-	a.Record(t.Context(), Event{Kind: Login})
-	a.Flush(t.Context())
-	a.Record(t.Context(), Event{Kind: Logout})
-	a.Flush(t.Context())
-	a.Close()
-	var kinds []string
+	close(store.gate) // after the one error the store works
+	w.Record(t.Context(), Event{Kind: Login})
+	w.Flush(t.Context())
+	w.Record(t.Context(), Event{Kind: Logout})
+	w.Flush(t.Context())
+	w.Close()
+	var got []string
 	for _, e := range store.events {
-		kinds = append(kinds, string(e.Kind)+" "+e.Detail)
+		got = append(got, string(e.Kind)+" "+e.Detail)
 	}
-	slices.Sort(kinds) // the count may be said before or with the next event
-	if want := []string{"eventsLost 1 events are in the log only", "logout "}; !slices.Equal(kinds, want) {
-		t.Errorf("got %q, want %q", kinds, want)
+	slices.Sort(got) // the number may be stored before the next event, or with it
+	if want := []string{"eventsLost 1 events are in the log only", "logout "}; !slices.Equal(got, want) {
+		t.Errorf("stored %q, want %q", got, want)
 	}
 }
 
-// TestAuditorBoundsStrangers: a flood of refusals does not fill the disk, and
-// hides no guess.
-func TestAuditorBoundsStrangers(t *testing.T) {
-	store := &slowStore{gate: make(chan error)}
+// TestFloodOfRefusedRefreshes checks that a flood of refused refreshes neither fills the disk nor hides a failed login.
+func TestFloodOfRefusedRefreshes(t *testing.T) {
+	store := &gatedStore{gate: make(chan error)}
 	close(store.gate)
-	a := NewWriter(Config{Store: store, Clock: time.Now, Log: slog.New(slog.DiscardHandler)})
-	for range 2 * strangersBurst {
-		a.Record(t.Context(), Event{Kind: RefreshRefused})
+	w := newWriter(store)
+	for range 2 * unauthenticatedBurst {
+		w.Record(t.Context(), Event{Kind: RefreshRefused})
 	}
-	a.Flush(t.Context())
-	a.Record(t.Context(), Event{Kind: LoginFailed})
-	a.Close()
-	if !slices.ContainsFunc(store.events, func(e Event) bool { return e.Kind == LoginFailed }) {
-		t.Error("a guess after the flood is missing")
+	w.Flush(t.Context())
+	w.Record(t.Context(), Event{Kind: LoginFailed})
+	w.Close()
+	if !store.hasKind(LoginFailed) {
+		t.Error("the failed login after the flood was not stored")
 	}
-	if n := len(store.events); n > strangersBurst+strangersBurst/2 {
-		t.Errorf("%d events were kept", n)
+	if n := len(store.events); n > unauthenticatedBurst+unauthenticatedBurst/2 {
+		t.Errorf("%d events were stored", n)
 	}
-	if !slices.ContainsFunc(store.events, func(e Event) bool { return e.Kind == EventsLost }) {
-		t.Error("nobody says that events are missing")
+	if !store.hasKind(EventsLost) {
+		t.Error("the lost events were not reported")
 	}
 }

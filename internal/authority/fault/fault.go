@@ -1,3 +1,6 @@
+// Package fault has the errors of the domain. An *Error has a kind, which decides the HTTP status and the errorCode of
+// the response, and a message that a client may see. Three sentinel errors are the ones that a store returns; FromStore
+// turns them into *Errors. Every other error is internal: the client sees no more of it than the request's id.
 package fault
 
 import (
@@ -6,10 +9,10 @@ import (
 	"time"
 )
 
-// Kind is what went wrong, in the contract's terms.
+// Kind says what went wrong, in the terms of the wire contract.
 type Kind uint8
 
-// The kinds. Internal is every error that is not an *Error.
+// The kinds. Every error that is not an *Error is Internal.
 const (
 	Internal Kind = iota
 	InvalidParameter
@@ -23,46 +26,27 @@ const (
 	Unavailable
 )
 
-// Error is an error that a client may see.
+// Error is an error whose message a client may see.
 type Error struct {
 	Kind       Kind
-	Message    string        // one sentence: what to do about it
-	RetryAfter time.Duration // for KindRateLimited and KindUnavailable
-	Err        error         // the cause, for the log only; may be nil
+	Message    string        // what failed, then what to do
+	RetryAfter time.Duration // set if the kind is RateLimited or Unavailable
+	Err        error         // the cause, for the log only; optional
 }
 
-// Error gives the message, which is fit for a client.
+// New returns an error without a cause.
+func New(kind Kind, message string) *Error { return &Error{Kind: kind, Message: message} }
+
+// Invalid returns an error for a parameter that breaks a rule. The message begins with the parameter's name.
+func Invalid(message string) *Error { return New(InvalidParameter, message) }
+
+// Error returns the message.
 func (e *Error) Error() string { return e.Message }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Invalid says which field breaks which rule; the message names the field.
-func Invalid(message string) *Error {
-	return &Error{Kind: InvalidParameter, Message: message}
-}
-
-var errDuplicateName = &Error{Kind: Duplicate, Message: "The login is taken; choose another."}
-
-const RetryAfter = time.Second // for a store that is away for a moment
-
-// FromStore turns an error of the store into one for the caller. notFound is
-// what ErrNotFound means there; a nil notFound makes it an internal error.
-func FromStore(err error, notFound *Error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, ErrNotFound) && notFound != nil:
-		return notFound
-	case errors.Is(err, ErrDuplicate):
-		return errDuplicateName
-	case errors.Is(err, ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return &Error{Kind: Unavailable, RetryAfter: RetryAfter, Err: err,
-			Message: "The store cannot be reached now; try again in a moment."}
-	}
-	return err
-}
-
+// KindOf returns the kind of an error.
 func KindOf(err error) Kind {
 	if known, ok := errors.AsType[*Error](err); ok {
 		return known.Kind
@@ -70,14 +54,44 @@ func KindOf(err error) Kind {
 	return Internal
 }
 
-// What a Store's errors mean; anything else is a fault of the store.
+// The errors of a store. Any other error of a store means that the store is defective.
 var (
-	// ErrNotFound says that there is no such user, key or session (any more),
-	// or that it may not do what was asked.
+	// ErrNotFound means that the row does not exist (any more), or that its state does not allow the call. Each method
+	// of a store documents which.
 	ErrNotFound = errors.New("not found")
-	// ErrDuplicate says that the login is taken.
+	// ErrDuplicate means that the login is taken.
 	ErrDuplicate = errors.New("duplicate")
-	// ErrUnavailable says that the store cannot be reached or cannot write
-	// now. Nothing was changed, unless the answer to a commit itself was lost.
+	// ErrUnavailable means that the store is unreachable or cannot write. Nothing was changed, except if the
+	// acknowledgement of a commit was lost.
 	ErrUnavailable = errors.New("store unavailable")
 )
+
+var errLoginTaken = New(Duplicate, "The login is taken; choose another.")
+
+// retryAfter is the RetryAfter of an error that is expected to be short.
+const retryAfter = time.Second
+
+// FromStore turns an error of a store into one for the client. It returns notFound for ErrNotFound. If notFound is nil,
+// ErrNotFound is an internal error.
+func FromStore(err error, notFound *Error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrNotFound) && notFound != nil:
+		return notFound
+	case errors.Is(err, ErrDuplicate):
+		return errLoginTaken
+	case errors.Is(err, ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return unavailable("The store is unreachable; retry after 1 s.", err)
+	}
+	return err
+}
+
+// Busy returns an error for a sign-in that is rejected because too many are in progress.
+func Busy(cause error) *Error {
+	return unavailable("Too many sign-ins are in progress; retry after 1 s.", cause)
+}
+
+func unavailable(message string, cause error) *Error {
+	return &Error{Kind: Unavailable, Message: message, RetryAfter: retryAfter, Err: cause}
+}

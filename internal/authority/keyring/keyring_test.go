@@ -11,54 +11,54 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/internal/authority"
-	"github.com/pawlauth/pawl/internal/authority/audit"
 	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/authority/keyring"
 	"github.com/pawlauth/pawl/internal/store/sqlite"
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-const start, lead = 1_795_500_000, 300
+const start, lead = 1_795_500_000, 300 // seconds
 
-// keyStore counts reads, and fails them when it is told to. Its clock stands
-// where the test puts it.
-type keyStore struct {
+// testStore counts reads of the signing keys, and can be made to fail them. It has the clock of the test.
+type testStore struct {
 	authority.Store
-	reads atomic.Int64
-	last  atomic.Int64 // of the reads before the store goes away; 0 is no end
-	away  atomic.Bool
-	now   atomic.Int64
+	reads       atomic.Int64
+	maxReads    atomic.Int64 // further reads fail; 0 is no limit
+	unreachable atomic.Bool
+	now         atomic.Int64
 }
 
-func (s *keyStore) SigningKeys(ctx context.Context) ([]keyring.SigningKey, error) {
-	n, last := s.reads.Add(1), s.last.Load()
-	if s.away.Load() || last != 0 && n > last {
+func (s *testStore) SigningKeys(ctx context.Context) ([]keyring.SigningKey, error) {
+	n, limit := s.reads.Add(1), s.maxReads.Load()
+	if s.unreachable.Load() || limit != 0 && n > limit {
 		return nil, fault.ErrUnavailable
 	}
 	return s.Store.SigningKeys(ctx)
 }
 
-// awayAfter lets so many more reads pass.
-func (s *keyStore) awayAfter(n int64) { s.last.Store(s.reads.Load() + n) }
+// failAfter makes reads fail after n more of them.
+func (s *testStore) failAfter(n int64) { s.maxReads.Store(s.reads.Load() + n) }
 
-func newKeyStore(t *testing.T) *keyStore {
+func newTestStore(t *testing.T) *testStore {
 	t.Helper()
 	file, err := sqlite.Open(t.TempDir(), sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { file.Close() })
-	s := &keyStore{Store: file}
+	s := &testStore{Store: file}
 	s.now.Store(start)
 	return s
 }
 
-func (s *keyStore) config(alg token.Algorithm) keyring.Config {
-	return keyring.Config{Store: s, Algorithm: alg, Lead: lead * time.Second, Reload: time.Millisecond, TokenLife: time.Hour,
-		Clock: func() time.Time { return time.Unix(s.now.Load(), 0) }, Log: slog.New(slog.DiscardHandler)}
+func (s *testStore) config(alg token.Algorithm) keyring.Config {
+	return keyring.Config{
+		Store: s, Algorithm: alg, Lead: lead * time.Second, Reload: time.Millisecond, TokenLife: time.Hour,
+		Clock: func() time.Time { return time.Unix(s.now.Load(), 0) }, Log: slog.New(slog.DiscardHandler),
+	}
 }
 
-func (s *keyStore) open(t *testing.T, alg token.Algorithm) *keyring.Keyring {
+func (s *testStore) open(t *testing.T, alg token.Algorithm) *keyring.Keyring {
 	t.Helper()
 	ring, err := keyring.Open(t.Context(), s.config(alg))
 	if err != nil {
@@ -67,7 +67,26 @@ func (s *keyStore) open(t *testing.T, alg token.Algorithm) *keyring.Keyring {
 	return ring
 }
 
-// run lets a keyring follow its store until the test ends.
+// newAuthority returns an authority with the keys of a keyring.
+func newAuthority(s *testStore, ring *keyring.Keyring) *authority.Authority {
+	return authority.New(authority.Config{
+		Store: s, Keys: ring, Issuer: "pawl", Audience: "pawl", Clock: time.Now, Log: slog.New(slog.DiscardHandler),
+	})
+}
+
+// signToken returns a token that the first key of a set signs.
+func signToken(t *testing.T, set *token.KeySet) string {
+	t.Helper()
+	text, err := token.NewCodec("pawl", "pawl", set).Sign(token.Claims{
+		Subject: 1, IssuedAt: start, Expires: 1 << 40, Generation: 1, AuthLevel: "Root",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// run runs a keyring until the test ends.
 func run(t *testing.T, ring *keyring.Keyring) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
@@ -76,88 +95,87 @@ func run(t *testing.T, ring *keyring.Keyring) {
 	t.Cleanup(func() { stop(); group.Wait() })
 }
 
-func await(t *testing.T, what string, ok func() bool) {
+// await waits until a condition is true.
+func await(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); !condition(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s", what)
+			t.Fatalf("timeout while waiting for %s", what)
 		}
 	}
 }
 
+// awaitAlgorithm waits until a key of an algorithm signs.
 func awaitAlgorithm(t *testing.T, ring *keyring.Keyring, want token.Algorithm) {
 	t.Helper()
 	await(t, "a key of "+string(want)+" to sign", func() bool { return ring.Set().Keys()[0].Algorithm() == want })
 }
 
-// TestAnotherAlgorithm: a start with another algorithm publishes its key first,
-// and signs with the old one until the time has come, though the store is away.
-func TestAnotherAlgorithm(t *testing.T) {
-	s := newKeyStore(t)
+// TestOpenWithAnotherAlgorithm checks that a start with another algorithm publishes a key of it, and signs with the
+// earlier key for the lead. The switch does not need the store.
+func TestOpenWithAnotherAlgorithm(t *testing.T) {
+	s := newTestStore(t)
 	s.open(t, token.HS256)
 	ring := s.open(t, token.ES256)
-	if keys := ring.Set().Keys(); len(keys) != 2 || keys[0].Algorithm() != token.HS256 || len(ring.Public()) != 1 {
-		t.Fatalf("%d keys, the first is %s", len(keys), keys[0].Algorithm())
+	if keys := ring.Set().Keys(); len(keys) != 2 || keys[0].Algorithm() != token.HS256 {
+		t.Fatalf("%d keys, the first is of %s; want 2, the first of HS256", len(keys), keys[0].Algorithm())
+	}
+	if public, _ := newAuthority(s, ring).PublicKeys(t.Context()); len(public) != 1 {
+		t.Fatalf("%d public keys, want the one of ES256", len(public))
 	}
 	if again := s.open(t, token.ES256); len(again.Set().Keys()) != 2 {
-		t.Fatal("each start makes a key")
+		t.Fatal("the next start added a key")
 	}
-	s.away.Store(true)
+	s.unreachable.Store(true)
 	run(t, ring)
 	s.now.Add(lead)
 	awaitAlgorithm(t, ring, token.ES256)
 }
 
-// TestForgedTokensCostLittle: tokens of unknown keys, which anyone can make, do
-// not each read the store.
-func TestForgedTokensCostLittle(t *testing.T) {
-	s := newKeyStore(t)
-	ring := s.open(t, token.HS256)
-	a := authority.New(authority.Config{Store: s, Keys: ring, Codec: token.NewCodec("pawl", "pawl", ring.Set()), Clock: time.Now, Log: slog.New(slog.DiscardHandler)})
-	stranger, err := token.GenerateKey(token.ES256)
+// TestForgedTokensRarelyReadTheStore checks that forged tokens, which any client can send, read the store at most once
+// per second.
+func TestForgedTokensRarelyReadTheStore(t *testing.T) {
+	s := newTestStore(t)
+	a := newAuthority(s, s.open(t, token.HS256))
+	foreign, err := token.GenerateKey(token.ES256)
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := token.NewKeySet(stranger)
+	set, err := token.NewKeySet(foreign)
 	if err != nil {
 		t.Fatal(err)
 	}
-	forged, err := token.NewCodec("pawl", "pawl", set).Sign(token.Claims{Subject: 1, IssuedAt: start, Expires: 1 << 40, Generation: 1, AuthLevel: "Root"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	began, before := time.Now(), s.reads.Load()
+	forged := signToken(t, set)
+	begin, before := time.Now(), s.reads.Load()
 	var group sync.WaitGroup
 	for range 10 {
 		group.Go(func() {
 			for range 100 {
 				if _, err := a.Authenticate(t.Context(), forged, ""); err == nil {
-					t.Error("a forged token passes")
+					t.Error("a forged token is accepted")
 				}
 			}
 		})
 	}
 	group.Wait()
-	if reads, most := s.reads.Load()-before, int64(time.Since(began)/time.Second)+1; reads < 1 || reads > most {
-		t.Errorf("1000 forged tokens read the store %d times, want 1 to %d", reads, most)
+	reads, maxReads := s.reads.Load()-before, int64(time.Since(begin)/time.Second)+1
+	if reads < 1 || reads > maxReads {
+		t.Errorf("1000 forged tokens read the store %d times, want 1 to %d", reads, maxReads)
 	}
 }
 
-// TestUnknownKeyWhileTheStoreIsAway: nobody can say whose the token is, so it is
-// not refused for good; once the store is back it passes.
-func TestUnknownKeyWhileTheStoreIsAway(t *testing.T) {
-	s := newKeyStore(t)
+// TestUnknownKeyDuringOutage checks that a token of an unknown key is not rejected while the store is unreachable,
+// because another node may have signed it. Afterwards the node reads the key and verifies the token.
+func TestUnknownKeyDuringOutage(t *testing.T) {
+	s := newTestStore(t)
 	ring := s.open(t, token.ES256)
-	a := authority.New(authority.Config{Store: s, Keys: ring, Codec: token.NewCodec("pawl", "pawl", ring.Set()), Clock: time.Now, Log: slog.New(slog.DiscardHandler)})
-	s.now.Add(-lead) // a node whose clock is behind makes a key that signs at once
+	a := newAuthority(s, ring)
+	s.now.Add(-lead) // so that a key which another node adds signs at the start time
 	other := s.open(t, token.EdDSA)
 	s.now.Add(lead)
 	run(t, other)
 	awaitAlgorithm(t, other, token.EdDSA)
-	text, err := token.NewCodec("pawl", "pawl", other.Set()).Sign(token.Claims{Subject: 1, IssuedAt: start, Expires: 1 << 40, Generation: 1, AuthLevel: "Root"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := signToken(t, other.Set())
 	kind := func() fault.Kind {
 		_, err := a.Authenticate(t.Context(), text, "")
 		known, ok := errors.AsType[*fault.Error](err)
@@ -166,48 +184,49 @@ func TestUnknownKeyWhileTheStoreIsAway(t *testing.T) {
 		}
 		return known.Kind
 	}
-	s.away.Store(true)
+	s.unreachable.Store(true)
 	for range 2 {
 		if got := kind(); got != fault.Unavailable {
-			t.Errorf("while the store is away: %v", got)
+			t.Errorf("kind %v while the store is unreachable, want Unavailable", got)
 		}
 	}
-	s.away.Store(false)
-	await(t, "the token to be read", func() bool { return kind() == fault.InvalidSession && len(ring.Set().Keys()) == 2 })
+	s.unreachable.Store(false)
+	await(t, "the node to read the key", func() bool {
+		return kind() == fault.InvalidSession && len(ring.Set().Keys()) == 2 // the token is valid, without a session
+	})
 }
 
-// TestNodesOfTwoAlgorithms: starts that each publish a key of another algorithm
-// than the last do so no more than a token can be tried with.
+// TestNodesOfTwoAlgorithms checks that nodes that start with different algorithms in turn add only a limited number of
+// keys.
 func TestNodesOfTwoAlgorithms(t *testing.T) {
-	s := newKeyStore(t)
+	s := newTestStore(t)
 	var err error
 	for i := 0; err == nil && i < 20; i++ {
 		_, err = keyring.Open(t.Context(), s.config([]token.Algorithm{token.HS256, token.EdDSA}[i%2]))
 	}
 	if err == nil || !strings.Contains(err.Error(), "start with --algorithm") {
-		t.Errorf("%v", err)
+		t.Errorf("error %v, want one with \"start with --algorithm\"", err)
 	}
 	if keys, err := s.SigningKeys(t.Context()); err != nil || len(keys) != 8 {
-		t.Errorf("%d keys, %v", len(keys), err)
+		t.Errorf("%d keys, %v; want 8", len(keys), err)
 	}
 }
 
-// TestChangedWhileReadsFail: a change that was made is answered as made, and holds
-// on the node at once, though the store cannot be read after it.
-func TestChangedWhileReadsFail(t *testing.T) {
-	s := newKeyStore(t)
+// TestChangesDuringOutage checks that a change that was stored succeeds, and is effective on the node, although the
+// store cannot be read after it.
+func TestChangesDuringOutage(t *testing.T) {
+	s := newTestStore(t)
 	ring := s.open(t, token.EdDSA)
-	auditor := audit.NewWriter(audit.Config{Store: s, Clock: time.Now, Log: slog.New(slog.DiscardHandler)})
-	t.Cleanup(auditor.Close)
-	a := authority.New(authority.Config{Store: s, Keys: ring, Codec: token.NewCodec("pawl", "pawl", ring.Set()), Clock: time.Now, Log: slog.New(slog.DiscardHandler), Audit: auditor})
+	a := newAuthority(s, ring)
 	root := authority.Caller{User: &authority.User{ID: 1, Level: authority.Root}}
-	s.awayAfter(1)
-	made, err := a.RotateSigningKey(t.Context(), root)
+	s.failAfter(1)
+	added, err := a.RotateSigningKey(t.Context(), root)
 	if err != nil || len(ring.Set().Keys()) != 2 {
-		t.Fatalf("rotated: %d keys, %v", len(ring.Set().Keys()), err)
+		t.Fatalf("rotate: %d keys, %v; want 2", len(ring.Set().Keys()), err)
 	}
-	s.awayAfter(1)
-	if err := a.RetireSigningKey(t.Context(), root, made.ID, true); err != nil || len(ring.Set().Keys()) != 1 {
-		t.Errorf("retired: %d keys, %v", len(ring.Set().Keys()), err)
+	s.failAfter(1)
+	err = a.RetireSigningKey(t.Context(), root, added.ID, true)
+	if err != nil || len(ring.Set().Keys()) != 1 {
+		t.Errorf("retire: %d keys, %v; want 1", len(ring.Set().Keys()), err)
 	}
 }

@@ -2,6 +2,7 @@ package keyring
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -9,108 +10,104 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// State is what a signing key does now.
+// State is the stage of a signing key's life.
 type State string
 
 // The states of a signing key, in the order of its life.
 const (
-	Published State = "Published" // known to verifiers; signs later
+	Published State = "Published" // verifiers have the key; it does not sign yet
 	Signing   State = "Signing"
-	Verifying State = "Verifying" // its tokens are good until they are over
-	Retired   State = "Retired"   // none of its tokens is good
+	Verifying State = "Verifying" // tokens of the key are valid until they expire
+	Retired   State = "Retired"   // tokens of the key are rejected
 )
 
-// Info is what may be told of a signing key. Times are Unix seconds;
-// 0 is "not known", or "not yet".
+// Info describes a signing key, without the key. Points in time are Unix seconds, or 0 if there is none.
 type Info struct {
 	ID          string
-	Algorithm   token.Algorithm // "" of a retired key
+	Algorithm   token.Algorithm // "" if the key is retired
 	State       State
 	PublishedAt int64
 	SignsFrom   int64
-	RetirableAt int64 // when the last of its tokens is over, and it may be retired; 0 if no other key follows it
+	RetirableAt int64 // when the last of its tokens has expired; 0 if no other key replaces it
 	RetiredAt   int64
 }
 
-// maxSigningKeys bounds how many keys a token of HS256, which names none, is
-// tried with.
+// maxSigningKeys limits the number of keys, because a token of HS256, which names no key, is tried with each of them.
 const maxSigningKeys = 8
 
 var (
-	ErrNotFound    = &fault.Error{Kind: fault.NotFound, Message: "There is no such signing key that is not retired yet; list them with /v2/signing-keys/list."}
-	errKeysInFile  = fault.Invalid("The signing keys are in the file of --signing-key-file; put the new key into it, first when it is to sign, and start again.")
-	errTooManyKeys = fault.Invalid(fmt.Sprintf("There are %d signing keys; retire those whose tokens are over first.", maxSigningKeys))
+	errNotFound = fault.New(fault.NotFound,
+		"Signing key not found, or retired already; list the keys with /v2/signing-keys/list.")
+	errTooManyKeys = fault.Invalid(fmt.Sprintf(
+		"There are %d signing keys, the maximum; first retire those whose tokens have expired.", maxSigningKeys))
 )
 
+// List returns all keys, newest first.
 func (r *Keyring) List(ctx context.Context) ([]Info, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.fixed {
-		if err := r.reloadLocked(ctx); err != nil {
-			return nil, err
-		}
+	if err := r.reload(ctx); err != nil {
+		return nil, err
 	}
-	infos := make([]Info, len(r.kept))
-	for i := range r.kept {
+	infos := make([]Info, len(r.keys))
+	for i := range r.keys {
 		infos[i] = r.info(i)
 	}
 	return infos, nil
 }
 
-// info describes a key; the lock is held.
+// info describes key i; r.mu is held.
 func (r *Keyring) info(i int) Info {
-	k := r.kept[i]
-	info := Info{ID: k.ID, State: Retired, PublishedAt: k.PublishedAt, SignsFrom: k.SignsFrom, RetiredAt: k.RetiredAt}
+	k := r.keys[i]
+	info := Info{
+		ID: k.ID, State: Retired, PublishedAt: k.PublishedAt, SignsFrom: k.SignsFrom, RetiredAt: k.RetiredAt,
+	}
 	if k.key == nil {
 		return info
 	}
-	info.Algorithm, info.RetirableAt, info.State = k.key.Algorithm(), r.retirableAt(i), Verifying
+	info.Algorithm = k.key.Algorithm()
+	// Another node may sign with the key for up to a lead after it is replaced.
+	if at := replacedAt(r.keys, i); at != 0 {
+		info.RetirableAt = at + seconds(r.config.TokenLife+r.config.Lead)
+	}
 	switch {
 	case k.key == r.set.Keys()[0]:
 		info.State = Signing
-	case !r.fixed && k.SignsFrom > r.config.Clock().Unix():
+	case k.SignsFrom > r.config.Clock().Unix():
 		info.State = Published
+	default:
+		info.State = Verifying
 	}
 	return info
 }
 
-// retirableAt is when the last token of a key is retirableAt: a token's life after another
-// took retirableAt, and the lead once more for nodes that were late to hear of it.
-func (r *Keyring) retirableAt(i int) int64 {
-	if at := replaced(r.kept, i); at != 0 {
-		return at + seconds(r.config.TokenLife+r.config.Lead)
-	}
-	return 0
-}
-
+// Rotate publishes a new key, which signs after the lead.
 func (r *Keyring) Rotate(ctx context.Context) (Info, error) {
-	if r.fixed {
-		return Info{}, errKeysInFile
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.reloadLocked(ctx); err != nil {
+	if err := r.reload(ctx); err != nil {
 		return Info{}, err
 	}
 	if len(r.set.Keys()) >= maxSigningKeys {
 		return Info{}, errTooManyKeys
 	}
 	now := r.config.Clock().Unix()
-	if newest := newestLive(r.kept); newest.SignsFrom > now {
-		return Info{}, fault.Invalid("A new key is published already, and signs from " + FormatTime(newest.SignsFrom) + "; rotate again after that.")
+	if newest := newestActive(r.keys); newest.SignsFrom > now {
+		return Info{}, fault.Invalid("A new key is published already, and signs from " +
+			FormatTime(newest.SignsFrom) + "; rotate again after that.")
 	}
 	return r.add(ctx, now, now+seconds(r.config.Lead))
 }
 
-// add makes a key; the lock is held, and the keys are as the store has them.
-// Two nodes that do so at once make two, which is no harm.
-func (r *Keyring) add(ctx context.Context, now, signs int64) (Info, error) {
-	made, err := newSigningKey(r.config.Algorithm, r.config.Box, now, signs)
+// add adds a new key to the store and the node; r.mu is held, and the keys are current. If two nodes add a key at the
+// same time, there are two new keys, which is harmless.
+func (r *Keyring) add(ctx context.Context, publishedAt, signsFrom int64) (Info, error) {
+	added, err := newSigningKey(r.config.Algorithm, r.config.Box, publishedAt, signsFrom)
 	if err == nil {
-		err = r.config.Store.AddSigningKey(ctx, made.SigningKey, false)
+		err = r.config.Store.AddSigningKey(ctx, added.SigningKey, false)
 	}
 	if err == nil {
-		err = r.keep(ctx, slices.Insert(slices.Clone(r.kept), 0, made), r.seen)
+		err = r.use(ctx, slices.Insert(slices.Clone(r.keys), 0, added), r.readAt)
 	}
 	if err != nil {
 		return Info{}, err
@@ -118,67 +115,55 @@ func (r *Keyring) add(ctx context.Context, now, signs int64) (Info, error) {
 	return r.info(0), nil
 }
 
-// Retire returns the key that takes over, if one was made for that.
+// Retire ends the tokens of a key. With force it does so even if tokens of the key have not expired. If the key signs,
+// Retire first creates a successor, which it returns even if it then fails.
 func (r *Keyring) Retire(ctx context.Context, id string, force bool) (successor Info, err error) {
-	if r.fixed {
-		return successor, errKeysInFile
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.reloadLocked(ctx); err != nil {
-		return successor, err
+	if err := r.reload(ctx); err != nil {
+		return Info{}, err
 	}
-	info, err := r.find(id)
-	if err != nil {
-		return successor, err
+	i := slices.IndexFunc(r.keys, func(k nodeKey) bool { return k.ID == id && k.key != nil })
+	if i < 0 {
+		return Info{}, errNotFound
 	}
+	info := r.info(i)
 	now := r.config.Clock().Unix()
 	switch {
 	case !force:
 		err = mayRetire(info, now)
 	case info.State == Signing:
-		// It signs from a lead ago, and so on a node too whose clock is behind:
-		// that would go back to an older key, which may be over.
+		// The successor signs from a lead ago, so that it also signs on a node whose clock is behind. That node would
+		// otherwise sign with an older key, which may be retirable.
 		successor, err = r.add(ctx, now, max(info.SignsFrom, now-seconds(r.config.Lead)))
 	}
-	if err == nil {
-		err = r.config.Store.RetireSigningKey(ctx, id, now)
+	if err != nil {
+		return successor, err
 	}
-	if err == nil {
-		err = r.drop(ctx, id, now)
-	}
-	return successor, err
-}
-
-// drop forgets a key as the store has done.
-func (r *Keyring) drop(ctx context.Context, id string, at int64) error {
-	kept := slices.Clone(r.kept)
-	for i, k := range kept {
-		if k.ID == id {
-			kept[i] = nodeKey{SigningKey: SigningKey{ID: id, PublishedAt: k.PublishedAt, SignsFrom: k.SignsFrom, RetiredAt: at}}
+	if err := r.config.Store.RetireSigningKey(ctx, id, now); err != nil {
+		if errors.Is(err, fault.ErrNotFound) { // another node retired the key, or all others
+			return successor, errNotFound
 		}
+		return successor, err
 	}
-	return r.keep(ctx, kept, r.seen)
+	keys := slices.Clone(r.keys)
+	i = slices.IndexFunc(keys, func(k nodeKey) bool { return k.ID == id }) // add has moved it
+	keys[i].JWK, keys[i].key = "", nil
+	keys[i].RetiredAt = now
+	return successor, r.use(ctx, keys, r.readAt)
 }
 
-// find returns a key that is not retired; the lock is held.
-func (r *Keyring) find(id string) (Info, error) {
-	for i, k := range r.kept {
-		if k.ID == id && k.key != nil {
-			return r.info(i), nil
-		}
-	}
-	return Info{}, ErrNotFound
-}
-
+// mayRetire returns nil if a key can be retired without force.
 func mayRetire(k Info, now int64) error {
 	switch {
 	case k.State == Published:
-		return fault.Invalid("The key does not sign yet; send now: true to give it up.")
+		return fault.Invalid("The key does not sign yet; send now: true to retire it nevertheless.")
 	case k.State == Signing:
-		return fault.Invalid("The key signs; rotate first, and retire it when its tokens are over. If it has leaked, send now: true.")
+		return fault.Invalid("The key signs; rotate first, and retire it when its tokens have expired. " +
+			"If it has leaked, send now: true.")
 	case now < k.RetirableAt:
-		return fault.Invalid("Tokens of the key are good until " + FormatTime(k.RetirableAt) + "; retire it then. If it has leaked, send now: true, which ends them.")
+		return fault.Invalid("Tokens of the key are valid until " + FormatTime(k.RetirableAt) +
+			"; retire it after that. If it has leaked, send now: true, which ends them.")
 	}
 	return nil
 }

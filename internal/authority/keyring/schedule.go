@@ -5,11 +5,10 @@ import (
 	"time"
 )
 
-// When which key signs, and when it has done its work. Pure functions of the
-// keys, newest first, and the time.
+// This file has the schedule of the keys as pure functions of the time and the keys, which are ordered newest first.
 
-// signing returns the index of the key that signs now: of those whose time has
-// come the latest, else the first whose time will come; -1 if none is live.
+// signing returns the index of the key that signs now: the latest of those that have begun to sign, otherwise the first
+// that will. It returns -1 if every key is retired.
 func signing(keys []nodeKey, now int64) int {
 	best := -1
 	for i, k := range keys {
@@ -20,7 +19,7 @@ func signing(keys []nodeKey, now int64) int {
 	return best
 }
 
-// precedes reports whether a key that signs from a goes before one from b.
+// precedes reports whether a key that signs from a is preferred to one that signs from b.
 func precedes(a, b, now int64) bool {
 	if begun := a <= now; begun != (b <= now) {
 		return begun
@@ -30,23 +29,21 @@ func precedes(a, b, now int64) bool {
 	return a < b
 }
 
-// replaced returns when another key took over from key i, or will; 0 if none is
-// there to do so. A key that was retired before it signed never did; one that
-// signs from an unknown time says nothing.
-func replaced(keys []nodeKey, i int) int64 {
+// replacedAt returns when another key replaces or replaced key i, or 0 if there is no such key. A key that was retired
+// before it signed replaced none.
+func replacedAt(keys []nodeKey, i int) int64 {
 	at := int64(0)
 	for j, k := range keys {
 		later := k.SignsFrom > keys[i].SignsFrom || k.SignsFrom == keys[i].SignsFrom && j < i
 		cancelled := k.RetiredAt != 0 && k.RetiredAt < k.SignsFrom
-		if later && k.SignsFrom != 0 && !cancelled && (at == 0 || k.SignsFrom < at) {
+		if later && !cancelled && (at == 0 || k.SignsFrom < at) {
 			at = k.SignsFrom
 		}
 	}
 	return at
 }
 
-// nextSigns returns when the next of the live keys begins to sign; the end of
-// time if none does.
+// nextSigns returns when the next key begins to sign, or math.MaxInt64 if none does.
 func nextSigns(keys []nodeKey, now int64) int64 {
 	next := int64(math.MaxInt64)
 	for _, k := range keys {
@@ -57,8 +54,8 @@ func nextSigns(keys []nodeKey, now int64) int64 {
 	return next
 }
 
-// newestLive returns the newest key that is not retired, or nil.
-func newestLive(keys []nodeKey) *nodeKey {
+// newestActive returns the newest key that is not retired, or nil.
+func newestActive(keys []nodeKey) *nodeKey {
 	for i := range keys {
 		if keys[i].key != nil {
 			return &keys[i]
@@ -67,8 +64,8 @@ func newestLive(keys []nodeKey) *nodeKey {
 	return nil
 }
 
-// live counts the keys that are not retired.
-func live(keys []nodeKey) (n int) {
+// countActive returns the number of keys that are not retired.
+func countActive(keys []nodeKey) (n int) {
 	for _, k := range keys {
 		if k.key != nil {
 			n++
@@ -77,5 +74,8 @@ func live(keys []nodeKey) (n int) {
 	return n
 }
 
-// FormatTime is how a message and the log say a time.
+// seconds converts a duration to the unit of points in time.
+func seconds(d time.Duration) int64 { return int64(d / time.Second) }
+
+// FormatTime returns a point in time as it is in messages and in the log.
 func FormatTime(unix int64) string { return time.Unix(unix, 0).UTC().Format(time.RFC3339) }

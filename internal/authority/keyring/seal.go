@@ -2,29 +2,36 @@ package keyring
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/pawlauth/pawl/internal/seal"
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// The errors of OpenKeyring that an operator mends with the master key.
+// The errors of Open that an operator resolves with the master key.
 var (
-	ErrMasterKeyMissing = errors.New("the signing keys in the store are sealed, and there is no master key: give the one that they were sealed with, as --master-key-file or PAWL_MASTER_KEY")
-	ErrMasterKeyWrong   = errors.New("the master key is not the one that the signing keys in the store were sealed with: give that one, as --master-key-file or PAWL_MASTER_KEY")
+	ErrMasterKeyMissing = errors.New("the signing keys in the store are sealed, and no master key was given: " +
+		"set --master-key-file or PAWL_MASTER_KEY to the master key that they were sealed with")
+	ErrMasterKeyWrong = errors.New("the signing keys in the store were sealed with another master key: " +
+		"set --master-key-file or PAWL_MASTER_KEY to that one")
 )
 
-// newSigningKey makes a key that is published now and signs from then on.
-func newSigningKey(alg token.Algorithm, box *seal.Box, now, signs int64) (nodeKey, error) {
+// newSigningKey generates a key.
+func newSigningKey(alg token.Algorithm, box *seal.Box, publishedAt, signsFrom int64) (nodeKey, error) {
 	key, err := token.GenerateKey(alg)
 	if err != nil {
 		return nodeKey{}, err
 	}
 	jwk, err := key.MarshalJWK()
-	return nodeKey{Seal(SigningKey{ID: key.ID(), JWK: string(jwk), PublishedAt: now, SignsFrom: signs}, box), key}, err
+	if err != nil {
+		return nodeKey{}, err
+	}
+	stored := SigningKey{ID: key.ID(), JWK: string(jwk), PublishedAt: publishedAt, SignsFrom: signsFrom}
+	return nodeKey{SigningKey: Seal(stored, box), key: key}, nil
 }
 
-// Seal seals a key that is in clear; with a nil box it stays so, and
-// of a retired one there is nothing to seal.
+// Seal returns the key with its JWK sealed. If box is nil, or the key is retired or sealed already, Seal returns it
+// unchanged.
 func Seal(k SigningKey, box *seal.Box) SigningKey {
 	if box != nil && k.RetiredAt == 0 && !seal.Sealed(k.JWK) {
 		k.JWK = box.Seal(k.ID, k.JWK)
@@ -32,8 +39,8 @@ func Seal(k SigningKey, box *seal.Box) SigningKey {
 	return k
 }
 
-// Unseal gives the key in clear. The error is ErrMasterKeyMissing for
-// a nil box and a sealed key, or ErrMasterKeyWrong.
+// Unseal returns the key with its JWK in plaintext. The error is ErrMasterKeyMissing if the key is sealed and box is
+// nil, or ErrMasterKeyWrong.
 func Unseal(k SigningKey, box *seal.Box) (SigningKey, error) {
 	if !seal.Sealed(k.JWK) {
 		return k, nil
@@ -47,4 +54,17 @@ func Unseal(k SigningKey, box *seal.Box) (SigningKey, error) {
 	}
 	k.JWK = jwk
 	return k, nil
+}
+
+// parseSigningKey returns the key of a stored one.
+func parseSigningKey(k SigningKey, box *seal.Box) (*token.Key, error) {
+	k, err := Unseal(k, box)
+	if err != nil {
+		return nil, err
+	}
+	key, err := token.ParseJWK([]byte(k.JWK))
+	if err != nil {
+		return nil, fmt.Errorf("a signing key in the store is damaged: %w; restore the store from a backup", err)
+	}
+	return key, nil
 }

@@ -2,25 +2,25 @@ package keyring
 
 import "context"
 
-// SigningKey is a key that signs tokens: a JSON Web Key, sealed where there is
-// a master key (see OpenKeyring). The ID is its thumbprint. Times are Unix seconds.
+// SigningKey is a stored key that signs tokens: a JSON Web Key, sealed if there is a master key (see Seal). The points
+// in time are Unix seconds.
 type SigningKey struct {
-	ID          string
-	JWK         string // "" once it is retired
-	PublishedAt int64  // since when nodes can know it; 0: since before times were kept
-	SignsFrom   int64  // from when it signs; 0: not known, but before all that have a time
-	RetiredAt   int64  // since when no token of it is good; 0: it is not retired
+	ID          string // the key's thumbprint
+	JWK         string // "" once the key is retired
+	PublishedAt int64  // from when verifiers can have the key
+	SignsFrom   int64  // from when the key signs
+	RetiredAt   int64  // from when tokens of the key are rejected; 0 if it is not retired
 }
 
-// Store keeps the keys that sign tokens.
+// Store keeps the signing keys. Each method is one atomic step, and durable when it returns nil. fault.ErrUnavailable
+// means that the store is unreachable or cannot write.
 type Store interface {
-	// SigningKeys returns the keys, the newest first; none at first.
+	// SigningKeys returns all keys, newest first.
 	SigningKeys(ctx context.Context) ([]SigningKey, error)
-	// AddSigningKey adds a key, if its ID is not there yet, and if there is no
-	// key at all or first is false: so of many nodes that start at once on an
-	// empty store, one makes the key.
+	// AddSigningKey adds a key. It does nothing if a key with its ID exists or, if first is true, if any key exists.
+	// Of many nodes that start at the same time on an empty store, therefore only one adds a key.
 	AddSigningKey(ctx context.Context, k SigningKey, first bool) error
-	// RetireSigningKey sets Retired and removes the JWK. It is ErrNotFound if
-	// there is no such key that is not retired yet, or if there is no other.
+	// RetireSigningKey sets RetiredAt and removes the JWK. It returns fault.ErrNotFound if there is no such key, it is
+	// retired already, or it is the only one that is not retired.
 	RetireSigningKey(ctx context.Context, id string, at int64) error
 }

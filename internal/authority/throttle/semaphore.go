@@ -2,60 +2,69 @@ package throttle
 
 import (
 	"context"
+	"errors"
 	"sync"
-
-	"github.com/pawlauth/pawl/internal/password"
 )
 
-// semaphore lets a few guesses of one address at one account run at once; the
-// others wait. A guess counts as failed while it runs: without it, a client
-// that signs in many times at once would meet its own guesses.
+// The limits of the attempts of one address at one account.
+const (
+	maxRunning = 4  // at the same time, below freeFailures
+	maxWaiting = 64 // for one of those
+)
+
+// errTooManyWaiting means that maxWaiting attempts wait already.
+var errTooManyWaiting = errors.New("throttle: too many attempts wait")
+
+// semaphore is a keyed semaphore: it lets maxRunning attempts with the same key run at the same time. An attempt counts
+// as failed while it runs, so a client that signs in many times at once would otherwise be throttled by its own
+// attempts.
 type semaphore struct {
-	mu    sync.Mutex // guards lanes
-	lanes map[lane]*turn
+	mu     sync.Mutex // guards queues
+	queues map[semaphoreKey]*queue
 }
 
-type lane struct {
+type semaphoreKey struct {
 	account AccountHash
 	address string
 }
 
-type turn struct {
-	users int // that run or wait; guarded by semaphore.mu
-	slots chan struct{}
+// queue has the attempts of one key.
+type queue struct {
+	attempts int           // that run or wait; guarded by semaphore.mu
+	slots    chan struct{} // has one element for each attempt that runs
 }
 
-func newSemaphore() *semaphore { return &semaphore{lanes: map[lane]*turn{}} }
+func newSemaphore() *semaphore { return &semaphore{queues: map[semaphoreKey]*queue{}} }
 
-// acquire waits for a turn, and returns what ends it. The error is the context's,
-// or password.ErrBusy where as many wait as may.
-func (t *semaphore) acquire(ctx context.Context, g Attempt) (leave func(), err error) {
-	key := lane{g.Account, g.Address}
-	t.mu.Lock()
-	one := t.lanes[key]
-	if one == nil {
-		one = &turn{slots: make(chan struct{}, parallelGuesses)}
-		t.lanes[key] = one
+// acquire waits for a slot and returns a function that releases it. The error is errTooManyWaiting or the context's.
+func (s *semaphore) acquire(ctx context.Context, a Attempt) (release func(), err error) {
+	key := semaphoreKey{account: a.Account, address: a.Address}
+	s.mu.Lock()
+	q := s.queues[key]
+	if q == nil {
+		q = &queue{slots: make(chan struct{}, maxRunning)}
+		s.queues[key] = q
 	}
-	if one.users >= parallelGuesses+waitingGuesses {
-		t.mu.Unlock()
-		return nil, password.ErrBusy
+	if q.attempts >= maxRunning+maxWaiting {
+		s.mu.Unlock()
+		return nil, errTooManyWaiting
 	}
-	one.users++
-	t.mu.Unlock()
+	q.attempts++
+	s.mu.Unlock()
 	select {
-	case one.slots <- struct{}{}:
-		return func() { <-one.slots; t.drop(key, one) }, nil
+	case q.slots <- struct{}{}:
+		return func() { <-q.slots; s.leave(key, q) }, nil
 	case <-ctx.Done():
-		t.drop(key, one)
+		s.leave(key, q)
 		return nil, ctx.Err()
 	}
 }
 
-func (t *semaphore) drop(key lane, one *turn) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if one.users--; one.users == 0 {
-		delete(t.lanes, key)
+// leave removes an attempt from its queue, and the queue if it is empty.
+func (s *semaphore) leave(key semaphoreKey, q *queue) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if q.attempts--; q.attempts == 0 {
+		delete(s.queues, key)
 	}
 }

@@ -1,0 +1,172 @@
+package authority
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"strings"
+
+	"github.com/pawlauth/pawl/internal/authority/audit"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+)
+
+// An API key is apiKeyPrefix, then 32 random bytes and their CRC-32 in base64url. The prefix lets a scanner find a
+// leaked key, and the checksum lets a damaged one be rejected without the store.
+const (
+	apiKeyPrefix = "pawl_"
+	secretSize   = 32
+)
+
+// maxAPIKeys is how many API keys a user may have. Keys that are created at the same time may exceed it by their
+// number.
+const maxAPIKeys = 1000
+
+func newAPIKey() (text string, hash APIKeyHash) {
+	raw := make([]byte, secretSize, secretSize+crc32.Size)
+	rand.Read(raw) // never fails (crypto/rand)
+	raw = binary.BigEndian.AppendUint32(raw, crc32.ChecksumIEEE(raw))
+	text = apiKeyPrefix + base64.RawURLEncoding.EncodeToString(raw)
+	return text, sha256.Sum256([]byte(text))
+}
+
+// parseAPIKey returns the hash of a well-formed API key. The store looks up the hash, so that the time of the
+// comparison reveals nothing about the key.
+func parseAPIKey(text string) (APIKeyHash, bool) {
+	body, ok := strings.CutPrefix(text, apiKeyPrefix)
+	if !ok || len(body) != base64.RawURLEncoding.EncodedLen(secretSize+crc32.Size) {
+		return APIKeyHash{}, false
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(body)
+	if err != nil || len(raw) != secretSize+crc32.Size {
+		return APIKeyHash{}, false
+	}
+	if binary.BigEndian.Uint32(raw[secretSize:]) != crc32.ChecksumIEEE(raw[:secretSize]) {
+		return APIKeyHash{}, false
+	}
+	return sha256.Sum256([]byte(text)), true
+}
+
+func maskAPIKey(text string) string { return text[:len(apiKeyPrefix)+4] + "********" }
+
+// checkOwner returns the user whose API keys are meant, if the caller may manage them.
+func (a *Authority) checkOwner(ctx context.Context, c Caller, userID int64) (*User, error) {
+	if userID <= 0 {
+		return nil, errUserIDMissing
+	}
+	return a.changeableUser(ctx, c, userID, true)
+}
+
+// CreateAPIKey creates an API key. It returns the key's text, which cannot be shown again.
+func (a *Authority) CreateAPIKey(
+	ctx context.Context, c Caller, userID int64, v Visibility,
+) (key APIKey, text string, err error) {
+	owner, err := a.checkOwner(ctx, c, userID)
+	if err != nil {
+		return APIKey{}, "", err
+	}
+	keys, err := a.store.APIKeys(ctx, owner.ID)
+	switch {
+	case err != nil:
+		return APIKey{}, "", fault.FromStore(err, nil)
+	case len(keys) >= maxAPIKeys:
+		return APIKey{}, "", errTooManyAPIKeys
+	}
+	key = APIKey{UserID: owner.ID, Visibility: v}
+	if v == SessionOnly {
+		if c.Session == nil || c.User.ID != owner.ID {
+			return APIKey{}, "", errSessionAPIKey
+		}
+		key.Session = c.Session.ID
+	}
+	return a.addAPIKey(ctx, c, key)
+}
+
+// GeneratePrimaryAPIKey creates the user's primary API key, and revokes the earlier one.
+func (a *Authority) GeneratePrimaryAPIKey(ctx context.Context, c Caller, userID int64) (string, error) {
+	owner, err := a.checkOwner(ctx, c, userID)
+	if err != nil {
+		return "", err
+	}
+	_, text, err := a.addAPIKey(ctx, c, APIKey{UserID: owner.ID, Visibility: Private, Primary: true})
+	return text, err
+}
+
+func (a *Authority) addAPIKey(ctx context.Context, c Caller, key APIKey) (APIKey, string, error) {
+	text, hash := newAPIKey()
+	key.Mask = maskAPIKey(text)
+	key.Created = a.now()
+	key, err := a.store.CreateAPIKey(ctx, key, hash)
+	if err != nil {
+		return APIKey{}, "", fault.FromStore(err, errUserNotFound)
+	}
+	a.audit.Record(ctx, c.did(audit.Event{
+		Kind: audit.APIKeyCreated, User: key.UserID, Session: key.Session,
+		Detail: fmt.Sprintf("key %d, %s", key.ID, key.Visibility),
+	}))
+	return key, text, nil
+}
+
+// APIKeys returns the API keys of a user; a zero visibility matches all. The key of an expired session is among them
+// until the session is swept.
+func (a *Authority) APIKeys(ctx context.Context, c Caller, userID int64, v Visibility) ([]APIKey, error) {
+	if _, err := a.checkOwner(ctx, c, userID); err != nil {
+		return nil, err
+	}
+	all, err := a.store.APIKeys(ctx, userID)
+	if err != nil {
+		return nil, fault.FromStore(err, nil)
+	}
+	keys := []APIKey{}
+	for _, key := range all {
+		if v == 0 || key.Visibility == v {
+			keys = append(keys, key)
+		}
+	}
+	return keys, nil
+}
+
+// PrimaryAPIKey returns the user's primary API key, without its text.
+func (a *Authority) PrimaryAPIKey(ctx context.Context, c Caller, userID int64) (APIKey, error) {
+	keys, err := a.APIKeys(ctx, c, userID, 0)
+	if err != nil {
+		return APIKey{}, err
+	}
+	for _, key := range keys {
+		if key.Primary {
+			return key, nil
+		}
+	}
+	return APIKey{}, errNoPrimaryAPIKey
+}
+
+// DeleteAPIKey removes an API key.
+func (a *Authority) DeleteAPIKey(ctx context.Context, c Caller, keyID int64) error {
+	if keyID <= 0 {
+		return fault.Invalid("keyId is missing; send a positive integer.")
+	}
+	key, err := a.store.APIKey(ctx, keyID)
+	if err != nil {
+		return fault.FromStore(err, errAPIKeyNotFound)
+	}
+	if _, err := a.checkOwner(ctx, c, key.UserID); err != nil {
+		return hide(err, errAPIKeyNotFound)
+	}
+	err = fault.FromStore(a.store.DeleteAPIKey(ctx, keyID), errAPIKeyNotFound)
+	return a.recordIfDone(ctx, err, c.did(audit.Event{
+		Kind: audit.APIKeyRemoved, User: key.UserID, Detail: fmt.Sprintf("key %d", key.ID),
+	}))
+}
+
+// hide turns access-denied into not-found, so that callers cannot probe for API keys and sessions of others.
+func hide(err error, notFound *fault.Error) error {
+	e, ok := errors.AsType[*fault.Error](err)
+	if ok && (e.Kind == fault.NotFound || e.Kind == fault.AccessDenied) {
+		return notFound
+	}
+	return err
+}

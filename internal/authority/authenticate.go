@@ -1,0 +1,123 @@
+package authority
+
+import (
+	"context"
+	"errors"
+
+	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/token"
+)
+
+// Authenticate returns the caller that a bearer token or an API key belongs to. Either may be empty. If both are given,
+// both must be valid, and the bearer's user is the caller.
+func (a *Authority) Authenticate(ctx context.Context, bearer, apiKey string) (Caller, error) {
+	if bearer == "" && apiKey == "" {
+		return Caller{}, errNoCredentials
+	}
+	var caller Caller
+	var err error
+	if apiKey != "" {
+		if caller, err = a.byAPIKey(ctx, apiKey); err != nil {
+			return Caller{}, err
+		}
+	}
+	if bearer != "" {
+		_, s, err := a.checkBearer(ctx, bearer)
+		if err != nil {
+			return Caller{}, err
+		}
+		caller = Caller{User: s.User, Session: &s.Session}
+	}
+	return caller, nil
+}
+
+// CheckAPIKey returns nil for a valid API key and for none: a login needs no API key, but one that is sent must be
+// valid.
+func (a *Authority) CheckAPIKey(ctx context.Context, apiKey string) error {
+	if apiKey == "" {
+		return nil
+	}
+	_, err := a.byAPIKey(ctx, apiKey)
+	return err
+}
+
+func (a *Authority) byAPIKey(ctx context.Context, apiKey string) (Caller, error) {
+	hash, ok := parseAPIKey(apiKey)
+	if !ok {
+		return Caller{}, errAPIKey
+	}
+	key, user, err := a.store.APIKeyByHash(ctx, hash)
+	if err != nil {
+		return Caller{}, fault.FromStore(err, errAPIKey)
+	}
+	if !user.Status.MaySignIn() {
+		return Caller{}, errAPIKey
+	}
+	if key.Visibility == SessionOnly {
+		_, ok, err := a.findSession(ctx, key.Session, func(s Session) bool { return a.now() < s.Expires })
+		if err != nil {
+			return Caller{}, fault.FromStore(err, errAPIKey)
+		}
+		if !ok {
+			return Caller{}, errAPIKey
+		}
+	}
+	return Caller{User: user}, nil
+}
+
+// checkBearer returns the claims and the session of a token that is accepted as a bearer. For any other token the error
+// is errSession.
+func (a *Authority) checkBearer(ctx context.Context, text string) (token.Claims, SessionWithUser, error) {
+	claims, err := a.verify(ctx, text)
+	switch {
+	case errors.Is(err, token.ErrMalformed), errors.Is(err, token.ErrInvalid), errors.Is(err, token.ErrExpired):
+		return token.Claims{}, SessionWithUser{}, errSession
+	case err != nil:
+		return token.Claims{}, SessionWithUser{}, fault.FromStore(err, nil)
+	}
+	s, ok, err := a.findSession(ctx, claims.Session, func(s Session) bool {
+		return acceptsBearer(s, claims.Generation, a.now(), a.policy)
+	})
+	if err != nil {
+		return token.Claims{}, SessionWithUser{}, fault.FromStore(err, errSession)
+	}
+	if !ok {
+		return token.Claims{}, SessionWithUser{}, errSession
+	}
+	return claims, s, nil
+}
+
+// findSession returns a session, and whether accept accepts it. A stale copy is sufficient to accept a session. Before
+// a session is rejected, its row is read.
+func (a *Authority) findSession(
+	ctx context.Context, id token.SessionID, accept func(Session) bool,
+) (s SessionWithUser, ok bool, err error) {
+	storeCtx, end := a.storeSpan(ctx, "RecentSession")
+	s, err = a.store.RecentSession(storeCtx, id)
+	end(err)
+	if err != nil || accept(s.Session) {
+		return s, err == nil, err
+	}
+	s, err = a.readSession(ctx, id)
+	return s, err == nil && accept(s.Session), err
+}
+
+// verify checks the signature and the times of a token, and returns its claims. It returns an error of the codec, or
+// an error of the store if the signing keys cannot be read. An expired token has claims too.
+func (a *Authority) verify(ctx context.Context, text string) (token.Claims, error) {
+	if err := a.keys.EnsureCurrent(ctx); err != nil {
+		return token.Claims{}, err
+	}
+	claims, err := a.codec.Verify(text, a.clock())
+	if !errors.Is(err, token.ErrInvalid) {
+		return claims, err
+	}
+	retry, err := a.keys.ReloadFor(ctx, text) // another node may have created the token's signing key
+	if err != nil {
+		return token.Claims{}, err
+	}
+	if !retry {
+		return token.Claims{}, token.ErrInvalid
+	}
+	return a.codec.Verify(text, a.clock())
+}

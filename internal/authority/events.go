@@ -1,0 +1,49 @@
+package authority
+
+import (
+	"context"
+
+	"github.com/pawlauth/pawl/internal/authority/audit"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+)
+
+// did returns an event with the caller as the one who caused it.
+func (c Caller) did(e audit.Event) audit.Event {
+	e.Caller = c.User.ID
+	e.Address = c.Address
+	return e
+}
+
+// recordIfDone records the event of a call that succeeded, and returns the call's error.
+func (a *Authority) recordIfDone(ctx context.Context, err error, e audit.Event) error {
+	if err == nil {
+		a.audit.Record(ctx, e)
+	}
+	return err
+}
+
+// Started records that a server starts, with its settings.
+func (a *Authority) Started(ctx context.Context, settings string) {
+	a.audit.Record(ctx, audit.Event{Kind: audit.Started, Detail: settings})
+}
+
+// Events returns a page of events about the users of the tenants that the caller administers, newest first. Root,
+// TechOps and NetOps get all events. The page includes every event that was recorded before the call.
+func (a *Authority) Events(ctx context.Context, c Caller, f audit.Filter, page int64) ([]audit.Event, error) {
+	if !c.User.isAdmin() {
+		return nil, errLevel
+	}
+	if err := checkPage(page, f.Limit); err != nil {
+		return nil, err
+	}
+	if c.User.Level >= NetworkAdmin {
+		f.NetworkID = &c.User.NetworkID
+	}
+	if c.User.Level >= MailboxAdmin {
+		f.MailboxID = &c.User.MailboxID
+	}
+	a.audit.Flush(ctx)
+	f.Offset = (page - 1) * f.Limit
+	events, err := a.store.Events(ctx, f)
+	return events, fault.FromStore(err, nil)
+}

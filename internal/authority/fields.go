@@ -1,0 +1,96 @@
+package authority
+
+import (
+	"net/mail"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/pawlauth/pawl/internal/authority/fault"
+)
+
+// The limits of the fields of a user, and of a page.
+const (
+	maxLogin = 254 // characters, as of the longest mail address (RFC 5321)
+	maxName  = 100 // characters
+	maxPage  = 500 // rows
+)
+
+// CheckUser returns nil if the login, email, names and tenant of a user keep the rules. Otherwise the error is of kind
+// fault.InvalidParameter and names the field.
+func CheckUser(u User) error {
+	return firstError(checkLogin(u.Login), checkEmail(&u.Email), checkName("firstName", &u.FirstName),
+		checkName("lastName", &u.LastName), checkTenant(&u.NetworkID, &u.MailboxID))
+}
+
+// firstError returns the first error that is not nil.
+func firstError(errs ...*fault.Error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkLogin(login string) *fault.Error {
+	switch {
+	case login == "":
+		return fault.Invalid("login is missing.")
+	case !printable(login, maxLogin) || strings.TrimSpace(login) != login:
+		return fault.Invalid("login must have 1 to 254 printable characters, and no space at its ends.")
+	}
+	return nil
+}
+
+func checkEmail(email *string) *fault.Error {
+	if email == nil {
+		return nil
+	}
+	address, err := mail.ParseAddress(*email)
+	if err != nil || address.Address != *email || !printable(*email, maxLogin) {
+		return fault.Invalid("email is missing or is not a mail address.")
+	}
+	return nil
+}
+
+func checkName(field string, name *string) *fault.Error {
+	if name == nil || printable(*name, maxName) {
+		return nil
+	}
+	return fault.Invalid(field + " must have at most 100 printable characters.")
+}
+
+func checkTenant(networkID, mailboxID *int64) *fault.Error {
+	switch {
+	case networkID != nil && *networkID < 0:
+		return fault.Invalid("networkId must be 0 or more.")
+	case mailboxID != nil && *mailboxID < 0:
+		return fault.Invalid("mailboxId must be 0 or more.")
+	}
+	return nil
+}
+
+// checkPage checks the number of a page and its length.
+func checkPage(page, limit int64) error {
+	switch {
+	case page < 1 || page > 1<<31:
+		return fault.Invalid("pageNo must be 1 or more.")
+	case limit < 1 || limit > maxPage:
+		return fault.Invalid("recordsPerPage must be from 1 to 500.")
+	}
+	return nil
+}
+
+// printable reports whether a text has at most maxLength characters, all of them printable.
+func printable(s string, maxLength int) bool {
+	if utf8.RuneCountInString(s) > maxLength {
+		return false
+	}
+	for _, r := range s {
+		if !unicode.IsPrint(r) {
+			return false
+		}
+	}
+	return true
+}

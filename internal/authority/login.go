@@ -1,0 +1,178 @@
+package authority
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+
+	"github.com/pawlauth/pawl/internal/authority/audit"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/password"
+	"github.com/pawlauth/pawl/internal/token"
+)
+
+// IssuedToken is a token that was signed, with the fields that the response has beside it.
+type IssuedToken struct {
+	Token   string
+	Expires int64 // the token's exp
+	UserID  int64
+}
+
+// issue signs the current token of a session.
+func (a *Authority) issue(s SessionWithUser) (IssuedToken, error) {
+	session, user := s.Session, s.User
+	text, err := a.codec.Sign(token.Claims{
+		Subject: user.ID, IssuedAt: session.Refreshed, Expires: session.Expires,
+		Session: session.ID, Generation: session.Generation,
+		AuthLevel: user.Level.String(), NetworkID: user.NetworkID, MailboxID: user.MailboxID,
+	})
+	return IssuedToken{Token: text, Expires: session.Expires, UserID: user.ID}, err
+}
+
+// loginResult is how a sign-in ended.
+type loginResult struct {
+	issued  IssuedToken
+	outcome LoginOutcome
+	event   audit.Event // the zero value if the audit has no event of it
+}
+
+// Login opens a session. An unknown login and a wrong password return the same error and take the same time.
+func (a *Authority) Login(ctx context.Context, login, passwd string, from Origin) (IssuedToken, error) {
+	result, err := a.login(ctx, login, passwd, from)
+	a.metrics.Login(result.outcome.String())
+	if result.event != (audit.Event{}) {
+		a.audit.Record(ctx, result.event)
+	}
+	return result.issued, err
+}
+
+func (a *Authority) login(ctx context.Context, login, passwd string, from Origin) (loginResult, error) {
+	switch {
+	case login == "":
+		return loginFailure(fault.Invalid("login is missing; send it as login, email or username."))
+	case passwd == "":
+		return loginFailure(fault.Invalid("password is missing."))
+	}
+	attempt, err := a.throttle.Begin(ctx, login, from.IP)
+	if err != nil {
+		return loginFailure(err)
+	}
+	defer attempt.Release()
+	result, err := a.checkCredentials(ctx, login, passwd, from)
+	attempt.Resolve(ctx, err)
+	return result, err
+}
+
+// loginFailure returns the result of a sign-in that neither succeeded nor was rejected for its credentials.
+func loginFailure(err error) (loginResult, error) {
+	outcome := LoginFailed
+	switch fault.KindOf(err) {
+	case fault.InvalidParameter:
+		outcome = LoginInvalid
+	case fault.RateLimited:
+		outcome = LoginThrottled
+	case fault.Unavailable:
+		outcome = LoginUnavailable
+	}
+	return loginResult{outcome: outcome}, err
+}
+
+// loginRejection returns the result of a sign-in whose credentials are rejected. The response has no detail; the audit
+// has it.
+func loginRejection(userID int64, from Origin, detail string) (loginResult, error) {
+	event := audit.Event{Kind: audit.LoginFailed, User: userID, Address: from.IP, Detail: detail}
+	return loginResult{outcome: LoginRejected, event: event}, errCredentials
+}
+
+// checkCredentials checks a login and a password, and opens a session if they are right.
+func (a *Authority) checkCredentials(ctx context.Context, login, passwd string, from Origin) (loginResult, error) {
+	user, hash, err := a.store.UserByLogin(ctx, login)
+	unknown := errors.Is(err, fault.ErrNotFound)
+	if err != nil && !unknown {
+		return loginFailure(fault.FromStore(err, nil))
+	}
+	// The hash of an unknown login is "", for which Check takes as long as for any other.
+	right, outdated, err := a.passwords.Check(ctx, passwd, hash)
+	switch {
+	case err != nil:
+		return loginFailure(hasherError(err))
+	case unknown:
+		return loginRejection(0, from, "unknown login")
+	case !right:
+		return loginRejection(user.ID, from, "wrong password")
+	case !user.Status.MaySignIn():
+		return loginRejection(user.ID, from, user.Status.String())
+	}
+	if outdated {
+		hash = a.rehash(ctx, user, passwd, hash)
+	}
+	return a.openSession(ctx, user, hash, from)
+}
+
+// openSession opens a session if the user may still sign in and the password's hash is still the one that was checked.
+func (a *Authority) openSession(ctx context.Context, user *User, hash string, from Origin) (loginResult, error) {
+	if err := a.keys.EnsureCurrent(ctx); err != nil {
+		return loginFailure(fault.FromStore(err, nil))
+	}
+	now := a.now()
+	session := Session{
+		UserID: user.ID, Generation: 1, Created: now, Refreshed: now,
+		Expires: now + seconds(min(a.policy.TokenLife, a.policy.SessionLife)),
+		Ends:    now + seconds(a.policy.SessionLife),
+	}
+	rand.Read(session.ID[:]) // never fails (crypto/rand)
+	storeCtx, end := a.storeSpan(ctx, "OpenSession")
+	err := a.store.OpenSession(storeCtx, SessionWithOrigin{Session: session, Origin: from}, hash)
+	end(err)
+	switch {
+	case errors.Is(err, fault.ErrNotFound):
+		return loginRejection(user.ID, from, "suspended, or the password was changed, during the sign-in")
+	case err != nil:
+		return loginFailure(fault.FromStore(err, nil))
+	}
+	event := audit.Event{Kind: audit.Login, User: user.ID, Session: session.ID, Caller: user.ID, Address: from.IP}
+	issued, err := a.issue(SessionWithUser{Session: session, User: user})
+	if err != nil {
+		return loginResult{outcome: LoginFailed, event: event}, err
+	}
+	return loginResult{issued: issued, outcome: LoginOpened, event: event}, nil
+}
+
+// rehash replaces a hash that new hashes do not look like: one of another cost, or of other software. It returns the
+// hash that the store has now. A failure is logged and returns the hash that was checked, because the login may succeed
+// without the replacement.
+func (a *Authority) rehash(ctx context.Context, user *User, passwd, checked string) string {
+	hash, err := a.passwords.Hash(ctx, passwd)
+	if err == nil {
+		err = a.store.SetPassword(ctx, user.ID, PasswordChange{Hash: hash, IfHash: checked})
+	}
+	switch {
+	case err == nil:
+		return hash
+	case errors.Is(err, fault.ErrNotFound):
+		return a.hashAfterConflict(ctx, user, passwd, checked)
+	}
+	a.log.WarnContext(ctx, "password not rehashed", "user", user.ID, "err", err)
+	return checked
+}
+
+// hashAfterConflict returns the hash that another call stored meanwhile, if that hash is of this password too: of two
+// sign-ins at the same time, one replaces the hash and both are right.
+func (a *Authority) hashAfterConflict(ctx context.Context, user *User, passwd, checked string) string {
+	_, stored, err := a.store.UserByLogin(ctx, user.Login)
+	if err != nil {
+		return checked
+	}
+	if right, _, err := a.passwords.Check(ctx, passwd, stored); err != nil || !right {
+		return checked
+	}
+	return stored
+}
+
+// hasherError turns an error of the password hasher into one for the caller.
+func hasherError(err error) error {
+	if errors.Is(err, password.ErrBusy) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return fault.Busy(err)
+	}
+	return err
+}

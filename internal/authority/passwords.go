@@ -1,0 +1,117 @@
+package authority
+
+import (
+	"context"
+
+	"github.com/pawlauth/pawl/internal/authority/audit"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/password"
+)
+
+// SetPassword replaces the password of another user, and clears the failed sign-ins. It requires a NetworkAdmin of the
+// user's tenant, or a higher level. The user's sessions continue; ResetUser ends them.
+func (a *Authority) SetPassword(ctx context.Context, c Caller, id int64, passwd string) error {
+	if id <= 0 {
+		return errUserIDMissing
+	}
+	if c.User.Level > NetworkAdmin {
+		return errLevel
+	}
+	if _, err := a.changeableUser(ctx, c, id, false); err != nil {
+		return err
+	}
+	hash, err := a.hashNewPassword(ctx, "newPassword", passwd)
+	if err != nil {
+		return err
+	}
+	if c, err = a.reloadCaller(ctx, c); err != nil {
+		return err
+	}
+	user, err := a.changeableUser(ctx, c, id, false)
+	if err != nil {
+		return err
+	}
+	err = fault.FromStore(a.store.SetPassword(ctx, id, PasswordChange{Hash: hash}), errUserNotFound)
+	if err == nil {
+		err = a.throttle.Clear(ctx, user.Login)
+	}
+	return a.recordIfDone(ctx, err, c.did(audit.Event{Kind: audit.PasswordSet, User: id}))
+}
+
+// ChangePassword replaces the caller's own password. With endOthers it also ends the caller's other sessions.
+func (a *Authority) ChangePassword(
+	ctx context.Context, c Caller, current, next string, endOthers bool, from Origin,
+) error {
+	if current == "" {
+		return fault.Invalid("currentPassword is missing.")
+	}
+	if err := a.rules.Check(next); err != nil && next != "" {
+		return fault.Invalid("newPassword " + err.Error() + ".") // before the costly check
+	}
+	checked, err := a.checkOwnPassword(ctx, c, current, from)
+	if err != nil {
+		return err
+	}
+	hash, err := a.hashNewPassword(ctx, "newPassword", next)
+	if err != nil {
+		return err
+	}
+	change := PasswordChange{Hash: hash, IfHash: checked, EndSessions: endOthers}
+	if c.Session != nil {
+		change.Except = c.Session.ID
+	}
+	// Not found means that the password was changed meanwhile, so that the current one is wrong now.
+	err = fault.FromStore(a.store.SetPassword(ctx, c.User.ID, change), errCredentials)
+	return a.recordIfDone(ctx, err, c.did(audit.Event{Kind: audit.PasswordChanged, User: c.User.ID}))
+}
+
+// checkOwnPassword returns the hash of the caller's password if passwd is right. A wrong password counts as a failed
+// sign-in.
+func (a *Authority) checkOwnPassword(ctx context.Context, c Caller, passwd string, from Origin) (string, error) {
+	attempt, err := a.throttle.Begin(ctx, c.User.Login, from.IP)
+	if err != nil {
+		return "", err
+	}
+	defer attempt.Release()
+	hash, err := a.matchPassword(ctx, c, passwd)
+	attempt.Resolve(ctx, err)
+	return hash, err
+}
+
+func (a *Authority) matchPassword(ctx context.Context, c Caller, passwd string) (string, error) {
+	_, hash, err := a.store.UserByLogin(ctx, c.User.Login)
+	if err != nil {
+		return "", fault.FromStore(err, errSession)
+	}
+	right, _, err := a.passwords.Check(ctx, passwd, hash)
+	switch {
+	case err != nil:
+		return "", hasherError(err)
+	case !right:
+		event := audit.Event{Kind: audit.PasswordFailed, User: c.User.ID, Detail: "wrong current password"}
+		a.audit.Record(ctx, c.did(event))
+		return "", errCredentials
+	}
+	return hash, nil
+}
+
+// hashNewPassword checks a new password against the rules, and returns its hash.
+func (a *Authority) hashNewPassword(ctx context.Context, field, passwd string) (string, error) {
+	if passwd == "" {
+		return "", fault.Invalid(field + " is missing.")
+	}
+	if err := a.rules.Check(passwd); err != nil {
+		return "", fault.Invalid(field + " " + err.Error() + ".")
+	}
+	hash, err := a.passwords.Hash(ctx, passwd)
+	return hash, hasherError(err)
+}
+
+// GeneratePassword returns a random password of 8 to 128 characters that keeps the rules. It is longer than requested
+// if the rules require that.
+func (a *Authority) GeneratePassword(length int64) (string, error) {
+	if length < 8 || length > 128 {
+		return "", fault.Invalid("length must be from 8 to 128.")
+	}
+	return password.Generate(max(int(length), a.rules.MinLength())), nil
+}

@@ -1,0 +1,86 @@
+package authority
+
+import (
+	"context"
+
+	"github.com/pawlauth/pawl/internal/authority/fault"
+)
+
+// administers reports whether the user is an admin of a tenant: Root, TechOps and NetOps of any tenant, a NetworkAdmin
+// of those in its network, a MailboxAdmin of its own.
+func (u *User) administers(t Tenant) bool {
+	switch {
+	case u.Level <= NetOps:
+		return true
+	case u.Level == NetworkAdmin:
+		return u.NetworkID == t.NetworkID
+	case u.Level == MailboxAdmin:
+		return u.Tenant == t
+	}
+	return false
+}
+
+// isAdmin reports whether the user is an admin of any tenant.
+func (u *User) isAdmin() bool { return u.Level <= NetworkAdmin || u.Level == MailboxAdmin }
+
+// visibleUser returns a user that the caller may see: one in a tenant that the caller administers or, if self is true,
+// the caller itself. Callers who are not admins get access-denied. Admins of another tenant get not-found, so that they
+// cannot probe for users.
+func (a *Authority) visibleUser(ctx context.Context, c Caller, id int64, self bool) (*User, error) {
+	if self && id == c.User.ID {
+		return c.User, nil
+	}
+	if !c.User.isAdmin() {
+		return nil, errLevel
+	}
+	user, err := a.store.User(ctx, id)
+	if err != nil {
+		return nil, fault.FromStore(err, errUserNotFound)
+	}
+	if !c.User.administers(user.Tenant) {
+		return nil, errUserNotFound
+	}
+	return user, nil
+}
+
+// changeableUser returns a user that the caller may change: one that is visible and not above the caller.
+func (a *Authority) changeableUser(ctx context.Context, c Caller, id int64, self bool) (*User, error) {
+	user, err := a.visibleUser(ctx, c, id, self)
+	if err != nil {
+		return nil, err
+	}
+	if user.Level < c.User.Level {
+		return nil, errLevel
+	}
+	return user, nil
+}
+
+// reloadCaller returns the caller's present state, for a check of permissions after slow work. A caller who was
+// suspended or signed out meanwhile gets errSession.
+func (a *Authority) reloadCaller(ctx context.Context, c Caller) (Caller, error) {
+	user, err := a.store.User(ctx, c.User.ID)
+	if err != nil {
+		return c, fault.FromStore(err, errSession)
+	}
+	if !user.Status.MaySignIn() {
+		return c, errSession
+	}
+	if c.Session != nil {
+		if _, err := a.readSession(ctx, c.Session.ID); err != nil {
+			return c, fault.FromStore(err, errSession)
+		}
+	}
+	c.User = user
+	return c, nil
+}
+
+// mayAssign returns nil if the caller may give a user this level and tenant.
+func (c Caller) mayAssign(level Level, t Tenant) error {
+	switch {
+	case level < c.User.Level:
+		return errLevel
+	case !c.User.administers(t):
+		return errTenant
+	}
+	return nil
+}

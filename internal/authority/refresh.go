@@ -1,0 +1,153 @@
+package authority
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/pawlauth/pawl/internal/authority/audit"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/token"
+)
+
+// Refresh exchanges the current token of a session for the next one. As soon as it succeeds, the old token is rejected
+// on every node. A request that is repeated after a lost response gets the same successor (see classifyReuse).
+func (a *Authority) Refresh(
+	ctx context.Context, text, apiKey string, key IdempotencyKeyHash, from Origin,
+) (IssuedToken, error) {
+	if text == "" {
+		a.metrics.Refresh(RefreshInvalid.String())
+		return IssuedToken{}, fault.Invalid("token is missing; send the current token.")
+	}
+	claims, tokenErr := a.verify(ctx, text)
+	issued, outcome, err := a.exchange(ctx, claims, tokenErr, apiKey, key, from)
+	a.metrics.Refresh(outcome.String())
+	if detail := rejectionDetails[outcome]; detail != "" {
+		a.audit.Record(ctx, audit.Event{
+			Kind: audit.RefreshRefused, User: claims.Subject, Session: claims.Session, Address: from.IP, Detail: detail,
+		})
+	}
+	return issued, err
+}
+
+// exchange is Refresh for a token that verify returned claims or an error for. All rejected tokens get the same error,
+// so that a thief learns nothing from it; the outcome is for the metrics and the audit.
+func (a *Authority) exchange(
+	ctx context.Context, claims token.Claims, tokenErr error, apiKey string, key IdempotencyKeyHash, from Origin,
+) (IssuedToken, RefreshOutcome, error) {
+	if errors.Is(tokenErr, token.ErrMalformed) {
+		return refreshFailure(fault.Invalid("token is not a JWT; send the current token as it was issued."))
+	}
+	if err := a.checkRefreshKey(ctx, apiKey, claims); err != nil {
+		return refreshFailure(err)
+	}
+	now := a.now()
+	switch {
+	case errors.Is(tokenErr, token.ErrExpired):
+		return a.rejectExpired(ctx, claims, now, from)
+	case errors.Is(tokenErr, token.ErrInvalid):
+		return IssuedToken{}, RefreshUnknown, errSession
+	case tokenErr != nil:
+		return refreshFailure(fault.FromStore(tokenErr, nil))
+	}
+	storeCtx, end := a.storeSpan(ctx, "Rotate")
+	s, rotated, err := a.store.Rotate(storeCtx, Rotation{
+		Session: claims.Session, From: claims.Generation,
+		At: now, Expires: now + seconds(a.policy.TokenLife), IdempotencyKey: key,
+	})
+	end(err)
+	switch {
+	case errors.Is(err, fault.ErrNotFound):
+		return IssuedToken{}, RefreshEnded, errSession
+	case err != nil:
+		return refreshFailure(fault.FromStore(err, nil))
+	case rotated:
+		return a.issueRefreshed(s, RefreshRotated)
+	}
+	switch classifyReuse(s.Session, claims.Generation, claims.IssuedAt, key, now, a.policy) {
+	case reuseReplay:
+		return a.issueRefreshed(s, RefreshReplayed)
+	case reuseTheft:
+		return a.endStolen(ctx, s, claims.Generation, from)
+	default:
+		return IssuedToken{}, RefreshRace, errSession
+	}
+}
+
+// issueRefreshed issues the current token of a session as the result of a refresh.
+func (a *Authority) issueRefreshed(s SessionWithUser, outcome RefreshOutcome) (IssuedToken, RefreshOutcome, error) {
+	issued, err := a.issue(s)
+	if err != nil {
+		return refreshFailure(err)
+	}
+	return issued, outcome, nil
+}
+
+// rejectExpired rejects an expired token. If the token is superseded too, another client used it since, and its return
+// is how that theft is found.
+func (a *Authority) rejectExpired(
+	ctx context.Context, claims token.Claims, now int64, from Origin,
+) (IssuedToken, RefreshOutcome, error) {
+	s, err := a.readSession(ctx, claims.Session)
+	switch {
+	case errors.Is(err, fault.ErrNotFound):
+		return IssuedToken{}, RefreshExpired, errSession
+	case err != nil:
+		return refreshFailure(fault.FromStore(err, nil))
+	}
+	kind := classifyReuse(s.Session, claims.Generation, claims.IssuedAt, IdempotencyKeyHash{}, now, a.policy)
+	if kind == reuseTheft {
+		return a.endStolen(ctx, s, claims.Generation, from)
+	}
+	return IssuedToken{}, RefreshExpired, errSession
+}
+
+// endStolen ends a session because one of its superseded tokens was used. The reuse is counted first, because the store
+// may be unreachable.
+func (a *Authority) endStolen(
+	ctx context.Context, s SessionWithUser, generation uint32, from Origin,
+) (IssuedToken, RefreshOutcome, error) {
+	a.metrics.TokenReuse()
+	if err := a.endSession(ctx, s.Session.ID); err != nil {
+		return refreshFailure(fault.FromStore(err, nil))
+	}
+	a.audit.Record(ctx, audit.Event{
+		Kind: audit.Theft, User: s.User.ID, Session: s.Session.ID, Address: from.IP,
+		Detail: fmt.Sprintf("superseded token, generation %d of %d; the session was ended",
+			generation, s.Session.Generation),
+	})
+	return IssuedToken{}, RefreshTheft, errSession
+}
+
+// refreshFailure returns the outcome of a refresh that failed before its token was accepted or rejected.
+func refreshFailure(err error) (IssuedToken, RefreshOutcome, error) {
+	outcome := RefreshFailed
+	switch fault.KindOf(err) {
+	case fault.InvalidAPIKey:
+		outcome = RefreshAPIKey
+	case fault.InvalidParameter:
+		outcome = RefreshInvalid
+	case fault.Unavailable:
+		outcome = RefreshUnavailable
+	}
+	return IssuedToken{}, outcome, err
+}
+
+// checkRefreshKey checks the API key of a refresh against the policy. The claims have no subject if the token is not of
+// this server.
+func (a *Authority) checkRefreshKey(ctx context.Context, apiKey string, claims token.Claims) error {
+	if apiKey == "" {
+		if a.policy.RefreshAPIKey == APIKeyOptional {
+			return nil
+		}
+		return errAPIKeyMissing
+	}
+	caller, err := a.byAPIKey(ctx, apiKey)
+	if err != nil {
+		return err
+	}
+	if a.policy.RefreshAPIKey == APIKeyBound && claims.Subject != 0 && caller.User.ID != claims.Subject {
+		return errAPIKey
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+package throttle
+
+import (
+	"context"
+	"crypto/sha256"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// Store keeps the failure counters. Each row is one of three kinds of counter:
+//
+//   - of an account, for all addresses that are not known at it,
+//   - of a known address at an account, from which it signed in before,
+//   - of an address, for all accounts.
+//
+// Counters decides what the rows mean. Each method is one atomic step, and durable when it returns nil. The only error
+// of the contract is fault.ErrUnavailable: the store is unreachable or cannot write.
+type Store interface {
+	// BeginAttempt reads the counters of an attempt (Counters.Begin). If the attempt need not wait, it is counted as
+	// failed in the same step, so that concurrent attempts cannot exceed the limits. If it must wait, wait says how
+	// long, and nothing changes. known reports whether the counter of a known address was used; ResolveAttempt needs
+	// it.
+	BeginAttempt(ctx context.Context, a Attempt) (wait time.Duration, known bool, err error)
+	// ResolveAttempt changes the counters of an attempt to what its outcome requires (Counters.Resolve).
+	ResolveAttempt(ctx context.Context, a Attempt, known bool, o Outcome) error
+	// ClearAttempts removes all counters of an account. A known address of it that has no failures stays known, so
+	// that failures from other addresses do not lock it out.
+	ClearAttempts(ctx context.Context, account AccountHash) error
+	// SweepAttempts removes counters that are expired at now. If there are more than maxAccounts counters of accounts,
+	// it also removes those that expire first. It removes at most limit of both together, and returns how many.
+	SweepAttempts(ctx context.Context, now int64, maxAccounts, limit int) (removed int, err error)
+}
+
+// Attempt is one check of a password.
+type Attempt struct {
+	Account AccountHash
+	Address string // see AddressBlock
+	At      int64
+}
+
+// Outcome says how an attempt ended. There is no outcome for a wrong password, because an attempt begins as a failure.
+type Outcome uint8
+
+// The outcomes.
+const (
+	Succeeded Outcome = iota // clears the counter that was used, and makes the address a known one
+	Unchecked                // the password was not checked: the attempt does not count
+)
+
+// AccountHash identifies an account, existing or not, by a hash of its login. The zero value stands for all accounts,
+// in the counters of addresses.
+type AccountHash [16]byte
+
+// HashLogin returns the hash of a login, in any case.
+func HashLogin(login string) AccountHash {
+	sum := sha256.Sum256([]byte("login\x00" + strings.ToLower(login)))
+	return AccountHash(sum[:16])
+}
+
+// AddressBlock returns the block that counts as one address: an IPv4 address, or the /64 of an IPv6 address, because one
+// subscriber has all of it.
+func AddressBlock(ip string) string {
+	address, err := netip.ParseAddr(ip)
+	if err != nil {
+		return "unknown"
+	}
+	address = address.Unmap().WithZone("")
+	bits := 64
+	if address.Is4() {
+		bits = 32
+	}
+	return netip.PrefixFrom(address, bits).Masked().String()
+}
