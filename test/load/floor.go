@@ -16,21 +16,20 @@ import (
 	"github.com/pawlauth/pawl/api"
 )
 
-// The floor is the least that a server on net/http does: it reads the body and
-// writes the very answer that Pawl gave to one such call, headers and all. It
-// is a process of its own, as Pawl is.
-
+// floorMode is the argument that makes this program the floor: the least that a server on net/http does. The floor
+// reads the body of each request and returns the headers and the body that Pawl returned to one such call. It runs as a
+// process of its own, as Pawl does.
 const floorMode = "serve-the-floor"
 
-// recorded is one answer of Pawl's.
+// recorded is a response of Pawl.
 type recorded struct {
 	Header http.Header
 	Body   []byte
 }
 
-// record makes one call of each kind to a Pawl and keeps the answers by path.
+// record sends one call of each kind to a Pawl, and returns the responses by path.
 func record(ctx context.Context, s *server) (map[string]recorded, error) {
-	answers := map[string]recorded{}
+	responses := map[string]recorded{}
 	token := ""
 	for _, path := range []string{"/v2/auth/login", "/v2/auth/session", "/v2/auth/refresh"} {
 		body, err := json.Marshal(map[string]string{"login": s.login, "password": s.password, "token": token})
@@ -48,12 +47,12 @@ func record(ctx context.Context, s *server) (map[string]recorded, error) {
 		if envelope.Data.Token != "" {
 			token = envelope.Data.Token
 		}
-		answers[path] = got
+		responses[path] = got
 	}
-	return answers, nil
+	return responses, nil
 }
 
-// post returns a success, without the headers that net/http makes anew.
+// post returns a successful response without the headers that net/http sets itself.
 func post(ctx context.Context, url, bearer string, body []byte) (recorded, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
@@ -70,20 +69,20 @@ func post(ctx context.Context, url, bearer string, body []byte) (recorded, error
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil || resp.StatusCode != http.StatusOK {
-		return recorded{}, fmt.Errorf("%s was answered %d, %v", url, resp.StatusCode, err)
+		return recorded{}, fmt.Errorf("%s returned %d, %v", url, resp.StatusCode, err)
 	}
 	resp.Header.Del("Date")
 	resp.Header.Del("Content-Length")
 	return recorded{resp.Header, text}, nil
 }
 
-// startFloor starts this program again, as the floor.
+// startFloor starts this program again as the floor.
 func startFloor(ctx context.Context, pawl *server) (*server, error) {
-	answers, err := record(ctx, pawl)
+	responses, err := record(ctx, pawl)
 	if err != nil {
-		return nil, fmt.Errorf("recording answers for the floor: %w", err)
+		return nil, fmt.Errorf("record responses for the floor: %w", err)
 	}
-	input, err := json.Marshal(answers)
+	input, err := json.Marshal(responses)
 	if err != nil {
 		return nil, err
 	}
@@ -100,19 +99,22 @@ func startFloor(ctx context.Context, pawl *server) (*server, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	stop := func() { _ = cmd.Process.Kill(); _ = cmd.Wait() } // an error says that it has ended
+	stop := func() { _ = cmd.Process.Kill(); _ = cmd.Wait() } // an error means that it has exited
 	url, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {
 		stop()
 		return nil, fmt.Errorf("the floor did not start: %w", err)
 	}
-	return &server{name: floorName, url: strings.TrimSpace(url), login: pawl.login, password: pawl.password, pid: cmd.Process.Pid, stop: stop}, nil
+	return &server{
+		name: floorName, url: strings.TrimSpace(url), login: pawl.login, password: pawl.password,
+		pid: cmd.Process.Pid, stop: stop,
+	}, nil
 }
 
-// serveFloor says where it listens, and serves until it is killed.
+// serveFloor prints its address, and serves the recorded responses until it is killed.
 func serveFloor(in io.Reader, out io.Writer) error {
-	var answers map[string]recorded
-	if err := json.NewDecoder(in).Decode(&answers); err != nil {
+	var responses map[string]recorded
+	if err := json.NewDecoder(in).Decode(&responses); err != nil {
 		return err
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -121,14 +123,14 @@ func serveFloor(in io.Reader, out io.Writer) error {
 	}
 	fmt.Fprintf(out, "http://%s\n", listener.Addr())
 	return http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer := answers[r.URL.Path]
+		response := responses[r.URL.Path]
 		if _, err := io.Copy(io.Discard, r.Body); err != nil {
 			return
 		}
 		h := w.Header()
-		for name, values := range answer.Header {
+		for name, values := range response.Header {
 			h[name] = values
 		}
-		_, _ = w.Write(answer.Body) // the client is gone: nobody to tell
+		_, _ = w.Write(response.Body) // an error means that the client has disconnected
 	}))
 }

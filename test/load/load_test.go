@@ -18,7 +18,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestTable makes the table once, too short to say anything: that it is whole.
+// TestTable measures the table with runs that are too short for its figures, to check that it is complete.
 func TestTable(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds and runs the real binary")
@@ -34,14 +34,17 @@ func TestTable(t *testing.T) {
 	if err := printTable(t.Context(), &out, servers, 1, 100*time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
-	for _, row := range []string{"| session | floor |", "| refresh | floor |", "| session | SQLite |", "| refresh | SQLite |", "\n| SQLite |"} {
+	for _, row := range []string{
+		"| session | floor |", "| refresh | floor |", "| session | SQLite |", "| refresh | SQLite |", "\n| SQLite |",
+	} {
 		if !strings.Contains(out.String(), row) {
-			t.Errorf("no row %q in:\n%s", row, out.String())
+			t.Errorf("the table lacks the row %q:\n%s", row, out.String())
 		}
 	}
 }
 
-// TestPlotIsSVG: well-formed, a line for each series, and no point outside.
+// TestPlotIsSVG checks that a plot is well-formed XML with a line for each series, and that its axes map values to
+// pixels inside the picture.
 func TestPlotIsSVG(t *testing.T) {
 	p := &plot{title: "a < b", x: "x", y: "y", logX: true, logY: true, lines: []series{
 		{"one", []point{{1, 0.3}, {256, 2000}}}, {"two & more", []point{{2, 1}, {4, 1}}}}}
@@ -60,11 +63,11 @@ func TestPlotIsSVG(t *testing.T) {
 		}
 	}
 	if lines != len(p.lines) {
-		t.Errorf("%d lines, want %d", lines, len(p.lines))
+		t.Errorf("the plot has %d lines, want %d", lines, len(p.lines))
 	}
 	x := newAxis([]float64{1, 256}, true, 2, left, width-right)
 	y := newAxis([]float64{0, 41_000}, false, 10, height-bottom, top)
 	if x.at(1) != left || x.at(256) != width-right || y.at(0) != height-bottom || y.at(50_000) != top {
-		t.Errorf("axes: %v %v %v %v", x.at(1), x.at(256), y.at(0), y.at(50_000))
+		t.Errorf("the axes map to %v %v %v %v", x.at(1), x.at(256), y.at(0), y.at(50_000))
 	}
 }

@@ -1,6 +1,6 @@
-// Command load measures the real binary over HTTP, beside a bare server in the
-// same run: quote the ratios, machines differ. It is what "make bench" and
-// "make bench-plots" run; docs/benchmarks.md has the method.
+// Command load measures the real binary over HTTP, next to a bare server in the same run. Quote the ratios between
+// them, because machines differ. "make bench" and "make bench-plots" run this command; docs/benchmarks.md describes the
+// method.
 package main
 
 import (
@@ -20,11 +20,11 @@ func main() {
 		fail(serveFloor(os.Stdin, os.Stdout))
 		return
 	}
-	rounds := flag.Int("rounds", 5, "rounds of the table")
+	rounds := flag.Int("rounds", 5, "number of rounds of the table")
 	each := flag.Duration("each", 4*time.Second, "length of each measurement")
-	plots := flag.String("plots", "", "write the plots into this folder, and no table")
+	plots := flag.String("plots", "", "write the plots into this folder instead of printing the table")
 	flag.Parse()
-	// Whatever ends the run, the servers end too: a reader that goes away as well.
+	// The signals cancel the run, so that the servers stop too. SIGPIPE means that the reader of the output has exited.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
 	defer stop()
 	fail(run(ctx, *rounds, *each, *plots))
@@ -45,7 +45,7 @@ func run(ctx context.Context, rounds int, each time.Duration, plots string) erro
 	defer os.RemoveAll(dir)
 	sessions := 64
 	if plots != "" {
-		sessions = mostConns
+		sessions = maxConns
 	}
 	servers, err := startAll(ctx, dir, sessions)
 	for _, s := range servers {
@@ -60,7 +60,7 @@ func run(ctx context.Context, rounds int, each time.Duration, plots string) erro
 	return printTable(ctx, os.Stdout, servers, rounds, each)
 }
 
-// measure drives one kind of call as fast as it goes.
+// measure sends one kind of call as fast as possible.
 func (s *server) measure(ctx context.Context, call bench.Call, conns int, each time.Duration) (bench.Result, error) {
 	return s.run(ctx, bench.Plan{Conns: conns, Duration: each, Mix: bench.Only(call)})
 }
@@ -73,10 +73,11 @@ func (s *server) run(ctx context.Context, p bench.Plan) (bench.Result, error) {
 	}
 	for _, c := range result.Calls {
 		for code, n := range c.Errors {
-			return result, fmt.Errorf("%s: %d answers were %s: this run measures nothing", s.name, n, code)
+			return result, fmt.Errorf("%s: %d responses were %s; the measurement is invalid", s.name, n, code)
 		}
 	}
 	return result, nil
 }
 
-func say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+// logf prints progress to standard error.
+func logf(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }

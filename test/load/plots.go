@@ -11,9 +11,9 @@ import (
 	"github.com/pawlauth/pawl/internal/bench"
 )
 
-const mostConns = 256
+const maxConns = 256
 
-// writePlots measures and writes the two plots of docs/benchmarks.md.
+// writePlots measures and writes the plots of docs/benchmarks.md.
 func writePlots(ctx context.Context, servers []*server, each time.Duration, dir string) error {
 	throughput, err := plotThroughput(ctx, servers, each)
 	if err != nil {
@@ -27,25 +27,26 @@ func writePlots(ctx context.Context, servers []*server, each time.Duration, dir 
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(dir, "latency-"+strings.ToLower(s.name)+".svg"), latency.svg(), 0o644); err != nil {
+		file := filepath.Join(dir, "latency-"+strings.ToLower(s.name)+".svg")
+		if err := os.WriteFile(file, latency.svg(), 0o644); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// plotThroughput is requests a second against connections.
+// plotThroughput measures requests a second by the number of connections.
 func plotThroughput(ctx context.Context, servers []*server, each time.Duration) (*plot, error) {
 	p := &plot{title: "Throughput", x: "connections", y: "requests a second", logX: true}
 	for _, call := range calls {
 		for _, s := range servers {
 			line := series{name: key(call, s)}
-			for conns := 1; conns <= mostConns; conns *= 2 {
+			for conns := 1; conns <= maxConns; conns *= 2 {
 				r, err := s.measure(ctx, call, conns, each)
 				if err != nil {
 					return nil, err
 				}
-				say("%s, %d connections: %.0f a second", line.name, conns, r.PerSecond)
+				logf("%s, %d connections: %.0f a second", line.name, conns, r.PerSecond)
 				line.points = append(line.points, point{float64(conns), r.PerSecond})
 			}
 			p.lines = append(p.lines, line)
@@ -54,7 +55,7 @@ func plotThroughput(ctx context.Context, servers []*server, each time.Duration) 
 	return p, nil
 }
 
-// plotLatency is how long a refresh takes against how many are offered.
+// plotLatency measures the latency of a refresh by the offered rate.
 func plotLatency(ctx context.Context, s *server, each time.Duration) (*plot, error) {
 	top, err := s.measure(ctx, bench.Refresh, tableConns, each)
 	if err != nil {
@@ -63,15 +64,17 @@ func plotLatency(ctx context.Context, s *server, each time.Duration) (*plot, err
 	p50, p99 := series{name: "p50"}, series{name: "p99"}
 	for tenth := 1; tenth <= 9; tenth++ {
 		rate := top.PerSecond * float64(tenth) / 10
-		r, err := s.run(ctx, bench.Plan{Conns: tableConns, Duration: 2 * each, Rate: rate, Mix: bench.Only(bench.Refresh)})
+		plan := bench.Plan{Conns: tableConns, Duration: 2 * each, Rate: rate, Mix: bench.Only(bench.Refresh)}
+		r, err := s.run(ctx, plan)
 		if err != nil {
 			return nil, err
 		}
 		c := r.Calls[0]
-		say("%s, %.0f refreshes a second offered: p50 %.2f ms, p99 %.2f ms", s.name, rate, c.P50, c.P99)
+		logf("%s, %.0f refreshes a second offered: p50 %.2f ms, p99 %.2f ms", s.name, rate, c.P50, c.P99)
 		p50.points = append(p50.points, point{rate, c.P50})
 		p99.points = append(p99.points, point{rate, c.P99})
 	}
 	title := fmt.Sprintf("Latency of a refresh on %s, %d connections", s.name, tableConns)
-	return &plot{title: title, x: "refreshes a second offered", y: "ms", logY: true, lines: []series{p50, p99}}, nil
+	lines := []series{p50, p99}
+	return &plot{title: title, x: "refreshes a second offered", y: "ms", logY: true, lines: lines}, nil
 }

@@ -2,62 +2,63 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 
 	"github.com/pawlauth/pawl/internal/seal"
 	"github.com/pawlauth/pawl/internal/test/pgtest"
 	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
-// onlyHere are the stores that this system can start.
-var onlyHere = []store{{"PostgreSQL", startPostgres}}
+// systemStores are the stores that only some operating systems can start.
+var systemStores = []store{{"PostgreSQL", startPostgres}}
 
 const loadLogin = "load@example.com"
 
-// startPostgres starts a throw-away cluster and a Pawl on it.
+// startPostgres starts a temporary cluster with a Pawl.
 func startPostgres(binary, _ string) (s *server, err error) {
-	around := new(surroundings)
+	tb := new(programTB)
 	defer func() {
 		if failed := recover(); failed != nil {
-			err = failed.(error) // of Fatal; another is a fault, and panics again
+			err = failed.(error) // the error of Fatal; any other value panics again
 		}
 		if err != nil {
-			around.end()
+			tb.end()
 		}
 	}()
-	cluster := pgtest.Start(around, "synchronous_commit=on")
-	env := []string{"PAWL_STORE=" + cluster.DSN(cluster.Database(around)), "PAWL_MASTER_KEY=" + seal.NewKey()}
+	cluster := pgtest.Start(tb, "synchronous_commit=on")
+	env := []string{"PAWL_STORE=" + cluster.DSN(cluster.Database(tb)), "PAWL_MASTER_KEY=" + seal.NewKey()}
 	cmd := exec.Command(binary, "init", "--login", loadLogin, "--json")
 	cmd.Env = env
 	out, err := cmd.Output()
 	if err != nil {
 		return nil, fmt.Errorf("pawl init: %w", err)
 	}
-	var made struct{ Password string }
-	if err := json.Unmarshal(out, &made); err != nil {
+	var created struct{ Password string }
+	if err := json.Unmarshal(out, &created); err != nil {
 		return nil, fmt.Errorf("pawl init: %w", err)
 	}
 	pawl, err := testbin.RunServe(binary, env)
 	if err != nil {
 		return nil, err
 	}
-	stop := func() { pawl.Kill(); around.end() }
-	return &server{url: pawl.URL, login: loadLogin, password: made.Password, pid: pawl.Process.Pid, stop: stop}, nil
+	stop := func() { pawl.Kill(); tb.end() }
+	return &server{url: pawl.URL, login: loadLogin, password: created.Password, pid: pawl.Process.Pid, stop: stop}, nil
 }
 
-// surroundings is the pgtest.TB of a program: a failure is a panic with an
-// error, and what is to be cleaned up waits for end.
-type surroundings struct{ cleanups []func() }
+// programTB is the pgtest.TB of a program. A failure panics with an error, and end runs the cleanup functions.
+type programTB struct{ cleanups []func() }
 
-func (*surroundings) Helper()                           {}
-func (*surroundings) Fatal(args ...any)                 { panic(fmt.Errorf("%s", fmt.Sprint(args...))) }
-func (*surroundings) Fatalf(format string, args ...any) { panic(fmt.Errorf(format, args...)) }
-func (s *surroundings) Cleanup(f func())                { s.cleanups = append(s.cleanups, f) }
+func (*programTB) Helper()                           {}
+func (*programTB) Fatal(args ...any)                 { panic(errors.New(fmt.Sprint(args...))) }
+func (*programTB) Fatalf(format string, args ...any) { panic(fmt.Errorf(format, args...)) }
+func (tb *programTB) Cleanup(f func())               { tb.cleanups = append(tb.cleanups, f) }
 
-func (s *surroundings) end() {
-	for i := len(s.cleanups) - 1; i >= 0; i-- {
-		s.cleanups[i]()
+func (tb *programTB) end() {
+	for _, cleanup := range slices.Backward(tb.cleanups) {
+		cleanup()
 	}
-	s.cleanups = nil
+	tb.cleanups = nil
 }

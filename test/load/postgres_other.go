@@ -2,5 +2,5 @@
 
 package main
 
-// onlyHere has no PostgreSQL: its throw-away clusters are for Linux.
-var onlyHere []store
+// systemStores has no PostgreSQL, because pgtest supports only Linux.
+var systemStores []store

@@ -9,7 +9,7 @@ import (
 	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
-// server is one server that is measured, with open chains.
+// server is a server to measure, with open chains.
 type server struct {
 	name            string
 	url             string
@@ -22,28 +22,30 @@ type server struct {
 
 const floorName = "floor"
 
-// store is a kind of store, and how a Pawl on it is started.
+// store is a kind of store, with a function that starts a Pawl with this store.
 type store struct {
 	name  string
 	start func(binary, dir string) (*server, error)
 }
 
-// stores are those that are measured.
-var stores = append([]store{{"SQLite", startSQLite}}, onlyHere...)
+// stores are the stores to measure.
+var stores = append([]store{{"SQLite", startSQLite}}, systemStores...)
 
 func startSQLite(binary, dir string) (*server, error) {
 	dev, err := testbin.RunDev(binary, filepath.Join(dir, "sqlite"))
 	if err != nil {
 		return nil, err
 	}
-	return &server{url: dev.Env["PAWL_URL"], login: dev.Env["PAWL_LOGIN"], password: dev.Env["PAWL_PASSWORD"],
-		pid: dev.Process.Pid, stop: dev.Kill}, nil
+	return &server{
+		url: dev.Env["PAWL_URL"], login: dev.Env["PAWL_LOGIN"], password: dev.Env["PAWL_PASSWORD"],
+		pid: dev.Process.Pid, stop: dev.Kill,
+	}, nil
 }
 
-// startAll starts the floor and a Pawl on each store, the floor first, and
-// opens sessions on each. With an error, those that run are returned too.
+// startAll starts the floor and a Pawl with each store, and opens sessions on each server. The floor is the first
+// result. If a server does not start, startAll also returns the running servers.
 func startAll(ctx context.Context, dir string, sessions int) ([]*server, error) {
-	say("building")
+	logf("building")
 	binary, err := testbin.BuildIn(dir)
 	if err != nil {
 		return nil, err
@@ -63,8 +65,9 @@ func startAll(ctx context.Context, dir string, sessions int) ([]*server, error) 
 	}
 	servers = append([]*server{floor}, servers...)
 	for _, s := range servers {
-		say("%s: opening %d sessions", s.name, sessions)
-		if s.load, err = bench.Open(ctx, s.url, s.login, s.password, sessions, nil); err != nil {
+		logf("%s: opening %d sessions", s.name, sessions)
+		s.load, err = bench.Open(ctx, s.url, s.login, s.password, sessions, nil)
+		if err != nil {
 			return servers, fmt.Errorf("%s: %w", s.name, err)
 		}
 	}

@@ -7,8 +7,7 @@ import (
 	"math"
 )
 
-// plot is lines over two axes; a logarithmic one has powers of two (x) or of
-// ten (y) as its marks.
+// plot is a diagram of lines. The marks of a logarithmic axis are powers of two (x) or of ten (y).
 type plot struct {
 	title, x, y string
 	logX, logY  bool
@@ -22,13 +21,15 @@ type series struct {
 
 type point struct{ x, y float64 }
 
-// The picture, in pixels.
+// The sizes of the picture in pixels.
 const (
-	width, height            = 760, 420
-	left, right, top, bottom = 70, 190, 40, 50
+	width, height = 760, 420
+	left, right   = 70, 190
+	top, bottom   = 40, 50
 )
 
-var colours = []string{"#4477aa", "#ee6677", "#228833", "#aa3377", "#66ccee", "#ccbb44"} // told apart by the colour-blind too
+// colours are distinguishable for colour-blind readers too.
+var colours = []string{"#4477aa", "#ee6677", "#228833", "#aa3377", "#66ccee", "#ccbb44"}
 
 // axis maps values to pixels.
 type axis struct {
@@ -40,7 +41,8 @@ type axis struct {
 func (a axis) at(v float64) float64 {
 	low, high := a.low, a.high
 	if a.log {
-		v, low, high = math.Log(v), math.Log(low), math.Log(high)
+		v = math.Log(v)
+		low, high = math.Log(low), math.Log(high)
 	}
 	return a.from + (v-low)/(high-low)*(a.to-a.from)
 }
@@ -52,7 +54,8 @@ func newAxis(values []float64, log bool, base, from, to float64) axis {
 		low, high = min(low, v), max(high, v)
 	}
 	if log {
-		first, last := math.Floor(math.Log(low)/math.Log(base)+1e-9), math.Ceil(math.Log(high)/math.Log(base)-1e-9)
+		first := math.Floor(math.Log(low)/math.Log(base) + 1e-9)
+		last := math.Ceil(math.Log(high)/math.Log(base) - 1e-9)
 		for e := first; e <= max(last, first+1); e++ {
 			a.marks = append(a.marks, math.Pow(base, e))
 		}
@@ -66,7 +69,7 @@ func newAxis(values []float64, log bool, base, from, to float64) axis {
 	return a
 }
 
-// roundStep is the next 1, 2 or 5 times a power of ten.
+// roundStep returns the smallest number from v on that is 1, 2 or 5 times a power of ten.
 func roundStep(v float64) float64 {
 	power := math.Pow(10, math.Floor(math.Log10(v)))
 	for _, n := range []float64{1, 2, 5} {
@@ -77,7 +80,7 @@ func roundStep(v float64) float64 {
 	return 10 * power
 }
 
-// picture is an SVG that is being written.
+// picture is a buffer for an SVG document.
 type picture struct{ bytes.Buffer }
 
 func (out *picture) label(x, y float64, anchor, text string) {
@@ -98,7 +101,8 @@ func (p *plot) svg() []byte {
 	x := newAxis(xs, p.logX, 2, left, width-right)
 	y := newAxis(ys, p.logY, 10, height-bottom, top)
 	out := new(picture)
-	fmt.Fprintf(out, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`+"\n", width, height)
+	const head = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`
+	fmt.Fprintf(out, head+"\n", width, height)
 	fmt.Fprintf(out, `<rect width="100%%" height="100%%" fill="white"/>`+"\n")
 	p.drawAxes(out, x, y)
 	for i, line := range p.lines {
@@ -122,7 +126,7 @@ func (p *plot) drawAxes(out *picture, x, y axis) {
 	}
 }
 
-// draw draws the i-th line, and its name beside the picture.
+// draw draws the i-th line, and its name next to the diagram.
 func (s series) draw(out *picture, x, y axis, i int) {
 	colour := colours[i%len(colours)]
 	fmt.Fprintf(out, `<polyline fill="none" stroke="%s" stroke-width="2" points="`, colour)
@@ -130,6 +134,7 @@ func (s series) draw(out *picture, x, y axis, i int) {
 		fmt.Fprintf(out, "%.1f,%.1f ", x.at(at.x), y.at(at.y))
 	}
 	legend := float64(top + 20*i)
-	fmt.Fprintf(out, `"/>`+"\n"+`<rect x="%.1f" y="%.1f" width="14" height="4" fill="%s"/>`+"\n", x.to+14, legend-6, colour)
+	const mark = `<rect x="%.1f" y="%.1f" width="14" height="4" fill="%s"/>`
+	fmt.Fprintf(out, `"/>`+"\n"+mark+"\n", x.to+14, legend-6, colour)
 	out.label(x.to+34, legend, "start", s.name)
 }

@@ -18,15 +18,14 @@ const tableConns = 64
 
 var calls = []bench.Call{bench.Session, bench.Refresh}
 
-// cell is what the rounds say of one call on one server. Ratios are taken to
-// the floor of the same round.
+// cell has the results of one call on one server, one for each round. The ratios refer to the floor in the same round.
 type cell struct {
 	perSecond, cpu, p50, p99 []float64
 	rateRatio, cpuRatio      []float64
 }
 
-// printTable drives all servers in turn, in rounds, so that a machine that
-// slows down slows all of them, and prints medians.
+// printTable measures all servers in rounds, and prints medians. The rounds ensure that a slower phase of the machine
+// affects all servers.
 func printTable(ctx context.Context, out io.Writer, servers []*server, rounds int, each time.Duration) error {
 	cells := map[string]*cell{}
 	for round := range rounds + 1 {
@@ -39,19 +38,21 @@ func printTable(ctx context.Context, out io.Writer, servers []*server, rounds in
 				}
 				if !warmUp {
 					add(cells, call, s, result)
-					say("round %d of %d: %-8s %-8s %9.0f a second", round, rounds, call, s.name, result.PerSecond)
+					logf("round %d of %d: %-8s %-8s %9.0f a second", round, rounds, call, s.name, result.PerSecond)
 				}
 			}
 		}
 	}
 	printMachine(out)
 	fmt.Fprintf(out, "%d connections, %d rounds of %s, medians (least to most)\n\n", tableConns, rounds, each)
-	fmt.Fprintln(out, "| call | server | requests a second | of the floor | server CPU, µs a request | times the floor's | p50 ms | p99 ms |")
+	fmt.Fprintln(out, "| call | server | requests a second | of the floor "+
+		"| server CPU, µs a request | times the floor's | p50 ms | p99 ms |")
 	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|")
 	for _, call := range calls {
 		for _, s := range servers {
 			c := cells[key(call, s)]
-			fmt.Fprintf(out, "| %s | %s | %.0f (%.0f to %.0f) | %.2f (%.2f to %.2f) | %.1f | %.2f | %.2f | %.2f |\n", call, s.name,
+			fmt.Fprintf(out, "| %s | %s | %.0f (%.0f to %.0f) | %.2f (%.2f to %.2f) | %.1f | %.2f | %.2f | %.2f |\n",
+				call, s.name,
 				median(c.perSecond), slices.Min(c.perSecond), slices.Max(c.perSecond),
 				median(c.rateRatio), slices.Min(c.rateRatio), slices.Max(c.rateRatio),
 				median(c.cpu), median(c.cpuRatio), median(c.p50), median(c.p99))
@@ -62,14 +63,14 @@ func printTable(ctx context.Context, out io.Writer, servers []*server, rounds in
 
 func key(call bench.Call, s *server) string { return call.String() + " " + s.name }
 
-// add files a result. The floor comes first in each round.
+// add adds a result to its cell. The floor must be the first server of each round.
 func add(cells map[string]*cell, call bench.Call, s *server, r bench.Result) {
 	c := cells[key(call, s)]
 	if c == nil {
 		c = new(cell)
 		cells[key(call, s)] = c
 	}
-	cpu := 0.0 // not known on this system
+	cpu := 0.0 // unknown on this system
 	if r.CPUMicros != nil {
 		cpu = *r.CPUMicros
 	}
@@ -82,20 +83,24 @@ func add(cells map[string]*cell, call bench.Call, s *server, r bench.Result) {
 	c.cpuRatio = append(c.cpuRatio, cpu/floor.cpu[len(floor.cpu)-1])
 }
 
-// printHalf shows what a refresh takes at half of the rate that was reached.
-func printHalf(ctx context.Context, out io.Writer, servers []*server, cells map[string]*cell, each time.Duration) error {
-	fmt.Fprint(out, "\nRefreshes at half of the highest rate, latency from when each was due\n\n")
+// printHalf measures and prints the latency of refreshes at half of the highest rate.
+func printHalf(
+	ctx context.Context, out io.Writer, servers []*server, cells map[string]*cell, each time.Duration,
+) error {
+	fmt.Fprint(out, "\nRefreshes at half of the highest rate; latency from the time at which each was due\n\n")
 	fmt.Fprintln(out, "| server | offered | answered a second | p50 ms | p99 ms | p99.9 ms | p99/p50 |")
 	fmt.Fprintln(out, "|---|---|---|---|---|---|---|")
 	for _, s := range servers {
 		rate := median(cells[key(bench.Refresh, s)].perSecond) / 2
-		say("%s: refreshes at %.0f a second", s.name, rate)
-		r, err := s.run(ctx, bench.Plan{Conns: tableConns, Duration: 3 * each, Rate: rate, Mix: bench.Only(bench.Refresh)})
+		logf("%s: refreshes at %.0f a second", s.name, rate)
+		plan := bench.Plan{Conns: tableConns, Duration: 3 * each, Rate: rate, Mix: bench.Only(bench.Refresh)}
+		r, err := s.run(ctx, plan)
 		if err != nil {
 			return err
 		}
 		c := r.Calls[0]
-		fmt.Fprintf(out, "| %s | %.0f | %.0f | %.2f | %.2f | %.2f | %.1f |\n", s.name, rate, r.PerSecond, c.P50, c.P99, c.P999, c.P99/c.P50)
+		fmt.Fprintf(out, "| %s | %.0f | %.0f | %.2f | %.2f | %.2f | %.1f |\n",
+			s.name, rate, r.PerSecond, c.P50, c.P99, c.P999, c.P99/c.P50)
 	}
 	return nil
 }
@@ -105,7 +110,7 @@ func median(values []float64) float64 {
 	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
 }
 
-// printMachine says what the figures were made on.
+// printMachine prints the machine and the software of the measurement.
 func printMachine(out io.Writer) {
 	model := "unknown CPU"
 	text, _ := os.ReadFile("/proc/cpuinfo")
@@ -115,7 +120,8 @@ func printMachine(out io.Writer) {
 			break
 		}
 	}
-	commit, _ := exec.Command("git", "describe", "--always", "--dirty").Output() // empty outside of a clone
+	commit, _ := exec.Command("git", "describe", "--always", "--dirty").Output() // empty outside a clone
 	fmt.Fprintf(out, "%s, %d cores shared with the load, %s %s/%s, %s, commit %s\n",
-		model, runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH, time.Now().Format(time.DateOnly), strings.TrimSpace(string(commit)))
+		model, runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH, time.Now().Format(time.DateOnly),
+		strings.TrimSpace(string(commit)))
 }

@@ -47,7 +47,8 @@ var sqliteMutants = []mutant{
 		edits: []edit{{
 			dir: "internal/sessionlog",
 			old: "if err := b.rows.append(rows, &b.changes[i]); err != nil {",
-			new: "if b.changes[i].generation > 1 {\ncontinue\n}\nif err := b.rows.append(rows, &b.changes[i]); err != nil {",
+			new: "if b.changes[i].generation > 1 {\ncontinue\n}\n" +
+				"if err := b.rows.append(rows, &b.changes[i]); err != nil {",
 		}},
 		kills: 10,
 		found: lostRefreshes,
