@@ -9,94 +9,92 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/store/postgres"
 	"github.com/pawlauth/pawl/internal/test/pgtest"
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-const callers = 64
+const (
+	benchCallers  = 64
+	benchSessions = 100_000 / benchCallers * benchCallers
+)
 
-// BenchmarkStore measures refreshes and checks by 64 callers at once, with the
-// database on the same machine and synchronous_commit=on.
+// BenchmarkStore measures refreshes and checks of 64 concurrent callers, with the database on the same machine and
+// synchronous_commit=on.
 func BenchmarkStore(b *testing.B) {
 	cluster := pgtest.Start(b, "shared_buffers=256MB")
 	dsn := cluster.DSN(cluster.Database(b))
-	s := open(b, postgres.Config{DSN: dsn})
-	defer s.Close()
-	u, err := s.CreateUser(b.Context(), authority.User{Login: "a", Level: authority.Root, Status: authority.Active}, "hash")
-	if err != nil {
-		b.Fatal(err)
-	}
-	const count = 100_000
-	sessions := make([]authority.SessionWithOrigin, count)
-	for i := range sessions {
-		var id token.SessionID
-		binary.BigEndian.PutUint64(id[:], uint64(i)*0x9E3779B97F4A7C15)
-		sessions[i].Session = authority.Session{ID: id, UserID: u.ID, Generation: 1, Expires: 1 << 40, Ends: 1 << 40}
-		sessions[i].Origin = authority.Origin{IP: "192.0.2.123", UserAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
-	}
-	for page := range slices.Chunk(sessions, 5000) {
-		if err := s.WriteSessions(b.Context(), page); err != nil {
-			b.Fatal(err)
-		}
-	}
-	generations := make([]atomic.Uint32, count)
+	n := openNode(b, postgres.Config{DSN: dsn})
+	ids := n.fill(b)
+	sessionSize := queryNumber(b, dsn, "SELECT pg_total_relation_size('pawl.session')") / benchSessions
+	generations := make([]atomic.Uint32, benchSessions)
 	for i := range generations {
 		generations[i].Store(1)
 	}
-	run := func(b *testing.B, step func(i int) error) {
-		var next atomic.Int64
-		var group sync.WaitGroup
-		b.ResetTimer()
-		for caller := range callers {
-			group.Go(func() {
-				for n := int(next.Add(1)); n <= b.N; n = int(next.Add(1)) {
-					if err := step((n/callers*callers + caller) % (count / callers * callers)); err != nil {
-						b.Error(err)
-						return
-					}
-				}
-			})
-		}
-		group.Wait()
-		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "op/s")
-	}
-	perSession := number(b, dsn, "SELECT pg_total_relation_size('pawl.session')") / count
 	b.Run("Rotate", func(b *testing.B) {
-		wal := number(b, dsn, "SELECT pg_current_wal_lsn() - '0/0'")
+		const walPosition = "SELECT pg_current_wal_lsn() - '0/0'"
+		wal := queryNumber(b, dsn, walPosition)
 		cpu := cluster.CPU()
-		run(b, func(i int) error {
-			live, moved, err := s.Rotate(b.Context(), authority.Rotation{Session: sessions[i].ID, From: generations[i].Load(), Expires: 1 << 40})
-			if err == nil && moved {
-				generations[i].Store(live.Session.Generation)
+		callConcurrently(b, func(i int) error {
+			result, rotated, err := n.Rotate(b.Context(), authority.Rotation{
+				Session: ids[i], From: generations[i].Load(), Expires: farFuture,
+			})
+			if err == nil && rotated {
+				generations[i].Store(result.Session.Generation)
 			}
 			return err
 		})
 		b.ReportMetric(float64(cluster.CPU()-cpu)/1e3/float64(b.N), "db-µs/op")
-		b.ReportMetric((number(b, dsn, "SELECT pg_current_wal_lsn() - '0/0'")-wal)/float64(b.N), "WAL-B/op")
-		b.ReportMetric(perSession, "B/session")
+		b.ReportMetric((queryNumber(b, dsn, walPosition)-wal)/float64(b.N), "WAL-B/op")
+		b.ReportMetric(sessionSize, "B/session")
 	})
 	b.Run("Session", func(b *testing.B) {
-		run(b, func(i int) error {
-			_, err := s.Session(b.Context(), sessions[i].ID)
+		callConcurrently(b, func(i int) error {
+			_, err := n.Session(b.Context(), ids[i])
 			return err
 		})
 	})
 }
 
-// number is the one number that a query answers.
-func number(t testing.TB, dsn, sql string) (n float64) {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), dsn)
-	if err != nil {
-		t.Fatal(err)
+// fill adds benchSessions sessions and returns their ids.
+func (n node) fill(b *testing.B) []token.SessionID {
+	b.Helper()
+	user := n.newUser("a")
+	ids := make([]token.SessionID, benchSessions)
+	sessions := make([]authority.SessionWithOrigin, benchSessions)
+	for i := range sessions {
+		binary.BigEndian.PutUint64(ids[i][:], uint64(i)*0x9E3779B97F4A7C15)
+		sessions[i] = sessionOf(user, ids[i])
+		sessions[i].Origin = authority.Origin{
+			IP:        "192.0.2.123",
+			UserAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+		}
 	}
-	defer conn.Close(t.Context())
-	if err := conn.QueryRow(t.Context(), sql).Scan(&n); err != nil {
-		t.Fatal(err)
+	for page := range slices.Chunk(sessions, 5000) {
+		if err := n.WriteSessions(b.Context(), page); err != nil {
+			b.Fatal(err)
+		}
 	}
-	return n
+	return ids
+}
+
+// callConcurrently calls step b.N times with benchCallers goroutines. No two of them get the same session.
+func callConcurrently(b *testing.B, step func(session int) error) {
+	b.Helper()
+	var next atomic.Int64
+	var group sync.WaitGroup
+	b.ResetTimer()
+	for caller := range benchCallers {
+		group.Go(func() {
+			for n := int(next.Add(1)); n <= b.N; n = int(next.Add(1)) {
+				if err := step((n/benchCallers*benchCallers + caller) % benchSessions); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "op/s")
 }

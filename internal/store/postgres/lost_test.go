@@ -3,115 +3,142 @@
 package postgres_test
 
 import (
-	"errors"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/pawlauth/pawl/internal/authority"
-	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/store/postgres"
 	"github.com/pawlauth/pawl/internal/test/pgtest"
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// TestLostAnswerOfHeldSession: the answer to a commit is lost, and when the node
-// asks again another transaction holds the row. Who has won is told so, and not
-// that somebody else has: nobody else knows the successor.
+// TestLostAnswerOfHeldSession loses the answer to a commit, and locks the row before the node tries again. The caller
+// still wins: no other caller has the successor.
 func TestLostAnswerOfHeldSession(t *testing.T) {
 	cluster := pgtest.Start(t)
 	database := cluster.Database(t)
+	dsn := cluster.DSN(database)
 	proxy := pgtest.NewProxy(t, cluster.Addr)
-	node := openNode(t, postgres.Config{DSN: pgtest.DSN(database, proxy.Addr)})
-	id := node.session(node.user("a"), 1)
-	if moved, err := node.rotate(id, 1); err != nil || !moved { // now the connection knows the statement: one message carries it
-		t.Fatalf("moved %v, %v", moved, err)
-	}
+	n := openNode(t, postgres.Config{DSN: pgtest.DSN(database, proxy.Addr)})
+	id := n.newSession(n.newUser("a"), 1)
+	n.mustRotate(id, 1) // prepares the statement, so that the next rotation is one message
 	proxy.Mute()
 	var group sync.WaitGroup
-	group.Go(func() {
-		if moved, err := node.rotate(id, 2); err != nil || !moved {
-			t.Errorf("moved %v, %v", moved, err)
-		}
-	})
-	waitFor(t, cluster, database, "SELECT generation FROM pawl.session", 3)
-	held := ghost(t, cluster.DSN(database), "SELECT 1 FROM pawl.session FOR UPDATE")
+	group.Go(func() { n.mustRotate(id, 2) })
+	awaitNumber(t, dsn, "SELECT generation FROM pawl.session", 3)
+	lock := openTransaction(t, dsn, "SELECT 1 FROM pawl.session FOR UPDATE")
 	proxy.Pass()
 	group.Wait()
-	if _, err := held.Exec(t.Context(), "ROLLBACK"); err != nil {
-		t.Fatal(err)
-	}
+	endTransaction(t, lock, "ROLLBACK")
 }
 
-// TestReplaysBeforeTheStandbyHasIt: many ask again for a refresh that no
-// synchronous standby has yet, and stand in each other's way. None is given the
-// successor, with an Idempotency-Key or without.
-func TestReplaysBeforeTheStandbyHasIt(t *testing.T) {
-	cluster := pgtest.Start(t)
-	node := openNode(t, postgres.Config{DSN: cluster.DSN(cluster.Database(t))})
-	user := node.user("a")
-	sessions := map[string]token.SessionID{"": node.session(user, 1), "key": node.session(user, 2)}
-	standby(t, cluster, "nobody")
-	var group sync.WaitGroup
-	for key, id := range sessions {
-		for range 64 {
-			group.Go(func() {
-				live, moved, err := node.Rotate(t.Context(), authority.Rotation{Session: id, From: 1, Expires: 1 << 40, IdempotencyKey: authority.HashIdempotencyKey(key)})
-				if !errors.Is(err, fault.ErrUnavailable) {
-					t.Errorf("key %q: moved %v to generation %d, %v; want ErrUnavailable", key, moved, live.Session.Generation, err)
-				}
-			})
-		}
-	}
-	group.Wait()
-	standby(t, cluster, "")
-}
-
-// TestOtherWarnings: only what says that a commit may be lost counts as such.
-// The server may warn of other things at every commit, and serve.
-func TestOtherWarnings(t *testing.T) {
-	cluster := pgtest.Start(t)
-	database := cluster.Database(t)
-	node := openNode(t, postgres.Config{DSN: cluster.DSN(database)})
-	id := node.session(node.user("a"), 1)
-	cluster.Exec(t, database, "CREATE FUNCTION warn() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING 'of something else'; RETURN coalesce(NEW, OLD); END $$",
-		"CREATE TRIGGER warn BEFORE UPDATE OR DELETE ON pawl.session FOR EACH ROW EXECUTE FUNCTION warn()")
-	if moved, err := node.rotate(id, 1); err != nil || !moved {
-		t.Errorf("moved %v, %v", moved, err)
-	}
-	if err := node.EndSession(t.Context(), id); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestStalenessOfALateAnswer: the answer to a refresh comes long after its
-// commit, and another node has ended the session meanwhile. The bound counts
-// from the commit, not from the answer.
-func TestStalenessOfALateAnswer(t *testing.T) {
+// TestLostAnswersBesideAnotherNode loses the answers to one node now and then, while another node rotates the same
+// session. If both nodes return without an error, one of them has won. A winner never gets the row of the other one.
+func TestLostAnswersBesideAnotherNode(t *testing.T) {
 	cluster := pgtest.Start(t)
 	database := cluster.Database(t)
 	proxy := pgtest.NewProxy(t, cluster.Addr)
-	const bound = 200 * time.Millisecond
-	node := openNode(t, postgres.Config{DSN: pgtest.DSN(database, proxy.Addr), Staleness: bound})
-	other := openNode(t, postgres.Config{DSN: cluster.DSN(database)})
-	id := node.session(node.user("a"), 1)
-	standby(t, cluster, "nobody")
-	var group sync.WaitGroup
-	group.Go(func() {
-		if moved, err := node.rotate(id, 1); err != nil || !moved {
-			t.Errorf("moved %v, %v", moved, err)
-		}
-		if _, err := node.RecentSession(t.Context(), id); !errors.Is(err, fault.ErrNotFound) {
-			t.Errorf("a session that ended longer ago than the bound: %v, want ErrNotFound", err)
-		}
-	})
-	waitFor(t, cluster, "postgres", "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'", 1)
-	proxy.Stall()
-	standby(t, cluster, "")
-	if err := other.EndSession(t.Context(), id); err != nil {
-		t.Error(err)
+	nodes := [2]node{
+		openNode(t, postgres.Config{DSN: pgtest.DSN(database, proxy.Addr)}),
+		openNode(t, postgres.Config{DSN: cluster.DSN(database)}),
 	}
-	time.Sleep(bound) // which has to be over: that is what is asked
-	proxy.Pass()
+	id := nodes[0].newSession(nodes[0].newUser("a"), 1)
+	stop := make(chan struct{})
+	var saboteur sync.WaitGroup
+	saboteur.Go(func() { loseAnswers(proxy, stop) })
+	from := uint32(1)
+	var wins [2]int
+	for round := range 100 {
+		results := rotateOnBoth(t, nodes, id, from, round%2 == 0)
+		now, err := nodes[1].Session(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		generation := now.Session.Generation
+		bothReturned := results[0].err == nil && results[1].err == nil
+		switch {
+		case results[1].err != nil:
+			t.Errorf("from %d: the node that gets all answers: %v", from, results[1].err)
+		case results[0].rotated && results[1].rotated, bothReturned && results[0].rotated == results[1].rotated:
+			t.Errorf("from %d: rotated %v and %v", from, results[0].rotated, results[1].rotated)
+		case generation > from+1, bothReturned && generation != from+1:
+			t.Errorf("from %d: generation %d", from, generation)
+		}
+		for i, result := range results {
+			if result.err == nil && result.rotated {
+				wins[i]++
+			}
+		}
+		from = generation
+	}
+	close(stop)
+	saboteur.Wait()
+	if wins[0] == 0 || wins[1] == 0 {
+		t.Errorf("the nodes won %v times: the test needs wins of both", wins)
+	}
+}
+
+// loseAnswers loses the answers through a proxy now and then, until stop is closed.
+func loseAnswers(proxy *pgtest.Proxy, stop <-chan struct{}) {
+	modes := []func(){proxy.Mute, proxy.Pass, proxy.Drop, proxy.Pass}
+	pauses := []time.Duration{50 * time.Millisecond, 5 * time.Millisecond}
+	for i := 0; ; i++ {
+		select {
+		case <-stop:
+			proxy.Pass()
+			return
+		case <-time.After(pauses[i%len(pauses)]):
+		}
+		modes[i%len(modes)]()
+	}
+}
+
+type rotateResult struct {
+	rotated bool
+	err     error
+}
+
+// rotateOnBoth rotates a session on two nodes. If firstLeads is set, the second node begins when the first one has
+// rotated the session or has failed, because the second node would win most of the time otherwise.
+func rotateOnBoth(t *testing.T, nodes [2]node, id token.SessionID, from uint32, firstLeads bool) [2]rotateResult {
+	t.Helper()
+	firstReturned := make(chan struct{})
+	var results [2]rotateResult
+	var group sync.WaitGroup
+	for i, n := range nodes {
+		group.Go(func() {
+			if i == 0 {
+				defer close(firstReturned)
+			} else if firstLeads {
+				n.awaitRotation(id, from, firstReturned)
+			}
+			r := authority.Rotation{Session: id, From: from, At: int64(i), Expires: farFuture}
+			result, rotated, err := n.Rotate(t.Context(), r)
+			results[i] = rotateResult{rotated: rotated, err: err}
+			if err == nil && rotated && result.Session.Refreshed != int64(i) {
+				t.Errorf("from %d: node %d got the row of the other node", from, i)
+			}
+		})
+	}
 	group.Wait()
+	return results
+}
+
+// awaitRotation returns when a session has left a generation, or cancel is closed.
+func (n node) awaitRotation(id token.SessionID, from uint32, cancel <-chan struct{}) {
+	for {
+		result, err := n.Session(n.t.Context(), id)
+		if err != nil {
+			n.t.Error(err)
+		}
+		if err != nil || result.Session.Generation != from {
+			return
+		}
+		select {
+		case <-cancel:
+			return
+		case <-time.After(time.Millisecond):
+		}
+	}
 }

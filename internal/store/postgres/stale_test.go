@@ -10,70 +10,73 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// TestRecentNeverGoesBack feeds outcomes of reads that were overtaken: by a
-// refresh of this node's, by the end of the session, and by another's word.
-func TestRecentNeverGoesBack(t *testing.T) {
-	at := func(generation uint32) authority.SessionWithUser {
-		return authority.SessionWithUser{Session: authority.Session{ID: token.SessionID{1}, Generation: generation}, User: &authority.User{ID: 1}}
-	}
-	id := token.SessionID{1}
-	r := newStaleCache(time.Hour)
-	begun := r.now()
-	r.addRotated(at(3), begun)
-	if live, known, err := r.get(id); !known || err != nil || live.Session.Generation != 3 {
-		t.Errorf("what was just done is known: %v, generation %d, %v", known, live.Session.Generation, err)
-	}
-	if live, err := r.merge(id, at(2), nil, begun); err != nil || live.Session.Generation != 3 {
-		t.Errorf("an overtaken read gives generation %d, %v", live.Session.Generation, err)
-	}
-	r.invalidate(id)
-	if _, known, _ := r.get(id); known {
-		t.Error("what another node has changed is still used")
-	}
-	if live, _ := r.merge(id, at(2), nil, begun); live.Session.Generation != 3 {
-		t.Errorf("after another's word an overtaken read gives generation %d", live.Session.Generation)
-	}
-	if live, _ := r.merge(id, at(4), nil, r.now()); live.Session.Generation != 4 {
-		t.Errorf("a newer read gives generation %d", live.Session.Generation)
-	}
-	r.addEnded([]token.SessionID{id})
-	if _, err := r.merge(id, at(5), nil, begun); !errors.Is(err, fault.ErrNotFound) {
-		t.Errorf("after the end an overtaken read gives %v", err)
-	}
-	if _, known, err := r.get(id); !known || !errors.Is(err, fault.ErrNotFound) {
-		t.Errorf("after the end: known %v, %v", known, err)
+func atGeneration(id token.SessionID, generation uint32) authority.SessionWithUser {
+	return authority.SessionWithUser{
+		Session: authority.Session{ID: id, Generation: generation},
+		User:    &authority.User{ID: 1},
 	}
 }
 
-// TestRecentOutlivesNoUser: a read that began before a user was changed is not
-// used after it.
-func TestRecentOutlivesNoUser(t *testing.T) {
-	r := newStaleCache(time.Hour)
+// TestStaleCacheNeverGoesBack merges the results of reads that began before a refresh, before the end of the session,
+// and before a broadcast.
+func TestStaleCacheNeverGoesBack(t *testing.T) {
 	id := token.SessionID{1}
-	begun := r.now()
-	r.userChanged()
-	if _, err := r.merge(id, authority.SessionWithUser{Session: authority.Session{ID: id, Generation: 1}}, nil, begun); err != nil {
-		t.Fatal(err)
+	c := newStaleCache(time.Hour)
+	begun := c.now()
+	c.addRotated(atGeneration(id, 3), begun)
+	if s, found, err := c.get(id); !found || err != nil || s.Session.Generation != 3 {
+		t.Errorf("after a rotation: found %v, generation %d, %v", found, s.Session.Generation, err)
 	}
-	if _, known, _ := r.get(id); known {
-		t.Error("a read that was overtaken is used")
+	if s, err := c.merge(id, atGeneration(id, 2), nil, begun); err != nil || s.Session.Generation != 3 {
+		t.Errorf("after a read of generation 2: generation %d, %v; want 3", s.Session.Generation, err)
 	}
-	if _, err := r.merge(id, authority.SessionWithUser{Session: authority.Session{ID: id, Generation: 1}}, nil, r.now()); err != nil {
-		t.Fatal(err)
+	c.invalidate(id)
+	if _, found, _ := c.get(id); found {
+		t.Error("found a session that another node has changed")
 	}
-	if _, known, _ := r.get(id); !known {
-		t.Error("a later read is not used")
+	if s, _ := c.merge(id, atGeneration(id, 2), nil, begun); s.Session.Generation != 3 {
+		t.Errorf("after a broadcast and a read of generation 2: generation %d, want 3", s.Session.Generation)
+	}
+	if s, _ := c.merge(id, atGeneration(id, 4), nil, c.now()); s.Session.Generation != 4 {
+		t.Errorf("after a read of generation 4: generation %d", s.Session.Generation)
+	}
+	c.addEnded([]token.SessionID{id})
+	if _, err := c.merge(id, atGeneration(id, 5), nil, begun); !errors.Is(err, fault.ErrNotFound) {
+		t.Errorf("after the end and a read: %v, want ErrNotFound", err)
+	}
+	if _, found, err := c.get(id); !found || !errors.Is(err, fault.ErrNotFound) {
+		t.Errorf("after the end: found %v, %v; want ErrNotFound", found, err)
 	}
 }
 
-// TestRecentIsBounded: neither the sessions nor what is to be told grow without
-// a limit, whatever the other nodes and the database do.
-func TestRecentIsBounded(t *testing.T) {
-	r := newStaleCache(time.Hour)
+// TestStaleCacheAfterUserChange checks that a read that began before a change of a user is not used after the change.
+func TestStaleCacheAfterUserChange(t *testing.T) {
+	c := newStaleCache(time.Hour)
+	id := token.SessionID{1}
+	begun := c.now()
+	c.userChanged()
+	if _, err := c.merge(id, atGeneration(id, 1), nil, begun); err != nil {
+		t.Fatal(err)
+	}
+	if _, found, _ := c.get(id); found {
+		t.Error("found the result of a read that began before the change")
+	}
+	if _, err := c.merge(id, atGeneration(id, 1), nil, c.now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, found, _ := c.get(id); !found {
+		t.Error("did not find the result of a read that began after the change")
+	}
+}
+
+// TestStaleCacheIsBounded checks that neither the entries nor the unsent broadcasts grow without limit.
+func TestStaleCacheIsBounded(t *testing.T) {
+	c := newStaleCache(time.Hour)
 	for i := range 2 * maxStaleEntries {
-		r.addRotated(authority.SessionWithUser{Session: authority.Session{ID: token.SessionID{byte(i), byte(i >> 8), byte(i >> 16)}, Generation: 1}}, r.now())
+		c.addRotated(atGeneration(token.SessionID{byte(i), byte(i >> 8), byte(i >> 16)}, 1), c.now())
 	}
-	if len(r.entries) > maxStaleEntries || len(r.unsent) > maxStaleEntries {
-		t.Errorf("%d sessions are kept and %d are to be told, at most %d may be", len(r.entries), len(r.unsent), maxStaleEntries)
+	if len(c.entries) > maxStaleEntries || len(c.unsent) > maxStaleEntries {
+		t.Errorf("%d entries and %d unsent broadcasts, want at most %d each",
+			len(c.entries), len(c.unsent), maxStaleEntries)
 	}
 }

@@ -5,11 +5,8 @@ package postgres_test
 import (
 	"context"
 	"errors"
-	"maps"
 	"sync"
 	"testing"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
@@ -18,105 +15,140 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// TestNothingIsSaidBeforeTheStandbyHasIt: while no synchronous standby answers,
-// no step is called done, also not one that is asked for again, when the first
-// try has left nothing to do.
-func TestNothingIsSaidBeforeTheStandbyHasIt(t *testing.T) {
+// setStandby sets the name of the synchronous standby, and returns once the server uses it. With the name of a standby
+// that does not exist, no commit is confirmed. With "", the server waits for no standby.
+func setStandby(t *testing.T, cluster *pgtest.Cluster, name string) {
+	t.Helper()
+	cluster.Exec(t, "postgres", "ALTER SYSTEM SET synchronous_standby_names = '"+name+"'", "SELECT pg_reload_conf()")
+	const length = "SELECT length(current_setting('synchronous_standby_names'))"
+	awaitNumber(t, cluster.DSN("postgres"), length, int64(len(name)))
+}
+
+// TestStandbyConfirmsChanges makes each change while no standby answers. No call succeeds, and neither does a second
+// call, although the first one has left nothing to change.
+func TestStandbyConfirmsChanges(t *testing.T) {
 	cluster := pgtest.Start(t)
-	node := openNode(t, postgres.Config{DSN: cluster.DSN(cluster.Database(t))})
-	user, other := node.user("a"), node.user("b")
-	ended, refreshed, keyed := node.session(user, 1), node.session(other, 2), node.session(other, 3)
-	node.session(user, 4)
-	key, err := node.CreateAPIKey(t.Context(), authority.APIKey{UserID: user.ID}, authority.APIKeyHash{1})
+	n := openNode(t, postgres.Config{DSN: cluster.DSN(cluster.Database(t))})
+	user, other := n.newUser("a"), n.newUser("b")
+	n.newSession(user, 1)
+	n.newSession(other, 2)
+	n.newSession(other, 3)
+	n.newSession(user, 4)
+	key, err := n.CreateAPIKey(t.Context(), authority.APIKey{UserID: user.ID}, authority.APIKeyHash{1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	suspended := authority.Suspended
-	steps := map[string]func(context.Context) error{
-		"EndSession":  func(ctx context.Context) error { return node.EndSession(ctx, ended) },
-		"EndSessions": func(ctx context.Context) error { return node.EndSessions(ctx, user.ID, token.SessionID{}) },
-		"DeleteKey":   func(ctx context.Context) error { return node.DeleteAPIKey(ctx, key.ID) },
+	rotate := func(ctx context.Context, r authority.Rotation) error {
+		_, _, err := n.Rotate(ctx, r)
+		return err
+	}
+	changes := map[string]func(context.Context) error{
+		"EndSession":   func(ctx context.Context) error { return n.EndSession(ctx, sessionID(1)) },
+		"EndSessions":  func(ctx context.Context) error { return n.EndSessions(ctx, user.ID, token.SessionID{}) },
+		"DeleteAPIKey": func(ctx context.Context) error { return n.DeleteAPIKey(ctx, key.ID) },
 		"SetPassword": func(ctx context.Context) error {
-			return node.SetPassword(ctx, user.ID, authority.PasswordChange{Hash: "new", EndSessions: true})
+			return n.SetPassword(ctx, user.ID, authority.PasswordChange{Hash: "new", EndSessions: true})
 		},
 		"UpdateUser": func(ctx context.Context) error {
-			_, err := node.UpdateUser(ctx, user.ID, authority.UserChange{Status: &suspended})
+			_, err := n.UpdateUser(ctx, user.ID, authority.UserChange{Status: &suspended})
 			return err
 		},
 		"Rotate": func(ctx context.Context) error {
-			_, _, err := node.Rotate(ctx, authority.Rotation{Session: refreshed, From: 1, Expires: 1 << 40})
-			return err
+			return rotate(ctx, authority.Rotation{Session: sessionID(2), From: 1, Expires: farFuture})
 		},
-		"Rotate with a key": func(ctx context.Context) error {
-			_, _, err := node.Rotate(ctx, authority.Rotation{Session: keyed, From: 1, Expires: 1 << 40, IdempotencyKey: authority.HashIdempotencyKey("k")})
-			return err
+		"Rotate with an Idempotency-Key": func(ctx context.Context) error {
+			key := authority.HashIdempotencyKey("k")
+			return rotate(ctx, authority.Rotation{
+				Session: sessionID(3), From: 1, Expires: farFuture, IdempotencyKey: key,
+			})
 		},
 	}
-	standby(t, cluster, "nobody")
+	setStandby(t, cluster, "missing")
 	for _, try := range []string{"first", "second"} {
 		var group sync.WaitGroup
-		for name, step := range maps.All(steps) {
+		for name, change := range changes {
 			group.Go(func() {
-				if err := step(t.Context()); !errors.Is(err, fault.ErrUnavailable) {
-					t.Errorf("%s try of %s: %v, want ErrUnavailable", try, name, err)
+				if err := change(t.Context()); !errors.Is(err, fault.ErrUnavailable) {
+					t.Errorf("%s call of %s: %v, want ErrUnavailable", try, name, err)
 				}
 			})
 		}
 		group.Wait()
 	}
-	standby(t, cluster, "")
+	setStandby(t, cluster, "")
 }
 
-// standby names the synchronous standby, and returns once the server holds to it.
-func standby(t *testing.T, cluster *pgtest.Cluster, name string) {
-	t.Helper()
-	cluster.Exec(t, "postgres", "ALTER SYSTEM SET synchronous_standby_names = '"+name+"'", "SELECT pg_reload_conf()")
-	want := int64(len(name))
-	waitFor(t, cluster, "postgres", "SELECT length(current_setting('synchronous_standby_names'))", want)
+// TestStandbyConfirmsReplays makes many identical rotations at once, with and without an Idempotency-Key, while no
+// standby answers. No caller gets the successor.
+func TestStandbyConfirmsReplays(t *testing.T) {
+	cluster := pgtest.Start(t)
+	n := openNode(t, postgres.Config{DSN: cluster.DSN(cluster.Database(t))})
+	user := n.newUser("a")
+	sessions := map[string]token.SessionID{"": n.newSession(user, 1), "key": n.newSession(user, 2)}
+	setStandby(t, cluster, "missing")
+	var group sync.WaitGroup
+	for key, id := range sessions {
+		r := authority.Rotation{
+			Session: id, From: 1, Expires: farFuture, IdempotencyKey: authority.HashIdempotencyKey(key),
+		}
+		for range 64 {
+			group.Go(func() {
+				result, rotated, err := n.Rotate(t.Context(), r)
+				if !errors.Is(err, fault.ErrUnavailable) {
+					t.Errorf("Idempotency-Key %q: rotated %v to generation %d, %v; want ErrUnavailable",
+						key, rotated, result.Session.Generation, err)
+				}
+			})
+		}
+	}
+	group.Wait()
+	setStandby(t, cluster, "")
 }
 
-// TestWaitCutShort: an operator who cancels what waits for the standby makes
-// PostgreSQL call it done. Pawl does not.
-func TestWaitCutShort(t *testing.T) {
+// TestCancelledWait cancels the wait for the standby, as an operator can. PostgreSQL then answers that the commit
+// succeeded, and Pawl must not.
+func TestCancelledWait(t *testing.T) {
 	cluster := pgtest.Start(t)
 	dsn := cluster.DSN(cluster.Database(t))
-	node := store{open(t, postgres.Config{DSN: dsn}), t}
-	user := node.user("a")
-	id := node.session(user, 1)
-	standby(t, cluster, "nobody")
+	n := open(t, postgres.Config{DSN: dsn})
+	id := n.newSession(n.newUser("a"), 1)
+	setStandby(t, cluster, "missing")
 	ctx, cancel := context.WithCancel(t.Context())
-	var canceller sync.WaitGroup
-	canceller.Go(func() {
-		operator, err := pgx.Connect(context.Background(), dsn)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer operator.Close(context.Background())
-		for ctx.Err() == nil {
-			if _, err := operator.Exec(context.Background(), "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"); err != nil {
-				t.Error(err)
-				return
-			}
-		}
+	var operator sync.WaitGroup
+	operator.Go(func() {
+		runUntilDone(ctx, t, dsn, "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
 	})
-	if moved, err := node.rotate(id, 1); !errors.Is(err, fault.ErrUnavailable) {
-		t.Errorf("a refresh that no standby has: moved %v, %v", moved, err)
+	if rotated, err := n.rotate(id, 1); !errors.Is(err, fault.ErrUnavailable) {
+		t.Errorf("a refresh that no standby has: rotated %v, %v; want ErrUnavailable", rotated, err)
 	}
-	if err := node.EndSession(t.Context(), id); !errors.Is(err, fault.ErrUnavailable) {
-		t.Errorf("the end of a session that no standby has heard of: %v", err)
+	if err := n.EndSession(t.Context(), id); !errors.Is(err, fault.ErrUnavailable) {
+		t.Errorf("the end of a session that no standby has: %v, want ErrUnavailable", err)
 	}
-	if err := node.Close(); err != nil {
-		t.Error(err)
+	n.close()
+	copier := open(t, postgres.Config{DSN: dsn, Exclusive: true})
+	users := []authority.UserWithHash{{User: authority.User{ID: 9, Login: "b"}}}
+	if err := copier.WriteUsers(t.Context(), users); !errors.Is(err, fault.ErrUnavailable) {
+		t.Errorf("a copy that no standby has: %v, want ErrUnavailable", err)
 	}
-	mover := open(t, postgres.Config{DSN: dsn, Exclusive: true})
-	if err := mover.WriteUsers(t.Context(), []authority.UserWithHash{{User: authority.User{ID: 9, Login: "b"}}}); !errors.Is(err, fault.ErrUnavailable) {
-		t.Errorf("a copy that no standby has: %v", err)
-	}
-	if err := mover.Close(); err != nil {
-		t.Error(err)
-	}
+	copier.close()
 	cancel()
-	canceller.Wait()
-	standby(t, cluster, "")
+	operator.Wait()
+	setStandby(t, cluster, "")
+}
+
+// TestOtherWarnings sends a warning with every change that is not about the standby. The changes succeed.
+func TestOtherWarnings(t *testing.T) {
+	cluster := pgtest.Start(t)
+	database := cluster.Database(t)
+	n := openNode(t, postgres.Config{DSN: cluster.DSN(database)})
+	id := n.newSession(n.newUser("a"), 1)
+	cluster.Exec(t, database,
+		`CREATE FUNCTION warn() RETURNS trigger LANGUAGE plpgsql AS $$
+			BEGIN RAISE WARNING 'of something else'; RETURN coalesce(NEW, OLD); END $$`,
+		"CREATE TRIGGER warn BEFORE UPDATE OR DELETE ON pawl.session FOR EACH ROW EXECUTE FUNCTION warn()")
+	n.mustRotate(id, 1)
+	if err := n.EndSession(t.Context(), id); err != nil {
+		t.Error(err)
+	}
 }

@@ -3,11 +3,14 @@
 package postgres_test
 
 import (
+	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/throttle"
@@ -25,87 +28,154 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-func open(t testing.TB, c postgres.Config) *postgres.Store {
+// farFuture is a time that no test reaches.
+const farFuture = 1 << 40
+
+// node is the store of a node, with helpers for tests.
+type node struct {
+	*postgres.Store
+	t testing.TB
+}
+
+// open opens a store, which the test has to close.
+func open(t testing.TB, c postgres.Config) node {
 	t.Helper()
 	s, err := postgres.Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s
+	return node{s, t}
 }
 
-// TestNoDeadlock lets two nodes move the same sessions in opposite
-// orders: each generation has one successor, and nobody waits in a circle.
-func TestNoDeadlock(t *testing.T) {
-	// The plan that a large table gets: rows are met in the order of the arrays.
-	cluster := pgtest.Start(t, "enable_seqscan=off", "enable_hashjoin=off", "enable_mergejoin=off")
-	dsn := cluster.DSN(cluster.Database(t))
-	nodes := []*postgres.Store{open(t, postgres.Config{DSN: dsn}), open(t, postgres.Config{DSN: dsn})}
-	u, err := nodes[0].CreateUser(t.Context(), authority.User{Login: "a", Level: authority.Root, Status: authority.Active}, "hash")
+// openNode opens a store, and closes it when the test ends.
+func openNode(t testing.TB, c postgres.Config) node {
+	t.Helper()
+	n := open(t, c)
+	t.Cleanup(n.close)
+	return n
+}
+
+// openNodes opens the stores of two nodes on one database, and closes them when the test ends.
+func openNodes(t testing.TB, dsn string) [2]node {
+	t.Helper()
+	return [2]node{openNode(t, postgres.Config{DSN: dsn}), openNode(t, postgres.Config{DSN: dsn})}
+}
+
+func (n node) close() {
+	n.t.Helper()
+	if err := n.Close(); err != nil {
+		n.t.Error(err)
+	}
+}
+
+// newUser creates an active user with the password hash "hash".
+func (n node) newUser(login string) *authority.User {
+	n.t.Helper()
+	user := authority.User{Login: login, Level: authority.Root, Status: authority.Active}
+	u, err := n.CreateUser(n.t.Context(), user, "hash")
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return u
+}
+
+// sessionID returns the id of a test's session with a number.
+func sessionID(number byte) token.SessionID { return token.SessionID{number, 15: 7} }
+
+// sessionOf returns a session in its first generation.
+func sessionOf(user *authority.User, id token.SessionID) authority.SessionWithOrigin {
+	return authority.SessionWithOrigin{Session: authority.Session{
+		ID: id, UserID: user.ID, Generation: 1, Expires: farFuture, Ends: farFuture,
+	}}
+}
+
+// newSession opens a session with sessionID(number).
+func (n node) newSession(user *authority.User, number byte) token.SessionID {
+	n.t.Helper()
+	id := sessionID(number)
+	if err := n.OpenSession(n.t.Context(), sessionOf(user, id), "hash"); err != nil {
+		n.t.Fatal(err)
+	}
+	return id
+}
+
+func (n node) rotate(id token.SessionID, from uint32) (rotated bool, err error) {
+	ctx, cancel := context.WithTimeout(n.t.Context(), 10*time.Second)
+	defer cancel()
+	_, rotated, err = n.Rotate(ctx, authority.Rotation{Session: id, From: from, Expires: farFuture})
+	return rotated, err
+}
+
+// mustRotate fails the test unless the rotation succeeds.
+func (n node) mustRotate(id token.SessionID, from uint32) {
+	n.t.Helper()
+	if rotated, err := n.rotate(id, from); err != nil || !rotated {
+		n.t.Errorf("rotation from generation %d: rotated %v, %v", from, rotated, err)
+	}
+}
+
+// openTransaction runs a statement in a transaction that stays open, as that of a node that has disappeared.
+func openTransaction(t *testing.T, dsn, sql string, args ...any) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ids := make([]token.SessionID, 64)
-	for i := range ids {
-		ids[i] = token.SessionID{byte(i * 37), 1}
-		s := authority.Session{ID: ids[i], UserID: u.ID, Generation: 1, Expires: 1 << 40, Ends: 1 << 40}
-		if err := nodes[0].OpenSession(t.Context(), authority.SessionWithOrigin{Session: s}, "hash"); err != nil {
-			t.Fatal(err)
-		}
+	t.Cleanup(func() { conn.Close(context.Background()) })
+	if _, err := conn.Exec(t.Context(), "BEGIN"); err != nil {
+		t.Fatal(err)
 	}
-	const rounds = 30
-	for from := uint32(1); from <= rounds; from++ {
-		var mu sync.Mutex // guards moved
-		moved := map[token.SessionID]int{}
-		var group sync.WaitGroup
-		for n, node := range nodes {
-			order := slices.Clone(ids)
-			if n == 1 {
-				slices.Reverse(order)
-			}
-			for _, id := range order {
-				group.Go(func() {
-					_, won, err := node.Rotate(t.Context(), authority.Rotation{Session: id, From: from, Expires: 1 << 40})
-					if err != nil {
-						t.Error(err)
-					}
-					if won {
-						mu.Lock()
-						moved[id]++
-						mu.Unlock()
-					}
-				})
-			}
-		}
-		group.Wait()
-		for _, id := range ids {
-			if moved[id] != 1 {
-				t.Fatalf("generation %d of %v has %d successors", from, id, moved[id])
-			}
-		}
+	if _, err := conn.Exec(t.Context(), sql, args...); err != nil {
+		t.Fatal(err)
 	}
-	for _, node := range nodes {
-		if err := node.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-	if n := number(t, dsn, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"); n != 0 {
-		t.Errorf("%v deadlocks", n)
+	return conn
+}
+
+// endTransaction runs COMMIT or ROLLBACK.
+func endTransaction(t *testing.T, conn *pgx.Conn, how string) {
+	t.Helper()
+	if _, err := conn.Exec(t.Context(), how); err != nil {
+		t.Fatal(err)
 	}
 }
 
-// TestGuessesAreCountedTogether lets two nodes take guesses in turn, and many
-// at once: they share the five that are free.
-func TestGuessesAreCountedTogether(t *testing.T) {
+// queryNumber returns the number that a query selects.
+func queryNumber(t testing.TB, dsn, sql string) (number float64) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if err := conn.QueryRow(t.Context(), sql).Scan(&number); err != nil {
+		t.Fatal(err)
+	}
+	return number
+}
+
+// awaitNumber waits until a query selects a number.
+func awaitNumber(t *testing.T, dsn, sql string, want int64) {
+	t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for queryNumber(t, dsn, sql) != float64(want) {
+		if time.Now().After(deadline) {
+			t.Fatalf("no result of %d from %s", want, sql)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// TestNodesShareCounters begins many attempts at once on two nodes. The nodes admit the five free ones together.
+func TestNodesShareCounters(t *testing.T) {
 	cluster := pgtest.Start(t)
-	dsn := cluster.DSN(cluster.Database(t))
-	nodes := []*postgres.Store{open(t, postgres.Config{DSN: dsn}), open(t, postgres.Config{DSN: dsn})}
+	nodes := openNodes(t, cluster.DSN(cluster.Database(t)))
+	account := throttle.HashLogin("ada")
 	var admitted atomic.Int64
 	var group sync.WaitGroup
 	for i := range 40 {
 		group.Go(func() {
-			guess := throttle.Attempt{Account: throttle.HashLogin("ada"), Address: fmt.Sprint(i), At: 1000}
-			wait, _, err := nodes[i%2].BeginAttempt(t.Context(), guess)
+			attempt := throttle.Attempt{Account: account, Address: fmt.Sprint(i), At: 1000}
+			wait, _, err := nodes[i%2].BeginAttempt(t.Context(), attempt)
 			if err != nil {
 				t.Error(err)
 			}
@@ -116,18 +186,13 @@ func TestGuessesAreCountedTogether(t *testing.T) {
 	}
 	group.Wait()
 	if n := admitted.Load(); n != 5 {
-		t.Errorf("two nodes let %d guesses in, want 5", n)
+		t.Errorf("two nodes admitted %d attempts, want 5", n)
 	}
-	if err := nodes[0].ClearAttempts(t.Context(), throttle.HashLogin("ada")); err != nil {
+	if err := nodes[0].ClearAttempts(t.Context(), account); err != nil {
 		t.Fatal(err)
 	}
-	wait, _, err := nodes[1].BeginAttempt(t.Context(), throttle.Attempt{Account: throttle.HashLogin("ada"), Address: "a", At: 1000})
+	wait, _, err := nodes[1].BeginAttempt(t.Context(), throttle.Attempt{Account: account, Address: "a", At: 1000})
 	if err != nil || wait != 0 {
-		t.Errorf("after another node forgot the guesses: wait %d, %v", wait, err)
-	}
-	for _, node := range nodes {
-		if err := node.Close(); err != nil {
-			t.Error(err)
-		}
+		t.Errorf("after the other node cleared the attempts: wait %v, %v", wait, err)
 	}
 }
