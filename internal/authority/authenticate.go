@@ -8,8 +8,8 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// Authenticate returns the caller that a bearer token or an API key belongs to. Either may be empty. If both are given,
-// both must be valid, and the bearer's user is the caller.
+// Authenticate returns the caller that a bearer token or an API key belongs to. Either may be empty. If both are
+// given, both must be valid, and the bearer's user is the caller.
 func (a *Authority) Authenticate(ctx context.Context, bearer, apiKey string) (Caller, error) {
 	if bearer == "" && apiKey == "" {
 		return Caller{}, errNoCredentials
@@ -65,8 +65,8 @@ func (a *Authority) byAPIKey(ctx context.Context, apiKey string) (Caller, error)
 	return Caller{User: user}, nil
 }
 
-// checkBearer returns the claims and the session of a token that is accepted as a bearer. For any other token the error
-// is errSession.
+// checkBearer returns the claims and the session of a token that is accepted as a bearer. For any other token the
+// error is errSession.
 func (a *Authority) checkBearer(ctx context.Context, text string) (token.Claims, SessionWithUser, error) {
 	claims, err := a.verify(ctx, text)
 	switch {

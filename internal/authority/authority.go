@@ -43,8 +43,8 @@ type Config struct {
 	Tracer    *tracing.Tracer
 }
 
-// Authority authenticates users and decides what they may do. It is safe for concurrent use. It has no state of its own
-// that decides anything: such state is in the Store.
+// Authority authenticates users and decides what they may do. It is safe for concurrent use. It has no state of its
+// own that decides anything: such state is in the Store.
 type Authority struct {
 	store     Store
 	keys      Keyring

@@ -22,10 +22,10 @@ type sessionModel struct {
 	*testing.T
 	a       *authority.Authority
 	now     int64
-	tokens  []string // of each generation; the last one is current
-	issued  []int64  // when, by the clock
-	key     string   // of the last refresh
-	expires int64    // of the current token
+	tokens  []string // one for each generation; the last one is current
+	issued  []int64  // the times of issue, by the clock
+	key     string   // the Idempotency-Key of the last refresh
+	expires int64    // the exp of the current token
 	ends    int64
 	ended   bool
 }
@@ -101,9 +101,9 @@ func (m *sessionModel) refresh(t *rapid.T, i int, key string) {
 	}
 }
 
-// TestJumpingClock checks the rules that no clock may break. A superseded token is never accepted as a bearer, and gets
-// no successor but its own, as a replay. The current token is accepted until its exp, and is never taken for theft. A
-// session that a sweep or a theft ended stays ended.
+// TestJumpingClock checks the rules that no clock may break. A superseded token is never accepted as a bearer, and
+// gets no successor but its own, as a replay. The current token is accepted until its exp, and is never taken for
+// theft. A session that a sweep or a theft ended stays ended.
 func TestJumpingClock(t *testing.T) {
 	m := newSessionModel(t)
 	rapid.Check(t, func(t *rapid.T) {

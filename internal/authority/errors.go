@@ -6,26 +6,41 @@ import (
 	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
-// The errors that several methods return. Each message says what failed, then what to do.
+// These are the errors that several methods return. Each message states what failed, then what to do.
 var (
-	errCredentials   = fault.New(fault.InvalidCredentials, "The login or the password is wrong; check both and try again.")
-	errNoCredentials = fault.New(fault.InvalidSession, "No credentials were sent; sign in and send the token as a bearer, or send an API key.")
-	errSession       = fault.New(fault.InvalidSession, "The token is not valid any more; sign in again.")
+	errCredentials = fault.New(fault.InvalidCredentials,
+		"The login or the password is wrong; check both and try again.")
+	errNoCredentials = fault.New(fault.InvalidSession,
+		"No credentials were sent; sign in and send the token as a bearer, or send an API key.")
+	errSession = fault.New(fault.InvalidSession,
+		"The token is not valid any more; sign in again.")
 
-	errAPIKey        = fault.New(fault.InvalidAPIKey, "The API key is not valid; check that it is whole, or ask for a new one.")
-	errAPIKeyMissing = fault.New(fault.InvalidAPIKey, "This server requires an API key for a refresh; send it as X-API-Key.")
+	errAPIKey = fault.New(fault.InvalidAPIKey,
+		"The API key is not valid; check that it is whole, or ask for a new one.")
+	errAPIKeyMissing = fault.New(fault.InvalidAPIKey,
+		"This server requires an API key for a refresh; send it as X-API-Key.")
 
-	errLevel     = fault.New(fault.AccessDenied, "Your level does not allow this; ask an administrator.")
-	errTenant    = fault.New(fault.AccessDenied, "You do not administer this network or mailbox; ask its administrator.")
-	errOwnStatus = fault.New(fault.AccessDenied, "You cannot suspend or remove yourself; ask another administrator.")
-	errNotYours  = fault.New(fault.AccessDenied, "The token belongs to a user whose sessions you may not end; ask an administrator.")
+	errLevel = fault.New(fault.AccessDenied,
+		"Your level does not allow this; ask an administrator.")
+	errTenant = fault.New(fault.AccessDenied,
+		"You do not administer this network or mailbox; ask its administrator.")
+	errOwnStatus = fault.New(fault.AccessDenied,
+		"You cannot suspend or remove yourself; ask another administrator.")
+	errNotYours = fault.New(fault.AccessDenied,
+		"The token belongs to a user whose sessions you may not end; ask an administrator.")
 
-	errUserNotFound    = fault.New(fault.NotFound, "User not found; check the userId.")
-	errAPIKeyNotFound  = fault.New(fault.NotFound, "API key not found; check the keyId.")
-	errNoPrimaryAPIKey = fault.New(fault.NotFound, "The user has no primary API key; create one with /v2/users/key-generate/{id}.")
-	errSessionNotFound = fault.New(fault.NotFound, "Session not found; list the sessions with /v2/auth/sessions.")
+	errUserNotFound = fault.New(fault.NotFound,
+		"User not found; check the userId.")
+	errAPIKeyNotFound = fault.New(fault.NotFound,
+		"API key not found; check the keyId.")
+	errNoPrimaryAPIKey = fault.New(fault.NotFound,
+		"The user has no primary API key; create one with /v2/users/key-generate/{id}.")
+	errSessionNotFound = fault.New(fault.NotFound,
+		"Session not found; list the sessions with /v2/auth/sessions.")
 
 	errUserIDMissing  = fault.Invalid("userId is missing; send a positive integer.")
-	errTooManyAPIKeys = fault.Invalid(fmt.Sprintf("userId has %d API keys, the maximum; remove one first.", maxAPIKeys))
-	errSessionAPIKey  = fault.Invalid("visibility Session requires the user's own bearer token; send it, or choose another visibility.")
+	errTooManyAPIKeys = fault.Invalid(fmt.Sprintf(
+		"userId has %d API keys, the maximum; remove one first.", maxAPIKeys))
+	errSessionAPIKey = fault.Invalid(
+		"visibility Session requires the user's own bearer token; send it, or choose another visibility.")
 )

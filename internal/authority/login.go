@@ -139,8 +139,8 @@ func (a *Authority) openSession(ctx context.Context, user *User, hash string, fr
 }
 
 // rehash replaces a hash that new hashes do not look like: one of another cost, or of other software. It returns the
-// hash that the store has now. A failure is logged and returns the hash that was checked, because the login may succeed
-// without the replacement.
+// hash that the store has now. A failure is logged and returns the hash that was checked, because the login may
+// succeed without the replacement.
 func (a *Authority) rehash(ctx context.Context, user *User, passwd, checked string) string {
 	hash, err := a.passwords.Hash(ctx, passwd)
 	if err == nil {
@@ -171,7 +171,8 @@ func (a *Authority) hashAfterConflict(ctx context.Context, user *User, passwd, c
 
 // hasherError turns an error of the password hasher into one for the caller.
 func hasherError(err error) error {
-	if errors.Is(err, password.ErrBusy) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+	switch {
+	case errors.Is(err, password.ErrBusy), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return fault.Busy(err)
 	}
 	return err

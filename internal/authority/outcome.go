@@ -1,6 +1,6 @@
 package authority
 
-// LoginOutcome says how a sign-in ended. The metrics count it.
+// LoginOutcome is how a sign-in ended. The metrics count it.
 type LoginOutcome uint8
 
 // The outcomes of a sign-in.
@@ -20,7 +20,7 @@ var loginOutcomes = [LoginOutcomes]string{"opened", "refused", "delayed", "inval
 // String returns the outcome's name in the metrics.
 func (o LoginOutcome) String() string { return loginOutcomes[o] }
 
-// RefreshOutcome says how a refresh ended. The metrics count it, and the audit has an event for some of them.
+// RefreshOutcome is how a refresh ended. The metrics count it, and the audit has an event for some of them.
 type RefreshOutcome uint8
 
 // The outcomes of a refresh.

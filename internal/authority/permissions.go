@@ -24,8 +24,8 @@ func (u *User) administers(t Tenant) bool {
 func (u *User) isAdmin() bool { return u.Level <= NetworkAdmin || u.Level == MailboxAdmin }
 
 // visibleUser returns a user that the caller may see: one in a tenant that the caller administers or, if self is true,
-// the caller itself. Callers who are not admins get access-denied. Admins of another tenant get not-found, so that they
-// cannot probe for users.
+// the caller itself. Callers who are not admins get access-denied. Admins of another tenant get not-found, so that
+// they cannot probe for users.
 func (a *Authority) visibleUser(ctx context.Context, c Caller, id int64, self bool) (*User, error) {
 	if self && id == c.User.ID {
 		return c.User, nil

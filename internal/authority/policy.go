@@ -18,7 +18,7 @@ type Policy struct {
 	BearerGrace time.Duration
 	// ReplayWithoutKey is how long a refresh without an Idempotency-Key is replayed. With 0 it is never replayed.
 	ReplayWithoutKey time.Duration
-	// RefreshAPIKey says whether a refresh needs an API key.
+	// RefreshAPIKey decides whether a refresh needs an API key.
 	RefreshAPIKey RefreshAPIKeyPolicy
 	// AuditAge is how long audit events are kept.
 	AuditAge time.Duration
@@ -41,7 +41,7 @@ func (p Policy) WithDefaults() Policy {
 	return p
 }
 
-// RefreshAPIKeyPolicy says which X-API-Key a refresh needs.
+// RefreshAPIKeyPolicy decides which X-API-Key a refresh needs.
 type RefreshAPIKeyPolicy string
 
 // The policies for the API key of a refresh.
@@ -56,7 +56,7 @@ const (
 	raceWindow   = 10 * time.Second // how long a superseded token is taken for a race of the client's own requests
 )
 
-// reuseKind says what a superseded token at the refresh endpoint is taken for.
+// reuseKind is what a superseded token at the refresh endpoint is taken for.
 type reuseKind uint8
 
 const (
@@ -68,9 +68,9 @@ const (
 // classifyReuse classifies the use of a token of an earlier generation than the session's own.
 //
 // The row has the times at which the last two generations were superseded. A token of an older generation was
-// superseded at an unknown time after it was issued. Such a token is theft if it was issued longer ago than raceWindow,
-// because otherwise a thief who refreshes every few seconds would never be found. A clock that went back never causes
-// theft.
+// superseded at an unknown time after it was issued. Such a token is theft if it was issued longer ago than
+// raceWindow, because otherwise a thief who refreshes every few seconds would never be found. A clock that went back
+// never causes theft.
 func classifyReuse(
 	s Session, generation uint32, issued int64, key IdempotencyKeyHash, now int64, p Policy,
 ) reuseKind {
@@ -107,8 +107,8 @@ func acceptsBearer(s Session, generation uint32, now int64, p Policy) bool {
 	return generation+1 == s.Generation && within(p.BearerGrace, now, s.Refreshed)
 }
 
-// within reports whether two points in time are less than window apart, in either order. A clock that went back by more
-// than the window therefore does not open the window again, and a clock of another node may differ by less.
+// within reports whether two points in time are less than window apart, in either order. A clock that went back by
+// more than the window therefore does not open the window again, and a clock of another node may differ by less.
 func within(window time.Duration, a, b int64) bool { return max(a-b, b-a) < seconds(window) }
 
 // seconds converts a duration to the unit of points in time.

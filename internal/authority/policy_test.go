@@ -12,7 +12,7 @@ import (
 func TestPolicyWithAnyClock(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		second := rapid.Int64Range(0, 1000)
-		window := rapid.Map(rapid.Int64Range(0, 60), func(n int64) time.Duration { return time.Duration(n) * time.Second })
+		window := rapid.Map(rapid.IntRange(0, 60), func(n int) time.Duration { return time.Duration(n) * time.Second })
 		keys := rapid.SampledFrom([]IdempotencyKeyHash{{}, {1}, {2}})
 		s := Session{
 			Generation: rapid.Uint32Range(1, 6).Draw(t, "current"),

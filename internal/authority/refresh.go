@@ -10,8 +10,9 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// Refresh exchanges the current token of a session for the next one. As soon as it succeeds, the old token is rejected
-// on every node. A request that is repeated after a lost response gets the same successor (see classifyReuse).
+// Refresh exchanges the current token of a session for the next one. As soon as it succeeds, the former token is
+// rejected on every node. A request that is repeated after a lost response gets the same successor (see
+// classifyReuse).
 func (a *Authority) Refresh(
 	ctx context.Context, text, apiKey string, key IdempotencyKeyHash, from Origin,
 ) (IssuedToken, error) {
@@ -102,8 +103,8 @@ func (a *Authority) rejectExpired(
 	return IssuedToken{}, RefreshExpired, errSession
 }
 
-// endStolen ends a session because one of its superseded tokens was used. The reuse is counted first, because the store
-// may be unreachable.
+// endStolen ends a session because one of its superseded tokens was used. The reuse is counted first, because the
+// store may be unreachable.
 func (a *Authority) endStolen(
 	ctx context.Context, s SessionWithUser, generation uint32, from Origin,
 ) (IssuedToken, RefreshOutcome, error) {
@@ -133,8 +134,8 @@ func refreshFailure(err error) (IssuedToken, RefreshOutcome, error) {
 	return IssuedToken{}, outcome, err
 }
 
-// checkRefreshKey checks the API key of a refresh against the policy. The claims have no subject if the token is not of
-// this server.
+// checkRefreshKey checks the API key of a refresh against the policy. The claims have no subject if the token is not
+// of this server.
 func (a *Authority) checkRefreshKey(ctx context.Context, apiKey string, claims token.Claims) error {
 	if apiKey == "" {
 		if a.policy.RefreshAPIKey == APIKeyOptional {

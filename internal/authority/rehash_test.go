@@ -2,7 +2,6 @@ package authority_test
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"time"
 
@@ -32,8 +31,8 @@ func (r *racingStore) SetPassword(ctx context.Context, id int64, c authority.Pas
 func TestRehashRace(t *testing.T) {
 	const (
 		passwd   = "Correct#Horse7"
-		imported = "$2b$04$o9DuE/Ry9/y.ybnUfqYzQuutFLv2bXfwdOJ0IQQ5.sR.eOs1vN2yG" // of passwd, by Python's bcrypt
-		same     = "$2y$05$L9HXlVYEy1frc7mtz4lfbOANtoYsoH2TgamYQ6Yr6OCn3CD.u/DqW" // of passwd, too
+		imported = "$2b$04$o9DuE/Ry9/y.ybnUfqYzQuutFLv2bXfwdOJ0IQQ5.sR.eOs1vN2yG" // passwd, hashed by Python's bcrypt
+		same     = "$2y$05$L9HXlVYEy1frc7mtz4lfbOANtoYsoH2TgamYQ6Yr6OCn3CD.u/DqW" // passwd, hashed again
 	)
 	var store *racingStore
 	a := newAuthority(t, time.Now, func(s authority.Store) authority.Store {
@@ -66,7 +65,7 @@ func TestRehashRace(t *testing.T) {
 			if test.accepted && err != nil {
 				t.Errorf("the sign-in failed: %v", err)
 			}
-			if e, ok := errors.AsType[*fault.Error](err); !test.accepted && (!ok || e.Kind != fault.InvalidCredentials) {
+			if !test.accepted && fault.KindOf(err) != fault.InvalidCredentials {
 				t.Errorf("error %v, want kind InvalidCredentials", err)
 			}
 			if _, hash, err := store.UserByLogin(t.Context(), test.name); err != nil || hash != test.stored {

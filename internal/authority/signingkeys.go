@@ -54,8 +54,8 @@ func signingKeyCreated(k keyring.Info) audit.Event {
 	return audit.Event{Kind: audit.SigningKeyCreated, Detail: detail}
 }
 
-// RetireSigningKey ends the tokens of a key. A key with tokens that have not expired requires now, which is meant for a
-// key that leaked. If such a key signs, a new key replaces it at once. RetireSigningKey requires Root.
+// RetireSigningKey ends the tokens of a key. A key with tokens that have not expired requires now, which is meant for
+// a key that leaked. If such a key signs, a new key replaces it at once. RetireSigningKey requires Root.
 func (a *Authority) RetireSigningKey(ctx context.Context, c Caller, id string, now bool) error {
 	if c.User.Level != Root {
 		return errLevel
@@ -71,11 +71,12 @@ func (a *Authority) RetireSigningKey(ctx context.Context, c Caller, id string, n
 	if now {
 		detail += ", before its tokens expired"
 	}
-	return a.recordIfDone(ctx, fault.FromStore(err, nil), c.did(audit.Event{Kind: audit.SigningKeyRetired, Detail: detail}))
+	event := c.did(audit.Event{Kind: audit.SigningKeyRetired, Detail: detail})
+	return a.recordIfDone(ctx, fault.FromStore(err, nil), event)
 }
 
-// PublicKeys returns the public keys for verifiers, and how long they may cache them. Keys of HS256 have no public part.
-// If the store is unreachable, PublicKeys returns the keys that the node has.
+// PublicKeys returns the public keys for verifiers, and how long they may cache them. Keys of HS256 have no public
+// part. If the store is unreachable, PublicKeys returns the keys that the node has.
 func (a *Authority) PublicKeys(ctx context.Context) (keys []*token.Key, maxAge time.Duration) {
 	_ = a.keys.EnsureCurrent(ctx)
 	keys = []*token.Key{}

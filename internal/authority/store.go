@@ -49,8 +49,8 @@ type SessionStore interface {
 	RecentSession(ctx context.Context, id token.SessionID) (SessionWithUser, error)
 	// Rotate is a compare-and-swap. If the session is at generation r.From, Rotate moves it to the next generation and
 	// returns it as it is then, with rotated true. If it is at another generation, nothing changes and Rotate returns
-	// the session as it is. If there is no such session, Rotate returns ErrNotFound. Of any number of concurrent calls
-	// with the same From, one rotates.
+	// the session as it is. If there is no such session, Rotate returns ErrNotFound. However many calls with the same
+	// From are concurrent, one of them rotates.
 	Rotate(ctx context.Context, r Rotation) (s SessionWithUser, rotated bool, err error)
 	// EndSession ends a session and its API keys of visibility SessionOnly. A session that does not exist is not an
 	// error.

@@ -37,7 +37,7 @@ const (
 	Terminated
 )
 
-// Visibility says who an API key is meant for.
+// Visibility is the audience that an API key is meant for.
 type Visibility uint8
 
 // The visibilities. An API key that is SessionOnly ends with the session in which it was created.
@@ -50,7 +50,8 @@ const (
 
 var (
 	levelNames = []string{
-		"", "Root", "TechOps", "NetOps", "NetworkAdmin", "NetworkUser", "MailboxAdmin", "MailboxUser", "TPUser", "General",
+		"", "Root", "TechOps", "NetOps", "NetworkAdmin", "NetworkUser", "MailboxAdmin", "MailboxUser", "TPUser",
+		"General",
 	}
 	statusNames     = []string{"", "Development", "Active", "Preproduction", "Suspended", "Terminated"}
 	visibilityNames = []string{"", "Private", "Shared", "Public", "Session"}
@@ -144,7 +145,7 @@ type Session struct {
 	Refreshed      int64              // when this generation began: the current token's iat
 	Previous       int64              // when the generation before began; 0 in generation 1
 	Expires        int64              // the current token's exp, at most Ends
-	Ends           int64              // when the session ends, whatever refreshes there are
+	Ends           int64              // when the session ends; no refresh extends it
 	IdempotencyKey IdempotencyKeyHash // of the refresh that began this generation
 }
 

@@ -132,7 +132,8 @@ func (a *Authority) UpdateUser(ctx context.Context, c Caller, id int64, change U
 	return a.updateUser(ctx, c, id, change)
 }
 
-// SetRole changes the level of a user, and the tenant if a network or a mailbox is given. A zero level keeps the level.
+// SetRole changes the level of a user, and the tenant if a network or a mailbox is given. A zero level keeps the
+// level.
 func (a *Authority) SetRole(
 	ctx context.Context, c Caller, id int64, level Level, networkID, mailboxID *int64,
 ) (*User, error) {

@@ -40,9 +40,10 @@ var (
 	passwordsWaiting = describe("pawl_password_checks_waiting", "Password hashes that wait for a processor.")
 	signingKeys      = describe("pawl_signing_keys", "Signing keys that this node verifies tokens with.")
 	auditWaiting     = describe("pawl_audit_events_waiting", "Audit events that wait to be stored.")
-	auditLost        = describe("pawl_audit_events_lost_total", "Audit events that are in the log but missing from the store.")
-	sessionCount     = describe("pawl_sessions",
-		"Sessions in the store, including expired ones that are not swept yet. On PostgreSQL an estimate of the planner.")
+	auditLost        = describe("pawl_audit_events_lost_total",
+		"Audit events that are in the log but missing from the store.")
+	sessionCount = describe("pawl_sessions",
+		"Sessions in the store, including expired ones that are not swept yet. On PostgreSQL an estimate.")
 
 	poolConnections = describe("pawl_postgres_connections", "Connections to PostgreSQL, by state.", "state")
 	poolMax         = describe("pawl_postgres_connections_max", "Connections that this node may open.")

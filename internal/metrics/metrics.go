@@ -1,8 +1,8 @@
-// Package metrics counts what Pawl does, for Prometheus. It is the only package that knows Prometheus' library.
+// Package metrics counts what Pawl does, for Prometheus. No other package imports Prometheus' library.
 //
 // A *Metrics is handed down to each part, whose code calls it where something happens. Every method of a nil *Metrics
-// does nothing, so that no caller asks whether metrics are on. Figures that a part already keeps, such as the length of
-// a queue, are read at each scrape through functions that the part registers (see Gauges).
+// does nothing, so that no caller asks whether metrics are on. Figures that a part already keeps, such as the length
+// of a queue, are read at each scrape through functions that the part registers (see Gauges).
 package metrics
 
 import (
@@ -64,9 +64,11 @@ func New(build string) *Metrics {
 		logins:    counter("pawl_logins_total", "Sign-ins, by outcome.", "outcome"),
 		refreshes: counter("pawl_refreshes_total", "Refreshes, by outcome.", "outcome"),
 		tokenReuses: factory.NewCounter(prometheus.CounterOpts{
-			Name: "pawl_token_reuses_total", Help: "Superseded tokens at the refresh endpoint that were taken for stolen.",
+			Name: "pawl_token_reuses_total",
+			Help: "Superseded tokens at the refresh endpoint that were taken for stolen.",
 		}),
-		introspections: counter("pawl_introspections_total", "Introspections, by whether the token was active.", "active"),
+		introspections: counter("pawl_introspections_total",
+			"Introspections, by whether the token was active.", "active"),
 		auditEvents: counter("pawl_audit_events_total",
 			"Audit events by kind, including those that are missing from the store.", "kind"),
 		commits: batchMetrics{size.WithLabelValues("commit"), duration.WithLabelValues("commit")},

@@ -14,60 +14,51 @@ import (
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
-	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/client"
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/metrics"
-	"github.com/pawlauth/pawl/internal/server"
 	"github.com/pawlauth/pawl/pawltest"
 )
 
-// TestOutcomes moves the clock, as test/observe cannot: theft, and a token whose
-// time is over, alone and together.
+// TestOutcomes checks the outcomes of sign-ins and refreshes. It moves the clock, which the tests of the binary cannot.
 func TestOutcomes(t *testing.T) {
 	m := metrics.New("test")
 	s := pawltest.New(t, pawltest.WithConfig(func(c *app.Config) { c.Metrics = m }))
 	c := s.Client(client.WithRetries(0))
-	login := func() api.Token {
-		got, err := c.Login(t.Context(), pawltest.Login, pawltest.Password)
-		if err != nil {
-			t.Fatal(err)
+	login := func(name, passwd string, want error) string {
+		t.Helper()
+		got, err := c.Login(t.Context(), name, passwd)
+		if !errors.Is(err, want) {
+			t.Fatalf("sign-in: %v, want %v", err, want)
 		}
-		return got
+		return got.Token
 	}
-	refresh := func(token string, want error) {
+	refresh := func(c *client.Client, token string, want error) {
 		t.Helper()
 		if _, err := c.RefreshWithIdempotencyKey(t.Context(), token, ""); !errors.Is(err, want) {
-			t.Fatalf("%v, want %v", err, want)
+			t.Fatalf("refresh: %v, want %v", err, want)
 		}
 	}
-	stolen, forgotten, both := login().Token, login().Token, login().Token
-	refresh(stolen, nil)
-	refresh(both, nil)
+	stolen := login(pawltest.Login, pawltest.Password, nil)
+	expired := login(pawltest.Login, pawltest.Password, nil)
+	stolenAndExpired := login(pawltest.Login, pawltest.Password, nil)
+	refresh(c, stolen, nil)
+	refresh(c, stolenAndExpired, nil)
 	s.Clock.Add(time.Minute)
-	refresh(stolen, client.ErrInvalidSession)
-	refresh(stolen, client.ErrInvalidSession) // its session is gone
+	refresh(c, stolen, client.ErrInvalidSession)
+	refresh(c, stolen, client.ErrInvalidSession) // the session has ended
 	s.Clock.Add(2 * time.Hour)
-	refresh(forgotten, client.ErrInvalidSession)
-	refresh(both, client.ErrInvalidSession)
-	refresh("", client.ErrInvalidParameter)
-	if _, err := c.Login(t.Context(), pawltest.Login, ""); err == nil {
-		t.Error("a login without a password")
-	}
-	keyed := s.Client(client.WithRetries(0), client.WithAPIKey("pawl_x"))
-	if _, err := keyed.RefreshWithIdempotencyKey(t.Context(), forgotten, ""); !errors.Is(err, client.ErrInvalidAPIKey) {
-		t.Error(err)
-	}
+	refresh(c, expired, client.ErrInvalidSession)
+	refresh(c, stolenAndExpired, client.ErrInvalidSession)
+	refresh(c, "", client.ErrInvalidParameter)
+	refresh(s.Client(client.WithRetries(0), client.WithAPIKey("pawl_x")), expired, client.ErrInvalidAPIKey)
+	login(pawltest.Login, "", client.ErrInvalidParameter)
 	for range 5 {
-		if _, err := c.Login(t.Context(), "nobody@example.com", "wrong"); !errors.Is(err, client.ErrInvalidCredentials) {
-			t.Error(err)
-		}
+		login("unknown@example.com", "wrong", client.ErrInvalidCredentials)
 	}
-	if _, err := c.Login(t.Context(), "nobody@example.com", "wrong"); !errors.Is(err, client.ErrRateLimitExceeded) {
-		t.Error(err)
-	}
+	login("unknown@example.com", "wrong", client.ErrRateLimitExceeded)
 
-	has(t, m,
+	expectLines(t, m,
 		`pawl_refreshes_total{outcome="moved"} 2`,
 		`pawl_refreshes_total{outcome="theft"} 2`,
 		`pawl_refreshes_total{outcome="ended"} 1`,
@@ -87,13 +78,13 @@ func TestOutcomes(t *testing.T) {
 	)
 }
 
-// TestRoutes: whatever answers first, a gateway's path, a limit or a proxy's
-// word, a request counts under its route.
+// TestRoutes checks that each request is counted under its route, even if a limit or a gateway's path is handled first.
 func TestRoutes(t *testing.T) {
 	m := metrics.New("test")
 	s := pawltest.New(t, pawltest.WithConfig(func(c *app.Config) {
 		c.Metrics = m
-		c.Limits = server.Limits{LoginRate: 1, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}}
+		c.Limits.LoginRate = 1
+		c.Limits.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
 	}))
 	admin := s.Client(client.WithRetries(0), client.WithAPIKey(s.AdminAPIKey))
 	if _, err := admin.RotateSigningKey(t.Context()); err != nil {
@@ -104,7 +95,7 @@ func TestRoutes(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := admin.Login(t.Context(), pawltest.Login, pawltest.Password); err == nil {
-		t.Error("a second login in the minute")
+		t.Error("a second login in the same minute succeeded")
 	}
 	for _, token := range []string{got.Token, got.Token + "x"} {
 		if _, err := admin.Introspect(t.Context(), token); err != nil {
@@ -112,13 +103,13 @@ func TestRoutes(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/forward-auth", "/forward-auth/shop/4711", "/.well-known/jwks.json", "/v2//4711"} {
-		answer, err := http.Get(s.URL + path)
+		resp, err := http.Get(s.URL + path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		answer.Body.Close()
+		resp.Body.Close()
 	}
-	has(t, m,
+	expectLines(t, m,
 		`pawl_http_requests_total{code="200",method="POST",route="/v2/auth/login"} 1`,
 		`pawl_http_requests_total{code="429",method="POST",route="/v2/auth/login"} 1`,
 		`pawl_http_requests_total{code="200",method="POST",route="/v2/signing-keys/rotate"} 1`,
@@ -133,15 +124,15 @@ func TestRoutes(t *testing.T) {
 	)
 }
 
-// TestStoreErrors: what the store cannot do is counted; and a scrape after its
-// end, which a drain may have, finds no store and answers.
+// TestStoreErrors checks that a failed read is counted, and that a scrape works after the store is closed, as it may
+// happen during a shutdown.
 func TestStoreErrors(t *testing.T) {
 	m, dir := metrics.New("test"), t.TempDir()
 	a, err := app.Open(t.Context(), app.Config{Store: app.StoreAddress{Folder: dir}, Metrics: m})
 	if err != nil {
 		t.Fatal(err)
 	}
-	has(t, m, `pawl_store_errors_total 0`)
+	expectLines(t, m, `pawl_store_errors_total 0`)
 	conn, err := sqlite.OpenConn(filepath.Join(dir, "pawl.db"))
 	if err == nil {
 		err = errors.Join(sqlitex.ExecuteTransient(conn, "ALTER TABLE user RENAME TO lost", nil), conn.Close())
@@ -150,33 +141,41 @@ func TestStoreErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := a.Store.User(t.Context(), 1); err == nil {
-		t.Fatal("the store answers without its table")
+		t.Fatal("the read succeeded without its table")
 	}
-	has(t, m, `pawl_store_errors_total 1`)
+	expectLines(t, m, `pawl_store_errors_total 1`)
 	if err := a.Close(); err != nil {
 		t.Fatal(err)
 	}
-	has(t, m, `pawl_build_info`)
+	expectLines(t, m, `pawl_build_info`)
 }
 
-// TestGauges: each number is under its own name.
+// TestGauges checks that each figure has its own name.
 func TestGauges(t *testing.T) {
 	m := metrics.New("test")
 	m.Register(metrics.Gauges{
-		Passwords: func() (int, int) { return 2, 3 }, SigningKeys: func() int { return 4 }, Audit: func() (int, int64) { return 5, 6 },
-		Sessions: func(context.Context) (int64, bool) { return 7, true },
+		Passwords:   func() (int, int) { return 2, 3 },
+		SigningKeys: func() int { return 4 },
+		Audit:       func() (int, int64) { return 5, 6 },
+		Sessions:    func(context.Context) (int64, bool) { return 7, true },
 	})
-	has(t, m, `pawl_password_checks_running 2`, `pawl_password_checks_waiting 3`, `pawl_signing_keys 4`, `pawl_audit_events_waiting 5`,
-		`pawl_audit_events_lost_total 6`, `pawl_sessions 7`)
+	expectLines(t, m,
+		`pawl_password_checks_running 2`,
+		`pawl_password_checks_waiting 3`,
+		`pawl_signing_keys 4`,
+		`pawl_audit_events_waiting 5`,
+		`pawl_audit_events_lost_total 6`,
+		`pawl_sessions 7`,
+	)
 }
 
-// has fails if a scrape does not have the lines.
-func has(t *testing.T, m *metrics.Metrics, lines ...string) {
+// expectLines checks that a scrape has the lines, of which each may be the beginning of one.
+func expectLines(t *testing.T, m *metrics.Metrics, lines ...string) {
 	t.Helper()
 	text := scrape(m)
 	for _, line := range lines {
 		if !strings.Contains(text, "\n"+line) {
-			t.Errorf("the scrape does not have %s", line)
+			t.Errorf("the scrape has no %s", line)
 		}
 	}
 	if t.Failed() {
@@ -208,7 +207,8 @@ func TestNilMetrics(t *testing.T) {
 		t.Error("the handler was wrapped")
 	}
 	w := httptest.NewRecorder()
-	if m.Page().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil)); w.Code != http.StatusNotFound {
+	m.Page().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	if w.Code != http.StatusNotFound {
 		t.Errorf("/metrics has status %d, want 404", w.Code)
 	}
 }

@@ -10,33 +10,40 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// checks are the variables whose values the library would pass over in
-// silence, or with a line that is not of our log and quotes them.
+// checks are the variables whose invalid values the library would ignore, or log in a format of its own with the
+// value.
 var checks = []struct {
-	name string
-	want string
-	good func(string) bool
+	name  string
+	form  string // completes "NAME must be"
+	valid func(string) bool
 }{
-	{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", wantURL, isURL},
-	{"OTEL_EXPORTER_OTLP_ENDPOINT", wantURL, isURL},
-	{"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", wantHTTP, isHTTP},
-	{"OTEL_EXPORTER_OTLP_PROTOCOL", wantHTTP, isHTTP},
-	{"OTEL_EXPORTER_OTLP_TRACES_HEADERS", wantHeaders, isHeaders},
-	{"OTEL_EXPORTER_OTLP_HEADERS", wantHeaders, isHeaders},
-	{"OTEL_TRACES_SAMPLER", "one of " + strings.Join(samplers, ", "), func(s string) bool { return slices.Contains(samplers, s) }},
-	{"OTEL_TRACES_SAMPLER_ARG", "a number from 0 to 1", func(s string) bool {
-		ratio, err := strconv.ParseFloat(s, 64)
-		return err == nil && ratio >= 0 && ratio <= 1
-	}},
+	{name: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", form: formURL, valid: isURL},
+	{name: "OTEL_EXPORTER_OTLP_ENDPOINT", form: formURL, valid: isURL},
+	{name: "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", form: formHTTP, valid: isHTTP},
+	{name: "OTEL_EXPORTER_OTLP_PROTOCOL", form: formHTTP, valid: isHTTP},
+	{name: "OTEL_EXPORTER_OTLP_TRACES_HEADERS", form: formHeaders, valid: isHeaders},
+	{name: "OTEL_EXPORTER_OTLP_HEADERS", form: formHeaders, valid: isHeaders},
+	{name: "OTEL_TRACES_SAMPLER", form: "one of " + strings.Join(samplers, ", "), valid: isSampler},
+	{name: "OTEL_TRACES_SAMPLER_ARG", form: "a number from 0 to 1", valid: isRatio},
 }
 
 const (
-	wantURL     = "a URL, such as http://collector:4318"
-	wantHTTP    = "http/protobuf: give the collector's port for HTTP, mostly 4318"
-	wantHeaders = "name=value,name=value, each value percent-encoded"
+	formURL     = "a URL, such as http://collector:4318"
+	formHTTP    = "http/protobuf: use the collector's port for HTTP, usually 4318"
+	formHeaders = "name=value,name=value, each value percent-encoded"
 )
 
-var samplers = []string{"always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio"}
+var samplers = []string{
+	"always_on", "always_off", "traceidratio",
+	"parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio",
+}
+
+func isSampler(s string) bool { return slices.Contains(samplers, s) }
+
+func isRatio(s string) bool {
+	ratio, err := strconv.ParseFloat(s, 64)
+	return err == nil && ratio >= 0 && ratio <= 1
+}
 
 func isURL(s string) bool {
 	u, err := url.Parse(s)
@@ -49,17 +56,22 @@ func isHeaders(s string) bool {
 	for pair := range strings.SplitSeq(s, ",") {
 		name, value, found := strings.Cut(pair, "=")
 		decoded, err := url.PathUnescape(value)
-		if !found || err != nil || !httpguts.ValidHeaderFieldName(strings.TrimSpace(name)) || !httpguts.ValidHeaderFieldValue(strings.TrimSpace(decoded)) {
+		if !found || err != nil {
+			return false
+		}
+		if !httpguts.ValidHeaderFieldName(strings.TrimSpace(name)) {
+			return false
+		}
+		if !httpguts.ValidHeaderFieldValue(strings.TrimSpace(decoded)) {
 			return false
 		}
 	}
 	return true
 }
 
-// Wanted reports whether the variables of the OpenTelemetry specification ask
-// for traces: OTEL_TRACES_EXPORTER is otlp, or is not set and there is an
-// endpoint. OTEL_SDK_DISABLED turns all off. The error names a variable whose
-// value is not one that Pawl can do.
+// Wanted reports whether the variables of the OpenTelemetry specification turn traces on: OTEL_TRACES_EXPORTER is
+// otlp, or it is not set and there is an endpoint. OTEL_SDK_DISABLED turns them off. The error names a variable with a
+// value that Pawl does not support.
 func Wanted(getenv func(string) string) (bool, error) {
 	if getenv("OTEL_SDK_DISABLED") == "true" {
 		return false, nil
@@ -73,18 +85,18 @@ func Wanted(getenv func(string) string) (bool, error) {
 			return false, nil
 		}
 	default:
-		return false, fmt.Errorf("OTEL_TRACES_EXPORTER must be otlp or none, and is %q", exporter)
+		return false, fmt.Errorf("OTEL_TRACES_EXPORTER must be otlp or none, but is %q", exporter)
 	}
 	for _, check := range checks {
-		if value := getenv(check.name); value != "" && !check.good(value) {
-			return false, fmt.Errorf("%s must be %s", check.name, check.want)
+		if value := getenv(check.name); value != "" && !check.valid(value) {
+			return false, fmt.Errorf("%s must be %s", check.name, check.form)
 		}
 	}
 	return true, nil
 }
 
-// Endpoint returns where spans go, as the variables say it; "" is the
-// specification's default, http://localhost:4318.
+// Endpoint returns the endpoint that the variables configure, or "" for the specification's default, which is
+// http://localhost:4318.
 func Endpoint(getenv func(string) string) string {
 	if endpoint := getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"); endpoint != "" {
 		return endpoint

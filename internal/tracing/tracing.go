@@ -31,8 +31,8 @@ type Tracer struct {
 // closeTimeout bounds Close: it is the rest of the time that a shutdown has.
 const closeTimeout = 1500 * time.Millisecond
 
-// New returns a tracer that is configured by the OTEL_* variables of the process. An unreachable collector is no error:
-// the spans are lost, and the log has a warning.
+// New returns a tracer that is configured by the OTEL_* variables of the process. An unreachable collector does not
+// cause an error: the spans are lost, and the log has a warning.
 func New(ctx context.Context, build string, log *slog.Logger) (*Tracer, error) {
 	exporter, err := otlptracehttp.New(ctx)
 	if err != nil {
@@ -48,8 +48,8 @@ func New(ctx context.Context, build string, log *slog.Logger) (*Tracer, error) {
 	return &Tracer{provider: provider, tracer: provider.Tracer("github.com/pawlauth/pawl"), log: log}, nil
 }
 
-// Start starts a span and returns the context for the calls within it. The caller ends the span with end, and a non-nil
-// error marks it as failed. The error's text may name a person, so the span does not have it.
+// Start starts a span and returns the context for the calls within it. The caller ends the span with end, and a
+// non-nil error marks it as failed. The error's text may name a person, so the span does not have it.
 func (t *Tracer) Start(ctx context.Context, name string) (_ context.Context, end func(error)) {
 	if t == nil {
 		return ctx, func(error) {}

@@ -18,7 +18,8 @@ import (
 	"github.com/pawlauth/pawl/internal/tracing"
 )
 
-// TestSpanStatus checks that a span shows that its call failed, without the text of the error, which may name a person.
+// TestSpanStatus checks that a span shows that its call failed, without the text of the error, which may name a
+// person.
 func TestSpanStatus(t *testing.T) {
 	sent := make(chan []byte, 1)
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -1,5 +1,5 @@
-// Package audit records what happened to users, sessions and keys. A Writer logs each event, counts it and stores it; an
-// Event never has a secret in it.
+// Package audit records what happened to users, sessions and keys. A Writer logs each event, counts it and stores it;
+// an Event never has a secret in it.
 package audit
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// Kind says what happened.
+// Kind is what happened.
 type Kind string
 
 // The kinds of events.
@@ -75,8 +75,8 @@ type Event struct {
 	Detail  string          // a few words
 }
 
-// Store keeps events. Each method is one atomic step, and durable when it returns nil. The only error of the contract is
-// fault.ErrUnavailable: the store is unreachable or cannot write.
+// Store keeps events. Each method is one atomic step, and durable when it returns nil. The only error of the contract
+// is fault.ErrUnavailable: the store is unreachable or cannot write.
 type Store interface {
 	// AddEvents adds all of the events or none, and assigns increasing IDs.
 	AddEvents(ctx context.Context, events []Event) error

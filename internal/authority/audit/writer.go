@@ -21,8 +21,8 @@ const (
 	addTimeout = 5 * time.Second // of one call of the store
 )
 
-// The limits of the kinds that unauthenticated clients can cause, so that these cannot fill the disk. Each of the kinds
-// has the limits to itself, because a refused refresh costs a client less than a failed login and would hide it.
+// The limits of the kinds that unauthenticated clients can cause, so that these cannot fill the disk. Each of the
+// kinds has the limits to itself, because a refused refresh costs a client less than a failed login and would hide it.
 const (
 	unauthenticatedRate  = 10   // per second in the long run
 	unauthenticatedBurst = 5000 // at once
@@ -38,9 +38,9 @@ type Config struct {
 }
 
 // Writer records events. It adds them to a store in the background, so that the calls that they are about do not wait:
-// the events are in a bounded queue, from which one goroutine adds them in batches. An event that does not fit is in the
-// log only. The number of such events becomes an event itself. A nil *Writer records nothing. It is safe for concurrent
-// use.
+// the events are in a bounded queue, from which one goroutine adds them in batches. An event that does not fit is in
+// the log only. The number of such events becomes an event itself. A nil *Writer records nothing. It is safe for
+// concurrent use.
 type Writer struct {
 	config    Config
 	queue     chan Event
@@ -139,8 +139,8 @@ func (w *Writer) run() {
 	}
 }
 
-// drain adds the events that are in the queue, and at most another queue of events that are recorded meanwhile, so that
-// drain returns.
+// drain adds the events that are in the queue, and at most another queue of events that are recorded meanwhile, so
+// that drain returns.
 func (w *Writer) drain() {
 	for range queueSize/batchSize + 1 {
 		if !w.addBatch(nil) {

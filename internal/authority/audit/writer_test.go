@@ -62,8 +62,8 @@ func TestRecordNeverWaits(t *testing.T) {
 	}
 }
 
-// TestFailedEventsAreReported checks that events that the store does not take are counted, and that the number is stored
-// when the store works again.
+// TestFailedEventsAreReported checks that events that the store does not take are counted, and that the number is
+// stored when the store works again.
 func TestFailedEventsAreReported(t *testing.T) {
 	store := &gatedStore{gate: make(chan error, 1)}
 	w := newWriter(store)
@@ -84,7 +84,8 @@ func TestFailedEventsAreReported(t *testing.T) {
 	}
 }
 
-// TestFloodOfRefusedRefreshes checks that a flood of refused refreshes neither fills the disk nor hides a failed login.
+// TestFloodOfRefusedRefreshes checks that a flood of refused refreshes neither fills the disk nor hides a failed
+// login.
 func TestFloodOfRefusedRefreshes(t *testing.T) {
 	store := &gatedStore{gate: make(chan error)}
 	close(store.gate)

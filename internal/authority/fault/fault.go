@@ -1,6 +1,7 @@
 // Package fault has the errors of the domain. An *Error has a kind, which decides the HTTP status and the errorCode of
-// the response, and a message that a client may see. Three sentinel errors are the ones that a store returns; FromStore
-// turns them into *Errors. Every other error is internal: the client sees no more of it than the request's id.
+// the response, and a message that a client may see. Three sentinel errors are the ones that a store returns;
+// FromStore turns them into *Errors. Every other error is internal: the client sees no more of it than the request's
+// id.
 package fault
 
 import (
@@ -9,7 +10,7 @@ import (
 	"time"
 )
 
-// Kind says what went wrong, in the terms of the wire contract.
+// Kind is what went wrong, in the terms of the wire contract.
 type Kind uint8
 
 // The kinds. Every error that is not an *Error is Internal.
@@ -29,7 +30,7 @@ const (
 // Error is an error whose message a client may see.
 type Error struct {
 	Kind       Kind
-	Message    string        // what failed, then what to do
+	Message    string        // states what failed, then what to do
 	RetryAfter time.Duration // set if the kind is RateLimited or Unavailable
 	Err        error         // the cause, for the log only; optional
 }
@@ -71,8 +72,8 @@ var errLoginTaken = New(Duplicate, "The login is taken; choose another.")
 // retryAfter is the RetryAfter of an error that is expected to be short.
 const retryAfter = time.Second
 
-// FromStore turns an error of a store into one for the client. It returns notFound for ErrNotFound. If notFound is nil,
-// ErrNotFound is an internal error.
+// FromStore turns an error of a store into one for the client. It returns notFound for ErrNotFound. If notFound is
+// nil, ErrNotFound is an internal error.
 func FromStore(err error, notFound *Error) error {
 	switch {
 	case err == nil:

@@ -2,8 +2,8 @@
 //
 // A key is published first, signs from the lead on, then verifies until its last token has expired, and is retired
 // (schedule.go). The keys are in a Store, sealed with the master key (seal.go). Each node has a Keyring, which follows
-// the store: it reads the keys regularly, when a token comes whose key it does not have, and when its keys may be stale.
-// A Static has the keys of a file instead.
+// the store: it reads the keys regularly, when a token comes whose key it does not have, and when its keys may be
+// stale. A Static has the keys of a file instead.
 package keyring
 
 import (
@@ -102,8 +102,8 @@ func (r *Keyring) Set() *token.KeySet { return r.set }
 // minMaxAge is the shortest time that a verifier may cache the public keys.
 const minMaxAge = 30 * time.Second
 
-// MaxAge returns how long a verifier may cache the public keys: half the lead, so that it has a new key before that key
-// signs.
+// MaxAge returns how long a verifier may cache the public keys: half the lead, so that it has a new key before that
+// key signs.
 func (r *Keyring) MaxAge() time.Duration { return max(r.config.Lead/2, minMaxAge) }
 
 const (
@@ -127,7 +127,7 @@ func (r *Keyring) Run(ctx context.Context) {
 		case <-timer.C:
 		}
 		r.mu.Lock()
-		err := r.reload(ctx) // which logs the error
+		err := r.reload(ctx) // logs the error
 		r.mu.Unlock()
 		wait := r.config.Reload
 		if err != nil {
@@ -137,9 +137,9 @@ func (r *Keyring) Run(ctx context.Context) {
 	}
 }
 
-// EnsureCurrent reads the store if the keys may be stale: if Run was not scheduled, for example on a machine that slept,
-// or if another key has begun to sign. A token that is signed with a key that was retired meanwhile would be lost. The
-// error is fault.ErrUnavailable.
+// EnsureCurrent reads the store if the keys may be stale: if Run was not scheduled, for example on a machine that
+// slept, or if another key has begun to sign. A token that is signed with a key that was retired meanwhile would be
+// lost. The error is fault.ErrUnavailable.
 func (r *Keyring) EnsureCurrent(ctx context.Context) error {
 	if r.current() {
 		return nil
@@ -160,9 +160,9 @@ func (r *Keyring) EnsureCurrent(ctx context.Context) error {
 
 func (r *Keyring) current() bool { return r.config.Clock().Unix() < r.staleAfter.Load() }
 
-// ReloadFor reads the store for a token that none of the keys verifies, and reports whether a retry may succeed. A token
-// that names one of the keys is a forgery, so the store is not read for it; a token of HS256 names none. The error is
-// fault.ErrUnavailable.
+// ReloadFor reads the store for a token that none of the keys verifies, and reports whether a retry may succeed. A
+// token that names one of the keys is a forgery, so the store is not read for it; a token of HS256 names none. The
+// error is fault.ErrUnavailable.
 func (r *Keyring) ReloadFor(ctx context.Context, text string) (retry bool, err error) {
 	if r.set.HasKeyOf(text) {
 		return false, nil
@@ -184,7 +184,8 @@ func ifUnreachable(err error) error {
 	return nil
 }
 
-// reload reads the store and uses its keys; r.mu is held. After an error, the node continues with the keys that it has.
+// reload reads the store and uses its keys; r.mu is held. After an error, the node continues with the keys that it
+// has.
 func (r *Keyring) reload(ctx context.Context) error {
 	now := r.config.Clock().Unix()
 	keys, err := r.read(ctx)

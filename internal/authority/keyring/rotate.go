@@ -133,8 +133,8 @@ func (r *Keyring) Retire(ctx context.Context, id string, force bool) (successor 
 	case !force:
 		err = mayRetire(info, now)
 	case info.State == Signing:
-		// The successor signs from a lead ago, so that it also signs on a node whose clock is behind. That node would
-		// otherwise sign with an older key, which may be retirable.
+		// The successor signs from a lead ago, so that it also signs on a node whose clock is behind. Such a node
+		// would otherwise sign with an older key, which may be retirable.
 		successor, err = r.add(ctx, now, max(info.SignsFrom, now-seconds(r.config.Lead)))
 	}
 	if err != nil {

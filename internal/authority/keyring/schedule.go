@@ -7,8 +7,8 @@ import (
 
 // This file has the schedule of the keys as pure functions of the time and the keys, which are ordered newest first.
 
-// signing returns the index of the key that signs now: the latest of those that have begun to sign, otherwise the first
-// that will. It returns -1 if every key is retired.
+// signing returns the index of the key that signs now: the latest of those that have begun to sign, otherwise the
+// first that will. It returns -1 if every key is retired.
 func signing(keys []nodeKey, now int64) int {
 	best := -1
 	for i, k := range keys {

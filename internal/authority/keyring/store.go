@@ -18,7 +18,7 @@ type Store interface {
 	// SigningKeys returns all keys, newest first.
 	SigningKeys(ctx context.Context) ([]SigningKey, error)
 	// AddSigningKey adds a key. It does nothing if a key with its ID exists or, if first is true, if any key exists.
-	// Of many nodes that start at the same time on an empty store, therefore only one adds a key.
+	// If many nodes start at the same time on an empty store, only one of them therefore adds a key.
 	AddSigningKey(ctx context.Context, k SigningKey, first bool) error
 	// RetireSigningKey sets RetiredAt and removes the JWK. It returns fault.ErrNotFound if there is no such key, it is
 	// retired already, or it is the only one that is not retired.

@@ -10,16 +10,16 @@ const (
 	freeFailures        = 5                // in a row at an account, without a wait
 	freeAddressFailures = 50               // in a row from an address, over all accounts, without a wait
 	maxFailures         = 100              // in a row at an account (NIST SP 800-63B-4, 3.2.2)
-	reopenedFailures    = 15               // left of maxFailures after the owner reopened the account: the wait stays maxWait
-	maxWait             = 15 * time.Minute // of an attempt for the one before
+	reopenedFailures    = 15               // left when the owner reopens an account: still maxWait
+	maxWait             = 15 * time.Minute // between two attempts
 )
 
 // The lives of counters.
 const (
-	lifeWithoutWait = 24 * time.Hour       // of a counter below the failures that cost a wait
-	lifeWithWait    = 365 * 24 * time.Hour // of a counter that costs a wait
-	knownLife       = 90 * 24 * time.Hour  // of a known address
-	addressLife     = time.Hour            // of the counter of an address
+	lifeWithoutWait = 24 * time.Hour       // for a counter with too few failures for a wait
+	lifeWithWait    = 365 * 24 * time.Hour // for a counter that causes a wait
+	knownLife       = 90 * 24 * time.Hour  // for a known address
+	addressLife     = time.Hour            // for the counter of an address
 	never           = math.MaxInt64        // expiry of maxFailures, because the account must not reopen by itself
 
 	maxAccounts = 1_000_000 // counters of accounts, because clients can make up logins

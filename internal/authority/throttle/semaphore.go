@@ -15,8 +15,8 @@ const (
 // errTooManyWaiting means that maxWaiting attempts wait already.
 var errTooManyWaiting = errors.New("throttle: too many attempts wait")
 
-// semaphore is a keyed semaphore: it lets maxRunning attempts with the same key run at the same time. An attempt counts
-// as failed while it runs, so a client that signs in many times at once would otherwise be throttled by its own
+// semaphore is a keyed semaphore: it lets maxRunning attempts with the same key run at the same time. An attempt
+// counts as failed while it runs, so a client that signs in many times at once would otherwise be throttled by its own
 // attempts.
 type semaphore struct {
 	mu     sync.Mutex // guards queues
@@ -30,7 +30,7 @@ type semaphoreKey struct {
 
 // queue has the attempts of one key.
 type queue struct {
-	attempts int           // that run or wait; guarded by semaphore.mu
+	attempts int           // the number that run or wait; guarded by semaphore.mu
 	slots    chan struct{} // has one element for each attempt that runs
 }
 
@@ -64,7 +64,8 @@ func (s *semaphore) acquire(ctx context.Context, a Attempt) (release func(), err
 func (s *semaphore) leave(key semaphoreKey, q *queue) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if q.attempts--; q.attempts == 0 {
+	q.attempts--
+	if q.attempts == 0 {
 		delete(s.queues, key)
 	}
 }

@@ -10,17 +10,17 @@ import (
 
 // Store keeps the failure counters. Each row is one of three kinds of counter:
 //
-//   - of an account, for all addresses that are not known at it,
-//   - of a known address at an account, from which it signed in before,
-//   - of an address, for all accounts.
+//   - an account's, for all addresses that are not known at it,
+//   - a known address's at an account, from which it signed in before,
+//   - an address's, for all accounts.
 //
 // Counters decides what the rows mean. Each method is one atomic step, and durable when it returns nil. The only error
 // of the contract is fault.ErrUnavailable: the store is unreachable or cannot write.
 type Store interface {
 	// BeginAttempt reads the counters of an attempt (Counters.Begin). If the attempt need not wait, it is counted as
-	// failed in the same step, so that concurrent attempts cannot exceed the limits. If it must wait, wait says how
-	// long, and nothing changes. known reports whether the counter of a known address was used; ResolveAttempt needs
-	// it.
+	// failed in the same step, so that concurrent attempts cannot exceed the limits. If it must wait, BeginAttempt
+	// returns how long, and nothing changes. known reports whether the counter of a known address was used;
+	// ResolveAttempt needs it.
 	BeginAttempt(ctx context.Context, a Attempt) (wait time.Duration, known bool, err error)
 	// ResolveAttempt changes the counters of an attempt to what its outcome requires (Counters.Resolve).
 	ResolveAttempt(ctx context.Context, a Attempt, known bool, o Outcome) error
@@ -39,7 +39,7 @@ type Attempt struct {
 	At      int64
 }
 
-// Outcome says how an attempt ended. There is no outcome for a wrong password, because an attempt begins as a failure.
+// Outcome is how an attempt ended. There is no outcome for a wrong password, because an attempt begins as a failure.
 type Outcome uint8
 
 // The outcomes.
@@ -58,8 +58,8 @@ func HashLogin(login string) AccountHash {
 	return AccountHash(sum[:16])
 }
 
-// AddressBlock returns the block that counts as one address: an IPv4 address, or the /64 of an IPv6 address, because one
-// subscriber has all of it.
+// AddressBlock returns the block that counts as one address: an IPv4 address, or the /64 of an IPv6 address, because
+// one subscriber has all of it.
 func AddressBlock(ip string) string {
 	address, err := netip.ParseAddr(ip)
 	if err != nil {

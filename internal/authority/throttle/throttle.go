@@ -1,9 +1,9 @@
 // Package throttle slows down failed sign-ins, so that passwords cannot be guessed.
 //
-// Each attempt begins as a failure that is counted in the store (see Store), and its outcome is resolved afterwards. Of
-// many attempts that begin at the same time, none therefore escapes the count. After a few failures in a row the next
-// attempt has to wait, longer with each failure (counters.go). Known addresses, from which an account signed in before,
-// have counters of their own, so that other addresses cannot lock the account's owner out. A keyed semaphore limits how
+// Each attempt begins as a failure that is counted in the store (see Store), and its outcome is resolved afterwards.
+// Attempts that begin at the same time are therefore all counted. After a few failures in a row the next attempt has
+// to wait, longer with each failure (counters.go). Known addresses, from which an account signed in before, have
+// counters of their own, so that other addresses cannot lock the account's owner out. A keyed semaphore limits how
 // many attempts of one address at one account run at the same time, because the attempts of one client would otherwise
 // throttle each other.
 package throttle
@@ -54,7 +54,8 @@ func (t *Throttle) Begin(ctx context.Context, login, ip string) (*Pending, error
 		release()
 		return nil, &fault.Error{
 			Kind: fault.RateLimited, RetryAfter: wait,
-			Message: "Too many failed sign-ins; wait for the time in Retry-After, or ask an administrator to reset the user.",
+			Message: "Too many failed sign-ins; retry after the time in Retry-After, " +
+				"or ask an administrator to reset the user.",
 		}
 	}
 	return &Pending{throttle: t, attempt: attempt, known: known, release: release}, nil
@@ -81,9 +82,10 @@ type Pending struct {
 // resolveTimeout bounds Resolve.
 const resolveTimeout = 2 * time.Second
 
-// Resolve records the outcome of an attempt: err is nil if the password was right, and of kind fault.InvalidCredentials
-// if it was wrong. With any other error the password was not checked, and the attempt does not count. Resolve works even
-// if ctx has ended. A failure to record is logged: the counters then have one failure too many.
+// Resolve records the outcome of an attempt: err is nil if the password was right, and of kind
+// fault.InvalidCredentials if it was wrong. With any other error the password was not checked, and the attempt does
+// not count. Resolve works even if ctx has ended. A failure to record is logged: the counters then have one failure
+// too many.
 func (p *Pending) Resolve(ctx context.Context, err error) {
 	outcome := Succeeded
 	switch {
