@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -23,7 +24,7 @@ const (
 // TokenConfig configures a TokenSource. It needs a Token, or a Login with its Password, or both.
 type TokenConfig struct {
 	// Token is the first token, for example the last one that OnRefresh stored. If it is empty, the source begins with
-	// a login.
+	// a login. If the local clock contradicts ExpiresAt, the token is refreshed at its first use.
 	Token api.Token
 	// Login and Password, if set, are used to sign in when there is no token or the session has ended. If Login is
 	// empty, the source then returns ErrInvalidSession.
@@ -32,7 +33,7 @@ type TokenConfig struct {
 	// OnRefresh is called with each new token, from a refresh or a login, before any caller gets the token. Use it to
 	// store the token, so that the session survives a crash: the server rejects the previous token from then on. If
 	// OnRefresh fails, callers get its error instead of the token, and the next caller makes it try again. There is
-	// one call at a time. Nil stores nothing.
+	// one call at a time. ExpiresAt is by the local clock, and not by the server's. Nil stores nothing.
 	OnRefresh func(api.Token) error
 	// RefreshBefore is how long before its exp a token is refreshed. A token is never refreshed in the first half of
 	// its life. 0 is 1 minute.
@@ -44,6 +45,9 @@ type TokenConfig struct {
 // TokenSource returns a valid token, and renews it in time: by a refresh, or by a login if the session has ended. It is
 // an oauth2.TokenSource. It is safe for concurrent use: there is one renewal at a time, and every caller waits for it.
 //
+// The local clock may be wrong, because the source counts the life of a token (exp − iat) from the request that
+// returned it. The time that a machine is suspended counts too, so that the token is renewed after it wakes.
+//
 // Give a session to one source only. If two sources begin with the same token, their refreshes race, and one of them
 // loses the session.
 type TokenSource struct {
@@ -53,13 +57,16 @@ type TokenSource struct {
 
 	mu             sync.Mutex // guards the fields below
 	token          api.Token
-	idempotencyKey string    // the key of a refresh whose outcome is unknown, or empty
-	unstored       bool      // OnRefresh has not accepted the token yet
-	renewAt        time.Time // the token is renewed from this time on
-	ended          error     // the reason why there is no token
-	pausedUntil    time.Time // no renewal is tried before this time
-	pauseCause     error     // the error of the renewal that began the pause
-	trustedUntil   time.Time // a 401 is not taken for the token's fault before this time
+	issuedAt       time.Time     // a moment of the local clock just before the server issued the token
+	life           time.Duration // from issuedAt to the token's expiry
+	renewAfter     time.Duration // from issuedAt to the next renewal
+	unstored       bool          // OnRefresh has not accepted the token yet
+	idempotencyKey string        // the key of a refresh whose outcome is unknown, or empty
+	refreshedAt    time.Time     // the first attempt with idempotencyKey
+	ended          error         // the reason why there is no token
+	pausedAt       time.Time     // the last renewal that failed; the next one waits for renewPause
+	pauseCause     error         // the error of that renewal
+	distrustedAt   time.Time     // the last rejection of a new token; until renewPause later, no 401 renews the token
 }
 
 // NewTokenSource returns a source that renews its tokens through c. It makes no call before the first token is asked
@@ -73,10 +80,24 @@ func NewTokenSource(c *Client, config TokenConfig) *TokenSource {
 	}
 	s := &TokenSource{client: c, config: config, ended: errNoStart}
 	if config.Token.Token != "" {
-		s.set(config.Token)
-		s.unstored = false
+		s.restore(config.Token)
 	}
 	return s
+}
+
+// restore begins with a token that was issued earlier. Its age follows from ExpiresAt, which is by the local clock if
+// OnRefresh got it. If the token seems to be from the future, its age is unknown, and its renewal is due.
+func (s *TokenSource) restore(t api.Token) {
+	now := s.config.Clock()
+	issuedAt := now
+	if life := lifeOf(t.Token); life > 0 {
+		issuedAt = t.ExpiresAt.Add(-life)
+	}
+	s.set(t, issuedAt)
+	s.unstored = false
+	if tolerance := s.life - s.renewAfter; elapsed(s.issuedAt, now) < -tolerance {
+		s.issuedAt = now.Add(-s.renewAfter)
+	}
 }
 
 // Token returns a valid token. It is TokenContext without a context; a renewal takes at most 1 minute.
@@ -113,11 +134,11 @@ func (s *TokenSource) ready(rejected string) (t api.Token, done bool, err error)
 	defer s.mu.Unlock()
 	now := s.config.Clock()
 	valid := s.valid(now)
-	accepted := s.token.Token != rejected || now.Before(s.trustedUntil)
+	accepted := s.token.Token != rejected || elapsed(s.distrustedAt, now) < renewPause
 	switch {
-	case valid && accepted && now.Before(s.renewAt):
+	case valid && accepted && elapsed(s.issuedAt, now) < s.renewAfter:
 		return s.token, true, nil
-	case !now.Before(s.pausedUntil):
+	case elapsed(s.pausedAt, now) >= renewPause:
 		return api.Token{}, false, nil
 	case valid:
 		return s.token, true, nil
@@ -127,7 +148,7 @@ func (s *TokenSource) ready(rejected string) (t api.Token, done bool, err error)
 
 // valid reports whether callers may get the token.
 func (s *TokenSource) valid(now time.Time) bool {
-	return s.token.Token != "" && !s.unstored && now.Before(s.token.ExpiresAt.Time)
+	return s.token.Token != "" && !s.unstored && elapsed(s.issuedAt, now) < s.life
 }
 
 // renew fetches, stores and returns the next token.
@@ -142,31 +163,34 @@ func (s *TokenSource) renew(rejected string) (api.Token, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), renewTimeout)
 	defer cancel()
-	t, err := s.fetch(ctx)
+	t, issuedAt, err := s.fetch(ctx)
 	if err != nil {
 		return s.pause(err)
 	}
-	s.set(t)
+	s.set(t, issuedAt)
 	return s.store()
 }
 
 // fetch refreshes the token, or signs in if there is none. A refresh whose outcome is unknown is repeated with the same
-// idempotency key, because it may have happened: the response is then its successor.
-func (s *TokenSource) fetch(ctx context.Context) (api.Token, error) {
+// idempotency key, because it may have happened: the response is then its successor, and as old as the first attempt.
+func (s *TokenSource) fetch(ctx context.Context) (t api.Token, issuedAt time.Time, err error) {
 	if s.token.Token != "" {
 		if s.idempotencyKey == "" {
 			s.idempotencyKey = rand.Text()
+			s.refreshedAt = s.config.Clock()
 		}
-		t, err := s.client.RefreshWithIdempotencyKey(ctx, s.token.Token, s.idempotencyKey)
+		t, err = s.client.RefreshWithIdempotencyKey(ctx, s.token.Token, s.idempotencyKey)
 		if !errors.Is(err, ErrInvalidSession) {
-			return t, err
+			return t, s.refreshedAt, err
 		}
 		s.end(err)
 	}
 	if s.config.Login == "" {
-		return api.Token{}, s.ended
+		return api.Token{}, time.Time{}, s.ended
 	}
-	return s.client.Login(ctx, s.config.Login, s.config.Password)
+	issuedAt = s.config.Clock()
+	t, err = s.client.Login(ctx, s.config.Login, s.config.Password)
+	return t, issuedAt, err
 }
 
 var errNoStart = errors.New("client: the token source has no token and no login; set Token or Login in TokenConfig")
@@ -184,19 +208,20 @@ func (s *TokenSource) store() (api.Token, error) {
 	return s.token, nil
 }
 
-// set begins the life of a new token.
-func (s *TokenSource) set(t api.Token) {
+// set begins the life of a new token. Its ExpiresAt becomes a time of the local clock.
+func (s *TokenSource) set(t api.Token, issuedAt time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.config.Clock()
-	left := t.ExpiresAt.Sub(now)
+	s.issuedAt = issuedAt
+	s.life = cmp.Or(lifeOf(t.Token), t.ExpiresAt.Sub(issuedAt))
+	s.renewAfter = max(s.life/2, s.life-s.config.RefreshBefore)
+	t.ExpiresAt = api.NewTime(issuedAt.Add(s.life))
 	s.token = t
 	s.unstored = true
 	s.idempotencyKey = ""
-	s.renewAt = now.Add(max(left/2, left-s.config.RefreshBefore))
-	s.pausedUntil = time.Time{}
+	s.pausedAt = time.Time{}
 	s.pauseCause = nil
-	s.trustedUntil = time.Time{}
+	s.distrustedAt = time.Time{}
 }
 
 // distrustRejections stops 401s from renewing the token for a while, after a server rejected it as it rejected its
@@ -205,7 +230,7 @@ func (s *TokenSource) distrustRejections(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.token.Token == token {
-		s.trustedUntil = s.config.Clock().Add(renewPause)
+		s.distrustedAt = s.config.Clock()
 	}
 }
 
@@ -223,7 +248,7 @@ func (s *TokenSource) pause(cause error) (api.Token, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.config.Clock()
-	s.pausedUntil = now.Add(renewPause)
+	s.pausedAt = now
 	s.pauseCause = cause
 	if s.valid(now) {
 		return s.token, nil

@@ -1,0 +1,154 @@
+package client_test
+
+import (
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/pawlauth/pawl/api"
+	"github.com/pawlauth/pawl/client"
+	"github.com/pawlauth/pawl/pawltest"
+)
+
+// moveWall returns a reading of the clock after its wall clock moved by d and its monotonic clock stood still, as on a
+// machine that was suspended, or whose wall clock was set. It changes the seconds inside t, which package time does not
+// export, and checks the outcome.
+func moveWall(t testing.TB, reading time.Time, d time.Duration) time.Time {
+	t.Helper()
+	moved := reading
+	*(*uint64)(unsafe.Pointer(&moved)) += uint64(d/time.Second) << 30
+	if moved.Sub(reading) != 0 || moved.Round(0).Sub(reading.Round(0)) != d {
+		t.Fatalf("%v moved by %v is %v: package time has another layout", reading, d, moved)
+	}
+	return moved
+}
+
+// skews are the differences between the local clock and the server's.
+var skews = map[string]time.Duration{"1 h behind": -time.Hour, "1 h ahead": time.Hour, "right": 0}
+
+// TestSourceWithSkewedClock uses a source for several token lives, and checks that each life has exactly one refresh.
+func TestSourceWithSkewedClock(t *testing.T) {
+	for name, skew := range skews {
+		t.Run(name, func(t *testing.T) {
+			l := newLossy(t)
+			var stored api.Token
+			config := client.TokenConfig{
+				OnRefresh: func(token api.Token) error { stored = token; return nil },
+				Clock:     func() time.Time { return l.Clock.Now().Add(skew) },
+			}
+			first := config
+			first.Login, first.Password = pawltest.Login, pawltest.Password
+			s := client.NewTokenSource(l.client, first)
+			for life := range 4 {
+				token := tokenOf(t, s)
+				if !l.passes(t, token) {
+					t.Fatalf("life %d: the token is not valid", life)
+				}
+				if want := config.Clock().Add(time.Hour); !stored.ExpiresAt.Equal(want) {
+					t.Errorf("life %d: stored with expiry %v, want %v by the local clock", life, stored.ExpiresAt, want)
+				}
+				if n := len(l.paths()); n != 1 {
+					t.Errorf("life %d: calls %v, want 1", life, l.paths())
+				}
+				l.Clock.Add(30 * time.Minute)
+				s = client.NewTokenSource(l.client, withToken(config, stored)) // a restart of the program
+				l.Clock.Add(20 * time.Minute)
+				l.lose(0)
+				for range 99 {
+					if tokenOf(t, s) != token {
+						t.Fatalf("life %d: renewed too early", life)
+					}
+				}
+				if len(l.paths()) != 0 {
+					t.Errorf("life %d: calls %v, want none", life, l.paths())
+				}
+				l.Clock.Add(9 * time.Minute)
+			}
+		})
+	}
+}
+
+func withToken(config client.TokenConfig, token api.Token) client.TokenConfig {
+	config.Token = token
+	return config
+}
+
+// TestSourceWithForeignToken begins with a token whose ExpiresAt is by the server's clock. With a skewed local clock
+// the age of the token is unknown, and the source refreshes it at its first use.
+func TestSourceWithForeignToken(t *testing.T) {
+	for name, skew := range skews {
+		t.Run(name, func(t *testing.T) {
+			l := newLossy(t)
+			start := l.login(t)
+			l.Clock.Add(30 * time.Minute)
+			s := client.NewTokenSource(l.client, client.TokenConfig{
+				Token: start, Clock: func() time.Time { return l.Clock.Now().Add(skew) },
+			})
+			for range 10 {
+				if token := tokenOf(t, s); (token == start.Token) != (skew == 0) || !l.passes(t, token) {
+					t.Errorf("the token is valid: %t, and the first one: %t", l.passes(t, token), token == start.Token)
+				}
+			}
+			want := 1
+			if skew == 0 {
+				want = 0
+			}
+			if n := len(l.paths()); n != want {
+				t.Errorf("%d refreshes, want %d", n, want)
+			}
+		})
+	}
+}
+
+// TestSourceAfterSuspend checks that a suspended machine renews its token when it wakes, and that a wall clock which is
+// set back does not keep a token in use.
+func TestSourceAfterSuspend(t *testing.T) {
+	for name, test := range map[string]struct{ runs, wall time.Duration }{
+		"suspended":             {runs: 0, wall: 59*time.Minute + 30*time.Second},
+		"wall clock set back":   {runs: 59*time.Minute + 30*time.Second, wall: -2 * time.Hour},
+		"suspended and running": {runs: 20 * time.Minute, wall: 39*time.Minute + 30*time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLossy(t)
+			reading := time.Now()
+			s := client.NewTokenSource(l.client, client.TokenConfig{
+				Login: pawltest.Login, Password: pawltest.Password, Clock: func() time.Time { return reading },
+			})
+			first := tokenOf(t, s)
+			reading = moveWall(t, reading.Add(test.runs), test.wall)
+			l.Clock.Add(59*time.Minute + 30*time.Second)
+			l.lose(0)
+			fresh := tokenOf(t, s)
+			if fresh == first || !l.passes(t, fresh) || len(l.paths()) != 1 {
+				t.Errorf("calls %v, want one refresh", l.paths())
+			}
+		})
+	}
+}
+
+// TestLateReplayCountsFromTheFirstAttempt loses a refresh and repeats it a minute later. The successor is as old as the
+// first attempt, so it must be renewed a minute earlier.
+func TestLateReplayCountsFromTheFirstAttempt(t *testing.T) {
+	l := newLossy(t)
+	s := l.source(client.TokenConfig{Token: l.login(t), RefreshBefore: 5 * time.Minute})
+	l.Clock.Add(55 * time.Minute)
+	l.lose(1)
+	tokenOf(t, s)
+	l.Clock.Add(time.Minute)
+	successor := tokenOf(t, s)
+	l.Clock.Add(54 * time.Minute)
+	if token := tokenOf(t, s); token == successor || !l.passes(t, token) {
+		t.Error("the source did not renew the successor 55 minutes after the first attempt")
+	}
+}
+
+// TestOpaqueToken checks that a source works with a server whose tokens have no claims.
+func TestOpaqueToken(t *testing.T) {
+	s := client.NewTokenSource(scripted(t, &script{responses: []response{success}}), client.TokenConfig{
+		Login: "a", Password: "b", Clock: func() time.Time { return time.Date(2026, 5, 7, 19, 0, 0, 0, time.UTC) },
+	})
+	token, err := s.Token()
+	if err != nil || token.AccessToken != "t" || token.Expiry.Hour() != 20 {
+		t.Errorf("token %+v, %v", token, err)
+	}
+}
