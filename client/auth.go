@@ -54,8 +54,10 @@ func (c *Client) Logout(ctx context.Context) error {
 // Session returns the caller: the user of the client's bearer, or else of its API key. It returns ErrInvalidSession or
 // ErrInvalidAPIKey if the credentials are not valid.
 func (c *Client) Session(ctx context.Context) (api.SessionInfo, error) {
-	return do[api.SessionInfo](ctx, c, post("/v2/auth/session", nil).idempotent())
+	return do[api.SessionInfo](ctx, c, sessionCall)
 }
+
+var sessionCall = post("/v2/auth/session", nil).idempotent()
 
 // ChangePassword changes the caller's own password. It returns ErrInvalidCredentials if the current password is wrong,
 // and ErrInvalidParameter if the new one breaks the rules.

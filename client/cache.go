@@ -18,8 +18,11 @@ type cache struct {
 
 type entry struct {
 	caller api.SessionInfo
-	until  time.Time
+	added  time.Time
+	maxAge time.Duration
 }
+
+func (e entry) expired(now time.Time) bool { return elapsed(e.added, now) >= e.maxAge }
 
 func newCache(maxSize int) *cache {
 	return &cache{entries: map[[sha256.Size]byte]entry{}, maxSize: maxSize}
@@ -35,22 +38,22 @@ func (c *cache) get(sent credentials, now time.Time) (api.SessionInfo, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e, ok := c.entries[sent.hash()]
-	return e.caller, ok && now.Before(e.until)
+	return e.caller, ok && !e.expired(now)
 }
 
 // put adds an entry. It looks at a few other entries and evicts the expired ones. If the cache is still full, it evicts
 // arbitrary entries: maps iterate in random order.
-func (c *cache) put(sent credentials, caller api.SessionInfo, now, until time.Time) {
+func (c *cache) put(sent credentials, e entry) {
 	const looks = 8 // entries
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	seen := 0
-	for hash, e := range c.entries {
+	for hash, other := range c.entries {
 		if seen == looks {
 			break
 		}
 		seen++
-		if !now.Before(e.until) {
+		if other.expired(e.added) {
 			delete(c.entries, hash)
 		}
 	}
@@ -60,5 +63,5 @@ func (c *cache) put(sent credentials, caller api.SessionInfo, now, until time.Ti
 		}
 		delete(c.entries, hash)
 	}
-	c.entries[sent.hash()] = entry{caller, until}
+	c.entries[sent.hash()] = e
 }

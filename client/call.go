@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/pawlauth/pawl/api"
 )
@@ -41,24 +42,29 @@ func (x call) idempotent() call {
 
 // do makes a call with its retries, and returns the data of the response.
 func do[T any](ctx context.Context, c *Client, x call) (T, error) {
-	var data T
+	data, _, err := doDated[T](ctx, c, x)
+	return data, err
+}
+
+// doDated is do, and also returns the server's time of the response, as dateOf does.
+func doDated[T any](ctx context.Context, c *Client, x call) (data T, date time.Time, err error) {
 	body, err := marshal(x.body)
 	if err != nil {
-		return data, err
+		return data, date, err
 	}
 	for retry := 0; ; retry++ {
-		raw, err := c.attempt(ctx, x, body)
+		raw, date, err := c.attempt(ctx, x, body)
 		if err == nil {
 			if err := json.Unmarshal(raw, &data); err != nil {
-				return data, fmt.Errorf("the response has an unexpected form: %w", err)
+				return data, date, fmt.Errorf("the response has an unexpected form: %w", err)
 			}
-			return data, nil
+			return data, date, nil
 		}
 		if retry >= c.retries || ctx.Err() != nil || !mayRetry(x, err) {
-			return data, err
+			return data, date, err
 		}
 		if err := pause(ctx, retry, err); err != nil {
-			return data, err
+			return data, date, err
 		}
 	}
 }
@@ -83,26 +89,28 @@ func marshal(body any) ([]byte, error) {
 	return text, nil
 }
 
-// attempt sends a call once, and returns the raw data of the response.
-func (c *Client) attempt(ctx context.Context, x call, body []byte) (json.RawMessage, error) {
+// attempt sends a call once, and returns the raw data of the response with its dateOf.
+func (c *Client) attempt(ctx context.Context, x call, body []byte) (json.RawMessage, time.Time, error) {
 	req, err := http.NewRequestWithContext(ctx, x.method, c.url+x.path, bytes.NewReader(body))
 	if err != nil {
-		return nil, fmt.Errorf("client: %w", err)
+		return nil, time.Time{}, fmt.Errorf("client: %w", err)
 	}
 	c.setHeaders(req.Header, x)
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, &lostError{fmt.Errorf("the server is unreachable: %w; is it running?", err)}
+		return nil, time.Time{}, &lostError{fmt.Errorf("the server is unreachable: %w; is it running?", err)}
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxResponseBytes))
 	if err != nil {
-		return nil, &lostError{fmt.Errorf("the response was cut off: %w", err)}
+		return nil, time.Time{}, &lostError{fmt.Errorf("the response was cut off: %w", err)}
 	}
+	parse := parseEnvelope
 	if x.noEnvelope {
-		return parsePlain(resp, text)
+		parse = parsePlain
 	}
-	return parseEnvelope(resp, text)
+	data, err := parse(resp, text)
+	return data, dateOf(resp.Header), err
 }
 
 // setHeaders sets the credentials and the content type. A form never has the bearer, because the calls below /oauth2

@@ -1,10 +1,14 @@
 package client_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"net/http"
 	"testing"
 	"time"
 	"unsafe"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/client"
 	"github.com/pawlauth/pawl/pawltest"
@@ -150,5 +154,129 @@ func TestOpaqueToken(t *testing.T) {
 	token, err := s.Token()
 	if err != nil || token.AccessToken != "t" || token.Expiry.Hour() != 20 {
 		t.Errorf("token %+v, %v", token, err)
+	}
+}
+
+// TestJWKSWithSkewedClock checks that a token passes until its exp, which the JWKS compares with the server's time. A
+// Date has whole seconds, so the last second before exp depends on the skew.
+func TestJWKSWithSkewedClock(t *testing.T) {
+	for name, skew := range skews {
+		t.Run(name, func(t *testing.T) {
+			p := publish(t, pawltest.WithTokenLife(30*time.Second))
+			j := client.NewJWKS(p.Client(), client.JWKSConfig{
+				Clock: func() time.Time { return p.Clock.Now().Add(skew) },
+			})
+			token := p.login(t)
+			check(t, "new token", j, token, nil)
+			p.Clock.Add(28 * time.Second)
+			check(t, "2 s before exp", j, token, nil)
+			p.Clock.Add(2 * time.Second)
+			check(t, "at exp", j, token, client.ErrInvalidSession)
+			check(t, "new token after a while", j, p.login(t), nil)
+			if n := p.reads.Load(); n != 1 {
+				t.Errorf("%d reads, want 1", n)
+			}
+			p.Clock.Add(10 * time.Minute)
+			check(t, "new token after a long while", j, p.login(t), nil)
+		})
+	}
+}
+
+// TestJWKSFromACache reads the keys from an HTTP cache that stored them an hour ago, with the server's Date of then.
+func TestJWKSFromACache(t *testing.T) {
+	key, now := newKey(t, "a"), time.Now()
+	set, err := json.Marshal(map[string]any{"keys": []any{key.Public()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Date", now.Add(-time.Hour).UTC().Format(http.TimeFormat))
+		w.Header().Set("Age", "3600")
+		_, _ = w.Write(set)
+	})
+	j := client.NewJWKS(newClient(t, url), client.JWKSConfig{})
+	for step, test := range map[string]struct {
+		age  time.Duration
+		want error
+	}{
+		"new token":     {age: 0},
+		"expired token": {age: 10 * time.Minute, want: client.ErrInvalidSession},
+	} {
+		iat := now.Add(-test.age).Unix()
+		claims := fmt.Sprintf(`{"iss":"pawl","aud":"pawl","sub":"7","iat":%d,"exp":%d}`, iat, iat+300)
+		check(t, step, j, sign(t, key, jose.ES256, claims), test.want)
+	}
+}
+
+// TestJWKSAfterSuspend checks that keys which became stale during a suspend are read again before the first token.
+func TestJWKSAfterSuspend(t *testing.T) {
+	p := publish(t)
+	admin := p.Client(client.WithAPIKey(p.AdminAPIKey))
+	leaked, reading := p.login(t), time.Now()
+	j := client.NewJWKS(p.Client(), client.JWKSConfig{Clock: func() time.Time { return reading }})
+	check(t, "before the suspend", j, leaked, nil)
+	keys, err := admin.SigningKeys(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	retire := api.RetireSigningKeyRequest{KeyID: keys[0].KeyID, Now: true}
+	if err := admin.RetireSigningKey(t.Context(), retire); err != nil {
+		t.Fatal(err)
+	}
+	p.Clock.Add(2 * time.Minute)
+	reading = moveWall(t, reading, 2*time.Minute)
+	check(t, "after the suspend", j, leaked, client.ErrInvalidSession)
+	check(t, "new token after the suspend", j, p.login(t), nil)
+}
+
+// TestMiddlewareCacheWithSkewedClock checks that an answer is cached for CacheFor, and not beyond the token's exp.
+func TestMiddlewareCacheWithSkewedClock(t *testing.T) {
+	for name, skew := range skews {
+		t.Run(name, func(t *testing.T) {
+			l := newLossy(t, pawltest.WithTokenLife(8*time.Second))
+			url := guarded(t, l.client, client.MiddlewareConfig{
+				CacheFor: 5 * time.Second, Clock: func() time.Time { return l.Clock.Now().Add(skew) },
+			})
+			bearer := "Authorization: Bearer " + l.login(t).Token
+			want := func(step string, status, calls int) {
+				t.Helper()
+				l.lose(0)
+				resp, _ := ask(t, url, bearer)
+				if n := len(l.paths()); resp.StatusCode != status || n != calls {
+					t.Errorf("%s: %s after %d calls, want %d after %d", step, resp.Status, n, status, calls)
+				}
+			}
+			want("first request", 200, 1)
+			want("second request", 200, 0)
+			l.Clock.Add(4 * time.Second)
+			want("before CacheFor ends", 200, 0)
+			l.Clock.Add(time.Second)
+			want("after CacheFor", 200, 1)
+			l.Clock.Add(3 * time.Second)
+			want("after the token's exp", 401, 1)
+		})
+	}
+}
+
+// TestMiddlewareCacheAfterSuspend checks that an answer from before a suspend is not used after it.
+func TestMiddlewareCacheAfterSuspend(t *testing.T) {
+	l, reading := newLossy(t), time.Now()
+	url := guarded(t, l.client, client.MiddlewareConfig{
+		CacheFor: time.Minute, Clock: func() time.Time { return reading },
+	})
+	token := l.login(t).Token
+	bearer := "Authorization: Bearer " + token
+	if resp, _ := ask(t, url, bearer); resp.StatusCode != 200 {
+		t.Fatal(resp.Status)
+	}
+	if _, err := l.Client().Refresh(t.Context(), token); err != nil {
+		t.Fatal(err)
+	}
+	if resp, _ := ask(t, url, bearer); resp.StatusCode != 200 {
+		t.Errorf("before the suspend: %s, want 200 from the cache", resp.Status)
+	}
+	reading = moveWall(t, reading, 2*time.Minute)
+	if resp, _ := ask(t, url, bearer); resp.StatusCode != 401 {
+		t.Errorf("after the suspend: %s, want 401", resp.Status)
 	}
 }

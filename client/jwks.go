@@ -33,6 +33,9 @@ type JWKSConfig struct {
 //
 // Pawl must sign with ES256, EdDSA or RS256 (its setting "algorithm"). HS256 has no public keys.
 //
+// The local clock may be wrong, because the times of a token are compared with the server's time. It follows from the
+// Date of the last response with keys, to within a second (RFC 9110, 6.6.1).
+//
 // The keys are cached. A token makes the JWKS read them again if they are more than 1 minute old, or if they lack the
 // token's key and the last read was more than 5 seconds ago. A new key therefore needs no restart, and the tokens of a
 // leaked key are rejected at most 1 minute after Pawl retires it. While Pawl is unreachable, the cached keys are used
@@ -68,21 +71,22 @@ func NewJWKS(c *Client, config JWKSConfig) *JWKS {
 
 // keySet is the state of the cache. A fetch replaces it.
 type keySet struct {
-	byID  map[string]jose.JSONWebKey
-	read  time.Time // the last fetch that succeeded
-	asked time.Time // the last fetch
-	err   error     // the error of the last fetch
+	byID   map[string]jose.JSONWebKey
+	read   time.Time   // the last fetch that succeeded
+	server serverClock // from the response of that fetch
+	asked  time.Time   // the last fetch
+	err    error       // the error of the last fetch
 }
 
 // get returns a key, if the set was read less than maxAge ago.
 func (s keySet) get(id string, now time.Time, maxAge time.Duration) (jose.JSONWebKey, bool) {
 	key, ok := s.byID[id]
-	return key, ok && now.Sub(s.read) < maxAge
+	return key, ok && elapsed(s.read, now) < maxAge
 }
 
 // isDue reports whether another fetch is allowed.
 func (s keySet) isDue(now time.Time) bool {
-	return s.asked.IsZero() || now.Sub(s.asked) >= fetchEvery
+	return elapsed(s.asked, now) >= fetchEvery
 }
 
 func (j *JWKS) current() keySet {
@@ -134,13 +138,16 @@ var errNoPublicKeys = errors.New("client: the server publishes no keys that veri
 func (j *JWKS) Fetch(ctx context.Context) error {
 	x := get(jwksPath)
 	x.noEnvelope = true
-	set, err := do[struct{ Keys []json.RawMessage }](ctx, j.client, x)
+	sent := j.config.Clock()
+	set, date, err := doDated[struct{ Keys []json.RawMessage }](ctx, j.client, x)
+	received := j.config.Clock()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.keys.asked = j.config.Clock()
+	j.keys.asked = received
 	if err == nil {
 		j.keys.byID = usableKeys(set.Keys)
-		j.keys.read = j.keys.asked
+		j.keys.read = received
+		j.keys.server = serverClock{date: date, sent: sent, received: received}
 		if len(j.keys.byID) == 0 {
 			err = errNoPublicKeys
 		}

@@ -74,6 +74,7 @@ func (l *lossy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if dropped {
 		panic(http.ErrAbortHandler) // closes the connection
 	}
+	w.Header()["Date"] = resp.Header["Date"]
 	w.WriteHeader(resp.StatusCode)
 	_, _ = io.Copy(w, resp.Body)
 }

@@ -22,7 +22,7 @@ const defaultCacheSize = 10_000
 type MiddlewareConfig struct {
 	// CacheFor is how long a positive answer of Pawl is used again for the same credentials, but never beyond the
 	// token's exp. A superseded or ended token can pass for that long. 0 disables the cache. Rejections are never
-	// cached.
+	// cached. The local clock may be wrong: exp is compared with the Date of Pawl's answer.
 	CacheFor time.Duration
 	// CacheSize is the maximum number of cached answers, of about 300 bytes each. 0 is 10,000.
 	CacheSize int
@@ -125,7 +125,8 @@ func (v *verifier) verify(r *http.Request) (api.SessionInfo, error) {
 			return caller, nil
 		}
 	}
-	caller, err := v.client.With(WithBearer(sent.bearer), WithAPIKey(sent.apiKey)).Session(r.Context())
+	c := v.client.With(WithBearer(sent.bearer), WithAPIKey(sent.apiKey))
+	caller, date, err := doDated[api.SessionInfo](r.Context(), c, sessionCall)
 	if err == nil && caller.UserID == 0 { // a server that is not Pawl may answer every request with success
 		err = errNoUser
 	}
@@ -133,11 +134,12 @@ func (v *verifier) verify(r *http.Request) (api.SessionInfo, error) {
 		return api.SessionInfo{}, rejection(err)
 	}
 	if v.config.CacheFor > 0 {
-		until := now.Add(v.config.CacheFor)
-		if caller.ExpiresAt != nil && caller.ExpiresAt.Before(until) {
-			until = caller.ExpiresAt.Time
+		e := entry{caller: caller, added: now, maxAge: v.config.CacheFor}
+		if caller.ExpiresAt != nil {
+			server := serverClock{date: date, sent: now, received: v.config.Clock()}
+			e.maxAge = min(e.maxAge, caller.ExpiresAt.Sub(server.at(now)))
 		}
-		v.cache.put(sent, caller, now, until)
+		v.cache.put(sent, e)
 	}
 	return caller, nil
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// clockSkew is how far the server's clock may be ahead of this one, for iat and nbf. It does not apply to exp, so that
-// no token lives longer than Pawl intended.
+// clockSkew is how far the server's clock may be ahead of the estimate of it, for iat and nbf. It does not apply to
+// exp, so that no token lives longer than Pawl intended.
 const clockSkew = time.Minute
 
 // Verify checks a token and returns the caller that its claims describe. The caller has no Login, because a token has
@@ -47,7 +47,7 @@ type claims struct {
 
 // caller returns the caller of verified claims, if their issuer, audience and times are valid.
 func (j *JWKS) caller(c claims) (api.SessionInfo, error) {
-	now := j.config.Clock()
+	now := j.current().server.at(j.config.Clock())
 	user, err := strconv.ParseInt(c.Subject, 10, 64)
 	expected := jwt.Expected{Issuer: j.config.Issuer, AnyAudience: jwt.Audience{j.config.Audience}, Time: now}
 	if err != nil || c.ValidateWithLeeway(expected, clockSkew) != nil {

@@ -162,7 +162,11 @@ func start(ctx context.Context, dir string, options []Option) (s *Server, stop f
 		return nil, nil, errors.Join(err, a.Close())
 	}
 	a.Started(ctx)
-	web := server.NewHTTPServer(server.HTTPConfig{Handler: a.Handler, Log: config.Log})
+	dated := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", config.Clock().UTC().Format(http.TimeFormat))
+		a.Handler.ServeHTTP(w, r)
+	})
+	web := server.NewHTTPServer(server.HTTPConfig{Handler: dated, Log: config.Log})
 	served := make(chan error, 1)
 	go func() { served <- web.Serve(listener) }()
 	s.URL = "http://" + listener.Addr().String()
@@ -173,7 +177,8 @@ func start(ctx context.Context, dir string, options []Option) (s *Server, stop f
 	}, nil
 }
 
-// Clock is the time of a server. It stands still until Add moves it. It is safe for concurrent use.
+// Clock is the time of a server, and of the Date of its responses. It stands still until Add moves it. It is safe for
+// concurrent use.
 type Clock struct {
 	mu  sync.Mutex // guards now
 	now time.Time
