@@ -139,9 +139,12 @@ func TestLateReplayCountsFromTheFirstAttempt(t *testing.T) {
 	l.lose(1)
 	tokenOf(t, s)
 	l.Clock.Add(time.Minute)
-	successor := tokenOf(t, s)
+	successor, err := s.Token()
+	if want := l.Clock.Now().Add(59 * time.Minute); err != nil || !successor.Expiry.Equal(want) {
+		t.Errorf("the successor expires at %v, %v, want %v", successor.Expiry, err, want)
+	}
 	l.Clock.Add(54 * time.Minute)
-	if token := tokenOf(t, s); token == successor || !l.passes(t, token) {
+	if token := tokenOf(t, s); token == successor.AccessToken || !l.passes(t, token) {
 		t.Error("the source did not renew the successor 55 minutes after the first attempt")
 	}
 }

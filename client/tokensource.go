@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"sync"
 	"time"
 
@@ -35,8 +36,9 @@ type TokenConfig struct {
 	// OnRefresh fails, callers get its error instead of the token, and the next caller makes it try again. There is
 	// one call at a time. ExpiresAt is by the local clock, and not by the server's. Nil stores nothing.
 	OnRefresh func(api.Token) error
-	// RefreshBefore is how long before its exp a token is refreshed. A token is never refreshed in the first half of
-	// its life. 0 is 1 minute.
+	// RefreshBefore is how long before its exp a token is refreshed at the latest. The source chooses a random moment
+	// in the tenth of the token's life before that, so that a fleet of clients does not refresh all at once. A token
+	// is never refreshed in the first half of its life, even if RefreshBefore is longer. 0 is 1 minute.
 	RefreshBefore time.Duration
 	// Clock returns the time. Nil is time.Now.
 	Clock func() time.Time
@@ -214,7 +216,8 @@ func (s *TokenSource) set(t api.Token, issuedAt time.Time) {
 	defer s.mu.Unlock()
 	s.issuedAt = issuedAt
 	s.life = cmp.Or(lifeOf(t.Token), t.ExpiresAt.Sub(issuedAt))
-	s.renewAfter = max(s.life/2, s.life-s.config.RefreshBefore)
+	tenth := s.life / 10
+	s.renewAfter = max(6*tenth, s.life-s.config.RefreshBefore) - mathrand.N(max(tenth, 1))
 	t.ExpiresAt = api.NewTime(issuedAt.Add(s.life))
 	s.token = t
 	s.unstored = true

@@ -32,16 +32,17 @@ func tokenOf(t *testing.T, s *client.TokenSource) string {
 	return token.AccessToken
 }
 
-// TestTokenIsRefreshedInTime checks that a token is refreshed 1 minute before its exp, and only then.
+// TestTokenIsRefreshedInTime checks that a token is refreshed at the latest 1 minute before its exp, and at the
+// earliest a tenth of its life before that.
 func TestTokenIsRefreshedInTime(t *testing.T) {
 	l := newLossy(t)
 	start := l.login(t)
 	s := l.source(client.TokenConfig{Token: start})
-	l.Clock.Add(59*time.Minute - time.Second)
+	l.Clock.Add(53*time.Minute - time.Second)
 	if tokenOf(t, s) != start.Token || len(l.paths()) != 0 {
 		t.Error("the source refreshed the token too early")
 	}
-	l.Clock.Add(time.Second)
+	l.Clock.Add(6*time.Minute + time.Second)
 	fresh, err := s.Token()
 	if err != nil || fresh.AccessToken == start.Token || fresh.TokenType != "Bearer" {
 		t.Fatalf("token %+v, %v, want a new one", fresh, err)
@@ -54,7 +55,8 @@ func TestTokenIsRefreshedInTime(t *testing.T) {
 	}
 }
 
-// TestShortTokenIsUsedToItsHalf checks that a life below RefreshBefore does not mean a refresh with each use.
+// TestShortTokenIsUsedToItsHalf checks that a life below RefreshBefore does not mean a refresh with each use: the token
+// is refreshed after half of its life, and before 6 tenths of it.
 func TestShortTokenIsUsedToItsHalf(t *testing.T) {
 	l := newLossy(t, pawltest.WithTokenLife(30*time.Second))
 	s := l.source(client.TokenConfig{Token: l.login(t)})
@@ -63,9 +65,35 @@ func TestShortTokenIsUsedToItsHalf(t *testing.T) {
 	if tokenOf(t, s) != first {
 		t.Error("the source refreshed the token before its half")
 	}
-	l.Clock.Add(time.Second)
+	l.Clock.Add(4 * time.Second)
 	if tokenOf(t, s) == first {
 		t.Error("the source did not refresh the token after its half")
+	}
+}
+
+// TestRenewalsAreSpread checks that sources which signed in at the same moment refresh at different moments.
+func TestRenewalsAreSpread(t *testing.T) {
+	const fleet = 20
+	l := newLossy(t)
+	var sources []*client.TokenSource
+	for range fleet {
+		sources = append(sources, l.source(client.TokenConfig{Token: l.login(t)}))
+	}
+	l.Clock.Add(53 * time.Minute)
+	refreshes, busySteps := 0, 0
+	for range 12 {
+		l.Clock.Add(30 * time.Second)
+		l.lose(0)
+		for _, s := range sources {
+			tokenOf(t, s)
+		}
+		if n := len(l.paths()); n > 0 {
+			refreshes += n
+			busySteps++
+		}
+	}
+	if refreshes != fleet || busySteps < 3 {
+		t.Errorf("%d refreshes in %d of 12 steps, want %d in at least 3", refreshes, busySteps, fleet)
 	}
 }
 
