@@ -113,9 +113,10 @@ func (c *Client) attempt(ctx context.Context, x call, body []byte) (json.RawMess
 	return data, dateOf(resp.Header), err
 }
 
-// setHeaders sets the credentials and the content type. A form never has the bearer, because the calls below /oauth2
-// accept only an API key.
+// setHeaders sets the user agent, the credentials and the content type. A form never has the bearer, because the calls
+// below /oauth2 accept only an API key.
 func (c *Client) setHeaders(h http.Header, x call) {
+	h.Set("User-Agent", userAgent())
 	if c.apiKey != "" {
 		h.Set("X-API-Key", c.apiKey)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -134,6 +135,22 @@ func TestAllUsers(t *testing.T) {
 	}
 	if errs != 1 {
 		t.Errorf("%d errors, want 1", errs)
+	}
+}
+
+// TestUserAgent checks the User-Agent that the server stores with a session.
+func TestUserAgent(t *testing.T) {
+	server := newPawl(t)
+	token, err := server.Client().Login(t.Context(), pawltest.Login, pawltest.Password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sessions, err := server.Client(client.WithBearer(token.Token)).Sessions(t.Context(), api.SessionsRequest{})
+	if err != nil || len(sessions) != 1 {
+		t.Fatalf("sessions %+v, %v, want one", sessions, err)
+	}
+	if agent := sessions[0].UserAgent; !regexp.MustCompile(`^pawl-go/[^ /()]+$`).MatchString(agent) {
+		t.Errorf("User-Agent %q, want pawl-go with a version", agent)
 	}
 }
 
