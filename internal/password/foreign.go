@@ -112,9 +112,6 @@ func parseBcrypt(text string) (hashed, error) {
 	return bcryptHash(text), nil
 }
 
-// truncates reports whether bcrypt compares only the beginning of the password.
-func (h bcryptHash) truncates(password string) bool { return len(password) > bcryptMaxBytes }
-
 func (h bcryptHash) matches(password string) bool {
 	return bcrypt.CompareHashAndPassword([]byte(h), []byte(password)) == nil
 }

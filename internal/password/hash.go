@@ -112,7 +112,7 @@ func (h *Hasher) Check(ctx context.Context, password, stored string) (ok, outdat
 	}
 	defer leave()
 	outdated = !h.makes(want)
-	if bcrypt, ok := want.(bcryptHash); ok && bcrypt.truncates(password) {
+	if _, ok := want.(bcryptHash); ok && len(password) > bcryptMaxBytes {
 		outdated = false
 	}
 	prepared, err := prepare.Password(password)

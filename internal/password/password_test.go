@@ -84,7 +84,8 @@ func TestTruncatedBcrypt(t *testing.T) {
 		t.Fatal(err)
 	}
 	for passwd, wantOutdated := range map[string]bool{compared: true, compared + "anything": false} {
-		if ok, outdated, err := h.Check(t.Context(), passwd, string(hash)); !ok || outdated != wantOutdated || err != nil {
+		ok, outdated, err := h.Check(t.Context(), passwd, string(hash))
+		if !ok || outdated != wantOutdated || err != nil {
 			t.Errorf("Check with %d bytes = %v, %v, %v; want true, %v", len(passwd), ok, outdated, err, wantOutdated)
 		}
 	}

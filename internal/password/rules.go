@@ -40,8 +40,8 @@ var common = sync.OnceValue(func() map[string]bool {
 	return set
 })
 
-// Check returns nil if the password, in the form of prepare.Password, meets the rules. Otherwise the error names the missing requirement, worded to
-// follow a field's name ("must have ...").
+// Check returns nil if the password, in the form of prepare.Password, meets the rules. Otherwise the error names the
+// missing requirement, worded to follow a field's name ("must have ...").
 func (r Rules) Check(password string) error {
 	password, err := prepare.Password(password)
 	if err != nil {

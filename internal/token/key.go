@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -283,7 +284,7 @@ func (k *Key) appendMAC(out, signed []byte) []byte {
 func (k *Key) verifies(signed, signature []byte) bool {
 	if k.alg == HS256 {
 		var want [48]byte
-		return sameText(k.appendMAC(want[:0], signed), signature)
+		return subtle.ConstantTimeCompare(k.appendMAC(want[:0], signed), signature) == 1
 	}
 	raw, err := encoding.DecodeString(string(signature))
 	if err != nil || encoding.EncodedLen(len(raw)) != len(signature) {

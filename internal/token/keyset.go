@@ -30,8 +30,6 @@ func (s *KeySet) Replace(keys ...*Key) error {
 // Keys returns the keys, the signing key first. The caller must not modify the slice.
 func (s *KeySet) Keys() []*Key { return *s.keys.Load() }
 
-func (s *KeySet) signing() *Key { return s.Keys()[0] }
-
 // verify returns the length of the token's header with its dot if a key of the set made the signature, otherwise 0.
 func (s *KeySet) verify(signed, signature string) int {
 	scratch := buffers.Get().(*[]byte)

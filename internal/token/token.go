@@ -6,7 +6,6 @@
 package token
 
 import (
-	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -54,7 +53,7 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b 
 
 // Sign returns a token with the claims c. It fails if a claim is out of range, or if the random source fails.
 func (codec *Codec) Sign(c Claims) (string, error) {
-	key := codec.keys.signing()
+	key := codec.keys.Keys()[0]
 	scratch := buffers.Get().(*[]byte)
 	defer buffers.Put(scratch)
 
@@ -133,6 +132,3 @@ func CheckForm(token string) error {
 	}
 	return nil
 }
-
-// sameText reports whether two texts are equal, in constant time.
-func sameText(a, b []byte) bool { return subtle.ConstantTimeCompare(a, b) == 1 }

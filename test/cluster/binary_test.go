@@ -39,11 +39,10 @@ func TestExchange(t *testing.T) {
 	if err != nil || json.Unmarshal([]byte(stdout), &created) != nil {
 		t.Fatalf("init: %v\n%s%s", err, stdout, stderr)
 	}
-	var servers []*testbin.Server
+	c := &nodes{T: t, http: newClient(t)}
 	for range 3 {
-		servers = append(servers, testbin.StartServe(t, binary, env))
+		c.all = append(c.all, node{url: testbin.StartServe(t, binary, env).URL})
 	}
-	c := fromServers(t, servers)
 	body, _ := json.Marshal(api.LoginRequest{Login: login, Password: created.Password})
 	status, old := c.call(0, "/v2/auth/login", string(body))
 	if status != 200 || !strings.HasPrefix(old, "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.") {
@@ -67,14 +66,6 @@ func TestExchange(t *testing.T) {
 		t.Errorf("logout: %d", status)
 	}
 	c.everywhere(first, 401)
-}
-
-func fromServers(t *testing.T, servers []*testbin.Server) *nodes {
-	c := &nodes{T: t, http: newClient(t)}
-	for _, s := range servers {
-		c.all = append(c.all, node{url: s.URL})
-	}
-	return c
 }
 
 // initDatabase creates a database with an administrator, and returns its address.

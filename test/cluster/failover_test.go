@@ -39,8 +39,8 @@ func TestFailover(t *testing.T) {
 			return t.Failed() || f.refreshes.Load() > seen+10*chains
 		})
 		unavailable := f.unavailable.Load()
-		link.Stall()
-		awaitLag(t, primary)
+		link.Stall() // and wait until the primary has data that the standby lacks
+		awaitTrue(t, primary, "SELECT bool_and(flush_lsn < pg_current_wal_flush_lsn()) FROM pg_stat_replication")
 		primary.Kill()
 		link.Drop()
 		await(t, time.Minute, "requests to find no store", func() bool {
@@ -86,12 +86,6 @@ func startStandby(t *testing.T, primary *pgtest.Cluster, round int) (*pgtest.Clu
 	primary.Exec(t, "postgres", alter, "SELECT pg_reload_conf()")
 	awaitTrue(t, primary, "SELECT count(*) = 1 FROM pg_stat_replication WHERE sync_state = 'sync'")
 	return standby, link
-}
-
-// awaitLag waits until the primary has data that its standby lacks.
-func awaitLag(t *testing.T, primary *pgtest.Cluster) {
-	t.Helper()
-	awaitTrue(t, primary, "SELECT bool_and(flush_lsn < pg_current_wal_flush_lsn()) FROM pg_stat_replication")
 }
 
 // awaitTrue waits until a query returns true.

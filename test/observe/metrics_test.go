@@ -114,7 +114,7 @@ func checkNames(t *testing.T, text string) {
 		exists[name] = true
 	}
 	for _, file := range []string{"prometheus/alerts.yml", "grafana/pawl.json"} {
-		names := used(t, file)
+		names := regexp.MustCompile(`\b(pawl|process|go)_[a-z0-9_]+`).FindAllString(read(t, file), -1)
 		if len(names) < 5 {
 			t.Errorf("%s uses only %q", file, names)
 		}
@@ -169,12 +169,6 @@ func checkLabels(t *testing.T, text string) {
 			}
 		}
 	}
-}
-
-// used returns the names of Pawl's, Go's and the process's metrics in a file in deploy.
-func used(t *testing.T, file string) []string {
-	t.Helper()
-	return regexp.MustCompile(`\b(pawl|process|go)_[a-z0-9_]+`).FindAllString(read(t, file), -1)
 }
 
 func read(t *testing.T, file string) string {

@@ -86,13 +86,7 @@ func TestTorturePostgres(t *testing.T) {
 		wanted, p.patient = min(wanted, 5), false
 	}
 	r := torture(t, p, wanted, *duration)
-	t.Log(r)
-	if !r.good() {
-		t.Error("the answers violate the contract")
-	}
-	if r.kills == 0 || r.outages == 0 || r.replays == 0 || p.patient && r.thefts == 0 {
-		t.Error("the run is not significant: it lacks kills, outages, replays or thefts")
-	}
+	checkReport(t, p, r)
 }
 
 // TestTorturePostgresSeesFaults is TestTortureSeesFaults for the PostgreSQL store.

@@ -75,12 +75,18 @@ func TestTorture(t *testing.T) {
 		wanted, p.patient = min(wanted, 5), false
 	}
 	r := torture(t, p, wanted, *duration)
+	checkReport(t, p, r)
+}
+
+// checkReport fails the test if a run has found a fault, or lacks the situations that make it significant.
+func checkReport(t *testing.T, p plan, r *report) {
+	t.Helper()
 	t.Log(r)
 	if !r.good() {
 		t.Error("the answers violate the contract")
 	}
-	if r.kills == 0 || r.replays == 0 || p.patient && r.thefts == 0 {
-		t.Error("the run is not significant: it lacks kills, replays or thefts")
+	if r.kills == 0 || r.replays == 0 || p.outage != nil && r.outages == 0 || p.patient && r.thefts == 0 {
+		t.Error("the run is not significant: it lacks kills, outages, replays or thefts")
 	}
 }
 

@@ -137,7 +137,8 @@ func (c *Cluster) Restart(t TB) {
 			return
 		}
 	}
-	t.Fatalf("PostgreSQL does not start: %v\n%s", err, c.readLog())
+	log, _ := os.ReadFile(c.log())
+	t.Fatalf("PostgreSQL does not start: %v\n%s", err, log)
 }
 
 func (c *Cluster) start(t TB) error {
@@ -191,11 +192,6 @@ func (c *Cluster) await() error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-}
-
-func (c *Cluster) readLog() []byte {
-	text, _ := os.ReadFile(c.log())
-	return text
 }
 
 // DSN returns the address of a database for reading and writing.
