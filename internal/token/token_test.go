@@ -393,8 +393,8 @@ func BenchmarkSign(b *testing.B) {
 	}
 }
 
-// TestOneSignature replaces s of ES256 signatures by order−s, which makes a second valid signature of the same token. The
-// codec must reject it, and must never make it.
+// TestOneSignature replaces s of ES256 signatures by order−s, which makes a second valid signature of the same token.
+// The codec must reject it, and must never make it.
 func TestOneSignature(t *testing.T) {
 	codec, _ := newCodec(t, token.ES256)
 	for range 50 {

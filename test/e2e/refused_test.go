@@ -114,6 +114,7 @@ func TestStartRefused(t *testing.T) {
 		backup      = "restore it from a backup"
 		otherFolder = "choose another folder with --data"
 		damagedKey  = "restore the store from a backup"
+		thatKey     = "set --master-key-file or PAWL_MASTER_KEY to that one"
 	)
 	newer := alterBy("PRAGMA user_version=99")
 	foreign := alterBy("PRAGMA application_id=7")
@@ -133,7 +134,7 @@ func TestStartRefused(t *testing.T) {
 		"another program's database": {key: key, want: otherFolder, damage: foreign},
 		"damaged signing key":        {key: key, want: damagedKey, damage: noKey},
 		"no master key":              {want: "the master key that they were sealed with"},
-		"another master key":         {key: seal.NewKey(), want: "set --master-key-file or PAWL_MASTER_KEY to that one"},
+		"another master key":         {key: seal.NewKey(), want: thatKey},
 		"missing signing key file":   {key: key, args: noFile, want: "name a file with a JWK"},
 		"invalid signing key file":   {key: key, args: badFile, want: "signing key file"},
 	} {
