@@ -13,7 +13,7 @@ import (
 const (
 	// heapFloor is the size in bytes of an allocation that the garbage collector counts as live, but that uses no
 	// memory, because nothing ever touches it. A Pawl with few sessions has a small heap, which fills many times a
-	// second under load. With the floor, the collector starts at about 70 MB. That is worth a tenth of the requests
+	// second under load. With the floor, the collector starts at about 70 MB, and a tenth more requests are served
 	// (docs/benchmarks.md).
 	heapFloor = 32 << 20
 	// heapRoom is how much the heap may grow between two collections, in addition to a sixteenth of the sessions.

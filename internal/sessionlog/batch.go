@@ -5,18 +5,18 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// Batch is the changes of one transaction. Only the committer uses it.
+// Batch has the changes of one transaction. Only the committer uses it.
 type Batch struct {
 	log     *Log
 	rows    rowIndex
-	changes []entry                 // the new state of each session that the batch changed
-	indexes map[token.SessionID]int // in changes
+	changes []entry                 // new state of each session that changed
+	indexes map[token.SessionID]int // index in changes
 }
 
 // maxKept is the number of changes whose memory a Batch keeps for the next one.
 const maxKept = 1024
 
-// Begin returns an empty Batch. It reuses the memory of the Batch before it, which must no longer be in use.
+// Begin returns an empty Batch. It reuses the previous Batch, which must no longer be in use.
 func (l *Log) Begin() *Batch {
 	b := &l.batch
 	if b.indexes == nil {
@@ -28,7 +28,7 @@ func (l *Log) Begin() *Batch {
 	return b
 }
 
-// Get returns a session as the batch has it so far.
+// Get returns a session with the changes of the batch so far, and whether it exists.
 func (b *Batch) Get(id token.SessionID) (authority.Session, bool) {
 	i, changed := b.indexes[id]
 	if !changed {
@@ -41,7 +41,7 @@ func (b *Batch) Get(id token.SessionID) (authority.Session, bool) {
 // Put stores the state of a session that was opened or rotated.
 func (b *Batch) Put(s authority.Session) { b.change(pack(&s)) }
 
-// End removes a session.
+// End ends a session.
 func (b *Batch) End(id token.SessionID) { b.change(entry{id: id}) }
 
 func (b *Batch) change(e entry) {
@@ -70,9 +70,8 @@ func (b *Batch) Write(rows Rows) error {
 	return b.rows.flush(rows)
 }
 
-// compact removes the oldest rows while the log has more records than it should, and appends again what is still
-// current. It examines about four records for each change of the batch. So the log gets shorter, but no batch waits
-// long.
+// compact removes the oldest rows while the log has too many records, and appends their current records again. For each
+// change of the batch it examines about four records, so that the log gets shorter, but no batch takes long.
 func (b *Batch) compact(rows Rows) error {
 	x := &b.rows
 	sessions := int(b.log.count.Load())
@@ -84,14 +83,14 @@ func (b *Batch) compact(rows Rows) error {
 		if blob, err = rows.Read(x.slots[x.clean-x.oldest], blob[:0]); err != nil {
 			return err
 		}
-		records, count, err := unframeRow(blob)
+		records, err := unframeRow(blob)
 		if err != nil {
 			return err
 		}
 		x.clean++
-		x.records -= count
-		budget -= count
 		for record := range eachRecord(records) {
+			x.records--
+			budget--
 			e.decode(record)
 			if !b.current(&e) {
 				continue
@@ -104,8 +103,8 @@ func (b *Batch) compact(rows Rows) error {
 	return nil
 }
 
-// current reports whether a record of the log is the present state of its session. The record of an end never is:
-// compaction goes from the oldest row to the newest, so the log has no older record of that session any more.
+// current reports whether a record in the log is the present state of its session. The record of an end is never
+// current. It can be removed, because compaction has already removed all older records of its session.
 func (b *Batch) current(record *entry) bool {
 	if _, changed := b.indexes[record.id]; changed {
 		return false

@@ -23,6 +23,7 @@ import (
 //	4   generation, never 0
 //	20  created, refreshed, previous, expires, ends: Unix seconds, 4 bytes each
 //	16  hash of the idempotency key, in a recordStateWithKey only
+
 const rowVersion = 1
 
 // RowSize is the size of a row. One row with its overhead of at most 43 bytes fills a page of 4 KiB.
@@ -44,7 +45,7 @@ const (
 
 	generationOffset = endedSize + 8
 
-	// recordsPerRow is how many records of the largest size a row takes.
+	// recordsPerRow is the number of records in a row if all have the largest size.
 	recordsPerRow = (maxFilled - versionSize) / maxRecordSize
 )
 
@@ -120,7 +121,7 @@ func recordSize(b []byte) int {
 	return size
 }
 
-// eachRecord iterates over records without a gap between them, and ends where none follows.
+// eachRecord iterates over the records at the beginning of a slice.
 func eachRecord(records []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for {
@@ -143,23 +144,22 @@ func frameRow(records []byte) []byte {
 	return blob
 }
 
-// unframeRow checks the blob of a row, and returns its records and their number.
-func unframeRow(blob []byte) (records []byte, count int, err error) {
+// unframeRow checks the blob of a row, and returns its records.
+func unframeRow(blob []byte) ([]byte, error) {
 	if len(blob) != RowSize || blob[0] != rowVersion {
-		return nil, 0, errDamaged
+		return nil, errDamaged
 	}
 	sum := binary.LittleEndian.Uint32(blob[RowSize-checksumSize:])
 	if crc32.Checksum(blob[:RowSize-checksumSize], castagnoli) != sum {
-		return nil, 0, errDamaged
+		return nil, errDamaged
 	}
-	records = blob[versionSize : RowSize-checksumSize]
+	records := blob[versionSize : RowSize-checksumSize]
 	filled := 0
 	for record := range eachRecord(records) {
 		filled += len(record)
-		count++
 	}
 	if filled < len(records) && records[filled] != 0 {
-		return nil, 0, errDamaged
+		return nil, errDamaged
 	}
-	return records[:filled], count, nil
+	return records[:filled], nil
 }

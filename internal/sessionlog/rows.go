@@ -1,34 +1,34 @@
 package sessionlog
 
-// Rows is the table that has the rows of a log. Each slot of the table has one row. The methods run inside the
-// transaction of the caller.
+// Rows is the table of the log, inside the transaction of the caller. A slot of the table has one row.
 type Rows interface {
 	// List returns the positions of all rows, in any order.
 	List() ([]Position, error)
-	// Read appends the blob of the row in a slot to buffer.
+	// Read appends the blob in a slot to buffer.
 	Read(slot int64, buffer []byte) ([]byte, error)
-	// Write puts a row into a slot, and replaces the row that the slot had.
+	// Write puts a blob into a slot, in place of the previous one.
 	Write(p Position, blob []byte) error
 }
 
-// Position is where a row is in the table and in the log.
+// Position is the place of a row in the table and in the log.
 type Position struct {
-	Slot int64 // from 1 on, without a gap
-	Seq  int64 // counts the rows since the first one, without a gap
+	Slot int64 // counts from 1, without a gap
+	Seq  int64 // one more than the row before it in the log
 }
 
-// logFloor is how many records a log may have in addition to 1.5 for each session. Fewer records would cost more
-// compaction, and more of them more disk.
+// logFloor is the number of records that a log may have in addition to 1.5 for each session. A lower floor would cost
+// more compaction, and a higher one more disk.
 const logFloor = 4096
 
-// rowIndex is where the rows of the log are. A Batch works on a copy, which replaces the original when the Batch is
-// applied. A copy shares the arrays of the original, and only writes to them behind the original's length.
+// rowIndex finds the rows of the log, and appends to the newest one. A Batch works on a copy, which replaces the
+// original when the Batch is applied. The copy shares the arrays of the original, but never writes to the part of them
+// that the original uses.
 type rowIndex struct {
-	slots   []int64 // of the rows from oldest on
-	oldest  int64   // the sequence number of the first of slots
-	clean   int64   // every row before this sequence number may be overwritten
-	records int     // in the rows from clean on
-	tail    []byte  // the records of the newest row
+	oldest  int64   // sequence number of the oldest row
+	slots   []int64 // slot of each row, in the order of the sequence numbers
+	clean   int64   // rows before this sequence number may be overwritten
+	records int     // number of records in all other rows
+	tail    []byte  // records of the newest row
 }
 
 func newRowIndex(sorted []Position) rowIndex {
@@ -45,7 +45,7 @@ func newRowIndex(sorted []Position) rowIndex {
 
 func (x *rowIndex) newest() int64 { return x.oldest + int64(len(x.slots)) - 1 }
 
-// append appends a record to the newest row, which it first writes and replaces by a new one if it is full.
+// append appends a record to the newest row. If that row is full, append writes it and begins a new one.
 func (x *rowIndex) append(rows Rows, e *entry) error {
 	if len(x.slots) == 0 || versionSize+len(x.tail)+maxRecordSize > maxFilled {
 		if err := x.flush(rows); err != nil {
@@ -58,7 +58,7 @@ func (x *rowIndex) append(rows Rows, e *entry) error {
 	return nil
 }
 
-// begin begins a row, in the slot of the oldest row if that one may be overwritten.
+// begin begins a row. It reuses the slot of the oldest row if that row may be overwritten.
 func (x *rowIndex) begin() {
 	slot := int64(len(x.slots)) + 1
 	if x.oldest < x.clean {

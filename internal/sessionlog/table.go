@@ -9,8 +9,8 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// entry is a session in 64 bytes. Its times fit into 32 bits until the year 2106. Generation 0 marks the end of a
-// session, and in a table a free slot.
+// entry is a session in 64 bytes. Its times fit into 32 bits until the year 2106. Generation 0 stands for an ended
+// session, and in a table for a free slot.
 type entry struct {
 	id             token.SessionID
 	userID         int64
@@ -76,8 +76,8 @@ func (t *table) home(id *token.SessionID) int {
 }
 
 func (t *table) after(slot int) int {
-	if slot++; slot < len(t.slots) {
-		return slot
+	if slot+1 < len(t.slots) {
+		return slot + 1
 	}
 	return 0
 }
@@ -123,8 +123,8 @@ func (t *table) resize(slots int) {
 	}
 }
 
-// remove removes a session, and reports whether the table had it. The entries behind it move towards their homes, so
-// that no later search stops at the slot that became free.
+// remove removes a session, and reports whether the table had it. It moves the entries behind the free slot, so that no
+// search stops there too early.
 func (t *table) remove(id *token.SessionID) bool {
 	if t.count == 0 {
 		return false

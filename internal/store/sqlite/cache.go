@@ -5,66 +5,66 @@ import (
 	"sync"
 )
 
-// The bounds of the caches. A user takes about 300 bytes, and a key about 200.
+// The bounds of the caches. A user takes about 300 bytes, and an API key about 200.
 const (
 	maxCachedUsers   = 1 << 17
 	maxCachedAPIKeys = 1 << 17
 )
 
-// cache has rows that were read from the file. The committer changes it after each commit, and before any caller is
-// answered. A reader adds a row only if nothing changed since before it read: so a slow read cannot bring a row back
-// that a commit replaced.
+// cache has recently used values from the file. It is never stale: the committer changes it after each commit, before
+// any caller is answered, and a reader adds a value only if no commit changed the shard since the read began.
 //
-// Each shard has two generations. Rows are added to the young one. When it is full, it takes the place of the old one,
-// whose rows are dropped, except those that were used meanwhile: they are young again.
+// Each shard has two maps. New values go to recent. When recent is full, it becomes previous, and the values of the
+// last previous are dropped. A value that is used while it is in previous goes back to recent. So a shard drops values
+// that were not used for a long time, and a use of a recent value changes nothing.
 type cache[K comparable, V any] struct {
-	seed     maphash.Seed
-	maxYoung int
-	shards   [cacheShards]cacheShard[K, V]
+	seed      maphash.Seed
+	maxRecent int // in each shard
+	shards    [cacheShards]cacheShard[K, V]
 }
 
 const cacheShards = 16
 
 type cacheShard[K comparable, V any] struct {
-	mu      sync.RWMutex // guards the fields below
-	young   map[K]V
-	old     map[K]V
-	changes uint64 // how often put, remove or clear was called
+	mu       sync.RWMutex // guards the fields below
+	recent   map[K]V
+	previous map[K]V
+	changes  uint64 // number of calls of put, remove and clear
 }
 
+// newCache returns a cache of at most limit values.
+
 func newCache[K comparable, V any](limit int) *cache[K, V] {
-	return &cache[K, V]{seed: maphash.MakeSeed(), maxYoung: limit / cacheShards / 2}
+	return &cache[K, V]{seed: maphash.MakeSeed(), maxRecent: limit / cacheShards / 2}
 }
 
 func (c *cache[K, V]) shard(k K) *cacheShard[K, V] {
 	return &c.shards[maphash.Comparable(c.seed, k)%cacheShards]
 }
 
-// get returns the value of k, which read finds if the cache does not have it.
+// get returns the value of k. If the cache does not have it, get reads and adds it.
 func (c *cache[K, V]) get(k K, read func() (V, error)) (V, error) {
 	s := c.shard(k)
 	s.mu.RLock()
-	v, isYoung := s.young[k]
-	isOld := false
-	if !isYoung {
-		v, isOld = s.old[k]
-	}
-	before := s.changes
-	s.mu.RUnlock()
-	if isYoung {
+	v, found := s.recent[k]
+	if found {
+		s.mu.RUnlock()
 		return v, nil
 	}
-	if !isOld {
+	v, found = s.previous[k]
+	changes := s.changes
+	s.mu.RUnlock()
+	if !found {
 		var err error
 		if v, err = read(); err != nil {
 			return v, err
 		}
 	}
-	c.addIfUnchanged(k, v, before)
+	c.addIfUnchanged(k, v, changes)
 	return v, nil
 }
 
-// addIfUnchanged adds a value unless the shard has changed since it had the given number of changes.
+// addIfUnchanged adds a value, unless a commit has changed the shard since it had a number of changes.
 func (c *cache[K, V]) addIfUnchanged(k K, v V, changes uint64) {
 	s := c.shard(k)
 	s.mu.Lock()
@@ -84,14 +84,14 @@ func (c *cache[K, V]) put(k K, v V) {
 }
 
 func (c *cache[K, V]) add(s *cacheShard[K, V], k K, v V) {
-	if len(s.young) >= c.maxYoung {
-		s.old = s.young
-		s.young = nil
+	if len(s.recent) >= c.maxRecent {
+		s.previous = s.recent
+		s.recent = nil
 	}
-	if s.young == nil {
-		s.young = map[K]V{}
+	if s.recent == nil {
+		s.recent = map[K]V{}
 	}
-	s.young[k] = v
+	s.recent[k] = v
 }
 
 // remove removes the value of k, which a commit deleted.
@@ -100,8 +100,8 @@ func (c *cache[K, V]) remove(k K) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.changes++
-	delete(s.young, k)
-	delete(s.old, k)
+	delete(s.recent, k)
+	delete(s.previous, k)
 }
 
 // clear removes all values.
@@ -110,7 +110,7 @@ func (c *cache[K, V]) clear() {
 		s := &c.shards[i]
 		s.mu.Lock()
 		s.changes++
-		s.young, s.old = nil, nil
+		s.recent, s.previous = nil, nil
 		s.mu.Unlock()
 	}
 }

@@ -217,7 +217,8 @@ func TestFullDisk(t *testing.T) {
 	}
 	limit("1000000")
 	again := []*batch.Op[operation]{rotationOp(ids[0], 1)}
-	if s.commit(again); again[0].Value.err != nil || !again[0].Value.rotated {
+	s.commit(again)
+	if again[0].Value.err != nil || !again[0].Value.rotated {
 		t.Errorf("with space again: rotated %v, %v", again[0].Value.rotated, again[0].Value.err)
 	}
 	if err := s.Close(); err != nil {
@@ -265,17 +266,7 @@ func TestCompactionUnderLoad(t *testing.T) {
 	if records := int(s.Stats().Records); records > logFloor+len(ids)*3/2+500 {
 		t.Errorf("the log has %d records", records)
 	}
-	copied := t.TempDir()
-	for _, name := range []string{FileName, FileName + "-wal"} {
-		text, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(copied, name), text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	after := mustOpen(t, copied)
+	after := mustOpen(t, copyFiles(t, dir))
 	for i, id := range ids {
 		mustBeAt(t, s, id, want[i])
 		mustBeAt(t, after, id, want[i])
@@ -294,6 +285,23 @@ func TestCompactionUnderLoad(t *testing.T) {
 	}
 }
 
+// copyFiles copies the files of a store in use, and returns the folder of the copy.
+func copyFiles(t *testing.T, dir string) string {
+	t.Helper()
+	copied := t.TempDir()
+	for _, name := range []string{FileName, FileName + "-wal"} {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(copied, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return copied
+}
+
+// TestDamagedLogIsRejected checks that Open rejects a damaged rotation log.
 func TestDamagedLogIsRejected(t *testing.T) {
 	tests := map[string]string{
 		"truncated row":   "UPDATE rotation_log SET records = substr(records, 1, 100) WHERE slot = 1",

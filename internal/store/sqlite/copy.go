@@ -82,8 +82,8 @@ func count(conn *sqlite.Conn, table string) (int64, error) {
 
 // ReadUsers returns the next users by ID.
 func (s *Store) ReadUsers(ctx context.Context, after int64, limit int) ([]authority.UserWithHash, error) {
-	sql := selectUserRecords + " WHERE id > ? ORDER BY id LIMIT ?"
-	return list(ctx, s, sql, args{after, int64(limit)}, scanUserRecord)
+	sql := selectUsersWithHash + " WHERE id > ? ORDER BY id LIMIT ?"
+	return list(ctx, s, sql, args{after, int64(limit)}, scanUserWithHash)
 }
 
 // ReadSessions returns the next sessions by ID. No session may end meanwhile, because a page that has fewer sessions
@@ -144,7 +144,8 @@ func (s *Store) WriteAPIKeys(ctx context.Context, keys []storecopy.APIKeyRecord)
 		sql := "INSERT INTO api_key (" + apiKeyColumns + ", hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 		return insertAll(c, sql, keys, func(k *storecopy.APIKeyRecord) args {
 			return args{
-				k.ID, k.UserID, int64(k.Visibility), k.Primary, nullableSession(k.Session), k.Mask, k.Created, k.Hash[:],
+				k.ID, k.UserID, int64(k.Visibility), k.Primary, nullableSession(k.Session), k.Mask, k.Created,
+				k.Hash[:],
 			}
 		})
 	})

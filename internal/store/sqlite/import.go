@@ -31,8 +31,8 @@ func (s *Store) ImportUsers(
 
 // importUser searches for the login before it adds a user, because a rejected INSERT would use up an ID.
 func importUser(conn *sqlite.Conn, u *authority.UserWithHash, e audit.Event) (userimport.Imported, error) {
-	byLogin, login := selectUserRecords+" WHERE login_folded = ?", args{strings.ToLower(u.Login)}
-	present, err := queryOne(conn, byLogin, login, scanUserRecord)
+	byLogin, login := selectUsersWithHash+" WHERE login_folded = ?", args{strings.ToLower(u.Login)}
+	present, err := queryOne(conn, byLogin, login, scanUserWithHash)
 	if !errors.Is(err, fault.ErrNotFound) {
 		return userimport.Imported{UserWithHash: present}, err
 	}
@@ -40,7 +40,7 @@ func importUser(conn *sqlite.Conn, u *authority.UserWithHash, e audit.Event) (us
 	if err != nil || conn.Changes() == 0 {
 		return userimport.Imported{}, err
 	}
-	added, err := queryOne(conn, byLogin, login, scanUserRecord)
+	added, err := queryOne(conn, byLogin, login, scanUserWithHash)
 	if err != nil {
 		return userimport.Imported{}, err
 	}

@@ -111,6 +111,14 @@ func largeFile(b *testing.B, dir string, sessions int) int64 {
 		session := largeSession(n)
 		run(insertSession, sessionValues(&session)...)
 	}
+	largeLog(b, conn, sessions)
+	run("COMMIT")
+	run("PRAGMA journal_mode=WAL")
+	return users
+}
+
+// largeLog opens and rotates all sessions in the rotation log.
+func largeLog(b *testing.B, conn *sqlite.Conn, sessions int) {
 	log, err := sessionlog.Load(logRows{conn})
 	if err != nil {
 		b.Fatal(err)
@@ -138,9 +146,6 @@ func largeFile(b *testing.B, dir string, sessions int) int64 {
 			batch.Apply()
 		}
 	}
-	run("COMMIT")
-	run("PRAGMA journal_mode=WAL")
-	return users
 }
 
 func fileSize(b *testing.B, dir string) int64 {
@@ -151,7 +156,7 @@ func fileSize(b *testing.B, dir string) int64 {
 	return info.Size()
 }
 
-// refreshFor lets 64 callers refresh random sessions for a round, each its own ones, and returns the refreshes a second.
+// refreshFor lets 64 callers refresh random sessions for a round, each its own ones. It returns the refreshes a second.
 func refreshFor(b *testing.B, s *Store, generations []uint32) float64 {
 	var total atomic.Int64
 	var callers sync.WaitGroup

@@ -6,27 +6,25 @@ import (
 	"os"
 	"time"
 
-	"zombiezen.com/go/sqlite"
-
 	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
 const (
 	reserveName = "pawl.reserve"
-	// reserveSize is twice the size at which the write-ahead log is folded into the database, because the database may
-	// then grow by as much. Revocations free pages, so after that they need hardly any more space.
+	// reserveSize is twice the size at which SQLite checkpoints the write-ahead log, because the database may then grow
+	// by as much. After that, revocations need hardly any more space, because they free pages.
 	reserveSize = 8 << 20
 	// reserveRetry is the time between two attempts to restore the reserve.
 	reserveRetry = time.Second
 )
 
-// reserve is a file that keeps space on the disk, so that sessions and keys can be revoked when the disk is full. The
-// committer goroutine owns it.
+// reserve is a file that keeps space on the disk, so that sessions and keys can be revoked when the disk is full. Only
+// the committer goroutine uses it.
 type reserve struct {
 	path     string
 	complete bool
-	retryAt  time.Time // of the next attempt to restore it
-	err      error     // of the last attempt
+	retryAt  time.Time // time of the next attempt to restore the file
+	err      error     // result of the last attempt
 }
 
 // ensure restores the reserve if it is missing, and returns an error while that is not possible.
@@ -61,10 +59,4 @@ func (r *reserve) release() {
 	r.complete = false
 	r.retryAt = time.Now().Add(reserveRetry)
 	r.err = fmt.Errorf("%w: the disk is full, and its reserve is for revocations", fault.ErrUnavailable)
-}
-
-// isFull reports whether a batch failed because the disk is full.
-func isFull(err error) bool {
-	code := sqlite.ErrCode(err)
-	return code.ToPrimary() == sqlite.ResultFull || code == sqlite.ResultIOErrSHMSize
 }

@@ -50,7 +50,8 @@ func TestReserveReturnsUnderRevocations(t *testing.T) {
 	s.reserve.release()
 	for began := time.Now(); ; {
 		end, rotation := endOp(ids[0]), rotationOp(ids[1], 1)
-		if s.commit([]*batch.Op[operation]{end, rotation}); end.Value.err != nil {
+		s.commit([]*batch.Op[operation]{end, rotation})
+		if end.Value.err != nil {
 			t.Fatal(end.Value.err)
 		}
 		if rotation.Value.rotated {

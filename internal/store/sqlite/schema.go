@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"strings"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitemigration"
@@ -61,8 +62,8 @@ func migrate(conn *sqlite.Conn, path string) error {
 // quickCheck reads the schema and one row of each table. It finds a file that was truncated or overwritten at its
 // start, and takes no time.
 func quickCheck(conn *sqlite.Conn, path string) error {
-	tables := []string{"user", "session", "rotation_log", "api_key", "signing_key", "failure_counter", "event", "copying"}
-	for _, table := range tables {
+	tables := "user session rotation_log api_key signing_key failure_counter event copying"
+	for table := range strings.FieldsSeq(tables) {
 		if err := sqlitex.ExecuteTransient(conn, "SELECT * FROM "+table+" LIMIT 1", nil); err != nil {
 			return fmt.Errorf("%s is damaged: table %s: %w; restore it from a backup", path, table, err)
 		}

@@ -91,18 +91,9 @@ func reset(stmt *sqlite.Stmt) {
 	_ = stmt.ClearBindings()
 }
 
-// unique turns a violation of a UNIQUE constraint into ErrDuplicate.
-func unique(err error) error {
-	switch sqlite.ErrCode(err) {
-	case sqlite.ResultConstraintUnique, sqlite.ResultConstraintPrimaryKey, sqlite.ResultConstraintRowID:
-		return fault.ErrDuplicate
-	}
-	return err
-}
-
 func scanNumber(stmt *sqlite.Stmt) int64 { return stmt.ColumnInt64(0) }
 
-// conditions is a WHERE clause that grows by one condition at a time.
+// conditions are the conditions of a WHERE clause, all of which must hold.
 type conditions struct {
 	text []string
 	args args

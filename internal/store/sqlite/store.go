@@ -1,12 +1,12 @@
 // Package sqlite is the embedded store: one SQLite file, owned by one process.
 //
-// A lock on the data folder keeps other processes from writing to the file. So memory can be the truth: it has every
-// session (internal/sessionlog), and the users and API keys of the most recent requests (cache.go). A request that
-// checks a session usually reads nothing from the file.
+// No other process can write to the file, because the store locks the data folder. So the memory of the process is
+// always current: it has all sessions (internal/sessionlog), and the users and API keys of recent requests (cache.go).
+// The check of a session usually reads nothing from the file.
 //
-// All writes go through one connection and one group commit, which the committer goroutine owns (commit.go). Memory
-// follows the file after each commit, before any caller gets an answer. Lists, and rows that are not in memory, are
-// read by a few read-only connections (reader.go).
+// All writes go through one connection and one group commit, which the committer goroutine owns (commit.go). After each
+// commit, the committer brings the memory up to date, and only then answers the callers. Lists, and rows that are not
+// in memory, are read by a few read-only connections (reader.go).
 package sqlite
 
 import (
@@ -33,8 +33,7 @@ const FileName = "pawl.db"
 const (
 	lockName     = "pawl.lock"
 	maxBatchSize = 256 // operations in one commit
-	// gatherTime is longer than callers take to return with their next request, and shorter than a commit on a slow
-	// disk.
+	// gatherTime is longer than clients need for their next request, and shorter than a commit on a slow disk.
 	gatherTime = 500 * time.Microsecond
 )
 
@@ -42,7 +41,7 @@ const (
 type Store struct {
 	lock *flock.Flock
 
-	// The committer goroutine owns these after Open.
+	// After Open, only the committer goroutine uses writer and reserve.
 	writer  *sqlite.Conn
 	reserve reserve
 
@@ -100,7 +99,8 @@ func lockFolder(dir string) (*flock.Flock, error) {
 	lock := flock.New(path, flock.SetPermissions(0o600))
 	locked, err := lock.TryLock()
 	if err != nil {
-		return nil, fmt.Errorf("cannot lock the data folder %s: %w; make it writable for the user that Pawl runs as", dir, err)
+		return nil, fmt.Errorf("cannot lock the data folder %s: %w; make it writable for the user that Pawl runs as",
+			dir, err)
 	}
 	if !locked {
 		holder, _ := os.ReadFile(path)
@@ -109,8 +109,8 @@ func lockFolder(dir string) (*flock.Flock, error) {
 	}
 	if err := os.WriteFile(path, fmt.Append(nil, os.Getpid()), 0o600); err != nil {
 		lock.Unlock()
-		return nil, fmt.Errorf("cannot write to the data folder %s: %w; make it writable for the user that Pawl runs as",
-			dir, err)
+		return nil, fmt.Errorf("cannot write to the data folder %s: %w; make it writable for the user that Pawl "+
+			"runs as", dir, err)
 	}
 	return lock, nil
 }
@@ -156,8 +156,8 @@ func (s *Store) prepare(path string) error {
 	return nil
 }
 
-// restrictModes removes the permissions of others that a copy of the files added, for example a restored backup. It
-// ignores errors, since files of another user are that user's responsibility.
+// restrictModes removes the permissions of other users, which files have after a backup was restored. It ignores
+// errors, because it may not change the files of another user.
 func restrictModes(path string) {
 	for _, name := range []string{path, path + "-wal", path + "-shm"} {
 		if info, err := os.Stat(name); err == nil && info.Mode().Perm()&0o077 != 0 {
@@ -166,7 +166,7 @@ func restrictModes(path string) {
 	}
 }
 
-// Close completes the operations in progress, folds the write-ahead log into the file, and unlocks the folder.
+// Close completes the operations in progress, checkpoints the write-ahead log, and unlocks the folder.
 func (s *Store) Close() error {
 	s.group.Close()
 	err := errors.Join(s.readers.close(), s.writer.Close())
@@ -179,8 +179,8 @@ func (s *Store) Ready(ctx context.Context) error {
 	return err
 }
 
-// Stats returns figures of the sessions in memory, which are all sessions.
+// Stats returns the number of sessions, and how much memory they take.
 func (s *Store) Stats() sessionlog.Stats { return s.sessions.Stats() }
 
-// SessionCount returns the number of sessions.
+// SessionCount returns the number of sessions, which is always known.
 func (s *Store) SessionCount(context.Context) (int64, bool) { return s.Stats().Sessions, true }

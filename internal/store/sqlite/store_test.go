@@ -33,12 +33,13 @@ func open(t *testing.T, dir string) *sqlite.Store {
 	return s
 }
 
-func TestFilesAreTheOwnersAlone(t *testing.T) {
+// TestFilesArePrivate checks that the store removes the permissions of other users.
+func TestFilesArePrivate(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	if err := open(t, dir).Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(filepath.Join(dir, sqlite.FileName), 0o644); err != nil { // as "cp" restores a backup
+	if err := os.Chmod(filepath.Join(dir, sqlite.FileName), 0o644); err != nil { // as after "cp" of a backup
 		t.Fatal(err)
 	}
 	s := open(t, dir)
@@ -61,47 +62,67 @@ func TestFilesAreTheOwnersAlone(t *testing.T) {
 	}
 }
 
-func TestOpenRefuses(t *testing.T) {
-	for name, c := range map[string]struct {
-		spoil func(t *testing.T, path string)
-		want  string
+// TestOpenRejects checks that Open rejects a file that it cannot use, and explains what to do.
+func TestOpenRejects(t *testing.T) {
+	tests := []struct {
+		name    string
+		prepare func(t *testing.T, path string)
+		want    string
 	}{
-		"a newer file": {func(t *testing.T, path string) { execute(t, path, "PRAGMA user_version=99") }, "schema version 99"},
-		"another program's file": {func(t *testing.T, path string) { execute(t, path, "PRAGMA application_id=7") },
-			"not a database of Pawl's"},
-		"an overwritten file": {func(t *testing.T, path string) {
-			if err := os.WriteFile(path, []byte(strings.Repeat("rubbish ", 4096)), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}, "restore it from a backup"},
-		"a truncated file": {func(t *testing.T, path string) {
-			if err := os.Truncate(path, 8192); err != nil {
-				t.Fatal(err)
-			}
-		}, "restore it from a backup"},
-	} {
-		t.Run(name, func(t *testing.T) {
+		{
+			name:    "a newer file",
+			prepare: func(t *testing.T, path string) { execute(t, path, "PRAGMA user_version=99") },
+			want:    "schema version 99",
+		},
+		{
+			name:    "the file of another program",
+			prepare: func(t *testing.T, path string) { execute(t, path, "PRAGMA application_id=7") },
+			want:    "not a database of Pawl's",
+		},
+		{
+			name: "an overwritten file",
+			prepare: func(t *testing.T, path string) {
+				if err := os.WriteFile(path, []byte(strings.Repeat("rubbish ", 4096)), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			},
+			want: "restore it from a backup",
+		},
+		{
+			name: "a truncated file",
+			prepare: func(t *testing.T, path string) {
+				if err := os.Truncate(path, 8192); err != nil {
+					t.Fatal(err)
+				}
+			},
+			want: "restore it from a backup",
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()
 			if err := open(t, dir).Close(); err != nil {
 				t.Fatal(err)
 			}
-			c.spoil(t, filepath.Join(dir, sqlite.FileName))
+			test.prepare(t, filepath.Join(dir, sqlite.FileName))
 			s, err := sqlite.Open(dir, sqlite.Options{})
 			if err == nil {
 				s.Close()
-				t.Fatal("opened")
+				t.Fatal("Open accepted the file")
 			}
-			if !strings.Contains(err.Error(), c.want) {
-				t.Errorf("error %q does not say %q", err, c.want)
+			if !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %q does not contain %q", err, test.want)
 			}
 		})
 	}
 }
 
-func TestSecondOwnerIsRefused(t *testing.T) {
+// TestSecondOwnerIsRejected checks that a folder has one owner at a time.
+func TestSecondOwnerIsRejected(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
-	if _, err := sqlite.Open(dir, sqlite.Options{}); err == nil || !strings.Contains(err.Error(), "held by another Pawl") {
+	_, err := sqlite.Open(dir, sqlite.Options{})
+	if err == nil || !strings.Contains(err.Error(), "held by another Pawl") {
 		t.Errorf("error %v", err)
 	}
 	if err := s.Close(); err != nil {
@@ -124,54 +145,72 @@ func execute(t *testing.T, path, sql string) {
 	}
 }
 
-// TestRefreshesDoNotGrowTheFile: ten times the refreshes, the same file, but
-// for a few pages, as the log's rows are cut by how the callers happen to meet.
+// TestRefreshesDoNotGrowTheFile checks that ten times the refreshes need the same file. The size varies by a few pages,
+// because the size of the batches varies.
 func TestRefreshesDoNotGrowTheFile(t *testing.T) {
 	dir := t.TempDir()
-	ids := make([]token.SessionID, 100)
 	first, second := uint32(101), uint32(1001)
 	if testing.Short() {
-		first, second = 61, 301 // the log is at its bound after 43 each
+		first, second = 61, 301 // Compaction starts at 43.
 	}
 	s := open(t, dir)
-	u, err := s.CreateUser(t.Context(), authority.User{Login: "a", Level: authority.Root, Status: authority.Active}, "hash")
+	user := authority.User{Login: "a", Level: authority.Root, Status: authority.Active}
+	u, err := s.CreateUser(t.Context(), user, "hash")
 	if err != nil {
 		t.Fatal(err)
 	}
+	ids := make([]token.SessionID, 100)
 	for i := range ids {
 		ids[i] = token.SessionID{byte(i), 1}
-		if err := s.OpenSession(t.Context(), authority.SessionWithOrigin{Session: authority.Session{ID: ids[i], UserID: u.ID, Generation: 1, Ends: 1 << 31}}, "hash"); err != nil {
+		session := authority.Session{ID: ids[i], UserID: u.ID, Generation: 1, Ends: 1 << 31}
+		if err := s.OpenSession(t.Context(), authority.SessionWithOrigin{Session: session}, "hash"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	refreshTo := func(from, to uint32) int64 {
-		var group sync.WaitGroup
-		for _, id := range ids {
-			group.Go(func() {
-				for g := from; g < to; g++ {
-					_, moved, err := s.Rotate(t.Context(), authority.Rotation{Session: id, From: g, At: 1_795_500_000, Expires: 1_795_503_600, IdempotencyKey: authority.IdempotencyKeyHash{1}})
-					if err != nil || !moved {
-						t.Errorf("moved %v, %v", moved, err)
-						return
-					}
-				}
-			})
-		}
-		group.Wait()
-		if err := s.Close(); err != nil { // which checkpoints
-			t.Fatal(err)
-		}
-		info, err := os.Stat(filepath.Join(dir, sqlite.FileName))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return info.Size()
-	}
-	before := refreshTo(1, first)
+	refreshAll(t, s, ids, 1, first)
+	before := closeAndMeasure(t, s, dir)
 	s = open(t, dir)
-	if after := refreshTo(first, second); after > before+before/8 {
+	refreshAll(t, s, ids, first, second)
+	after := closeAndMeasure(t, s, dir)
+	t.Logf("%d refreshes: %d bytes; %d: %d bytes", 100*(first-1), before, 100*(second-1), after)
+	if after > before+before/8 {
 		t.Errorf("the file grew from %d to %d bytes", before, after)
-	} else {
-		t.Logf("%d refreshes: %d bytes; %d: %d bytes", 100*(first-1), before, 100*(second-1), after)
 	}
+}
+
+// refreshAll rotates all sessions from one generation to another, at once.
+func refreshAll(t *testing.T, s *sqlite.Store, ids []token.SessionID, from, to uint32) {
+	t.Helper()
+	var group sync.WaitGroup
+	for _, id := range ids {
+		group.Go(func() {
+			for g := from; g < to; g++ {
+				_, rotated, err := s.Rotate(t.Context(), authority.Rotation{
+					Session:        id,
+					From:           g,
+					At:             1_795_500_000,
+					Expires:        1_795_503_600,
+					IdempotencyKey: authority.IdempotencyKeyHash{1},
+				})
+				if err != nil || !rotated {
+					t.Errorf("rotated %v, %v", rotated, err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+// closeAndMeasure closes the store, which checkpoints the write-ahead log, and returns the size of the file.
+func closeAndMeasure(t *testing.T, s *sqlite.Store, dir string) int64 {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(filepath.Join(dir, sqlite.FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
 }

@@ -25,9 +25,9 @@ func scanUser(stmt *sqlite.Stmt) *authority.User {
 	}
 }
 
-const selectUserRecords = "SELECT " + userColumns + ", password_hash FROM user"
+const selectUsersWithHash = "SELECT " + userColumns + ", password_hash FROM user"
 
-func scanUserRecord(stmt *sqlite.Stmt) authority.UserWithHash {
+func scanUserWithHash(stmt *sqlite.Stmt) authority.UserWithHash {
 	return authority.UserWithHash{User: *scanUser(stmt), PasswordHash: stmt.ColumnText(10)}
 }
 
@@ -48,9 +48,9 @@ func userValues(u *authority.UserWithHash) args {
 
 // CreateUser adds a user.
 func (s *Store) CreateUser(ctx context.Context, u authority.User, passwordHash string) (*authority.User, error) {
-	record := authority.UserWithHash{User: u, PasswordHash: passwordHash}
+	values := userValues(&authority.UserWithHash{User: u, PasswordHash: passwordHash})
 	return tx(ctx, s, normal, func(c *change) (*authority.User, error) {
-		user, err := queryOne(c.conn, insertUser+" RETURNING "+userColumns, userValues(&record), scanUser)
+		user, err := queryOne(c.conn, insertUser+" RETURNING "+userColumns, values, scanUser)
 		return user, unique(err)
 	})
 }
@@ -64,11 +64,12 @@ func (s *Store) User(ctx context.Context, id int64) (*authority.User, error) {
 
 // UserByLogin finds a user without regard to case.
 func (s *Store) UserByLogin(ctx context.Context, login string) (*authority.User, string, error) {
-	record, err := find(ctx, s, selectUserRecords+" WHERE login_folded = ?", args{strings.ToLower(login)}, scanUserRecord)
+	sql := selectUsersWithHash + " WHERE login_folded = ?"
+	user, err := find(ctx, s, sql, args{strings.ToLower(login)}, scanUserWithHash)
 	if err != nil {
 		return nil, "", err
 	}
-	return &record.User, record.PasswordHash, nil
+	return &user.User, user.PasswordHash, nil
 }
 
 // ListUsers returns a page of users by ID.
@@ -97,14 +98,16 @@ func (s *Store) UpdateUser(ctx context.Context, id int64, u authority.UserChange
 	if u.Status != nil && !u.Status.MaySignIn() {
 		urgency = revocation
 	}
+	values := args{
+		nullable(u.Email), nullable(u.FirstName), nullable(u.LastName), nullable(u.NetworkID), nullable(u.MailboxID),
+		nullableNumber(u.Level), nullableNumber(u.Status), id, int64(authority.Terminated),
+	}
 	return tx(ctx, s, urgency, func(c *change) (*authority.User, error) {
-		user, err := queryOne(c.conn, `UPDATE user SET email = coalesce(?, email), first_name = coalesce(?, first_name),
-			last_name = coalesce(?, last_name), network_id = coalesce(?, network_id), mailbox_id = coalesce(?, mailbox_id),
+		user, err := queryOne(c.conn, `UPDATE user SET email = coalesce(?, email),
+			first_name = coalesce(?, first_name), last_name = coalesce(?, last_name),
+			network_id = coalesce(?, network_id), mailbox_id = coalesce(?, mailbox_id),
 			level = coalesce(?, level), status = coalesce(?, status)
-			WHERE id = ? AND status <> ? RETURNING `+userColumns, args{
-			nullable(u.Email), nullable(u.FirstName), nullable(u.LastName), nullable(u.NetworkID), nullable(u.MailboxID),
-			nullableNumber(u.Level), nullableNumber(u.Status), id, int64(authority.Terminated),
-		}, scanUser)
+			WHERE id = ? AND status <> ? RETURNING `+userColumns, values, scanUser)
 		if err != nil {
 			return nil, err
 		}

@@ -1,0 +1,62 @@
+package sqlite
+
+import (
+	"zombiezen.com/go/sqlite"
+
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/sessionlog"
+	"github.com/pawlauth/pawl/internal/token"
+)
+
+// change is the part of a transaction that belongs to one operation. The operation writes to the database through conn,
+// and records in the other fields what the memory has too. The committer then updates the memory.
+type change struct {
+	conn     *sqlite.Conn
+	sessions *sessionlog.Batch // with the changes of the earlier operations; read only
+
+	opened         []authority.Session
+	ended          []token.SessionID
+	deletedAPIKeys []authority.APIKeyHash
+	user           *authority.User // the user that changed, or nil
+	deletedUsers   bool            // all users were deleted
+}
+
+// deleteSessions deletes sessions, and the API keys that end with them.
+func (c *change) deleteSessions(where string, a ...any) error {
+	if err := c.deleteAPIKeys("session_id IN (SELECT id FROM session WHERE "+where+")", a...); err != nil {
+		return err
+	}
+	ended, err := queryAll(c.conn, "DELETE FROM session WHERE "+where+" RETURNING id", a, scanSessionID)
+	c.ended = append(c.ended, ended...)
+	return err
+}
+
+// deleteAPIKeys deletes API keys.
+func (c *change) deleteAPIKeys(where string, a ...any) error {
+	deleted, err := queryAll(c.conn, "DELETE FROM api_key WHERE "+where+" RETURNING hash", a, scanAPIKeyHash)
+	c.deletedAPIKeys = append(c.deletedAPIKeys, deleted...)
+	return err
+}
+
+// updateSessions adds the change to its batch, so that the later operations see it.
+func (c *change) updateSessions() {
+	for _, session := range c.opened {
+		c.sessions.Put(session)
+	}
+	for _, id := range c.ended {
+		c.sessions.End(id)
+	}
+}
+
+// updateCaches brings the caches up to date after the commit.
+func (c *change) updateCaches(s *Store) {
+	for _, hash := range c.deletedAPIKeys {
+		s.apiKeys.remove(hash)
+	}
+	if c.user != nil {
+		s.users.put(c.user.ID, c.user)
+	}
+	if c.deletedUsers {
+		s.users.clear()
+	}
+}

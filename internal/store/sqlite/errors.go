@@ -1,0 +1,49 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+
+	"zombiezen.com/go/sqlite"
+
+	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/storecopy"
+)
+
+// failed counts an error, and marks it as ErrUnavailable if the disk or the end of the request caused it.
+func (s *Store) failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	s.countFailure(err)
+	switch sqlite.ErrCode(err).ToPrimary() {
+	case sqlite.ResultFull, sqlite.ResultIOErr, sqlite.ResultReadOnly, sqlite.ResultCantOpen, sqlite.ResultBusy,
+		sqlite.ResultInterrupt:
+		return fmt.Errorf("%w: %w", fault.ErrUnavailable, err)
+	}
+	return err
+}
+
+// countFailure counts an error, unless it is a regular result of a method.
+func (s *Store) countFailure(err error) {
+	regular := errors.Is(err, fault.ErrNotFound) || errors.Is(err, fault.ErrDuplicate) ||
+		errors.Is(err, storecopy.ErrNotEmpty)
+	if !regular {
+		s.metrics.StoreError()
+	}
+}
+
+// isFull reports whether the disk is full.
+func isFull(err error) bool {
+	code := sqlite.ErrCode(err)
+	return code.ToPrimary() == sqlite.ResultFull || code == sqlite.ResultIOErrSHMSize
+}
+
+// unique turns the violation of a UNIQUE constraint into ErrDuplicate.
+func unique(err error) error {
+	switch sqlite.ErrCode(err) {
+	case sqlite.ResultConstraintUnique, sqlite.ResultConstraintPrimaryKey, sqlite.ResultConstraintRowID:
+		return fault.ErrDuplicate
+	}
+	return err
+}
