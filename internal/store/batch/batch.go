@@ -1,5 +1,4 @@
-// Package batch is group commit: callers that wait at the same time share one
-// commit, and each gets its own outcome.
+// Package batch is group commit: operations that wait at the same time share one commit, and each gets its own outcome.
 package batch
 
 import (
@@ -10,57 +9,53 @@ import (
 	"time"
 )
 
-// The errors of Do, beside the context's. With both nothing was done.
+// The errors of Do, beside those of the context. After either of them the operation has not been carried out.
 var (
 	ErrClosed = errors.New("batch: closed")
-	ErrFull   = errors.New("batch: too many wait")
+	ErrFull   = errors.New("batch: too many operations wait")
 )
 
-// full is how many may wait: far more than a commit that works leaves waiting.
-const full = 10_000
+// maxWaiting is how many operations may wait. It is far more than a working commit leaves waiting.
+const maxWaiting = 10_000
 
-// Op is one caller's step. What commit learns of it is kept in the Op itself.
+// Op is the operation of one caller. The commit function stores the outcome in Value.
 type Op[T any] struct {
-	Value T
-	done  chan struct{}
-	place *list.Element // among those that wait, guarded by the group's mu; nil once it is in a batch
+	Value   T
+	done    chan struct{}
+	element *list.Element // in the list of waiting operations, guarded by Group.mu; nil once the op is in a batch
 }
 
-// Group gathers ops and hands them to commit: all that wait, up to a limit, at
-// once. While a commit runs the next batch gathers, so a batch is as large as
-// the load makes it.
+// Group collects operations and commits them in batches: all that wait, up to a limit. While one commit runs, the next
+// batch collects, so that the size of the batches follows the load.
 type Group[T any] struct {
 	commit func([]*Op[T])
 	limit  int
 	gather time.Duration
 
-	mu      sync.Mutex // guards what follows
-	waiting list.List  // of *Op[T]: any of them may give up, and thousands at once
-	idle    int        // committers that could start
+	mu      sync.Mutex // guards the fields below
+	waiting list.List  // of *Op[T]; a list, because any of them may give up, and thousands at the same time
+	idle    int        // committers that do not run
 	closed  bool
-	around  int // callers that there seem to be
-	wanted  int // how many the committer that gathers wants to wait; 0: none gathers
+	callers int // an estimate of the number of callers
+	wanted  int // the number of operations that a gathering committer waits for; 0 if none gathers
 	running sync.WaitGroup
 
-	enough chan struct{} // holds one when as many wait as are wanted
+	enough chan struct{} // has an element once the wanted number of operations wait
 }
 
-// New returns a group. Of each batch of at most limit ops, commit must make
-// them durable, or not, and record each op's outcome in its Value. No more than
-// committers calls of commit run at once.
+// New returns a group. commit carries out a batch of at most limit operations, makes them durable, and stores the
+// outcome of each in its Value. At most committers calls of commit run at the same time.
 //
-// With one committer, gather is how long it may wait after a commit for the
-// callers that it answered to come back, so that fewer commits serve as many.
-// It waits for a part of those around, and so not at all for one that calls
-// again and again. With 0 it does not wait.
+// With one committer, gather is how long the committer may wait after a commit for the callers that it served to return
+// with their next operation. Fewer commits then serve as many operations. The committer waits for a fraction of the
+// callers only, and therefore does not wait at all if there is one caller. With a gather of 0 it never waits.
 func New[T any](limit, committers int, gather time.Duration, commit func([]*Op[T])) *Group[T] {
 	return &Group[T]{commit: commit, limit: limit, gather: gather, idle: committers, enough: make(chan struct{}, 1)}
 }
 
-// Do runs one op and returns when its batch is over. If ctx ends while the op
-// waits, it is taken back and nothing was done. If it ends while the op is in a
-// commit, the op goes on, its outcome is not known, and Value must not be
-// touched. The error is the context's in both cases.
+// Do carries out one operation and returns when its batch is complete. If ctx ends while the operation waits, the
+// operation is removed and has not been carried out. If ctx ends while the operation is in a commit, its outcome is
+// unknown, and the caller must not use Value. In both cases the error is that of ctx.
 func (g *Group[T]) Do(ctx context.Context, op *Op[T]) error {
 	op.done = make(chan struct{})
 	g.mu.Lock()
@@ -68,52 +63,38 @@ func (g *Group[T]) Do(ctx context.Context, op *Op[T]) error {
 		g.mu.Unlock()
 		return ErrClosed
 	}
-	if g.waiting.Len() >= full {
+	if g.waiting.Len() >= maxWaiting {
 		g.mu.Unlock()
 		return ErrFull
 	}
-	op.place = g.waiting.PushBack(op)
+	op.element = g.waiting.PushBack(op)
 	if g.waiting.Len() == g.wanted {
-		g.wanted = 0
-		g.enough <- struct{}{} // which is empty: the one that gathers hears it once
+		g.wanted = 0           // signal only once, so that the channel has room
+		g.enough <- struct{}{} // wakes the gathering committer
 	}
 	if g.idle > 0 {
 		g.idle--
 		g.running.Add(1)
-		go g.drain()
+		go g.commitAll()
 	}
 	g.mu.Unlock()
 	select {
 	case <-op.done:
 		return nil
 	case <-ctx.Done():
-		g.takeBack(op)
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if op.element != nil {
+			g.waiting.Remove(op.element)
+		}
 		return ctx.Err()
 	}
 }
 
-func (g *Group[T]) takeBack(op *Op[T]) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if op.place != nil {
-		g.waiting.Remove(op.place)
-	}
-}
-
-// take takes the next batch out of those that wait; g.mu is held.
-func (g *Group[T]) take() []*Op[T] {
-	ops := make([]*Op[T], min(g.waiting.Len(), g.limit))
-	for i := range ops {
-		ops[i] = g.waiting.Remove(g.waiting.Front()).(*Op[T])
-		ops[i].place = nil
-	}
-	return ops
-}
-
-// drain commits batches until nobody waits.
-func (g *Group[T]) drain() {
+// commitAll commits batches until no operation waits.
+func (g *Group[T]) commitAll() {
 	defer g.running.Done()
-	timer := time.NewTimer(time.Hour) // for await, which sets it
+	timer := time.NewTimer(time.Hour) // await sets it
 	defer timer.Stop()
 	for {
 		g.mu.Lock()
@@ -134,14 +115,23 @@ func (g *Group[T]) drain() {
 	}
 }
 
-// await waits for more ops after a commit of n. With half of the callers in a
-// commit the other half is served meanwhile, and neither the disk nor the
-// processor waits for the other: five eighths, as the guess is low at first.
-// (docs/benchmarks.md)
+// take removes the next batch from the waiting operations; g.mu is held.
+func (g *Group[T]) take() []*Op[T] {
+	ops := make([]*Op[T], min(g.waiting.Len(), g.limit))
+	for i := range ops {
+		ops[i] = g.waiting.Remove(g.waiting.Front()).(*Op[T])
+		ops[i].element = nil
+	}
+	return ops
+}
+
+// await waits for more operations after a commit of n. It waits for five eighths of the callers: with half of them in a
+// commit and the other half being served, neither the disk nor the processor is idle, and the estimate is low at first
+// (docs/benchmarks.md).
 func (g *Group[T]) await(n int, timer *time.Timer) {
 	g.mu.Lock()
-	g.around = max(n+g.waiting.Len(), g.around*15/16)
-	wanted := min(g.around*5/8, g.limit)
+	g.callers = max(n+g.waiting.Len(), g.callers*15/16)
+	wanted := min(g.callers*5/8, g.limit)
 	if g.waiting.Len() >= wanted {
 		g.mu.Unlock()
 		return
@@ -157,12 +147,12 @@ func (g *Group[T]) await(n int, timer *time.Timer) {
 	g.wanted = 0
 	g.mu.Unlock()
 	select {
-	case <-g.enough: // it came with the timer
+	case <-g.enough: // the operations came at the same time as the timer
 	default:
 	}
 }
 
-// Close lets the ops that wait finish, and refuses others.
+// Close rejects further operations, and returns when the waiting ones are complete.
 func (g *Group[T]) Close() {
 	g.mu.Lock()
 	g.closed = true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -11,14 +12,12 @@ import (
 	"github.com/pawlauth/pawl/internal/store/batch"
 )
 
-// TestGroup holds one commit back while others gather: they share the next
-// one, and the one that gave up is not in it.
+// TestGroup blocks one commit while other operations wait. They share the next commits, without the one that gave up.
 func TestGroup(t *testing.T) {
-	type batchOf []int
 	entered, release := make(chan struct{}), make(chan struct{})
-	var batches []batchOf // written by the one committer, read after Close
+	var batches [][]int // written by the one committer, read after Close
 	group := batch.New(100, 1, 0, func(ops []*batch.Op[int]) {
-		var values batchOf
+		var values []int
 		for _, op := range ops {
 			values = append(values, op.Value)
 			op.Value *= 2
@@ -33,15 +32,15 @@ func TestGroup(t *testing.T) {
 	call := func(n int) {
 		op := &batch.Op[int]{Value: n}
 		if err := group.Do(t.Context(), op); err != nil || op.Value != 2*n {
-			t.Errorf("%d: %d, %v", n, op.Value, err)
+			t.Errorf("operation %d has the result %d, %v; want %d", n, op.Value, err, 2*n)
 		}
 	}
 	callers.Go(func() { call(1) })
 	<-entered
-	gaveUp, cancel := context.WithCancel(t.Context())
+	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := group.Do(gaveUp, &batch.Op[int]{Value: 99}); !errors.Is(err, context.Canceled) {
-		t.Errorf("gave up: %v", err)
+	if err := group.Do(cancelled, &batch.Op[int]{Value: 99}); !errors.Is(err, context.Canceled) {
+		t.Errorf("operation whose context ended: error %v, want %v", err, context.Canceled)
 	}
 	for n := range 10 {
 		callers.Go(func() { call(n + 2) })
@@ -50,35 +49,33 @@ func TestGroup(t *testing.T) {
 	callers.Wait()
 	group.Close()
 	if err := group.Do(t.Context(), &batch.Op[int]{}); !errors.Is(err, batch.ErrClosed) {
-		t.Errorf("after Close: %v", err)
+		t.Errorf("operation after Close: error %v, want %v", err, batch.ErrClosed)
 	}
 	total := 0
 	for _, values := range batches {
 		total += len(values)
-		for _, v := range values {
-			if v == 99 {
-				t.Error("what was taken back was committed")
-			}
+		if slices.Contains(values, 99) {
+			t.Error("the operation whose context ended was committed")
 		}
 	}
 	if total != 11 {
-		t.Errorf("%d ops were committed, want 11: %v", total, batches)
+		t.Errorf("%d operations were committed, want 11: %v", total, batches)
 	}
 }
 
-// TestManyGiveUp: as many as may wait behind a commit that hangs all give up at
-// once. Each costs the same however many wait, the places are free again, and
-// nothing of theirs is committed.
+// TestManyGiveUp lets as many operations as may wait give up at the same time, while a commit hangs. Each one allocates
+// a bounded number of bytes, is not committed, and makes room for another.
 func TestManyGiveUp(t *testing.T) {
 	entered, release := make(chan struct{}), make(chan struct{})
-	served := 0 // written by the one committer, read after Close
+	committed := 0 // written by the one committer, read after Close
 	group := batch.New(100, 1, 0, func(ops []*batch.Op[int]) {
-		if served += len(ops); served == 1 {
+		committed += len(ops)
+		if committed == 1 {
 			close(entered)
 			<-release
 		}
 	})
-	var callers, hangers sync.WaitGroup
+	var callers, waiters sync.WaitGroup
 	call := func(ctx context.Context, want error) {
 		if err := group.Do(ctx, &batch.Op[int]{}); !errors.Is(err, want) {
 			t.Errorf("error %v, want %v", err, want)
@@ -86,52 +83,52 @@ func TestManyGiveUp(t *testing.T) {
 	}
 	callers.Go(func() { call(t.Context(), nil) })
 	<-entered
-	const many = 10_000
-	hanging, giveUp := context.WithCancel(t.Context())
-	for range many {
-		hangers.Go(func() {
+	const count = 10_000
+	waiting, giveUp := context.WithCancel(t.Context())
+	for range count {
+		waiters.Go(func() {
 			err := batch.ErrFull
-			for errors.Is(err, batch.ErrFull) { // the probe below has the last place
-				err = group.Do(hanging, &batch.Op[int]{})
+			for errors.Is(err, batch.ErrFull) { // while the probe below waits
+				err = group.Do(waiting, &batch.Op[int]{})
 			}
 			if !errors.Is(err, context.Canceled) {
-				t.Errorf("gave up: %v", err)
+				t.Errorf("operation that gave up: error %v, want %v", err, context.Canceled)
 			}
 		})
 	}
-	gone, cancel := context.WithCancel(t.Context())
+	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	for !errors.Is(group.Do(gone, &batch.Op[int]{}), batch.ErrFull) {
+	for !errors.Is(group.Do(cancelled, &batch.Op[int]{}), batch.ErrFull) { // a probe for a full group
 		runtime.Gosched()
 	}
 	before := allocated()
 	giveUp()
-	hangers.Wait()
-	if more := allocated() - before; more > many*1000 {
-		t.Errorf("%d that gave up took %d bytes", many, more)
+	waiters.Wait()
+	if more := allocated() - before; more > count*1000 {
+		t.Errorf("%d operations that gave up allocated %d bytes", count, more)
 	}
 	callers.Go(func() { call(t.Context(), nil) })
 	close(release)
 	callers.Wait()
 	group.Close()
-	if served != 2 {
-		t.Errorf("%d ops were committed, want 2", served)
+	if committed != 2 {
+		t.Errorf("%d operations were committed, want 2", committed)
 	}
 }
 
-// allocated is how many bytes were ever taken from the heap.
+// allocated returns how many bytes were allocated since the start of the process.
 func allocated() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.TotalAlloc
 }
 
-// TestGather: many callers that come again and again are all served, and one
-// alone does not wait for others, however long it might.
+// TestGather checks that all operations of many callers are committed, and that a single caller does not wait, however
+// long gather is.
 func TestGather(t *testing.T) {
 	for count, gather := range map[int]time.Duration{1: time.Hour, 64: time.Millisecond} {
-		served := 0 // written by the one committer, read after Close
-		group := batch.New(256, 1, gather, func(ops []*batch.Op[int]) { served += len(ops) })
+		committed := 0 // written by the one committer, read after Close
+		group := batch.New(256, 1, gather, func(ops []*batch.Op[int]) { committed += len(ops) })
 		const rounds = 50
 		var callers sync.WaitGroup
 		for range count {
@@ -145,8 +142,8 @@ func TestGather(t *testing.T) {
 		}
 		callers.Wait()
 		group.Close()
-		if served != count*rounds {
-			t.Errorf("%d callers: %d ops were committed, want %d", count, served, count*rounds)
+		if committed != count*rounds {
+			t.Errorf("%d operations of %d callers were committed, want %d", committed, count, count*rounds)
 		}
 	}
 }

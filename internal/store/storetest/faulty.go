@@ -10,52 +10,49 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// Fault is how a Faulty store fails.
+// Fault is a way in which a Faulty store fails.
 type Fault int32
 
-// The two faults that a caller cannot tell apart.
+// The faults. A caller cannot distinguish NotCommitted from Committed.
 const (
-	NoFault Fault = iota
-	NotCommitted
-	Committed // the step happened, and its caller saw an error
+	NoFault      Fault = iota
+	NotCommitted       // nothing happens, and the caller gets an error
+	Committed          // the change happens, and the caller gets an error
 )
 
-// Faulty is a store whose Rotate and EndSession can be made to fail, before or
-// after they happened.
+// Faulty is a store whose Rotate and EndSession can be made to fail.
 type Faulty struct {
 	authority.Store
 	mode atomic.Int32
 }
 
-// Set makes the calls that follow fail so.
+// Set makes the next calls fail in a way.
 func (f *Faulty) Set(mode Fault) { f.mode.Store(int32(mode)) }
 
-func (f *Faulty) lose(step func() error) error {
+// Rotate is that of the store, or fails.
+func (f *Faulty) Rotate(ctx context.Context, r authority.Rotation) (authority.SessionWithUser, bool, error) {
 	mode := Fault(f.mode.Load())
-	if mode == NoFault {
-		return step()
+	if mode == NotCommitted {
+		return authority.SessionWithUser{}, false, errFault
 	}
-	if mode == Committed {
-		if err := step(); err != nil {
-			return err
-		}
+	s, rotated, err := f.Store.Rotate(ctx, r)
+	if mode == Committed && err == nil {
+		return authority.SessionWithUser{}, false, errFault
 	}
-	return fmt.Errorf("%w: made to fail", fault.ErrUnavailable)
+	return s, rotated, err
 }
 
-// Rotate is the store's, or a fault.
-func (f *Faulty) Rotate(ctx context.Context, r authority.Rotation) (live authority.SessionWithUser, moved bool, err error) {
-	err = f.lose(func() (err error) {
-		live, moved, err = f.Store.Rotate(ctx, r)
-		return err
-	})
-	if err != nil {
-		return authority.SessionWithUser{}, false, err
-	}
-	return live, moved, nil
-}
-
-// EndSession is the store's, or a fault.
+// EndSession is that of the store, or fails.
 func (f *Faulty) EndSession(ctx context.Context, id token.SessionID) error {
-	return f.lose(func() error { return f.Store.EndSession(ctx, id) })
+	mode := Fault(f.mode.Load())
+	if mode == NotCommitted {
+		return errFault
+	}
+	err := f.Store.EndSession(ctx, id)
+	if mode == Committed && err == nil {
+		return errFault
+	}
+	return err
 }
+
+var errFault = fmt.Errorf("%w: the test made it fail", fault.ErrUnavailable)

@@ -11,85 +11,101 @@ import (
 	"github.com/pawlauth/pawl/internal/userimport"
 )
 
-func imported(login string, id int64) authority.UserWithHash {
-	return authority.UserWithHash{PasswordHash: "foreign", User: authority.User{ID: id, Login: login, Email: login + "@example.com", FirstName: "F", LastName: "L",
-		Tenant: authority.Tenant{NetworkID: 3, MailboxID: 4}, Level: authority.NetworkUser, Status: authority.Suspended, Created: now - 5}}
+// importedUser returns a user to import. An id of 0 lets the store assign one.
+func importedUser(login string, id int64) authority.UserWithHash {
+	return authority.UserWithHash{PasswordHash: "foreign", User: authority.User{
+		ID: id, Login: login, Email: login + "@example.com", FirstName: "F", LastName: "L",
+		Tenant: authority.Tenant{NetworkID: 3, MailboxID: 4},
+		Level:  authority.NetworkUser, Status: authority.Suspended, Created: now - 5,
+	}}
 }
 
-func (s *state) imports(users ...authority.UserWithHash) []userimport.Imported {
+func (s *state) importUsers(users ...authority.UserWithHash) []userimport.Imported {
 	s.Helper()
-	found, err := s.ImportUsers(s.Context(), users, audit.Event{At: now, Kind: audit.UserCreated, Detail: "imported"})
-	s.ok(err)
-	return found
+	event := audit.Event{At: now, Kind: audit.UserCreated, Detail: "imported"}
+	results, err := s.ImportUsers(s.Context(), users, event)
+	s.noError(err)
+	return results
 }
 
+// testImportUsers imports new and existing users, and imports them again after the store was closed and opened.
 func testImportUsers(t *testing.T, s *state) {
-	there := s.user("There")
-	users := []authority.UserWithHash{imported("Ada", 0), imported("tHERE", 5000), imported("Bob", 70), imported("Eve", there.ID)}
-	first := s.imports(users...)
-	ada, bob := first[0], first[2]
+	existing := s.newUser("Existing")
+	users := []authority.UserWithHash{
+		importedUser("Ada", 0), importedUser("eXISTING", 5000),
+		importedUser("Bob", 70), importedUser("Eve", existing.ID),
+	}
+	results := s.importUsers(users...)
+	ada, bob := results[0], results[2]
+	login, id := results[1], results[3]
 	for i, want := range []bool{true, false, true, false} {
-		if first[i].Added != want {
-			t.Errorf("%s: added %v", users[i].Login, first[i].Added)
+		if results[i].Added != want {
+			t.Errorf("%s: added %v, want %v", users[i].Login, results[i].Added, want)
 		}
 	}
 	users[0].ID = ada.ID
-	if ada.UserWithHash != users[0] || bob.UserWithHash != users[2] || ada.ID == there.ID {
+	if ada.UserWithHash != users[0] || bob.UserWithHash != users[2] || ada.ID == existing.ID {
 		t.Errorf("added %+v and %+v, want %+v and %+v", ada, bob, users[0], users[2])
 	}
 	if ada.ID > 100 {
-		t.Errorf("Ada is %d: the id of one who was left out counts", ada.ID)
+		t.Errorf("Ada has id %d: the id of a user that was not added counts", ada.ID)
 	}
-	if first[1].User != *there || first[1].PasswordHash != "hash" || first[3].ID != 0 {
-		t.Errorf("there are %+v and %+v", first[1], first[3])
+	if login.User != *existing || login.PasswordHash != "hash" {
+		t.Errorf("for an existing login the result is %+v, want %+v", login, existing)
 	}
-	s.ok(s.SetPassword(t.Context(), bob.ID, authority.PasswordChange{Hash: "ours"}))
-	s.ok(s.Close())
-	s.Store = s.open()
+	if id.ID != 0 {
+		t.Errorf("for an existing id the result is %+v, want no user", id)
+	}
+	s.noError(s.SetPassword(t.Context(), bob.ID, authority.PasswordChange{Hash: "ours"}))
+	s.reopen()
 	bob.PasswordHash = "ours"
-	for i, want := range []userimport.Imported{ada, first[1], bob, {}} {
+	for i, want := range []userimport.Imported{ada, login, bob, {}} {
 		want.Added = false
-		if again := s.imports(users[i])[0]; again != want {
-			t.Errorf("again %+v, want %+v", again, want)
+		if again := s.importUsers(users[i])[0]; again != want {
+			t.Errorf("%s again: %+v, want %+v", users[i].Login, again, want)
 		}
 	}
-	if next := s.user("next"); next.ID != max(ada.ID, bob.ID)+1 { // none was used up
-		t.Errorf("the next user is %d, after %d and %d", next.ID, ada.ID, bob.ID)
+	if next, want := s.newUser("next"), max(ada.ID, bob.ID)+1; next.ID != want {
+		t.Errorf("the next user has id %d, want %d, because no id may be skipped", next.ID, want)
 	}
 	events, err := s.Events(t.Context(), audit.Filter{Limit: 9})
-	if s.ok(err); len(events) != 2 || events[0].User != bob.ID || events[1].User != ada.ID || events[0].Detail != "imported" || events[0].At != now {
-		t.Errorf("events %+v", events)
+	s.noError(err)
+	if len(events) != 2 || events[0].User != bob.ID || events[1].User != ada.ID {
+		t.Fatalf("events %+v, want one for each user that was added", events)
+	}
+	if events[0].Detail != "imported" || events[0].At != now {
+		t.Errorf("event %+v, want the detail and the time of the import", events[0])
 	}
 }
 
-// testImportRace lets ten imports of the same users come at once, in different
-// orders: each user is added once.
+// testImportRace lets ten imports of the same users run at the same time, each in another order. Each user must be
+// added once.
 func testImportRace(t *testing.T, s *state) {
-	const many = 53 // a prime: so each order has each user once
+	const count = 53 // a prime, so that each order below has each user once
 	var added atomic.Int32
 	var group sync.WaitGroup
 	for i := range 10 {
 		group.Go(func() {
 			var users []authority.UserWithHash
-			for n := range many {
-				users = append(users, imported(fmt.Sprint("u", (n*(2*i+1)+i)%many), 0))
+			for n := range count {
+				users = append(users, importedUser(fmt.Sprint("u", (n*(2*i+1)+i)%count), 0))
 			}
-			found, err := s.ImportUsers(t.Context(), users, audit.Event{At: now, Kind: audit.UserCreated})
+			results, err := s.ImportUsers(t.Context(), users, audit.Event{At: now, Kind: audit.UserCreated})
 			if err != nil {
 				t.Error(err)
 			}
-			for n, f := range found {
-				if f.Login != users[n].Login {
-					t.Errorf("%s: found %+v", users[n].Login, f)
+			for n, result := range results {
+				if result.Login != users[n].Login {
+					t.Errorf("the result for %s is %+v", users[n].Login, result)
 				}
-				if f.Added {
+				if result.Added {
 					added.Add(1)
 				}
 			}
 		})
 	}
 	group.Wait()
-	if added.Load() != many {
-		t.Errorf("%d were added, want %d", added.Load(), many)
+	if n := added.Load(); n != count {
+		t.Errorf("%d users were added, want %d", n, count)
 	}
 }

@@ -1,0 +1,190 @@
+package storetest
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pawlauth/pawl/internal/authority/throttle"
+)
+
+func newAttempt(login, address string, at int64) throttle.Attempt {
+	return throttle.Attempt{Account: throttle.HashLogin(login), Address: address, At: at}
+}
+
+// fail begins an attempt, which stays a failure, and returns how long it must wait.
+func (s *state) fail(login, address string, at int64) time.Duration {
+	s.Helper()
+	wait, _, err := s.BeginAttempt(s.Context(), newAttempt(login, address, at))
+	s.noError(err)
+	return wait
+}
+
+// wantWait ends the test if a failing attempt need not wait for as long.
+func (s *state) wantWait(login, address string, at int64, want time.Duration) {
+	s.Helper()
+	if wait := s.fail(login, address, at); wait != want {
+		s.Fatalf("an attempt at %q from %q, %d s after the start, must wait %v, want %v",
+			login, address, at-now, wait, want)
+	}
+}
+
+// wantSomeWait ends the test if a failing attempt need not wait.
+func (s *state) wantSomeWait(login, address string, at int64) {
+	s.Helper()
+	if s.fail(login, address, at) == 0 {
+		s.Fatalf("an attempt at %q from %q, %d s after the start, need not wait", login, address, at-now)
+	}
+}
+
+// resolve begins an attempt that need not wait, and resolves it.
+func (s *state) resolve(login, address string, at int64, outcome throttle.Outcome, wantKnown bool) {
+	s.Helper()
+	attempt := newAttempt(login, address, at)
+	wait, known, err := s.BeginAttempt(s.Context(), attempt)
+	s.noError(err)
+	if wait != 0 || known != wantKnown {
+		s.Fatalf("an attempt at %q from %q: wait %v, known %v; want 0, %v", login, address, wait, known, wantKnown)
+	}
+	s.noError(s.ResolveAttempt(s.Context(), attempt, known, outcome))
+}
+
+// testAttempts fails at one account until no attempt is allowed any more.
+func testAttempts(t *testing.T, s *state) {
+	for i := range int64(5) {
+		s.wantWait("Ada", "a", now+i, 0)
+	}
+	s.wantWait("aDA", "b", now+4, time.Second) // from another address, and in another case
+	s.wantWait("other", "a", now+4, 0)
+	s.reopen()
+	s.wantWait("ada", "a", now+4, time.Second)
+	at := int64(now + 4)
+	for failures := int64(5); failures < 100; failures++ {
+		at += min(int64(1)<<min(failures-5, 20), 900)
+		s.wantWait("ada", "a", at-1, time.Second)
+		s.wantWait("ada", "a", at, 0)
+	}
+	const years = 10 * 365 * 24 * 3600
+	_, err := s.SweepAttempts(t.Context(), at+years, 1000, 1000)
+	s.noError(err)
+	s.wantSomeWait("ada", "a", at+years)
+	s.noError(s.ClearAttempts(t.Context(), throttle.HashLogin("ada")))
+	s.wantWait("ada", "c", at, 0)
+}
+
+// testAttemptsKnownAddress checks that failures from other addresses do not lock out a known address. A sign-in from
+// the known address reopens the account, but does not clear the failures of the others.
+func testAttemptsKnownAddress(t *testing.T, s *state) {
+	s.resolve("ada", "home", now, throttle.Succeeded, false)
+	for range 5 {
+		s.fail("ada", "other", now)
+	}
+	s.wantSomeWait("ada", "other", now)
+	for range 20 {
+		s.resolve("ada", "home", now, throttle.Unchecked, true)
+	}
+	s.resolve("ada", "home", now, throttle.Succeeded, true)
+	s.wantSomeWait("ada", "other", now)
+	at := int64(now)
+	for range 95 {
+		at += 900
+		s.wantWait("ada", "other", at, 0)
+	}
+	s.wantSomeWait("ada", "other", at+900) // after 100 failures in a row
+	s.resolve("ada", "home", at, throttle.Succeeded, true)
+	s.wantWait("ada", "other", at, 15*time.Minute)
+	s.resolve("ada", "other", at+900, throttle.Succeeded, false) // clears the counter of the account
+	s.wantWait("ada", "third", at+900, 0)
+	for range 5 {
+		s.fail("ada", "home", at)
+	}
+	s.wantSomeWait("ada", "home", at)
+	s.noError(s.ClearAttempts(t.Context(), throttle.HashLogin("ada")))
+	s.resolve("ada", "other", at, throttle.Unchecked, true) // it had no failures
+	s.resolve("ada", "home", at, throttle.Unchecked, false)
+}
+
+// testAttemptsOfAddress fails from one address at many accounts.
+func testAttemptsOfAddress(_ *testing.T, s *state) {
+	for i := range 50 {
+		s.wantWait(string(rune('A'+i)), "a", now, 0)
+	}
+	s.wantSomeWait("new", "a", now)
+	s.wantWait("new", "b", now, 0)
+	s.wantWait("new", "a", now+3600, 0)
+}
+
+// testAttemptsRace begins 100 attempts at the same time, of which five need not wait.
+func testAttemptsRace(t *testing.T, s *state) {
+	var group sync.WaitGroup
+	var admitted atomic.Int32
+	for range 100 {
+		group.Go(func() {
+			wait, _, err := s.BeginAttempt(t.Context(), newAttempt("ada", "a", now))
+			if err != nil {
+				t.Error(err)
+			}
+			if wait == 0 {
+				admitted.Add(1)
+			}
+		})
+	}
+	group.Wait()
+	if n := admitted.Load(); n != 5 {
+		t.Errorf("%d attempts need not wait, want 5", n)
+	}
+}
+
+// testAttemptsSweep sweeps counters after a day, in steps of two.
+func testAttemptsSweep(t *testing.T, s *state) {
+	s.fail("few", "a", now)
+	for range 5 {
+		s.fail("many", "b", now)
+	}
+	total := 0
+	for {
+		removed, err := s.SweepAttempts(t.Context(), now+24*3600, 1000, 2)
+		s.noError(err)
+		total += removed
+		if removed < 2 {
+			break
+		}
+	}
+	if total != 3 {
+		t.Errorf("%d counters were removed, want 3: of two addresses, and of the account without a wait", total)
+	}
+	s.wantSomeWait("many", "b", now)
+}
+
+// testAttemptsMaxAccounts sweeps while there are too many counters of accounts. Those that expire first are removed.
+// The counters of addresses and the known addresses stay.
+func testAttemptsMaxAccounts(t *testing.T, s *state) {
+	s.fail("ada", "home", now)
+	s.noError(s.ResolveAttempt(t.Context(), newAttempt("ada", "home", now), false, throttle.Succeeded))
+	for range 5 {
+		s.fail("many", "a", now)
+	}
+	for i := range 20 {
+		s.fail(string(rune('A'+i)), "b", now+int64(i))
+	}
+	_, err := s.SweepAttempts(t.Context(), now, 1000, 1000) // removes rows of zeros, which one store has
+	s.noError(err)
+	for _, want := range []int{7, 7, 4, 0} { // 3 of 21 accounts stay
+		removed, err := s.SweepAttempts(t.Context(), now+100, 3, 7)
+		s.noError(err)
+		if removed != want {
+			t.Errorf("%d counters were removed, want %d", removed, want)
+		}
+	}
+	s.wantSomeWait("many", "a", now)
+	if _, known, err := s.BeginAttempt(t.Context(), newAttempt("ada", "home", now)); err != nil || !known {
+		t.Errorf("the known address: known %v, %v; want true", known, err)
+	}
+	for range 29 {
+		s.fail("other", "b", now+100)
+		s.noError(s.ClearAttempts(t.Context(), throttle.HashLogin("other")))
+	}
+	s.wantWait("other", "b", now+100, 0) // the 50th failure of the address
+	s.wantSomeWait("other", "b", now+100)
+}

@@ -1,0 +1,139 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/authority/keyring"
+)
+
+// testAPIKeys checks the life of API keys, and that a primary key replaces the one before.
+func testAPIKeys(t *testing.T, s *state) {
+	u := s.newUser("a")
+	create := func(k authority.APIKey, hash byte) authority.APIKey {
+		t.Helper()
+		created, err := s.CreateAPIKey(t.Context(), k, authority.APIKeyHash{hash})
+		s.noError(err)
+		return created
+	}
+	primary := authority.APIKey{
+		UserID: u.ID, Visibility: authority.Private, Primary: true, Mask: "m", Created: now,
+	}
+	first := create(primary, 1)
+	shared := create(authority.APIKey{UserID: u.ID, Visibility: authority.Shared, Created: now}, 2)
+	k, owner, err := s.APIKeyByHash(t.Context(), authority.APIKeyHash{1})
+	s.noError(err)
+	if k != first || owner.ID != u.ID {
+		t.Errorf("key %+v of %+v, want %+v of user %d", k, owner, first, u.ID)
+	}
+	second := create(primary, 3)
+	_, _, err = s.APIKeyByHash(t.Context(), authority.APIKeyHash{1})
+	s.wantError(err, fault.ErrNotFound)
+	keys, err := s.APIKeys(t.Context(), u.ID)
+	s.noError(err)
+	if want := []authority.APIKey{shared, second}; !slices.Equal(keys, want) {
+		t.Errorf("keys %+v, want %+v", keys, want)
+	}
+	s.noError(s.DeleteAPIKey(t.Context(), shared.ID))
+	s.wantError(s.DeleteAPIKey(t.Context(), shared.ID), fault.ErrNotFound)
+	_, err = s.APIKey(t.Context(), shared.ID)
+	s.wantError(err, fault.ErrNotFound)
+	unowned := authority.APIKey{UserID: 99, Visibility: authority.Private}
+	_, err = s.CreateAPIKey(t.Context(), unowned, authority.APIKeyHash{4})
+	s.wantError(err, fault.ErrNotFound)
+}
+
+// testSessionAPIKeys checks that an API key of visibility SessionOnly ends with its session.
+func testSessionAPIKeys(t *testing.T, s *state) {
+	u := s.newUser("a")
+	ended, kept := s.newSession(u), s.newSession(u)
+	key := func(session authority.Session) authority.APIKey {
+		return authority.APIKey{UserID: u.ID, Visibility: authority.SessionOnly, Session: session.ID}
+	}
+	for i, session := range []authority.Session{ended, kept} {
+		hash := authority.APIKeyHash{byte(i)}
+		_, err := s.CreateAPIKey(t.Context(), key(session), hash)
+		s.noError(err)
+		_, _, err = s.APIKeyByHash(t.Context(), hash)
+		s.noError(err)
+	}
+	s.noError(s.EndSession(t.Context(), ended.ID))
+	_, _, err := s.APIKeyByHash(t.Context(), authority.APIKeyHash{0})
+	s.wantError(err, fault.ErrNotFound)
+	_, _, err = s.APIKeyByHash(t.Context(), authority.APIKeyHash{1})
+	s.noError(err)
+	_, err = s.CreateAPIKey(t.Context(), key(ended), authority.APIKeyHash{5})
+	s.wantError(err, fault.ErrNotFound)
+}
+
+// testSigningKeys lets ten nodes add the first key at the same time, of which one succeeds, and retires keys.
+func testSigningKeys(t *testing.T, s *state) {
+	var group sync.WaitGroup
+	for i := range 10 {
+		group.Go(func() {
+			key := keyring.SigningKey{ID: fmt.Sprint(i), JWK: `{}`}
+			if err := s.AddSigningKey(t.Context(), key, true); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	later := keyring.SigningKey{ID: "later", JWK: `{"later":1}`, PublishedAt: now, SignsFrom: now + 300}
+	s.noError(s.AddSigningKey(t.Context(), later, false))
+	s.noError(s.AddSigningKey(t.Context(), keyring.SigningKey{ID: "later", JWK: "another"}, false)) // changes nothing
+	keys, err := s.SigningKeys(t.Context())
+	s.noError(err)
+	if len(keys) != 2 || keys[0] != later || keys[1].RetiredAt != 0 {
+		t.Fatalf("keys %+v, want 2, the first %+v", keys, later)
+	}
+	first := keys[1].ID
+	s.noError(s.RetireSigningKey(t.Context(), first, now+5000))
+	s.wantError(s.RetireSigningKey(t.Context(), first, now+6000), fault.ErrNotFound)
+	s.wantError(s.RetireSigningKey(t.Context(), "unknown", now), fault.ErrNotFound)
+	s.wantError(s.RetireSigningKey(t.Context(), later.ID, now), fault.ErrNotFound) // the only one
+	keys, err = s.SigningKeys(t.Context())
+	s.noError(err)
+	if want := []keyring.SigningKey{later, {ID: first, RetiredAt: now + 5000}}; !slices.Equal(keys, want) {
+		t.Errorf("keys %+v, want %+v", keys, want)
+	}
+}
+
+// testRetireRace retires both of two keys at the same time, ten times. Each time one of them must remain.
+func testRetireRace(t *testing.T, s *state) {
+	s.noError(s.AddSigningKey(t.Context(), keyring.SigningKey{ID: "0"}, false))
+	for i := range 10 {
+		s.noError(s.AddSigningKey(t.Context(), keyring.SigningKey{ID: fmt.Sprint(i + 1)}, false))
+		before := s.activeSigningKeys()
+		var group sync.WaitGroup
+		for _, id := range before {
+			group.Go(func() {
+				err := s.RetireSigningKey(t.Context(), id, now)
+				if err != nil && !errors.Is(err, fault.ErrNotFound) {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		if after := s.activeSigningKeys(); len(before) != 2 || len(after) != 1 {
+			t.Fatalf("keys %v before and %v after, want 2 and 1", before, after)
+		}
+	}
+}
+
+// activeSigningKeys returns the IDs of the keys that are not retired.
+func (s *state) activeSigningKeys() (ids []string) {
+	s.Helper()
+	keys, err := s.SigningKeys(s.Context())
+	s.noError(err)
+	for _, k := range keys {
+		if k.RetiredAt == 0 {
+			ids = append(ids, k.ID)
+		}
+	}
+	return ids
+}

@@ -1,0 +1,102 @@
+package storetest
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+)
+
+// testUsers checks the life of a user, and that logins are the same in upper and lower case.
+func testUsers(t *testing.T, s *state) {
+	u, err := s.CreateUser(t.Context(), authority.User{
+		ID: 4821, Login: "Ada@Example.com", Level: authority.Root, Status: authority.Active,
+	}, "hash")
+	s.noError(err)
+	if u.ID != 4821 {
+		t.Errorf("id %d, want 4821", u.ID)
+	}
+	_, err = s.CreateUser(t.Context(), authority.User{
+		Login: "ADA@example.COM", Level: authority.Root, Status: authority.Active,
+	}, "hash")
+	s.wantError(err, fault.ErrDuplicate)
+	found, hash, err := s.UserByLogin(t.Context(), "ada@example.com")
+	s.noError(err)
+	if *found != *u || hash != "hash" {
+		t.Errorf("found %+v with hash %q, want %+v", found, hash, u)
+	}
+	for _, unknown := range []string{"unknown", "", "a\x00b", "ada@example.com\x00"} {
+		_, _, err = s.UserByLogin(t.Context(), unknown)
+		s.wantError(err, fault.ErrNotFound)
+	}
+	want := *u
+	want.FirstName = "Ada"
+	want.Level = authority.NetOps
+	want.NetworkID = 7
+	changed, err := s.UpdateUser(t.Context(), u.ID, authority.UserChange{
+		FirstName: &want.FirstName, Level: &want.Level, NetworkID: &want.NetworkID,
+	})
+	s.noError(err)
+	if read, err := s.User(t.Context(), u.ID); err != nil || *changed != want || *read != want {
+		t.Errorf("changed %+v, read %+v, %v; want %+v", changed, read, err, want)
+	}
+	_, err = s.User(t.Context(), 99)
+	s.wantError(err, fault.ErrNotFound)
+	_, err = s.UpdateUser(t.Context(), 99, authority.UserChange{FirstName: &want.FirstName})
+	s.wantError(err, fault.ErrNotFound)
+}
+
+// testListUsers checks the filter and the pages of a list.
+func testListUsers(t *testing.T, s *state) {
+	for i := range 5 {
+		_, err := s.CreateUser(t.Context(), authority.User{
+			Login: fmt.Sprint(i), Level: authority.MailboxUser, Status: authority.Active,
+			Tenant: authority.Tenant{NetworkID: int64(i % 2), MailboxID: int64(i)},
+		}, "hash")
+		s.noError(err)
+	}
+	zero, three := int64(0), int64(3)
+	tests := []struct {
+		filter authority.UserFilter
+		want   string // the logins
+	}{
+		{filter: authority.UserFilter{}, want: ""},
+		{filter: authority.UserFilter{Limit: 10}, want: "01234"},
+		{filter: authority.UserFilter{Limit: 2, Offset: 2}, want: "23"},
+		{filter: authority.UserFilter{Limit: 10, NetworkID: &zero}, want: "024"},
+		{filter: authority.UserFilter{Limit: 10, MailboxID: &three}, want: "3"},
+		{filter: authority.UserFilter{Limit: 10, Level: authority.Root}, want: ""},
+		{filter: authority.UserFilter{Limit: 10, Status: authority.Active}, want: "01234"},
+	}
+	for _, test := range tests {
+		users, err := s.ListUsers(t.Context(), test.filter)
+		s.noError(err)
+		got := ""
+		for _, u := range users {
+			got += u.Login
+		}
+		if got != test.want {
+			t.Errorf("%+v lists %q, want %q", test.filter, got, test.want)
+		}
+	}
+}
+
+// testPasswords checks the replacement of a hash, and the end of the user's other sessions with it.
+func testPasswords(t *testing.T, s *state) {
+	u := s.newUser("a")
+	ended, kept := s.newSession(u), s.newSession(u)
+	change := authority.PasswordChange{Hash: "new", IfHash: "another"}
+	s.wantError(s.SetPassword(t.Context(), u.ID, change), fault.ErrNotFound)
+	change.IfHash = "hash"
+	s.noError(s.SetPassword(t.Context(), u.ID, change))
+	s.wantSession(ended.ID)
+	change = authority.PasswordChange{Hash: "newer", EndSessions: true, Except: kept.ID}
+	s.noError(s.SetPassword(t.Context(), u.ID, change))
+	s.wantNoSession(ended.ID)
+	s.wantSession(kept.ID)
+	if _, hash, err := s.UserByLogin(t.Context(), "a"); err != nil || hash != "newer" {
+		t.Errorf("hash %q, %v; want \"newer\"", hash, err)
+	}
+	s.wantError(s.SetPassword(t.Context(), 99, authority.PasswordChange{Hash: "x"}), fault.ErrNotFound)
+}
