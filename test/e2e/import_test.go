@@ -52,7 +52,7 @@ func TestImportKilled(t *testing.T) {
 		t.Error(err)
 	}
 	refused, err := command().CombinedOutput()
-	reason, remedy := "held by another Pawl", "stop it"
+	reason, remedy := "held by another Pawl", "stop that process"
 	if err == nil || !strings.Contains(string(refused), reason) || !strings.Contains(string(refused), remedy) {
 		t.Errorf("an import while a server runs: %v: %s", err, refused)
 	}

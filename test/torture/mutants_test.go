@@ -37,7 +37,7 @@ var sqliteMutants = []mutant{
 			{dir: "internal/store/sqlite", old: "if session.Generation == r.From {", new: "if true {"},
 			{dir: "internal/store/sqlite", old: "op.rotated = session.Generation == r.From", new: "op.rotated = true"},
 		},
-		kills: 1,
+		kills: 10,
 		found: doubleSuccessors,
 	},
 	{
@@ -62,7 +62,7 @@ var postgresMutants = []mutant{
 			{dir: "internal/store/postgres", old: "WHERE s.generation = n.origin FOR", new: "WHERE true FOR"},
 			{dir: "internal/store/postgres", old: " AND s.generation = n.origin", new: ""},
 		},
-		kills: 1,
+		kills: 5,
 		found: doubleSuccessors,
 	},
 }
