@@ -41,7 +41,7 @@ func (s *Store) CreateAPIKey(
 func (s *Store) APIKeyByHash(
 	ctx context.Context, hash authority.APIKeyHash,
 ) (authority.APIKey, *authority.User, error) {
-	found, err := look(ctx, s.apiKeys, hash)
+	found, err := lookUp(ctx, s.apiKeys, hash)
 	return found.key, found.user, err
 }
 

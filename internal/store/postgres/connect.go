@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	openTimeout = 30 * time.Second // for connecting and migrating at the start
-	lockTimeout = bulkTimeout - time.Second
-	idleTimeout = 2 * bulkTimeout // for a transaction that waits for its node
+	openTimeout = 30 * time.Second          // for connecting and migrating at the start
+	lockTimeout = bulkTimeout - time.Second // for a statement that waits for a lock
+	idleTimeout = 2 * bulkTimeout           // for a transaction that waits for its node
 )
 
 // newPool opens a pool whose connections are prepared, and hold the shared lock unless the store locks exclusively.
@@ -45,7 +45,7 @@ func newPool(ctx context.Context, c Config) (*pgxpool.Pool, error) {
 //
 //   - A commit is on disk before it is answered. A stricter setting than "on" stays.
 //   - A statement sees all that was committed before it.
-//   - A wait for a lock ends before the try that waits for it.
+//   - A statement stops waiting for a lock before its call times out.
 //   - A node that disappears inside a transaction does not keep its locks.
 //
 // Settings that the engine does not have are skipped.

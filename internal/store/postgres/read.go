@@ -22,8 +22,8 @@ type lookup[K comparable, V any] struct {
 	err   error
 }
 
-// look reads one row with the batch of a group.
-func look[K comparable, V any](ctx context.Context, group *batch.Group[lookup[K, V]], key K) (V, error) {
+// lookUp reads one row in a batch.
+func lookUp[K comparable, V any](ctx context.Context, group *batch.Group[lookup[K, V]], key K) (V, error) {
 	op := &batch.Op[lookup[K, V]]{Value: lookup[K, V]{key: key}}
 	if err := group.Do(ctx, op); err != nil {
 		var zero V

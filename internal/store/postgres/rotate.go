@@ -14,8 +14,8 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// This file is the way of a refresh, from top to bottom: Rotate puts the rotation into a batch, rotateBatch runs one
-// statement for the batch, and resolve finds the outcomes of the rotations that the statement did not make.
+// This file is the path of a refresh, from top to bottom: Rotate puts the rotation into a batch, rotateBatch runs one
+// statement for the whole batch, and resolve finds the outcomes of the rotations that the statement did not make.
 
 const (
 	// resolveLimit is how long Rotate tries to find an unknown outcome: long enough to give up on the first host and
@@ -28,8 +28,8 @@ const (
 // rotation is one caller's rotation in a batch.
 type rotation struct {
 	authority.Rotation
-	// attempt is a random number that the row keeps. It shows later whether this call has rotated the session, so that
-	// the statement can be sent again when its outcome is unknown.
+	// attempt is a random number, which the row stores. It shows later whether this call has rotated the session, so
+	// that the statement can be sent again if its outcome is unknown.
 	attempt int64
 	outcome outcome
 }
@@ -46,9 +46,10 @@ func unknownOutcome(err error) outcome { return outcome{err: explain(err), retry
 
 type rotationOp = batch.Op[rotation]
 
-// Rotate is the compare-and-swap of a refresh. It puts the rotation into a batch, and into another one as long as its
-// outcome is unknown: after a conflict, or if the connection broke during the commit. Another try finds the outcome,
-// because the row has the attempt that rotated it last. The other rotations of the batch do not wait for that.
+// Rotate is the compare-and-swap of a refresh. It puts the rotation into a batch. As long as the outcome is unknown,
+// after a conflict or because the connection broke during the commit, it puts the rotation into another batch. The next
+// batch finds the outcome, because the row stores the attempt that rotated it last. The other rotations of a batch do
+// not wait for that.
 func (s *Store) Rotate(ctx context.Context, r authority.Rotation) (authority.SessionWithUser, bool, error) {
 	op := &rotationOp{Value: rotation{Rotation: r, attempt: rand.Int64()}}
 	giveUp := time.Now().Add(resolveLimit)
@@ -170,11 +171,11 @@ func (s *Store) resolveRest(rest []*rotation) {
 	}
 }
 
-// resolve returns the outcomes of rotations from their rows as they are now. A rotation whose row is still at the
-// generation that the caller has seen needs another try, because another transaction had locked the row.
+// resolve returns the outcomes of rotations from the current rows. If a row is still at the generation that the caller
+// has seen, another transaction had locked it, and the rotation needs another try.
 //
-// A caller gets the successor of its token if its own attempt made the successor, or if a replay is allowed. The commit
-// that made the successor may be on the primary only, so it is confirmed first.
+// A caller may get the successor of its token if the caller's own attempt made the successor, or as a replay. The
+// standby may not have the successor yet, so resolve waits for it.
 func resolve(ctx context.Context, conn *pgx.Conn, rest []*rotation) ([]outcome, error) {
 	rows, err := readAttempts(ctx, conn, rest)
 	if err != nil {

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -24,8 +25,8 @@ func (s *Store) OpenSession(ctx context.Context, r authority.SessionWithOrigin, 
 
 // Session returns a session and its user, as their rows are now.
 func (s *Store) Session(ctx context.Context, id token.SessionID) (authority.SessionWithUser, error) {
-	begun := s.stale.now()
-	session, err := look(ctx, s.sessions, id)
+	begun := time.Now()
+	session, err := lookUp(ctx, s.sessions, id)
 	return s.stale.merge(id, session, err, begun)
 }
 

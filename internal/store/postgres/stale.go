@@ -50,14 +50,6 @@ func newStaleCache(maxAge time.Duration) *staleCache {
 	}
 }
 
-// now returns the time for merge and addRotated, which need the time at which a read or a rotation began.
-func (c *staleCache) now() time.Time {
-	if c == nil {
-		return time.Time{}
-	}
-	return time.Now()
-}
-
 // get returns a session, or ErrNotFound for one that has ended. found is false if the cache cannot answer.
 func (c *staleCache) get(id token.SessionID) (session authority.SessionWithUser, found bool, err error) {
 	if c == nil {

@@ -22,7 +22,7 @@ func atGeneration(id token.SessionID, generation uint32) authority.SessionWithUs
 func TestStaleCacheNeverGoesBack(t *testing.T) {
 	id := token.SessionID{1}
 	c := newStaleCache(time.Hour)
-	begun := c.now()
+	begun := time.Now()
 	c.addRotated(atGeneration(id, 3), begun)
 	if s, found, err := c.get(id); !found || err != nil || s.Session.Generation != 3 {
 		t.Errorf("after a rotation: found %v, generation %d, %v", found, s.Session.Generation, err)
@@ -37,7 +37,7 @@ func TestStaleCacheNeverGoesBack(t *testing.T) {
 	if s, _ := c.merge(id, atGeneration(id, 2), nil, begun); s.Session.Generation != 3 {
 		t.Errorf("after a broadcast and a read of generation 2: generation %d, want 3", s.Session.Generation)
 	}
-	if s, _ := c.merge(id, atGeneration(id, 4), nil, c.now()); s.Session.Generation != 4 {
+	if s, _ := c.merge(id, atGeneration(id, 4), nil, time.Now()); s.Session.Generation != 4 {
 		t.Errorf("after a read of generation 4: generation %d", s.Session.Generation)
 	}
 	c.addEnded([]token.SessionID{id})
@@ -53,7 +53,7 @@ func TestStaleCacheNeverGoesBack(t *testing.T) {
 func TestStaleCacheAfterUserChange(t *testing.T) {
 	c := newStaleCache(time.Hour)
 	id := token.SessionID{1}
-	begun := c.now()
+	begun := time.Now()
 	c.userChanged()
 	if _, err := c.merge(id, atGeneration(id, 1), nil, begun); err != nil {
 		t.Fatal(err)
@@ -61,7 +61,7 @@ func TestStaleCacheAfterUserChange(t *testing.T) {
 	if _, found, _ := c.get(id); found {
 		t.Error("found the result of a read that began before the change")
 	}
-	if _, err := c.merge(id, atGeneration(id, 1), nil, c.now()); err != nil {
+	if _, err := c.merge(id, atGeneration(id, 1), nil, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	if _, found, _ := c.get(id); !found {
@@ -73,7 +73,7 @@ func TestStaleCacheAfterUserChange(t *testing.T) {
 func TestStaleCacheIsBounded(t *testing.T) {
 	c := newStaleCache(time.Hour)
 	for i := range 2 * maxStaleEntries {
-		c.addRotated(atGeneration(token.SessionID{byte(i), byte(i >> 8), byte(i >> 16)}, 1), c.now())
+		c.addRotated(atGeneration(token.SessionID{byte(i), byte(i >> 8), byte(i >> 16)}, 1), time.Now())
 	}
 	if len(c.entries) > maxStaleEntries || len(c.unsent) > maxStaleEntries {
 		t.Errorf("%d entries and %d unsent broadcasts, want at most %d each",

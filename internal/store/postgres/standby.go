@@ -8,10 +8,10 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// A commit is acknowledged to the caller only once the synchronous standby has it, if the server has one: a failover
-// must not undo it. PostgreSQL waits for the standby before it answers a COMMIT. Two cases need care here: PostgreSQL
-// ends the wait early if an operator cancels it (unconfirmed), and a statement may read a commit that still waits
-// (confirmOn).
+// If the server has a synchronous standby, a call succeeds only once the standby has its change, because a failover
+// must not undo the change. PostgreSQL waits for the standby before it answers a COMMIT. This file handles the two
+// cases in which that is not enough: an operator cancels the wait, so that PostgreSQL answers early (unconfirmed), or a
+// statement reads the change of another COMMIT that is still waiting (confirmOn).
 
 // cancelledWait marks a connection whose commit stopped waiting for the standby.
 const cancelledWait = "pawl.cancelled-wait"
@@ -36,8 +36,8 @@ func unconfirmed(conn *pgx.Conn) bool {
 // confirmSQL writes an empty message to the write-ahead log. The message changes no row and waits for no lock.
 const confirmSQL = "SELECT pg_logical_emit_message(true, 'pawl'::text, ''::text)"
 
-// confirmOn returns once the standby has everything that was read on the connection before. The message that it commits
-// follows those commits in the log, and its own commit waits for the standby.
+// confirmOn returns once the standby has every change that was read on the connection before. confirmOn commits a
+// message, which follows those changes in the log, and the commit waits for the standby.
 func confirmOn(ctx context.Context, conn *pgx.Conn) error {
 	_, err := conn.Exec(ctx, confirmSQL)
 	if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == codeUndefinedFunction {

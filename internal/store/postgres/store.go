@@ -1,17 +1,17 @@
 // Package postgres is the store on PostgreSQL, for any number of nodes on one database.
 //
-// A node decides nothing from a state of its own, because another node may change any row at any time: the row decides.
-// So as soon as a call returns, every node sees its effect.
+// Every decision is made on a row and not on the state of a node, because another node may change the row at any time.
+// As soon as a call returns, every node sees its effect.
 //
 // Refreshes and checks are the hot path. Those that arrive together share one statement, and some connections are
-// reserved for them: rotate.go has the way of a refresh, read.go that of a check, and standby.go makes sure that a
+// reserved for them: rotate.go has the path of a refresh, read.go that of a check, and standby.go makes sure that a
 // failover cannot undo an answer. Every other call waits for a bulk slot, and then runs one statement or one
 // transaction with the functions of conn.go. An operation that is passed to one of these functions returns its result,
 // and does not write to the variables of its caller.
 //
 // connect.go and dsn.go open the connections, lock.go excludes other stores while the whole database is copied, and
-// schema.go runs the migrations. stale.go and broadcast.go serve checks that accept a stale state. rows.go scans rows.
-// Each of the other files implements one part of authority.Store, storecopy.Copier or userimport.Store.
+// schema.go runs the migrations. stale.go and broadcast.go are for checks that accept a stale session. rows.go reads
+// rows. Each of the other files implements one part of authority.Store, storecopy.Copier or userimport.Store.
 package postgres
 
 import (
@@ -152,6 +152,6 @@ func (s *Store) Close() error {
 
 // Ready returns nil if the database can be reached and written to.
 func (s *Store) Ready(ctx context.Context) error {
-	_, err := look(ctx, s.ready, struct{}{})
+	_, err := lookUp(ctx, s.ready, struct{}{})
 	return err
 }

@@ -25,8 +25,8 @@ const (
 )
 
 // Sweep removes expired sessions. It reads a page of all sessions in the order of their ids, because an index on the
-// expiry would cost every refresh a second write. One node at a time sweeps; on the other nodes the sweep is done at
-// once.
+// expiry would cost every refresh a second write. One node at a time sweeps. On the other nodes, Sweep reports at once
+// that it is done.
 func (s *Store) Sweep(ctx context.Context, now int64, limit int) (removed int, done bool, err error) {
 	s.sweep.mu.Lock()
 	defer s.sweep.mu.Unlock()

@@ -134,9 +134,9 @@ func (s *Store) ClearAttempts(ctx context.Context, account throttle.AccountHash)
 	return err
 }
 
-// SweepAttempts removes expired counters, and the counters of accounts above most. Counters that are locked are left to
-// the next sweep.
-func (s *Store) SweepAttempts(ctx context.Context, now int64, most, limit int) (int, error) {
+// SweepAttempts removes expired counters, and the counters of accounts that exceed maxAccounts. Locked counters are
+// left to the next sweep.
+func (s *Store) SweepAttempts(ctx context.Context, now int64, maxAccounts, limit int) (int, error) {
 	const (
 		deleteExpired = `DELETE FROM pawl.failure_counter WHERE (account, address) IN
 			(SELECT account, address FROM pawl.failure_counter WHERE expires <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`
@@ -150,7 +150,7 @@ func (s *Store) SweepAttempts(ctx context.Context, now int64, most, limit int) (
 		if err != nil {
 			return 0, err
 		}
-		excess, err := tx.Exec(ctx, deleteExcess, now, int64(limit)-expired.RowsAffected(), most)
+		excess, err := tx.Exec(ctx, deleteExcess, now, int64(limit)-expired.RowsAffected(), maxAccounts)
 		return int(expired.RowsAffected() + excess.RowsAffected()), err
 	})
 }
