@@ -12,7 +12,7 @@ import (
 	"github.com/pawlauth/pawl/api"
 )
 
-// FuzzEnvelope holds the answers that are written by hand against encoding/json.
+// FuzzEnvelope compares the responses that are encoded by hand with those of encoding/json.
 func FuzzEnvelope(f *testing.F) {
 	f.Add("a.b.c", int64(1), int64(1_795_500_000), true)
 	f.Add("\"\\\x00é\u2028<&>\xff", int64(-1), int64(0), false)
@@ -20,14 +20,17 @@ func FuzzEnvelope(f *testing.F) {
 	f.Add("\u2028", int64(1), int64(1), false)
 	f.Add("\x7f", int64(1), int64(1), false)
 	f.Add("\x01", int64(1), int64(1), false)
-	f.Fuzz(func(t *testing.T, text string, number, at int64, key bool) {
-		at %= 200_000_000_000 // years of four digits, as RFC 3339 has them
+	f.Fuzz(func(t *testing.T, text string, number, at int64, byAPIKey bool) {
+		at %= 200_000_000_000 // because a year has four digits in RFC 3339
 		expires := wireTime(max(at, 0))
-		session := api.SessionInfo{UserID: number, Login: text, NetworkID: number, MailboxID: number, AuthLevel: api.Level(text), ExpiresAt: &expires}
-		if key {
+		session := api.SessionInfo{
+			UserID: number, Login: text, NetworkID: number, MailboxID: number,
+			AuthLevel: api.Level(text), ExpiresAt: &expires,
+		}
+		if byAPIKey {
 			session.ExpiresAt = nil
 		}
-		issued := base64.RawURLEncoding.EncodeToString([]byte(text)) // as a token is
+		issued := base64.RawURLEncoding.EncodeToString([]byte(text)) // like a token
 		for _, data := range []any{api.Token{Token: issued, ExpiresAt: expires, UserID: number}, session} {
 			e := api.Envelope[any]{Success: true, Data: data}
 			var want bytes.Buffer
@@ -45,7 +48,7 @@ func FuzzEnvelope(f *testing.F) {
 
 var benchToken = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9." + strings.Repeat("x", 340) + "." + strings.Repeat("y", 43)
 
-// BenchmarkParse reads the body of a refresh.
+// BenchmarkParse decodes the body of a refresh.
 func BenchmarkParse(b *testing.B) {
 	body := `{"token":"` + benchToken + `"}`
 	r := httptest.NewRequest("POST", "/", nil)
@@ -62,8 +65,8 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
-// BenchmarkEncode writes the answer of a refresh: by hand, and with
-// encoding/json, which an answer with a message takes.
+// BenchmarkEncode encodes the response of a refresh by hand, and with encoding/json, which encodes the responses with a
+// message.
 func BenchmarkEncode(b *testing.B) {
 	for name, message := range map[string]string{"plain": "", "general": "."} {
 		b.Run(name, func(b *testing.B) {

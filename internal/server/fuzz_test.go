@@ -16,9 +16,8 @@ import (
 	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
-// refusal checks that an error is one for the client, and short, and has not
-// the secret in it.
-func refusal(t *testing.T, err error, secret string) {
+// checkRejection checks that an error is for the client, is short, and does not contain a secret.
+func checkRejection(t *testing.T, err error, secret string) {
 	t.Helper()
 	known, ok := errors.AsType[*fault.Error](err)
 	if !ok {
@@ -32,15 +31,15 @@ func refusal(t *testing.T, err error, secret string) {
 	}
 }
 
-// FuzzBody reads a body with a secret in its middle. What is taken is taken by
-// encoding/json too, with the same meaning, and is the same when it is written
-// and read again. What is refused is refused without its values.
+// FuzzBody decodes a body with a secret in the middle. An accepted body has the same meaning to encoding/json, and
+// survives a round trip. The error for a rejected body does not contain the secret.
 func FuzzBody(f *testing.F) {
 	const secret = "S3cret-S3cret-S3cret"
 	for _, seed := range [][2]string{
-		{`{"token":`, `}`}, {`{"TOKEN":`, `}`}, {`{"token":`, `,"Token":"x"}`}, {`{"password":`, `,"login":1}`}, {`{"userId":`, `}`},
-		{`{"userId":1,"authLevel":`, `}`}, {`{"userId":1e400,"x":`, `}`}, {`{"login":[`, `]}`}, {`{"x":{"y":`, `}}`}, {`[`, `]`}, {``, ``},
-		{"{\"token\":\"\xff\",\"x\":", "}"}, {`{"token":"\ud800","x":`, `}`}, {` {"status":null,"email":`, "}\n"}, {`{"to_ken":`, `}x`}, {`{"login":`, ``},
+		{`{"token":`, `}`}, {`{"TOKEN":`, `}`}, {`{"token":`, `,"Token":"x"}`}, {`{"password":`, `,"login":1}`},
+		{`{"userId":`, `}`}, {`{"userId":1,"authLevel":`, `}`}, {`{"userId":1e400,"x":`, `}`}, {`{"login":[`, `]}`},
+		{`{"x":{"y":`, `}}`}, {`[`, `]`}, {``, ``}, {"{\"token\":\"\xff\",\"x\":", "}"},
+		{`{"token":"\ud800","x":`, `}`}, {` {"status":null,"email":`, "}\n"}, {`{"to_ken":`, `}x`}, {`{"login":`, ``},
 		{`{"revokeOtherSessions":`, `}`}, {strings.Repeat(`{"a":`, 300), strings.Repeat("}", 300)},
 	} {
 		f.Add(seed[0], seed[1], "application/json")
@@ -51,18 +50,17 @@ func FuzzBody(f *testing.F) {
 		body := before + `"` + secret + `"` + after
 		hidden := secret
 		if nameIsNext(before) {
-			hidden = "" // a message may name a field
+			hidden = "" // because a message may contain the name of a field
 		}
-		bodyOf[api.RefreshRequest](t, body, contentType, hidden)
-		bodyOf[api.LoginRequest](t, body, contentType, hidden)
-		bodyOf[api.PasswordRequest](t, body, contentType, hidden)
-		bodyOf[api.SessionsRequest](t, body, contentType, hidden)
-		bodyOf[api.UpdateUserRequest](t, body, contentType, hidden)
+		checkBody[api.RefreshRequest](t, body, contentType, hidden)
+		checkBody[api.LoginRequest](t, body, contentType, hidden)
+		checkBody[api.PasswordRequest](t, body, contentType, hidden)
+		checkBody[api.SessionsRequest](t, body, contentType, hidden)
+		checkBody[api.UpdateUserRequest](t, body, contentType, hidden)
 	})
 }
 
-// nameIsNext reports whether a string after this beginning of a JSON text would
-// be the name of a member.
+// nameIsNext reports whether a string after the beginning of a JSON text would be the name of a member.
 func nameIsNext(beginning string) bool {
 	decoder := jsontext.NewDecoder(strings.NewReader(beginning))
 	for {
@@ -79,74 +77,87 @@ func requestWith(body, contentType string) *http.Request {
 	return r
 }
 
-func bodyOf[T any](t *testing.T, body, contentType, secret string) {
+// checkBody compares decode with encoding/json for one type.
+func checkBody[T any](t *testing.T, body, contentType, secret string) {
 	t.Helper()
 	var got T
 	if err := decode(requestWith(body, contentType), &got); err != nil {
-		refusal(t, err, secret)
+		checkRejection(t, err, secret)
 		return
 	}
 	var standard T
 	if err := json.Unmarshal([]byte(body), &standard); err != nil {
-		t.Fatalf("encoding/json refuses %q: %v", body, err)
+		t.Fatalf("encoding/json rejects %q: %v", body, err)
 	}
 	if !reflect.DeepEqual(got, standard) {
-		t.Errorf("%q: %+v, encoding/json says %+v", body, got, standard)
+		t.Errorf("%q: %+v, encoding/json returns %+v", body, got, standard)
 	}
 	text, err := json.Marshal(got)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var again T
 	if len(text) > api.MaxBodyBytes {
-		return // an escape can be longer than what it stands for
+		return // because an escape can be longer than its character
 	}
-	if err := decode(requestWith(string(text), "application/json"), &again); err != nil || !reflect.DeepEqual(got, again) {
+	var again T
+	err = decode(requestWith(string(text), "application/json"), &again)
+	if err != nil || !reflect.DeepEqual(got, again) {
 		t.Errorf("%+v becomes %+v, %v", got, again, err)
 	}
 }
 
 var bearerForm = regexp.MustCompile(`(?is)^bearer +([^ ].*)$`)
 
-// FuzzCredentials reads Authorization and X-API-Key, once and twice.
+// FuzzCredentials parses Authorization and X-API-Key. Both must be rejected if they occur twice.
 func FuzzCredentials(f *testing.F) {
-	for _, seed := range []string{"", "Bearer a.b.c", "bearer  a.b.c", "BEARER\ta.b.c", "Bearer", "Bearer ", "Basic YTpi", "Bearer a b", "Bearer,a", "Bearer \x00", "Bearer é"} {
+	for _, seed := range []string{
+		"", "Bearer a.b.c", "bearer  a.b.c", "BEARER\ta.b.c", "Bearer", "Bearer ", "Basic YTpi", "Bearer a b",
+		"Bearer,a", "Bearer \x00", "Bearer é",
+	} {
 		f.Add(seed, seed, false)
 		f.Add(seed, "pawl_AAAA", true)
 	}
 	f.Fuzz(func(t *testing.T, authorization, key string, twice bool) {
 		r := requestWith("", "")
-		r.Header["Authorization"], r.Header["X-Api-Key"] = []string{authorization}, []string{key}
+		r.Header["Authorization"] = []string{authorization}
+		r.Header["X-Api-Key"] = []string{key}
+		wantBearer, wantKey := "", key
+		if match := bearerForm.FindStringSubmatch(authorization); match != nil {
+			wantBearer = match[1]
+		}
 		if twice {
-			r.Header["Authorization"], r.Header["X-Api-Key"] = []string{authorization, authorization}, []string{key, key}
+			r.Header["Authorization"] = []string{authorization, authorization}
+			r.Header["X-Api-Key"] = []string{key, key}
+			wantBearer, wantKey = "", ""
 		}
-		want := ""
-		if match := bearerForm.FindStringSubmatch(authorization); match != nil && !twice {
-			want = match[1]
+		got, err := bearerToken(r)
+		if got != wantBearer {
+			t.Errorf("the bearer token of %q: %q, want %q", authorization, got, wantBearer)
 		}
-		credential(t, "bearer", bearerToken, r, want, fault.InvalidSession, authorization)
-		if twice {
-			key = ""
+		checkCredential(t, authorization, wantBearer, fault.InvalidSession, err)
+		got, err = apiKey(r)
+		if got != wantKey {
+			t.Errorf("the API key of %q: %q, want %q", key, got, wantKey)
 		}
-		credential(t, "key", apiKey, r, key, fault.InvalidAPIKey, key)
+		checkCredential(t, key, wantKey, fault.InvalidAPIKey, err)
 	})
 }
 
-// credential wants what a header has, or an error of that kind where it has nothing.
-func credential(t *testing.T, name string, read func(*http.Request) (string, error), r *http.Request, want string, kind fault.Kind, sent string) {
+// checkCredential checks that the error of a parser has a kind, or is nil if the parser should return a credential.
+func checkCredential(t *testing.T, header, want string, kind fault.Kind, err error) {
 	t.Helper()
-	got, err := read(r)
-	if got != want || (err == nil) != (want != "") {
-		t.Errorf("%s of %q: %q, %v", name, sent, got, err)
+	if (err == nil) != (want != "") {
+		t.Errorf("%q: %v", header, err)
 	}
 	if err == nil {
 		return
 	}
-	if len(sent) < 12 {
-		sent = "" // a word of the message by chance
+	secret := header
+	if len(secret) < 12 {
+		secret = "" // because a short text may be part of a message by chance
 	}
-	refusal(t, err, sent)
+	checkRejection(t, err, secret)
 	if known, _ := errors.AsType[*fault.Error](err); known.Kind != kind {
-		t.Errorf("%s of %q: kind %d", name, sent, known.Kind)
+		t.Errorf("%q: kind %d, want %d", header, known.Kind, kind)
 	}
 }

@@ -44,10 +44,12 @@ func TestMaxConnections(t *testing.T) {
 		t.Error("a second connection was served")
 	}
 	first.Close()
-	for deadline := time.Now().Add(20 * time.Second); ask(dial(t, addr)) != nil; time.Sleep(2 * time.Millisecond) {
+	deadline := time.Now().Add(20 * time.Second)
+	for ask(dial(t, addr)) != nil {
 		if time.Now().After(deadline) {
 			t.Fatal("a closed connection still counts")
 		}
+		time.Sleep(2 * time.Millisecond)
 	}
 }
 
@@ -57,10 +59,11 @@ func TestShutdown(t *testing.T) {
 	for name, finishes := range map[string]bool{"the request finishes": true, "the context ends": false} {
 		t.Run(name, func(t *testing.T) {
 			entered, leave := make(chan struct{}), make(chan struct{})
-			web, addr := serveHTTP(t, server.HTTPConfig{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			handler := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 				close(entered)
 				<-leave
-			})})
+			})
+			web, addr := serveHTTP(t, server.HTTPConfig{Handler: handler})
 			answered := make(chan error, 1)
 			conn := dial(t, addr)
 			go func() { answered <- ask(conn) }()

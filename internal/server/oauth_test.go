@@ -2,7 +2,6 @@ package server_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -18,100 +17,101 @@ import (
 	"github.com/pawlauth/pawl/pawltest"
 )
 
-// form sends a form, and returns the status and the body.
+// form sends a form, and returns the response and its body.
 func (b *browser) form(path, body string, headers ...string) (*http.Response, string) {
 	b.Helper()
-	return b.send("POST", path, body, append([]string{"Content-Type: application/x-www-form-urlencoded"}, headers...)...)
+	headers = append([]string{"Content-Type: application/x-www-form-urlencoded"}, headers...)
+	return b.send("POST", path, body, headers...)
 }
 
 const inactive = `{"active":false}` + "\n"
 
-// introspect wants a token to be active, or not, for the owner of a key.
+// introspect checks whether a token is active for the owner of an API key.
 func (b *browser) introspect(active bool, text, key string) (got api.Introspection) {
 	b.Helper()
-	resp, answer := b.form("/oauth2/introspect", url.Values{"token": {text}}.Encode(), "X-API-Key: "+key)
-	if err := json.Unmarshal([]byte(answer), &got); err != nil || resp.StatusCode != 200 || got.Active != active || !active && answer != inactive {
-		b.Fatalf("introspection: %d %s, want active %v", resp.StatusCode, answer, active)
+	resp, body := b.form("/oauth2/introspect", url.Values{"token": {text}}.Encode(), apiKey(key))
+	err := json.Unmarshal([]byte(body), &got)
+	if err != nil || resp.StatusCode != 200 || got.Active != active || !active && body != inactive {
+		b.Fatalf("introspection: %d %s, want active %v", resp.StatusCode, body, active)
 	}
 	return got
 }
 
+// revoke checks the status of the revocation of a token by the owner of an API key.
 func (b *browser) revoke(status int, text, key string) {
 	b.Helper()
-	resp, answer := b.form("/oauth2/revoke", url.Values{"token": {text}, "token_type_hint": {"refresh_token"}}.Encode(), "X-API-Key: "+key)
-	if resp.StatusCode != status || status == 200 && answer != "" {
-		b.Fatalf("revocation: %d %s, want %d", resp.StatusCode, answer, status)
+	form := url.Values{"token": {text}, "token_type_hint": {"refresh_token"}}
+	resp, body := b.form("/oauth2/revoke", form.Encode(), apiKey(key))
+	if resp.StatusCode != status || status == 200 && body != "" {
+		b.Fatalf("revocation: %d %s, want %d", resp.StatusCode, body, status)
 	}
 }
 
-// addUser makes a user with a key.
-func (b *browser) addUser(login, level string, network, mailbox int) (key, text string) {
-	b.Helper()
-	_, answer := b.send("POST", "/v2/users", fmt.Sprintf(`{"login":%q,"email":%q,"password":%q,"authLevel":%q,"networkId":%d,"mailboxId":%d}`,
-		login, login, pawltest.Password, level, network, mailbox), b.root())
-	var made api.Envelope[api.User]
-	if err := json.Unmarshal([]byte(answer), &made); err != nil || !made.Success {
-		b.Fatalf("%s: %v", answer, err)
-	}
-	_, answer = b.send("POST", fmt.Sprintf("/v2/users/key-generate/%d", made.Data.UserID), "", b.root())
-	var given api.Envelope[string]
-	if err := json.Unmarshal([]byte(answer), &given); err != nil || !given.Success {
-		b.Fatalf("%s: %v", answer, err)
-	}
-	return given.Data, b.expect(200, "", "POST", "/v2/auth/login", fmt.Sprintf(`{"login":%q,"password":%q}`, login, pawltest.Password))
-}
-
+// TestIntrospect checks every field of an active token, and that other tokens are not active.
 func TestIntrospect(t *testing.T) {
-	b := start(t, pawltest.WithConfig(func(c *app.Config) { c.Issuer, c.Audience = "https://auth.example.com", "orders" }))
-	old := b.login()
-	text := b.refresh(200, old)
+	b := start(t, pawltest.WithConfig(func(c *app.Config) {
+		c.Issuer = "https://auth.example.com"
+		c.Audience = "orders"
+	}))
+	superseded := b.login()
+	text := b.refresh(200, superseded)
 	got := b.introspect(true, text, b.APIKey)
 	now := b.Clock.Now().Unix()
-	want := api.Introspection{Active: true, Subject: "4821", Username: pawltest.Login, TokenType: "Bearer", Issuer: "https://auth.example.com", Audience: "orders",
-		IssuedAt: now, Expires: now + 3600, ID: got.SessionID + ".2", SessionID: got.SessionID, AuthLevel: "MailboxAdmin", NetworkID: 1, MailboxID: 101}
+	want := api.Introspection{
+		Active: true, Subject: "4821", Username: pawltest.Login, TokenType: "Bearer",
+		Issuer: "https://auth.example.com", Audience: "orders", IssuedAt: now, Expires: now + 3600,
+		ID: got.SessionID + ".2", SessionID: got.SessionID,
+		AuthLevel: "MailboxAdmin", NetworkID: 1, MailboxID: 101,
+	}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	ended := b.login()
-	b.expect(200, "", "POST", "/v2/auth/logout", "", "Authorization: Bearer "+ended)
-	forged := text[:len(text)-4] + "AAAA"
-	for name, bad := range map[string]string{"refreshed": old, "ended": ended, "forged": forged, "no token": "x", "a key": b.APIKey} {
+	b.expect(200, "", "POST", "/v2/auth/logout", "", bearer(ended))
+	for name, bad := range map[string]string{
+		"superseded": superseded, "ended": ended, "forged": text[:len(text)-4] + "AAAA", "not a token": "x",
+		"an API key": b.APIKey,
+	} {
 		t.Run(name, func(t *testing.T) { b.introspect(false, bad, b.AdminAPIKey) })
 	}
 	b.Clock.Add(time.Hour)
-	b.introspect(false, text, b.AdminAPIKey) // over
+	b.introspect(false, text, b.AdminAPIKey) // it has expired
 }
 
-// TestWhoMayIntrospect: the token's user and an admin of its place; the others
-// cannot tell it from one that is not active.
-func TestWhoMayIntrospect(t *testing.T) {
+// TestIntrospectionRights checks that only the token's user and that user's admins may introspect or revoke a token. To
+// other callers, the token looks like one that is not active.
+func TestIntrospectionRights(t *testing.T) {
 	b := start(t)
 	_, text := b.addUser("ada@example.com", "MailboxUser", 1, 102)
-	root := b.login()
-	for level, want := range map[string]bool{"TechOps": true, "NetOps": true, "NetworkAdmin": true, "NetworkUser": false, "MailboxAdmin": true, "MailboxUser": false, "General": false} {
+	ofUser := b.login()
+	for level, want := range map[string]bool{
+		"TechOps": true, "NetOps": true, "NetworkAdmin": true, "NetworkUser": false, "MailboxAdmin": true,
+		"MailboxUser": false, "General": false,
+	} {
 		key, own := b.addUser(level+"@example.com", level, 1, 102)
 		b.introspect(want, text, key)
 		b.introspect(true, own, key)
 	}
-	key, _ := b.addUser("other@example.com", "NetworkAdmin", 2, 102)
-	b.introspect(false, text, key)
+	otherNetwork, _ := b.addUser("other@example.com", "NetworkAdmin", 2, 102)
+	b.introspect(false, text, otherNetwork)
 	b.introspect(false, text, b.APIKey) // an admin of another mailbox
 	b.revoke(400, text, b.APIKey)
-	b.revoke(400, text, key)
+	b.revoke(400, text, otherNetwork)
 	b.session(200, text)
-	low, _ := b.addUser("low@example.com", "MailboxAdmin", 1, 101)
-	b.revoke(200, root, low) // of its own level
-	b.session(401, root)
-	_, high := b.addUser("high@example.com", "NetworkAdmin", 1, 101)
-	b.revoke(400, high, low) // of a level above
-	b.session(200, high)
+	peer, _ := b.addUser("low@example.com", "MailboxAdmin", 1, 101)
+	b.revoke(200, ofUser, peer)
+	b.session(401, ofUser)
+	_, higher := b.addUser("high@example.com", "NetworkAdmin", 1, 101)
+	b.revoke(400, higher, peer)
+	b.session(200, higher)
 }
 
+// TestRevoke checks that only a current token ends its session, and that the response is the same for every token.
 func TestRevoke(t *testing.T) {
 	b := start(t)
-	old := b.login()
-	text := b.refresh(200, old)
-	b.revoke(200, old, b.APIKey) // not the current one: it ends nothing
+	superseded := b.login()
+	text := b.refresh(200, superseded)
+	b.revoke(200, superseded, b.APIKey)
 	b.session(200, text)
 	b.revoke(200, "nonsense", b.APIKey)
 	b.revoke(200, text, b.APIKey)
@@ -121,96 +121,95 @@ func TestRevoke(t *testing.T) {
 	b.revoke(200, b.login(), b.AdminAPIKey)
 }
 
-// TestRevokeInTheGrace: the token before the current one passes as a bearer for
-// a while, but ends nothing.
-func TestRevokeInTheGrace(t *testing.T) {
+// TestRevokeDuringGrace checks that a superseded token is active during its grace, but cannot end its session.
+func TestRevokeDuringGrace(t *testing.T) {
 	b := start(t, pawltest.WithConfig(func(c *app.Config) { c.Policy.BearerGrace = time.Minute }))
-	old := b.login()
-	text := b.refresh(200, old)
-	b.introspect(true, old, b.APIKey)
-	b.revoke(200, old, b.APIKey)
+	superseded := b.login()
+	text := b.refresh(200, superseded)
+	b.introspect(true, superseded, b.APIKey)
+	b.revoke(200, superseded, b.APIKey)
 	b.session(200, text)
 	b.Clock.Add(time.Minute)
-	b.introspect(false, old, b.APIKey)
+	b.introspect(false, superseded, b.APIKey)
 }
 
-// TestOAuthRefuses: errors have the form and the status of RFC 6749, 5.2.
-func TestOAuthRefuses(t *testing.T) {
+// TestOAuthErrors checks that errors have the form and the status of RFC 6749, 5.2.
+func TestOAuthErrors(t *testing.T) {
 	b := start(t)
-	key, text := "X-API-Key: "+b.APIKey, b.login()
-	bearer := "Authorization: Bearer " + b.APIKey
+	key, asBearer := apiKey(b.APIKey), bearer(b.APIKey)
+	text := b.login()
 	basic := func(password string) string {
 		req, _ := http.NewRequest("GET", "/", nil)
 		req.SetBasicAuth("anyone", password)
 		return "Authorization: " + req.Header.Get("Authorization")
 	}
-	body := "token=" + text
-	for name, test := range map[string]struct {
-		status  int
-		code    string
-		body    string
-		headers []string
-	}{
-		"key":                {200, "", body, []string{key}},
-		"bearer":             {200, "", body, []string{bearer}},
-		"basic":              {200, "", body, []string{basic(b.APIKey)}},
-		"no key":             {401, "invalid_client", body, nil},
-		"wrong key":          {401, "invalid_client", body, []string{"X-API-Key: pawl_x"}},
-		"wrong password":     {401, "invalid_client", body, []string{basic("x")}},
-		"a token for a key":  {401, "invalid_client", body, []string{"Authorization: Bearer " + text}},
-		"another scheme":     {401, "invalid_client", body, []string{"Authorization: Digest x"}},
-		"two keys":           {400, "invalid_request", body, []string{key, bearer}},
-		"no token":           {400, "invalid_request", "token_type_hint=x", []string{key}},
-		"token twice":        {400, "invalid_request", body + "&" + body, []string{key}},
-		"no form":            {400, "invalid_request", "token=%zz", []string{key}},
-		"JSON":               {415, "invalid_request", `{"token":"x"}`, []string{key, "Content-Type: application/json"}},
-		"too large":          {413, "invalid_request", "token=" + strings.Repeat("a", api.MaxBodyBytes), []string{key}},
-		"refused before all": {401, "invalid_client", strings.Repeat("a", api.MaxBodyBytes+9), nil},
-	} {
-		t.Run(name, func(t *testing.T) {
-			for _, path := range []string{"/oauth2/introspect", "/oauth2/revoke"} {
-				if test.status == 200 && path == "/oauth2/revoke" {
-					continue
-				}
-				resp, answer := b.form(path, test.body, test.headers...)
-				var refused api.OAuthError
-				_ = json.Unmarshal([]byte(answer), &refused)
-				if resp.StatusCode != test.status || refused.Code != test.code || resp.Header.Get("Cache-Control") != "no-store" {
-					t.Errorf("%s: %d %s %v", path, resp.StatusCode, answer, resp.Header)
-				}
-				if challenges := resp.Header["Www-Authenticate"]; (len(challenges) == 2) != (test.status == 401) {
-					t.Errorf("challenges %q", challenges)
-				}
+	check := func(status int, code, name, body string, headers ...string) {
+		t.Helper()
+		for _, path := range []string{"/oauth2/introspect", "/oauth2/revoke"} {
+			if status == 200 && path == "/oauth2/revoke" {
+				continue
 			}
-		})
+			resp, text := b.form(path, body, headers...)
+			var got api.OAuthError
+			_ = json.Unmarshal([]byte(text), &got)
+			if resp.StatusCode != status || got.Code != code || resp.Header.Get("Cache-Control") != "no-store" {
+				t.Errorf("%s: %s: %d %s %v", name, path, resp.StatusCode, text, resp.Header)
+			}
+			if challenges := resp.Header["Www-Authenticate"]; (len(challenges) == 2) != (status == 401) {
+				t.Errorf("%s: challenges %q", name, challenges)
+			}
+		}
 	}
-	if resp, answer := b.form("/oauth2/token", body, key); resp.StatusCode != 404 || !strings.Contains(answer, `"error":"invalid_request"`) {
-		t.Errorf("no such path: %d %s", resp.StatusCode, answer)
+	body := "token=" + text
+	check(200, "", "an API key", body, key)
+	check(200, "", "a Bearer API key", body, asBearer)
+	check(200, "", "Basic", body, basic(b.APIKey))
+	check(401, "invalid_client", "no API key", body)
+	check(401, "invalid_client", "a wrong API key", body, apiKey("pawl_x"))
+	check(401, "invalid_client", "Basic with a wrong password", body, basic("x"))
+	check(401, "invalid_client", "a token instead of an API key", body, bearer(text))
+	check(401, "invalid_client", "another scheme", body, "Authorization: Digest x")
+	check(400, "invalid_request", "two API keys", body, key, asBearer)
+	check(400, "invalid_request", "no token", "token_type_hint=x", key)
+	check(400, "invalid_request", "two tokens", body+"&"+body, key)
+	check(400, "invalid_request", "not a form", "token=%zz", key)
+	check(415, "invalid_request", "JSON", `{"token":"x"}`, key, "Content-Type: application/json")
+	check(413, "invalid_request", "too large", "token="+strings.Repeat("a", api.MaxBodyBytes), key)
+	check(401, "invalid_client", "too large without an API key", strings.Repeat("a", api.MaxBodyBytes+9))
+
+	resp, answer := b.form("/oauth2/token", body, key)
+	if resp.StatusCode != 404 || !strings.Contains(answer, `"error":"invalid_request"`) {
+		t.Errorf("an unknown path: %d %s", resp.StatusCode, answer)
 	}
-	for path, allow := range map[string]string{"/oauth2/introspect": "POST", "/oauth2/revoke": "POST", "/.well-known/jwks.json": "GET, HEAD"} {
-		if resp, answer := b.send("PUT", path, ""); resp.StatusCode != 405 || resp.Header.Get("Allow") != allow || !strings.Contains(answer, "invalid_request") {
+	for path, allow := range map[string]string{
+		"/oauth2/introspect": "POST", "/oauth2/revoke": "POST", "/.well-known/jwks.json": "GET, HEAD",
+	} {
+		resp, answer := b.send("PUT", path, "")
+		if resp.StatusCode != 405 || resp.Header.Get("Allow") != allow || !strings.Contains(answer, "invalid_request") {
 			t.Errorf("%s: %d %s %v", path, resp.StatusCode, answer, resp.Header)
 		}
 	}
 }
 
+// jwks returns the published keys, and the text that has them.
 func (b *browser) jwks() (set jose.JSONWebKeySet, text string) {
 	b.Helper()
 	resp, text := b.send("GET", "/.well-known/jwks.json", "")
-	if err := json.Unmarshal([]byte(text), &set); err != nil || resp.StatusCode != 200 || resp.Header.Get("Cache-Control") != "public, max-age=150" {
+	err := json.Unmarshal([]byte(text), &set)
+	if err != nil || resp.StatusCode != 200 || resp.Header.Get("Cache-Control") != "public, max-age=150" {
 		b.Fatalf("%d %s %v, %v", resp.StatusCode, text, resp.Header, err)
 	}
 	return set, text
 }
 
-// TestJWKS: with what is published, a stranger verifies tokens, the first of a
-// new key too; and nothing private is there.
+// TestJWKS checks that the published keys verify tokens, including the first token of a new key, and that nothing
+// private is published.
 func TestJWKS(t *testing.T) {
 	for _, alg := range token.Algorithms {
 		t.Run(string(alg), func(t *testing.T) {
-			b := start(t, quickly(alg))
-			old := b.login()
-			b.expect(200, "", "POST", "/v2/signing-keys/rotate", "", b.root())
+			b := start(t, fastReload(alg))
+			first := b.login()
+			b.expect(200, "", "POST", "/v2/signing-keys/rotate", "", b.admin())
 			set, text := b.jwks() // before the new key signs
 			if alg == token.HS256 {
 				if text != `{"keys":[]}`+"\n" {
@@ -220,17 +219,17 @@ func TestJWKS(t *testing.T) {
 			}
 			b.Clock.Add(keyring.DefaultLead)
 			b.awaitStates("Signing Verifying")
-			fresh := b.login()
-			if len(set.Keys) != 2 || signer(t, old) == signer(t, fresh) {
+			second := b.login()
+			if len(set.Keys) != 2 || keyID(t, first) == keyID(t, second) {
 				t.Fatalf("%d keys", len(set.Keys))
 			}
-			for _, text := range []string{old, fresh} {
+			for _, text := range []string{first, second} {
 				signed, err := jose.ParseSignedCompact(text, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
 				if err != nil {
 					t.Fatal(err)
 				}
 				if _, err := signed.Verify(set); err != nil {
-					t.Errorf("a stranger cannot verify: %v", err)
+					t.Errorf("the published keys do not verify: %v", err)
 				}
 			}
 			var fields struct{ Keys []map[string]string }
@@ -244,33 +243,42 @@ func TestJWKS(t *testing.T) {
 					}
 				}
 			}
-			b.retire(200, "", signer(t, old), true)
-			if set, _ := b.jwks(); len(set.Keys) != 1 || set.Keys[0].KeyID != signer(t, fresh) {
+			b.retire(200, "", keyID(t, first), true)
+			if set, _ := b.jwks(); len(set.Keys) != 1 || set.Keys[0].KeyID != keyID(t, second) {
 				t.Errorf("published %+v", set)
 			}
 		})
 	}
 }
 
+// TestMetadata checks the addresses in the server metadata, and that a client may cache only a configured address.
 func TestMetadata(t *testing.T) {
-	get := func(b *browser) (m api.ServerMetadata, cache string) {
-		resp, text := b.send("GET", "/.well-known/oauth-authorization-server", "")
+	const path, public = "/.well-known/oauth-authorization-server", "https://auth.example.com"
+	check := func(options []pawltest.Option, issuer, base, cache string) {
+		t.Helper()
+		b := start(t, options...)
+		if base == "" {
+			base = b.URL
+		}
+		resp, text := b.send("GET", path, "")
+		var m api.ServerMetadata
 		if err := json.Unmarshal([]byte(text), &m); err != nil || resp.StatusCode != 200 {
 			t.Fatalf("%d %s: %v", resp.StatusCode, text, err)
 		}
-		return m, resp.Header.Get("Cache-Control")
+		if issuer == "" {
+			issuer = base
+		}
+		if m.Issuer != issuer || m.JWKS != base+"/.well-known/jwks.json" ||
+			m.Introspection != base+"/oauth2/introspect" || m.Revocation != base+"/oauth2/revoke" {
+			t.Errorf("%+v", m)
+		}
+		if got := resp.Header.Get("Cache-Control"); got != cache {
+			t.Errorf("Cache-Control: %q, want %q", got, cache)
+		}
 	}
-	b := start(t)
-	if m, cache := get(b); m.Issuer != b.URL || m.JWKS != b.URL+"/.well-known/jwks.json" || m.Introspection != b.URL+"/oauth2/introspect" || cache != "no-store" {
-		t.Errorf("%+v, %s", m, cache)
-	}
-	const public = "https://auth.example.com"
-	b = start(t, pawltest.WithConfig(func(c *app.Config) { c.PublicURL = public }))
-	if m, cache := get(b); m.Issuer != public || m.Revocation != public+"/oauth2/revoke" || cache != "public, max-age=300" {
-		t.Errorf("%+v, %s", m, cache)
-	}
-	b = start(t, pawltest.WithConfig(func(c *app.Config) { c.Issuer = public }))
-	if m, _ := get(b); m.Issuer != public || m.JWKS != b.URL+"/.well-known/jwks.json" {
-		t.Errorf("%+v", m)
-	}
+	publicURL := pawltest.WithConfig(func(c *app.Config) { c.PublicURL = public })
+	publicIssuer := pawltest.WithConfig(func(c *app.Config) { c.Issuer = public })
+	check(nil, "", "", "no-store")
+	check([]pawltest.Option{publicURL}, public, public, "public, max-age=300")
+	check([]pawltest.Option{publicIssuer}, public, "", "no-store")
 }

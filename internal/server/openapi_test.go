@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http/httptest"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,18 +14,19 @@ import (
 
 var placeholder = regexp.MustCompile(`\{[^}]*\}`)
 
-// TestRoutesAreInTheFile: the server and openapi.yaml have the same calls.
-func TestRoutesAreInTheFile(t *testing.T) {
+// TestRoutesMatchOpenAPI checks that the server and openapi.yaml have the same calls.
+func TestRoutesMatchOpenAPI(t *testing.T) {
 	s := newServer(Config{})
 	served := map[string]string{}
 	for _, pattern := range s.paths {
 		if slices.Contains([]string{"/healthz", "/readyz", "/forward-auth"}, pattern) {
-			served[pattern] = "GET" // any, and this one is described
+			served[pattern] = "GET" // it accepts every method, but openapi.yaml describes only one
 			continue
 		}
-		answer := httptest.NewRecorder()
-		s.ServeHTTP(answer, httptest.NewRequest("BREW", placeholder.ReplaceAllString(pattern, "1"), nil))
-		served[placeholder.ReplaceAllString(pattern, "{}")] = strings.Replace(answer.Header().Get("Allow"), "GET, HEAD", "GET", 1)
+		response := httptest.NewRecorder()
+		s.ServeHTTP(response, httptest.NewRequest("BREW", placeholder.ReplaceAllString(pattern, "1"), nil))
+		allow := strings.Replace(response.Header().Get("Allow"), "GET, HEAD", "GET", 1)
+		served[placeholder.ReplaceAllString(pattern, "{}")] = allow
 	}
 	described := map[string]string{}
 	for path, item := range apicheck.Model(t).Paths.PathItems.FromOldest() {
@@ -42,20 +42,20 @@ func TestRoutesAreInTheFile(t *testing.T) {
 	}
 }
 
-// TestPages: the file in both forms, and the page that shows it, which runs no
-// script but its own.
-func TestPages(t *testing.T) {
+// TestDocsPages checks both forms of the OpenAPI file, and that the API page runs only its own script.
+func TestDocsPages(t *testing.T) {
 	s := newServer(Config{})
 	get := func(path, media string) string {
-		answer := httptest.NewRecorder()
-		s.ServeHTTP(answer, httptest.NewRequest("GET", path, nil))
-		if answer.Code != 200 || answer.Header().Get("Content-Type") != media {
-			t.Errorf("%s: %d %s", path, answer.Code, answer.Header())
+		response := httptest.NewRecorder()
+		s.ServeHTTP(response, httptest.NewRequest("GET", path, nil))
+		if response.Code != 200 || response.Header().Get("Content-Type") != media {
+			t.Errorf("%s: %d %s", path, response.Code, response.Header())
 		}
-		if path == "/docs" && !strings.HasPrefix(answer.Header().Get("Content-Security-Policy"), "default-src 'none'; script-src 'self';") {
-			t.Errorf("%s: %s", path, answer.Header())
+		policy := response.Header().Get("Content-Security-Policy")
+		if path == "/docs" && !strings.HasPrefix(policy, "default-src 'none'; script-src 'self';") {
+			t.Errorf("%s: Content-Security-Policy: %s", path, policy)
 		}
-		return answer.Body.String()
+		return response.Body.String()
 	}
 	if !strings.HasPrefix(get("/openapi.yaml", "application/yaml"), "openapi: 3.1.0\n") {
 		t.Error("/openapi.yaml is not the file")
@@ -66,8 +66,9 @@ func TestPages(t *testing.T) {
 	if err := json.Unmarshal([]byte(get("/openapi.json", "application/json")), &document); err != nil {
 		t.Fatal(err)
 	}
-	if got := document.Paths["/v2/auth/refresh"]["post"].OperationID; got != "refresh" || len(document.Paths) != len(s.paths) {
-		t.Errorf("/openapi.json has %q and %d paths", got, len(document.Paths))
+	operation := document.Paths["/v2/auth/refresh"]["post"].OperationID
+	if operation != "refresh" || len(document.Paths) != len(s.paths) {
+		t.Errorf("/openapi.json has the operation %q and %d paths", operation, len(document.Paths))
 	}
 	html := get("/docs", "text/html; charset=utf-8")
 	links := regexp.MustCompile(`(?:src|href)="([^"]*)"`).FindAllStringSubmatch(html, -1)
@@ -75,14 +76,16 @@ func TestPages(t *testing.T) {
 	for _, link := range links {
 		paths = append(paths, link[1])
 	}
-	if want := []string{"/docs/docs.css", "/docs/docs.js", "/openapi.yaml", "/openapi.json"}; !reflect.DeepEqual(paths, want) {
-		t.Errorf("/docs leads to %v, want %v", paths, want)
+	want := []string{"/docs/docs.css", "/docs/docs.js", "/openapi.yaml", "/openapi.json"}
+	if !slices.Equal(paths, want) {
+		t.Errorf("/docs links to %v, want %v", paths, want)
 	}
 	if regexp.MustCompile(`<script[^>]*>[^<]|<style|\son\w+=|\sstyle=`).MatchString(html) {
 		t.Error("/docs has an inline script or style")
 	}
 	get("/docs/docs.css", "text/css; charset=utf-8")
-	if js := get("/docs/docs.js", "text/javascript; charset=utf-8"); strings.Contains(js, "innerHTML") || strings.Contains(js, "http:") {
-		t.Error("docs.js sets markup, or leaves the server")
+	script := get("/docs/docs.js", "text/javascript; charset=utf-8")
+	if strings.Contains(script, "innerHTML") || strings.Contains(script, "http:") {
+		t.Error("docs.js sets HTML or calls another server")
 	}
 }

@@ -4,8 +4,8 @@ package server_test
 
 import "testing"
 
-// newDatabase is not there where no PostgreSQL is started for tests.
+// newDatabase fails the test, because the tests start PostgreSQL only on Linux.
 func newDatabase(t testing.TB, _ string) string {
-	t.Fatal("the tests on PostgreSQL run on Linux")
+	t.Fatal("the tests with PostgreSQL run only on Linux")
 	return ""
 }

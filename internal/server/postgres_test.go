@@ -14,7 +14,7 @@ import (
 
 var databases atomic.Int64
 
-// newDatabase makes a database in the cluster at addr and returns its DSN.
+// newDatabase creates a database in the cluster at addr and returns its DSN.
 func newDatabase(t testing.TB, addr string) string {
 	t.Helper()
 	name := fmt.Sprint("server", databases.Add(1))
@@ -22,14 +22,13 @@ func newDatabase(t testing.TB, addr string) string {
 	return pgtest.DSN(name, addr)
 }
 
-// TestOnPostgres runs all tests of this package once more, with PostgreSQL
-// beneath each server.
+// TestOnPostgres runs all tests of this package again, with PostgreSQL as the store of each server.
 func TestOnPostgres(t *testing.T) {
 	if os.Getenv(postgresVariable) != "" {
-		t.Skip("this is that run")
+		t.Skip("this process is already that run")
 	}
 	if testing.Short() {
-		t.Skip("a long run")
+		t.Skip("slow")
 	}
 	cluster := pgtest.Start(t)
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.timeout=10m")

@@ -1,11 +1,8 @@
 package server_test
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,30 +14,31 @@ import (
 	"github.com/pawlauth/pawl/pawltest"
 )
 
-// quickly lets a node follow its clock, and the store, at once.
-func quickly(alg token.Algorithm) pawltest.Option {
-	return pawltest.WithConfig(func(c *app.Config) { c.Algorithm, c.KeyReload = alg, 2*time.Millisecond })
+// fastReload makes a node read the signing keys and its clock every few milliseconds.
+func fastReload(alg token.Algorithm) pawltest.Option {
+	return pawltest.WithConfig(func(c *app.Config) {
+		c.Algorithm = alg
+		c.KeyReload = 2 * time.Millisecond
+	})
 }
 
-func (b *browser) root() string { return "X-API-Key: " + b.AdminAPIKey }
-
-func (b *browser) signingKeys() (keys []api.SigningKey) {
+func (b *browser) signingKeys() []api.SigningKey {
 	b.Helper()
-	_, text := b.send("POST", "/v2/signing-keys/list", "", b.root())
-	envelope := api.Envelope[*[]api.SigningKey]{Data: &keys}
-	if err := json.Unmarshal([]byte(text), &envelope); err != nil || len(keys) == 0 {
-		b.Fatalf("%s: %v", text, err)
+	keys := data[[]api.SigningKey](b, "POST", "/v2/signing-keys/list", "", b.admin())
+	if len(keys) == 0 {
+		b.Fatal("there are no signing keys")
 	}
 	return keys
 }
 
+// states returns the states of the signing keys, newest first.
 func (b *browser) states() string {
 	b.Helper()
-	states := ""
+	var states []string
 	for _, k := range b.signingKeys() {
-		states += string(k.State) + " "
+		states = append(states, string(k.State))
 	}
-	return strings.TrimSpace(states)
+	return strings.Join(states, " ")
 }
 
 func (b *browser) awaitStates(want string) {
@@ -52,53 +50,55 @@ func (b *browser) awaitStates(want string) {
 	}
 }
 
+// retire checks the status of a call that retires a signing key.
 func (b *browser) retire(status int, code api.ErrorCode, keyID string, now bool) {
 	b.Helper()
-	b.expect(status, code, "DELETE", "/v2/signing-keys", fmt.Sprintf(`{"keyId":%q,"now":%v}`, keyID, now), b.root())
+	body := fmt.Sprintf(`{"keyId":%q,"now":%v}`, keyID, now)
+	b.expect(status, code, "DELETE", "/v2/signing-keys", body, b.admin())
 }
 
-// signer is the kid of a token; "" of one of HS256.
-func signer(t testing.TB, text string) string {
+// keyID returns the kid of a token, which is empty for HS256.
+func keyID(t testing.TB, text string) string {
 	t.Helper()
-	header, err := base64.RawURLEncoding.DecodeString(strings.Split(text, ".")[0])
-	var named struct{ Kid string }
-	if err != nil || json.Unmarshal(header, &named) != nil {
-		t.Fatalf("header %q: %v", header, err)
+	var header struct{ Kid string }
+	if err := json.Unmarshal([]byte(tokenHeader(t, text)), &header); err != nil {
+		t.Fatal(err)
 	}
-	return named.Kid
+	return header.Kid
 }
 
-// TestSigningKeyRotates: a new key signs after the lead, the old one verifies
-// on, and is retired when its last token is over.
-func TestSigningKeyRotates(t *testing.T) {
+// TestSigningKeyRotation checks that a new key signs after the lead, and that the previous key verifies until its last
+// token has expired and can then be retired.
+func TestSigningKeyRotation(t *testing.T) {
 	for _, alg := range token.Algorithms {
 		t.Run(string(alg), func(t *testing.T) {
-			b := start(t, quickly(alg))
+			b := start(t, fastReload(alg))
 			first := b.signingKeys()[0].KeyID
-			kid := func(id string) string { // what tokens say of a key
+			kid := func(id string) string {
 				if alg == token.HS256 {
 					return ""
 				}
 				return id
 			}
 			idle, busy := b.login(), b.login()
-			b.expect(200, "", "POST", "/v2/signing-keys/rotate", "", b.root())
-			b.expect(400, api.CodeInvalidParameter, "POST", "/v2/signing-keys/rotate", "", b.root()) // one waits
+			b.expect(200, "", "POST", "/v2/signing-keys/rotate", "", b.admin())
+			// A second rotation is rejected while a key waits for its lead.
+			b.expect(400, api.CodeInvalidParameter, "POST", "/v2/signing-keys/rotate", "", b.admin())
 			if got := b.states(); got != "Published Signing" {
 				t.Fatalf("the keys are %s", got)
 			}
 			second := b.signingKeys()[0].KeyID
 			b.Clock.Add(keyring.DefaultLead - time.Second)
-			if busy = b.refresh(200, busy); signer(t, busy) != kid(first) {
-				t.Error("the new key signs before its time")
+			if busy = b.refresh(200, busy); keyID(t, busy) != kid(first) {
+				t.Error("the new key signs before the end of its lead")
 			}
 			b.Clock.Add(time.Second)
 			b.awaitStates("Signing Verifying")
-			if busy = b.refresh(200, busy); signer(t, busy) != kid(second) {
+			if busy = b.refresh(200, busy); keyID(t, busy) != kid(second) {
 				t.Error("the new key does not sign")
 			}
 			b.session(200, idle)
-			b.retire(400, api.CodeInvalidParameter, first, false) // its tokens are good
+			b.retire(400, api.CodeInvalidParameter, first, false) // because its tokens are still valid
 			b.retire(400, api.CodeInvalidParameter, second, false)
 			b.Clock.Add(40 * time.Minute)
 			busy = b.refresh(200, busy)
@@ -116,12 +116,12 @@ func TestSigningKeyRotates(t *testing.T) {
 	}
 }
 
-// TestSigningKeyLeaked: with now, every token of the key is over at once, and
-// another key signs.
+// TestSigningKeyLeaked checks that retiring a key with now rejects all of its tokens at once, and that another key
+// signs.
 func TestSigningKeyLeaked(t *testing.T) {
 	for _, alg := range []token.Algorithm{token.HS256, token.EdDSA} {
 		t.Run(string(alg), func(t *testing.T) {
-			b := start(t, quickly(alg))
+			b := start(t, fastReload(alg))
 			leaked, text := b.signingKeys()[0].KeyID, b.login()
 			b.retire(200, "", leaked, true)
 			b.session(401, text)
@@ -130,15 +130,16 @@ func TestSigningKeyLeaked(t *testing.T) {
 			if got := b.states(); got != "Signing Retired" {
 				t.Errorf("the keys are %s", got)
 			}
-			made := b.audit("kind=signingKeyMade", b.root())
-			if len(made) != 1 || !strings.Contains(made[0].Detail, b.signingKeys()[0].KeyID) {
-				t.Errorf("of the key that took over the audit says %+v", made)
+			created := b.audit("kind=signingKeyMade", b.admin())
+			if len(created) != 1 || !strings.Contains(created[0].Detail, b.signingKeys()[0].KeyID) {
+				t.Errorf("the audit has %+v for the new key", created)
 			}
-			b.expect(200, "", "POST", "/v2/signing-keys/rotate", "", b.root())
-			b.retire(400, api.CodeInvalidParameter, b.signingKeys()[0].KeyID, false) // it does not sign yet
-			b.retire(200, "", b.signingKeys()[0].KeyID, true)                        // given up
+			b.expect(200, "", "POST", "/v2/signing-keys/rotate", "", b.admin())
+			waiting := b.signingKeys()[0].KeyID
+			b.retire(400, api.CodeInvalidParameter, waiting, false)
+			b.retire(200, "", waiting, true)
 			if at := b.signingKeys()[1].RetirableFrom; at != nil {
-				t.Errorf("the key that signs on is over at %s", at)
+				t.Errorf("the key that still signs is retirable from %s", at)
 			}
 			b.Clock.Add(2 * keyring.DefaultLead)
 			b.awaitStates("Retired Signing Retired")
@@ -147,50 +148,46 @@ func TestSigningKeyLeaked(t *testing.T) {
 	}
 }
 
-func TestSigningKeysAreForRoot(t *testing.T) {
+// TestSigningKeyRights checks that only a Root user may see and change the signing keys.
+func TestSigningKeyRights(t *testing.T) {
 	b := start(t)
-	keyID, key := b.signingKeys()[0].KeyID, "X-API-Key: "+b.APIKey
-	b.expect(403, api.CodeAccessDenied, "POST", "/v2/signing-keys/list", "", key)
-	b.expect(403, api.CodeAccessDenied, "POST", "/v2/signing-keys/rotate", "", key)
-	b.expect(403, api.CodeAccessDenied, "DELETE", "/v2/signing-keys", fmt.Sprintf(`{"keyId":%q,"now":true}`, keyID), key)
+	user := apiKey(b.APIKey)
+	body := fmt.Sprintf(`{"keyId":%q,"now":true}`, b.signingKeys()[0].KeyID)
+	b.expect(403, api.CodeAccessDenied, "POST", "/v2/signing-keys/list", "", user)
+	b.expect(403, api.CodeAccessDenied, "POST", "/v2/signing-keys/rotate", "", user)
+	b.expect(403, api.CodeAccessDenied, "DELETE", "/v2/signing-keys", body, user)
 	b.expect(401, api.CodeInvalidSession, "POST", "/v2/signing-keys/rotate", "")
-	b.expect(400, api.CodeInvalidParameter, "DELETE", "/v2/signing-keys", `{}`, b.root())
+	b.expect(400, api.CodeInvalidParameter, "DELETE", "/v2/signing-keys", `{}`, b.admin())
 	if got := b.states(); got != "Signing" {
 		t.Errorf("the keys are %s", got)
 	}
 }
 
-// TestSigningKeysAreBounded: a token of HS256 is tried with each key.
-func TestSigningKeysAreBounded(t *testing.T) {
-	b := start(t, quickly(token.HS256))
+// TestMaxSigningKeys checks the limit on signing keys, which exists because each HS256 token is tried with each key.
+func TestMaxSigningKeys(t *testing.T) {
+	b := start(t, fastReload(token.HS256))
 	for range 7 {
-		b.expect(200, "", "POST", "/v2/signing-keys/rotate", "", b.root())
+		b.expect(200, "", "POST", "/v2/signing-keys/rotate", "", b.admin())
 		b.Clock.Add(keyring.DefaultLead)
 	}
-	b.expect(400, api.CodeInvalidParameter, "POST", "/v2/signing-keys/rotate", "", b.root())
+	b.expect(400, api.CodeInvalidParameter, "POST", "/v2/signing-keys/rotate", "", b.admin())
 }
 
+// TestSigningKeyFileDoesNotRotate checks that the keys of a signing key file can be listed, but not changed.
 func TestSigningKeyFileDoesNotRotate(t *testing.T) {
-	key, err := token.GenerateKey(token.ES256)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := key.MarshalJWK()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "key.json")
-	if err := os.WriteFile(path, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	key, path := writeSigningKey(t, token.ES256)
 	b := start(t, pawltest.WithConfig(func(c *app.Config) { c.SigningKeyFile = path }))
-	for _, call := range [][3]string{{"POST", "/v2/signing-keys/rotate", ""}, {"DELETE", "/v2/signing-keys", fmt.Sprintf(`{"keyId":%q}`, key.ID())}} {
-		resp, answer := b.send(call[0], call[1], call[2], b.root())
-		if resp.StatusCode != 400 || !strings.Contains(answer, "--signing-key-file") {
-			t.Errorf("%s: %d %s", call[1], resp.StatusCode, answer)
+	check := func(method, path, body string) {
+		t.Helper()
+		resp, text := b.send(method, path, body, b.admin())
+		if resp.StatusCode != 400 || !strings.Contains(text, "--signing-key-file") {
+			t.Errorf("%s: %d %s", path, resp.StatusCode, text)
 		}
 	}
-	if got := b.signingKeys(); len(got) != 1 || got[0].KeyID != key.ID() || got[0].State != "Signing" {
+	check("POST", "/v2/signing-keys/rotate", "")
+	check("DELETE", "/v2/signing-keys", fmt.Sprintf(`{"keyId":%q}`, key.ID()))
+	got := b.signingKeys()
+	if len(got) != 1 || got[0].KeyID != key.ID() || got[0].State != api.SigningKeySigning {
 		t.Errorf("keys %+v", got)
 	}
 }

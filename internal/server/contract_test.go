@@ -1,0 +1,183 @@
+package server_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pawlauth/pawl/pawltest"
+)
+
+// volatile matches the parts of a response that differ in each run.
+var volatile = []struct {
+	pattern *regexp.Regexp
+	name    string
+}{
+	{regexp.MustCompile(`eyJ[\w-]+\.[\w-]+\.[\w-]+`), "TOKEN"},
+	{regexp.MustCompile(`pawl_[\w-]{48}`), "KEY"},
+	{regexp.MustCompile(`pawl_[\w-]{4}\*{8}`), "MASKED"},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`), "TIME"},
+	{regexp.MustCompile(`"sessionId":"[\w-]{22}"`), `"sessionId":"SESSION"`},
+	{regexp.MustCompile(`("data":)"[^"*]{12}"`), `$1"PASSWORD"`},
+}
+
+// TestGolden compares the status, the headers that the contract names, and the body of each call with a file.
+func TestGolden(t *testing.T) {
+	b := start(t)
+	var got bytes.Buffer
+	token := b.login()
+	b.Clock.Add(time.Second) // because sessions are listed in the order of their seconds
+	do := func(name, method, path, body string, headers ...string) string {
+		resp, text := b.send(method, path, body, headers...)
+		path = regexp.MustCompile(`[\w-]{22}$`).ReplaceAllString(path, "SESSION")
+		fmt.Fprintf(&got, "# %s\n%s %s\n%d", name, method, path, resp.StatusCode)
+		for _, header := range []string{"Allow", "Cache-Control", "Content-Type", "Retry-After", "WWW-Authenticate"} {
+			if value := resp.Header.Get(header); value != "" {
+				fmt.Fprintf(&got, " %s: %s;", header, value)
+			}
+		}
+		if resp.Header.Get("X-Request-Id") == "" {
+			t.Errorf("%s: no X-Request-Id", name)
+		}
+		stable := text
+		for _, v := range volatile {
+			stable = v.pattern.ReplaceAllString(stable, v.name)
+		}
+		fmt.Fprintf(&got, "\n%s\n", stable)
+		return text
+	}
+	b.contract(token, do)
+
+	path := filepath.Join("testdata", "contract.golden")
+	if *update {
+		if err := os.WriteFile(path, got.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got.Bytes(), want) {
+		out := filepath.Join(os.TempDir(), "contract.got")
+		_ = os.WriteFile(out, got.Bytes(), 0o600)
+		t.Errorf("the responses differ from %s; compare %s, and run with -update if they are right", path, out)
+	}
+}
+
+// TestRequestID checks that the server keeps a well-formed X-Request-Id and replaces any other.
+func TestRequestID(t *testing.T) {
+	b := start(t)
+	for sent, kept := range map[string]bool{
+		"abc-123_X.y": true, "bad id": false, strings.Repeat("x", 129): false, "": false,
+	} {
+		resp, _ := b.send("GET", "/v2/auth/version", "", "X-Request-Id: "+sent)
+		if got := resp.Header.Get("X-Request-Id"); (got == sent) != kept || got == "" {
+			t.Errorf("sent %q, got %q", sent, got)
+		}
+	}
+}
+
+// do sends a request of the contract and returns the body of the response.
+type do func(name, method, path, body string, headers ...string) string
+
+// contract makes each call of the contract, in order, for the user of a token and for the administrator.
+func (b *browser) contract(token string, do do) {
+	b.contractAuth(token, do)
+	b.contractUsers(bearer(token), do)
+	b.contractAPIKeys(bearer(token), do)
+
+	do("refresh", "POST", "/v2/auth/refresh", tokenBody(token), apiKey(b.APIKey))
+	do("refresh again", "POST", "/v2/auth/refresh", tokenBody(token), apiKey(b.APIKey))
+	do("session of a superseded token", "POST", "/v2/auth/session", "", bearer(token))
+	do("refresh without a token", "POST", "/v2/auth/refresh", `{}`)
+	do("logout by API key", "POST", "/v2/auth/logout", "", apiKey(b.APIKey))
+	login := `{"username":"jsmith@example.com","password":"N3w$ecret!"}`
+	do("logout", "POST", "/v2/auth/logout", "", bearer(b.expect(200, "", "POST", "/v2/auth/login", login)))
+	do("unknown path", "GET", "/v2/nothing", "")
+	do("path that is not clean", "GET", "/v2//auth/version", "")
+	do("wrong method", "GET", "/v2/auth/refresh", "")
+	do("audit without events", "GET", "/v2/audit?userId=9&kind=logout", "", b.admin())
+	do("audit with a bad kind", "GET", "/v2/audit?kind=nothing", "", b.admin())
+	do("audit with a bad time", "GET", "/v2/audit?from=yesterday", "", b.admin())
+}
+
+func (b *browser) contractAuth(token string, do do) {
+	user, admin := bearer(token), b.admin()
+	correct, wrong := credentials(pawltest.Login, pawltest.Password), credentials(pawltest.Login, "wrong")
+	do("login", "POST", "/v2/auth/login", correct)
+	do("login with a wrong password", "POST", "/v2/auth/login", wrong)
+	do("login with an unknown login", "POST", "/v2/auth/login", credentials("nobody", "wrong"))
+	do("login with a bad API key", "POST", "/v2/auth/login", correct, apiKey("bad"))
+	do("session", "POST", "/v2/auth/session", "", user)
+	do("session by API key", "POST", "/v2/auth/session", "", admin)
+	do("session by both", "POST", "/v2/auth/session", "", user, admin)
+	do("session without credentials", "POST", "/v2/auth/session", "")
+	do("session by Basic", "POST", "/v2/auth/session", "", "Authorization: Basic eDp5")
+	do("version", "GET", "/v2/auth/version", "")
+	do("sessions", "POST", "/v2/auth/sessions", "", user)
+	do("end an unknown session", "DELETE", "/v2/auth/sessions/AAAAAAAAAAAAAAAAAAAAAA", "", user)
+	do("end a session with a bad id", "DELETE", "/v2/auth/sessions/x", "", user)
+
+	change := func(name, current, password, rest string) {
+		body := `{"currentPassword":"` + current + `","newPassword":"` + password + `"` + rest + `}`
+		do(name, "PUT", "/v2/auth/password", body, user)
+	}
+	change("change the password", "Sup3r$ecret!", "N3w$ecret!", `,"revokeOtherSessions":true`)
+	change("change it with a wrong password", "Sup3r$ecret!", "N3w$ecret!", "")
+	change("change it to a weak one", "N3w$ecret!", "weak", "")
+	change("change it to a common one", "N3w$ecret!", "P@ssw0rd", "")
+	do("other sessions have ended", "POST", "/v2/auth/sessions", "{}", user)
+}
+
+func (b *browser) contractUsers(user string, do do) {
+	admin := b.admin()
+	create := func(name, fields string) {
+		do(name, "POST", "/v2/users", `{"password":"N3w$ecret!",`+fields+`}`, user)
+	}
+	create("create a user", `"login":"new@example.com","email":"new@example.com","firstName":"New"`)
+	create("create it twice", `"login":"NEW@example.com","email":"new@example.com"`)
+	create("create without email", `"login":"x@example.com"`)
+	create("create with a bad level", `"login":"x@example.com","authLevel":"King"`)
+	do("get me", "GET", "/v2/users/me", "", user)
+	do("get a user", "GET", "/v2/users/4823", "", user)
+	do("get an unknown user", "GET", "/v2/users/9", "", user)
+	do("get with a bad id", "GET", "/v2/users/x", "", user)
+	do("list", "POST", "/v2/users/list", `{"authLevel":"MailboxUser"}`, user)
+	do("list too many", "POST", "/v2/users/list", `{"recordsPerPage":501}`, user)
+	do("by name", "POST", "/v2/users/by-name", `{"login":"New@Example.com"}`, user)
+	do("by an unknown name", "POST", "/v2/users/by-name", `{"login":"none"}`, user)
+	do("update", "PUT", "/v2/users", `{"userId":4823,"lastName":"User"}`, user)
+	do("role", "POST", "/v2/users/role", `{"userId":4823,"authLevel":"TPUser"}`, user)
+	noChange := `{"userId":4823,"authLevel":"NoChange","mailboxId":102}`
+	do("role without a change", "POST", "/v2/users/role", noChange, admin)
+	do("tenant", "POST", "/v2/users/set-network-mailbox", `{"userId":4823,"mailboxId":101}`, admin)
+	password := `{"userId":4823,"newPassword":"An0ther$ecret"}`
+	do("set a password", "POST", "/v2/users/password", password, admin)
+	do("set a password as a MailboxAdmin", "POST", "/v2/users/password", password, user)
+	do("generate a password", "POST", "/v2/users/generate-password", "", user)
+	do("generate one that is too long", "POST", "/v2/users/generate-password", `{"length":129}`, user)
+}
+
+func (b *browser) contractAPIKeys(user string, do do) {
+	do("generate an API key", "POST", "/v2/users/key-generate/4823", "", user)
+	do("read an API key back", "GET", "/v2/users/key/4823", "")
+	do("create an API key", "POST", "/v2/keys/create", `{"userId":4823,"visibility":"Shared"}`, user)
+	do("create an API key without visibility", "POST", "/v2/keys/create", `{"userId":4823}`, user)
+	do("list API keys", "POST", "/v2/keys/list", `{"userId":4823}`, user)
+	do("list shared API keys", "POST", "/v2/keys/list", `{"userId":4823,"visibility":"Shared"}`, user)
+	do("get the primary API key", "POST", "/v2/keys/get-key", `{"userId":4823}`, user)
+	do("delete an API key", "DELETE", "/v2/keys", `{"keyId":4}`, user)
+	do("delete it twice", "DELETE", "/v2/keys", `{"keyId":4}`, user)
+	do("reset", "POST", "/v2/users/reset/4823", "", user)
+	do("suspend", "PUT", "/v2/users", `{"userId":4823,"status":"Suspended"}`, user)
+	do("suspend oneself", "PUT", "/v2/users", `{"userId":4821,"status":"Suspended"}`, user)
+	do("a status that an update may not set", "PUT", "/v2/users", `{"userId":4823,"status":"Terminated"}`, user)
+	do("terminate", "DELETE", "/v2/users/4823", "", user)
+	do("terminate oneself", "DELETE", "/v2/users/4821", "", user)
+}
