@@ -124,7 +124,7 @@ func TestStartRefused(t *testing.T) {
 		"invalid master key":        {store: good, key: "topsecret", want: keyHelp},
 		"invalid master key file":   {store: good, args: badFile, want: keyHelp},
 		"empty master key file":     {store: good, args: noKeyInFile, want: keyHelp},
-		"missing master key file":   {store: good, args: noFile, want: "cannot be read"},
+		"missing master key file":   {store: good, args: noFile, want: "cannot read the master key file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			env := []string{"PAWL_STORE=" + c.store, "PAWL_MASTER_KEY=" + c.key}
