@@ -13,7 +13,7 @@ import (
 
 var (
 	walkStep   = regexp.MustCompile("(?m)^\\d+\\. `(?:(\\w+)\\.)?(\\w+)` \\(`([\\w/]+\\.go)`\\)")
-	testName   = regexp.MustCompile(`\b(Test|Fuzz|Benchmark)[A-Z]\w+\*?`)
+	testName   = regexp.MustCompile(`\b([tT]est|Fuzz|Benchmark)[A-Z]\w+\*?`)
 	settingRow = regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| (?:`([^`]*)`)? *\\|")
 )
 
@@ -21,7 +21,7 @@ var (
 func TestDocumentsNameRealTests(t *testing.T) {
 	var code strings.Builder
 	err := filepath.WalkDir("..", func(path string, _ fs.DirEntry, err error) error {
-		if err == nil && strings.HasSuffix(path, "_test.go") {
+		if err == nil && (strings.HasSuffix(path, "_test.go") || filepath.Base(filepath.Dir(path)) == "storetest") {
 			code.WriteString(text(t, path))
 		}
 		return err
