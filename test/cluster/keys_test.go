@@ -191,7 +191,7 @@ func TestNodeSleeps(t *testing.T) {
 }
 
 // TestKeyLeaksWithAClockBehind retires a leaked signing key immediately. A node whose clock is behind must switch keys
-// too, instead of signing with an older key that has been superseded.
+// too, instead of signing with an older key.
 func TestKeyLeaksWithAClockBehind(t *testing.T) {
 	cluster := pgtest.Start(t)
 	var ahead atomic.Int64 // how far the first node's clock is ahead of the machine's

@@ -37,8 +37,8 @@ type image struct {
 	uid, gid            uint32
 }
 
-// TestScratch runs the image's commands as the image's user, with nothing but the image's files around them. It
-// replaces a container by a chroot, which needs root but no Docker.
+// TestScratch runs the image's commands as the image's user, with nothing but the image's files around them. It uses a
+// chroot instead of a container, which needs root but no Docker.
 func TestScratch(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("chroot needs root")

@@ -46,8 +46,8 @@ func count(calls []*call) (f faults, s seen) {
 	return f, s
 }
 
-// isTheft reports whether a refresh was rejected that came after the race window by any clock, while the session's
-// current token had just been accepted.
+// isTheft reports whether the server rejected a refresh that came after the race window by any clock, although the
+// server had just accepted the session's current token.
 func isTheft(late *call, calls []*call) bool {
 	if late.kind != refresh || late.answer != rejected {
 		return false

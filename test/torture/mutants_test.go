@@ -15,7 +15,7 @@ import (
 
 // mutant is Pawl with a deliberate fault. The torture test must find the fault, otherwise its success means nothing.
 //
-// The faults are not in the production sources: "go build -overlay" replaces source files by edited copies.
+// The faults are not in the production sources: "go build -overlay" replaces source files with edited copies.
 type mutant struct {
 	name  string
 	edits []edit
@@ -23,8 +23,8 @@ type mutant struct {
 	found func(*report) bool // whether the count that is named after the fault is above 0
 }
 
-// edit replaces old by new in the sources of a package. The package must contain old exactly once, because an edit that
-// matches nothing would silently have no effect.
+// edit replaces old with new in the sources of a package. The package must contain old exactly once, because an edit
+// that matches nothing would silently have no effect.
 type edit struct{ dir, old, new string }
 
 func doubleSuccessors(r *report) bool { return r.double > 0 }

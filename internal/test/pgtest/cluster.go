@@ -1,8 +1,8 @@
 //go:build linux
 
 // Package pgtest starts temporary PostgreSQL servers for tests: real servers with a temporary directory and a free
-// port, which stop at the end of the test. It can kill a server, promote a standby, and fail the network before a
-// server.
+// port, which stop at the end of the test. It can kill a server, promote a standby, and simulate failures of the
+// network.
 package pgtest
 
 import (
@@ -202,7 +202,7 @@ func (c *Cluster) anyDSN(database string) string {
 	return strings.Replace(c.DSN(database), "read-write", "any", 1)
 }
 
-// DSN returns the address of a database on the host, of several, that accepts writes.
+// DSN returns the address of a database that is on one of several hosts. Clients use the host that accepts writes.
 func DSN(database string, addrs ...string) string {
 	u := url.URL{Scheme: "postgres", User: url.User("pawl"), Host: strings.Join(addrs, ","), Path: "/" + database,
 		RawQuery: "sslmode=disable&target_session_attrs=read-write"}
