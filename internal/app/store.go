@@ -117,7 +117,7 @@ func OpenStore(ctx context.Context, c StoreConfig) (Store, error) {
 	}
 	if c.MustExist {
 		if _, err := os.Stat(filepath.Join(folder, sqlite.FileName)); err != nil {
-			return nil, fmt.Errorf("there is no store in %s: %w", folder, err)
+			return nil, fmt.Errorf("there is no store in %s: %w; check the folder", folder, err)
 		}
 	}
 	return sqlite.Open(folder, sqlite.Options{Metrics: c.Metrics})

@@ -26,7 +26,7 @@ func ok(data any) response     { return response{data: data} }
 func secret(data any) response { return response{data: data, secret: true} }
 
 // endpoint answers a request whose deadline is set.
-type endpoint func(ctx context.Context, s *Server, r *http.Request) (response, error)
+type endpoint func(ctx context.Context, s *server, r *http.Request) (response, error)
 
 // public adapts a handler that is open to all clients. The adapter reads a body if T has fields.
 func public[T any](handler func(context.Context, request, T) (response, error)) endpoint {
@@ -40,7 +40,7 @@ func authenticated[T any](handler func(context.Context, request, T) (response, e
 
 func adapt[T any](authenticate bool, handler func(context.Context, request, T) (response, error)) endpoint {
 	hasBody := reflect.TypeFor[T]().NumField() > 0
-	return func(ctx context.Context, s *Server, r *http.Request) (response, error) {
+	return func(ctx context.Context, s *server, r *http.Request) (response, error) {
 		req := request{http: r}
 		if authenticate {
 			var err error
@@ -59,7 +59,7 @@ func adapt[T any](authenticate bool, handler func(context.Context, request, T) (
 }
 
 // authenticate returns the caller that the credentials of a request name.
-func (s *Server) authenticate(ctx context.Context, r *http.Request) (authority.Caller, error) {
+func (s *server) authenticate(ctx context.Context, r *http.Request) (authority.Caller, error) {
 	key, err := apiKey(r)
 	if err != nil {
 		return authority.Caller{}, err
@@ -74,18 +74,18 @@ func (s *Server) authenticate(ctx context.Context, r *http.Request) (authority.C
 }
 
 // serve runs an endpoint and writes its response.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
+func (s *server) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
 	ctx, cancel := requestContext(w, r)
 	defer cancel()
-	response, err := e(ctx, s, r)
+	result, err := e(ctx, s, r)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	if response.secret {
+	if result.secret {
 		w.Header()["Cache-Control"] = noStore
 	}
-	write(w, http.StatusOK, api.Envelope[any]{Success: true, Data: response.data, Message: response.message})
+	write(w, http.StatusOK, api.Envelope[any]{Success: true, Data: result.data, Message: result.message})
 }
 
 // The header values that every response shares. Sharing them saves allocations, and net/http only reads them.

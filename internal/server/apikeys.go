@@ -8,7 +8,7 @@ import (
 	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
-func (s *Server) generateAPIKey(ctx context.Context, r request, _ none) (response, error) {
+func (s *server) generateAPIKey(ctx context.Context, r request, _ none) (response, error) {
 	id, err := pathID(r)
 	if err != nil {
 		return response{}, err
@@ -18,7 +18,7 @@ func (s *Server) generateAPIKey(ctx context.Context, r request, _ none) (respons
 }
 
 // readAPIKeyBack rejects the one call of the vendor that Pawl omits on purpose.
-func (s *Server) readAPIKeyBack(context.Context, request, none) (response, error) {
+func (s *server) readAPIKeyBack(context.Context, request, none) (response, error) {
 	return response{}, &fault.Error{Kind: fault.NotFound,
 		Message: "API keys are stored as hashes and cannot be read back; " +
 			"create a new one with POST /v2/users/key-generate/{id}."}
@@ -32,7 +32,7 @@ func wireAPIKey(k authority.APIKey, text string) api.APIKey {
 	}
 }
 
-func (s *Server) createAPIKey(ctx context.Context, r request, body api.CreateAPIKeyRequest) (response, error) {
+func (s *server) createAPIKey(ctx context.Context, r request, body api.CreateAPIKeyRequest) (response, error) {
 	visibility, err := authority.ParseVisibility("visibility", string(body.Visibility))
 	if err != nil {
 		return response{}, err
@@ -41,7 +41,7 @@ func (s *Server) createAPIKey(ctx context.Context, r request, body api.CreateAPI
 	return secret(wireAPIKey(key, text)), err
 }
 
-func (s *Server) listAPIKeys(ctx context.Context, r request, body api.ListAPIKeysRequest) (response, error) {
+func (s *server) listAPIKeys(ctx context.Context, r request, body api.ListAPIKeysRequest) (response, error) {
 	visibility, err := optional("visibility", body.Visibility, authority.ParseVisibility)
 	if err != nil {
 		return response{}, err
@@ -54,11 +54,11 @@ func (s *Server) listAPIKeys(ctx context.Context, r request, body api.ListAPIKey
 	return ok(list), err
 }
 
-func (s *Server) primaryAPIKey(ctx context.Context, r request, body api.GetAPIKeyRequest) (response, error) {
+func (s *server) primaryAPIKey(ctx context.Context, r request, body api.GetAPIKeyRequest) (response, error) {
 	key, err := s.authority.PrimaryAPIKey(ctx, r.caller, body.UserID)
 	return ok(wireAPIKey(key, key.Mask)), err
 }
 
-func (s *Server) deleteAPIKey(ctx context.Context, r request, body api.DeleteAPIKeyRequest) (response, error) {
+func (s *server) deleteAPIKey(ctx context.Context, r request, body api.DeleteAPIKeyRequest) (response, error) {
 	return ok(true), s.authority.DeleteAPIKey(ctx, r.caller, body.KeyID)
 }

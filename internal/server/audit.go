@@ -11,7 +11,7 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-func (s *Server) events(ctx context.Context, r request, _ none) (response, error) {
+func (s *server) events(ctx context.Context, r request, _ none) (response, error) {
 	filter, page, err := eventFilter(r.http.URL.RawQuery)
 	if err != nil {
 		return response{}, err

@@ -21,7 +21,7 @@ func issued(i authority.IssuedToken, err error) (response, error) {
 	return secret(api.Token{Token: i.Token, ExpiresAt: wireTime(i.Expires), UserID: i.UserID}), err
 }
 
-func (s *Server) login(ctx context.Context, r request, body api.LoginRequest) (response, error) {
+func (s *server) login(ctx context.Context, r request, body api.LoginRequest) (response, error) {
 	key, err := apiKey(r.http)
 	if err != nil {
 		return response{}, err
@@ -33,7 +33,7 @@ func (s *Server) login(ctx context.Context, r request, body api.LoginRequest) (r
 	return issued(s.authority.Login(ctx, login, body.Password, origin(r.http)))
 }
 
-func (s *Server) refresh(ctx context.Context, r request, body api.RefreshRequest) (response, error) {
+func (s *server) refresh(ctx context.Context, r request, body api.RefreshRequest) (response, error) {
 	key, err := apiKey(r.http)
 	if err != nil {
 		return response{}, err
@@ -42,11 +42,11 @@ func (s *Server) refresh(ctx context.Context, r request, body api.RefreshRequest
 	return issued(s.authority.Refresh(ctx, body.Token, key, idempotencyKey, origin(r.http)))
 }
 
-func (s *Server) logout(ctx context.Context, r request, _ none) (response, error) {
+func (s *server) logout(ctx context.Context, r request, _ none) (response, error) {
 	return response{message: "Session terminated."}, s.authority.Logout(ctx, r.caller)
 }
 
-func (s *Server) session(_ context.Context, r request, _ none) (response, error) {
+func (s *server) session(_ context.Context, r request, _ none) (response, error) {
 	u := r.caller.User
 	info := api.SessionInfo{
 		UserID: u.ID, Login: u.Login, NetworkID: u.NetworkID, MailboxID: u.MailboxID,
@@ -59,17 +59,17 @@ func (s *Server) session(_ context.Context, r request, _ none) (response, error)
 	return ok(info), nil
 }
 
-func (s *Server) changePassword(ctx context.Context, r request, body api.PasswordRequest) (response, error) {
+func (s *server) changePassword(ctx context.Context, r request, body api.PasswordRequest) (response, error) {
 	err := s.authority.ChangePassword(ctx, r.caller, body.CurrentPassword, body.NewPassword, body.RevokeOtherSessions,
 		origin(r.http))
 	return response{message: "Password updated successfully."}, err
 }
 
-func (s *Server) version(context.Context, request, none) (response, error) {
+func (s *server) version(context.Context, request, none) (response, error) {
 	return ok(api.VersionInfo{Version: api.Version, Build: s.build}), nil
 }
 
-func (s *Server) sessions(ctx context.Context, r request, body api.SessionsRequest) (response, error) {
+func (s *server) sessions(ctx context.Context, r request, body api.SessionsRequest) (response, error) {
 	var userID int64
 	if body.UserID != nil {
 		userID = *body.UserID
@@ -98,7 +98,7 @@ func wireSession(record authority.SessionWithOrigin, caller authority.Caller) ap
 	return out
 }
 
-func (s *Server) endSession(ctx context.Context, r request, _ none) (response, error) {
+func (s *server) endSession(ctx context.Context, r request, _ none) (response, error) {
 	id, valid := token.ParseSessionID(r.http.PathValue("id"))
 	if !valid {
 		return response{}, invalid("sessionId is not a session id; list the sessions with POST /v2/auth/sessions.")

@@ -49,7 +49,7 @@ func invalid(message string) *fault.Error {
 
 // explain returns the error that the client sees, and logs its cause. An error that is not a fault.Error is a bug or a
 // failure of the server: only the log has it, and the client sees the request id.
-func (s *Server) explain(w http.ResponseWriter, r *http.Request, err error) *fault.Error {
+func (s *server) explain(w http.ResponseWriter, r *http.Request, err error) *fault.Error {
 	known, ok := errors.AsType[*fault.Error](err)
 	if !ok {
 		s.log.ErrorContext(withRequestID(r.Context(), w), "internal error", "path", r.Pattern, "err", err)
@@ -62,7 +62,7 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request, err error) *fau
 }
 
 // fail answers with an error.
-func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if isOAuth(r.URL.Path) {
 		s.failOAuth(w, r, err)
 		return

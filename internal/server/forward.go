@@ -23,7 +23,7 @@ func isForwardAuth(path string) bool {
 // The query can require more of the caller: level=NetworkAdmin requires that level or a higher one, and network=7
 // requires that network or a level that covers every network. If a name occurs more than once, each value must hold, so
 // that a client that adds to the query cannot remove a requirement of the gateway.
-func (s *Server) forwardAuth(w http.ResponseWriter, r *http.Request) {
+func (s *server) forwardAuth(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h["Cache-Control"] = noStore
 	r.Pattern = forwardPath // also for the paths below it
@@ -51,7 +51,7 @@ func (s *Server) forwardAuth(w http.ResponseWriter, r *http.Request) {
 }
 
 // rejectForward answers with the status of an error, and no body.
-func (s *Server) rejectForward(w http.ResponseWriter, r *http.Request, err error) {
+func (s *server) rejectForward(w http.ResponseWriter, r *http.Request, err error) {
 	known := s.explain(w, r, err)
 	status := errorTable[known.Kind].status
 	if known.RetryAfter > 0 {

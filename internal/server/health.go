@@ -13,10 +13,10 @@ import (
 const readyTimeout = 2 * time.Second
 
 // healthy answers /healthz: the process runs.
-func (s *Server) healthy(w http.ResponseWriter, _ *http.Request) { writeHealth(w, http.StatusOK, "ok") }
+func (s *server) healthy(w http.ResponseWriter, _ *http.Request) { writeHealth(w, http.StatusOK, "ok") }
 
 // ready answers /readyz: 200 if the store can be reached and written to, or else 503.
-func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 	defer cancel()
 	err := s.authority.Ready(ctx)

@@ -28,15 +28,15 @@ type Limits struct {
 	TrustedProxies []netip.Prefix
 }
 
-// limiter is the handler that admits or rejects a request before Server answers it.
+// limiter is the handler that admits or rejects a request before the server answers it.
 type limiter struct {
 	Limits
-	next     *Server
+	next     *server
 	inFlight atomic.Int64
 	rates    map[string]*rateTable // by path
 }
 
-func newLimiter(l Limits, next *Server) *limiter {
+func newLimiter(l Limits, next *server) *limiter {
 	h := &limiter{Limits: l, next: next, rates: map[string]*rateTable{}}
 	for path, perMinute := range map[string]int{loginPath: l.LoginRate, refreshPath: l.RefreshRate} {
 		if perMinute > 0 {
@@ -60,14 +60,14 @@ func (h *limiter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r = forwarded
 	}
 	if h.MaxInFlight > 0 && r.URL.Path != healthPath && r.URL.Path != readyPath {
-		slot := &slot{ReadCloser: r.Body, limiter: h}
-		if !slot.acquire() {
+		body := &slot{ReadCloser: r.Body, limiter: h}
+		if !body.acquire() {
 			h.reject(w, r, errAtCapacity)
 			return
 		}
-		defer slot.release()
+		defer body.release()
 		if r.Body != http.NoBody {
-			r.Body = slot
+			r.Body = body
 		}
 	}
 	if table := h.rates[r.URL.Path]; table != nil && r.Method == http.MethodPost {

@@ -53,7 +53,7 @@ func isOAuth(path string) bool {
 type oauthHandler func(ctx context.Context, w http.ResponseWriter, r *http.Request) error
 
 // handleOAuth adds a path with one method.
-func (s *Server) handleOAuth(path, method string, handler oauthHandler) {
+func (s *server) handleOAuth(path, method string, handler oauthHandler) {
 	allow := methods{method: nil}.allow()
 	s.handleAnyMethod(path, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != method && !(method == http.MethodGet && r.Method == http.MethodHead) {
@@ -71,7 +71,7 @@ func (s *Server) handleOAuth(path, method string, handler oauthHandler) {
 }
 
 // failOAuth answers with an error in the form of RFC 6749, 5.2.
-func (s *Server) failOAuth(w http.ResponseWriter, r *http.Request, err error) {
+func (s *server) failOAuth(w http.ResponseWriter, r *http.Request, err error) {
 	known := s.explain(w, r, err)
 	row := oauthErrorTable[known.Kind]
 	if special, ok := errors.AsType[*statusError](err); ok {
@@ -100,7 +100,7 @@ func writeOAuth(w http.ResponseWriter, status int, cache string, data any) {
 
 // introspect answers /oauth2/introspect (RFC 7662). A token that is not active and a token that the caller may not see
 // get the same response.
-func (s *Server) introspect(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
+func (s *server) introspect(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
 	caller, text, err := s.tokenForm(ctx, r)
 	if err != nil {
 		return err
@@ -123,7 +123,7 @@ func (s *Server) introspect(ctx context.Context, w http.ResponseWriter, r *http.
 }
 
 // revoke answers /oauth2/revoke (RFC 7009), which requires 200 for an invalid token too.
-func (s *Server) revoke(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
+func (s *server) revoke(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
 	caller, text, err := s.tokenForm(ctx, r)
 	if err == nil {
 		err = s.authority.Revoke(ctx, caller, text)
@@ -136,7 +136,7 @@ func (s *Server) revoke(ctx context.Context, w http.ResponseWriter, r *http.Requ
 
 // tokenForm authenticates the caller and reads the token of the form. It ignores the hint, because there is only one
 // type of token.
-func (s *Server) tokenForm(ctx context.Context, r *http.Request) (caller authority.Caller, text string, err error) {
+func (s *server) tokenForm(ctx context.Context, r *http.Request) (caller authority.Caller, text string, err error) {
 	key, err := clientKey(r)
 	if err != nil {
 		return caller, "", err

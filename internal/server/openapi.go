@@ -24,11 +24,11 @@ const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; con
 // convertOpenAPI converts the OpenAPI file to JSON once, on the first request for it.
 var convertOpenAPI = sync.OnceValues(func() ([]byte, error) { return yaml.YAMLToJSON([]byte(api.OpenAPI())) })
 
-func (s *Server) openAPIYAML(w http.ResponseWriter, _ *http.Request) {
+func (s *server) openAPIYAML(w http.ResponseWriter, _ *http.Request) {
 	writePage(w, "application/yaml", []byte(api.OpenAPI()))
 }
 
-func (s *Server) openAPIJSON(w http.ResponseWriter, r *http.Request) {
+func (s *server) openAPIJSON(w http.ResponseWriter, r *http.Request) {
 	text, err := convertOpenAPI()
 	if err != nil {
 		s.fail(w, r, err)
@@ -38,7 +38,7 @@ func (s *Server) openAPIJSON(w http.ResponseWriter, r *http.Request) {
 }
 
 // docsFile returns a handler for one file of the API page.
-func (s *Server) docsFile(name, media string) http.HandlerFunc {
+func (s *server) docsFile(name, media string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		text, err := docsFiles.ReadFile("docs/" + name)
 		if err != nil {

@@ -33,8 +33,8 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Server answers the wire contract.
-type Server struct {
+// server answers the wire contract.
+type server struct {
 	authority *authority.Authority
 	build     string
 	publicURL string
@@ -49,11 +49,11 @@ func New(c Config) http.Handler {
 	return newLimiter(c.Limits, newServer(c))
 }
 
-func newServer(c Config) *Server {
+func newServer(c Config) *server {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{authority: c.Authority, build: c.Build, publicURL: c.PublicURL, log: c.Log, mux: http.NewServeMux()}
+	s := &server{authority: c.Authority, build: c.Build, publicURL: c.PublicURL, log: c.Log, mux: http.NewServeMux()}
 	s.routes()
 	return s
 }
@@ -68,7 +68,7 @@ const (
 )
 
 // routes adds every path. A public endpoint is open to all clients; an authenticated one needs a token or an API key.
-func (s *Server) routes() {
+func (s *server) routes() {
 	s.handle(loginPath, methods{"POST": public(s.login)})
 	s.handle(refreshPath, methods{"POST": public(s.refresh)})
 	s.handle("/v2/auth/logout", methods{"POST": authenticated(s.logout)})
@@ -133,7 +133,7 @@ func (m methods) allow() string {
 	return strings.Join(names, ", ")
 }
 
-func (s *Server) handle(pattern string, m methods) {
+func (s *server) handle(pattern string, m methods) {
 	allow := m.allow()
 	s.handleAnyMethod(pattern, func(w http.ResponseWriter, r *http.Request) {
 		method := r.Method
@@ -150,13 +150,13 @@ func (s *Server) handle(pattern string, m methods) {
 	})
 }
 
-func (s *Server) handleAnyMethod(pattern string, handler http.HandlerFunc) {
+func (s *server) handleAnyMethod(pattern string, handler http.HandlerFunc) {
 	s.paths = append(s.paths, pattern)
 	s.mux.HandleFunc(pattern, handler)
 }
 
 // ServeHTTP answers one request with one envelope, even if a handler panics.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	setRequestID(w, r)
 	defer s.recover(w, r)
 	switch {
@@ -170,7 +170,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // route returns the pattern that ServeHTTP would find for a request.
-func (s *Server) route(r *http.Request) string {
+func (s *server) route(r *http.Request) string {
 	if isForwardAuth(r.URL.Path) {
 		return forwardPath
 	}
@@ -178,12 +178,12 @@ func (s *Server) route(r *http.Request) string {
 	return pattern
 }
 
-func (s *Server) noPath(w http.ResponseWriter, r *http.Request) { s.fail(w, r, errNoPath) }
+func (s *server) noPath(w http.ResponseWriter, r *http.Request) { s.fail(w, r, errNoPath) }
 
 var errNoPath = &fault.Error{Kind: fault.NotFound, Message: "Path not found; see /docs for all paths."}
 
 // recover answers with an internal error if the handler has panicked.
-func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
+func (s *server) recover(w http.ResponseWriter, r *http.Request) {
 	if cause := recover(); cause != nil {
 		if cause == http.ErrAbortHandler {
 			panic(cause)

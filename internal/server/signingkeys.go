@@ -23,7 +23,7 @@ func timeOrNull(unix int64) *api.Time {
 	return new(wireTime(unix))
 }
 
-func (s *Server) listSigningKeys(ctx context.Context, r request, _ none) (response, error) {
+func (s *server) listSigningKeys(ctx context.Context, r request, _ none) (response, error) {
 	keys, err := s.authority.SigningKeys(ctx, r.caller)
 	list := make([]api.SigningKey, len(keys))
 	for i, k := range keys {
@@ -32,11 +32,11 @@ func (s *Server) listSigningKeys(ctx context.Context, r request, _ none) (respon
 	return ok(list), err
 }
 
-func (s *Server) rotateSigningKey(ctx context.Context, r request, _ none) (response, error) {
+func (s *server) rotateSigningKey(ctx context.Context, r request, _ none) (response, error) {
 	key, err := s.authority.RotateSigningKey(ctx, r.caller)
 	return ok(wireSigningKey(key)), err
 }
 
-func (s *Server) retireSigningKey(ctx context.Context, r request, body api.RetireSigningKeyRequest) (response, error) {
+func (s *server) retireSigningKey(ctx context.Context, r request, body api.RetireSigningKeyRequest) (response, error) {
 	return ok(true), s.authority.RetireSigningKey(ctx, r.caller, body.KeyID, body.Now)
 }

@@ -57,7 +57,7 @@ func levelChange(name api.Level) (authority.Level, error) {
 	return level, err
 }
 
-func (s *Server) createUser(ctx context.Context, r request, body api.CreateUserRequest) (response, error) {
+func (s *server) createUser(ctx context.Context, r request, body api.CreateUserRequest) (response, error) {
 	level, err := optional("authLevel", body.AuthLevel, authority.ParseLevel)
 	if err != nil {
 		return response{}, err
@@ -69,11 +69,11 @@ func (s *Server) createUser(ctx context.Context, r request, body api.CreateUserR
 	}))
 }
 
-func (s *Server) me(_ context.Context, r request, _ none) (response, error) {
+func (s *server) me(_ context.Context, r request, _ none) (response, error) {
 	return userResponse(r.caller.User, nil)
 }
 
-func (s *Server) user(ctx context.Context, r request, _ none) (response, error) {
+func (s *server) user(ctx context.Context, r request, _ none) (response, error) {
 	id, err := pathID(r)
 	if err != nil {
 		return response{}, err
@@ -81,7 +81,7 @@ func (s *Server) user(ctx context.Context, r request, _ none) (response, error) 
 	return userResponse(s.authority.User(ctx, r.caller, id))
 }
 
-func (s *Server) listUsers(ctx context.Context, r request, body api.ListUsersRequest) (response, error) {
+func (s *server) listUsers(ctx context.Context, r request, body api.ListUsersRequest) (response, error) {
 	level, err := optional("authLevel", body.AuthLevel, authority.ParseLevel)
 	if err != nil {
 		return response{}, err
@@ -104,11 +104,11 @@ func orDefault(p *int64, standard int64) int64 {
 	return *p
 }
 
-func (s *Server) userByName(ctx context.Context, r request, body api.UserByNameRequest) (response, error) {
+func (s *server) userByName(ctx context.Context, r request, body api.UserByNameRequest) (response, error) {
 	return usersResponse(s.authority.UserByLogin(ctx, r.caller, body.Login))
 }
 
-func (s *Server) updateUser(ctx context.Context, r request, body api.UpdateUserRequest) (response, error) {
+func (s *server) updateUser(ctx context.Context, r request, body api.UpdateUserRequest) (response, error) {
 	change := authority.UserChange{Email: body.Email, FirstName: body.FirstName, LastName: body.LastName}
 	if body.Status != nil {
 		status, err := authority.ParseStatus("status", string(*body.Status))
@@ -120,7 +120,7 @@ func (s *Server) updateUser(ctx context.Context, r request, body api.UpdateUserR
 	return userResponse(s.authority.UpdateUser(ctx, r.caller, body.UserID, change))
 }
 
-func (s *Server) setRole(ctx context.Context, r request, body api.RoleRequest) (response, error) {
+func (s *server) setRole(ctx context.Context, r request, body api.RoleRequest) (response, error) {
 	level, err := levelChange(body.AuthLevel)
 	if err != nil {
 		return response{}, err
@@ -128,24 +128,24 @@ func (s *Server) setRole(ctx context.Context, r request, body api.RoleRequest) (
 	return userResponse(s.authority.SetRole(ctx, r.caller, body.UserID, level, body.NetworkID, body.MailboxID))
 }
 
-func (s *Server) setTenant(ctx context.Context, r request, body api.TenantRequest) (response, error) {
+func (s *server) setTenant(ctx context.Context, r request, body api.TenantRequest) (response, error) {
 	return userResponse(s.authority.SetRole(ctx, r.caller, body.UserID, 0, body.NetworkID, body.MailboxID))
 }
 
-func (s *Server) setPassword(ctx context.Context, r request, body api.SetPasswordRequest) (response, error) {
+func (s *server) setPassword(ctx context.Context, r request, body api.SetPasswordRequest) (response, error) {
 	return ok(true), s.authority.SetPassword(ctx, r.caller, body.UserID, body.NewPassword)
 }
 
-func (s *Server) generatePassword(_ context.Context, _ request, body api.GeneratePasswordRequest) (response, error) {
+func (s *server) generatePassword(_ context.Context, _ request, body api.GeneratePasswordRequest) (response, error) {
 	text, err := s.authority.GeneratePassword(orDefault(body.Length, 12))
 	return secret(text), err
 }
 
-func (s *Server) resetUser(ctx context.Context, r request, _ none) (response, error) {
+func (s *server) resetUser(ctx context.Context, r request, _ none) (response, error) {
 	return s.withUser(ctx, r, s.authority.ResetUser)
 }
 
-func (s *Server) terminateUser(ctx context.Context, r request, _ none) (response, error) {
+func (s *server) terminateUser(ctx context.Context, r request, _ none) (response, error) {
 	return s.withUser(ctx, r, s.authority.TerminateUser)
 }
 
@@ -153,7 +153,7 @@ func (s *Server) terminateUser(ctx context.Context, r request, _ none) (response
 type userChange func(ctx context.Context, caller authority.Caller, userID int64) error
 
 // withUser applies a change to the user of the path.
-func (s *Server) withUser(ctx context.Context, r request, change userChange) (response, error) {
+func (s *server) withUser(ctx context.Context, r request, change userChange) (response, error) {
 	id, err := pathID(r)
 	if err != nil {
 		return response{}, err

@@ -12,7 +12,7 @@ import (
 )
 
 // jwks answers with the public keys for services that verify tokens themselves (RFC 7517, 5). HS256 has no public keys.
-func (s *Server) jwks(ctx context.Context, w http.ResponseWriter, _ *http.Request) error {
+func (s *server) jwks(ctx context.Context, w http.ResponseWriter, _ *http.Request) error {
 	keys, maxAge := s.authority.PublicKeys(ctx)
 	set := struct {
 		Keys []json.RawMessage `json:"keys"`
@@ -31,7 +31,7 @@ func (s *Server) jwks(ctx context.Context, w http.ResponseWriter, _ *http.Reques
 // metadata answers with the server metadata of RFC 8414. The RFC requires response types, but Pawl has no authorization
 // endpoint, so the value is the registered "none". Grant types are an empty list: a login is not a grant of OAuth, and
 // the RFC takes a missing list for two grants that Pawl does not support.
-func (s *Server) metadata(_ context.Context, w http.ResponseWriter, r *http.Request) error {
+func (s *server) metadata(_ context.Context, w http.ResponseWriter, r *http.Request) error {
 	base, cache := s.base(r)
 	issuer := s.authority.Issuer()
 	if !strings.HasPrefix(issuer, "https://") && !strings.HasPrefix(issuer, "http://") {
@@ -50,7 +50,7 @@ func (s *Server) metadata(_ context.Context, w http.ResponseWriter, r *http.Requ
 
 // base returns where clients reach the server, and the value of Cache-Control for a response that contains it. Without
 // a public URL the response must not be cached, because the sender of the request chooses its Host.
-func (s *Server) base(r *http.Request) (url, cache string) {
+func (s *server) base(r *http.Request) (url, cache string) {
 	if s.publicURL != "" {
 		return s.publicURL, "public, max-age=300"
 	}
