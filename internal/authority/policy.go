@@ -84,13 +84,17 @@ func classifyReuse(
 	case 2:
 		superseded = s.Previous
 	}
-	if generation+1 == s.Generation && now < s.Expires && sameIdempotencyKey(s.IdempotencyKey, key) {
+	if generation+1 == s.Generation && sameIdempotencyKey(s.IdempotencyKey, key) {
 		window := replayWindow
 		if key == (IdempotencyKeyHash{}) {
 			window = p.ReplayWithoutKey
 		}
-		if within(window, now, superseded) {
+		switch {
+		case !within(window, now, superseded):
+		case now < s.Expires:
 			return reuseReplay
+		default:
+			return reuseRace // an honest retry is never theft, but there is nothing left to return
 		}
 	}
 	if now-superseded > seconds(raceWindow) {

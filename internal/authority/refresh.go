@@ -45,7 +45,11 @@ func (a *Authority) exchange(
 	now := a.now()
 	switch {
 	case errors.Is(tokenErr, token.ErrExpired):
-		return a.rejectExpired(ctx, claims, now, from)
+		// A superseded token never becomes current again, so Rotate below does not rotate for it: the token is a
+		// replay, a race, or a theft, whether or not it has expired.
+		if superseded, outcome, err := a.isSuperseded(ctx, claims); !superseded {
+			return IssuedToken{}, outcome, err
+		}
 	case errors.Is(tokenErr, token.ErrInvalid):
 		return IssuedToken{}, RefreshUnknown, errSession
 	case tokenErr != nil:
@@ -75,6 +79,20 @@ func (a *Authority) exchange(
 	}
 }
 
+// isSuperseded reports whether an expired token is superseded too. Otherwise the refresh has the outcome and the error
+// that it returns.
+func (a *Authority) isSuperseded(ctx context.Context, claims token.Claims) (bool, RefreshOutcome, error) {
+	s, err := a.readSession(ctx, claims.Session)
+	switch {
+	case errors.Is(err, fault.ErrNotFound):
+		return false, RefreshExpired, errSession
+	case err != nil:
+		_, outcome, err := refreshFailure(fault.FromStore(err, nil))
+		return false, outcome, err
+	}
+	return claims.Generation < s.Session.Generation, RefreshExpired, errSession
+}
+
 // issueRefreshed issues the current token of a session as the result of a refresh.
 func (a *Authority) issueRefreshed(s SessionWithUser, outcome RefreshOutcome) (IssuedToken, RefreshOutcome, error) {
 	issued, err := a.issue(s)
@@ -84,32 +102,13 @@ func (a *Authority) issueRefreshed(s SessionWithUser, outcome RefreshOutcome) (I
 	return issued, outcome, nil
 }
 
-// rejectExpired rejects an expired token. If the token is superseded too, another client used it since, and its return
-// is how that theft is found.
-func (a *Authority) rejectExpired(
-	ctx context.Context, claims token.Claims, now int64, from Origin,
-) (IssuedToken, RefreshOutcome, error) {
-	s, err := a.readSession(ctx, claims.Session)
-	switch {
-	case errors.Is(err, fault.ErrNotFound):
-		return IssuedToken{}, RefreshExpired, errSession
-	case err != nil:
-		return refreshFailure(fault.FromStore(err, nil))
-	}
-	kind := classifyReuse(s.Session, claims.Generation, claims.IssuedAt, IdempotencyKeyHash{}, now, a.policy)
-	if kind == reuseTheft {
-		return a.endStolen(ctx, s, claims.Generation, from)
-	}
-	return IssuedToken{}, RefreshExpired, errSession
-}
-
 // endStolen ends a session because one of its superseded tokens was used. The reuse is counted first, because the
 // store may be unreachable.
 func (a *Authority) endStolen(
 	ctx context.Context, s SessionWithUser, generation uint32, from Origin,
 ) (IssuedToken, RefreshOutcome, error) {
 	a.metrics.TokenReuse()
-	if err := a.endSession(ctx, s.Session.ID); err != nil {
+	if err := a.endSession(ctx, Rights{}, s.Session.ID); err != nil {
 		return refreshFailure(fault.FromStore(err, nil))
 	}
 	a.audit.Record(ctx, audit.Event{
