@@ -41,6 +41,13 @@ func authenticated[T any](handler func(context.Context, request, T) (response, e
 func adapt[T any](authenticate bool, handler func(context.Context, request, T) (response, error)) endpoint {
 	hasBody := reflect.TypeFor[T]().NumField() > 0
 	return func(ctx context.Context, s *server, r *http.Request) (response, error) {
+		// The body comes first: a client may send it long after the headers, and the caller may have been signed out
+		// meanwhile. A wrong body is reported only to a caller who is signed in.
+		var body T
+		var bodyErr error
+		if hasBody {
+			bodyErr = decode(r, &body)
+		}
 		req := request{http: r}
 		if authenticate {
 			var err error
@@ -48,11 +55,8 @@ func adapt[T any](authenticate bool, handler func(context.Context, request, T) (
 				return response{}, err
 			}
 		}
-		var body T
-		if hasBody {
-			if err := decode(r, &body); err != nil {
-				return response{}, err
-			}
+		if bodyErr != nil {
+			return response{}, bodyErr
 		}
 		return handler(ctx, req, body)
 	}

@@ -141,13 +141,13 @@ func (s *server) tokenForm(ctx context.Context, r *http.Request) (caller authori
 	if err != nil {
 		return caller, "", err
 	}
+	form, formErr := readForm(r) // first, for the reason that adapt gives
 	if caller, err = s.authority.Authenticate(ctx, "", key); err != nil {
 		return caller, "", err
 	}
 	caller.Address = origin(r).IP
-	form, err := readForm(r)
-	if err != nil {
-		return caller, "", err
+	if formErr != nil {
+		return caller, "", formErr
 	}
 	for _, name := range []string{"token", "token_type_hint"} {
 		if len(form[name]) > 1 {
