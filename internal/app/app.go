@@ -168,10 +168,10 @@ type signingKeys interface {
 }
 
 // openKeyring returns the signing keys of the file if there is one, or else those of the store.
-func openKeyring(ctx context.Context, c Config, store keyring.Store) (signingKeys, error) {
+func openKeyring(ctx context.Context, c Config, store Store) (signingKeys, error) {
 	if c.SigningKeyFile == "" {
 		return keyring.Open(ctx, keyring.Config{
-			Store: store, Box: c.MasterKey, Algorithm: c.Algorithm, Lead: c.KeyLead, Reload: c.KeyReload,
+			Store: authority.SigningKeysAs(authority.Rights{}, store), Box: c.MasterKey, Algorithm: c.Algorithm, Lead: c.KeyLead, Reload: c.KeyReload,
 			TokenLife: c.Policy.TokenLife, Clock: c.Clock, Log: c.Log,
 		})
 	}

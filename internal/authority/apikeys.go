@@ -65,20 +65,9 @@ func (a *Authority) checkOwner(ctx context.Context, c Caller, userID int64) (*Us
 func (a *Authority) CreateAPIKey(
 	ctx context.Context, c Caller, userID int64, v Visibility,
 ) (key APIKey, text string, err error) {
-	owner, err := a.checkOwner(ctx, c, userID)
-	if err != nil {
-		return APIKey{}, "", err
-	}
-	keys, err := a.store.APIKeys(ctx, owner.ID)
-	switch {
-	case err != nil:
-		return APIKey{}, "", fault.FromStore(err, nil)
-	case len(keys) >= maxAPIKeys:
-		return APIKey{}, "", errTooManyAPIKeys
-	}
-	key = APIKey{UserID: owner.ID, Visibility: v}
+	key = APIKey{UserID: userID, Visibility: v}
 	if v == SessionOnly {
-		if c.Session == nil || c.User.ID != owner.ID {
+		if c.Session == nil || c.User.ID != userID {
 			return APIKey{}, "", errSessionAPIKey
 		}
 		key.Session = c.Session.ID
@@ -88,21 +77,34 @@ func (a *Authority) CreateAPIKey(
 
 // GeneratePrimaryAPIKey creates the user's primary API key, and revokes the earlier one.
 func (a *Authority) GeneratePrimaryAPIKey(ctx context.Context, c Caller, userID int64) (string, error) {
-	owner, err := a.checkOwner(ctx, c, userID)
-	if err != nil {
-		return "", err
-	}
-	_, text, err := a.addAPIKey(ctx, c, APIKey{UserID: owner.ID, Visibility: Private, Primary: true})
+	_, text, err := a.addAPIKey(ctx, c, APIKey{UserID: userID, Visibility: Private, Primary: true})
 	return text, err
 }
 
 func (a *Authority) addAPIKey(ctx context.Context, c Caller, key APIKey) (APIKey, string, error) {
+	if c.sessionKey {
+		return APIKey{}, "", errBySessionAPIKey
+	}
 	text, hash := newAPIKey()
 	key.Mask = maskAPIKey(text)
 	key.Created = a.now()
-	key, err := a.store.CreateAPIKey(ctx, key, hash)
+	key, err := asCaller(ctx, a, c, func(c Caller) (APIKey, error) {
+		owner, err := a.checkOwner(ctx, c, key.UserID)
+		if err != nil {
+			return APIKey{}, err
+		}
+		keys, err := a.store.APIKeys(ctx, owner.ID)
+		switch {
+		case err != nil:
+			return APIKey{}, fault.FromStore(err, nil)
+		case len(keys) >= maxAPIKeys && !key.Primary:
+			return APIKey{}, errTooManyAPIKeys
+		}
+		created, err := a.store.CreateAPIKey(ctx, c.on(owner), key, hash)
+		return created, fault.FromStore(err, errUserNotFound)
+	})
 	if err != nil {
-		return APIKey{}, "", fault.FromStore(err, errUserNotFound)
+		return APIKey{}, "", err
 	}
 	a.audit.Record(ctx, c.did(audit.Event{
 		Kind: audit.APIKeyCreated, User: key.UserID, Session: key.Session,
@@ -153,10 +155,13 @@ func (a *Authority) DeleteAPIKey(ctx context.Context, c Caller, keyID int64) err
 	if err != nil {
 		return fault.FromStore(err, errAPIKeyNotFound)
 	}
-	if _, err := a.checkOwner(ctx, c, key.UserID); err != nil {
-		return hide(err, errAPIKeyNotFound)
-	}
-	err = fault.FromStore(a.store.DeleteAPIKey(ctx, keyID), errAPIKeyNotFound)
+	_, err = asCaller(ctx, a, c, func(c Caller) (struct{}, error) {
+		owner, err := a.checkOwner(ctx, c, key.UserID)
+		if err != nil {
+			return struct{}{}, hide(err, errAPIKeyNotFound)
+		}
+		return struct{}{}, fault.FromStore(a.store.DeleteAPIKey(ctx, c.on(owner), keyID), errAPIKeyNotFound)
+	})
 	return a.recordIfDone(ctx, err, c.did(audit.Event{
 		Kind: audit.APIKeyRemoved, User: key.UserID, Detail: fmt.Sprintf("key %d", key.ID),
 	}))

@@ -22,12 +22,16 @@ func (a *Authority) Authenticate(ctx context.Context, bearer, apiKey string) (Ca
 		}
 	}
 	if bearer != "" {
-		_, s, err := a.checkBearer(ctx, bearer)
+		claims, s, err := a.checkBearer(ctx, bearer)
 		if err != nil {
 			return Caller{}, err
 		}
-		caller = Caller{User: s.User, Session: &s.Session}
+		caller.User = s.User
+		caller.Session = &s.Session
+		caller.Generation = claims.Generation
 	}
+	caller.grace = a.policy.BearerGrace
+	caller.authenticatedAt = a.now()
 	return caller, nil
 }
 
@@ -62,7 +66,7 @@ func (a *Authority) byAPIKey(ctx context.Context, apiKey string) (Caller, error)
 			return Caller{}, errAPIKey
 		}
 	}
-	return Caller{User: user}, nil
+	return Caller{User: user, APIKeyID: key.ID, sessionKey: key.Visibility == SessionOnly}, nil
 }
 
 // checkBearer returns the claims and the session of a token that is accepted as a bearer. For any other token the

@@ -90,7 +90,7 @@ func (a *Authority) Bootstrap(ctx context.Context, u User, passwd string) (user 
 		return nil, "", hasherError(err)
 	}
 	u.Created = a.now()
-	user, err = a.store.CreateUser(ctx, u, hash)
+	user, err = a.store.CreateUser(ctx, Rights{}, u, hash)
 	if err != nil {
 		return nil, "", fault.FromStore(err, nil)
 	}

@@ -26,6 +26,12 @@ var (
 		"You do not administer this network or mailbox; ask its administrator.")
 	errOwnStatus = fault.New(fault.AccessDenied,
 		"You cannot suspend or remove yourself; ask another administrator.")
+	errOwnPassword = fault.New(fault.AccessDenied,
+		"You cannot set your own password here; use PUT /v2/auth/password.")
+	errLastRoot = fault.New(fault.AccessDenied,
+		"This user is the last active Root; make another user Root first.")
+	errBySessionAPIKey = fault.New(fault.AccessDenied,
+		"A Session API key cannot create API keys; send the bearer token instead.")
 	errNotYours = fault.New(fault.AccessDenied,
 		"The token belongs to a user whose sessions you may not end; ask an administrator.")
 

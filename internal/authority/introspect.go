@@ -42,11 +42,13 @@ func (a *Authority) Revoke(ctx context.Context, c Caller, text string) error {
 	case err != nil || claims.Generation != s.Session.Generation:
 		return nil
 	}
-	outranked := s.User.Level < c.User.Level
-	if c.User.ID != s.User.ID && (outranked || !c.User.administers(s.User.Tenant)) {
-		return errNotYours
-	}
-	err = fault.FromStore(a.endSession(ctx, s.Session.ID), nil)
+	_, err = asCaller(ctx, a, c, func(c Caller) (struct{}, error) {
+		owner, err := a.changeableUser(ctx, c, s.User.ID, true)
+		if err != nil {
+			return struct{}{}, hide(err, errNotYours)
+		}
+		return struct{}{}, fault.FromStore(a.endSession(ctx, c.on(owner), s.Session.ID), errNotYours)
+	})
 	return a.recordIfDone(ctx, err, c.did(audit.Event{
 		Kind: audit.SessionEnded, User: s.User.ID, Session: s.Session.ID, Detail: "token revoked",
 	}))

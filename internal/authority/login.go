@@ -144,7 +144,7 @@ func (a *Authority) openSession(ctx context.Context, user *User, hash string, fr
 func (a *Authority) rehash(ctx context.Context, user *User, passwd, checked string) string {
 	hash, err := a.passwords.Hash(ctx, passwd)
 	if err == nil {
-		err = a.store.SetPassword(ctx, user.ID, PasswordChange{Hash: hash, IfHash: checked})
+		err = a.store.SetPassword(ctx, Rights{}, user.ID, PasswordChange{Hash: hash, IfHash: checked})
 	}
 	switch {
 	case err == nil:

@@ -5,6 +5,7 @@ import (
 
 	"github.com/pawlauth/pawl/internal/authority/audit"
 	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/authority/throttle"
 	"github.com/pawlauth/pawl/internal/password"
 )
 
@@ -14,8 +15,11 @@ func (a *Authority) SetPassword(ctx context.Context, c Caller, id int64, passwd 
 	if id <= 0 {
 		return errUserIDMissing
 	}
-	if c.User.Level > NetworkAdmin {
+	switch {
+	case c.User.Level > NetworkAdmin:
 		return errLevel
+	case id == c.User.ID:
+		return errOwnPassword
 	}
 	if _, err := a.changeableUser(ctx, c, id, false); err != nil {
 		return err
@@ -24,17 +28,18 @@ func (a *Authority) SetPassword(ctx context.Context, c Caller, id int64, passwd 
 	if err != nil {
 		return err
 	}
-	if c, err = a.reloadCaller(ctx, c); err != nil {
-		return err
-	}
-	user, err := a.changeableUser(ctx, c, id, false)
-	if err != nil {
-		return err
-	}
-	err = fault.FromStore(a.store.SetPassword(ctx, id, PasswordChange{Hash: hash}), errUserNotFound)
-	if err == nil {
-		err = a.throttle.Clear(ctx, user.Login)
-	}
+	_, err = asCaller(ctx, a, c, func(c Caller) (struct{}, error) {
+		if c.User.Level > NetworkAdmin {
+			return struct{}{}, errLevel
+		}
+		user, err := a.changeableUser(ctx, c, id, false)
+		if err != nil {
+			return struct{}{}, err
+		}
+		change := PasswordChange{Hash: hash}
+		change.ClearAttempts = new(throttle.HashLogin(user.Login))
+		return struct{}{}, fault.FromStore(a.store.SetPassword(ctx, c.on(user), id, change), errUserNotFound)
+	})
 	return a.recordIfDone(ctx, err, c.did(audit.Event{Kind: audit.PasswordSet, User: id}))
 }
 
@@ -60,8 +65,10 @@ func (a *Authority) ChangePassword(
 	if c.Session != nil {
 		change.Except = c.Session.ID
 	}
-	// Not found means that the password was changed meanwhile, so that the current one is wrong now.
-	err = fault.FromStore(a.store.SetPassword(ctx, c.User.ID, change), errCredentials)
+	_, err = asCaller(ctx, a, c, func(c Caller) (struct{}, error) {
+		// Not found means that the password was changed meanwhile, so that the current one is wrong now.
+		return struct{}{}, fault.FromStore(a.store.SetPassword(ctx, c.on(c.User), c.User.ID, change), errCredentials)
+	})
 	return a.recordIfDone(ctx, err, c.did(audit.Event{Kind: audit.PasswordChanged, User: c.User.ID}))
 }
 

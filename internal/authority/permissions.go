@@ -55,25 +55,6 @@ func (a *Authority) changeableUser(ctx context.Context, c Caller, id int64, self
 	return user, nil
 }
 
-// reloadCaller returns the caller's present state, for a check of permissions after slow work. A caller who was
-// suspended or signed out meanwhile gets errSession.
-func (a *Authority) reloadCaller(ctx context.Context, c Caller) (Caller, error) {
-	user, err := a.store.User(ctx, c.User.ID)
-	if err != nil {
-		return c, fault.FromStore(err, errSession)
-	}
-	if !user.Status.MaySignIn() {
-		return c, errSession
-	}
-	if c.Session != nil {
-		if _, err := a.readSession(ctx, c.Session.ID); err != nil {
-			return c, fault.FromStore(err, errSession)
-		}
-	}
-	c.User = user
-	return c, nil
-}
-
 // mayAssign returns nil if the caller may give a user this level and tenant.
 func (c Caller) mayAssign(level Level, t Tenant) error {
 	switch {

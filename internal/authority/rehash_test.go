@@ -16,14 +16,16 @@ type racingStore struct {
 	hash string // the hash that is stored before the replacement; "" changes nothing
 }
 
-func (r *racingStore) SetPassword(ctx context.Context, id int64, c authority.PasswordChange) error {
+func (r *racingStore) SetPassword(
+	ctx context.Context, rights authority.Rights, id int64, c authority.PasswordChange,
+) error {
 	if hash := r.hash; hash != "" && c.IfHash != "" {
 		r.hash = ""
-		if err := r.Store.SetPassword(ctx, id, authority.PasswordChange{Hash: hash}); err != nil {
+		if err := r.Store.SetPassword(ctx, authority.Rights{}, id, authority.PasswordChange{Hash: hash}); err != nil {
 			return err
 		}
 	}
-	return r.Store.SetPassword(ctx, id, c)
+	return r.Store.SetPassword(ctx, rights, id, c)
 }
 
 // TestRehashRace lets another call store a hash between the check of an imported hash and its replacement. The stored

@@ -14,7 +14,9 @@ func (a *Authority) Logout(ctx context.Context, c Caller) error {
 	if c.Session == nil {
 		return nil
 	}
-	err := fault.FromStore(a.endSession(ctx, c.Session.ID), nil)
+	_, err := asCaller(ctx, a, c, func(c Caller) (struct{}, error) {
+		return struct{}{}, fault.FromStore(a.endSession(ctx, c.on(nil), c.Session.ID), nil)
+	})
 	return a.recordIfDone(ctx, err, c.did(audit.Event{Kind: audit.Logout, User: c.User.ID, Session: c.Session.ID}))
 }
 
@@ -39,10 +41,13 @@ func (a *Authority) EndSession(ctx context.Context, c Caller, id token.SessionID
 	if a.now() >= s.Session.Expires {
 		return errSessionNotFound
 	}
-	if _, err := a.changeableUser(ctx, c, s.User.ID, true); err != nil {
-		return hide(err, errSessionNotFound)
-	}
-	err = fault.FromStore(a.endSession(ctx, id), nil)
+	_, err = asCaller(ctx, a, c, func(c Caller) (struct{}, error) {
+		owner, err := a.changeableUser(ctx, c, s.User.ID, true)
+		if err != nil {
+			return struct{}{}, hide(err, errSessionNotFound)
+		}
+		return struct{}{}, fault.FromStore(a.endSession(ctx, c.on(owner), id), errSessionNotFound)
+	})
 	return a.recordIfDone(ctx, err, c.did(audit.Event{Kind: audit.SessionEnded, User: s.User.ID, Session: id}))
 }
 
@@ -55,9 +60,9 @@ func (a *Authority) readSession(ctx context.Context, id token.SessionID) (Sessio
 }
 
 // endSession is Store.EndSession within a span.
-func (a *Authority) endSession(ctx context.Context, id token.SessionID) error {
+func (a *Authority) endSession(ctx context.Context, r Rights, id token.SessionID) error {
 	ctx, end := a.storeSpan(ctx, "EndSession")
-	err := a.store.EndSession(ctx, id)
+	err := a.store.EndSession(ctx, r, id)
 	end(err)
 	return err
 }

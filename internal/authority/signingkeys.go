@@ -24,11 +24,11 @@ type Keyring interface {
 	MaxAge() time.Duration
 	// List returns all keys, newest first.
 	List(ctx context.Context) ([]keyring.Info, error)
-	// Rotate publishes a new key, which signs after the lead.
-	Rotate(ctx context.Context) (keyring.Info, error)
+	// Rotate publishes a new key, which signs after the lead. It writes to store, which carries the caller's rights.
+	Rotate(ctx context.Context, store keyring.Store) (keyring.Info, error)
 	// Retire ends the tokens of a key. With force it does so even if tokens of the key have not expired. If the key
 	// signs, Retire first creates a successor, which it returns even if it then fails.
-	Retire(ctx context.Context, id string, force bool) (successor keyring.Info, err error)
+	Retire(ctx context.Context, store keyring.Store, id string, force bool) (successor keyring.Info, err error)
 }
 
 // SigningKeys returns the signing keys, newest first. It requires Root.
@@ -42,10 +42,12 @@ func (a *Authority) SigningKeys(ctx context.Context, c Caller) ([]keyring.Info, 
 
 // RotateSigningKey publishes a new key, which signs after the lead. It requires Root.
 func (a *Authority) RotateSigningKey(ctx context.Context, c Caller) (keyring.Info, error) {
-	if c.User.Level != Root {
-		return keyring.Info{}, errLevel
-	}
-	info, err := a.keys.Rotate(ctx)
+	info, err := asCaller(ctx, a, c, func(c Caller) (keyring.Info, error) {
+		if c.User.Level != Root {
+			return keyring.Info{}, errLevel
+		}
+		return a.keys.Rotate(ctx, SigningKeysAs(c.on(nil), a.store))
+	})
 	return info, a.recordIfDone(ctx, fault.FromStore(err, nil), c.did(signingKeyCreated(info)))
 }
 
@@ -57,13 +59,15 @@ func signingKeyCreated(k keyring.Info) audit.Event {
 // RetireSigningKey ends the tokens of a key. A key with tokens that have not expired requires now, which is meant for
 // a key that leaked. If such a key signs, a new key replaces it at once. RetireSigningKey requires Root.
 func (a *Authority) RetireSigningKey(ctx context.Context, c Caller, id string, now bool) error {
-	if c.User.Level != Root {
-		return errLevel
-	}
-	if id == "" {
-		return fault.Invalid("keyId is missing; list the keys with /v2/signing-keys/list.")
-	}
-	successor, err := a.keys.Retire(ctx, id, now)
+	successor, err := asCaller(ctx, a, c, func(c Caller) (keyring.Info, error) {
+		if c.User.Level != Root {
+			return keyring.Info{}, errLevel
+		}
+		if id == "" {
+			return keyring.Info{}, fault.Invalid("keyId is missing; list the keys with /v2/signing-keys/list.")
+		}
+		return a.keys.Retire(ctx, SigningKeysAs(c.on(nil), a.store), id, now)
+	})
 	if successor.ID != "" { // it exists even if the other key could not be retired
 		a.audit.Record(ctx, c.did(signingKeyCreated(successor)))
 	}

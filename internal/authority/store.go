@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/pawlauth/pawl/internal/authority/audit"
-	"github.com/pawlauth/pawl/internal/authority/keyring"
 	"github.com/pawlauth/pawl/internal/authority/throttle"
 	"github.com/pawlauth/pawl/internal/token"
 )
@@ -22,13 +21,16 @@ import (
 // store is unreachable or cannot write, and that nothing was changed, except if the acknowledgement of a commit was
 // lost: then the caller cannot know. Every other error is a defect of the store.
 //
+// Rights: a write that a caller causes takes the Rights that it rests on, and checks them in its own transaction with
+// Rights.Check, before anything else. If the check fails, nothing is changed and its error is returned.
+//
 // Sessions and users: a session is opened only for a user who may sign in, and a change of the status to one that may
 // not sign in ends all sessions of the user in the same step. The user of an existing session may therefore use it.
 type Store interface {
 	SessionStore
 	UserStore
 	APIKeyStore
-	keyring.Store
+	SigningKeyStore
 	throttle.Store
 	audit.Store
 	// Ready returns nil if the store can read and write, and fault.ErrUnavailable otherwise.
@@ -54,10 +56,9 @@ type SessionStore interface {
 	Rotate(ctx context.Context, r Rotation) (s SessionWithUser, rotated bool, err error)
 	// EndSession ends a session and its API keys of visibility SessionOnly. A session that does not exist is not an
 	// error.
-	EndSession(ctx context.Context, id token.SessionID) error
-	// EndSessions ends all sessions of a user, and their API keys of visibility SessionOnly. It keeps the session
-	// except, which may be zero.
-	EndSessions(ctx context.Context, userID int64, except token.SessionID) error
+	EndSession(ctx context.Context, r Rights, id token.SessionID) error
+	// EndSessions ends all sessions of a user, and their API keys of visibility SessionOnly.
+	EndSessions(ctx context.Context, r Rights, userID int64, opts EndOptions) error
 	// Sessions returns the sessions of a user that expire after now, oldest first.
 	Sessions(ctx context.Context, userID, now int64) ([]SessionWithOrigin, error)
 	// Sweep removes sessions that expire at now or before. It visits at most limit rows, and the next call continues
@@ -78,7 +79,7 @@ type Rotation struct {
 type UserStore interface {
 	// CreateUser adds a user and returns it. If u.ID is 0, the store assigns one. It returns ErrDuplicate if another
 	// user has the login; upper and lower case are the same.
-	CreateUser(ctx context.Context, u User, passwordHash string) (*User, error)
+	CreateUser(ctx context.Context, r Rights, u User, passwordHash string) (*User, error)
 	// User returns a user, or ErrNotFound.
 	User(ctx context.Context, id int64) (*User, error)
 	// UserByLogin returns the user with a login, in any case, and the password's hash. It returns ErrNotFound if there
@@ -88,19 +89,25 @@ type UserStore interface {
 	ListUsers(ctx context.Context, f UserFilter) ([]User, error)
 	// UpdateUser changes the fields that are not nil in c, and returns the changed user. A status that may not sign in
 	// ends the user's sessions. Terminated also removes the API keys. It returns ErrNotFound if there is no such user,
-	// or the user is Terminated.
-	UpdateUser(ctx context.Context, id int64, c UserChange) (*User, error)
+	// or the user is Terminated, and ErrLastRoot if no other Root would be Active.
+	UpdateUser(ctx context.Context, r Rights, id int64, c UserChange) (*User, error)
 	// SetPassword replaces the hash of a user's password. It returns ErrNotFound if there is no such user, the user is
 	// Terminated, or the present hash is not c.IfHash.
-	SetPassword(ctx context.Context, id int64, c PasswordChange) error
+	SetPassword(ctx context.Context, r Rights, id int64, c PasswordChange) error
 }
 
 // PasswordChange describes a change of a password.
 type PasswordChange struct {
-	Hash        string          // the new hash
-	IfHash      string          // the present hash; "" means any
-	EndSessions bool            // end the user's sessions in the same step
-	Except      token.SessionID // the session that EndSessions keeps; may be zero
+	Hash        string // the new hash
+	IfHash      string // the present hash; "" means any
+	EndSessions bool   // end the user's sessions in the same step, as EndSessions does
+	EndOptions
+}
+
+// EndOptions changes what the end of all sessions of a user does.
+type EndOptions struct {
+	Except        token.SessionID       // the session that goes on; may be zero
+	ClearAttempts *throttle.AccountHash // remove the failure counters of this account in the same step; may be nil
 }
 
 // UserFilter selects users. A zero field matches all.
@@ -129,7 +136,7 @@ type APIKeyStore interface {
 	// CreateAPIKey adds an API key and returns it with its ID. A Primary one replaces the user's earlier primary key
 	// in the same step. It returns ErrNotFound if there is no such user, the user is Terminated, or the key is
 	// SessionOnly and its session has ended.
-	CreateAPIKey(ctx context.Context, k APIKey, hash APIKeyHash) (APIKey, error)
+	CreateAPIKey(ctx context.Context, r Rights, k APIKey, hash APIKeyHash) (APIKey, error)
 	// APIKeyByHash returns an API key and its user, or ErrNotFound.
 	APIKeyByHash(ctx context.Context, hash APIKeyHash) (APIKey, *User, error)
 	// APIKey returns an API key, or ErrNotFound.
@@ -137,5 +144,5 @@ type APIKeyStore interface {
 	// APIKeys returns the API keys of a user, ordered by id.
 	APIKeys(ctx context.Context, userID int64) ([]APIKey, error)
 	// DeleteAPIKey removes an API key. It returns ErrNotFound if there is none.
-	DeleteAPIKey(ctx context.Context, id int64) error
+	DeleteAPIKey(ctx context.Context, r Rights, id int64) error
 }

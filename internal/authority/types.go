@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/token"
@@ -180,7 +181,13 @@ type APIKey struct {
 
 // Caller is the user who makes a request, with a bearer token or an API key.
 type Caller struct {
-	User    *User
-	Session *Session // nil for a caller with an API key alone
-	Address string   // where the request came from, for the audit; may be empty
+	User       *User
+	Session    *Session // nil for a caller with an API key alone
+	Generation uint32   // of the bearer token
+	APIKeyID   int64    // 0 for a caller with a bearer token alone
+	Address    string   // where the request came from, for the audit; may be empty
+
+	sessionKey      bool          // whether the API key is a SessionOnly one
+	grace           time.Duration // Policy.BearerGrace
+	authenticatedAt int64
 }

@@ -1,13 +1,14 @@
 package authority
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 
 	"github.com/pawlauth/pawl/internal/authority/audit"
 	"github.com/pawlauth/pawl/internal/authority/fault"
-	"github.com/pawlauth/pawl/internal/token"
+	"github.com/pawlauth/pawl/internal/authority/throttle"
 )
 
 // NewUser has the fields of a user to create. A nil network or mailbox is the caller's; a zero level is MailboxUser.
@@ -37,21 +38,20 @@ func (a *Authority) CreateUser(ctx context.Context, c Caller, n NewUser) (*User,
 	if err != nil {
 		return nil, err
 	}
-	if c, err = a.reloadCaller(ctx, c); err != nil {
-		return nil, err
-	}
-	if err := c.mayAssign(n.Level, tenant); err != nil {
-		return nil, err
-	}
-	user, err := a.store.CreateUser(ctx, User{
-		Login: n.Login, Email: n.Email, FirstName: n.FirstName, LastName: n.LastName,
-		Tenant: tenant, Level: n.Level, Status: Active, Created: a.now(),
-	}, hash)
-	if err != nil {
-		return nil, fault.FromStore(err, nil)
-	}
-	a.audit.Record(ctx, c.did(audit.Event{Kind: audit.UserCreated, User: user.ID, Detail: user.Level.String()}))
-	return user, nil
+	return asCaller(ctx, a, c, func(c Caller) (*User, error) {
+		if err := c.mayAssign(n.Level, tenant); err != nil {
+			return nil, err
+		}
+		user, err := a.store.CreateUser(ctx, c.on(nil), User{
+			Login: n.Login, Email: n.Email, FirstName: n.FirstName, LastName: n.LastName,
+			Tenant: tenant, Level: n.Level, Status: Active, Created: a.now(),
+		}, hash)
+		if err != nil {
+			return nil, fault.FromStore(err, nil)
+		}
+		a.audit.Record(ctx, c.did(audit.Event{Kind: audit.UserCreated, User: user.ID, Detail: user.Level.String()}))
+		return user, nil
+	})
 }
 
 // User returns a user that the caller may see.
@@ -115,21 +115,23 @@ func (a *Authority) UpdateUser(ctx context.Context, c Caller, id int64, change U
 		checkName("lastName", change.LastName)); err != nil {
 		return nil, err
 	}
-	user, err := a.changeableUser(ctx, c, id, true)
-	if err != nil {
-		return nil, err
-	}
-	if s := change.Status; s != nil {
-		switch {
-		case *s != Active && *s != Suspended:
-			return nil, fault.Invalid("status must be Active or Suspended.")
-		case !c.User.administers(user.Tenant):
-			return nil, errLevel
-		case *s == Suspended && id == c.User.ID:
-			return nil, errOwnStatus
+	return asCaller(ctx, a, c, func(c Caller) (*User, error) {
+		user, err := a.changeableUser(ctx, c, id, true)
+		if err != nil {
+			return nil, err
 		}
-	}
-	return a.updateUser(ctx, c, id, change)
+		if s := change.Status; s != nil {
+			switch {
+			case *s != Active && *s != Suspended:
+				return nil, fault.Invalid("status must be Active or Suspended.")
+			case !c.User.administers(user.Tenant):
+				return nil, errLevel
+			case *s == Suspended && id == c.User.ID:
+				return nil, errOwnStatus
+			}
+		}
+		return a.updateUser(ctx, c, user, change)
+	})
 }
 
 // SetRole changes the level of a user, and the tenant if a network or a mailbox is given. A zero level keeps the
@@ -147,17 +149,17 @@ func (a *Authority) SetRole(
 	if err := checkTenant(networkID, mailboxID); err != nil {
 		return nil, err
 	}
-	user, err := a.changeableUser(ctx, c, id, false)
-	if err != nil {
-		return nil, err
-	}
-	if level == 0 {
-		level = user.Level
-	}
-	if err := c.mayAssign(level, user.Tenant.override(networkID, mailboxID)); err != nil {
-		return nil, err
-	}
-	return a.updateUser(ctx, c, id, change)
+	return asCaller(ctx, a, c, func(c Caller) (*User, error) {
+		user, err := a.changeableUser(ctx, c, id, false)
+		if err != nil {
+			return nil, err
+		}
+		newLevel := cmp.Or(level, user.Level)
+		if err := c.mayAssign(newLevel, user.Tenant.override(networkID, mailboxID)); err != nil {
+			return nil, err
+		}
+		return a.updateUser(ctx, c, user, change)
+	})
 }
 
 // TerminateUser terminates a user permanently, and ends all of the user's sessions and API keys.
@@ -165,18 +167,24 @@ func (a *Authority) TerminateUser(ctx context.Context, c Caller, id int64) error
 	if id == c.User.ID {
 		return errOwnStatus
 	}
-	if _, err := a.changeableUser(ctx, c, id, false); err != nil {
-		return err
-	}
 	terminated := Terminated
-	_, err := a.updateUser(ctx, c, id, UserChange{Status: &terminated})
+	_, err := asCaller(ctx, a, c, func(c Caller) (*User, error) {
+		user, err := a.changeableUser(ctx, c, id, false)
+		if err != nil {
+			return nil, err
+		}
+		return a.updateUser(ctx, c, user, UserChange{Status: &terminated})
+	})
 	return err
 }
 
 // updateUser changes a user and records an event for each kind of change.
-func (a *Authority) updateUser(ctx context.Context, c Caller, id int64, change UserChange) (*User, error) {
-	user, err := a.store.UpdateUser(ctx, id, change)
-	if err != nil {
+func (a *Authority) updateUser(ctx context.Context, c Caller, target *User, change UserChange) (*User, error) {
+	user, err := a.store.UpdateUser(ctx, c.on(target), target.ID, change)
+	switch {
+	case errors.Is(err, fault.ErrLastRoot):
+		return nil, errLastRoot
+	case err != nil:
 		return nil, fault.FromStore(err, errUserNotFound)
 	}
 	record := func(changed bool, kind audit.Kind, detail string) {
@@ -195,17 +203,20 @@ func (a *Authority) updateUser(ctx context.Context, c Caller, id int64, change U
 // ResetUser ends every session of a user. A caller who may set the user's password also clears the failed sign-ins.
 // Others do not, and neither does the user, because that would allow an unlimited number of attempts.
 func (a *Authority) ResetUser(ctx context.Context, c Caller, id int64) error {
-	user, err := a.changeableUser(ctx, c, id, true)
-	if err != nil {
-		return err
-	}
-	storeCtx, end := a.storeSpan(ctx, "EndSessions")
-	err = a.store.EndSessions(storeCtx, id, token.SessionID{})
-	end(err)
-	err = fault.FromStore(err, nil)
-	if err == nil && c.User.Level <= NetworkAdmin && id != c.User.ID {
-		err = a.throttle.Clear(ctx, user.Login)
-	}
+	_, err := asCaller(ctx, a, c, func(c Caller) (*User, error) {
+		user, err := a.changeableUser(ctx, c, id, true)
+		if err != nil {
+			return nil, err
+		}
+		var opts EndOptions
+		if c.User.Level <= NetworkAdmin && id != c.User.ID {
+			opts.ClearAttempts = new(throttle.HashLogin(user.Login))
+		}
+		storeCtx, end := a.storeSpan(ctx, "EndSessions")
+		err = a.store.EndSessions(storeCtx, c.on(user), id, opts)
+		end(err)
+		return user, fault.FromStore(err, errUserNotFound)
+	})
 	return a.recordIfDone(ctx, err, c.did(audit.Event{Kind: audit.SessionsReset, User: id}))
 }
 

@@ -5,22 +5,6 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// Rows is the table of the log, inside the transaction of the caller. A slot of the table has one row.
-type Rows interface {
-	// List returns the positions of all rows, in any order.
-	List() ([]Position, error)
-	// Read appends the blob in a slot to buffer.
-	Read(slot int64, buffer []byte) ([]byte, error)
-	// Write puts a blob into a slot, in place of the previous one.
-	Write(p Position, blob []byte) error
-}
-
-// Position is the place of a row in the table and in the log.
-type Position struct {
-	Slot int64 // counts from 1, without a gap
-	Seq  int64 // one more than the row before it in the log
-}
-
 // Batch has the changes of one transaction. Only the committer uses it.
 type Batch struct {
 	log     *Log
@@ -28,10 +12,6 @@ type Batch struct {
 	changes []entry                 // new state of each session that changed
 	indexes map[token.SessionID]int // index in changes
 }
-
-// logFloor is the number of records that a log may have in addition to 1.5 for each session. A lower floor would cost
-// more compaction, and a higher one more disk.
-const logFloor = 4096
 
 // maxKept is the number of changes whose memory a Batch keeps for the next one.
 const maxKept = 1024
@@ -59,18 +39,20 @@ func (b *Batch) Get(id token.SessionID) (authority.Session, bool) {
 }
 
 // Put stores the state of a session that was opened or rotated.
-func (b *Batch) Put(s authority.Session) {
-	i, changed := b.indexes[s.ID]
+func (b *Batch) Put(s authority.Session) { b.change(pack(&s)) }
+
+// End ends a session.
+func (b *Batch) End(id token.SessionID) { b.change(entry{id: id}) }
+
+func (b *Batch) change(e entry) {
+	i, changed := b.indexes[e.id]
 	if !changed {
 		i = len(b.changes)
 		b.changes = append(b.changes, entry{})
-		b.indexes[s.ID] = i
+		b.indexes[e.id] = i
 	}
-	b.changes[i] = pack(&s)
+	b.changes[i] = e
 }
-
-// End ends a session.
-func (b *Batch) End(id token.SessionID) { b.Put(authority.Session{ID: id}) }
 
 // Write appends the records of the changes to the log, and compacts the log.
 func (b *Batch) Write(rows Rows) error {
@@ -95,6 +77,7 @@ func (b *Batch) compact(rows Rows) error {
 	sessions := int(b.log.count.Load())
 	budget := 4*len(b.changes) + 128
 	var blob []byte
+	var e entry
 	for budget > 0 && x.clean < x.newest() && x.records > sessions+sessions/2+logFloor {
 		var err error
 		if blob, err = rows.Read(x.slots[x.clean-x.oldest], blob[:0]); err != nil {
@@ -108,7 +91,6 @@ func (b *Batch) compact(rows Rows) error {
 		for record := range eachRecord(records) {
 			x.records--
 			budget--
-			var e entry
 			e.decode(record)
 			if !b.current(&e) {
 				continue
@@ -121,14 +103,14 @@ func (b *Batch) compact(rows Rows) error {
 	return nil
 }
 
-// current reports whether a record in the log is the present state of its session. The record of an end never is
+// current reports whether a record in the log is the present state of its session. The record of an end is never
 // current. It can be removed, because compaction has already removed all older records of its session.
 func (b *Batch) current(record *entry) bool {
 	if _, changed := b.indexes[record.id]; changed {
 		return false
 	}
-	present, exists := b.log.Get(record.id)
-	return exists && present == record.unpack()
+	present, ok := b.log.get(&record.id)
+	return ok && present == *record
 }
 
 // Apply makes the changes visible to readers. The caller has committed the transaction.
@@ -141,63 +123,4 @@ func (b *Batch) Apply() {
 	if len(b.changes) > maxKept {
 		b.changes, b.indexes = nil, nil
 	}
-}
-
-// rowIndex finds the rows of the log, and appends to the newest one. A Batch works on a copy, which replaces the
-// original when the Batch is applied. The copy shares the arrays of the original, but never writes to the part of them
-// that the original uses.
-type rowIndex struct {
-	oldest  int64   // sequence number of the oldest row
-	slots   []int64 // slot of each row, in the order of the sequence numbers
-	clean   int64   // rows before this sequence number may be overwritten
-	records int     // number of records in all other rows
-	tail    []byte  // records of the newest row
-}
-
-func newRowIndex(sorted []Position) rowIndex {
-	x := rowIndex{oldest: 1}
-	if len(sorted) > 0 {
-		x.oldest = sorted[0].Seq
-	}
-	x.clean = x.oldest
-	for _, p := range sorted {
-		x.slots = append(x.slots, p.Slot)
-	}
-	return x
-}
-
-func (x *rowIndex) newest() int64 { return x.oldest + int64(len(x.slots)) - 1 }
-
-// append appends a record to the newest row. If that row is full, append writes it and begins a new one.
-func (x *rowIndex) append(rows Rows, e *entry) error {
-	if len(x.slots) == 0 || versionSize+len(x.tail)+maxRecordSize > maxFilled {
-		if err := x.flush(rows); err != nil {
-			return err
-		}
-		x.begin()
-	}
-	x.tail = e.appendRecord(x.tail)
-	x.records++
-	return nil
-}
-
-// begin begins a row. It reuses the slot of the oldest row if that row may be overwritten.
-func (x *rowIndex) begin() {
-	slot := int64(len(x.slots)) + 1
-	if x.oldest < x.clean {
-		slot = x.slots[0]
-		x.slots = x.slots[1:]
-		x.oldest++
-	}
-	x.slots = append(x.slots, slot)
-	x.tail = make([]byte, 0, maxFilled)
-}
-
-// flush writes the newest row.
-func (x *rowIndex) flush(rows Rows) error {
-	if len(x.slots) == 0 {
-		return nil
-	}
-	p := Position{Slot: x.slots[len(x.slots)-1], Seq: x.newest()}
-	return rows.Write(p, frameRow(x.tail))
 }

@@ -25,7 +25,7 @@
 //
 // The log consists of rows of one size, each of which fills a page of the database (record.go). A row has a sequence
 // number, and occupies a slot of the table. While the log has more than 1.5 records for each session, commits compact
-// it: they append the current records of the oldest row again, and reuse the slot of that row for a new one.
+// it: they append the current records of the oldest row again, and reuse the slot of that row for a new one (rows.go).
 // So a commit overwrites a page or two, and the table stops growing.
 package sessionlog
 
@@ -64,11 +64,15 @@ func (l *Log) shard(id *token.SessionID) *shard { return &l.shards[id[0]] }
 
 // Get returns a session, and whether it exists.
 func (l *Log) Get(id token.SessionID) (authority.Session, bool) {
-	s := l.shard(&id)
+	e, ok := l.get(&id)
+	return e.unpack(), ok
+}
+
+func (l *Log) get(id *token.SessionID) (entry, bool) {
+	s := l.shard(id)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	e, exists := s.table.get(&id)
-	return e.unpack(), exists
+	return s.table.get(id)
 }
 
 // set stores an entry, or removes its session if the session has ended.

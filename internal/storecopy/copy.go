@@ -76,7 +76,7 @@ func copySigningKeys(ctx context.Context, from, to Store, box *seal.Box) error {
 		if key, err = keyring.Unseal(key, box); err != nil {
 			return err
 		}
-		if err := to.AddSigningKey(ctx, keyring.Seal(key, box), false); err != nil {
+		if err := to.AddSigningKey(ctx, authority.Rights{}, keyring.Seal(key, box), false); err != nil {
 			return err
 		}
 	}

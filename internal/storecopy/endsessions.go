@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/token"
 )
 
@@ -15,7 +16,7 @@ const concurrentEnds = 64
 type SessionStore interface {
 	Copier
 	// EndSession removes a session and the API keys that belong to it.
-	EndSession(ctx context.Context, id token.SessionID) error
+	EndSession(ctx context.Context, r authority.Rights, id token.SessionID) error
 }
 
 // EndSessions ends every session of a store, and returns how many it ended. No other process may use the store
@@ -33,7 +34,7 @@ func EndSessions(ctx context.Context, store SessionStore, progress Progress) (en
 		group, groupCtx := errgroup.WithContext(ctx)
 		group.SetLimit(concurrentEnds)
 		for _, session := range sessions {
-			group.Go(func() error { return store.EndSession(groupCtx, session.ID) })
+			group.Go(func() error { return store.EndSession(groupCtx, authority.Rights{}, session.ID) })
 		}
 		if err := group.Wait(); err != nil {
 			return ended, err

@@ -7,7 +7,6 @@ import (
 	"errors"
 
 	"github.com/pawlauth/pawl/internal/authority"
-	"github.com/pawlauth/pawl/internal/authority/keyring"
 	"github.com/pawlauth/pawl/internal/token"
 )
 
@@ -46,7 +45,7 @@ type Copier interface {
 
 // Store is a store that Copy can read and write.
 type Store interface {
-	keyring.Store
+	authority.SigningKeyStore
 	Copier
 }
 

@@ -43,7 +43,7 @@ func fill(t *testing.T, s app.Store) {
 	t.Helper()
 	for i := range 10 {
 		hash := fmt.Sprint("hash", i)
-		u := must(s.CreateUser(t.Context(), authority.User{
+		u := must(s.CreateUser(t.Context(), authority.Rights{}, authority.User{
 			Login: fmt.Sprintf("User%d@example.com", i), Level: authority.MailboxUser, Status: authority.Active,
 			Tenant: authority.Tenant{NetworkID: int64(i), MailboxID: 2}, Created: 5,
 		}, hash))(t)
@@ -72,16 +72,16 @@ func fill(t *testing.T, s app.Store) {
 			{UserID: u.ID, Visibility: authority.Private, Primary: true, Mask: "m", Created: 6},
 			{UserID: u.ID, Visibility: authority.SessionOnly, Session: token.SessionID{byte(i), 1, 1}},
 		} {
-			must(s.CreateAPIKey(t.Context(), key, authority.APIKeyHash{byte(i), byte(n)}))(t)
+			must(s.CreateAPIKey(t.Context(), authority.Rights{}, key, authority.APIKeyHash{byte(i), byte(n)}))(t)
 		}
 	}
 	for _, alg := range []token.Algorithm{token.HS256, token.ES256, token.EdDSA} {
 		must(keyring.Open(t.Context(), keyring.Config{
-			Store: s, Algorithm: alg, Lead: 5 * time.Minute, Clock: time.Now, Log: slog.New(slog.DiscardHandler),
+			Store: authority.SigningKeysAs(authority.Rights{}, s), Algorithm: alg, Lead: 5 * time.Minute, Clock: time.Now, Log: slog.New(slog.DiscardHandler),
 		}))(t)
 	}
 	keys := must(s.SigningKeys(t.Context()))(t)
-	if err := s.RetireSigningKey(t.Context(), keys[1].ID, 7); err != nil {
+	if err := s.RetireSigningKey(t.Context(), authority.Rights{}, keys[1].ID, 7); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -133,7 +133,7 @@ func TestThereAndBack(t *testing.T) {
 	}
 	for _, s := range stores[1:] {
 		user := authority.User{Login: "new", Level: authority.Root, Status: authority.Active}
-		if u := must(s.CreateUser(t.Context(), user, "hash"))(t); u.ID != 11 {
+		if u := must(s.CreateUser(t.Context(), authority.Rights{}, user, "hash"))(t); u.ID != 11 {
 			t.Errorf("the next user has the id %d, want 11", u.ID)
 		}
 	}
@@ -177,7 +177,7 @@ func TestCutOff(t *testing.T) {
 				t.Fatal(err)
 			}
 			ended := token.SessionID{3, 3, 1}
-			if err := from.EndSession(t.Context(), ended); err != nil {
+			if err := from.EndSession(t.Context(), authority.Rights{}, ended); err != nil {
 				t.Fatal(err)
 			}
 			to = open(t, address)

@@ -1,7 +1,6 @@
 // Package fault has the errors of the domain. An *Error has a kind, which decides the HTTP status and the errorCode of
-// the response, and a message that a client may see. Three sentinel errors are the ones that a store returns;
-// FromStore turns them into *Errors. Every other error is internal: the client sees no more of it than the request's
-// id.
+// the response, and a message that a client may see. A few sentinel errors are the ones that a store returns; FromStore
+// turns them into *Errors. Every other error is internal: the client sees no more of it than the request's id.
 package fault
 
 import (
@@ -62,6 +61,13 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrDuplicate means that the login is taken.
 	ErrDuplicate = errors.New("duplicate")
+	// ErrActorEnded means that the caller of a write is no longer signed in. Nothing was changed.
+	ErrActorEnded = errors.New("the caller is no longer signed in")
+	// ErrRightsChanged means that the rights of the caller of a write changed since they were checked. Nothing was
+	// changed.
+	ErrRightsChanged = errors.New("the caller's rights changed")
+	// ErrLastRoot means that a write would leave no active Root. Nothing was changed.
+	ErrLastRoot = errors.New("the last active Root")
 	// ErrUnavailable means that the store is unreachable or cannot write. Nothing was changed, except if the
 	// acknowledgement of a commit was lost.
 	ErrUnavailable = errors.New("store unavailable")

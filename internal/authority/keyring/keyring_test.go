@@ -53,7 +53,7 @@ func newTestStore(t *testing.T) *testStore {
 
 func (s *testStore) config(alg token.Algorithm) keyring.Config {
 	return keyring.Config{
-		Store: s, Algorithm: alg, Lead: lead * time.Second, Reload: time.Millisecond, TokenLife: time.Hour,
+		Store: authority.SigningKeysAs(authority.Rights{}, s), Algorithm: alg, Lead: lead * time.Second, Reload: time.Millisecond, TokenLife: time.Hour,
 		Clock: func() time.Time { return time.Unix(s.now.Load(), 0) }, Log: slog.New(slog.DiscardHandler),
 	}
 }
@@ -218,7 +218,12 @@ func TestChangesDuringOutage(t *testing.T) {
 	s := newTestStore(t)
 	ring := s.open(t, token.EdDSA)
 	a := newAuthority(s, ring)
-	root := authority.Caller{User: &authority.User{ID: 1, Level: authority.Root}}
+	user, err := s.CreateUser(t.Context(), authority.Rights{},
+		authority.User{Login: "root", Level: authority.Root, Status: authority.Active}, "hash")
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := authority.Caller{User: user}
 	s.failAfter(1)
 	added, err := a.RotateSigningKey(t.Context(), root)
 	if err != nil || len(ring.Set().Keys()) != 2 {

@@ -82,7 +82,7 @@ func (r *Keyring) info(i int) Info {
 }
 
 // Rotate publishes a new key, which signs after the lead.
-func (r *Keyring) Rotate(ctx context.Context) (Info, error) {
+func (r *Keyring) Rotate(ctx context.Context, store Store) (Info, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.reload(ctx); err != nil {
@@ -96,15 +96,15 @@ func (r *Keyring) Rotate(ctx context.Context) (Info, error) {
 		return Info{}, fault.Invalid("A new key is published already, and signs from " +
 			FormatTime(newest.SignsFrom) + "; rotate again after that.")
 	}
-	return r.add(ctx, now, now+seconds(r.config.Lead))
+	return r.add(ctx, store, now, now+seconds(r.config.Lead))
 }
 
 // add adds a new key to the store and the node; r.mu is held, and the keys are current. If two nodes add a key at the
 // same time, there are two new keys, which is harmless.
-func (r *Keyring) add(ctx context.Context, publishedAt, signsFrom int64) (Info, error) {
+func (r *Keyring) add(ctx context.Context, store Store, publishedAt, signsFrom int64) (Info, error) {
 	added, err := newSigningKey(r.config.Algorithm, r.config.Box, publishedAt, signsFrom)
 	if err == nil {
-		err = r.config.Store.AddSigningKey(ctx, added.SigningKey, false)
+		err = store.AddSigningKey(ctx, added.SigningKey, false)
 	}
 	if err == nil {
 		err = r.use(ctx, slices.Insert(slices.Clone(r.keys), 0, added), r.readAt)
@@ -117,7 +117,7 @@ func (r *Keyring) add(ctx context.Context, publishedAt, signsFrom int64) (Info, 
 
 // Retire ends the tokens of a key. With force it does so even if tokens of the key have not expired. If the key signs,
 // Retire first creates a successor, which it returns even if it then fails.
-func (r *Keyring) Retire(ctx context.Context, id string, force bool) (successor Info, err error) {
+func (r *Keyring) Retire(ctx context.Context, store Store, id string, force bool) (successor Info, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.reload(ctx); err != nil {
@@ -135,12 +135,12 @@ func (r *Keyring) Retire(ctx context.Context, id string, force bool) (successor 
 	case info.State == Signing:
 		// The successor signs from a lead ago, so that it also signs on a node whose clock is behind. Such a node
 		// would otherwise sign with an older key, which may be retirable.
-		successor, err = r.add(ctx, now, max(info.SignsFrom, now-seconds(r.config.Lead)))
+		successor, err = r.add(ctx, store, now, max(info.SignsFrom, now-seconds(r.config.Lead)))
 	}
 	if err != nil {
 		return successor, err
 	}
-	if err := r.config.Store.RetireSigningKey(ctx, id, now); err != nil {
+	if err := store.RetireSigningKey(ctx, id, now); err != nil {
 		if errors.Is(err, fault.ErrNotFound) { // another node retired the key, or all others
 			return successor, errNotFound
 		}

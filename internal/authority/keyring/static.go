@@ -52,7 +52,9 @@ func (s *Static) List(context.Context) ([]Info, error) {
 }
 
 // Rotate returns an error, because the operator changes the file instead.
-func (s *Static) Rotate(context.Context) (Info, error) { return Info{}, errKeysInFile }
+func (s *Static) Rotate(context.Context, Store) (Info, error) { return Info{}, errKeysInFile }
 
 // Retire returns an error, because the operator changes the file instead.
-func (s *Static) Retire(context.Context, string, bool) (Info, error) { return Info{}, errKeysInFile }
+func (s *Static) Retire(context.Context, Store, string, bool) (Info, error) {
+	return Info{}, errKeysInFile
+}

@@ -24,9 +24,6 @@ type Store interface {
 	BeginAttempt(ctx context.Context, a Attempt) (wait time.Duration, known bool, err error)
 	// ResolveAttempt changes the counters of an attempt to what its outcome requires (Counters.Resolve).
 	ResolveAttempt(ctx context.Context, a Attempt, known bool, o Outcome) error
-	// ClearAttempts removes all counters of an account. A known address of it that has no failures stays known, so
-	// that failures from other addresses do not lock it out.
-	ClearAttempts(ctx context.Context, account AccountHash) error
 	// SweepAttempts removes counters that are expired at now. If there are more than maxAccounts counters of accounts,
 	// it also removes those that expire first. It removes at most limit of both together, and returns how many.
 	SweepAttempts(ctx context.Context, now int64, maxAccounts, limit int) (removed int, err error)

@@ -61,11 +61,6 @@ func (t *Throttle) Begin(ctx context.Context, login, ip string) (*Pending, error
 	return &Pending{throttle: t, attempt: attempt, known: known, release: release}, nil
 }
 
-// Clear removes the failures of an account.
-func (t *Throttle) Clear(ctx context.Context, login string) error {
-	return fault.FromStore(t.config.Store.ClearAttempts(ctx, HashLogin(login)), nil)
-}
-
 // Sweep removes expired counters, at most limit, and returns how many it removed.
 func (t *Throttle) Sweep(ctx context.Context, limit int) (removed int, err error) {
 	return t.config.Store.SweepAttempts(ctx, t.config.Clock().Unix(), maxAccounts, limit)

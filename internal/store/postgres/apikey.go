@@ -14,7 +14,7 @@ import (
 // CreateAPIKey adds an API key. A primary one replaces the earlier primary key of the user. CreateAPIKey locks the
 // user's row, so that the keys of a user are created one after the other, and none after the user is terminated.
 func (s *Store) CreateAPIKey(
-	ctx context.Context, k authority.APIKey, hash authority.APIKeyHash,
+	ctx context.Context, r authority.Rights, k authority.APIKey, hash authority.APIKeyHash,
 ) (authority.APIKey, error) {
 	const (
 		lockUser      = "SELECT 1 FROM pawl.users WHERE id = $1 AND status <> $2 FOR NO KEY UPDATE"
@@ -23,7 +23,7 @@ func (s *Store) CreateAPIKey(
 				(user_id, hash, visibility, is_primary, session_id, mask, created)
 			VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING ` + apiKeyColumns
 	)
-	return withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (authority.APIKey, error) {
+	return withRights(ctx, s, r, func(ctx context.Context, tx pgx.Tx) (authority.APIKey, error) {
 		if err := requireRow(tx.Exec(ctx, lockUser, k.UserID, int64(authority.Terminated))); err != nil {
 			return authority.APIKey{}, err
 		}
@@ -57,8 +57,10 @@ func (s *Store) APIKeys(ctx context.Context, userID int64) ([]authority.APIKey, 
 }
 
 // DeleteAPIKey removes an API key.
-func (s *Store) DeleteAPIKey(ctx context.Context, id int64) error {
-	err := requireRow(s.exec(ctx, "DELETE FROM pawl.api_key WHERE id = $1", id))
+func (s *Store) DeleteAPIKey(ctx context.Context, r authority.Rights, id int64) error {
+	_, err := withRights(ctx, s, r, func(ctx context.Context, tx pgx.Tx) (none, error) {
+		return none{}, requireRow(tx.Exec(ctx, "DELETE FROM pawl.api_key WHERE id = $1", id))
+	})
 	if errors.Is(err, fault.ErrNotFound) {
 		return cmp.Or(s.confirm(ctx), err)
 	}

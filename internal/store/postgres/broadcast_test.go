@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/store/postgres"
 	"github.com/pawlauth/pawl/internal/test/pgtest"
@@ -35,7 +36,7 @@ func TestStalenessOfALateAnswer(t *testing.T) {
 	awaitNumber(t, cluster.DSN("postgres"), countCommits, 1)
 	proxy.Stall()
 	setStandby(t, cluster, "")
-	if err := other.EndSession(t.Context(), id); err != nil {
+	if err := other.EndSession(t.Context(), authority.Rights{}, id); err != nil {
 		t.Error(err)
 	}
 	time.Sleep(maxAge) // the age is the subject of the test

@@ -33,7 +33,7 @@ func TestVanishedNode(t *testing.T) {
 	lock := openTransaction(t, dsn, "SELECT 1 FROM pawl.users FOR UPDATE")
 	var group sync.WaitGroup
 	group.Go(func() { // it gets the lock after the proxy has stalled, and never gets the answer
-		_ = vanishing.SetPassword(t.Context(), user.ID, authority.PasswordChange{Hash: "other", EndSessions: true})
+		_ = vanishing.SetPassword(t.Context(), authority.Rights{}, user.ID, authority.PasswordChange{Hash: "other", EndSessions: true})
 	})
 	awaitNumber(t, dsn, countLockWaits, 1)
 	proxy.Stall()
@@ -42,7 +42,7 @@ func TestVanishedNode(t *testing.T) {
 	status := authority.Suspended
 	deadline := time.Now().Add(time.Minute)
 	for {
-		_, err := n.UpdateUser(t.Context(), user.ID, authority.UserChange{Status: &status})
+		_, err := n.UpdateUser(t.Context(), authority.Rights{}, user.ID, authority.UserChange{Status: &status})
 		if err == nil {
 			break
 		}
@@ -68,7 +68,7 @@ func TestRoomForRefreshes(t *testing.T) {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
 		hash := authority.APIKeyHash(fmt.Appendf(nil, "%16d%16d", caller, number))
-		_, _ = n.CreateAPIKey(ctx, authority.APIKey{UserID: flooder.ID, Primary: true}, hash)
+		_, _ = n.CreateAPIKey(ctx, authority.Rights{}, authority.APIKey{UserID: flooder.ID, Primary: true}, hash)
 		_ = n.Ready(ctx)
 	}
 	for caller := range 2000 {
@@ -131,7 +131,7 @@ func TestReadCommitted(t *testing.T) {
 		[16]byte(id), int64(farFuture), user.ID)
 	done := make(chan error)
 	go func() {
-		done <- n.SetPassword(context.Background(), user.ID, authority.PasswordChange{Hash: "new", EndSessions: true})
+		done <- n.SetPassword(context.Background(), authority.Rights{}, user.ID, authority.PasswordChange{Hash: "new", EndSessions: true})
 	}()
 	awaitNumber(t, dsn, countLockWaits, 1)
 	endTransaction(t, signIn, "COMMIT")
@@ -155,7 +155,7 @@ func TestOnlyThePrimary(t *testing.T) {
 	pgtest.Exec(t, anyTarget, "SELECT pg_wal_replay_pause()")
 	dsn := strings.Replace(pgtest.DSN(database, standby.Addr, cluster.Addr), "read-write", "prefer-standby", 1)
 	n := openNode(t, postgres.Config{DSN: dsn})
-	if err := primary.EndSession(t.Context(), id); err != nil {
+	if err := primary.EndSession(t.Context(), authority.Rights{}, id); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := n.Session(t.Context(), id); !errors.Is(err, fault.ErrNotFound) {

@@ -49,7 +49,7 @@ var (
 // connection.
 func explain(err error) error {
 	switch {
-	case err == nil, errors.Is(err, fault.ErrNotFound), errors.Is(err, storecopy.ErrNotEmpty):
+	case err == nil, isContract(err):
 		return err
 	case errors.Is(err, pgx.ErrNoRows):
 		return fault.ErrNotFound
@@ -64,6 +64,18 @@ func explain(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w: %w", fault.ErrUnavailable, err)
+}
+
+// isContract reports whether an error is one of the Store's contract already.
+func isContract(err error) bool {
+	for _, known := range []error{
+		fault.ErrNotFound, fault.ErrActorEnded, fault.ErrRightsChanged, fault.ErrLastRoot, storecopy.ErrNotEmpty,
+	} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	return false
 }
 
 // mayRetry reports whether a statement that is safe to repeat should be tried again: after a conflict with another

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/store/postgres"
 	"github.com/pawlauth/pawl/internal/test/pgtest"
@@ -79,7 +80,7 @@ func TestExclusiveFencesNode(t *testing.T) {
 	for name, err := range map[string]error{
 		"a refresh": refreshErr,
 		"a check":   checkErr,
-		"the end":   n.EndSession(t.Context(), id),
+		"the end":   n.EndSession(t.Context(), authority.Rights{}, id),
 		"readiness": n.Ready(t.Context()),
 	} {
 		if !errors.Is(err, fault.ErrUnavailable) {

@@ -48,16 +48,16 @@ func TestDatabaseErrors(t *testing.T) {
 			}
 			return err
 		},
-		"EndSession": func(ctx context.Context, id token.SessionID) error { return n.EndSession(ctx, id) },
+		"EndSession": func(ctx context.Context, id token.SessionID) error { return n.EndSession(ctx, authority.Rights{}, id) },
 		"EndSessions": func(ctx context.Context, _ token.SessionID) error {
-			return n.EndSessions(ctx, user.ID, token.SessionID{})
+			return n.EndSessions(ctx, authority.Rights{}, user.ID, authority.EndOptions{})
 		},
 		"OpenSession": func(ctx context.Context, id token.SessionID) error {
 			id[14]++
 			return n.OpenSession(ctx, sessionOf(user, id), "hash")
 		},
 		"SetPassword": func(ctx context.Context, _ token.SessionID) error {
-			return n.SetPassword(ctx, user.ID, authority.PasswordChange{Hash: "hash", EndSessions: true})
+			return n.SetPassword(ctx, authority.Rights{}, user.ID, authority.PasswordChange{Hash: "hash", EndSessions: true})
 		},
 	}
 	for when, trigger := range map[string]string{

@@ -260,12 +260,14 @@ func TestEndDuringRefreshes(t *testing.T) {
 	nodes := openNodes(t, cluster.DSN(cluster.Database(t)))
 	user := nodes[0].newUser("a")
 	setStatus := func(status authority.Status) error {
-		_, err := nodes[1].UpdateUser(t.Context(), user.ID, authority.UserChange{Status: &status})
+		_, err := nodes[1].UpdateUser(t.Context(), authority.Rights{}, user.ID, authority.UserChange{Status: &status})
 		return err
 	}
 	ends := []func(token.SessionID) error{
-		func(id token.SessionID) error { return nodes[0].EndSession(t.Context(), id) },
-		func(token.SessionID) error { return nodes[1].EndSessions(t.Context(), user.ID, token.SessionID{}) },
+		func(id token.SessionID) error { return nodes[0].EndSession(t.Context(), authority.Rights{}, id) },
+		func(token.SessionID) error {
+			return nodes[1].EndSessions(t.Context(), authority.Rights{}, user.ID, authority.EndOptions{})
+		},
 		func(token.SessionID) error { return setStatus(authority.Suspended) },
 	}
 	for i := range 60 {

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/throttle"
 	"github.com/pawlauth/pawl/internal/token"
 )
 
@@ -39,17 +40,26 @@ func (s *Store) RecentSession(ctx context.Context, id token.SessionID) (authorit
 }
 
 // EndSession ends a session and its API keys.
-func (s *Store) EndSession(ctx context.Context, id token.SessionID) error {
-	return s.endSessions(ctx, "id = $1", [16]byte(id))
+func (s *Store) EndSession(ctx context.Context, r authority.Rights, id token.SessionID) error {
+	return s.endSessions(ctx, r, nil, "id = $1", [16]byte(id))
 }
 
 // EndSessions ends all sessions of a user except one.
-func (s *Store) EndSessions(ctx context.Context, userID int64, except token.SessionID) error {
-	return s.endSessions(ctx, "user_id = $1 AND id <> $2", userID, [16]byte(except))
+func (s *Store) EndSessions(
+	ctx context.Context, r authority.Rights, userID int64, opts authority.EndOptions,
+) error {
+	return s.endSessions(ctx, r, opts.ClearAttempts, "user_id = $1 AND id <> $2", userID, [16]byte(opts.Except))
 }
 
-func (s *Store) endSessions(ctx context.Context, where string, args ...any) error {
-	ended, err := query(ctx, s, scanSessionID, deleteSessions(where), args...)
+func (s *Store) endSessions(
+	ctx context.Context, r authority.Rights, account *throttle.AccountHash, where string, args ...any,
+) error {
+	ended, err := withRights(ctx, s, r, func(ctx context.Context, tx pgx.Tx) ([]token.SessionID, error) {
+		if err := clearAttempts(ctx, tx, account); err != nil {
+			return nil, err
+		}
+		return collect(ctx, tx, scanSessionID, deleteSessions(where), args...)
+	})
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ func TestStandbyConfirmsChanges(t *testing.T) {
 	n.newSession(other, 2)
 	n.newSession(other, 3)
 	n.newSession(user, 4)
-	key, err := n.CreateAPIKey(t.Context(), authority.APIKey{UserID: user.ID}, authority.APIKeyHash{1})
+	key, err := n.CreateAPIKey(t.Context(), authority.Rights{}, authority.APIKey{UserID: user.ID}, authority.APIKeyHash{1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,14 +44,16 @@ func TestStandbyConfirmsChanges(t *testing.T) {
 		return err
 	}
 	changes := map[string]func(context.Context) error{
-		"EndSession":   func(ctx context.Context) error { return n.EndSession(ctx, sessionID(1)) },
-		"EndSessions":  func(ctx context.Context) error { return n.EndSessions(ctx, user.ID, token.SessionID{}) },
-		"DeleteAPIKey": func(ctx context.Context) error { return n.DeleteAPIKey(ctx, key.ID) },
+		"EndSession": func(ctx context.Context) error { return n.EndSession(ctx, authority.Rights{}, sessionID(1)) },
+		"EndSessions": func(ctx context.Context) error {
+			return n.EndSessions(ctx, authority.Rights{}, user.ID, authority.EndOptions{})
+		},
+		"DeleteAPIKey": func(ctx context.Context) error { return n.DeleteAPIKey(ctx, authority.Rights{}, key.ID) },
 		"SetPassword": func(ctx context.Context) error {
-			return n.SetPassword(ctx, user.ID, authority.PasswordChange{Hash: "new", EndSessions: true})
+			return n.SetPassword(ctx, authority.Rights{}, user.ID, authority.PasswordChange{Hash: "new", EndSessions: true})
 		},
 		"UpdateUser": func(ctx context.Context) error {
-			_, err := n.UpdateUser(ctx, user.ID, authority.UserChange{Status: &suspended})
+			_, err := n.UpdateUser(ctx, authority.Rights{}, user.ID, authority.UserChange{Status: &suspended})
 			return err
 		},
 		"Rotate": func(ctx context.Context) error {
@@ -122,7 +124,7 @@ func TestCancelledWait(t *testing.T) {
 	if rotated, err := n.rotate(id, 1); !errors.Is(err, fault.ErrUnavailable) {
 		t.Errorf("a refresh that no standby has: rotated %v, %v; want ErrUnavailable", rotated, err)
 	}
-	if err := n.EndSession(t.Context(), id); !errors.Is(err, fault.ErrUnavailable) {
+	if err := n.EndSession(t.Context(), authority.Rights{}, id); !errors.Is(err, fault.ErrUnavailable) {
 		t.Errorf("the end of a session that no standby has: %v, want ErrUnavailable", err)
 	}
 	n.close()
@@ -148,7 +150,7 @@ func TestOtherWarnings(t *testing.T) {
 			BEGIN RAISE WARNING 'of something else'; RETURN coalesce(NEW, OLD); END $$`,
 		"CREATE TRIGGER warn BEFORE UPDATE OR DELETE ON pawl.session FOR EACH ROW EXECUTE FUNCTION warn()")
 	n.mustRotate(id, 1)
-	if err := n.EndSession(t.Context(), id); err != nil {
+	if err := n.EndSession(t.Context(), authority.Rights{}, id); err != nil {
 		t.Error(err)
 	}
 }

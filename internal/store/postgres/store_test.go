@@ -71,8 +71,8 @@ func (n node) close() {
 // newUser creates an active user with the password hash "hash".
 func (n node) newUser(login string) *authority.User {
 	n.t.Helper()
-	user := authority.User{Login: login, Level: authority.Root, Status: authority.Active}
-	u, err := n.CreateUser(n.t.Context(), user, "hash")
+	user := authority.User{Login: login, Level: authority.MailboxUser, Status: authority.Active}
+	u, err := n.CreateUser(n.t.Context(), authority.Rights{}, user, "hash")
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func TestNodesShareCounters(t *testing.T) {
 	if n := admitted.Load(); n != 5 {
 		t.Errorf("two nodes admitted %d attempts, want 5", n)
 	}
-	if err := nodes[0].ClearAttempts(t.Context(), account); err != nil {
+	if err := nodes[0].EndSessions(t.Context(), authority.Rights{}, 0, authority.EndOptions{ClearAttempts: new(account)}); err != nil {
 		t.Fatal(err)
 	}
 	wait, _, err := nodes[1].BeginAttempt(t.Context(), throttle.Attempt{Account: account, Address: "a", At: 1000})

@@ -127,10 +127,13 @@ func countersOf(a throttle.Attempt, rows []counterRow) throttle.Counters {
 	return counters
 }
 
-// ClearAttempts removes the counters of an account.
-func (s *Store) ClearAttempts(ctx context.Context, account throttle.AccountHash) error {
+// clearAttempts removes the counters of an account, which may be nil.
+func clearAttempts(ctx context.Context, tx pgx.Tx, account *throttle.AccountHash) error {
+	if account == nil {
+		return nil
+	}
 	const sql = "DELETE FROM pawl.failure_counter WHERE account = $1 AND (address = '' OR failures > 0)"
-	_, err := s.exec(ctx, sql, account[:])
+	_, err := tx.Exec(ctx, sql, account[:])
 	return err
 }
 

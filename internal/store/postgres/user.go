@@ -13,7 +13,9 @@ import (
 )
 
 // CreateUser adds a user. If the caller has chosen the id, the sequence of ids moves past it.
-func (s *Store) CreateUser(ctx context.Context, u authority.User, passwordHash string) (*authority.User, error) {
+func (s *Store) CreateUser(
+	ctx context.Context, r authority.Rights, u authority.User, passwordHash string,
+) (*authority.User, error) {
 	const (
 		passID = "SELECT setval('pawl.users_id_seq', greatest($1, (SELECT last_value FROM pawl.users_id_seq)))"
 		insert = `INSERT INTO pawl.users AS u (id, login, login_folded, password_hash, email, first_name, last_name,
@@ -22,7 +24,7 @@ func (s *Store) CreateUser(ctx context.Context, u authority.User, passwordHash s
 				$2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 			RETURNING ` + userColumns
 	)
-	return withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (*authority.User, error) {
+	return withRights(ctx, s, r, func(ctx context.Context, tx pgx.Tx) (*authority.User, error) {
 		if u.ID != 0 {
 			if _, err := tx.Exec(ctx, passID, u.ID); err != nil {
 				return nil, err
@@ -85,7 +87,9 @@ func (s *Store) ListUsers(ctx context.Context, f authority.UserFilter) ([]author
 
 // UpdateUser changes a user, and ends the sessions that the new status does not permit. Either UpdateUser waits for the
 // user's row until a concurrent sign-in has committed, or the sign-in waits for UpdateUser. So no session remains.
-func (s *Store) UpdateUser(ctx context.Context, id int64, c authority.UserChange) (*authority.User, error) {
+func (s *Store) UpdateUser(
+	ctx context.Context, r authority.Rights, id int64, c authority.UserChange,
+) (*authority.User, error) {
 	const update = `UPDATE pawl.users u SET email = coalesce($1, email), first_name = coalesce($2, first_name),
 			last_name = coalesce($3, last_name), network_id = coalesce($4, network_id),
 			mailbox_id = coalesce($5, mailbox_id), level = coalesce($6, level), status = coalesce($7, status)
@@ -95,8 +99,20 @@ func (s *Store) UpdateUser(ctx context.Context, id int64, c authority.UserChange
 		ended []token.SessionID
 	}
 	result, err := withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (updated, error) {
+		takesRoot := takesRoot(r.Target, c)
+		if takesRoot {
+			if err := lockRoots(ctx, tx); err != nil {
+				return updated{}, err
+			}
+		}
+		if err := checkRights(ctx, tx, r); err != nil {
+			return updated{}, err
+		}
 		user, err := collectOne(ctx, tx, scanUser, update, c.Email, c.FirstName, c.LastName, c.NetworkID, c.MailboxID,
 			numberOrNull(c.Level), numberOrNull(c.Status), id, int64(authority.Terminated))
+		if err == nil && takesRoot {
+			err = keepsRoot(ctx, tx)
+		}
 		if err != nil || user.Status.MaySignIn() {
 			return updated{user: user}, err
 		}
@@ -125,11 +141,14 @@ func numberOrNull[T ~uint8](p *T) *int64 {
 }
 
 // SetPassword replaces a password hash, and ends the user's sessions if the caller asks for it.
-func (s *Store) SetPassword(ctx context.Context, id int64, c authority.PasswordChange) error {
+func (s *Store) SetPassword(ctx context.Context, r authority.Rights, id int64, c authority.PasswordChange) error {
 	const update = `UPDATE pawl.users SET password_hash = $1
 		WHERE id = $2 AND status <> $3 AND $4 IN ('', password_hash)`
-	ended, err := withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) ([]token.SessionID, error) {
+	ended, err := withRights(ctx, s, r, func(ctx context.Context, tx pgx.Tx) ([]token.SessionID, error) {
 		err := requireRow(tx.Exec(ctx, update, c.Hash, id, int64(authority.Terminated), c.IfHash))
+		if err == nil {
+			err = clearAttempts(ctx, tx, c.ClearAttempts)
+		}
 		if err != nil || !c.EndSessions {
 			return nil, err
 		}

@@ -36,9 +36,9 @@ func scanAPIKeyHash(stmt *sqlite.Stmt) authority.APIKeyHash {
 
 // CreateAPIKey adds an API key. A primary one replaces the primary key that the user had.
 func (s *Store) CreateAPIKey(
-	ctx context.Context, k authority.APIKey, hash authority.APIKeyHash,
+	ctx context.Context, r authority.Rights, k authority.APIKey, hash authority.APIKeyHash,
 ) (authority.APIKey, error) {
-	return tx(ctx, s, normal, func(c *change) (authority.APIKey, error) {
+	return txAs(ctx, s, r, normal, func(c *change) (authority.APIKey, error) {
 		if k.Primary {
 			if err := c.deleteAPIKeys("user_id = ? AND is_primary", k.UserID); err != nil {
 				return authority.APIKey{}, err
@@ -87,8 +87,8 @@ func (s *Store) APIKeys(ctx context.Context, userID int64) ([]authority.APIKey, 
 }
 
 // DeleteAPIKey removes an API key.
-func (s *Store) DeleteAPIKey(ctx context.Context, id int64) error {
-	return s.write(ctx, revocation, func(c *change) error {
+func (s *Store) DeleteAPIKey(ctx context.Context, r authority.Rights, id int64) error {
+	return s.writeAs(ctx, r, revocation, func(c *change) error {
 		if err := c.deleteAPIKeys("id = ?", id); err != nil {
 			return err
 		}

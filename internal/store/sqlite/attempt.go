@@ -104,12 +104,12 @@ func saveCounter(conn *sqlite.Conn, account throttle.AccountHash, address string
 		account[:], address, c.Failures, c.LastFailure, c.Expires)
 }
 
-// ClearAttempts removes the counters of an account. A known address without failures stays known.
-func (s *Store) ClearAttempts(ctx context.Context, account throttle.AccountHash) error {
-	return s.write(ctx, normal, func(c *change) error {
-		return execute(c.conn, "DELETE FROM failure_counter WHERE account = ? AND (address = '' OR failed > 0)",
-			account[:])
-	})
+// clearAttempts removes the counters of an account, which may be nil. A known address without failures stays known.
+func (c *change) clearAttempts(account *throttle.AccountHash) error {
+	if account == nil {
+		return nil
+	}
+	return execute(c.conn, "DELETE FROM failure_counter WHERE account = ? AND (address = '' OR failed > 0)", account[:])
 }
 
 // SweepAttempts removes expired counters, and the counters of accounts above maxAccounts that expire first. A reader

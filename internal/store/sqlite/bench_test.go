@@ -18,7 +18,7 @@ func BenchmarkStore(b *testing.B) {
 	}
 	defer s.Close()
 	record := authority.User{Login: "u", Email: "u@example.com", Level: authority.General, Status: authority.Active}
-	user, err := s.CreateUser(b.Context(), record, "hash")
+	user, err := s.CreateUser(b.Context(), authority.Rights{}, record, "hash")
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -37,8 +37,8 @@ func mustOpen(t *testing.T, dir string) *Store {
 func withSessions(t *testing.T, dir string, count int) (*Store, []token.SessionID) {
 	t.Helper()
 	s := mustOpen(t, dir)
-	user := authority.User{Login: "a", Level: authority.Root, Status: authority.Active}
-	u, err := s.CreateUser(t.Context(), user, "hash")
+	user := authority.User{Login: "a", Level: authority.MailboxUser, Status: authority.Active}
+	u, err := s.CreateUser(t.Context(), authority.Rights{}, user, "hash")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,53 +165,6 @@ func TestFailedOperationIsUndoneAlone(t *testing.T) {
 	check(mustOpen(t, dir))
 }
 
-// TestCachesFollowCommits checks that a cached user or API key changes with the row.
-func TestCachesFollowCommits(t *testing.T) {
-	s := mustOpen(t, t.TempDir())
-	hash := authority.APIKeyHash{1}
-	mustBe := func(login string, withKey bool) {
-		t.Helper()
-		for range 2 { // The second time, they come from the cache.
-			u, err := s.User(t.Context(), 1)
-			if login == "" && !errors.Is(err, fault.ErrNotFound) || login != "" && (err != nil || u.Email != login) {
-				t.Errorf("the user is %+v, %v; want %q", u, err, login)
-			}
-			if _, _, err := s.APIKeyByHash(t.Context(), hash); withKey != (err == nil) {
-				t.Errorf("the API key: %v, want one: %v", err, withKey)
-			}
-		}
-	}
-	mustSucceed := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	fill := func() {
-		t.Helper()
-		user := authority.User{ID: 1, Login: "a", Email: "first", Level: authority.Root, Status: authority.Active}
-		mustSucceed(s.WriteUsers(t.Context(), []authority.UserWithHash{{User: user}}))
-		_, err := s.CreateAPIKey(t.Context(), authority.APIKey{UserID: 1}, hash)
-		mustSucceed(err)
-		mustBe("first", true)
-	}
-	mustSucceed(s.BeginCopy(t.Context()))
-	fill()
-	mustSucceed(s.BeginCopy(t.Context())) // It empties the store.
-	mustBe("", false)
-	fill()
-	second, terminated := "second", authority.Terminated
-	_, err := s.UpdateUser(t.Context(), 1, authority.UserChange{Email: &second})
-	mustSucceed(err)
-	mustBe("second", true)
-	_, err = s.UpdateUser(t.Context(), 1, authority.UserChange{Status: &terminated})
-	mustSucceed(err)
-	mustBe("second", false)
-	if u, err := s.User(t.Context(), 1); err != nil || u.Status != authority.Terminated {
-		t.Errorf("the user is %+v, %v", u, err)
-	}
-}
-
 // TestManyEndsLeaveNothing checks that sessions that end in one operation leave nothing in memory.
 func TestManyEndsLeaveNothing(t *testing.T) {
 	s, _ := withSessions(t, t.TempDir(), 1)
@@ -224,7 +177,7 @@ func TestManyEndsLeaveNothing(t *testing.T) {
 	if err := s.WriteSessions(t.Context(), rows); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.EndSessions(t.Context(), 1, token.SessionID{}); err != nil {
+	if err := s.EndSessions(t.Context(), authority.Rights{}, 1, authority.EndOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if more := heapAlloc() - before; more > 2<<20 {
@@ -298,7 +251,7 @@ func TestCompactionUnderLoad(t *testing.T) {
 				want[i] = live.Session.Generation
 			}
 			if i%7 == 0 {
-				if err := s.EndSession(t.Context(), id); err != nil {
+				if err := s.EndSession(t.Context(), authority.Rights{}, id); err != nil {
 					t.Error(err)
 				}
 				want[i] = 0

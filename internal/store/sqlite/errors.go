@@ -27,7 +27,8 @@ func (s *Store) failed(err error) error {
 // countFailure counts an error, unless it is a regular result of a method.
 func (s *Store) countFailure(err error) {
 	regular := errors.Is(err, fault.ErrNotFound) || errors.Is(err, fault.ErrDuplicate) ||
-		errors.Is(err, storecopy.ErrNotEmpty)
+		errors.Is(err, fault.ErrActorEnded) || errors.Is(err, fault.ErrRightsChanged) ||
+		errors.Is(err, fault.ErrLastRoot) || errors.Is(err, storecopy.ErrNotEmpty)
 	if !regular {
 		s.metrics.StoreError()
 	}

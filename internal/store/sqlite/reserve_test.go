@@ -15,30 +15,30 @@ import (
 func TestWithoutReserve(t *testing.T) {
 	s, ids := withSessions(t, t.TempDir(), 2)
 	for _, id := range []string{"old", "new"} {
-		if err := s.AddSigningKey(t.Context(), keyring.SigningKey{ID: id, JWK: "{}"}, false); err != nil {
+		if err := s.AddSigningKey(t.Context(), authority.Rights{}, keyring.SigningKey{ID: id, JWK: "{}"}, false); err != nil {
 			t.Fatal(err)
 		}
 	}
-	key, err := s.CreateAPIKey(t.Context(), authority.APIKey{UserID: 1}, authority.APIKeyHash{1})
+	key, err := s.CreateAPIKey(t.Context(), authority.Rights{}, authority.APIKey{UserID: 1}, authority.APIKeyHash{1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.reserve.release()
 	s.reserve.retryAt = time.Now().Add(time.Hour)
 	suspended := authority.Suspended
-	_, suspendErr := s.UpdateUser(t.Context(), 1, authority.UserChange{Status: &suspended})
+	_, suspendErr := s.UpdateUser(t.Context(), authority.Rights{}, 1, authority.UserChange{Status: &suspended})
 	for revocation, err := range map[string]error{
-		"end a session":        s.EndSession(t.Context(), ids[0]),
-		"end sessions":         s.EndSessions(t.Context(), 1, ids[0]),
+		"end a session":        s.EndSession(t.Context(), authority.Rights{}, ids[0]),
+		"end sessions":         s.EndSessions(t.Context(), authority.Rights{}, 1, authority.EndOptions{Except: ids[0]}),
 		"suspend a user":       suspendErr,
-		"delete an API key":    s.DeleteAPIKey(t.Context(), key.ID),
-		"retire a signing key": s.RetireSigningKey(t.Context(), "old", testNow),
+		"delete an API key":    s.DeleteAPIKey(t.Context(), authority.Rights{}, key.ID),
+		"retire a signing key": s.RetireSigningKey(t.Context(), authority.Rights{}, "old", testNow),
 	} {
 		if err != nil {
 			t.Errorf("%s: %v", revocation, err)
 		}
 	}
-	if _, err := s.CreateUser(t.Context(), authority.User{Login: "b"}, "hash"); !errors.Is(err, fault.ErrUnavailable) {
+	if _, err := s.CreateUser(t.Context(), authority.Rights{}, authority.User{Login: "b"}, "hash"); !errors.Is(err, fault.ErrUnavailable) {
 		t.Errorf("a new user: %v", err)
 	}
 }

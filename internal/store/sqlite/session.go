@@ -61,15 +61,23 @@ func (s *Store) Rotate(ctx context.Context, r authority.Rotation) (authority.Ses
 }
 
 // EndSession ends a session and its API keys.
-func (s *Store) EndSession(ctx context.Context, id token.SessionID) error {
-	return s.write(ctx, revocation, func(c *change) error { return c.deleteSessions("id = ?", id[:]) })
+func (s *Store) EndSession(ctx context.Context, r authority.Rights, id token.SessionID) error {
+	return s.writeAs(ctx, r, revocation, func(c *change) error { return c.deleteSessions("id = ?", id[:]) })
 }
 
 // EndSessions ends the sessions of a user except one, and their API keys.
-func (s *Store) EndSessions(ctx context.Context, userID int64, except token.SessionID) error {
-	return s.write(ctx, revocation, func(c *change) error {
-		return c.deleteSessions("user_id = ? AND id <> ?", userID, except[:])
-	})
+func (s *Store) EndSessions(
+	ctx context.Context, r authority.Rights, userID int64, opts authority.EndOptions,
+) error {
+	return s.writeAs(ctx, r, revocation, func(c *change) error { return c.endSessions(userID, opts) })
+}
+
+// endSessions ends the sessions of a user except one, and clears the failure counters if the options say so.
+func (c *change) endSessions(userID int64, opts authority.EndOptions) error {
+	if err := c.clearAttempts(opts.ClearAttempts); err != nil {
+		return err
+	}
+	return c.deleteSessions("user_id = ? AND id <> ?", userID, opts.Except[:])
 }
 
 // Sessions lists the sessions of a user whose token has not expired.

@@ -5,6 +5,7 @@ import (
 
 	"zombiezen.com/go/sqlite"
 
+	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/keyring"
 )
 
@@ -23,8 +24,10 @@ func (s *Store) SigningKeys(ctx context.Context) ([]keyring.SigningKey, error) {
 }
 
 // AddSigningKey adds a signing key as the newest.
-func (s *Store) AddSigningKey(ctx context.Context, k keyring.SigningKey, first bool) error {
-	return s.write(ctx, normal, func(c *change) error {
+func (s *Store) AddSigningKey(
+	ctx context.Context, r authority.Rights, k keyring.SigningKey, first bool,
+) error {
+	return s.writeAs(ctx, r, normal, func(c *change) error {
 		return execute(c.conn, `INSERT INTO signing_key (id, jwk, published, signs, retired) SELECT ?1, ?2, ?3, ?4, ?5
 			WHERE NOT ?6 OR NOT EXISTS (SELECT 1 FROM signing_key) ON CONFLICT (id) DO NOTHING`,
 			k.ID, k.JWK, k.PublishedAt, k.SignsFrom, k.RetiredAt, first)
@@ -32,8 +35,8 @@ func (s *Store) AddSigningKey(ctx context.Context, k keyring.SigningKey, first b
 }
 
 // RetireSigningKey retires a signing key that is not the last one.
-func (s *Store) RetireSigningKey(ctx context.Context, id string, at int64) error {
-	return s.write(ctx, revocation, func(c *change) error {
+func (s *Store) RetireSigningKey(ctx context.Context, r authority.Rights, id string, at int64) error {
+	return s.writeAs(ctx, r, revocation, func(c *change) error {
 		return executeOne(c.conn, `UPDATE signing_key SET retired = ?2, jwk = '' WHERE id = ?1 AND retired = 0
 			AND EXISTS (SELECT 1 FROM signing_key WHERE id <> ?1 AND retired = 0)`, id, at)
 	})

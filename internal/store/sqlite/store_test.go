@@ -155,7 +155,7 @@ func TestRefreshesDoNotGrowTheFile(t *testing.T) {
 	}
 	s := open(t, dir)
 	user := authority.User{Login: "a", Level: authority.Root, Status: authority.Active}
-	u, err := s.CreateUser(t.Context(), user, "hash")
+	u, err := s.CreateUser(t.Context(), authority.Rights{}, user, "hash")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,10 @@ func scanUser(stmt *sqlite.Stmt) *authority.User {
 	}
 }
 
-const selectUsersWithHash = "SELECT " + userColumns + ", password_hash FROM user"
+const (
+	selectUserByID      = "SELECT " + userColumns + " FROM user WHERE id = ?"
+	selectUsersWithHash = "SELECT " + userColumns + ", password_hash FROM user"
+)
 
 func scanUserWithHash(stmt *sqlite.Stmt) authority.UserWithHash {
 	return authority.UserWithHash{User: *scanUser(stmt), PasswordHash: stmt.ColumnText(10)}
@@ -47,9 +50,11 @@ func userValues(u *authority.UserWithHash) args {
 }
 
 // CreateUser adds a user.
-func (s *Store) CreateUser(ctx context.Context, u authority.User, passwordHash string) (*authority.User, error) {
+func (s *Store) CreateUser(
+	ctx context.Context, r authority.Rights, u authority.User, passwordHash string,
+) (*authority.User, error) {
 	values := userValues(&authority.UserWithHash{User: u, PasswordHash: passwordHash})
-	return tx(ctx, s, normal, func(c *change) (*authority.User, error) {
+	return txAs(ctx, s, r, normal, func(c *change) (*authority.User, error) {
 		user, err := queryOne(c.conn, insertUser+" RETURNING "+userColumns, values, scanUser)
 		return user, unique(err)
 	})
@@ -58,7 +63,7 @@ func (s *Store) CreateUser(ctx context.Context, u authority.User, passwordHash s
 // User returns a user, usually from the cache.
 func (s *Store) User(ctx context.Context, id int64) (*authority.User, error) {
 	return s.users.get(id, func() (*authority.User, error) {
-		return find(ctx, s, "SELECT "+userColumns+" FROM user WHERE id = ?", args{id}, scanUser)
+		return find(ctx, s, selectUserByID, args{id}, scanUser)
 	})
 }
 
@@ -93,7 +98,9 @@ func (s *Store) ListUsers(ctx context.Context, f authority.UserFilter) ([]author
 }
 
 // UpdateUser changes a user, and ends the sessions and API keys that the new status ends.
-func (s *Store) UpdateUser(ctx context.Context, id int64, u authority.UserChange) (*authority.User, error) {
+func (s *Store) UpdateUser(
+	ctx context.Context, r authority.Rights, id int64, u authority.UserChange,
+) (*authority.User, error) {
 	urgency := normal
 	if u.Status != nil && !u.Status.MaySignIn() {
 		urgency = revocation
@@ -102,13 +109,20 @@ func (s *Store) UpdateUser(ctx context.Context, id int64, u authority.UserChange
 		nullable(u.Email), nullable(u.FirstName), nullable(u.LastName), nullable(u.NetworkID), nullable(u.MailboxID),
 		nullableNumber(u.Level), nullableNumber(u.Status), id, int64(authority.Terminated),
 	}
-	return tx(ctx, s, urgency, func(c *change) (*authority.User, error) {
+	return txAs(ctx, s, r, urgency, func(c *change) (*authority.User, error) {
+		before, err := c.findUser(id)
+		if err != nil {
+			return nil, err
+		}
 		user, err := queryOne(c.conn, `UPDATE user SET email = coalesce(?, email),
 			first_name = coalesce(?, first_name), last_name = coalesce(?, last_name),
 			network_id = coalesce(?, network_id), mailbox_id = coalesce(?, mailbox_id),
 			level = coalesce(?, level), status = coalesce(?, status)
 			WHERE id = ? AND status <> ? RETURNING `+userColumns, values, scanUser)
 		if err != nil {
+			return nil, err
+		}
+		if err := c.keepsRoot(before, user); err != nil {
 			return nil, err
 		}
 		c.user = user
@@ -127,14 +141,17 @@ func (s *Store) UpdateUser(ctx context.Context, id int64, u authority.UserChange
 }
 
 // SetPassword replaces a password hash, and ends sessions if the change requires it.
-func (s *Store) SetPassword(ctx context.Context, id int64, p authority.PasswordChange) error {
-	return s.write(ctx, normal, func(c *change) error {
+func (s *Store) SetPassword(ctx context.Context, r authority.Rights, id int64, p authority.PasswordChange) error {
+	return s.writeAs(ctx, r, normal, func(c *change) error {
 		err := executeOne(c.conn,
 			"UPDATE user SET password_hash = ?1 WHERE id = ?2 AND status <> ?3 AND ?4 IN ('', password_hash)",
 			p.Hash, id, int64(authority.Terminated), p.IfHash)
-		if err != nil || !p.EndSessions {
+		if err != nil {
 			return err
 		}
-		return c.deleteSessions("user_id = ? AND id <> ?", id, p.Except[:])
+		if !p.EndSessions {
+			return c.clearAttempts(p.ClearAttempts)
+		}
+		return c.endSessions(id, p.EndOptions)
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/throttle"
 )
 
@@ -69,7 +70,7 @@ func testAttempts(t *testing.T, s *state) {
 	_, err := s.SweepAttempts(t.Context(), at+years, 1000, 1000)
 	s.noError(err)
 	s.wantSomeWait("ada", "a", at+years)
-	s.noError(s.ClearAttempts(t.Context(), throttle.HashLogin("ada")))
+	s.noError(s.EndSessions(t.Context(), authority.Rights{}, 0, authority.EndOptions{ClearAttempts: new(throttle.HashLogin("ada"))}))
 	s.wantWait("ada", "c", at, 0)
 }
 
@@ -100,7 +101,7 @@ func testAttemptsKnownAddress(t *testing.T, s *state) {
 		s.fail("ada", "home", at)
 	}
 	s.wantSomeWait("ada", "home", at)
-	s.noError(s.ClearAttempts(t.Context(), throttle.HashLogin("ada")))
+	s.noError(s.EndSessions(t.Context(), authority.Rights{}, 0, authority.EndOptions{ClearAttempts: new(throttle.HashLogin("ada"))}))
 	s.resolve("ada", "other", at, throttle.Unchecked, true) // it had no failures
 	s.resolve("ada", "home", at, throttle.Unchecked, false)
 }
@@ -183,7 +184,7 @@ func testAttemptsMaxAccounts(t *testing.T, s *state) {
 	}
 	for range 29 {
 		s.fail("other", "b", now+100)
-		s.noError(s.ClearAttempts(t.Context(), throttle.HashLogin("other")))
+		s.noError(s.EndSessions(t.Context(), authority.Rights{}, 0, authority.EndOptions{ClearAttempts: new(throttle.HashLogin("other"))}))
 	}
 	s.wantWait("other", "b", now+100, 0) // the 50th failure of the address
 	s.wantSomeWait("other", "b", now+100)

@@ -11,7 +11,7 @@ import (
 // testEvents checks the filter and the pages of events, after the store was closed and opened.
 func testEvents(t *testing.T, s *state) {
 	a := s.newUser("a")
-	b, err := s.CreateUser(t.Context(), authority.User{
+	b, err := s.CreateUser(t.Context(), authority.Rights{}, authority.User{
 		Login: "b", Level: authority.MailboxUser, Status: authority.Active,
 		Tenant: authority.Tenant{NetworkID: 1, MailboxID: 9},
 	}, "hash")

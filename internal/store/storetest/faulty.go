@@ -43,12 +43,12 @@ func (f *Faulty) Rotate(ctx context.Context, r authority.Rotation) (authority.Se
 }
 
 // EndSession is that of the store, or fails.
-func (f *Faulty) EndSession(ctx context.Context, id token.SessionID) error {
+func (f *Faulty) EndSession(ctx context.Context, r authority.Rights, id token.SessionID) error {
 	mode := Fault(f.mode.Load())
 	if mode == NotCommitted {
 		return errFault
 	}
-	err := f.Store.EndSession(ctx, id)
+	err := f.Store.EndSession(ctx, r, id)
 	if mode == Committed && err == nil {
 		return errFault
 	}

@@ -56,7 +56,7 @@ func testImportUsers(t *testing.T, s *state) {
 	if id.ID != 0 {
 		t.Errorf("for an existing id the result is %+v, want no user", id)
 	}
-	s.noError(s.SetPassword(t.Context(), bob.ID, authority.PasswordChange{Hash: "ours"}))
+	s.noError(s.SetPassword(t.Context(), authority.Rights{}, bob.ID, authority.PasswordChange{Hash: "ours"}))
 	s.reopen()
 	bob.PasswordHash = "ours"
 	for i, want := range []userimport.Imported{ada, login, bob, {}} {

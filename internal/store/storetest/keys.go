@@ -17,7 +17,7 @@ func testAPIKeys(t *testing.T, s *state) {
 	u := s.newUser("a")
 	create := func(k authority.APIKey, hash byte) authority.APIKey {
 		t.Helper()
-		created, err := s.CreateAPIKey(t.Context(), k, authority.APIKeyHash{hash})
+		created, err := s.CreateAPIKey(t.Context(), authority.Rights{}, k, authority.APIKeyHash{hash})
 		s.noError(err)
 		return created
 	}
@@ -39,12 +39,12 @@ func testAPIKeys(t *testing.T, s *state) {
 	if want := []authority.APIKey{shared, second}; !slices.Equal(keys, want) {
 		t.Errorf("keys %+v, want %+v", keys, want)
 	}
-	s.noError(s.DeleteAPIKey(t.Context(), shared.ID))
-	s.wantError(s.DeleteAPIKey(t.Context(), shared.ID), fault.ErrNotFound)
+	s.noError(s.DeleteAPIKey(t.Context(), authority.Rights{}, shared.ID))
+	s.wantError(s.DeleteAPIKey(t.Context(), authority.Rights{}, shared.ID), fault.ErrNotFound)
 	_, err = s.APIKey(t.Context(), shared.ID)
 	s.wantError(err, fault.ErrNotFound)
 	unowned := authority.APIKey{UserID: 99, Visibility: authority.Private}
-	_, err = s.CreateAPIKey(t.Context(), unowned, authority.APIKeyHash{4})
+	_, err = s.CreateAPIKey(t.Context(), authority.Rights{}, unowned, authority.APIKeyHash{4})
 	s.wantError(err, fault.ErrNotFound)
 }
 
@@ -57,17 +57,17 @@ func testSessionAPIKeys(t *testing.T, s *state) {
 	}
 	for i, session := range []authority.Session{ended, kept} {
 		hash := authority.APIKeyHash{byte(i)}
-		_, err := s.CreateAPIKey(t.Context(), key(session), hash)
+		_, err := s.CreateAPIKey(t.Context(), authority.Rights{}, key(session), hash)
 		s.noError(err)
 		_, _, err = s.APIKeyByHash(t.Context(), hash)
 		s.noError(err)
 	}
-	s.noError(s.EndSession(t.Context(), ended.ID))
+	s.noError(s.EndSession(t.Context(), authority.Rights{}, ended.ID))
 	_, _, err := s.APIKeyByHash(t.Context(), authority.APIKeyHash{0})
 	s.wantError(err, fault.ErrNotFound)
 	_, _, err = s.APIKeyByHash(t.Context(), authority.APIKeyHash{1})
 	s.noError(err)
-	_, err = s.CreateAPIKey(t.Context(), key(ended), authority.APIKeyHash{5})
+	_, err = s.CreateAPIKey(t.Context(), authority.Rights{}, key(ended), authority.APIKeyHash{5})
 	s.wantError(err, fault.ErrNotFound)
 }
 
@@ -77,25 +77,25 @@ func testSigningKeys(t *testing.T, s *state) {
 	for i := range 10 {
 		group.Go(func() {
 			key := keyring.SigningKey{ID: fmt.Sprint(i), JWK: `{}`}
-			if err := s.AddSigningKey(t.Context(), key, true); err != nil {
+			if err := s.AddSigningKey(t.Context(), authority.Rights{}, key, true); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	group.Wait()
 	later := keyring.SigningKey{ID: "later", JWK: `{"later":1}`, PublishedAt: now, SignsFrom: now + 300}
-	s.noError(s.AddSigningKey(t.Context(), later, false))
-	s.noError(s.AddSigningKey(t.Context(), keyring.SigningKey{ID: "later", JWK: "another"}, false)) // changes nothing
+	s.noError(s.AddSigningKey(t.Context(), authority.Rights{}, later, false))
+	s.noError(s.AddSigningKey(t.Context(), authority.Rights{}, keyring.SigningKey{ID: "later", JWK: "another"}, false)) // changes nothing
 	keys, err := s.SigningKeys(t.Context())
 	s.noError(err)
 	if len(keys) != 2 || keys[0] != later || keys[1].RetiredAt != 0 {
 		t.Fatalf("keys %+v, want 2, the first %+v", keys, later)
 	}
 	first := keys[1].ID
-	s.noError(s.RetireSigningKey(t.Context(), first, now+5000))
-	s.wantError(s.RetireSigningKey(t.Context(), first, now+6000), fault.ErrNotFound)
-	s.wantError(s.RetireSigningKey(t.Context(), "unknown", now), fault.ErrNotFound)
-	s.wantError(s.RetireSigningKey(t.Context(), later.ID, now), fault.ErrNotFound) // the only one
+	s.noError(s.RetireSigningKey(t.Context(), authority.Rights{}, first, now+5000))
+	s.wantError(s.RetireSigningKey(t.Context(), authority.Rights{}, first, now+6000), fault.ErrNotFound)
+	s.wantError(s.RetireSigningKey(t.Context(), authority.Rights{}, "unknown", now), fault.ErrNotFound)
+	s.wantError(s.RetireSigningKey(t.Context(), authority.Rights{}, later.ID, now), fault.ErrNotFound) // the only one
 	keys, err = s.SigningKeys(t.Context())
 	s.noError(err)
 	if want := []keyring.SigningKey{later, {ID: first, RetiredAt: now + 5000}}; !slices.Equal(keys, want) {
@@ -105,14 +105,14 @@ func testSigningKeys(t *testing.T, s *state) {
 
 // testRetireRace retires both of two keys at the same time, ten times. Each time one of them must remain.
 func testRetireRace(t *testing.T, s *state) {
-	s.noError(s.AddSigningKey(t.Context(), keyring.SigningKey{ID: "0"}, false))
+	s.noError(s.AddSigningKey(t.Context(), authority.Rights{}, keyring.SigningKey{ID: "0"}, false))
 	for i := range 10 {
-		s.noError(s.AddSigningKey(t.Context(), keyring.SigningKey{ID: fmt.Sprint(i + 1)}, false))
+		s.noError(s.AddSigningKey(t.Context(), authority.Rights{}, keyring.SigningKey{ID: fmt.Sprint(i + 1)}, false))
 		before := s.activeSigningKeys()
 		var group sync.WaitGroup
 		for _, id := range before {
 			group.Go(func() {
-				err := s.RetireSigningKey(t.Context(), id, now)
+				err := s.RetireSigningKey(t.Context(), authority.Rights{}, id, now)
 				if err != nil && !errors.Is(err, fault.ErrNotFound) {
 					t.Error(err)
 				}

@@ -98,7 +98,7 @@ func testRotateAgainstEnd(t *testing.T, s *state) {
 				}
 			})
 		}
-		s.noError(s.EndSession(t.Context(), session.ID))
+		s.noError(s.EndSession(t.Context(), authority.Rights{}, session.ID))
 		s.wantNoSession(session.ID)
 		group.Wait()
 		s.wantNoSession(session.ID)
@@ -127,13 +127,13 @@ func testEndSessions(t *testing.T, s *state) {
 	a, b := s.newUser("a"), s.newUser("b")
 	ended, kept := s.newSession(a), s.newSession(a)
 	other := s.newSession(b)
-	s.noError(s.EndSessions(t.Context(), a.ID, kept.ID))
+	s.noError(s.EndSessions(t.Context(), authority.Rights{}, a.ID, authority.EndOptions{Except: kept.ID}))
 	s.wantNoSession(ended.ID)
 	s.wantSession(kept.ID)
-	s.noError(s.EndSessions(t.Context(), a.ID, token.SessionID{}))
+	s.noError(s.EndSessions(t.Context(), authority.Rights{}, a.ID, authority.EndOptions{}))
 	s.wantNoSession(kept.ID)
 	s.wantSession(other.ID)
-	s.noError(s.EndSession(t.Context(), ended.ID)) // no error for a session that has ended
+	s.noError(s.EndSession(t.Context(), authority.Rights{}, ended.ID)) // no error for a session that has ended
 	list, err := s.Sessions(t.Context(), b.ID, now)
 	s.noError(err)
 	if len(list) != 1 || list[0].Session != other || list[0].IP != "192.0.2.1" {
@@ -153,7 +153,7 @@ func testStatusEndsSessions(t *testing.T, s *state) {
 		session := s.newSession(u)
 		private := authority.APIKey{UserID: u.ID, Visibility: authority.Private}
 		hash := authority.APIKeyHash{byte(i), 1}
-		_, err := s.CreateAPIKey(t.Context(), private, hash)
+		_, err := s.CreateAPIKey(t.Context(), authority.Rights{}, private, hash)
 		s.noError(err)
 		if changed := s.setStatus(u.ID, status); changed.Status != status {
 			t.Errorf("status %v, want %v", changed.Status, status)
@@ -163,9 +163,9 @@ func testStatusEndsSessions(t *testing.T, s *state) {
 		if status == authority.Terminated {
 			s.wantError(err, fault.ErrNotFound)
 			active := authority.Active
-			_, err = s.UpdateUser(t.Context(), u.ID, authority.UserChange{Status: &active})
+			_, err = s.UpdateUser(t.Context(), authority.Rights{}, u.ID, authority.UserChange{Status: &active})
 			s.wantError(err, fault.ErrNotFound)
-			_, err = s.CreateAPIKey(t.Context(), private, authority.APIKeyHash{9})
+			_, err = s.CreateAPIKey(t.Context(), authority.Rights{}, private, authority.APIKeyHash{9})
 			s.wantError(err, fault.ErrNotFound)
 			continue
 		}
@@ -196,7 +196,7 @@ func testOpenAgainstSuspend(t *testing.T, s *state) {
 			})
 		}
 		group.Go(func() {
-			if _, err := s.UpdateUser(t.Context(), u.ID, authority.UserChange{Status: &suspended}); err != nil {
+			if _, err := s.UpdateUser(t.Context(), authority.Rights{}, u.ID, authority.UserChange{Status: &suspended}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -254,7 +254,7 @@ func testReopen(t *testing.T, s *state) {
 		Session: session.ID, From: 1, At: now + 1, Expires: now + 2, IdempotencyKey: authority.HashIdempotencyKey("k"),
 	})
 	s.noError(err)
-	s.noError(s.EndSession(t.Context(), ended.ID))
+	s.noError(s.EndSession(t.Context(), authority.Rights{}, ended.ID))
 	before := s.wantSession(session.ID)
 	s.noError(s.Ready(t.Context()))
 	s.reopen()

@@ -102,7 +102,7 @@ func (s *state) reopen() {
 // newUser adds a user.
 func (s *state) newUser(login string) *authority.User {
 	s.Helper()
-	u, err := s.CreateUser(s.Context(), authority.User{
+	u, err := s.CreateUser(s.Context(), authority.Rights{}, authority.User{
 		Login: login, Email: login, Level: authority.MailboxUser, Status: authority.Active,
 		Tenant: authority.Tenant{NetworkID: 1, MailboxID: 2}, Created: now,
 	}, "hash")
@@ -113,7 +113,7 @@ func (s *state) newUser(login string) *authority.User {
 // setStatus changes the status of a user.
 func (s *state) setStatus(id int64, status authority.Status) *authority.User {
 	s.Helper()
-	u, err := s.UpdateUser(s.Context(), id, authority.UserChange{Status: &status})
+	u, err := s.UpdateUser(s.Context(), authority.Rights{}, id, authority.UserChange{Status: &status})
 	s.noError(err)
 	return u
 }

@@ -10,15 +10,15 @@ import (
 
 // testUsers checks the life of a user, and that logins are the same in upper and lower case.
 func testUsers(t *testing.T, s *state) {
-	u, err := s.CreateUser(t.Context(), authority.User{
-		ID: 4821, Login: "Ada@Example.com", Level: authority.Root, Status: authority.Active,
+	u, err := s.CreateUser(t.Context(), authority.Rights{}, authority.User{
+		ID: 4821, Login: "Ada@Example.com", Level: authority.TechOps, Status: authority.Active,
 	}, "hash")
 	s.noError(err)
 	if u.ID != 4821 {
 		t.Errorf("id %d, want 4821", u.ID)
 	}
-	_, err = s.CreateUser(t.Context(), authority.User{
-		Login: "ADA@example.COM", Level: authority.Root, Status: authority.Active,
+	_, err = s.CreateUser(t.Context(), authority.Rights{}, authority.User{
+		Login: "ADA@example.COM", Level: authority.TechOps, Status: authority.Active,
 	}, "hash")
 	s.wantError(err, fault.ErrDuplicate)
 	found, hash, err := s.UserByLogin(t.Context(), "ada@example.com")
@@ -34,7 +34,7 @@ func testUsers(t *testing.T, s *state) {
 	want.FirstName = "Ada"
 	want.Level = authority.NetOps
 	want.NetworkID = 7
-	changed, err := s.UpdateUser(t.Context(), u.ID, authority.UserChange{
+	changed, err := s.UpdateUser(t.Context(), authority.Rights{}, u.ID, authority.UserChange{
 		FirstName: &want.FirstName, Level: &want.Level, NetworkID: &want.NetworkID,
 	})
 	s.noError(err)
@@ -43,14 +43,14 @@ func testUsers(t *testing.T, s *state) {
 	}
 	_, err = s.User(t.Context(), 99)
 	s.wantError(err, fault.ErrNotFound)
-	_, err = s.UpdateUser(t.Context(), 99, authority.UserChange{FirstName: &want.FirstName})
+	_, err = s.UpdateUser(t.Context(), authority.Rights{}, 99, authority.UserChange{FirstName: &want.FirstName})
 	s.wantError(err, fault.ErrNotFound)
 }
 
 // testListUsers checks the filter and the pages of a list.
 func testListUsers(t *testing.T, s *state) {
 	for i := range 5 {
-		_, err := s.CreateUser(t.Context(), authority.User{
+		_, err := s.CreateUser(t.Context(), authority.Rights{}, authority.User{
 			Login: fmt.Sprint(i), Level: authority.MailboxUser, Status: authority.Active,
 			Tenant: authority.Tenant{NetworkID: int64(i % 2), MailboxID: int64(i)},
 		}, "hash")
@@ -87,16 +87,16 @@ func testPasswords(t *testing.T, s *state) {
 	u := s.newUser("a")
 	ended, kept := s.newSession(u), s.newSession(u)
 	change := authority.PasswordChange{Hash: "new", IfHash: "another"}
-	s.wantError(s.SetPassword(t.Context(), u.ID, change), fault.ErrNotFound)
+	s.wantError(s.SetPassword(t.Context(), authority.Rights{}, u.ID, change), fault.ErrNotFound)
 	change.IfHash = "hash"
-	s.noError(s.SetPassword(t.Context(), u.ID, change))
+	s.noError(s.SetPassword(t.Context(), authority.Rights{}, u.ID, change))
 	s.wantSession(ended.ID)
-	change = authority.PasswordChange{Hash: "newer", EndSessions: true, Except: kept.ID}
-	s.noError(s.SetPassword(t.Context(), u.ID, change))
+	change = authority.PasswordChange{Hash: "newer", EndSessions: true, EndOptions: authority.EndOptions{Except: kept.ID}}
+	s.noError(s.SetPassword(t.Context(), authority.Rights{}, u.ID, change))
 	s.wantNoSession(ended.ID)
 	s.wantSession(kept.ID)
 	if _, hash, err := s.UserByLogin(t.Context(), "a"); err != nil || hash != "newer" {
 		t.Errorf("hash %q, %v; want \"newer\"", hash, err)
 	}
-	s.wantError(s.SetPassword(t.Context(), 99, authority.PasswordChange{Hash: "x"}), fault.ErrNotFound)
+	s.wantError(s.SetPassword(t.Context(), authority.Rights{}, 99, authority.PasswordChange{Hash: "x"}), fault.ErrNotFound)
 }

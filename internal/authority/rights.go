@@ -1,0 +1,155 @@
+package authority
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/authority/keyring"
+	"github.com/pawlauth/pawl/internal/token"
+)
+
+// Rights are what a write rests on: the caller, and the user that the write is about, as they were when the authority
+// checked what the caller may do. A Store checks both again in the transaction of the write, so that a caller who was
+// signed out, suspended, demoted or moved cannot make a write that is durable after that. The zero Rights are those of
+// Pawl itself and of the operator at the machine: nothing is checked.
+type Rights struct {
+	Actor  Actor
+	Target Target
+}
+
+// Actor is the caller of a write. It has a bearer token, an API key, or both.
+type Actor struct {
+	UserID int64 // 0: nothing is checked
+	Level  Level
+	Tenant Tenant
+
+	Session    token.SessionID // of the bearer token; zero without one
+	Generation uint32          // of the bearer token
+	Grace      time.Duration   // Policy.BearerGrace
+	At         int64           // when the authority checked the token
+
+	APIKey int64 // the id of the API key; 0 without one
+}
+
+// Target is the user that a write is about. A zero ID means that the write is about no existing user.
+type Target struct {
+	ID     int64
+	Level  Level
+	Tenant Tenant
+	Status Status
+}
+
+// Present is what a Store finds of the rows that Rights name, in the transaction of the write. It locks the rows, so
+// that none of them changes before the write is durable.
+type Present struct {
+	Actor   *User    // nil: there is no such user
+	Session *Session // nil: the session has ended
+	APIKey  bool     // whether the API key exists, and its session too if it is a SessionOnly key
+	Target  *User    // nil: there is no such user
+}
+
+// Check returns nil if the caller still has the rights. The error is fault.ErrActorEnded if the caller is no longer
+// signed in, fault.ErrRightsChanged if the level or the tenant of the caller, or the level, the tenant or the status of
+// the target differ, and fault.ErrNotFound if the target does not exist.
+func (r Rights) Check(p Present) error {
+	a := r.Actor
+	if a.UserID == 0 {
+		return nil
+	}
+	policy := Policy{BearerGrace: a.Grace}
+	switch {
+	case p.Actor == nil || !p.Actor.Status.MaySignIn():
+		return fault.ErrActorEnded
+	case a.Session != (token.SessionID{}) && (p.Session == nil || !acceptsBearer(*p.Session, a.Generation, a.At, policy)):
+		return fault.ErrActorEnded
+	case a.APIKey != 0 && !p.APIKey:
+		return fault.ErrActorEnded
+	case p.Actor.Level != a.Level || p.Actor.Tenant != a.Tenant:
+		return fault.ErrRightsChanged
+	case r.Target.ID == 0:
+		return nil
+	case p.Target == nil:
+		return fault.ErrNotFound
+	case targetOf(p.Target) != r.Target:
+		return fault.ErrRightsChanged
+	}
+	return nil
+}
+
+func targetOf(u *User) Target {
+	return Target{ID: u.ID, Level: u.Level, Tenant: u.Tenant, Status: u.Status}
+}
+
+// on returns the rights of the caller for a write about a user, which may be nil.
+func (c Caller) on(u *User) Rights {
+	r := Rights{Actor: Actor{
+		UserID: c.User.ID, Level: c.User.Level, Tenant: c.User.Tenant,
+		Generation: c.Generation, Grace: c.grace, At: c.authenticatedAt, APIKey: c.APIKeyID,
+	}}
+	if c.Session != nil {
+		r.Actor.Session = c.Session.ID
+	}
+	if u != nil {
+		r.Target = targetOf(u)
+	}
+	return r
+}
+
+// maxRightsChecks is how often a write is tried whose rights change between the check and the write.
+const maxRightsChecks = 3
+
+// asCaller runs a write of a caller, which checks what the caller may do and passes the Rights to the store. If a row
+// changed in between, asCaller reads the caller again and repeats the write.
+func asCaller[T any](ctx context.Context, a *Authority, c Caller, write func(Caller) (T, error)) (T, error) {
+	var none T
+	for range maxRightsChecks {
+		result, err := write(c)
+		switch {
+		case errors.Is(err, fault.ErrActorEnded):
+			return none, c.errEnded()
+		case !errors.Is(err, fault.ErrRightsChanged):
+			return result, err
+		}
+		user, err := a.store.User(ctx, c.User.ID)
+		if err != nil {
+			return none, fault.FromStore(err, c.errEnded())
+		}
+		c.User = user
+	}
+	return none, errLevel
+}
+
+// errEnded is the error for a caller who is no longer signed in.
+func (c Caller) errEnded() *fault.Error {
+	if c.Session == nil {
+		return errAPIKey
+	}
+	return errSession
+}
+
+// SigningKeyStore keeps the signing keys. See keyring.Store for what each method does.
+type SigningKeyStore interface {
+	SigningKeys(ctx context.Context) ([]keyring.SigningKey, error)
+	AddSigningKey(ctx context.Context, r Rights, k keyring.SigningKey, first bool) error
+	RetireSigningKey(ctx context.Context, r Rights, id string, at int64) error
+}
+
+// SigningKeysAs returns a keyring.Store whose writes need these rights.
+func SigningKeysAs(r Rights, store SigningKeyStore) keyring.Store {
+	return signingKeysAs{SigningKeyStore: store, rights: r}
+}
+
+type signingKeysAs struct {
+	SigningKeyStore
+	rights Rights
+}
+
+func (s signingKeysAs) AddSigningKey(ctx context.Context, k keyring.SigningKey, first bool) error {
+	return s.SigningKeyStore.AddSigningKey(ctx, s.rights, k, first)
+}
+
+func (s signingKeysAs) RetireSigningKey(ctx context.Context, id string, at int64) error {
+	return s.SigningKeyStore.RetireSigningKey(ctx, s.rights, id, at)
+}

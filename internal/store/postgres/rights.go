@@ -1,0 +1,119 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/token"
+)
+
+// withRights is withTx for a write that needs rights. They are checked inside the transaction, before op runs.
+//
+// Every such write locks rows in the same order, so that two of them cannot deadlock: users by id, the session of the
+// caller, the API key of the caller, and then the rows that op changes. The locks last until the commit, so that none
+// of what was checked can change before the write is durable.
+func withRights[T any](
+	ctx context.Context, s *Store, r authority.Rights, op func(context.Context, pgx.Tx) (T, error),
+) (T, error) {
+	return withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (T, error) {
+		if err := checkRights(ctx, tx, r); err != nil {
+			var zero T
+			return zero, err
+		}
+		return op(ctx, tx)
+	})
+}
+
+// Two writes with a shared lock of one row would deadlock if both went on to change the row. So the lock of a row that
+// the write may change is exclusive from the beginning.
+const (
+	shared    = " FOR SHARE"
+	exclusive = " FOR NO KEY UPDATE"
+)
+
+// checkRights locks what the rights name, and checks the rights.
+func checkRights(ctx context.Context, tx pgx.Tx, r authority.Rights) error {
+	if r.Actor.UserID == 0 {
+		return nil
+	}
+	present, err := lockUsers(ctx, tx, r)
+	if err != nil {
+		return err
+	}
+	if r.Actor.Session != (token.SessionID{}) {
+		// Exclusive, because a caller may end the session that the call is made with.
+		session, err := collectOne(ctx, tx, scanSessionWithOrigin,
+			"SELECT "+sessionWithOriginColumns+" FROM pawl.session s WHERE s.id = $1 FOR UPDATE", [16]byte(r.Actor.Session))
+		switch {
+		case err == nil:
+			present.Session = &session.Session
+		case !errors.Is(err, pgx.ErrNoRows):
+			return err
+		}
+	}
+	if r.Actor.APIKey != 0 {
+		tag, err := tx.Exec(ctx, "SELECT 1 FROM pawl.api_key WHERE id = $1 FOR UPDATE", r.Actor.APIKey)
+		if err != nil {
+			return err
+		}
+		present.APIKey = tag.RowsAffected() == 1
+	}
+	return r.Check(present)
+}
+
+// lockUsers locks the caller and the target, in the order of their ids.
+func lockUsers(ctx context.Context, tx pgx.Tx, r authority.Rights) (present authority.Present, err error) {
+	ids := []int64{r.Actor.UserID, r.Target.ID}
+	slices.Sort(ids)
+	for _, id := range slices.Compact(ids) {
+		lock := shared
+		if id == r.Target.ID {
+			lock = exclusive
+		}
+		user, err := collectOne(ctx, tx, scanUser, "SELECT "+userColumns+" FROM pawl.users u WHERE u.id = $1"+lock, id)
+		if errors.Is(err, pgx.ErrNoRows) {
+			continue
+		}
+		if err != nil {
+			return present, err
+		}
+		if id == r.Actor.UserID {
+			present.Actor = user
+		}
+		if id == r.Target.ID {
+			present.Target = user
+		}
+	}
+	return present, nil
+}
+
+// lockRoots locks all active users of level Root, so that of several changes that each take the level from one of them,
+// each sees the ones before.
+func lockRoots(ctx context.Context, tx pgx.Tx) error {
+	_, err := tx.Exec(ctx, "SELECT 1 FROM pawl.users WHERE level = $1 AND status = $2 ORDER BY id"+exclusive,
+		int64(authority.Root), int64(authority.Active))
+	return err
+}
+
+// keepsRoot returns ErrLastRoot if no active Root is left.
+func keepsRoot(ctx context.Context, tx pgx.Tx) error {
+	tag, err := tx.Exec(ctx, "SELECT 1 FROM pawl.users WHERE level = $1 AND status = $2 LIMIT 1",
+		int64(authority.Root), int64(authority.Active))
+	if err == nil && tag.RowsAffected() == 0 {
+		err = fault.ErrLastRoot
+	}
+	return err
+}
+
+// takesRoot reports whether a change takes the level or the status from an active Root.
+func takesRoot(before authority.Target, c authority.UserChange) bool {
+	if before.Level != authority.Root || before.Status != authority.Active {
+		return false
+	}
+	return c.Level != nil && *c.Level != authority.Root || c.Status != nil && *c.Status != authority.Active
+}
