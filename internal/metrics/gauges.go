@@ -18,6 +18,8 @@ type Gauges struct {
 	SigningKeys func() int
 	// Audit returns how many events wait for the store, and how many are missing from it.
 	Audit func() (waiting int, lost int64)
+	// LogLinesLost returns how many lines of the log were lost.
+	LogLinesLost func() int64
 	// Sessions returns the number of sessions, or false if it is not known now.
 	Sessions func(context.Context) (int64, bool)
 	// Pool returns the state of the connections to PostgreSQL.
@@ -42,6 +44,7 @@ var (
 	auditWaiting     = describe("pawl_audit_events_waiting", "Audit events that wait to be stored.")
 	auditLost        = describe("pawl_audit_events_lost_total",
 		"Audit events that are in the log but missing from the store.")
+	logLinesLost = describe("pawl_log_lines_lost_total", "Log lines that the output did not accept in time.")
 	sessionCount = describe("pawl_sessions",
 		"Sessions in the store, including expired ones that are not swept yet. On PostgreSQL an estimate.")
 
@@ -78,6 +81,9 @@ func (g gauges) Collect(out chan<- prometheus.Metric) {
 		waiting, lost := g.Audit()
 		gauge(auditWaiting, float64(waiting))
 		counter(auditLost, float64(lost))
+	}
+	if g.LogLinesLost != nil {
+		counter(logLinesLost, float64(g.LogLinesLost()))
 	}
 	if g.Sessions != nil {
 		if n, known := g.Sessions(context.Background()); known {

@@ -154,10 +154,11 @@ func TestStoreErrors(t *testing.T) {
 func TestGauges(t *testing.T) {
 	m := metrics.New("test")
 	m.Register(metrics.Gauges{
-		Passwords:   func() (int, int) { return 2, 3 },
-		SigningKeys: func() int { return 4 },
-		Audit:       func() (int, int64) { return 5, 6 },
-		Sessions:    func(context.Context) (int64, bool) { return 7, true },
+		Passwords:    func() (int, int) { return 2, 3 },
+		SigningKeys:  func() int { return 4 },
+		Audit:        func() (int, int64) { return 5, 6 },
+		Sessions:     func(context.Context) (int64, bool) { return 7, true },
+		LogLinesLost: func() int64 { return 8 },
 	})
 	expectLines(t, m,
 		`pawl_password_checks_running 2`,
@@ -166,6 +167,7 @@ func TestGauges(t *testing.T) {
 		`pawl_audit_events_waiting 5`,
 		`pawl_audit_events_lost_total 6`,
 		`pawl_sessions 7`,
+		`pawl_log_lines_lost_total 8`,
 	)
 }
 
