@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/authority"
@@ -45,7 +47,17 @@ func (c *devCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	config.Log = newLogger(std.err)
+	if !signal.Ignored(syscall.SIGHUP) { // else under nohup
+		var stop context.CancelFunc
+		ctx, stop = signal.NotifyContext(ctx, syscall.SIGHUP) // the terminal was closed
+		defer stop()
+	}
+	log, err := openLog("", std.err)
+	if err != nil {
+		return err
+	}
+	defer log.close()
+	config.Log = log.Logger
 	a, listener, err := open(ctx, config, c.Addr)
 	if err != nil {
 		return err
@@ -56,7 +68,7 @@ func (c *devCmd) Run(ctx context.Context, std stdio) error {
 		return errors.Join(err, listener.Close(), a.Close())
 	}
 	fmt.Fprint(std.out, devBanner(env.url, path))
-	return serve(ctx, a, listener, server.HTTPConfig{Log: config.Log})
+	return serve(ctx, a, listener, server.HTTPConfig{Log: log.Logger})
 }
 
 // prepareDev creates the two users if they are missing, and writes the file. It keeps the passwords and API keys that

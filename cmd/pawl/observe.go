@@ -14,14 +14,15 @@ import (
 	"github.com/pawlauth/pawl/internal/tracing"
 )
 
-// observeSettings turn on metrics. Traces are turned on by variables of OpenTelemetry.
+// observeSettings configure the log and the metrics. Variables of OpenTelemetry configure the traces.
 type observeSettings struct {
+	LogFile     string `placeholder:"FILE" help:"File for the log, which SIGHUP reopens; if empty, standard error."`
 	MetricsAddr string `placeholder:"ADDR" help:"Address of /metrics, on loopback or a private network; if empty, off."`
 }
 
 // observe starts metrics and traces, if they are turned on, and puts them into config. The caller calls end after it
 // has closed the app, so that end can send the remaining spans.
-func (s *observeSettings) observe(ctx context.Context, config *app.Config) (end func(), err error) {
+func (s *observeSettings) observe(ctx context.Context, config *app.Config, log *serverLog) (end func(), err error) {
 	endTraces := func() {}
 	endMetrics := func() {}
 	traces, err := tracing.Wanted(os.Getenv)
@@ -36,6 +37,7 @@ func (s *observeSettings) observe(ctx context.Context, config *app.Config) (end 
 	}
 	if s.MetricsAddr != "" {
 		config.Metrics = metrics.New(config.Build)
+		config.Metrics.Register(metrics.Gauges{LogLinesLost: log.queue.Lost})
 		if endMetrics, err = serveMetrics(s.MetricsAddr, config.Metrics.Page(), config.Log); err != nil {
 			endTraces()
 			return nil, err

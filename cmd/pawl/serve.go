@@ -5,11 +5,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/server"
@@ -40,6 +40,9 @@ PAWL_STORE, the master key into PAWL_MASTER_KEY. docs/settings.md describes each
 }
 
 func (c *serveCmd) Run(ctx context.Context, std stdio) error {
+	// From now on SIGHUP no longer ends the process. A reload waits until the server is ready.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
 	config, err := c.check()
 	if err != nil {
 		return err
@@ -47,16 +50,21 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	if _, err := os.Stat(filepath.Join(c.Data, devEnvFile)); err == nil && config.Store.Kind() == app.SQLite {
 		return usagef("the data folder %s is one of pawl dev, whose password is public; choose another --data", c.Data)
 	}
-	config.Log = newLogger(std.err)
-	web := server.HTTPConfig{MaxConnections: c.MaxConnections, Log: config.Log}
-	if c.TLSCert != "" {
-		pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
-		if err != nil {
-			return usagef("cannot load the certificate: %w; check --tls-cert and --tls-key", err)
-		}
-		web.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	log, err := openLog(c.LogFile, std.err)
+	if err != nil {
+		return err
 	}
-	end, err := c.observe(ctx, &config)
+	defer log.close()
+	config.Log = log.Logger
+	web := server.HTTPConfig{MaxConnections: c.MaxConnections, Log: log.Logger}
+	var pair *certificate
+	if c.TLSCert != "" {
+		if pair, err = loadCertificate(c.TLSCert, c.TLSKey); err != nil {
+			return usagef("%w; check --tls-cert and --tls-key", err)
+		}
+		web.TLS = &tls.Config{GetCertificate: pair.get}
+	}
+	end, err := c.observe(ctx, &config, log)
 	if err != nil {
 		return err
 	}
@@ -65,7 +73,8 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	config.Log.Info("listening", "addr", listener.Addr().String(), "tls", web.TLS != nil)
+	log.Info("listening", "addr", listener.Addr().String(), "tls", web.TLS != nil)
+	go reloadOnHangup(ctx, hangups, log, pair)
 	return serve(ctx, a, listener, web)
 }
 
@@ -101,10 +110,6 @@ func open(ctx context.Context, config app.Config, addr string) (*app.App, net.Li
 		return nil, nil, errors.Join(fmt.Errorf("cannot listen: %w; choose another --addr", err), a.Close())
 	}
 	return a, listener, nil
-}
-
-func newLogger(w io.Writer) *slog.Logger {
-	return slog.New(server.LogHandler(slog.NewJSONHandler(w, nil)))
 }
 
 // serve serves until ctx ends. It then drains the requests in flight, and closes the app.

@@ -1,0 +1,135 @@
+//go:build linux
+
+package e2e_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// reload sends SIGHUP, and returns when the log file reports the reload.
+func (s *loggedServer) reload(log string) {
+	s.Helper()
+	reloads := func() int { return strings.Count(readFile(s.T, log), `"msg":"reloaded"`) }
+	before := reloads()
+	s.signal(syscall.SIGHUP)
+	await(s.T, "the reload", func() bool { return reloads() > before })
+}
+
+// wantCertificate requires that a new connection gets the certificate that roots has.
+func (s *loggedServer) wantCertificate(what string, roots *x509.CertPool) {
+	s.Helper()
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(s.url, "http://"), &tls.Config{RootCAs: roots})
+	if err != nil {
+		s.Errorf("%s: %v", what, err)
+		return
+	}
+	conn.Close()
+}
+
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.WriteFile(to, []byte(readFile(t, from)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestReloadCertificate replaces the certificate and sends SIGHUP. New connections get the new certificate. A file that
+// cannot be used, or that does not match the other file, changes nothing.
+func TestReloadCertificate(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	log := filepath.Join(dir, "pawl.log")
+	firstCert, firstKey, first := certificate(t)
+	secondCert, secondKey, second := certificate(t)
+	copyFile(t, firstCert, certFile)
+	copyFile(t, firstKey, keyFile)
+	s := startLogged(t, nil, "--tls-cert", certFile, "--tls-key", keyFile, "--log-file", log)
+	s.wantCertificate("at the start", first)
+	open := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: first}}}
+	get := func() {
+		t.Helper()
+		response, err := open.Get("https" + strings.TrimPrefix(s.url, "http") + "/healthz")
+		if err != nil {
+			t.Errorf("the open connection: %v", err)
+			return
+		}
+		_, _ = io.Copy(io.Discard, response.Body) // so that the client keeps the connection
+		response.Body.Close()
+	}
+	get()
+
+	copyFile(t, secondCert, certFile)
+	s.reload(log)
+	s.wantCertificate("with a certificate that does not match the key", first)
+	copyFile(t, secondKey, certFile)
+	s.reload(log)
+	s.wantCertificate("with a file that is not a certificate", first)
+	if text := readFile(t, log); strings.Count(text, "the server keeps the current certificate") != 2 {
+		t.Errorf("the log does not report both bad certificates:\n%s", text)
+	}
+	copyFile(t, secondCert, certFile)
+	copyFile(t, secondKey, keyFile)
+	s.reload(log)
+	s.wantCertificate("after the reload", second)
+	get() // on the connection from before the reload, because this client does not trust the new certificate
+	open.CloseIdleConnections()
+	s.shutDown()
+}
+
+// TestReopenLog renames the log file and sends SIGHUP. The log continues in a new file, without a lost line. If the new
+// file cannot be opened, the log continues in the current one.
+func TestReopenLog(t *testing.T) {
+	dir := t.TempDir()
+	path, renamed := filepath.Join(dir, "pawl.log"), filepath.Join(dir, "pawl.log.1")
+	s := startLogged(t, nil, "--log-file", path)
+	s.signInAndRefresh()
+	await(t, "the first session", func() bool { return strings.Contains(readFile(t, path), `"kind":"logout"`) })
+	if err := os.Rename(path, renamed); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.reload(renamed)
+	if !strings.Contains(readFile(t, renamed), "cannot reopen the log") {
+		t.Error("the log does not report that it cannot be reopened")
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	s.signal(syscall.SIGHUP)
+	await(t, "the new file", func() bool {
+		text, err := os.ReadFile(path)
+		return err == nil && strings.Contains(string(text), `"msg":"reloaded"`)
+	})
+	before := readFile(t, renamed)
+	s.signInAndRefresh()
+	if lost := s.lost(); lost != 0 {
+		t.Errorf("%d lines were lost", lost)
+	}
+	s.shutDown()
+	if !strings.Contains(readFile(t, path), `"kind":"logout"`) || readFile(t, renamed) != before {
+		t.Error("the second session is not in the new file alone")
+	}
+}
+
+// TestHangup sends SIGHUP to a server without a certificate or a log file, and to a server that shuts down. Neither
+// dies of it.
+func TestHangup(t *testing.T) {
+	s := startLogged(t, nil)
+	s.signal(syscall.SIGHUP)
+	s.signInAndRefresh()
+	s.signal(syscall.SIGTERM)
+	s.signal(syscall.SIGHUP)
+	if err := s.Wait(); err != nil {
+		t.Errorf("after SIGTERM and SIGHUP: %v", err)
+	}
+}
