@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"os"
+
+	"github.com/coreos/go-systemd/v22/daemon"
 )
 
 // reloadOnHangup reloads the certificate, if there is one, and reopens the log file, if there is one, for each SIGHUP
@@ -14,6 +17,7 @@ func reloadOnHangup(ctx context.Context, hangups <-chan os.Signal, log *serverLo
 			return
 		case <-hangups:
 		}
+		notifySystemd(log.Logger, daemon.SdNotifyReloading+"\n"+daemon.SdNotifyMonotonicUsec())
 		if log.file != nil {
 			if err := log.file.reopen(); err != nil {
 				log.Error("cannot reopen the log; it continues in the current file", "err", err)
@@ -25,5 +29,13 @@ func reloadOnHangup(ctx context.Context, hangups <-chan os.Signal, log *serverLo
 			}
 		}
 		log.Info("reloaded")
+		notifySystemd(log.Logger, daemon.SdNotifyReady)
+	}
+}
+
+// notifySystemd sends a state to systemd, if systemd started the process.
+func notifySystemd(log *slog.Logger, state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		log.Warn("cannot notify systemd", "err", err)
 	}
 }

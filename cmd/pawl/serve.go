@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/coreos/go-systemd/v22/daemon"
+
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/server"
 	"github.com/pawlauth/pawl/internal/tracing"
@@ -74,7 +76,10 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 		return err
 	}
 	log.Info("listening", "addr", listener.Addr().String(), "tls", web.TLS != nil)
+	notifySystemd(log.Logger, daemon.SdNotifyReady)
 	go reloadOnHangup(ctx, hangups, log, pair)
+	stopNotify := context.AfterFunc(ctx, func() { notifySystemd(log.Logger, daemon.SdNotifyStopping) })
+	defer stopNotify()
 	return serve(ctx, a, listener, web)
 }
 

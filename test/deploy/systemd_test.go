@@ -4,12 +4,14 @@ package deploy_test
 
 import (
 	"encoding/json"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pawlauth/pawl/internal/test/testbin"
 )
@@ -37,6 +39,11 @@ func TestUnit(t *testing.T) {
 	}
 	if start, _, _ := strings.Cut(string(text), "[Service]"); !strings.Contains(start, "\nStartLimitIntervalSec=0\n") {
 		t.Error("systemd stops restarting the unit after five starts within 10 seconds")
+	}
+	for _, line := range []string{"Type=notify", "Restart=always", "ExecReload=/bin/kill -HUP $MAINPID"} {
+		if !strings.Contains(string(text), "\n"+line+"\n") {
+			t.Errorf("the unit lacks %s", line)
+		}
 	}
 	dir := t.TempDir()
 	unit, dropIn := filepath.Join(dir, "pawl.service"), filepath.Join(dir, "pawl.service.d")
@@ -78,10 +85,23 @@ func TestUnitSystemCalls(t *testing.T) {
 		t.Fatalf("init: %v %s", err, stderrOf(err))
 	}
 	refuse := "--inject=!?" + strings.Join(allowedCalls(t), ",?") + ":error=EPERM"
+	notify, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "notify")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer notify.Close()
 	server := exec.Command("strace", "-D", "-f", "-qq", "-o", trace, "--trace=all", refuse,
 		binary, "serve", "--data", data, "--addr", "127.0.0.1:0")
+	server.Env = append(os.Environ(), "NOTIFY_SOCKET="+notify.LocalAddr().String())
 	signInAndRefresh(t, "http://"+startAndListen(t, server), created.Password)
 	drain(t, server)
+	if err := notify.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	state := make([]byte, 64)
+	if n, err := notify.Read(state); err != nil || string(state[:n]) != "READY=1" {
+		t.Errorf("the server reported %q to systemd, want READY=1; %v", state[:n], err)
+	}
 	text, err := os.ReadFile(trace)
 	if err != nil || !strings.Contains(string(text), "execve(") {
 		t.Fatalf("strace recorded no system calls: %v", err)

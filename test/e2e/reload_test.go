@@ -6,12 +6,15 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // reload sends SIGHUP, and returns when the log file reports the reload.
@@ -131,5 +134,35 @@ func TestHangup(t *testing.T) {
 	s.signal(syscall.SIGHUP)
 	if err := s.Wait(); err != nil {
 		t.Errorf("after SIGTERM and SIGHUP: %v", err)
+	}
+}
+
+// TestSystemdNotify checks the states that a server reports to systemd (sd_notify(3)).
+func TestSystemdNotify(t *testing.T) {
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "notify")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	want := func(state string) {
+		t.Helper()
+		if err := socket.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		text := make([]byte, 4096)
+		n, err := socket.Read(text)
+		if err != nil || !regexp.MustCompile(`^`+state+`\n?$`).Match(text[:n]) {
+			t.Errorf("the server reported %q, %v; want %s", text[:n], err, state)
+		}
+	}
+	s := startLogged(t, []string{"NOTIFY_SOCKET=" + socket.LocalAddr().String()})
+	want("READY=1")
+	s.signal(syscall.SIGHUP)
+	want(`RELOADING=1\nMONOTONIC_USEC=\d+`)
+	want("READY=1")
+	s.signal(syscall.SIGTERM)
+	want("STOPPING=1")
+	if err := s.Wait(); err != nil {
+		t.Errorf("after SIGTERM: %v", err)
 	}
 }
