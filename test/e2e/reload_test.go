@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
 // reload sends SIGHUP, and returns when the log file reports the reload.
@@ -134,6 +136,17 @@ func TestHangup(t *testing.T) {
 	s.signal(syscall.SIGHUP)
 	if err := s.Wait(); err != nil {
 		t.Errorf("after SIGTERM and SIGHUP: %v", err)
+	}
+}
+
+// TestHangupOfDev closes the terminal of pawl dev, which drains and ends.
+func TestHangupOfDev(t *testing.T) {
+	dev := testbin.StartDev(t, testbin.Build(t), filepath.Join(t.TempDir(), "data"))
+	if err := dev.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	if err := dev.Wait(); err != nil {
+		t.Errorf("after SIGHUP: %v", err)
 	}
 }
 
