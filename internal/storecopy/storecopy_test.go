@@ -77,7 +77,8 @@ func fill(t *testing.T, s app.Store) {
 	}
 	for _, alg := range []token.Algorithm{token.HS256, token.ES256, token.EdDSA} {
 		must(keyring.Open(t.Context(), keyring.Config{
-			Store: authority.SigningKeysAs(authority.Rights{}, s), Algorithm: alg, Lead: 5 * time.Minute, Clock: time.Now, Log: slog.New(slog.DiscardHandler),
+			Store: authority.SigningKeysAs(authority.Rights{}, s), Algorithm: alg, Lead: 5 * time.Minute,
+			Clock: time.Now, Log: slog.New(slog.DiscardHandler),
 		}))(t)
 	}
 	keys := must(s.SigningKeys(t.Context()))(t)

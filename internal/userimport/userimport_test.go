@@ -326,7 +326,8 @@ func TestIDsAreLeft(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		next, err := a.Store.CreateUser(t.Context(), authority.Rights{}, authority.User{Login: "next@example.com"}, argon2id)
+		user := authority.User{Login: "next@example.com"}
+		next, err := a.Store.CreateUser(t.Context(), authority.Rights{}, user, argon2id)
 		if err != nil || next.ID != 1<<52+1 {
 			t.Errorf("the next user is %+v, %v; want the id 1<<52+1", next, err)
 		}
