@@ -79,8 +79,7 @@ func (s *server) authenticate(ctx context.Context, r *http.Request) (authority.C
 
 // serve runs an endpoint and writes its response.
 func (s *server) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
-	ctx, cancel := requestContext(w, r)
-	defer cancel()
+	ctx := s.requestContext(w, r)
 	result, err := e(ctx, s, r)
 	if err != nil {
 		s.fail(w, r, err)

@@ -5,18 +5,7 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"net/http"
-	"time"
 )
-
-// requestTimeout is how long a handler may take.
-const requestTimeout = 10 * time.Second
-
-// requestContext returns the context of one request: it carries the request id and ends after requestTimeout. It does
-// not end when the client disconnects, because the outcome of a refresh would be lost.
-func requestContext(w http.ResponseWriter, r *http.Request) (context.Context, context.CancelFunc) {
-	ctx := withRequestID(context.WithoutCancel(r.Context()), w)
-	return context.WithTimeout(ctx, requestTimeout)
-}
 
 // setRequestID puts the request's id into the response's header: the caller's X-Request-Id if it is well-formed, or
 // else a new one.

@@ -17,8 +17,8 @@ func TestRequestContext(t *testing.T) {
 		client, disconnect := context.WithCancel(context.WithValue(t.Context(), spanKey{}, "span"))
 		w := httptest.NewRecorder()
 		w.Header().Set("X-Request-Id", "abc")
-		ctx, cancel := requestContext(w, httptest.NewRequest("GET", "/", nil).WithContext(client))
-		defer cancel()
+		s := new(server)
+		ctx := s.requestContext(w, httptest.NewRequest("GET", "/", nil).WithContext(client))
 		disconnect()
 		if id, span := RequestID(ctx), ctx.Value(spanKey{}); id != "abc" || span != "span" {
 			t.Errorf("the context has the request id %q and the span %v", id, span)

@@ -27,8 +27,7 @@ func (s *server) forwardAuth(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h["Cache-Control"] = noStore
 	r.Pattern = forwardPath // also for the paths below it
-	ctx, cancel := requestContext(w, r)
-	defer cancel()
+	ctx := s.requestContext(w, r)
 	caller, err := s.authenticate(ctx, r)
 	if err == nil {
 		err = checkRequirements(r.URL.RawQuery, caller.User)

@@ -62,8 +62,7 @@ func (s *server) handleOAuth(path, method string, handler oauthHandler) {
 				invalid("This path does not support this method; use " + allow + ".")})
 			return
 		}
-		ctx, cancel := requestContext(w, r)
-		defer cancel()
+		ctx := s.requestContext(w, r)
 		if err := handler(ctx, w, r); err != nil {
 			s.failOAuth(w, r, err)
 		}

@@ -39,6 +39,7 @@ type server struct {
 	build     string
 	publicURL string
 	log       *slog.Logger
+	deadlines deadlines
 	mux       *http.ServeMux
 	paths     []string    // the patterns that openapi.yaml describes
 	notReady  atomic.Bool // the last state that /readyz has logged

@@ -1,0 +1,59 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// requestTimeout is how long a handler may take. A request may have up to a second less, see deadlines.
+const requestTimeout = 10 * time.Second
+
+// deadlines has the deadlines of requests. All requests that begin in the same second share one context and one timer,
+// because a timer for each request costs more than 3 % of a session call (BenchmarkHandler). It is safe for concurrent
+// use.
+type deadlines struct {
+	current atomic.Pointer[sharedDeadline] // replaced, never changed
+}
+
+type sharedDeadline struct {
+	context.Context
+	begins time.Time
+}
+
+// at returns a context that ends requestTimeout after the second began.
+func (d *deadlines) at(now time.Time) context.Context {
+	shared := d.current.Load()
+	if shared != nil && now.Sub(shared.begins) < time.Second && !now.Before(shared.begins) {
+		return shared.Context
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), now.Add(requestTimeout))
+	context.AfterFunc(ctx, cancel) // only the deadline ends the context
+	d.current.Store(&sharedDeadline{Context: ctx, begins: now})
+	return ctx // if two requests come first in a second, each has a valid context
+}
+
+// requestContext is the context of one request. It carries the request id and the values of net/http's context, but it
+// does not end when the client disconnects, because the outcome of a refresh would be lost.
+type requestContext struct {
+	context.Context // the deadline
+	requestID       string
+	values          context.Context
+}
+
+// Value returns the request id for requestIDKey, and otherwise the value of the deadline's context or of net/http's.
+// Package context itself asks for values, so the deadline's context comes first.
+func (c *requestContext) Value(key any) any {
+	if key == (requestIDKey{}) {
+		return c.requestID
+	}
+	if value := c.Context.Value(key); value != nil {
+		return value
+	}
+	return c.values.Value(key)
+}
+
+func (s *server) requestContext(w http.ResponseWriter, r *http.Request) context.Context {
+	return &requestContext{Context: s.deadlines.at(time.Now()), requestID: responseID(w), values: r.Context()}
+}
