@@ -16,6 +16,7 @@ package authority
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/pawlauth/pawl/internal/authority/audit"
@@ -82,6 +83,7 @@ func (a *Authority) now() int64 { return a.clock().Unix() }
 // Bootstrap adds a user with a primary API key, without a caller and without rules for the password. It serves to
 // create the first administrator, and the users of a test server. If u.ID is 0, the store assigns one.
 func (a *Authority) Bootstrap(ctx context.Context, u User, passwd string) (user *User, apiKey string, err error) {
+	u.Login = strings.TrimSpace(u.Login)
 	if err := firstError(checkLogin(u.Login), checkEmail(&u.Email)); err != nil {
 		return nil, "", err
 	}

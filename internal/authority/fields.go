@@ -2,11 +2,11 @@ package authority
 
 import (
 	"net/mail"
-	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/prepare"
 )
 
 // The limits of the fields of a user, and of a page.
@@ -37,8 +37,11 @@ func checkLogin(login string) *fault.Error {
 	switch {
 	case login == "":
 		return fault.Invalid("login is missing.")
-	case !printable(login, maxLogin) || strings.TrimSpace(login) != login:
-		return fault.Invalid("login must have 1 to 254 printable characters, and no space at its ends.")
+	case !printable(login, maxLogin):
+		return fault.Invalid("login must have 1 to 254 printable characters.")
+	}
+	if _, err := prepare.Login(login); err != nil {
+		return fault.Invalid("login " + err.Error() + ".")
 	}
 	return nil
 }

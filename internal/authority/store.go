@@ -78,7 +78,7 @@ type Rotation struct {
 // UserStore keeps users and the hashes of their passwords.
 type UserStore interface {
 	// CreateUser adds a user and returns it. If u.ID is 0, the store assigns one. It returns ErrDuplicate if another
-	// user has the login; upper and lower case are the same.
+	// user has the login; logins with the same prepared form (prepare.Login) are the same.
 	CreateUser(ctx context.Context, r Rights, u User, passwordHash string) (*User, error)
 	// User returns a user, or ErrNotFound.
 	User(ctx context.Context, id int64) (*User, error)

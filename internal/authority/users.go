@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/pawlauth/pawl/internal/authority/audit"
 	"github.com/pawlauth/pawl/internal/authority/fault"
@@ -26,6 +27,7 @@ func (a *Authority) CreateUser(ctx context.Context, c Caller, n NewUser) (*User,
 	if n.Level == 0 {
 		n.Level = MailboxUser
 	}
+	n.Login = strings.TrimSpace(n.Login)
 	tenant := c.User.Tenant.override(n.NetworkID, n.MailboxID)
 	if err := firstError(checkLogin(n.Login), checkEmail(&n.Email), checkName("firstName", &n.FirstName),
 		checkName("lastName", &n.LastName), checkTenant(n.NetworkID, n.MailboxID)); err != nil {

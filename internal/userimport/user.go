@@ -55,7 +55,7 @@ func unknownField(field string) error {
 func (f fields) user(tenant authority.Tenant) (authority.UserWithHash, error) {
 	u := authority.UserWithHash{
 		User: authority.User{
-			Login: f.Login, Email: f.Email, FirstName: f.FirstName, LastName: f.LastName,
+			Login: strings.TrimSpace(f.Login), Email: f.Email, FirstName: f.FirstName, LastName: f.LastName,
 			Tenant: tenant, Level: authority.MailboxUser, Status: authority.Active,
 		},
 		PasswordHash: f.PasswordHash,

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/prepare"
 )
 
 // pageSize is how many users are added in one step.
@@ -68,7 +69,7 @@ type importer struct {
 	// The current page.
 	users   []authority.UserWithHash
 	numbers []int64         // the line number of each user
-	logins  map[string]bool // the logins, in lower case
+	logins  map[string]bool // the prepared forms of the logins
 }
 
 func (i *importer) run(ctx context.Context) error {
@@ -100,7 +101,7 @@ func (i *importer) run(ctx context.Context) error {
 			i.skip(i.lines.number, err)
 			continue
 		}
-		login := strings.ToLower(user.Login)
+		login := prepare.LoginKey(user.Login)
 		if len(i.users) == pageSize || i.logins[login] { // a page must not have a login twice
 			if err := i.flush(ctx); err != nil {
 				return err

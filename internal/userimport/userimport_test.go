@@ -206,6 +206,24 @@ bcrypt2@example.com,` + bcrypt + `,,else@example.com,,,
 	})
 }
 
+// TestOneLogin checks that two spellings of one login in one page are one user, and that white space around a login is
+// removed.
+func TestOneLogin(t *testing.T) {
+	const logins = "login,passwordHash,email\n" +
+		"ｇｒａｃｅ," + bcrypt + ",g@example.com\n" +
+		"grace," + bcrypt + ",g@example.com\n" +
+		"\u00a0hopper," + bcrypt + ",h@example.com\n" +
+		"hopper," + bcrypt + ",h@example.com\n"
+	onEachStore(t, func(t *testing.T, a *app.App) {
+		r := reading{store: a.Store, format: userimport.CSV, text: logins}
+		summary, skipped, err := r.run(t.Context())
+		want := userimport.Summary{Lines: 4, Imported: 2, Unchanged: 1, LeftOut: 1}
+		if err != nil || summary != want || !strings.HasPrefix(skipped, "line 3: login") {
+			t.Errorf("%+v, %q, %v; want %+v and a conflict in line 3", summary, skipped, err, want)
+		}
+	})
+}
+
 // TestCutOff interrupts an import after its first page. The same import again adds the other users.
 func TestCutOff(t *testing.T) {
 	var text strings.Builder

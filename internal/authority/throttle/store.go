@@ -1,11 +1,13 @@
 package throttle
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"net/netip"
-	"strings"
 	"time"
+
+	"github.com/pawlauth/pawl/internal/prepare"
 )
 
 // Store keeps the failure counters. Each row is one of three kinds of counter:
@@ -49,9 +51,9 @@ const (
 // in the counters of addresses.
 type AccountHash [16]byte
 
-// HashLogin returns the hash of a login, in any case.
+// HashLogin returns the hash of a login's prepared form. A login that has none is hashed as it is.
 func HashLogin(login string) AccountHash {
-	sum := sha256.Sum256([]byte("login\x00" + strings.ToLower(login)))
+	sum := sha256.Sum256([]byte("login\x00" + cmp.Or(prepare.LoginKey(login), login)))
 	return AccountHash(sum[:16])
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/prepare"
 	"github.com/pawlauth/pawl/internal/storecopy"
 	"github.com/pawlauth/pawl/internal/token"
 )
@@ -95,7 +96,7 @@ func (s *Store) WriteUsers(ctx context.Context, users []authority.UserWithHash) 
 	return s.copyFrom(ctx, "users", columns, len(users), func(i int) []any {
 		u := &users[i]
 		return []any{
-			u.ID, u.Login, strings.ToLower(u.Login), u.PasswordHash, u.Email, u.FirstName, u.LastName,
+			u.ID, u.Login, prepare.LoginKey(u.Login), u.PasswordHash, u.Email, u.FirstName, u.LastName,
 			u.NetworkID, u.MailboxID, int64(u.Level), int64(u.Status), u.Created,
 		}
 	})

@@ -3,12 +3,12 @@ package postgres
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/audit"
+	"github.com/pawlauth/pawl/internal/prepare"
 	"github.com/pawlauth/pawl/internal/userimport"
 )
 
@@ -46,7 +46,7 @@ func (s *Store) ImportUsers(
 	ctx context.Context, users []authority.UserWithHash, e audit.Event,
 ) ([]userimport.Imported, error) {
 	ids := column(users, func(u *authority.UserWithHash) int64 { return u.ID })
-	logins := column(users, func(u *authority.UserWithHash) string { return strings.ToLower(u.Login) })
+	logins := column(users, func(u *authority.UserWithHash) string { return prepare.LoginKey(u.Login) })
 	args := []any{
 		ids,
 		logins,
@@ -100,8 +100,8 @@ func column[T any](users []authority.UserWithHash, field func(*authority.UserWit
 	return values
 }
 
-// scanImported reads a user, and returns its login in lower case as the key.
+// scanImported reads a user, and returns the prepared form of its login as the key.
 func scanImported(row pgx.CollectableRow) (string, userimport.Imported, error) {
 	u, err := scanUserWithHash(row)
-	return strings.ToLower(u.Login), userimport.Imported{UserWithHash: u}, err
+	return prepare.LoginKey(u.Login), userimport.Imported{UserWithHash: u}, err
 }

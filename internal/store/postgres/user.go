@@ -9,6 +9,7 @@ import (
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/prepare"
 	"github.com/pawlauth/pawl/internal/token"
 )
 
@@ -31,7 +32,7 @@ func (s *Store) CreateUser(
 			}
 		}
 		return collectOne(ctx, tx, scanUser, insert,
-			u.ID, u.Login, strings.ToLower(u.Login), passwordHash, u.Email, u.FirstName, u.LastName,
+			u.ID, u.Login, prepare.LoginKey(u.Login), passwordHash, u.Email, u.FirstName, u.LastName,
 			u.NetworkID, u.MailboxID, int64(u.Level), int64(u.Status), u.Created)
 	})
 }
@@ -41,16 +42,16 @@ func (s *Store) User(ctx context.Context, id int64) (*authority.User, error) {
 	return queryOne(ctx, s, scanUser, "SELECT "+userColumns+" FROM pawl.users u WHERE u.id = $1", id)
 }
 
-// UserByLogin finds a user regardless of case. A login with a NUL does not exist, because PostgreSQL rejects texts with
-// a NUL.
+// UserByLogin finds a user by the prepared form of the login. A login that has none does not exist.
 func (s *Store) UserByLogin(
 	ctx context.Context, login string,
 ) (user *authority.User, passwordHash string, err error) {
-	if strings.ContainsRune(login, 0) {
+	key := prepare.LoginKey(login)
+	if key == "" {
 		return nil, "", fault.ErrNotFound
 	}
 	u, err := queryOne(ctx, s, scanUserWithHash,
-		"SELECT "+userWithHashColumns+" FROM pawl.users u WHERE u.login_folded = $1", strings.ToLower(login))
+		"SELECT "+userWithHashColumns+" FROM pawl.users u WHERE u.login_folded = $1", key)
 	if err != nil {
 		return nil, "", err
 	}

@@ -3,13 +3,13 @@ package sqlite
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"zombiezen.com/go/sqlite"
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/audit"
 	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/prepare"
 	"github.com/pawlauth/pawl/internal/userimport"
 )
 
@@ -31,7 +31,7 @@ func (s *Store) ImportUsers(
 
 // importUser searches for the login before it adds a user, because a rejected INSERT would use up an ID.
 func importUser(conn *sqlite.Conn, u *authority.UserWithHash, e audit.Event) (userimport.Imported, error) {
-	byLogin, login := selectUsersWithHash+" WHERE login_folded = ?", args{strings.ToLower(u.Login)}
+	byLogin, login := selectUsersWithHash+" WHERE login_folded = ?", args{prepare.LoginKey(u.Login)}
 	present, err := queryOne(conn, byLogin, login, scanUserWithHash)
 	if !errors.Is(err, fault.ErrNotFound) {
 		return userimport.Imported{UserWithHash: present}, err

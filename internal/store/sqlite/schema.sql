@@ -3,7 +3,7 @@
 CREATE TABLE user (
   id            INTEGER PRIMARY KEY AUTOINCREMENT,
   login         TEXT    NOT NULL,
-  login_folded  TEXT    NOT NULL UNIQUE, -- in lower case, because logins are unique without regard to case
+  login_folded  TEXT    NOT NULL UNIQUE, -- the prepared form (prepare.Login), in which logins are unique
   password_hash TEXT    NOT NULL,        -- PHC string
   email         TEXT    NOT NULL,
   first_name    TEXT    NOT NULL,

@@ -2,11 +2,12 @@ package sqlite
 
 import (
 	"context"
-	"strings"
 
 	"zombiezen.com/go/sqlite"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/prepare"
 )
 
 const userColumns = "id, login, email, first_name, last_name, network_id, mailbox_id, level, status, created"
@@ -44,7 +45,7 @@ func userValues(u *authority.UserWithHash) args {
 		id = u.ID
 	}
 	return args{
-		id, u.Login, strings.ToLower(u.Login), u.PasswordHash, u.Email, u.FirstName, u.LastName,
+		id, u.Login, prepare.LoginKey(u.Login), u.PasswordHash, u.Email, u.FirstName, u.LastName,
 		u.NetworkID, u.MailboxID, int64(u.Level), int64(u.Status), u.Created,
 	}
 }
@@ -67,10 +68,14 @@ func (s *Store) User(ctx context.Context, id int64) (*authority.User, error) {
 	})
 }
 
-// UserByLogin finds a user without regard to case.
+// UserByLogin finds a user by the prepared form of the login. A login that has none does not exist.
 func (s *Store) UserByLogin(ctx context.Context, login string) (*authority.User, string, error) {
+	key := prepare.LoginKey(login)
+	if key == "" {
+		return nil, "", fault.ErrNotFound
+	}
 	sql := selectUsersWithHash + " WHERE login_folded = ?"
-	user, err := find(ctx, s, sql, args{strings.ToLower(login)}, scanUserWithHash)
+	user, err := find(ctx, s, sql, args{key}, scanUserWithHash)
 	if err != nil {
 		return nil, "", err
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
-// testUsers checks the life of a user, and that logins are the same in upper and lower case.
+// testUsers checks the life of a user, and that logins with one prepared form are the same.
 func testUsers(t *testing.T, s *state) {
 	u, err := s.CreateUser(t.Context(), authority.Rights{}, authority.User{
 		ID: 4821, Login: "Ada@Example.com", Level: authority.TechOps, Status: authority.Active,
@@ -25,6 +25,21 @@ func testUsers(t *testing.T, s *state) {
 	s.noError(err)
 	if *found != *u || hash != "hash" {
 		t.Errorf("found %+v with hash %q, want %+v", found, hash, u)
+	}
+	for _, pair := range [][2]string{
+		{"ΟΔΥΣΣΕΥΣ", "οδυσσευς"}, {"ｇｒａｃｅ", "grace"}, {"zoe\u0308", "zo\u00eb"}, {" hopper\t", "hopper"},
+	} {
+		created, err := s.CreateUser(t.Context(), authority.Rights{}, authority.User{
+			Login: pair[0], Level: authority.MailboxUser, Status: authority.Active,
+		}, "hash")
+		s.noError(err)
+		_, err = s.CreateUser(t.Context(), authority.Rights{}, authority.User{
+			Login: pair[1], Level: authority.MailboxUser, Status: authority.Active,
+		}, "hash")
+		s.wantError(err, fault.ErrDuplicate)
+		if found, _, err := s.UserByLogin(t.Context(), pair[1]); err != nil || *found != *created {
+			t.Errorf("%q finds %+v, %v; want %+v", pair[1], found, err, created)
+		}
 	}
 	for _, unknown := range []string{"unknown", "", "a\x00b", "ada@example.com\x00"} {
 		_, _, err = s.UserByLogin(t.Context(), unknown)
