@@ -22,8 +22,8 @@ const (
 	secretSize   = 32
 )
 
-// maxAPIKeys is how many API keys a user may have. Keys that are created at the same time may exceed it by their
-// number.
+// maxAPIKeys is how many API keys a user may have. Concurrent calls may exceed the limit, because each one counts the
+// API keys before it adds its own.
 const maxAPIKeys = 1000
 
 func newAPIKey() (text string, hash APIKeyHash) {
@@ -53,8 +53,8 @@ func parseAPIKey(text string) (APIKeyHash, bool) {
 
 func maskAPIKey(text string) string { return text[:len(apiKeyPrefix)+4] + "********" }
 
-// checkOwner returns the user whose API keys are meant, if the caller may manage them.
-func (a *Authority) checkOwner(ctx context.Context, c Caller, userID int64) (*User, error) {
+// apiKeyOwner returns the user with an ID, if the caller may manage that user's API keys.
+func (a *Authority) apiKeyOwner(ctx context.Context, c Caller, userID int64) (*User, error) {
 	if userID <= 0 {
 		return nil, errUserIDMissing
 	}
@@ -82,14 +82,14 @@ func (a *Authority) GeneratePrimaryAPIKey(ctx context.Context, c Caller, userID 
 }
 
 func (a *Authority) addAPIKey(ctx context.Context, c Caller, key APIKey) (APIKey, string, error) {
-	if c.sessionKey {
-		return APIKey{}, "", errBySessionAPIKey
+	if c.sessionOnlyKey {
+		return APIKey{}, "", errSessionAPIKeyCreates
 	}
 	text, hash := newAPIKey()
 	key.Mask = maskAPIKey(text)
 	key.Created = a.now()
 	key, err := asCaller(ctx, a, c, func(c Caller) (APIKey, error) {
-		owner, err := a.checkOwner(ctx, c, key.UserID)
+		owner, err := a.apiKeyOwner(ctx, c, key.UserID)
 		if err != nil {
 			return APIKey{}, err
 		}
@@ -100,23 +100,23 @@ func (a *Authority) addAPIKey(ctx context.Context, c Caller, key APIKey) (APIKey
 		case len(keys) >= maxAPIKeys && !key.Primary:
 			return APIKey{}, errTooManyAPIKeys
 		}
-		created, err := a.store.CreateAPIKey(ctx, c.on(owner), key, hash)
+		created, err := a.store.CreateAPIKey(ctx, c.rightsOn(owner), key, hash)
 		return created, fault.FromStore(err, errUserNotFound)
 	})
 	if err != nil {
 		return APIKey{}, "", err
 	}
-	a.audit.Record(ctx, c.did(audit.Event{
+	a.audit.Record(ctx, c.event(audit.Event{
 		Kind: audit.APIKeyCreated, User: key.UserID, Session: key.Session,
 		Detail: fmt.Sprintf("key %d, %s", key.ID, key.Visibility),
 	}))
 	return key, text, nil
 }
 
-// APIKeys returns the API keys of a user; a zero visibility matches all. The key of an expired session is among them
-// until the session is swept.
+// APIKeys returns the API keys of a user. A zero visibility matches all. A SessionOnly key stays in the list until its
+// expired session is swept.
 func (a *Authority) APIKeys(ctx context.Context, c Caller, userID int64, v Visibility) ([]APIKey, error) {
-	if _, err := a.checkOwner(ctx, c, userID); err != nil {
+	if _, err := a.apiKeyOwner(ctx, c, userID); err != nil {
 		return nil, err
 	}
 	all, err := a.store.APIKeys(ctx, userID)
@@ -156,13 +156,13 @@ func (a *Authority) DeleteAPIKey(ctx context.Context, c Caller, keyID int64) err
 		return fault.FromStore(err, errAPIKeyNotFound)
 	}
 	_, err = asCaller(ctx, a, c, func(c Caller) (struct{}, error) {
-		owner, err := a.checkOwner(ctx, c, key.UserID)
+		owner, err := a.apiKeyOwner(ctx, c, key.UserID)
 		if err != nil {
 			return struct{}{}, hide(err, errAPIKeyNotFound)
 		}
-		return struct{}{}, fault.FromStore(a.store.DeleteAPIKey(ctx, c.on(owner), keyID), errAPIKeyNotFound)
+		return struct{}{}, fault.FromStore(a.store.DeleteAPIKey(ctx, c.rightsOn(owner), keyID), errAPIKeyNotFound)
 	})
-	return a.recordIfDone(ctx, err, c.did(audit.Event{
+	return a.recordIfDone(ctx, err, c.event(audit.Event{
 		Kind: audit.APIKeyRemoved, User: key.UserID, Detail: fmt.Sprintf("key %d", key.ID),
 	}))
 }

@@ -17,7 +17,7 @@ func (a *Authority) Authenticate(ctx context.Context, bearer, apiKey string) (Ca
 	var caller Caller
 	var err error
 	if apiKey != "" {
-		if caller, err = a.byAPIKey(ctx, apiKey); err != nil {
+		if caller, err = a.callerByAPIKey(ctx, apiKey); err != nil {
 			return Caller{}, err
 		}
 	}
@@ -35,17 +35,17 @@ func (a *Authority) Authenticate(ctx context.Context, bearer, apiKey string) (Ca
 	return caller, nil
 }
 
-// CheckAPIKey returns nil for a valid API key and for none: a login needs no API key, but one that is sent must be
-// valid.
+// CheckAPIKey returns nil if the API key is valid or empty. A login needs no API key, but an API key that is sent must
+// be valid.
 func (a *Authority) CheckAPIKey(ctx context.Context, apiKey string) error {
 	if apiKey == "" {
 		return nil
 	}
-	_, err := a.byAPIKey(ctx, apiKey)
+	_, err := a.callerByAPIKey(ctx, apiKey)
 	return err
 }
 
-func (a *Authority) byAPIKey(ctx context.Context, apiKey string) (Caller, error) {
+func (a *Authority) callerByAPIKey(ctx context.Context, apiKey string) (Caller, error) {
 	hash, ok := parseAPIKey(apiKey)
 	if !ok {
 		return Caller{}, errAPIKey
@@ -66,7 +66,7 @@ func (a *Authority) byAPIKey(ctx context.Context, apiKey string) (Caller, error)
 			return Caller{}, errAPIKey
 		}
 	}
-	return Caller{User: user, APIKeyID: key.ID, sessionKey: key.Visibility == SessionOnly}, nil
+	return Caller{User: user, APIKeyID: key.ID, sessionOnlyKey: key.Visibility == SessionOnly}, nil
 }
 
 // checkBearer returns the claims and the session of a token that is accepted as a bearer. For any other token the
@@ -92,7 +92,7 @@ func (a *Authority) checkBearer(ctx context.Context, text string) (token.Claims,
 }
 
 // findSession returns a session, and whether accept accepts it. A stale copy is sufficient to accept a session. Before
-// a session is rejected, its row is read.
+// findSession rejects a session, it reads the row.
 func (a *Authority) findSession(
 	ctx context.Context, id token.SessionID, accept func(Session) bool,
 ) (s SessionWithUser, ok bool, err error) {
@@ -106,8 +106,9 @@ func (a *Authority) findSession(
 	return s, err == nil && accept(s.Session), err
 }
 
-// verify checks the signature and the times of a token, and returns its claims. It returns an error of the codec, or
-// an error of the store if the signing keys cannot be read. An expired token has claims too.
+// verify checks the signature and the times of a token, and returns its claims. If the token has expired, verify
+// returns the claims with token.ErrExpired. Other errors are those of the codec, or of the store if the signing keys
+// cannot be read.
 func (a *Authority) verify(ctx context.Context, text string) (token.Claims, error) {
 	if err := a.keys.EnsureCurrent(ctx); err != nil {
 		return token.Claims{}, err

@@ -3,7 +3,7 @@
 //
 // An Authority has one method for each thing that a client or an operator does, in a file by topic: login.go,
 // refresh.go, authenticate.go, users.go and so on. The refresh policy (policy.go) and the permissions (permissions.go)
-// are pure functions. Four subpackages are parts of the domain with a store interface of their own:
+// are pure functions. Four subpackages are parts of the domain. The first three define store interfaces of their own:
 //
 //   - keyring has the signing keys,
 //   - throttle slows down failed sign-ins,
@@ -44,8 +44,8 @@ type Config struct {
 	Tracer    *tracing.Tracer
 }
 
-// Authority authenticates users and decides what they may do. It is safe for concurrent use. It has no state of its
-// own that decides anything: such state is in the Store.
+// Authority authenticates users and decides what they may do. It is safe for concurrent use. All state that its
+// decisions depend on is in the Store.
 type Authority struct {
 	store     Store
 	keys      Keyring
@@ -80,8 +80,8 @@ func (a *Authority) Issuer() string { return a.codec.Issuer() }
 
 func (a *Authority) now() int64 { return a.clock().Unix() }
 
-// Bootstrap adds a user with a primary API key, without a caller and without rules for the password. It serves to
-// create the first administrator, and the users of a test server. If u.ID is 0, the store assigns one.
+// Bootstrap adds a user with a primary API key. It has no caller, and does not check the password against the rules.
+// Use it for the first administrator, and for the users of a test server. If u.ID is 0, the store assigns one.
 func (a *Authority) Bootstrap(ctx context.Context, u User, passwd string) (user *User, apiKey string, err error) {
 	u.Login = strings.TrimSpace(u.Login)
 	if err := firstError(checkLogin(u.Login), checkEmail(&u.Email)); err != nil {
@@ -101,12 +101,12 @@ func (a *Authority) Bootstrap(ctx context.Context, u User, passwd string) (user 
 	return user, apiKey, err
 }
 
-// Sweep removes ended sessions, expired failure counters and old audit events, in small steps. It returns when it has
-// visited every row once, or ctx ends.
+// Sweep removes ended sessions, expired failure counters and old audit events, in small steps. It returns once it has
+// visited every row, or when ctx ends.
 func (a *Authority) Sweep(ctx context.Context) error {
 	const (
 		step = 500
-		// clockSlack is how far the clock of another node may be behind, so that the row is still in use there.
+		// clockSlack delays the removal of a session, because a node whose clock is behind may still accept it.
 		clockSlack = time.Minute
 	)
 	for removed := step; removed == step && ctx.Err() == nil; {

@@ -17,7 +17,7 @@ const (
 	sweepSlack  = 60 // Sweep keeps a session for so long after its end
 )
 
-// sessionModel is a session under a clock that jumps, and what is expected of it.
+// sessionModel is a session under a clock that jumps, with the state that the test expects.
 type sessionModel struct {
 	*testing.T
 	a       *authority.Authority
@@ -58,7 +58,7 @@ func (m *sessionModel) accepted(i int) bool {
 	return err == nil
 }
 
-// check checks that the current token is accepted exactly as long as it should be, and no other token is.
+// check checks that the current token is accepted until its exp, and that no other token is accepted.
 func (m *sessionModel) check(t *rapid.T) {
 	last := len(m.tokens) - 1
 	for i := range last {

@@ -30,9 +30,9 @@ var (
 		"You cannot set your own password here; use PUT /v2/auth/password.")
 	errLastRoot = fault.New(fault.AccessDenied,
 		"This user is the last active Root; make another user Root first.")
-	errBySessionAPIKey = fault.New(fault.AccessDenied,
+	errSessionAPIKeyCreates = fault.New(fault.AccessDenied,
 		"A Session API key cannot create API keys; send the bearer token instead.")
-	errNotYours = fault.New(fault.AccessDenied,
+	errTokenOwner = fault.New(fault.AccessDenied,
 		"The token belongs to a user whose sessions you may not end; ask an administrator.")
 
 	errUserNotFound = fault.New(fault.NotFound,

@@ -7,8 +7,8 @@ import (
 	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
-// did returns an event with the caller as the one who caused it.
-func (c Caller) did(e audit.Event) audit.Event {
+// event returns an event with the caller as its cause.
+func (c Caller) event(e audit.Event) audit.Event {
 	e.Caller = c.User.ID
 	e.Address = c.Address
 	return e
@@ -22,7 +22,7 @@ func (a *Authority) recordIfDone(ctx context.Context, err error, e audit.Event) 
 	return err
 }
 
-// Started records that a server starts, with its settings.
+// Started records the start of a server, with its settings.
 func (a *Authority) Started(ctx context.Context, settings string) {
 	a.audit.Record(ctx, audit.Event{Kind: audit.Started, Detail: settings})
 }

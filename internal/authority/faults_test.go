@@ -21,7 +21,7 @@ const (
 	adaPassword = "C0rrect$horse"
 )
 
-// newAuthority returns an authority with one user, on a file that wrap puts another store in front of.
+// newAuthority returns an authority with one user, whose store is wrap(a SQLite store).
 func newAuthority(
 	t *testing.T, clock func() time.Time, wrap func(authority.Store) authority.Store,
 ) *authority.Authority {

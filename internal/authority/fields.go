@@ -11,12 +11,12 @@ import (
 
 // The limits of the fields of a user, and of a page.
 const (
-	maxLogin = 254 // characters, as of the longest mail address (RFC 5321)
+	maxLogin = 254 // characters, the length of the longest mail address (RFC 5321)
 	maxName  = 100 // characters
 	maxPage  = 500 // rows
 )
 
-// CheckUser returns nil if the login, email, names and tenant of a user keep the rules. Otherwise the error is of kind
+// CheckUser returns nil if the login, email, names and tenant of a user are valid. Otherwise the error is of kind
 // fault.InvalidParameter and names the field.
 func CheckUser(u User) error {
 	return firstError(checkLogin(u.Login), checkEmail(&u.Email), checkName("firstName", &u.FirstName),

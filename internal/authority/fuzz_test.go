@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// FuzzParseAPIKey parses any text as an API key. A text that is accepted is the only way to write its key, and a key
-// with a changed character is never accepted.
+// FuzzParseAPIKey parses any text as an API key. An API key must have only one accepted spelling, and a new API key
+// with one changed character must be rejected.
 func FuzzParseAPIKey(f *testing.F) {
 	key, _ := newAPIKey()
 	for _, seed := range []string{

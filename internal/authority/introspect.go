@@ -16,8 +16,9 @@ type ActiveToken struct {
 	Audience string
 }
 
-// Introspect returns what a token stands for, if it is accepted as a bearer and the caller is its user or an admin of
-// its user's tenant. Every other token is inactive, so that callers learn nothing about it (RFC 7662, 2.2 and 4).
+// Introspect returns the claims of a token and its user. It requires that the token is accepted as a bearer, and that
+// the caller is the token's user or an admin of that user's tenant. Every other token is reported as inactive, so that
+// callers learn nothing about it (RFC 7662, 2.2 and 4).
 func (a *Authority) Introspect(ctx context.Context, c Caller, text string) (t ActiveToken, active bool, err error) {
 	claims, s, err := a.checkBearer(ctx, text)
 	if err != nil && fault.KindOf(err) != fault.InvalidSession {
@@ -32,8 +33,8 @@ func (a *Authority) Introspect(ctx context.Context, c Caller, text string) (t Ac
 	return t, true, nil
 }
 
-// Revoke ends the session of its current token. Any other token ends nothing and is not an error (RFC 7009, 2.2). The
-// session of another user requires a caller who may change that user.
+// Revoke ends the session whose current token is text. Any other token is a no-op (RFC 7009, 2.2). To end the session
+// of another user, the caller must be allowed to change that user.
 func (a *Authority) Revoke(ctx context.Context, c Caller, text string) error {
 	claims, s, err := a.checkBearer(ctx, text)
 	switch {
@@ -45,11 +46,11 @@ func (a *Authority) Revoke(ctx context.Context, c Caller, text string) error {
 	_, err = asCaller(ctx, a, c, func(c Caller) (struct{}, error) {
 		owner, err := a.changeableUser(ctx, c, s.User.ID, true)
 		if err != nil {
-			return struct{}{}, hide(err, errNotYours)
+			return struct{}{}, hide(err, errTokenOwner)
 		}
-		return struct{}{}, fault.FromStore(a.endSession(ctx, c.on(owner), s.Session.ID), errNotYours)
+		return struct{}{}, fault.FromStore(a.endSession(ctx, c.rightsOn(owner), s.Session.ID), errTokenOwner)
 	})
-	return a.recordIfDone(ctx, err, c.did(audit.Event{
+	return a.recordIfDone(ctx, err, c.event(audit.Event{
 		Kind: audit.SessionEnded, User: s.User.ID, Session: s.Session.ID, Detail: "token revoked",
 	}))
 }

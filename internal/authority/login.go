@@ -33,7 +33,7 @@ func (a *Authority) issue(s SessionWithUser) (IssuedToken, error) {
 type loginResult struct {
 	issued  IssuedToken
 	outcome LoginOutcome
-	event   audit.Event // the zero value if the audit has no event of it
+	event   audit.Event // the zero value if the audit does not record the sign-in
 }
 
 // Login opens a session. An unknown login and a wrong password return the same error and take the same time.
@@ -63,7 +63,7 @@ func (a *Authority) login(ctx context.Context, login, passwd string, from Origin
 	return result, err
 }
 
-// loginFailure returns the result of a sign-in that neither succeeded nor was rejected for its credentials.
+// loginFailure returns the result of a sign-in that failed before its credentials were accepted or rejected.
 func loginFailure(err error) (loginResult, error) {
 	outcome := LoginFailed
 	switch fault.KindOf(err) {
@@ -77,8 +77,8 @@ func loginFailure(err error) (loginResult, error) {
 	return loginResult{outcome: outcome}, err
 }
 
-// loginRejection returns the result of a sign-in whose credentials are rejected. The response has no detail; the audit
-// has it.
+// loginRejection returns the result of a sign-in whose credentials are rejected. Only the audit gets the detail; the
+// response does not.
 func loginRejection(userID int64, from Origin, detail string) (loginResult, error) {
 	event := audit.Event{Kind: audit.LoginFailed, User: userID, Address: from.IP, Detail: detail}
 	return loginResult{outcome: LoginRejected, event: event}, errCredentials
@@ -138,9 +138,9 @@ func (a *Authority) openSession(ctx context.Context, user *User, hash string, fr
 	return loginResult{issued: issued, outcome: LoginOpened, event: event}, nil
 }
 
-// rehash replaces a hash that new hashes do not look like: one of another cost, or of other software. It returns the
-// hash that the store has now. A failure is logged and returns the hash that was checked, because the login may
-// succeed without the replacement.
+// rehash replaces a hash that has another cost, or the format of other software. It returns the hash that the store has
+// now. If the replacement fails, rehash logs the error and returns the hash that was checked, so that the sign-in can
+// continue.
 func (a *Authority) rehash(ctx context.Context, user *User, passwd, checked string) string {
 	hash, err := a.passwords.Hash(ctx, passwd)
 	if err == nil {
@@ -156,8 +156,8 @@ func (a *Authority) rehash(ctx context.Context, user *User, passwd, checked stri
 	return checked
 }
 
-// hashAfterConflict returns the hash that another call stored meanwhile, if that hash is of this password too: of two
-// sign-ins at the same time, one replaces the hash and both are right.
+// hashAfterConflict returns the hash that another call has stored meanwhile, if that hash matches the password too. Two
+// sign-ins at the same time both try to replace the hash. Only one of them does, and both must succeed.
 func (a *Authority) hashAfterConflict(ctx context.Context, user *User, passwd, checked string) string {
 	_, stored, err := a.store.UserByLogin(ctx, user.Login)
 	if err != nil {

@@ -47,7 +47,7 @@ var refreshOutcomes = [RefreshOutcomes]string{
 // String returns the outcome's name in the metrics.
 func (o RefreshOutcome) String() string { return refreshOutcomes[o] }
 
-// rejectionDetails has the details of the event RefreshRefused. An outcome without a detail is not that event.
+// rejectionDetails has the details of the event RefreshRefused. For an outcome without a detail, no event is recorded.
 var rejectionDetails = [RefreshOutcomes]string{
 	RefreshRace:    "superseded a moment before",
 	RefreshExpired: "expired",

@@ -38,9 +38,9 @@ func (a *Authority) SetPassword(ctx context.Context, c Caller, id int64, passwd 
 		}
 		change := PasswordChange{Hash: hash}
 		change.ClearAttempts = new(throttle.HashLogin(user.Login))
-		return struct{}{}, fault.FromStore(a.store.SetPassword(ctx, c.on(user), id, change), errUserNotFound)
+		return struct{}{}, fault.FromStore(a.store.SetPassword(ctx, c.rightsOn(user), id, change), errUserNotFound)
 	})
-	return a.recordIfDone(ctx, err, c.did(audit.Event{Kind: audit.PasswordSet, User: id}))
+	return a.recordIfDone(ctx, err, c.event(audit.Event{Kind: audit.PasswordSet, User: id}))
 }
 
 // ChangePassword replaces the caller's own password. With endOthers it also ends the caller's other sessions.
@@ -67,9 +67,10 @@ func (a *Authority) ChangePassword(
 	}
 	_, err = asCaller(ctx, a, c, func(c Caller) (struct{}, error) {
 		// Not found means that the password was changed meanwhile, so that the current one is wrong now.
-		return struct{}{}, fault.FromStore(a.store.SetPassword(ctx, c.on(c.User), c.User.ID, change), errCredentials)
+		err := a.store.SetPassword(ctx, c.rightsOn(c.User), c.User.ID, change)
+		return struct{}{}, fault.FromStore(err, errCredentials)
 	})
-	return a.recordIfDone(ctx, err, c.did(audit.Event{Kind: audit.PasswordChanged, User: c.User.ID}))
+	return a.recordIfDone(ctx, err, c.event(audit.Event{Kind: audit.PasswordChanged, User: c.User.ID}))
 }
 
 // checkOwnPassword returns the hash of the caller's password if passwd is right. A wrong password counts as a failed
@@ -96,7 +97,7 @@ func (a *Authority) matchPassword(ctx context.Context, c Caller, passwd string) 
 		return "", hasherError(err)
 	case !right:
 		event := audit.Event{Kind: audit.PasswordFailed, User: c.User.ID, Detail: "wrong current password"}
-		a.audit.Record(ctx, c.did(event))
+		a.audit.Record(ctx, c.event(event))
 		return "", errCredentials
 	}
 	return hash, nil

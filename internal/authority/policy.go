@@ -60,17 +60,16 @@ const (
 type reuseKind uint8
 
 const (
-	reuseRace   reuseKind = iota // reject the token
+	reuseRace   reuseKind = iota // the client's own requests raced: reject the token
 	reuseReplay                  // the response was lost: return the successor again
 	reuseTheft                   // reject the token and end the session
 )
 
 // classifyReuse classifies the use of a token of an earlier generation than the session's own.
 //
-// The row has the times at which the last two generations were superseded. A token of an older generation was
-// superseded at an unknown time after it was issued. Such a token is theft if it was issued longer ago than
-// raceWindow, because otherwise a thief who refreshes every few seconds would never be found. A clock that went back
-// never causes theft.
+// The row has the times at which the last two generations were superseded. For a token of an older generation only the
+// time of its issue is known. Such a token is theft if it was issued longer ago than raceWindow, because otherwise a
+// thief who refreshes every few seconds would never be found. A clock that goes back never makes a reuse a theft.
 func classifyReuse(
 	s Session, generation uint32, issued int64, key IdempotencyKeyHash, now int64, p Policy,
 ) reuseKind {
@@ -94,7 +93,7 @@ func classifyReuse(
 		case now < s.Expires:
 			return reuseReplay
 		default:
-			return reuseRace // an honest retry is never theft, but there is nothing left to return
+			return reuseRace // a retry is never theft, but the successor has expired too
 		}
 	}
 	if now-superseded > seconds(raceWindow) {
@@ -111,8 +110,8 @@ func acceptsBearer(s Session, generation uint32, now int64, p Policy) bool {
 	return generation+1 == s.Generation && within(p.BearerGrace, now, s.Refreshed)
 }
 
-// within reports whether two points in time are less than window apart, in either order. A clock that went back by
-// more than the window therefore does not open the window again, and a clock of another node may differ by less.
+// within reports whether two points in time are less than window apart, in either order. If the clock goes back by more
+// than the window, the window therefore stays closed. If the clocks of two nodes differ by less, the window stays open.
 func within(window time.Duration, a, b int64) bool { return max(a-b, b-a) < seconds(window) }
 
 // seconds converts a duration to the unit of points in time.

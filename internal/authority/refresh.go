@@ -31,8 +31,8 @@ func (a *Authority) Refresh(
 	return issued, err
 }
 
-// exchange is Refresh for a token that verify returned claims or an error for. All rejected tokens get the same error,
-// so that a thief learns nothing from it; the outcome is for the metrics and the audit.
+// exchange is Refresh after the call of verify, which returned claims and tokenErr. All rejected tokens get the same
+// error, so that a thief learns nothing from it. The outcome is for the metrics and the audit.
 func (a *Authority) exchange(
 	ctx context.Context, claims token.Claims, tokenErr error, apiKey string, key IdempotencyKeyHash, from Origin,
 ) (IssuedToken, RefreshOutcome, error) {
@@ -45,8 +45,8 @@ func (a *Authority) exchange(
 	now := a.now()
 	switch {
 	case errors.Is(tokenErr, token.ErrExpired):
-		// A superseded token never becomes current again, so Rotate below does not rotate for it: the token is a
-		// replay, a race, or a theft, whether or not it has expired.
+		// An expired token may be superseded too. Rotate below then changes nothing, because a superseded token never
+		// becomes current again, and classifyReuse treats the token as if it had not expired.
 		if superseded, outcome, err := a.isSuperseded(ctx, claims); !superseded {
 			return IssuedToken{}, outcome, err
 		}
@@ -79,8 +79,8 @@ func (a *Authority) exchange(
 	}
 }
 
-// isSuperseded reports whether an expired token is superseded too. Otherwise the refresh has the outcome and the error
-// that it returns.
+// isSuperseded reports whether an expired token is superseded too. If not, isSuperseded also returns the outcome and
+// the error of the refresh.
 func (a *Authority) isSuperseded(ctx context.Context, claims token.Claims) (bool, RefreshOutcome, error) {
 	s, err := a.readSession(ctx, claims.Session)
 	switch {
@@ -142,7 +142,7 @@ func (a *Authority) checkRefreshKey(ctx context.Context, apiKey string, claims t
 		}
 		return errAPIKeyMissing
 	}
-	caller, err := a.byAPIKey(ctx, apiKey)
+	caller, err := a.callerByAPIKey(ctx, apiKey)
 	if err != nil {
 		return err
 	}

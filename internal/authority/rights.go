@@ -10,10 +10,10 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// Rights are what a write rests on: the caller, and the user that the write is about, as they were when the authority
-// checked what the caller may do. A Store checks both again in the transaction of the write, so that a caller who was
-// signed out, suspended, demoted or moved cannot make a write that is durable after that. The zero Rights are those of
-// Pawl itself and of the operator at the machine: nothing is checked.
+// Rights are the rights that a write depends on: the caller, and the user that the write changes, both as they were
+// when the authority checked the permission. A Store compares both with its rows in the transaction of the write. A
+// caller who was signed out, suspended, demoted or moved to another tenant before the commit therefore cannot write.
+// The zero Rights check nothing; Pawl itself and the operator at the machine use them.
 type Rights struct {
 	Actor  Actor
 	Target Target
@@ -33,7 +33,7 @@ type Actor struct {
 	APIKey int64 // the id of the API key; 0 without one
 }
 
-// Target is the user that a write is about. A zero ID means that the write is about no existing user.
+// Target is the user that a write changes. The ID is 0 if the write changes no existing user.
 type Target struct {
 	ID     int64
 	Level  Level
@@ -41,8 +41,8 @@ type Target struct {
 	Status Status
 }
 
-// Present is what a Store finds of the rows that Rights name, in the transaction of the write. It locks the rows, so
-// that none of them changes before the write is durable.
+// Present has the current rows of the users, the session and the API key in a Rights. A Store reads and locks the rows
+// in the transaction of the write, so that none of them changes before the write is durable.
 type Present struct {
 	Actor   *User    // nil: there is no such user
 	Session *Session // nil: the session has ended
@@ -50,9 +50,9 @@ type Present struct {
 	Target  *User    // nil: there is no such user
 }
 
-// Check returns nil if the caller still has the rights. The error is fault.ErrActorEnded if the caller is no longer
-// signed in, fault.ErrRightsChanged if the level or the tenant of the caller, or the level, the tenant or the status of
-// the target differ, and fault.ErrNotFound if the target does not exist.
+// Check returns nil if the caller still has the rights. It returns fault.ErrActorEnded if the caller is no longer
+// signed in, and fault.ErrNotFound if the target does not exist. It returns fault.ErrRightsChanged if the caller's
+// level or tenant has changed, or the target's level, tenant or status.
 func (r Rights) Check(p Present) error {
 	a := r.Actor
 	if a.UserID == 0 {
@@ -82,8 +82,8 @@ func targetOf(u *User) Target {
 	return Target{ID: u.ID, Level: u.Level, Tenant: u.Tenant, Status: u.Status}
 }
 
-// on returns the rights of the caller for a write about a user, which may be nil.
-func (c Caller) on(u *User) Rights {
+// rightsOn returns the caller's rights for a write that changes target, which may be nil.
+func (c Caller) rightsOn(target *User) Rights {
 	r := Rights{Actor: Actor{
 		UserID: c.User.ID, Level: c.User.Level, Tenant: c.User.Tenant,
 		Generation: c.Generation, Grace: c.grace, At: c.authenticatedAt, APIKey: c.APIKeyID,
@@ -91,17 +91,17 @@ func (c Caller) on(u *User) Rights {
 	if c.Session != nil {
 		r.Actor.Session = c.Session.ID
 	}
-	if u != nil {
-		r.Target = targetOf(u)
+	if target != nil {
+		r.Target = targetOf(target)
 	}
 	return r
 }
 
-// maxRightsChecks is how often a write is tried whose rights change between the check and the write.
+// maxRightsChecks is how often asCaller tries a write. Each attempt fails if a right changes between check and write.
 const maxRightsChecks = 3
 
-// asCaller runs a write of a caller, which checks what the caller may do and passes the Rights to the store. If a row
-// changed in between, asCaller reads the caller again and repeats the write.
+// asCaller runs write, which checks what the caller may do and passes the Rights to the store. If the store returns
+// fault.ErrRightsChanged, asCaller reads the caller again and repeats write.
 func asCaller[T any](ctx context.Context, a *Authority, c Caller, write func(Caller) (T, error)) (T, error) {
 	var none T
 	for range maxRightsChecks {

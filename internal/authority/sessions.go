@@ -15,9 +15,10 @@ func (a *Authority) Logout(ctx context.Context, c Caller) error {
 		return nil
 	}
 	_, err := asCaller(ctx, a, c, func(c Caller) (struct{}, error) {
-		return struct{}{}, fault.FromStore(a.endSession(ctx, c.on(nil), c.Session.ID), nil)
+		return struct{}{}, fault.FromStore(a.endSession(ctx, c.rightsOn(nil), c.Session.ID), nil)
 	})
-	return a.recordIfDone(ctx, err, c.did(audit.Event{Kind: audit.Logout, User: c.User.ID, Session: c.Session.ID}))
+	event := c.event(audit.Event{Kind: audit.Logout, User: c.User.ID, Session: c.Session.ID})
+	return a.recordIfDone(ctx, err, event)
 }
 
 // Sessions returns the sessions of a user; 0 means the caller.
@@ -46,9 +47,9 @@ func (a *Authority) EndSession(ctx context.Context, c Caller, id token.SessionID
 		if err != nil {
 			return struct{}{}, hide(err, errSessionNotFound)
 		}
-		return struct{}{}, fault.FromStore(a.endSession(ctx, c.on(owner), id), errSessionNotFound)
+		return struct{}{}, fault.FromStore(a.endSession(ctx, c.rightsOn(owner), id), errSessionNotFound)
 	})
-	return a.recordIfDone(ctx, err, c.did(audit.Event{Kind: audit.SessionEnded, User: s.User.ID, Session: id}))
+	return a.recordIfDone(ctx, err, c.event(audit.Event{Kind: audit.SessionEnded, User: s.User.ID, Session: id}))
 }
 
 // readSession is Store.Session within a span.

@@ -10,9 +10,10 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// Keyring has the signing keys. A *keyring.Keyring follows the keys of a store, a *keyring.Static has those of a file.
+// Keyring has the signing keys. A *keyring.Keyring reads them from a store, and a *keyring.Static from a file.
 type Keyring interface {
-	// Set returns the keys: the one that signs first, then the others that verify. The set changes when the keys do.
+	// Set returns the set of keys. The key that signs is its first, and the others only verify. The set is live: it
+	// changes when the keys do.
 	Set() *token.KeySet
 	// EnsureCurrent returns nil if the keys are current, and reads the store first if they may not be. The error is
 	// fault.ErrUnavailable.
@@ -24,10 +25,12 @@ type Keyring interface {
 	MaxAge() time.Duration
 	// List returns all keys, newest first.
 	List(ctx context.Context) ([]keyring.Info, error)
-	// Rotate publishes a new key, which signs after the lead. It writes to store, which carries the caller's rights.
+	// Rotate publishes a new key, which signs once the lead time is over. It writes to store, which carries the
+	// caller's rights.
 	Rotate(ctx context.Context, store keyring.Store) (keyring.Info, error)
-	// Retire ends the tokens of a key. With force it does so even if tokens of the key have not expired. If the key
-	// signs, Retire first creates a successor, which it returns even if it then fails.
+	// Retire retires a key, so that its tokens are rejected. If some of its tokens have not expired, force is required.
+	// If the key is the one that signs, Retire first creates a successor. It returns the successor even if retiring the
+	// key then fails.
 	Retire(ctx context.Context, store keyring.Store, id string, force bool) (successor keyring.Info, err error)
 }
 
@@ -40,15 +43,15 @@ func (a *Authority) SigningKeys(ctx context.Context, c Caller) ([]keyring.Info, 
 	return infos, fault.FromStore(err, nil)
 }
 
-// RotateSigningKey publishes a new key, which signs after the lead. It requires Root.
+// RotateSigningKey publishes a new key, which signs once the lead time is over. It requires Root.
 func (a *Authority) RotateSigningKey(ctx context.Context, c Caller) (keyring.Info, error) {
 	info, err := asCaller(ctx, a, c, func(c Caller) (keyring.Info, error) {
 		if c.User.Level != Root {
 			return keyring.Info{}, errLevel
 		}
-		return a.keys.Rotate(ctx, SigningKeysAs(c.on(nil), a.store))
+		return a.keys.Rotate(ctx, SigningKeysAs(c.rightsOn(nil), a.store))
 	})
-	return info, a.recordIfDone(ctx, fault.FromStore(err, nil), c.did(signingKeyCreated(info)))
+	return info, a.recordIfDone(ctx, fault.FromStore(err, nil), c.event(signingKeyCreated(info)))
 }
 
 func signingKeyCreated(k keyring.Info) audit.Event {
@@ -56,8 +59,9 @@ func signingKeyCreated(k keyring.Info) audit.Event {
 	return audit.Event{Kind: audit.SigningKeyCreated, Detail: detail}
 }
 
-// RetireSigningKey ends the tokens of a key. A key with tokens that have not expired requires now, which is meant for
-// a key that leaked. If such a key signs, a new key replaces it at once. RetireSigningKey requires Root.
+// RetireSigningKey retires a key, so that its tokens are rejected. If some of its tokens have not expired, now must be
+// true. That is meant for a leaked key. If such a key is the one that signs, a new key replaces it at once.
+// RetireSigningKey requires Root.
 func (a *Authority) RetireSigningKey(ctx context.Context, c Caller, id string, now bool) error {
 	successor, err := asCaller(ctx, a, c, func(c Caller) (keyring.Info, error) {
 		if c.User.Level != Root {
@@ -66,16 +70,16 @@ func (a *Authority) RetireSigningKey(ctx context.Context, c Caller, id string, n
 		if id == "" {
 			return keyring.Info{}, fault.Invalid("keyId is missing; list the keys with /v2/signing-keys/list.")
 		}
-		return a.keys.Retire(ctx, SigningKeysAs(c.on(nil), a.store), id, now)
+		return a.keys.Retire(ctx, SigningKeysAs(c.rightsOn(nil), a.store), id, now)
 	})
 	if successor.ID != "" { // it exists even if the other key could not be retired
-		a.audit.Record(ctx, c.did(signingKeyCreated(successor)))
+		a.audit.Record(ctx, c.event(signingKeyCreated(successor)))
 	}
 	detail := "key " + id
 	if now {
 		detail += ", before its tokens expired"
 	}
-	event := c.did(audit.Event{Kind: audit.SigningKeyRetired, Detail: detail})
+	event := c.event(audit.Event{Kind: audit.SigningKeyRetired, Detail: detail})
 	return a.recordIfDone(ctx, fault.FromStore(err, nil), event)
 }
 

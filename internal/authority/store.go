@@ -18,14 +18,15 @@ import (
 // sees what the method changed. RecentSession is the one exception.
 //
 // Errors: fault.ErrNotFound and fault.ErrDuplicate are documented at each method. fault.ErrUnavailable means that the
-// store is unreachable or cannot write, and that nothing was changed, except if the acknowledgement of a commit was
-// lost: then the caller cannot know. Every other error is a defect of the store.
+// store is unreachable or cannot write, and that nothing was changed. The exception is a commit whose acknowledgement
+// was lost: its change may have happened. Every other error is a bug of the store.
 //
-// Rights: a write that a caller causes takes the Rights that it rests on, and checks them in its own transaction with
-// Rights.Check, before anything else. If the check fails, nothing is changed and its error is returned.
+// Rights: a write for a caller takes Rights, and checks them in its own transaction with Rights.Check, before anything
+// else. If the check fails, nothing is changed and the error of the check is returned.
 //
-// Sessions and users: a session is opened only for a user who may sign in, and a change of the status to one that may
-// not sign in ends all sessions of the user in the same step. The user of an existing session may therefore use it.
+// Sessions and users: a session is opened only for a user whose status allows a sign-in. A change to a status that does
+// not allow one ends all sessions of the user in the same step. An existing session is therefore always that of a user
+// who may use it.
 type Store interface {
 	SessionStore
 	UserStore
@@ -41,8 +42,8 @@ type Store interface {
 
 // SessionStore keeps one row for each session.
 type SessionStore interface {
-	// OpenSession adds a session. It returns ErrNotFound if the user may not sign in, or if the password's hash is not
-	// passwordHash any more.
+	// OpenSession adds a session. It returns ErrNotFound if the user may not sign in, or if passwordHash is no longer
+	// the hash of the password.
 	OpenSession(ctx context.Context, s SessionWithOrigin, passwordHash string) error
 	// Session returns a session and its user, or ErrNotFound.
 	Session(ctx context.Context, id token.SessionID) (SessionWithUser, error)
@@ -50,9 +51,9 @@ type SessionStore interface {
 	// settings permit. A stale result is sufficient to accept a session; before rejecting one, call Session.
 	RecentSession(ctx context.Context, id token.SessionID) (SessionWithUser, error)
 	// Rotate is a compare-and-swap. If the session is at generation r.From, Rotate moves it to the next generation and
-	// returns it as it is then, with rotated true. If it is at another generation, nothing changes and Rotate returns
-	// the session as it is. If there is no such session, Rotate returns ErrNotFound. However many calls with the same
-	// From are concurrent, one of them rotates.
+	// returns the new state, with rotated true. If it is at another generation, Rotate changes nothing and returns the
+	// current state. If there is no such session, Rotate returns ErrNotFound. Of any number of concurrent calls with
+	// the same From, exactly one rotates.
 	Rotate(ctx context.Context, r Rotation) (s SessionWithUser, rotated bool, err error)
 	// EndSession ends a session and its API keys of visibility SessionOnly. A session that does not exist is not an
 	// error.
@@ -78,18 +79,18 @@ type Rotation struct {
 // UserStore keeps users and the hashes of their passwords.
 type UserStore interface {
 	// CreateUser adds a user and returns it. If u.ID is 0, the store assigns one. It returns ErrDuplicate if another
-	// user has the login; logins with the same prepared form (prepare.Login) are the same.
+	// user has the same login. Two logins are the same if their prepared forms are (prepare.Login).
 	CreateUser(ctx context.Context, r Rights, u User, passwordHash string) (*User, error)
 	// User returns a user, or ErrNotFound.
 	User(ctx context.Context, id int64) (*User, error)
-	// UserByLogin returns the user with a login, in any case, and the password's hash. It returns ErrNotFound if there
-	// is none.
+	// UserByLogin returns the user with a login, ignoring case, and the hash of the password. It returns ErrNotFound if
+	// there is none.
 	UserByLogin(ctx context.Context, login string) (u *User, passwordHash string, err error)
 	// ListUsers returns a page of users, ordered by id.
 	ListUsers(ctx context.Context, f UserFilter) ([]User, error)
-	// UpdateUser changes the fields that are not nil in c, and returns the changed user. A status that may not sign in
-	// ends the user's sessions. Terminated also removes the API keys. It returns ErrNotFound if there is no such user,
-	// or the user is Terminated, and ErrLastRoot if no other Root would be Active.
+	// UpdateUser changes the fields that are not nil in c, and returns the changed user. A status that does not allow a
+	// sign-in ends the user's sessions. Terminated also removes the API keys. It returns ErrNotFound if there is no
+	// such user, or the user is Terminated, and ErrLastRoot if the change would leave no active Root.
 	UpdateUser(ctx context.Context, r Rights, id int64, c UserChange) (*User, error)
 	// SetPassword replaces the hash of a user's password. It returns ErrNotFound if there is no such user, the user is
 	// Terminated, or the present hash is not c.IfHash.
@@ -104,9 +105,9 @@ type PasswordChange struct {
 	EndOptions
 }
 
-// EndOptions changes what the end of all sessions of a user does.
+// EndOptions are the options of EndSessions.
 type EndOptions struct {
-	Except        token.SessionID       // the session that goes on; may be zero
+	Except        token.SessionID       // the session that does not end; may be zero
 	ClearAttempts *throttle.AccountHash // remove the failure counters of this account in the same step; may be nil
 }
 

@@ -137,14 +137,14 @@ type UserWithHash struct {
 // IdempotencyKeyHash is the hash of a client's Idempotency-Key. The zero value means that the request had none.
 type IdempotencyKeyHash [16]byte
 
-// Session is the state of a session: all that a refresh needs.
+// Session is the state of a session, as far as a refresh needs it.
 type Session struct {
 	ID             token.SessionID
 	UserID         int64
 	Generation     uint32             // starts at 1 and goes up by one at each refresh
 	Created        int64              // when the login was
 	Refreshed      int64              // when this generation began: the current token's iat
-	Previous       int64              // when the generation before began; 0 in generation 1
+	Previous       int64              // when the previous generation began; 0 in generation 1
 	Expires        int64              // the current token's exp, at most Ends
 	Ends           int64              // when the session ends; no refresh extends it
 	IdempotencyKey IdempotencyKeyHash // of the refresh that began this generation
@@ -187,7 +187,7 @@ type Caller struct {
 	APIKeyID   int64    // 0 for a caller with a bearer token alone
 	Address    string   // where the request came from, for the audit; may be empty
 
-	sessionKey      bool          // whether the API key is a SessionOnly one
+	sessionOnlyKey  bool          // whether the API key is a SessionOnly one
 	grace           time.Duration // Policy.BearerGrace
 	authenticatedAt int64
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/pawlauth/pawl/internal/authority/throttle"
 )
 
-// NewUser has the fields of a user to create. A nil network or mailbox is the caller's; a zero level is MailboxUser.
+// NewUser describes a user to create. If NetworkID or MailboxID is nil, the caller's own is used. A zero level is
+// MailboxUser.
 type NewUser struct {
 	Login, Password, Email, FirstName, LastName string
 	NetworkID, MailboxID                        *int64
@@ -44,14 +45,14 @@ func (a *Authority) CreateUser(ctx context.Context, c Caller, n NewUser) (*User,
 		if err := c.mayAssign(n.Level, tenant); err != nil {
 			return nil, err
 		}
-		user, err := a.store.CreateUser(ctx, c.on(nil), User{
+		user, err := a.store.CreateUser(ctx, c.rightsOn(nil), User{
 			Login: n.Login, Email: n.Email, FirstName: n.FirstName, LastName: n.LastName,
 			Tenant: tenant, Level: n.Level, Status: Active, Created: a.now(),
 		}, hash)
 		if err != nil {
 			return nil, fault.FromStore(err, nil)
 		}
-		a.audit.Record(ctx, c.did(audit.Event{Kind: audit.UserCreated, User: user.ID, Detail: user.Level.String()}))
+		a.audit.Record(ctx, c.event(audit.Event{Kind: audit.UserCreated, User: user.ID, Detail: user.Level.String()}))
 		return user, nil
 	})
 }
@@ -64,8 +65,8 @@ func (a *Authority) User(ctx context.Context, c Caller, id int64) (*User, error)
 	return a.visibleUser(ctx, c, id, true)
 }
 
-// ListUsers returns a page of the users of a tenant that the caller administers. Without a network or a mailbox in the
-// filter, the page has the users of all such tenants.
+// ListUsers returns a page of users. If the filter has a network or a mailbox, the caller must administer it. Otherwise
+// the page has the users of every tenant that the caller administers.
 func (a *Authority) ListUsers(ctx context.Context, c Caller, f UserFilter, page int64) ([]User, error) {
 	if !c.User.isAdmin() {
 		return nil, errLevel
@@ -182,7 +183,7 @@ func (a *Authority) TerminateUser(ctx context.Context, c Caller, id int64) error
 
 // updateUser changes a user and records an event for each kind of change.
 func (a *Authority) updateUser(ctx context.Context, c Caller, target *User, change UserChange) (*User, error) {
-	user, err := a.store.UpdateUser(ctx, c.on(target), target.ID, change)
+	user, err := a.store.UpdateUser(ctx, c.rightsOn(target), target.ID, change)
 	switch {
 	case errors.Is(err, fault.ErrLastRoot):
 		return nil, errLastRoot
@@ -191,7 +192,7 @@ func (a *Authority) updateUser(ctx context.Context, c Caller, target *User, chan
 	}
 	record := func(changed bool, kind audit.Kind, detail string) {
 		if changed {
-			a.audit.Record(ctx, c.did(audit.Event{Kind: kind, User: user.ID, Detail: detail}))
+			a.audit.Record(ctx, c.event(audit.Event{Kind: kind, User: user.ID, Detail: detail}))
 		}
 	}
 	record(change.Email != nil || change.FirstName != nil || change.LastName != nil, audit.UserChanged, "")
@@ -202,8 +203,8 @@ func (a *Authority) updateUser(ctx context.Context, c Caller, target *User, chan
 	return user, nil
 }
 
-// ResetUser ends every session of a user. A caller who may set the user's password also clears the failed sign-ins.
-// Others do not, and neither does the user, because that would allow an unlimited number of attempts.
+// ResetUser ends every session of a user. If the caller may set the user's password, ResetUser also clears the user's
+// failed sign-ins. No other caller clears them, not even the user, because that would allow unlimited guessing.
 func (a *Authority) ResetUser(ctx context.Context, c Caller, id int64) error {
 	_, err := asCaller(ctx, a, c, func(c Caller) (*User, error) {
 		user, err := a.changeableUser(ctx, c, id, true)
@@ -215,11 +216,11 @@ func (a *Authority) ResetUser(ctx context.Context, c Caller, id int64) error {
 			opts.ClearAttempts = new(throttle.HashLogin(user.Login))
 		}
 		storeCtx, end := a.storeSpan(ctx, "EndSessions")
-		err = a.store.EndSessions(storeCtx, c.on(user), id, opts)
+		err = a.store.EndSessions(storeCtx, c.rightsOn(user), id, opts)
 		end(err)
 		return user, fault.FromStore(err, errUserNotFound)
 	})
-	return a.recordIfDone(ctx, err, c.did(audit.Event{Kind: audit.SessionsReset, User: id}))
+	return a.recordIfDone(ctx, err, c.event(audit.Event{Kind: audit.SessionsReset, User: id}))
 }
 
 // override returns t with the network or the mailbox replaced where one is given.

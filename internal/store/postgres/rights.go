@@ -100,8 +100,8 @@ func lockRoots(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
-// keepsRoot returns ErrLastRoot if no active Root is left.
-func keepsRoot(ctx context.Context, tx pgx.Tx) error {
+// checkLastRoot returns ErrLastRoot if no active Root is left.
+func checkLastRoot(ctx context.Context, tx pgx.Tx) error {
 	tag, err := tx.Exec(ctx, "SELECT 1 FROM pawl.users WHERE level = $1 AND status = $2 LIMIT 1",
 		int64(authority.Root), int64(authority.Active))
 	if err == nil && tag.RowsAffected() == 0 {

@@ -112,7 +112,7 @@ func (s *Store) UpdateUser(
 		user, err := collectOne(ctx, tx, scanUser, update, c.Email, c.FirstName, c.LastName, c.NetworkID, c.MailboxID,
 			numberOrNull(c.Level), numberOrNull(c.Status), id, int64(authority.Terminated))
 		if err == nil && takesRoot {
-			err = keepsRoot(ctx, tx)
+			err = checkLastRoot(ctx, tx)
 		}
 		if err != nil || user.Status.MaySignIn() {
 			return updated{user: user}, err
