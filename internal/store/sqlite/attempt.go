@@ -15,8 +15,9 @@ type attemptStart struct {
 	knownAddress bool
 }
 
-// BeginAttempt counts an attempt as failed unless it has to wait. A reader finds the attempts that have to wait, so
-// that a flood of them does not wait for commits.
+// BeginAttempt counts an attempt as failed, unless it has to wait. It first reads the counters through a reader. An
+// attempt that has to wait is thereby rejected without a commit, so that a flood of such attempts does not delay other
+// writes.
 func (s *Store) BeginAttempt(ctx context.Context, a throttle.Attempt) (wait time.Duration, known bool, err error) {
 	counters, err := read(ctx, s, func(conn *sqlite.Conn) (throttle.Counters, error) {
 		return readCounters(conn, a)
@@ -47,7 +48,7 @@ func beginAttempt(conn *sqlite.Conn, a throttle.Attempt) (attemptStart, error) {
 	return start, saveCounters(conn, a, next)
 }
 
-// ResolveAttempt changes the counters by the outcome of an attempt.
+// ResolveAttempt updates the counters once the outcome of an attempt is known.
 func (s *Store) ResolveAttempt(ctx context.Context, a throttle.Attempt, known bool, o throttle.Outcome) error {
 	return s.write(ctx, normal, func(c *change) error {
 		counters, err := readCounters(c.conn, a)
@@ -104,7 +105,8 @@ func saveCounter(conn *sqlite.Conn, account throttle.AccountHash, address string
 		account[:], address, c.Failures, c.LastFailure, c.Expires)
 }
 
-// clearAttempts removes the counters of an account, which may be nil. A known address without failures stays known.
+// clearAttempts removes the counters of an account; nil is a no-op. It keeps the row of a known address that has no
+// failures, so that the address stays known.
 func (c *change) clearAttempts(account *throttle.AccountHash) error {
 	if account == nil {
 		return nil
@@ -112,8 +114,8 @@ func (c *change) clearAttempts(account *throttle.AccountHash) error {
 	return execute(c.conn, "DELETE FROM failure_counter WHERE account = ? AND (address = '' OR failed > 0)", account[:])
 }
 
-// SweepAttempts removes expired counters, and the counters of accounts above maxAccounts that expire first. A reader
-// counts them, so that no commit waits for that.
+// SweepAttempts removes expired counters. If more than maxAccounts accounts have counters, it also removes those that
+// expire first. It counts the accounts through a reader, so that the count does not delay commits.
 func (s *Store) SweepAttempts(ctx context.Context, now int64, maxAccounts, limit int) (int, error) {
 	expired, err := s.deleteRows(ctx, `DELETE FROM failure_counter WHERE (account, address) IN
 		(SELECT account, address FROM failure_counter WHERE forget <= ? LIMIT ?)`, now, int64(limit))

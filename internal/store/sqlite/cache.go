@@ -11,12 +11,12 @@ const (
 	maxCachedAPIKeys = 1 << 17
 )
 
-// cache has recently used values from the file. It is never stale: the committer changes it after each commit, before
-// any caller is answered, and a reader adds a value only if no commit changed the shard since the read began.
+// cache has recently used values from the file. It is never stale: the committer updates it after each commit, before
+// any caller gets a result, and a reader adds a value only if no commit has changed the shard since the read began.
 //
-// Each shard has two maps. New values go to recent. When recent is full, it becomes previous, and the values of the
-// last previous are dropped. A value that is used while it is in previous goes back to recent. So a shard drops values
-// that were not used for a long time, and a use of a recent value changes nothing.
+// Each shard has two maps. New values go to recent. When recent is full, it becomes previous, and the values of the old
+// previous map are dropped. A value that is used while it is in previous is copied back to recent. So a shard drops the
+// values that have not been used for a long time, and the use of a value in recent only needs the read lock.
 type cache[K comparable, V any] struct {
 	seed      maphash.Seed
 	maxRecent int // in each shard
@@ -33,7 +33,6 @@ type cacheShard[K comparable, V any] struct {
 }
 
 // newCache returns a cache of at most limit values.
-
 func newCache[K comparable, V any](limit int) *cache[K, V] {
 	return &cache[K, V]{seed: maphash.MakeSeed(), maxRecent: limit / cacheShards / 2}
 }
@@ -64,7 +63,7 @@ func (c *cache[K, V]) get(k K, read func() (V, error)) (V, error) {
 	return v, nil
 }
 
-// addIfUnchanged adds a value, unless a commit has changed the shard since it had a number of changes.
+// addIfUnchanged adds a value if changes is still the shard's counter: no commit has changed the shard since the read.
 func (c *cache[K, V]) addIfUnchanged(k K, v V, changes uint64) {
 	s := c.shard(k)
 	s.mu.Lock()

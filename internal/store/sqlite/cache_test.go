@@ -26,7 +26,7 @@ func TestCacheIsBounded(t *testing.T) {
 		total += len(c.shards[i].recent) + len(c.shards[i].previous)
 	}
 	if total > limit || total < limit/2-cacheShards {
-		t.Errorf("the cache has %d values, want at most %d, and about half as many at least", total, limit)
+		t.Errorf("the cache has %d values, want at most %d, and at least about half of that", total, limit)
 	}
 	if hotReads != 1 {
 		t.Errorf("the value that is always in use was read %d times", hotReads)
@@ -97,8 +97,8 @@ func TestCacheDropsErrors(t *testing.T) {
 	}
 }
 
-// TestCacheUnderRaces lets readers race against commits that only increase a value. A reader must never see the value
-// go back behind a commit that it waited for.
+// TestCacheUnderRaces lets readers race against commits that only increase a value. A reader must never see a value
+// that is older than a commit before its read.
 func TestCacheUnderRaces(t *testing.T) {
 	c := newCache[int, int](2 * cacheShards) // one value in each map, so that values are dropped all the time
 	var file sync.Map

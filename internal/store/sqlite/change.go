@@ -9,7 +9,7 @@ import (
 )
 
 // change is the part of a transaction that belongs to one operation. The operation writes to the database through conn,
-// and records in the other fields what the memory has too. The committer then updates the memory.
+// and records in the other fields which sessions, users and API keys changed. The committer then updates the memory.
 type change struct {
 	conn     *sqlite.Conn
 	sessions *sessionlog.Batch // with the changes of the earlier operations; read only

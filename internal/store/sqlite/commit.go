@@ -39,8 +39,8 @@ const (
 // tx runs an operation in the transaction of a batch, and returns its result as soon as the transaction is durable. An
 // operation that returns an error changes nothing.
 //
-// If ctx ends while a commit runs, tx returns early, and the operation continues. So an operation never writes to
-// variables of its caller: it owns its result until tx returns it. A revocation may run twice, if the disk is full.
+// If ctx ends while a commit runs, tx returns early, and the operation continues. So run must not write to variables of
+// the caller of tx, and must return its result instead. On a full disk, a revocation may run twice.
 func tx[T any](ctx context.Context, s *Store, u urgency, run func(*change) (T, error)) (T, error) {
 	result := new(T)
 	op := &batch.Op[operation]{Value: operation{urgency: u, run: func(c *change) error {
@@ -67,8 +67,8 @@ func (s *Store) submit(ctx context.Context, op *batch.Op[operation]) error {
 	return op.Value.err
 }
 
-// commit carries out a batch. While the reserve is missing, or if the disk turns out to be full, it carries out only
-// the revocations, and lets them use the space of the reserve.
+// commit carries out a batch. If the reserve is missing, or the disk turns out to be full, commit carries out only the
+// revocations, and lets them use the space of the reserve.
 func (s *Store) commit(ops []*batch.Op[operation]) {
 	start := time.Now()
 	defer func() { s.metrics.StoreCommit(len(ops), time.Since(start)) }()
@@ -89,7 +89,7 @@ func (s *Store) commit(ops []*batch.Op[operation]) {
 	if len(revocations) == 0 {
 		return
 	}
-	if s.reserve.complete { // Otherwise it is released already, and a release would postpone its restoration.
+	if s.reserve.complete { // Releasing it again would only postpone its restoration.
 		s.reserve.release()
 	}
 	_ = s.transact(revocations) // Each operation has the error.
@@ -153,8 +153,8 @@ func (op *operation) rotate(sessions *sessionlog.Batch) {
 	op.session = session
 }
 
-// runInSavepoint runs an operation, and undoes it alone if it fails. It returns an error if the whole transaction has
-// failed.
+// runInSavepoint runs an operation. If the operation fails, only its own changes are undone. runInSavepoint returns an
+// error only if the whole transaction has failed.
 func (s *Store) runInSavepoint(op *operation, sessions *sessionlog.Batch) error {
 	if err := execute(s.writer, "SAVEPOINT operation"); err != nil {
 		return err

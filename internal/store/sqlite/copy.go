@@ -10,7 +10,8 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// BeginCopy marks the store as the target of a copy. It first empties a store that has the mark already.
+// BeginCopy marks the store as the target of a copy. If an earlier copy was interrupted, the store has the mark
+// already, and BeginCopy first empties it.
 func (s *Store) BeginCopy(ctx context.Context) error {
 	return s.write(ctx, normal, func(c *change) error {
 		users, err := count(c.conn, "user")
@@ -80,14 +81,14 @@ func count(conn *sqlite.Conn, table string) (int64, error) {
 	return queryOne(conn, "SELECT count(*) FROM "+table, nil, scanNumber)
 }
 
-// ReadUsers returns the next users by ID.
+// ReadUsers returns the first users whose ID is greater than after.
 func (s *Store) ReadUsers(ctx context.Context, after int64, limit int) ([]authority.UserWithHash, error) {
 	sql := selectUsersWithHash + " WHERE id > ? ORDER BY id LIMIT ?"
 	return list(ctx, s, sql, args{after, int64(limit)}, scanUserWithHash)
 }
 
-// ReadSessions returns the next sessions by ID. No session may end meanwhile, because a page that has fewer sessions
-// than limit is the last one.
+// ReadSessions returns the first sessions whose ID is greater than after. No session may end during a copy, because the
+// copy takes a page with fewer sessions than limit for the last one.
 func (s *Store) ReadSessions(
 	ctx context.Context, after token.SessionID, limit int,
 ) ([]authority.SessionWithOrigin, error) {
@@ -96,7 +97,7 @@ func (s *Store) ReadSessions(
 	return s.addStates(rows), err
 }
 
-// ReadAPIKeys returns the next API keys by ID.
+// ReadAPIKeys returns the first API keys whose ID is greater than after.
 func (s *Store) ReadAPIKeys(ctx context.Context, after int64, limit int) ([]storecopy.APIKeyRecord, error) {
 	sql := "SELECT " + apiKeyColumns + ", hash FROM api_key WHERE id > ? ORDER BY id LIMIT ?"
 	return list(ctx, s, sql, args{after, int64(limit)}, func(stmt *sqlite.Stmt) storecopy.APIKeyRecord {
@@ -116,7 +117,7 @@ func insertAll[T any](c *change, sql string, rows []T, values func(*T) args) err
 	return nil
 }
 
-// WriteUsers adds users as they are.
+// WriteUsers adds users without changing any field.
 func (s *Store) WriteUsers(ctx context.Context, users []authority.UserWithHash) error {
 	return s.write(ctx, normal, func(c *change) error { return insertAll(c, insertUser, users, userValues) })
 }
@@ -128,7 +129,7 @@ func sessionValues(r *authority.SessionWithOrigin) args {
 	return args{r.ID[:], r.UserID, r.Created, r.IP, r.UserAgent}
 }
 
-// WriteSessions adds sessions as they are.
+// WriteSessions adds sessions without changing any field.
 func (s *Store) WriteSessions(ctx context.Context, sessions []authority.SessionWithOrigin) error {
 	return s.write(ctx, normal, func(c *change) error {
 		for i := range sessions {
@@ -138,7 +139,7 @@ func (s *Store) WriteSessions(ctx context.Context, sessions []authority.SessionW
 	})
 }
 
-// WriteAPIKeys adds API keys as they are.
+// WriteAPIKeys adds API keys without changing any field.
 func (s *Store) WriteAPIKeys(ctx context.Context, keys []storecopy.APIKeyRecord) error {
 	return s.write(ctx, normal, func(c *change) error {
 		sql := "INSERT INTO api_key (" + apiKeyColumns + ", hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"

@@ -10,7 +10,7 @@ import (
 	"github.com/pawlauth/pawl/internal/storecopy"
 )
 
-// failed counts an error, and marks it as ErrUnavailable if the disk or the end of the request caused it.
+// failed counts an error. If the disk or an ended context caused the error, failed marks it as ErrUnavailable.
 func (s *Store) failed(err error) error {
 	if err == nil {
 		return nil

@@ -156,7 +156,8 @@ func fileSize(b *testing.B, dir string) int64 {
 	return info.Size()
 }
 
-// refreshFor lets 64 callers refresh random sessions for a round, each its own ones. It returns the refreshes a second.
+// refreshFor refreshes random sessions for a round, in 64 goroutines with disjoint sessions. It returns the refreshes
+// per second.
 func refreshFor(b *testing.B, s *Store, generations []uint32) float64 {
 	var total atomic.Int64
 	var callers sync.WaitGroup

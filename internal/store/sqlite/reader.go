@@ -49,8 +49,8 @@ func read[T any](ctx context.Context, s *Store, f func(*sqlite.Conn) (T, error))
 	})
 }
 
-// lookUp runs f with a reader. It is for statements that find a row by its key. Such a statement takes less time than
-// it would take to prepare its interrupt.
+// lookUp runs f with a reader, without an interrupt. It is for statements that find a row by its key, because setting
+// up the interrupt would take longer than the statement.
 func lookUp[T any](ctx context.Context, s *Store, f func(*sqlite.Conn) (T, error)) (T, error) {
 	var zero T
 	select {

@@ -11,15 +11,16 @@ import (
 
 const (
 	reserveName = "pawl.reserve"
-	// reserveSize is twice the size at which SQLite checkpoints the write-ahead log, because the database may then grow
-	// by as much. After that, revocations need hardly any more space, because they free pages.
+	// reserveSize is twice the size of the write-ahead log at which SQLite checkpoints it: once for the log, and once
+	// for the database, which the checkpoint may extend by as much. After that, revocations need hardly any more space,
+	// because they free pages.
 	reserveSize = 8 << 20
 	// reserveRetry is the time between two attempts to restore the reserve.
 	reserveRetry = time.Second
 )
 
-// reserve is a file that keeps space on the disk, so that sessions and keys can be revoked when the disk is full. Only
-// the committer goroutine uses it.
+// reserve is a file that occupies space on the disk. Releasing the space lets sessions and keys be revoked when the
+// disk is full. Only the committer goroutine uses a reserve.
 type reserve struct {
 	path     string
 	complete bool
@@ -47,7 +48,7 @@ func (r *reserve) fill() error {
 	noise := make([]byte, reserveSize) // Some file systems store zeros without using space.
 	_, _ = rand.NewChaCha8([32]byte{}).Read(noise)
 	if err := os.WriteFile(r.path, noise, 0o600); err != nil {
-		_ = os.Remove(r.path) // The next attempt starts from nothing.
+		_ = os.Remove(r.path) // The next attempt writes the whole file again.
 		return fmt.Errorf("%w: there is no space for the reserve: %w", fault.ErrUnavailable, err)
 	}
 	return nil

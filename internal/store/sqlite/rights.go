@@ -32,7 +32,7 @@ func (s *Store) writeAs(ctx context.Context, r authority.Rights, u urgency, run 
 	})
 }
 
-// checkRights checks rights against the rows and the sessions as the earlier operations of the batch left them.
+// checkRights checks rights against the rows and sessions, including the changes of earlier operations in the batch.
 func (c *change) checkRights(r authority.Rights) error {
 	if r.Actor.UserID == 0 {
 		return nil
@@ -69,8 +69,8 @@ func (c *change) findUser(id int64) (*authority.User, error) {
 	return user, err
 }
 
-// keepsRoot returns ErrLastRoot if a change took the level or the status from the last active Root.
-func (c *change) keepsRoot(before, after *authority.User) error {
+// checkLastRoot returns ErrLastRoot if a change leaves no active Root.
+func (c *change) checkLastRoot(before, after *authority.User) error {
 	isRoot := func(u *authority.User) bool { return u.Level == authority.Root && u.Status == authority.Active }
 	if before == nil || !isRoot(before) || isRoot(after) {
 		return nil

@@ -6,7 +6,7 @@ import (
 	"github.com/pawlauth/pawl/internal/sessionlog"
 )
 
-// logRows is the table of the rotation log, for sessionlog.
+// logRows implements sessionlog.Rows on the table rotation_log.
 type logRows struct{ conn *sqlite.Conn }
 
 func (r logRows) List() ([]sessionlog.Position, error) {

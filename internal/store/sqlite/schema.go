@@ -20,8 +20,8 @@ var schemaSQL string
 // migrations has one script for each version of the schema. A released script is never edited.
 var migrations = []string{schemaSQL}
 
-// checkOwner rejects the file of another program or of a newer Pawl, before anything in the file changes.
-func checkOwner(conn *sqlite.Conn, path string) error {
+// checkApplication rejects a file of another program or of a newer Pawl, before anything in the file changes.
+func checkApplication(conn *sqlite.Conn, path string) error {
 	id, err := pragma(conn, "application_id")
 	if err != nil {
 		return unreadable(path, err)
@@ -31,7 +31,7 @@ func checkOwner(conn *sqlite.Conn, path string) error {
 		return unreadable(path, err)
 	}
 	if id != applicationID && changes > 0 {
-		return fmt.Errorf("%s is not a database of Pawl's: choose another folder with --data", path)
+		return fmt.Errorf("%s is not a Pawl database: choose another folder with --data", path)
 	}
 	version, err := pragma(conn, "user_version")
 	if err != nil {
@@ -50,7 +50,7 @@ func migrate(conn *sqlite.Conn, path string) error {
 	if err != nil {
 		return unreadable(path, err)
 	}
-	if version < int64(len(migrations)) { // Migrate would write to the file even if there is nothing to do.
+	if version < int64(len(migrations)) { // Migrate writes to the file even if it is current.
 		schema := sqlitemigration.Schema{AppID: applicationID, Migrations: migrations}
 		if err := sqlitemigration.Migrate(context.Background(), conn, schema); err != nil {
 			return fmt.Errorf("migrating %s: %w", path, err)
@@ -59,8 +59,8 @@ func migrate(conn *sqlite.Conn, path string) error {
 	return quickCheck(conn, path)
 }
 
-// quickCheck reads the schema and one row of each table. It finds a file that was truncated or overwritten at its
-// start, and takes no time.
+// quickCheck reads the schema and one row of each table. It finds a file that was truncated, or overwritten at its
+// start, in almost no time.
 func quickCheck(conn *sqlite.Conn, path string) error {
 	tables := "user session rotation_log api_key signing_key failure_counter event copying"
 	for table := range strings.FieldsSeq(tables) {

@@ -13,8 +13,8 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// OpenSession adds a session of a user who may sign in. The row of a session has only what never changes; its state is
-// in the rotation log from the first generation on.
+// OpenSession adds a session of a user who may sign in. The row of a session has only the fields that never change. The
+// rotation log has its state from the first generation on.
 func (s *Store) OpenSession(ctx context.Context, r authority.SessionWithOrigin, passwordHash string) error {
 	return s.write(ctx, normal, func(c *change) error {
 		c.opened = append(c.opened, r.Session)
@@ -72,7 +72,7 @@ func (s *Store) EndSessions(
 	return s.writeAs(ctx, r, revocation, func(c *change) error { return c.endSessions(userID, opts) })
 }
 
-// endSessions ends the sessions of a user except one, and clears the failure counters if the options say so.
+// endSessions ends the sessions of a user except one, and clears the failure counters if the options require it.
 func (c *change) endSessions(userID int64, opts authority.EndOptions) error {
 	if err := c.clearAttempts(opts.ClearAttempts); err != nil {
 		return err
@@ -137,7 +137,7 @@ func (s *Store) Sweep(ctx context.Context, now int64, limit int) (removed int, d
 	return removed, done, nil
 }
 
-// endExpired ends those of the sessions that have not been refreshed since they were found.
+// endExpired ends the sessions, except those that have been refreshed since Expired found them.
 func (c *change) endExpired(ids []token.SessionID, now int64) (int, error) {
 	for _, id := range ids {
 		session, exists := c.sessions.Get(id)

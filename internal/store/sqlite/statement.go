@@ -85,7 +85,7 @@ func bind(stmt *sqlite.Stmt, a args) {
 	}
 }
 
-// reset releases the read lock of a statement. It repeats the error that Step returned.
+// reset releases the read lock of a statement. It ignores the error of Reset, because Step has returned the same error.
 func reset(stmt *sqlite.Stmt) {
 	_ = stmt.Reset()
 	_ = stmt.ClearBindings()

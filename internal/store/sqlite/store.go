@@ -1,12 +1,12 @@
 // Package sqlite is the embedded store: one SQLite file, owned by one process.
 //
-// No other process can write to the file, because the store locks the data folder. So the memory of the process is
+// No other process can write to the file, because the store locks the data folder. So the memory of this process is
 // always current: it has all sessions (internal/sessionlog), and the users and API keys of recent requests (cache.go).
-// The check of a session usually reads nothing from the file.
+// Checking a session usually reads nothing from the file.
 //
-// All writes go through one connection and one group commit, which the committer goroutine owns (commit.go). After each
-// commit, the committer brings the memory up to date, and only then answers the callers. Lists, and rows that are not
-// in memory, are read by a few read-only connections (reader.go).
+// All writes go through one group commit and one connection, both of which belong to the committer goroutine
+// (commit.go). After each commit, the committer updates the memory, and only then returns the results to the callers. A
+// few read-only connections (reader.go) read lists, and rows that are not in memory.
 package sqlite
 
 import (
@@ -33,7 +33,8 @@ const FileName = "pawl.db"
 const (
 	lockName     = "pawl.lock"
 	maxBatchSize = 256 // operations in one commit
-	// gatherTime is longer than clients need for their next request, and shorter than a commit on a slow disk.
+	// gatherTime is how long the committer may wait, after a commit, for the next operations of the same callers. It is
+	// longer than a client takes to send its next request, and shorter than a commit on a slow disk.
 	gatherTime = 500 * time.Microsecond
 )
 
@@ -134,7 +135,7 @@ func (s *Store) open(path string) error {
 }
 
 func (s *Store) prepare(path string) error {
-	if err := checkOwner(s.writer, path); err != nil {
+	if err := checkApplication(s.writer, path); err != nil {
 		return err
 	}
 	restrictModes(path)
@@ -156,8 +157,8 @@ func (s *Store) prepare(path string) error {
 	return nil
 }
 
-// restrictModes removes the permissions of other users, which files have after a backup was restored. It ignores
-// errors, because it may not change the files of another user.
+// restrictModes removes the permissions of other users, because a restored backup may have them. It ignores errors,
+// because the process cannot change the mode of a file that another user owns.
 func restrictModes(path string) {
 	for _, name := range []string{path, path + "-wal", path + "-shm"} {
 		if info, err := os.Stat(name); err == nil && info.Mode().Perm()&0o077 != 0 {

@@ -77,7 +77,7 @@ func TestOpenRejects(t *testing.T) {
 		{
 			name:    "the file of another program",
 			prepare: func(t *testing.T, path string) { execute(t, path, "PRAGMA application_id=7") },
-			want:    "not a database of Pawl's",
+			want:    "not a Pawl database",
 		},
 		{
 			name: "an overwritten file",

@@ -19,7 +19,7 @@ const (
 	walFrame  = 24 + 4096
 )
 
-// walFrames counts the frames since the log last started again. They have the salt of its header.
+// walFrames counts the frames since the log last started again: those with the salt of the log's header.
 func walFrames(wal []byte) int {
 	n := 0
 	for at := walHeader; at+walFrame <= len(wal) && bytes.Equal(wal[at+8:at+16], wal[16:24]); at += walFrame {
@@ -109,7 +109,7 @@ func (r *commits) check(t *testing.T, wal []byte, frames int) {
 }
 
 // TestTornLog cuts the write-ahead log after and within each of its frames, and changes a byte of each. Every commit
-// before that must be there, and nothing after it.
+// before the damage must be there, and none after it.
 func TestTornLog(t *testing.T) {
 	r := makeCommits(t)
 	for frames := r.frames[0]; frames < r.frames[len(r.frames)-1] && !t.Failed(); frames++ {

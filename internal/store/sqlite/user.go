@@ -127,7 +127,7 @@ func (s *Store) UpdateUser(
 		if err != nil {
 			return nil, err
 		}
-		if err := c.keepsRoot(before, user); err != nil {
+		if err := c.checkLastRoot(before, user); err != nil {
 			return nil, err
 		}
 		c.user = user
