@@ -8,8 +8,8 @@ import (
 	"github.com/pawlauth/pawl/api"
 )
 
-// cache maps credentials to their caller, for Middleware. The keys are hashes, so that a memory dump shows no token
-// whose request has ended.
+// cache maps credentials to their caller, for Middleware. The keys are hashes, so that a memory dump does not reveal
+// the credentials of past requests.
 type cache struct {
 	mu      sync.Mutex // guards entries
 	entries map[[sha256.Size]byte]entry
@@ -41,18 +41,18 @@ func (c *cache) get(sent credentials, now time.Time) (api.SessionInfo, bool) {
 	return e.caller, ok && !e.expired(now)
 }
 
-// put adds an entry. It looks at a few other entries and evicts the expired ones. If the cache is still full, it evicts
-// arbitrary entries: maps iterate in random order.
+// put adds an entry. It examines a few other entries and evicts the expired ones. If the cache is still full, it evicts
+// arbitrary entries, because maps iterate in random order.
 func (c *cache) put(sent credentials, e entry) {
-	const looks = 8 // entries
+	const maxExamined = 8
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	seen := 0
+	examined := 0
 	for hash, other := range c.entries {
-		if seen == looks {
+		if examined == maxExamined {
 			break
 		}
-		seen++
+		examined++
 		if other.expired(e.added) {
 			delete(c.entries, hash)
 		}

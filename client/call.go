@@ -46,7 +46,7 @@ func do[T any](ctx context.Context, c *Client, x call) (T, error) {
 	return data, err
 }
 
-// doDated is do, and also returns the server's time of the response, as dateOf does.
+// doDated is do, and also returns the server's time from the headers of the response (see dateOf).
 func doDated[T any](ctx context.Context, c *Client, x call) (data T, date time.Time, err error) {
 	body, err := marshal(x.body)
 	if err != nil {
@@ -89,7 +89,7 @@ func marshal(body any) ([]byte, error) {
 	return text, nil
 }
 
-// attempt sends a call once, and returns the raw data of the response with its dateOf.
+// attempt sends a call once. It returns the raw data of the response, and the server's time from its headers.
 func (c *Client) attempt(ctx context.Context, x call, body []byte) (json.RawMessage, time.Time, error) {
 	req, err := http.NewRequestWithContext(ctx, x.method, c.url+x.path, bytes.NewReader(body))
 	if err != nil {

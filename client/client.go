@@ -30,7 +30,7 @@ const (
 // than Retry-After. After a Retry-After of more than 30 seconds, the call returns the error instead. The context
 // limits a call with all its retries. If a pause would pass the deadline, the call returns the last error at once.
 //
-// Each call has the User-Agent pawl-go/VERSION, with the version of this module, so that a list of sessions shows it.
+// Each call has the User-Agent pawl-go/VERSION, with the version of this module. Lists of sessions show it.
 //
 // An error of the server is an *[Error]. It matches one of the Err variables, for example with
 // errors.Is(err, ErrInvalidSession). If no response arrived, the error wraps the cause and matches none of them.
@@ -79,7 +79,7 @@ func addressProblem(address string) string {
 	return ""
 }
 
-// With returns a copy of the client that the options change.
+// With returns a copy of the client with the options applied.
 func (c *Client) With(options ...Option) *Client {
 	changed := *c
 	for _, option := range options {

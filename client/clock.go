@@ -42,8 +42,8 @@ type serverClock struct {
 	received time.Time // the local time after the response
 }
 
-// at returns the server's time at a moment of the local clock. If the local clock agrees with the response, it is the
-// more precise one of the two, because a Date has no fraction of a second.
+// at returns the server's time at a moment of the local clock. If the local clock is consistent with the response, at
+// returns the local time, because a Date has only whole seconds.
 func (s serverClock) at(local time.Time) time.Time {
 	if s.date.IsZero() {
 		return local

@@ -34,7 +34,7 @@ var (
 	ErrInternalError      error = &Error{Code: api.CodeInternalError}
 )
 
-// Error returns the message with the code, if there is one, and the status.
+// Error returns the message, the code (unless it is empty) and the status.
 func (e *Error) Error() string {
 	switch {
 	case e.Status == 0: // one of the variables above

@@ -27,7 +27,7 @@ func startPawl(options ...pawltest.Option) (server *pawltest.Server, stop func()
 	return server, func() { server.Close(); _ = os.RemoveAll(dir) }
 }
 
-// Sign in and exchange the token. The first token is superseded then.
+// Sign in and exchange the token. The exchange supersedes the first token.
 func ExampleClient() {
 	server, stop := startPawl()
 	defer stop()

@@ -27,19 +27,19 @@ type JWKSConfig struct {
 // JWKS verifies tokens by the public keys that a Pawl publishes (RFC 7517, 5), without a call for each token. Use it
 // as MiddlewareConfig.JWKS, or call Verify. It is safe for concurrent use.
 //
-// A JWKS has only the token to go by. A token passes until its exp even if it was refreshed, its session ended, or its
-// user was suspended, and the caller's level and tenant are those of the moment when the token was issued. If that is
-// not good enough, let Middleware ask Pawl, or shorten the server's setting token-life.
+// A JWKS checks only the token itself. It accepts a token until its exp even if the token was refreshed, its session
+// ended, or its user was suspended. The caller's level and tenant are those at the time when the token was issued. If
+// that is not good enough, let Middleware ask Pawl, or shorten the server's setting token-life.
 //
 // Pawl must sign with ES256, EdDSA or RS256 (its setting "algorithm"). HS256 has no public keys.
 //
-// The local clock may be wrong, because the times of a token are compared with the server's time. It follows from the
-// Date of the last response with keys, to within a second (RFC 9110, 6.6.1).
+// The local clock may be wrong, because a JWKS compares the times of a token with the server's time. It derives the
+// server's time, to within a second, from the Date of the last response with keys (RFC 9110, 6.6.1).
 //
-// The keys are cached. A token makes the JWKS read them again if they are more than 1 minute old, or if they lack the
-// token's key and the last read was more than 5 seconds ago. A new key therefore needs no restart, and the tokens of a
-// leaked key are rejected at most 1 minute after Pawl retires it. While Pawl is unreachable, the cached keys are used
-// for up to 1 hour.
+// The keys are cached. When a token is verified, the keys are read again if they are more than 1 minute old. They are
+// also read again if none of them is the token's key and the last read was more than 5 seconds ago. A new key therefore
+// needs no restart, and the tokens of a leaked key are rejected at most 1 minute after Pawl retires it. While Pawl is
+// unreachable, the cached keys are used for up to 1 hour.
 type JWKS struct {
 	client *Client
 	config JWKSConfig
@@ -51,11 +51,11 @@ type JWKS struct {
 
 const (
 	jwksPath     = "/.well-known/jwks.json"
-	freshFor     = time.Minute      // after a read, before the next one
-	staleFor     = time.Hour        // after a read, while Pawl is unreachable
-	fetchEvery   = 5 * time.Second  // at most, because any client can send tokens with unknown keys
+	maxFreshAge  = time.Minute      // up to this age, keys are used without a fetch
+	maxStaleAge  = time.Hour        // up to this age, keys are used while Pawl is unreachable
+	minFetchGap  = 5 * time.Second  // between two fetches, because any client can send tokens with unknown keys
 	fetchTimeout = 10 * time.Second // for a fetch with its retries
-	staleWait    = time.Second      // the longest wait of a token whose key is cached but not fresh
+	maxStaleWait = time.Second      // how long a token waits for a fetch if its stale key is cached
 )
 
 // NewJWKS returns a JWKS for the tokens of the server that c calls. It makes no call yet, and it never uses c's
@@ -72,9 +72,9 @@ func NewJWKS(c *Client, config JWKSConfig) *JWKS {
 // keySet is the state of the cache. A fetch replaces it.
 type keySet struct {
 	byID   map[string]jose.JSONWebKey
-	read   time.Time   // the last fetch that succeeded
+	read   time.Time   // the last successful fetch
 	server serverClock // from the response of that fetch
-	asked  time.Time   // the last fetch
+	tried  time.Time   // the last fetch, successful or not
 	err    error       // the error of the last fetch
 }
 
@@ -86,7 +86,7 @@ func (s keySet) get(id string, now time.Time, maxAge time.Duration) (jose.JSONWe
 
 // isDue reports whether another fetch is allowed.
 func (s keySet) isDue(now time.Time) bool {
-	return elapsed(s.asked, now) >= fetchEvery
+	return elapsed(s.tried, now) >= minFetchGap
 }
 
 func (j *JWKS) current() keySet {
@@ -98,13 +98,13 @@ func (j *JWKS) current() keySet {
 // key returns the key with an id. It returns false without an error if Pawl has no such key.
 func (j *JWKS) key(ctx context.Context, id string) (jose.JSONWebKey, bool, error) {
 	keys, now := j.current(), j.config.Clock()
-	if key, ok := keys.get(id, now, freshFor); ok {
+	if key, ok := keys.get(id, now, maxFreshAge); ok {
 		return key, true, nil
 	}
 	if keys.isDue(now) {
-		var timeout <-chan time.Time // none without a stale key to fall back on
-		if _, ok := keys.get(id, now, staleFor); ok {
-			timeout = time.After(staleWait)
+		var timeout <-chan time.Time // never fires unless there is a stale key to fall back on
+		if _, ok := keys.get(id, now, maxStaleAge); ok {
+			timeout = time.After(maxStaleWait)
 		}
 		select {
 		case <-j.flight.DoChan("", j.fetchIfDue):
@@ -114,7 +114,7 @@ func (j *JWKS) key(ctx context.Context, id string) (jose.JSONWebKey, bool, error
 		}
 	}
 	keys = j.current()
-	if key, ok := keys.get(id, now, staleFor); ok {
+	if key, ok := keys.get(id, now, maxStaleAge); ok {
 		return key, true, nil
 	}
 	return jose.JSONWebKey{}, false, keys.err
@@ -143,7 +143,7 @@ func (j *JWKS) Fetch(ctx context.Context) error {
 	received := j.config.Clock()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.keys.asked = received
+	j.keys.tried = received
 	if err == nil {
 		j.keys.byID = usableKeys(set.Keys)
 		j.keys.read = received

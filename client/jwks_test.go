@@ -252,7 +252,8 @@ func TestJWKSWhilePawlHangs(t *testing.T) {
 	})
 }
 
-// TestJWKSWhilePawlIsUnreachable checks that cached keys are used for an hour, and that there is no answer without any.
+// TestJWKSWhilePawlIsUnreachable checks that cached keys are used for an hour, and that tokens are rejected without
+// keys.
 func TestJWKSWhilePawlIsUnreachable(t *testing.T) {
 	p := publish(t, pawltest.WithTokenLife(12*time.Hour))
 	j, valid := p.jwks(), p.login(t)
@@ -269,7 +270,7 @@ func TestJWKSWhilePawlIsUnreachable(t *testing.T) {
 	check(t, "without cached keys, not a token", empty, "x", client.ErrInvalidSession)
 }
 
-// TestJWKSWithoutPublicKeys checks that the error for HS256 contains the way out.
+// TestJWKSWithoutPublicKeys checks that the error for HS256 suggests another algorithm.
 func TestJWKSWithoutPublicKeys(t *testing.T) {
 	p := publish(t, pawltest.WithAlgorithm("HS256"))
 	if err := p.jwks().Fetch(t.Context()); err == nil || !strings.Contains(err.Error(), "--algorithm ES256") {
@@ -346,7 +347,7 @@ func newOrders(t *testing.T) orders {
 	return o
 }
 
-// claimsWith returns valid claims for orders, with the members of change instead of those of the same name.
+// claimsWith returns valid claims for orders, with those in change replaced.
 func claimsWith(t *testing.T, now int64, change string) string {
 	t.Helper()
 	claims := map[string]any{

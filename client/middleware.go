@@ -44,8 +44,9 @@ type MiddlewareConfig struct {
 // The handler gets the caller from CallerFrom, and must not get it from anywhere else. Middleware removes request
 // headers that begin with X-Pawl-, so that no client can forge them.
 //
-// The requests to Pawl carry the credentials of the guarded request and no others. A [Transport] or an oauth2.Transport
-// of c is therefore bypassed. Middleware cannot see one inside another transport, so give it a client without one.
+// The requests to Pawl carry the credentials of the guarded request and no others. If the HTTP client of c has a
+// [Transport] or an oauth2.Transport, Middleware bypasses it, because it would add the program's own token. Middleware
+// cannot find one that is wrapped in another transport; give it a client without one.
 func Middleware(c *Client, config MiddlewareConfig) func(http.Handler) http.Handler {
 	if config.CacheSize == 0 {
 		config.CacheSize = defaultCacheSize
@@ -146,7 +147,7 @@ func (v *verifier) verify(r *http.Request) (api.SessionInfo, error) {
 
 var errNoUser = errors.New("client: the response has no user; is the address right?")
 
-// credentials are those of a guarded request.
+// credentials are the credentials of a guarded request.
 type credentials struct{ bearer, apiKey string }
 
 // credentialsOf reads Authorization (RFC 6750, 2.1) and X-API-Key. It rejects values that are longer than any token,
@@ -186,7 +187,7 @@ func unauthorized(code api.ErrorCode, message string) *Error {
 	return &Error{Status: http.StatusUnauthorized, Code: code, Message: message}
 }
 
-// errInvalidToken is one error for every reason, as Pawl's own is.
+// errInvalidToken is the same error whatever is wrong with the token, like Pawl's own error.
 var errInvalidToken = unauthorized(api.CodeInvalidSession, "The token is not valid any more; sign in again.")
 
 // rejection returns the error for a request whose check failed with err. If the credentials are not the reason, the

@@ -16,9 +16,9 @@ func (c *Client) Introspect(ctx context.Context, token string) (api.Introspectio
 	return do[api.Introspection](ctx, c, form("/oauth2/introspect", token))
 }
 
-// Revoke ends the session of its current token (RFC 7009). A token that is not valid is a no-op. It returns
-// ErrAccessDenied if the owner of the client's API key may not change the token's user. The client's bearer is not
-// sent, because the call accepts only an API key.
+// Revoke ends a session, given its current token (RFC 7009). An invalid token is a no-op. It returns ErrAccessDenied if
+// the owner of the client's API key may not change the token's user. The client's bearer is not sent, because the call
+// accepts only an API key.
 func (c *Client) Revoke(ctx context.Context, token string) error {
 	return doNoData(ctx, c, form("/oauth2/revoke", token))
 }

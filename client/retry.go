@@ -13,12 +13,13 @@ const (
 	minPause  = 100 * time.Millisecond
 	maxPause  = 5 * time.Second
 	doublings = 6 // enough to make minPause longer than maxPause
-	// maxRetryAfter is the longest Retry-After that a call waits for. A longer one is for the caller, who may have
-	// something better to do in the meantime.
+	// maxRetryAfter is the longest Retry-After that a call waits for. After a longer one the call returns the error, so
+	// that the caller can do something else in the meantime.
 	maxRetryAfter = 30 * time.Second
 )
 
-// lostError is an attempt without a whole response. The call may have happened or not.
+// lostError is the error of an attempt without a complete response. The server may or may not have carried out the
+// call.
 type lostError struct{ error }
 
 func (e *lostError) Unwrap() error { return e.error }
@@ -37,7 +38,7 @@ func mayRetry(x call, err error) bool {
 	case e.Code != "" || !x.isIdempotent:
 		return false
 	}
-	// A response without a code is from a proxy. Pawl may have carried out the call or not.
+	// A response without a code is from a proxy. Pawl may or may not have carried out the call.
 	switch e.Status {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true
@@ -45,7 +46,7 @@ func mayRetry(x call, err error) bool {
 	return false
 }
 
-// pause waits before the next attempt. If there can be none, it returns the error of the last one.
+// pause waits before the next attempt. It returns the error of the last attempt if ctx would end first.
 func pause(ctx context.Context, retry int, last error) error {
 	// Full jitter, so that many clients do not return at the same moment.
 	wait := rand.N(min(minPause<<min(retry, doublings), maxPause))

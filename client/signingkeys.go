@@ -12,13 +12,13 @@ func (c *Client) SigningKeys(ctx context.Context) ([]api.SigningKey, error) {
 	return do[[]api.SigningKey](ctx, c, post("/v2/signing-keys/list", nil).idempotent())
 }
 
-// RotateSigningKey publishes a new key, which signs from its SignsFrom on.
+// RotateSigningKey publishes a new signing key. It starts to sign at its SignsFrom.
 func (c *Client) RotateSigningKey(ctx context.Context) (api.SigningKey, error) {
 	return do[api.SigningKey](ctx, c, post("/v2/signing-keys/rotate", nil))
 }
 
-// RetireSigningKey retires a key whose tokens have expired. With r.Now it retires a leaked key, and its tokens are
-// rejected.
+// RetireSigningKey retires a signing key whose tokens have expired. With r.Now it retires a leaked key at once, and the
+// tokens of that key are rejected.
 func (c *Client) RetireSigningKey(ctx context.Context, r api.RetireSigningKeyRequest) error {
 	return doNoData(ctx, c, remove("/v2/signing-keys", r))
 }

@@ -19,26 +19,28 @@ import (
 const (
 	defaultRefreshBefore = time.Minute
 	renewTimeout         = time.Minute     // for one renewal with its retries
-	renewPause           = 5 * time.Second // after a renewal that failed or did not help, before the next one
+	renewPause           = 5 * time.Second // before the next renewal, after one that failed or whose token was rejected
 )
 
 // TokenConfig configures a TokenSource. It needs a Token, or a Login with its Password, or both.
 type TokenConfig struct {
 	// Token is the first token, for example the last one that OnRefresh stored. If it is empty, the source begins with
-	// a login. If the local clock contradicts ExpiresAt, the token is refreshed at its first use.
+	// a login. If ExpiresAt is implausible by the local clock, the source refreshes the token at its first use.
 	Token api.Token
 	// Login and Password, if set, are used to sign in when there is no token or the session has ended. If Login is
 	// empty, the source then returns ErrInvalidSession.
 	Login    string
 	Password string
 	// OnRefresh is called with each new token, from a refresh or a login, before any caller gets the token. Use it to
-	// store the token, so that the session survives a crash: the server rejects the previous token from then on. If
-	// OnRefresh fails, callers get its error instead of the token, and the next caller makes it try again. There is
-	// one call at a time. ExpiresAt is by the local clock, and not by the server's. Nil stores nothing.
+	// store the token, so that the session survives a crash: from then on, the server rejects the previous token. If
+	// OnRefresh fails, the waiting callers get its error instead of the token, and the next call of Token calls
+	// OnRefresh again. Calls of OnRefresh never overlap. The token's ExpiresAt is a time of the local clock, not of the
+	// server's. If OnRefresh is nil, nothing is stored.
 	OnRefresh func(api.Token) error
-	// RefreshBefore is how long before its exp a token is refreshed at the latest. The source chooses a random moment
-	// in the tenth of the token's life before that, so that a fleet of clients does not refresh all at once. A token
-	// is never refreshed in the first half of its life, even if RefreshBefore is longer. 0 is 1 minute.
+	// RefreshBefore is the latest time before a token's exp at which the source refreshes it. The source chooses a
+	// random moment a little earlier, by up to a tenth of the token's life, so that a fleet of clients does not refresh
+	// all at once. It never refreshes a token in the first half of its life, even if RefreshBefore is longer. 0 means 1
+	// minute.
 	RefreshBefore time.Duration
 	// Clock returns the time. Nil is time.Now.
 	Clock func() time.Time
@@ -48,14 +50,15 @@ type TokenConfig struct {
 // an oauth2.TokenSource. It is safe for concurrent use: there is one renewal at a time, and every caller waits for it.
 //
 // The local clock may be wrong, because the source counts the life of a token (exp − iat) from the request that
-// returned it. The time that a machine is suspended counts too, so that the token is renewed after it wakes.
+// returned it. Time during which the machine is suspended counts too, so that the token is renewed when the machine
+// wakes.
 //
 // Give a session to one source only. If two sources begin with the same token, their refreshes race, and one of them
 // loses the session.
 type TokenSource struct {
 	client *Client
 	config TokenConfig
-	flight singleflight.Group // one renewal at a time, which alone writes the fields below
+	flight singleflight.Group // one renewal at a time; only the renewal writes the fields below
 
 	mu             sync.Mutex // guards the fields below
 	token          api.Token
@@ -68,7 +71,7 @@ type TokenSource struct {
 	ended          error         // the reason why there is no token
 	pausedAt       time.Time     // the last renewal that failed; the next one waits for renewPause
 	pauseCause     error         // the error of that renewal
-	distrustedAt   time.Time     // the last rejection of a new token; until renewPause later, no 401 renews the token
+	distrustedAt   time.Time     // when a new token was rejected; for renewPause after it, 401s renew nothing
 }
 
 // NewTokenSource returns a source that renews its tokens through c. It makes no call before the first token is asked
@@ -80,15 +83,16 @@ func NewTokenSource(c *Client, config TokenConfig) *TokenSource {
 	if config.Clock == nil {
 		config.Clock = time.Now
 	}
-	s := &TokenSource{client: c, config: config, ended: errNoStart}
+	s := &TokenSource{client: c, config: config, ended: errNoTokenOrLogin}
 	if config.Token.Token != "" {
 		s.restore(config.Token)
 	}
 	return s
 }
 
-// restore begins with a token that was issued earlier. Its age follows from ExpiresAt, which is by the local clock if
-// OnRefresh got it. If the token seems to be from the future, its age is unknown, and its renewal is due.
+// restore begins with a token that was issued earlier. It computes the age of the token from ExpiresAt, which is a time
+// of the local clock if OnRefresh got it. If the token seems to be from the future, its age is unknown, and restore
+// makes its renewal due.
 func (s *TokenSource) restore(t api.Token) {
 	now := s.config.Clock()
 	issuedAt := now
@@ -116,7 +120,8 @@ func (s *TokenSource) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 	return &oauth2.Token{AccessToken: t.Token, TokenType: "Bearer", Expiry: t.ExpiresAt.Time}, nil
 }
 
-// get returns a valid token other than rejected, a token that a server answered with 401. It may be empty.
+// get returns a valid token. If rejected is not empty, a server has answered that token with 401, and get returns
+// another one.
 func (s *TokenSource) get(ctx context.Context, rejected string) (api.Token, error) {
 	if t, done, err := s.ready(rejected); done {
 		return t, err
@@ -130,7 +135,7 @@ func (s *TokenSource) get(ctx context.Context, rejected string) (api.Token, erro
 	}
 }
 
-// ready returns the outcome of get if it needs no renewal.
+// ready returns the outcome of get if the outcome needs no renewal.
 func (s *TokenSource) ready(rejected string) (t api.Token, done bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -173,8 +178,8 @@ func (s *TokenSource) renew(rejected string) (api.Token, error) {
 	return s.store()
 }
 
-// fetch refreshes the token, or signs in if there is none. A refresh whose outcome is unknown is repeated with the same
-// idempotency key, because it may have happened: the response is then its successor, and as old as the first attempt.
+// fetch refreshes the token, or signs in if there is none. A refresh whose outcome is unknown may have happened, so
+// fetch repeats it with the same idempotency key. The successor then counts as issued at the time of the first attempt.
 func (s *TokenSource) fetch(ctx context.Context) (t api.Token, issuedAt time.Time, err error) {
 	if s.token.Token != "" {
 		if s.idempotencyKey == "" {
@@ -195,7 +200,8 @@ func (s *TokenSource) fetch(ctx context.Context) (t api.Token, issuedAt time.Tim
 	return t, issuedAt, err
 }
 
-var errNoStart = errors.New("client: the token source has no token and no login; set Token or Login in TokenConfig")
+var errNoTokenOrLogin = errors.New("client: the token source has no token and no login; " +
+	"set Token or Login in TokenConfig")
 
 // store calls OnRefresh and returns the token.
 func (s *TokenSource) store() (api.Token, error) {
@@ -210,7 +216,7 @@ func (s *TokenSource) store() (api.Token, error) {
 	return s.token, nil
 }
 
-// set begins the life of a new token. Its ExpiresAt becomes a time of the local clock.
+// set makes t the current token. It converts ExpiresAt to a time of the local clock.
 func (s *TokenSource) set(t api.Token, issuedAt time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -227,8 +233,9 @@ func (s *TokenSource) set(t api.Token, issuedAt time.Time) {
 	s.distrustedAt = time.Time{}
 }
 
-// distrustRejections stops 401s from renewing the token for a while, after a server rejected it as it rejected its
-// predecessor. A further token would be rejected too, and each renewal supersedes the token of calls in flight.
+// distrustRejections is called when a server has rejected a new token like the one before it. For renewPause, 401s then
+// renew nothing, because a further token would be rejected too, and each renewal supersedes the token of calls in
+// flight.
 func (s *TokenSource) distrustRejections(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -237,7 +244,7 @@ func (s *TokenSource) distrustRejections(token string) {
 	}
 }
 
-// end drops a token whose session has ended. If it were sent again, Pawl could take it for theft.
+// end drops a token whose session has ended, because Pawl could treat sending it again as theft.
 func (s *TokenSource) end(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -246,7 +253,8 @@ func (s *TokenSource) end(cause error) {
 	s.ended = cause
 }
 
-// pause delays the next renewal after one that failed, and returns the present token if it is still valid.
+// pause delays the next renewal because one has failed. It returns the current token if that is still valid, or else
+// cause.
 func (s *TokenSource) pause(cause error) (api.Token, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

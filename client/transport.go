@@ -8,9 +8,9 @@ import (
 // Transport is an http.RoundTripper that puts the token of a source on each request as its bearer. It is safe for
 // concurrent use.
 //
-// A request that is answered with 401 is sent a second time with a new token, if its body can be sent twice
-// (Request.GetBody), because a refresh may have superseded its token on the way. If the new token is answered with 401
-// too, 401s renew no token for 5 seconds.
+// A refresh may supersede the token of a request on its way. A request that is answered with 401 is therefore sent a
+// second time with a new token, if its body can be sent twice (Request.GetBody). If the second request is answered with
+// 401 too, 401s do not renew the token for the next 5 seconds.
 type Transport struct {
 	Source *TokenSource
 	Base   http.RoundTripper // sends the requests; nil is http.DefaultTransport
@@ -68,7 +68,7 @@ func withBearer(r *http.Request, token string) *http.Request {
 	return own
 }
 
-// isCrossOrigin reports whether redirects led the request to another origin than that of the first request.
+// isCrossOrigin reports whether redirects have led the request to an origin other than that of the first request.
 func isCrossOrigin(r *http.Request) bool {
 	first := r
 	for first.Response != nil && first.Response.Request != nil {

@@ -40,8 +40,9 @@ func TestTransport(t *testing.T) {
 	}
 }
 
-// TestTransportDistrustsRejections checks a 401 that no new token can heal, because the API key is wrong: it is
-// returned, and for 5 seconds it renews no more tokens, which would supersede those of other calls.
+// TestTransportDistrustsRejections checks a 401 that no new token can prevent, because the API key is wrong. The
+// Transport returns the 401. For 5 seconds it then renews no token, because that would supersede the tokens of other
+// calls.
 func TestTransportDistrustsRejections(t *testing.T) {
 	l := newLossy(t)
 	c := l.transported()

@@ -11,8 +11,8 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// clockSkew is how far the server's clock may be ahead of the estimate of it, for iat and nbf. It does not apply to
-// exp, so that no token lives longer than Pawl intended.
+// clockSkew is how far iat and nbf may be ahead of the estimated server time. It does not apply to exp, so that no
+// token lives longer than Pawl intended.
 const clockSkew = time.Minute
 
 // Verify checks a token and returns the caller that its claims describe. The caller has no Login, because a token has
