@@ -2,9 +2,11 @@ package server
 
 import (
 	"context"
+	"strings"
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
 func wireUser(u *authority.User) api.User {
@@ -31,9 +33,14 @@ func usersResponse(users []authority.User, err error) (response, error) {
 	return ok(list), err
 }
 
-// pathID parses the {id} of the path.
+// pathID parses the {id} of the path. Each user has one path, so that a gateway or a log that matches paths cannot miss
+// another spelling of the id.
 func pathID(r request) (int64, error) {
-	return positive("id in the path", r.http.PathValue("id"))
+	text := r.http.PathValue("id")
+	if text != "" && strings.Contains("+-0", text[:1]) {
+		return 0, fault.New(fault.NotFound, "User not found; write the id as digits without a sign or a leading zero.")
+	}
+	return positive("id in the path", text)
 }
 
 // optional parses a name that may be missing. It returns the zero value for an empty name.
