@@ -76,7 +76,8 @@ func eventField(f *audit.Filter, page *int64, name, value string) (err error) {
 		f.Kind, err = audit.ParseKind("kind", value)
 	case "sessionid":
 		var valid bool
-		if f.Session, valid = token.ParseSessionID(value); !valid {
+		f.Session, valid = token.ParseSessionID(value)
+		if !valid || f.Session == (token.SessionID{}) { // the zero value would match every event
 			err = invalid("sessionId is not a session id.")
 		}
 	}

@@ -1,9 +1,11 @@
 package server
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/pawlauth/pawl/internal/authority/audit"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 // TestEventFilter checks that names match without regard to case, that missing fields get their defaults, and that bad
@@ -14,10 +16,15 @@ func TestEventFilter(t *testing.T) {
 		t.Errorf("%+v, page %d, %v", f, page, err)
 	}
 	for _, query := range []string{
-		"userId=x", "userId=-1", "pageNo=0", "sessionId=x", "to=7", "kind=", "kind=a&kind=b", "%zz",
+		"userId=x", "userId=-1", "pageNo=0", "sessionId=x", "sessionId=", "sessionId=" + token.SessionID{}.String(), "to=7", "kind=", "kind=a&kind=b", "%zz",
 	} {
-		if _, _, err := eventFilter(query); err == nil {
+		_, _, err := eventFilter(query)
+		if err == nil {
 			t.Errorf("%q was accepted", query)
+		}
+		name, _, _ := strings.Cut(query, "=")
+		if name == "sessionId" && !strings.HasPrefix(err.Error(), "sessionId ") {
+			t.Errorf("%q: %v, want an error that names the field", query, err)
 		}
 	}
 }
