@@ -36,6 +36,12 @@ func TestForwardedFor(t *testing.T) {
 		"IPv4 in IPv6":                      {"::ffff:192.0.2.1", "192.0.2.1"},
 		"a port":                            {"192.0.2.1:5044", "192.0.2.1"},
 		"IPv6 with a port":                  {"[2001:db8::1]:5044", "2001:db8::1"},
+		"IPv6 in brackets":                  {"192.0.2.1, [2001:db8::5]", "2001:db8::5"},
+		"IPv4 in brackets":                  {"192.0.2.1, [192.0.2.2], 127.0.0.9", "127.0.0.9"},
+		"one bracket":                       {"192.0.2.1, [2001:db8::5, 127.0.0.9", "127.0.0.9"},
+		"an empty last element":             {"192.0.2.1, 192.0.2.2,", "192.0.2.2"},
+		"empty elements between proxies":    {"192.0.2.1, 192.0.2.2:80, , [::1]:443,\t, 127.0.0.9:80 ,", "192.0.2.2"},
+		"empty elements only":               {", ,", "127.0.0.1"},
 	} {
 		if got := clientAddress(c.header, trusting); got != c.want {
 			t.Errorf("%s: the address is %s, want %s", name, got, c.want)

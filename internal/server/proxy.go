@@ -18,7 +18,11 @@ func (h *limiter) withClientAddress(r *http.Request) *http.Request {
 	client := peer
 	forwarded := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
 	for i := len(forwarded) - 1; i >= 0; i-- {
-		address, err := parseAddress(strings.TrimSpace(forwarded[i]))
+		element := strings.TrimSpace(forwarded[i])
+		if element == "" {
+			continue // a recipient ignores empty elements of a list (RFC 9110, 5.6.1.2)
+		}
+		address, err := parseAddress(element)
 		if err != nil {
 			break // no trusted proxy wrote this, so nothing to the left of it can be trusted
 		}
@@ -32,10 +36,16 @@ func (h *limiter) withClientAddress(r *http.Request) *http.Request {
 	return &changed
 }
 
-// parseAddress parses an address with or without a port, because some proxies write the port.
+// parseAddress parses an address with or without a port, because some proxies write the port. An IPv6 address may be in
+// brackets, as in the Host of a URL.
 func parseAddress(text string) (netip.Addr, error) {
 	if both, err := netip.ParseAddrPort(text); err == nil {
 		return both.Addr(), nil
+	}
+	if inner, ok := strings.CutPrefix(text, "["); ok {
+		if inner, ok = strings.CutSuffix(inner, "]"); ok && strings.Contains(inner, ":") {
+			text = inner
+		}
 	}
 	return netip.ParseAddr(text)
 }
