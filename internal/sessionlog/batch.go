@@ -13,7 +13,7 @@ type Batch struct {
 	indexes map[token.SessionID]int // index in changes
 }
 
-// maxKept is the number of changes whose memory a Batch keeps for the next one.
+// maxKept is the largest number of changes for which Apply keeps the memory for the next Batch.
 const maxKept = 1024
 
 // Begin returns an empty Batch. It reuses the previous Batch, which must no longer be in use.
@@ -70,24 +70,25 @@ func (b *Batch) Write(rows Rows) error {
 	return b.rows.flush(rows)
 }
 
-// compact removes the oldest rows while the log has too many records, and appends their current records again. For each
-// change of the batch it examines about four records, so that the log gets shorter, but no batch takes long.
+// compact makes the oldest rows reusable while the log has too many records. It first appends those of their records
+// that are current to the newest row. For each change of the batch it examines about four records, so that the log
+// shrinks and no batch takes long.
 func (b *Batch) compact(rows Rows) error {
 	x := &b.rows
 	sessions := int(b.log.count.Load())
 	budget := 4*len(b.changes) + 128
 	var blob []byte
 	var e entry
-	for budget > 0 && x.clean < x.newest() && x.records > sessions+sessions/2+logFloor {
+	for budget > 0 && x.reusableTo < x.newest() && x.records > sessions+sessions/2+logFloor {
 		var err error
-		if blob, err = rows.Read(x.slots[x.clean-x.oldest], blob[:0]); err != nil {
+		if blob, err = rows.Read(x.slots[x.reusableTo-x.oldest], blob[:0]); err != nil {
 			return err
 		}
 		records, err := unframeRow(blob)
 		if err != nil {
 			return err
 		}
-		x.clean++
+		x.reusableTo++
 		for record := range eachRecord(records) {
 			x.records--
 			budget--
@@ -103,8 +104,9 @@ func (b *Batch) compact(rows Rows) error {
 	return nil
 }
 
-// current reports whether a record in the log is the present state of its session. The record of an end is never
-// current. It can be removed, because compaction has already removed all older records of its session.
+// current reports whether a record in the log is the current state of its session. The record of an ended session is
+// never current. compact may drop it, because the older records of the session were in older rows, and are gone
+// already.
 func (b *Batch) current(record *entry) bool {
 	if _, changed := b.indexes[record.id]; changed {
 		return false
@@ -113,7 +115,7 @@ func (b *Batch) current(record *entry) bool {
 	return ok && present == *record
 }
 
-// Apply makes the changes visible to readers. The caller has committed the transaction.
+// Apply makes the changes visible to readers. The transaction must be committed first.
 func (b *Batch) Apply() {
 	b.log.rows = b.rows
 	b.log.records.Store(int64(b.rows.records))

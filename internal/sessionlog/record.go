@@ -50,9 +50,9 @@ const (
 )
 
 var (
-	castagnoli = crc32.MakeTable(crc32.Castagnoli)
-	errDamaged = errors.New("a row of the rotation log is damaged")
-	noKey      authority.IdempotencyKeyHash
+	castagnoli       = crc32.MakeTable(crc32.Castagnoli)
+	errDamaged       = errors.New("a row of the rotation log is damaged")
+	noIdempotencyKey authority.IdempotencyKeyHash
 )
 
 // appendRecord appends the record of an entry to the records of a row.
@@ -61,7 +61,7 @@ func (e *entry) appendRecord(b []byte) []byte {
 	switch {
 	case e.ended():
 		kind = recordEnded
-	case e.idempotencyKey != noKey:
+	case e.idempotencyKey != noIdempotencyKey:
 		kind = recordStateWithKey
 	}
 	b = append(b, kind)

@@ -10,10 +10,10 @@ type Rows interface {
 	Write(p Position, blob []byte) error
 }
 
-// Position is the place of a row in the table and in the log.
+// Position locates a row: its slot in the table, and its sequence number in the log.
 type Position struct {
-	Slot int64 // counts from 1, without a gap
-	Seq  int64 // one more than the row before it in the log
+	Slot int64 // from 1 to the number of rows
+	Seq  int64 // goes up by one from each row of the log to the next
 }
 
 // logFloor is the number of records that a log may have in addition to 1.5 for each session. A lower floor would cost
@@ -21,14 +21,14 @@ type Position struct {
 const logFloor = 4096
 
 // rowIndex finds the rows of the log, and appends to the newest one. A Batch works on a copy, which replaces the
-// original when the Batch is applied. The copy shares the arrays of the original, but never writes to the part of them
-// that the original uses.
+// original when the Batch is applied. The two share their arrays. The copy never overwrites an element that the
+// original can see.
 type rowIndex struct {
-	oldest  int64   // sequence number of the oldest row
-	slots   []int64 // slot of each row, in the order of the sequence numbers
-	clean   int64   // rows before this sequence number may be overwritten
-	records int     // number of records in all other rows
-	tail    []byte  // records of the newest row
+	oldest     int64   // sequence number of the oldest row
+	slots      []int64 // slot of each row, in the order of the sequence numbers
+	reusableTo int64   // rows before this sequence number have no current record and may be overwritten
+	records    int     // number of records in the rows from reusableTo on
+	tail       []byte  // records of the newest row
 }
 
 func newRowIndex(sorted []Position) rowIndex {
@@ -36,7 +36,7 @@ func newRowIndex(sorted []Position) rowIndex {
 	if len(sorted) > 0 {
 		x.oldest = sorted[0].Seq
 	}
-	x.clean = x.oldest
+	x.reusableTo = x.oldest
 	for _, p := range sorted {
 		x.slots = append(x.slots, p.Slot)
 	}
@@ -61,7 +61,7 @@ func (x *rowIndex) append(rows Rows, e *entry) error {
 // begin begins a row. It reuses the slot of the oldest row if that row may be overwritten.
 func (x *rowIndex) begin() {
 	slot := int64(len(x.slots)) + 1
-	if x.oldest < x.clean {
+	if x.oldest < x.reusableTo {
 		slot = x.slots[0]
 		x.slots = x.slots[1:]
 		x.oldest++

@@ -1,4 +1,4 @@
-// Package sessionlog keeps the state of every session in memory, and in a log from which a start rebuilds the memory.
+// Package sessionlog keeps the state of every session in memory, and in a log from which Load rebuilds the memory.
 //
 // The rotation log is an append-only log in a table of the SQLite file. Each sign-in, rotation and end of a session
 // appends the new state of the session. Load replays the whole log. After that, a session that Get does not find does
@@ -54,7 +54,7 @@ type Log struct {
 
 const shardCount = 256
 
-// shard has the sessions whose ID begins with one byte. IDs are random, so all shards have about the same size.
+// shard has the sessions whose IDs begin with the same byte. IDs are random, so all shards have about the same size.
 type shard struct {
 	mu    sync.RWMutex
 	table table // guarded by mu
@@ -89,10 +89,10 @@ func (l *Log) set(e *entry) {
 	}
 }
 
-// Expired finds sessions whose token had expired at now. A sweep needs many calls for all sessions: the first one
-// starts at position 0, and each later one at the position that the previous call returned.
+// Expired returns sessions whose token had expired at now, from a part of the log. A sweep calls it repeatedly: first
+// with position 0, then with the position that the previous call returned, until done is true.
 //
-// Expired returns at most limit sessions. Once it has examined limit sessions, it stops at the end of a shard.
+// A call returns at most limit sessions. Once a call has examined limit sessions, it stops at the end of a shard.
 func (l *Log) Expired(position int, now int64, limit int) (ids []token.SessionID, next int, done bool) {
 	examined := 0
 	for n := position; n < shardCount; n++ {

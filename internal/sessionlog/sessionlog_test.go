@@ -12,7 +12,7 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// memoryRows is a table of rows in memory. Each Write counts down until failAfter is 0, and then fails.
+// memoryRows is a table of rows in memory. Write decrements failAfter, and fails once failAfter is 0.
 type memoryRows struct {
 	seqs      map[int64]int64
 	blobs     map[int64][]byte
@@ -141,7 +141,7 @@ func TestBatchIsInvisibleUntilApplied(t *testing.T) {
 	mustHave(t, mustLoad(t, rows), map[int]uint32{1: 2, 2: 0, 3: 1})
 }
 
-// TestZeroID checks that the ID of no session is never found.
+// TestZeroID checks that a session with the zero ID is never found.
 func TestZeroID(t *testing.T) {
 	rows := newRows()
 	l := mustLoad(t, rows)

@@ -68,7 +68,7 @@ const minSlots = 16
 
 // home returns the slot at which the search for id begins.
 func (t *table) home(id *token.SessionID) int {
-	// Session IDs are random. The multiplication spreads the IDs of tests too.
+	// Session IDs are random, except in tests. The multiplication spreads the IDs of tests as well.
 	first, second := binary.LittleEndian.Uint64(id[:8]), binary.LittleEndian.Uint64(id[8:])
 	hash := (first ^ bits.RotateLeft64(second, 32)) * 0x9e3779b97f4a7c15
 	slot, _ := bits.Mul64(hash, uint64(len(t.slots)))
@@ -123,8 +123,8 @@ func (t *table) resize(slots int) {
 	}
 }
 
-// remove removes a session, and reports whether the table had it. It moves the entries behind the free slot, so that no
-// search stops there too early.
+// remove removes a session, and reports whether the table had it. It then moves later entries into the free
+// slot, because a search stops at a free slot.
 func (t *table) remove(id *token.SessionID) bool {
 	if t.count == 0 {
 		return false
