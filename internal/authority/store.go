@@ -83,8 +83,8 @@ type UserStore interface {
 	CreateUser(ctx context.Context, r Rights, u User, passwordHash string) (*User, error)
 	// User returns a user, or ErrNotFound.
 	User(ctx context.Context, id int64) (*User, error)
-	// UserByLogin returns the user with a login, ignoring case, and the hash of the password. It returns ErrNotFound if
-	// there is none.
+	// UserByLogin returns the user with a login, compared by its prepared form (prepare.Login), and the hash of the
+	// password. It returns ErrNotFound if there is none.
 	UserByLogin(ctx context.Context, login string) (u *User, passwordHash string, err error)
 	// ListUsers returns a page of users, ordered by id.
 	ListUsers(ctx context.Context, f UserFilter) ([]User, error)

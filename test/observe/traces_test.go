@@ -79,12 +79,12 @@ func TestTraces(t *testing.T) {
 		}
 	}
 	for name, parent := range map[string]string{
-		"store Rotate":        "POST /v2/auth/refresh",
-		"store RecentSession": "POST /v2/auth/session",
-		"store OpenSession":   "POST /v2/auth/login",
-		"store BeginGuess":    "POST /v2/auth/login",
-		"store SettleGuess":   "POST /v2/auth/login",
-		"password hash":       "POST /v2/auth/login",
+		"store Rotate":         "POST /v2/auth/refresh",
+		"store RecentSession":  "POST /v2/auth/session",
+		"store OpenSession":    "POST /v2/auth/login",
+		"store BeginAttempt":   "POST /v2/auth/login",
+		"store ResolveAttempt": "POST /v2/auth/login",
+		"password hash":        "POST /v2/auth/login",
 	} {
 		if len(spans[name]) == 0 {
 			t.Errorf("no span is named %q", name)

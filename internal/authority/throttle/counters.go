@@ -5,37 +5,37 @@ import (
 	"time"
 )
 
-// The limits on failures.
+// The limits on failures in a row.
 const (
-	freeFailures        = 5                // in a row at an account, without a wait
-	freeAddressFailures = 50               // in a row from an address, over all accounts, without a wait
-	maxFailures         = 100              // in a row at an account (NIST SP 800-63B-4, 3.2.2)
-	reopenedFailures    = 15               // left when the owner reopens an account: still maxWait
+	freeFailures        = 5                // at an account; below this number no attempt has to wait
+	freeAddressFailures = 50               // from an address, over all accounts
+	maxFailures         = 100              // at an account, which is then locked (NIST SP 800-63B-4, 3.2.2)
+	reopenedFailures    = 15               // the count after the owner unlocks an account; the wait is still maxWait
 	maxWait             = 15 * time.Minute // between two attempts
 )
 
 // The lives of counters.
 const (
-	lifeWithoutWait = 24 * time.Hour       // for a counter with too few failures for a wait
-	lifeWithWait    = 365 * 24 * time.Hour // for a counter that causes a wait
-	knownLife       = 90 * 24 * time.Hour  // for a known address
-	addressLife     = time.Hour            // for the counter of an address
-	never           = math.MaxInt64        // expiry of maxFailures, because the account must not reopen by itself
+	lifeWithoutWait = 24 * time.Hour       // of a counter below freeFailures
+	lifeWithWait    = 365 * 24 * time.Hour // of a counter from freeFailures on
+	knownLife       = 90 * 24 * time.Hour  // of a known address below freeFailures
+	addressLife     = time.Hour            // of the counter of an address
+	never           = math.MaxInt64        // expiry at maxFailures, because time must not unlock the account
 
 	maxAccounts = 1_000_000 // counters of accounts, because clients can make up logins
 )
 
-// Counter counts failures. The zero value is a counter without a row.
+// Counter counts failures. A counter without a row has the zero value.
 type Counter struct {
 	Failures    int64 // in a row
 	LastFailure int64 // when the last failure was
-	Expires     int64 // from when the counter is the same as none
+	Expires     int64 // when the counter expires; from then on it counts as zero
 }
 
 // Counters are the counters that an attempt may be subject to. A known address is subject to its own counter alone, so
 // that attempts from other addresses cannot lock it out.
 type Counters struct {
-	Known            *Counter // nil if the address is not known at the account
+	Known            *Counter // nil if the address is unknown to the account
 	Account, Address Counter
 }
 
@@ -55,16 +55,16 @@ func (t Counters) Begin(now int64) (next Counters, wait time.Duration) {
 // Resolve returns the counters after the outcome of an attempt that Begin counted as failed.
 func (t Counters) Resolve(now int64, known bool, o Outcome) Counters {
 	if !known {
-		t.Address = t.Address.takeBack()
+		t.Address = t.Address.withoutLastFailure()
 	}
 	switch {
 	case o == Succeeded:
 		t.Account = t.Account.succeeded(now, known)
 		t.Known = &Counter{LastFailure: now, Expires: now + seconds(knownLife)}
 	case known && t.Known != nil:
-		t.Known = new(t.Known.takeBack())
+		t.Known = new(t.Known.withoutLastFailure())
 	case !known:
-		t.Account = t.Account.takeBack()
+		t.Account = t.Account.withoutLastFailure()
 	}
 	return t
 }
@@ -77,7 +77,7 @@ func (t Counter) at(now int64) Counter {
 	return t
 }
 
-// failed returns the counter with one more failure. life is how long it is kept while it costs no wait.
+// failed returns the counter with one more failure. life is the life of a counter below freeFailures.
 func (t Counter) failed(now int64, life time.Duration) Counter {
 	t.Failures++
 	t.LastFailure = now
@@ -91,14 +91,14 @@ func (t Counter) failed(now int64, life time.Duration) Counter {
 	return t
 }
 
-func (t Counter) takeBack() Counter {
+func (t Counter) withoutLastFailure() Counter {
 	t.Failures = max(t.Failures-1, 0)
 	return t
 }
 
-// succeeded returns an account's counter after a sign-in. A sign-in from a known address reopens an account that has
-// maxFailures, but does not clear its counter: the failures are of other addresses, and an account that signs in often
-// would otherwise allow any number of them.
+// succeeded returns an account's counter after a sign-in. A sign-in from an unknown address clears the counter. A
+// sign-in from a known address does not, because the counted failures came from other addresses, and an account in
+// daily use would otherwise allow unlimited guessing. It only unlocks an account that has maxFailures.
 func (t Counter) succeeded(now int64, known bool) Counter {
 	if !known {
 		return Counter{}
@@ -110,9 +110,9 @@ func (t Counter) succeeded(now int64, known bool) Counter {
 	return t
 }
 
-// wait returns how long the next attempt must wait: 1 s after free failures, and twice as long after each further one,
-// up to maxWait. From limit failures on, the wait does not end; a limit of 0 is none. If the clock went back, the wait
-// is no longer than maxWait.
+// wait returns how long the next attempt must wait: 1 s once there are free failures, and twice as long after each
+// further one, up to maxWait. From limit failures on, an attempt must always wait. A limit of 0 means no limit. If the
+// clock has gone back, the wait is still at most maxWait.
 func (t Counter) wait(now, free, limit int64) time.Duration {
 	switch {
 	case limit > 0 && t.Failures >= limit:

@@ -8,11 +8,11 @@ import (
 
 // The limits of the attempts of one address at one account.
 const (
-	maxRunning = 4  // at the same time, below freeFailures
-	maxWaiting = 64 // for one of those
+	maxRunning = 4  // at the same time; fewer than freeFailures
+	maxWaiting = 64 // until another one ends
 )
 
-// errTooManyWaiting means that maxWaiting attempts wait already.
+// errTooManyWaiting is the error of an attempt while maxWaiting attempts wait.
 var errTooManyWaiting = errors.New("throttle: too many attempts wait")
 
 // semaphore is a keyed semaphore: it lets maxRunning attempts with the same key run at the same time. An attempt

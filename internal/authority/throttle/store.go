@@ -12,19 +12,20 @@ import (
 
 // Store keeps the failure counters. Each row is one of three kinds of counter:
 //
-//   - an account's, for all addresses that are not known at it,
-//   - a known address's at an account, from which it signed in before,
-//   - an address's, for all accounts.
+//   - the counter of an account counts attempts from all addresses that are unknown to the account,
+//   - the counter of an account and an address counts attempts from an address that is known to the account, because
+//     an earlier sign-in came from it,
+//   - the counter of an address counts attempts at all accounts.
 //
-// Counters decides what the rows mean. Each method is one atomic step, and durable when it returns nil. The only error
+// Counters has the rules for the rows. Each method is one atomic step, and durable when it returns nil. The only error
 // of the contract is fault.ErrUnavailable: the store is unreachable or cannot write.
 type Store interface {
 	// BeginAttempt reads the counters of an attempt (Counters.Begin). If the attempt need not wait, it is counted as
 	// failed in the same step, so that concurrent attempts cannot exceed the limits. If it must wait, BeginAttempt
-	// returns how long, and nothing changes. known reports whether the counter of a known address was used;
-	// ResolveAttempt needs it.
+	// returns how long, and changes nothing. known reports whether the address is known to the account. Pass it on to
+	// ResolveAttempt.
 	BeginAttempt(ctx context.Context, a Attempt) (wait time.Duration, known bool, err error)
-	// ResolveAttempt changes the counters of an attempt to what its outcome requires (Counters.Resolve).
+	// ResolveAttempt updates the counters of an attempt once its outcome is known (Counters.Resolve).
 	ResolveAttempt(ctx context.Context, a Attempt, known bool, o Outcome) error
 	// SweepAttempts removes counters that are expired at now. If there are more than maxAccounts counters of accounts,
 	// it also removes those that expire first. It removes at most limit of both together, and returns how many.
@@ -38,17 +39,17 @@ type Attempt struct {
 	At      int64
 }
 
-// Outcome is how an attempt ended. There is no outcome for a wrong password, because an attempt begins as a failure.
+// Outcome is how an attempt ended. A wrong password needs no outcome, because an attempt already counts as failed.
 type Outcome uint8
 
 // The outcomes.
 const (
-	Succeeded Outcome = iota // clears the counter that was used, and makes the address a known one
+	Succeeded Outcome = iota // clears the counter, and makes the address known to the account
 	Unchecked                // the password was not checked: the attempt does not count
 )
 
-// AccountHash identifies an account, existing or not, by a hash of its login. The zero value stands for all accounts,
-// in the counters of addresses.
+// AccountHash identifies an account, existing or not, by a hash of its login. The counter of an address has the zero
+// value, because it applies to all accounts.
 type AccountHash [16]byte
 
 // HashLogin returns the hash of a login's prepared form. A login that has none is hashed as it is.

@@ -34,16 +34,16 @@ type Throttle struct {
 // New returns a Throttle.
 func New(c Config) *Throttle { return &Throttle{config: c, semaphore: newSemaphore()} }
 
-// Begin begins an attempt at a password. The caller checks the password, then calls Resolve, and always calls Release.
-// The error is of kind fault.RateLimited if the caller must wait, or of kind fault.Unavailable if the store is
-// unreachable or too many attempts are in progress.
+// Begin begins an attempt at a password. The caller checks the password, calls Resolve with the result, and always
+// calls Release. The error is of kind fault.RateLimited if the caller must wait, or of kind fault.Unavailable if the
+// store is unreachable or too many attempts are in progress.
 func (t *Throttle) Begin(ctx context.Context, login, ip string) (*Pending, error) {
 	attempt := Attempt{Account: HashLogin(login), Address: AddressBlock(ip), At: t.config.Clock().Unix()}
 	release, err := t.semaphore.acquire(ctx, attempt)
 	if err != nil {
 		return nil, fault.Busy(err)
 	}
-	storeCtx, end := t.config.Tracer.Start(ctx, "store BeginGuess")
+	storeCtx, end := t.config.Tracer.Start(ctx, "store BeginAttempt")
 	wait, known, err := t.config.Store.BeginAttempt(storeCtx, attempt)
 	end(err)
 	switch {
@@ -70,7 +70,7 @@ func (t *Throttle) Sweep(ctx context.Context, limit int) (removed int, err error
 type Pending struct {
 	throttle *Throttle
 	attempt  Attempt
-	known    bool // from a known address
+	known    bool // whether the address is known to the account
 	release  func()
 }
 
@@ -93,7 +93,7 @@ func (p *Pending) Resolve(ctx context.Context, err error) {
 	c := p.throttle.config
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), resolveTimeout)
 	defer cancel()
-	ctx, end := c.Tracer.Start(ctx, "store SettleGuess")
+	ctx, end := c.Tracer.Start(ctx, "store ResolveAttempt")
 	err = c.Store.ResolveAttempt(ctx, p.attempt, p.known, outcome)
 	end(err)
 	if err != nil {
