@@ -9,7 +9,7 @@ import (
 	"github.com/pawlauth/pawl/internal/authority"
 )
 
-// request is the part of an HTTP request that a handler sees beside the decoded body.
+// request is what a handler gets besides the decoded body.
 type request struct {
 	http   *http.Request
 	caller authority.Caller // set for authenticated endpoints
@@ -25,7 +25,7 @@ type response struct {
 func ok(data any) response     { return response{data: data} }
 func secret(data any) response { return response{data: data, secret: true} }
 
-// endpoint answers a request whose deadline is set.
+// endpoint answers a request. ctx has the deadline of the request.
 type endpoint func(ctx context.Context, s *server, r *http.Request) (response, error)
 
 // public adapts a handler that is open to all clients. The adapter reads a body if T has fields.
@@ -42,7 +42,7 @@ func adapt[T any](authenticate bool, handler func(context.Context, request, T) (
 	hasBody := reflect.TypeFor[T]().NumField() > 0
 	return func(ctx context.Context, s *server, r *http.Request) (response, error) {
 		// The body comes first: a client may send it long after the headers, and the caller may have been signed out
-		// meanwhile. A wrong body is reported only to a caller who is signed in.
+		// meanwhile. Only callers who are signed in learn that a body is wrong.
 		var body T
 		var bodyErr error
 		if hasBody {

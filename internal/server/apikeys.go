@@ -17,14 +17,15 @@ func (s *server) generateAPIKey(ctx context.Context, r request, _ none) (respons
 	return secret(text), err
 }
 
-// readAPIKeyBack rejects the one call of the vendor that Pawl omits on purpose.
+// readAPIKeyBack always returns an error. The vendor's call returns an API key, but Pawl stores only hashes of API
+// keys.
 func (s *server) readAPIKeyBack(context.Context, request, none) (response, error) {
 	return response{}, &fault.Error{Kind: fault.NotFound,
 		Message: "API keys are stored as hashes and cannot be read back; " +
 			"create a new one with POST /v2/users/key-generate/{id}."}
 }
 
-// wireAPIKey returns an API key on the wire. The text is the key itself or its mask.
+// wireAPIKey converts an API key to its form on the wire. text is the API key itself or its mask.
 func wireAPIKey(k authority.APIKey, text string) api.APIKey {
 	return api.APIKey{
 		KeyID: k.ID, UserID: k.UserID, Key: text,

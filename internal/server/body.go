@@ -82,9 +82,9 @@ func isJSON(contentType string) bool {
 	return err == nil && media == "application/json" && (charset == "" || strings.EqualFold(charset, "utf-8"))
 }
 
-// sentByScript reports whether a script in a browser sent the request. The script of any site may send a request
-// without a Content-Type, and could try passwords from the addresses of its visitors. For JSON, the browser asks the
-// server first (CORS).
+// sentByScript reports whether a script in a browser sent the request. A script of any site may send a request without
+// a Content-Type, and could thus try passwords from the addresses of the site's visitors. A request with the
+// Content-Type of JSON is safe, because the browser first asks the server for permission (a CORS preflight).
 func sentByScript(r *http.Request) bool { return r.Header.Get("Origin") != "" }
 
 // explainJSON returns an error that names the wrong field and never quotes its value.

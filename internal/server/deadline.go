@@ -7,14 +7,15 @@ import (
 	"time"
 )
 
-// requestTimeout is how long a handler may take. A request may have up to a second less, see deadlines.
+// requestTimeout is how long a handler may take. Because requests share deadlines, a handler may have up to a second
+// less.
 const requestTimeout = 10 * time.Second
 
 // deadlines has the deadlines of requests. All requests that begin in the same second share one context and one timer,
 // because a timer for each request costs more than 3 % of a session call (BenchmarkHandler). It is safe for concurrent
 // use.
 type deadlines struct {
-	current atomic.Pointer[sharedDeadline] // replaced, never changed
+	current atomic.Pointer[sharedDeadline] // a shared deadline is replaced, never changed
 }
 
 type sharedDeadline struct {
@@ -22,7 +23,7 @@ type sharedDeadline struct {
 	begins time.Time
 }
 
-// at returns a context that ends requestTimeout after the second began.
+// at returns a context that ends requestTimeout after now, or up to a second earlier.
 func (d *deadlines) at(now time.Time) context.Context {
 	shared := d.current.Load()
 	if shared != nil && now.Sub(shared.begins) < time.Second && !now.Before(shared.begins) {
@@ -31,7 +32,7 @@ func (d *deadlines) at(now time.Time) context.Context {
 	ctx, cancel := context.WithDeadline(context.Background(), now.Add(requestTimeout))
 	context.AfterFunc(ctx, cancel) // only the deadline ends the context
 	d.current.Store(&sharedDeadline{Context: ctx, begins: now})
-	return ctx // if two requests come first in a second, each has a valid context
+	return ctx // two concurrent calls may each create one; both are valid
 }
 
 // requestContext is the context of one request. It carries the request id and the values of net/http's context, but it
@@ -42,8 +43,8 @@ type requestContext struct {
 	values          context.Context
 }
 
-// Value returns the request id for requestIDKey, and otherwise the value of the deadline's context or of net/http's.
-// Package context itself asks for values, so the deadline's context comes first.
+// Value returns the request id for requestIDKey. For other keys it asks the deadline's context first, because package
+// context finds a parent context by a key of its own, and then net/http's context.
 func (c *requestContext) Value(key any) any {
 	if key == (requestIDKey{}) {
 		return c.requestID

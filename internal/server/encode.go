@@ -9,8 +9,8 @@ import (
 	"github.com/pawlauth/pawl/api"
 )
 
-// buffers has space for bodies that are read or written. A handler returns its buffer before the request ends, so
-// nothing may keep a part of it.
+// buffers has buffers for bodies that are read or written. A handler returns its buffer to the pool before the request
+// ends, so nothing may refer to the buffer after that.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
 
 // appendEnvelope appends an envelope as JSON, and a line break. It encodes the data of the hot calls by hand, which
@@ -46,7 +46,7 @@ func appendToken(b []byte, t api.Token) []byte {
 	return append(b, '}')
 }
 
-// appendSession returns false if a text needs escapes.
+// appendSession appends a session. It returns false if a text needs escapes, so that encoding/json must encode it.
 func appendSession(b []byte, s api.SessionInfo) ([]byte, bool) {
 	b = strconv.AppendInt(append(b, `{"userId":`...), s.UserID, 10)
 	b = append(append(b, `,"login":"`...), s.Login...)

@@ -29,7 +29,7 @@ var errorTable = map[fault.Kind]struct {
 	fault.Internal:           {http.StatusInternalServerError, api.CodeInternalError},
 }
 
-// statusError is an error that has another status than its kind: 405, 413 or 415.
+// statusError is an error whose status differs from that of its kind: 405, 413 or 415.
 type statusError struct {
 	status int
 	err    *fault.Error
@@ -47,8 +47,9 @@ func invalid(message string) *fault.Error {
 	return &fault.Error{Kind: fault.InvalidParameter, Message: message}
 }
 
-// explain returns the error that the client sees, and logs its cause. An error that is not a fault.Error is a bug or a
-// failure of the server: only the log has it, and the client sees the request id.
+// explain returns the error that the client gets, and logs its cause. An error that is not a fault.Error is a bug or a
+// failure of the server. Such an error is only logged, and the client gets the request id, by which the log can be
+// searched.
 func (s *server) explain(w http.ResponseWriter, r *http.Request, err error) *fault.Error {
 	known, ok := errors.AsType[*fault.Error](err)
 	if !ok {

@@ -64,8 +64,9 @@ func (s *server) rejectForward(w http.ResponseWriter, r *http.Request, err error
 
 var errRequirement = &fault.Error{Kind: fault.AccessDenied, Message: "The gateway requires another level or network."}
 
-// checkRequirements checks a user against the requirements of a query. An invalid level or network rejects every user,
-// even if its escapes are wrong or it has a semicolon. The parser of net/url would silently drop such a value.
+// checkRequirements checks a user against the requirements of a query. An invalid level or network rejects every user.
+// It parses the query itself, because net/url would silently drop a value with a wrong escape or a semicolon, and with
+// it the requirement.
 func checkRequirements(query string, u *authority.User) error {
 	for pair := range strings.SplitSeq(query, "&") {
 		name, value, _ := strings.Cut(pair, "=")

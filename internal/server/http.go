@@ -90,8 +90,8 @@ func (s *HTTPServer) Shutdown(ctx context.Context) error {
 // Close stops listening and closes all connections at once.
 func (s *HTTPServer) Close() error { return s.server.Close() }
 
-// limitedListener closes connections above a limit. The limit counts connections below TLS, because net/http speaks
-// HTTP/2 only on a *tls.Conn of its own.
+// limitedListener closes connections above a limit. It wraps the TCP listener, below TLS, because net/http speaks
+// HTTP/2 only if it gets a *tls.Conn directly.
 type limitedListener struct {
 	net.Listener
 	maxConnections int64

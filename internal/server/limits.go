@@ -52,7 +52,7 @@ var errAtCapacity = &fault.Error{
 	Message:    "The server is at capacity; retry after 1 s.",
 }
 
-// ServeHTTP answers or rejects a request. It always admits health checks, because a busy server is not a broken one.
+// ServeHTTP answers or rejects a request. It always admits health checks, because a busy server is still healthy.
 func (h *limiter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if len(h.TrustedProxies) > 0 {
 		forwarded := h.withClientAddress(r)
@@ -87,9 +87,9 @@ func (h *limiter) reject(w http.ResponseWriter, r *http.Request, err error) {
 	h.next.fail(w, r, err)
 }
 
-// slot is the share of one request in MaxInFlight, and the body of that request. While the server waits for the body,
-// the slot is free for others. Otherwise a few slow clients could fill the server. Only the request's own goroutine
-// uses a slot.
+// slot is a request's unit of MaxInFlight. It wraps the body of the request, and gives the unit back while the server
+// waits for the body. Otherwise a few slow clients could use up all units. Only the goroutine of the request uses a
+// slot.
 type slot struct {
 	io.ReadCloser
 	limiter *limiter
@@ -112,7 +112,7 @@ func (s *slot) release() {
 	}
 }
 
-// Read reads the body. It returns errAtCapacity if no slot is free when the client has sent something.
+// Read reads the body. It returns errAtCapacity if the client has sent something and no slot is free by then.
 func (s *slot) Read(b []byte) (int, error) {
 	s.release()
 	n, err := s.ReadCloser.Read(b)

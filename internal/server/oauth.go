@@ -44,12 +44,12 @@ var (
 	errForm = invalid("The body is not a valid form; encode it as " + formType + ".")
 )
 
-// isOAuth reports whether a path is below the paths of OAuth, so that its errors have OAuth's form.
+// isOAuth reports whether the errors of a path have the form of OAuth.
 func isOAuth(path string) bool {
 	return strings.HasPrefix(path, "/oauth2/") || strings.HasPrefix(path, "/.well-known/")
 }
 
-// oauthHandler answers a request whose deadline is set.
+// oauthHandler answers a request. ctx has the deadline of the request.
 type oauthHandler func(ctx context.Context, w http.ResponseWriter, r *http.Request) error
 
 // handleOAuth adds a path with one method.
@@ -140,7 +140,7 @@ func (s *server) tokenForm(ctx context.Context, r *http.Request) (caller authori
 	if err != nil {
 		return caller, "", err
 	}
-	form, formErr := readForm(r) // first, for the reason that adapt gives
+	form, formErr := readForm(r) // before the caller is authenticated, for the same reason as in adapt
 	if caller, err = s.authority.Authenticate(ctx, "", key); err != nil {
 		return caller, "", err
 	}

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// rateTable limits the requests of each address. Once young is full it becomes old, and the previous old is dropped.
-// This bounds the table, and keeps the addresses that send requests all the time.
+// rateTable limits the requests of each address. Once young is full it becomes old, and the previous old map is
+// dropped. This bounds the size of the table, and addresses that send requests regularly stay in it.
 type rateTable struct {
 	perMinute int
 	mu        sync.Mutex // guards young and old
@@ -18,8 +18,8 @@ type rateTable struct {
 
 const rateTableSize = 1 << 16 // addresses in each half
 
-// wait counts a request of an address and returns 0, or returns how long the address has to wait for it. An address may
-// send the requests of a whole minute at once.
+// wait counts a request of an address and returns 0. If the address has used up its rate, wait counts nothing and
+// returns how long the address has to wait. The rate of a whole minute may be used at once.
 func (t *rateTable) wait(address string, now time.Time) time.Duration {
 	reservation := t.limiter(address).ReserveN(now, 1)
 	wait := reservation.DelayFrom(now)

@@ -162,7 +162,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.recover(w, r)
 	switch {
 	case isForwardAuth(r.URL.Path):
-		s.forwardAuth(w, r) // any path below it, even one that the mux would redirect
+		s.forwardAuth(w, r) // including paths below it that the mux would redirect
 	case path.Clean(r.URL.Path) != r.URL.Path:
 		s.noPath(w, r) // because the mux would answer with a redirect in HTML
 	default:
@@ -193,7 +193,7 @@ func (s *server) recover(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// printableMethod returns a method as a message may quote it.
+// printableMethod returns the method, or "this method" if a message should not quote it.
 func printableMethod(m string) string {
 	if len(m) > 16 || strings.ContainsFunc(m, func(r rune) bool { return r < 'A' || r > 'Z' }) {
 		return "this method"
