@@ -28,7 +28,8 @@ func (a *Authority) Started(ctx context.Context, settings string) {
 }
 
 // Events returns a page of events about the users of the tenants that the caller administers, newest first. Root,
-// TechOps and NetOps get all events. The page includes every event that was recorded before the call.
+// TechOps and NetOps get the events of all tenants, and those about no user. The page has no events about users above
+// the caller. It includes every event that was recorded before the call.
 func (a *Authority) Events(ctx context.Context, c Caller, f audit.Filter, page int64) ([]audit.Event, error) {
 	if !c.User.isAdmin() {
 		return nil, errLevel
@@ -42,6 +43,7 @@ func (a *Authority) Events(ctx context.Context, c Caller, f audit.Filter, page i
 	if c.User.Level >= MailboxAdmin {
 		f.MailboxID = &c.User.MailboxID
 	}
+	f.HighestLevel = uint8(c.User.Level)
 	a.audit.Flush(ctx)
 	f.Offset = (page - 1) * f.Limit
 	events, err := a.store.Events(ctx, f)

@@ -26,7 +26,7 @@ func (a *Authority) Sessions(ctx context.Context, c Caller, userID int64) ([]Ses
 	if userID == 0 {
 		userID = c.User.ID
 	}
-	if _, err := a.visibleUser(ctx, c, userID, true); err != nil {
+	if _, err := a.changeableUser(ctx, c, userID, true); err != nil {
 		return nil, err
 	}
 	sessions, err := a.store.Sessions(ctx, userID, a.now())

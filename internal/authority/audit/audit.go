@@ -95,6 +95,9 @@ type Filter struct {
 	// NetworkID and MailboxID select events about users who are in that network and mailbox now.
 	NetworkID *int64
 	MailboxID *int64
-	Offset    int64
-	Limit     int64 // 0 selects none
+	// HighestLevel leaves out events about users who are above that level now (authority.Level). Events about no known
+	// user stay. 0 is no bound.
+	HighestLevel uint8
+	Offset       int64
+	Limit        int64 // 0 selects none
 }

@@ -70,6 +70,9 @@ func eventsWhere(f audit.Filter) (string, []any) {
 	if f.MailboxID != nil {
 		add("user_id IN (SELECT id FROM pawl.users WHERE mailbox_id = $%d)", *f.MailboxID)
 	}
+	if f.HighestLevel != 0 {
+		add("NOT EXISTS (SELECT 1 FROM pawl.users u WHERE u.id = e.user_id AND u.level < $%d)", int64(f.HighestLevel))
+	}
 	return strings.Join(conditions, " AND "), args
 }
 

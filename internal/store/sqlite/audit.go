@@ -70,6 +70,9 @@ func eventConditions(f audit.Filter) conditions {
 	if f.MailboxID != nil {
 		where.add("user_id IN (SELECT id FROM user WHERE mailbox_id = ?)", *f.MailboxID)
 	}
+	if f.HighestLevel != 0 {
+		where.add("NOT EXISTS (SELECT 1 FROM user WHERE id = event.user_id AND level < ?)", int64(f.HighestLevel))
+	}
 	return where
 }
 

@@ -12,7 +12,7 @@ import (
 func testEvents(t *testing.T, s *state) {
 	a := s.newUser("a")
 	b, err := s.CreateUser(t.Context(), authority.Rights{}, authority.User{
-		Login: "b", Level: authority.MailboxUser, Status: authority.Active,
+		Login: "b", Level: authority.MailboxAdmin, Status: authority.Active,
 		Tenant: authority.Tenant{NetworkID: 1, MailboxID: 9},
 	}, "hash")
 	s.noError(err)
@@ -44,6 +44,10 @@ func testEvents(t *testing.T, s *state) {
 		{filter: audit.Filter{Limit: 9, NetworkID: &network1}, want: "321"},
 		{filter: audit.Filter{Limit: 9, NetworkID: &network1, MailboxID: &mailbox9}, want: "2"},
 		{filter: audit.Filter{Limit: 9, NetworkID: &network2}, want: ""},
+		{filter: audit.Filter{Limit: 9, HighestLevel: uint8(authority.MailboxAdmin)}, want: "3210"},
+		{filter: audit.Filter{Limit: 9, HighestLevel: uint8(authority.MailboxUser)}, want: "310"},
+		{filter: audit.Filter{Limit: 9, HighestLevel: uint8(authority.General)}, want: "0"},
+		{filter: audit.Filter{Limit: 9, HighestLevel: uint8(authority.MailboxUser), NetworkID: &network1}, want: "31"},
 	}
 	for _, test := range tests {
 		events, err := s.Events(t.Context(), test.filter)
