@@ -16,9 +16,9 @@ var allowedImports = map[string][]string{
 	"client": {"api", "internal/token"},
 	"cmd/pawl": {
 		"api", "client", "internal/app", "internal/authority", "internal/authority/fault",
-		"internal/authority/keyring", "internal/bench", "internal/logqueue", "internal/metrics", "internal/password",
-		"internal/seal", "internal/server", "internal/store/sqlite", "internal/storecopy", "internal/token",
-		"internal/tracing", "internal/userimport",
+		"internal/authority/keyring", "internal/bench", "internal/logqueue", "internal/metrics",
+		"internal/password", "internal/seal", "internal/server", "internal/store/sqlite", "internal/storecopy",
+		"internal/token", "internal/tracing", "internal/userimport",
 	},
 	"examples/go/gateway":    {},
 	"examples/go/jwks":       {"client"},
@@ -31,13 +31,13 @@ var allowedImports = map[string][]string{
 	},
 	"internal/authority": {
 		"internal/authority/audit", "internal/authority/fault", "internal/authority/keyring",
-		"internal/authority/throttle", "internal/metrics", "internal/password", "internal/token",
-		"internal/tracing",
+		"internal/authority/throttle", "internal/metrics", "internal/password", "internal/prepare",
+		"internal/token", "internal/tracing",
 	},
 	"internal/authority/audit":    {"internal/authority/fault", "internal/metrics", "internal/token"},
 	"internal/authority/fault":    {},
 	"internal/authority/keyring":  {"internal/authority/fault", "internal/seal", "internal/token"},
-	"internal/authority/throttle": {"internal/authority/fault", "internal/tracing"},
+	"internal/authority/throttle": {"internal/authority/fault", "internal/prepare", "internal/tracing"},
 	"internal/bench":              {"api"},
 	"internal/logqueue":           {},
 	"internal/metrics":            {"internal/recorder"},
@@ -53,13 +53,13 @@ var allowedImports = map[string][]string{
 	"internal/store/batch": {},
 	"internal/store/postgres": {
 		"internal/authority", "internal/authority/audit", "internal/authority/fault", "internal/authority/keyring",
-		"internal/authority/throttle", "internal/metrics", "internal/store/batch", "internal/storecopy",
-		"internal/token", "internal/userimport",
+		"internal/authority/throttle", "internal/metrics", "internal/prepare", "internal/store/batch",
+		"internal/storecopy", "internal/token", "internal/userimport",
 	},
 	"internal/store/sqlite": {
 		"internal/authority", "internal/authority/audit", "internal/authority/fault", "internal/authority/keyring",
-		"internal/authority/throttle", "internal/metrics", "internal/sessionlog", "internal/store/batch",
-		"internal/storecopy", "internal/token", "internal/userimport",
+		"internal/authority/throttle", "internal/metrics", "internal/prepare", "internal/sessionlog",
+		"internal/store/batch", "internal/storecopy", "internal/token", "internal/userimport",
 	},
 	"internal/store/storetest": {
 		"internal/authority", "internal/authority/audit", "internal/authority/fault", "internal/authority/keyring",
@@ -73,6 +73,7 @@ var allowedImports = map[string][]string{
 	"internal/tracing":       {"internal/recorder"},
 	"internal/userimport": {
 		"internal/authority", "internal/authority/audit", "internal/authority/fault", "internal/password",
+		"internal/prepare",
 	},
 	"pawltest": {
 		"client", "internal/app", "internal/authority", "internal/password", "internal/seal", "internal/server",
