@@ -132,6 +132,29 @@ func TestOpenWithAnotherAlgorithm(t *testing.T) {
 	awaitAlgorithm(t, ring, token.ES256)
 }
 
+// TestKeyOfAnotherID checks that a key which the store has under the id of another key is refused.
+func TestKeyOfAnotherID(t *testing.T) {
+	for _, alg := range []token.Algorithm{token.HS256, token.ES256} {
+		s := newTestStore(t)
+		key, err := token.GenerateKey(alg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		jwk, err := key.MarshalJWK()
+		if err != nil {
+			t.Fatal(err)
+		}
+		planted := keyring.SigningKey{ID: "planted", JWK: string(jwk), PublishedAt: start, SignsFrom: start}
+		if err := s.AddSigningKey(t.Context(), authority.Rights{}, planted, false); err != nil {
+			t.Fatal(err)
+		}
+		_, err = keyring.Open(t.Context(), s.config(alg))
+		if err == nil || !strings.Contains(err.Error(), `"planted"`) {
+			t.Errorf("%s: %v, want an error that names the key", alg, err)
+		}
+	}
+}
+
 // TestForgedTokensRarelyReadTheStore checks that forged tokens, which any client can send, read the store at most once
 // per second.
 func TestForgedTokensRarelyReadTheStore(t *testing.T) {

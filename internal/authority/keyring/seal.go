@@ -66,5 +66,9 @@ func parseSigningKey(k SigningKey, box *seal.Box) (*token.Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("a signing key in the store is damaged: %w; restore the store from a backup", err)
 	}
+	if key.ID() != k.ID {
+		return nil, fmt.Errorf("the signing key %q in the store is not the key of that id: "+
+			"find out who changed the store, and restore it from a backup", k.ID)
+	}
 	return key, nil
 }
