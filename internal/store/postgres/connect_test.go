@@ -3,6 +3,7 @@
 package postgres
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/pawlauth/pawl/internal/test/pgtest"
@@ -32,5 +33,31 @@ func TestConnectionSettings(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestEncoding checks that a connection uses UTF-8 regardless of the database's default, and that a database of another
+// encoding is refused with the remedy.
+func TestEncoding(t *testing.T) {
+	cluster := pgtest.Start(t)
+	database := cluster.Database(t)
+	cluster.Exec(t, "postgres", "ALTER DATABASE "+database+" SET client_encoding = 'LATIN1'",
+		"CREATE DATABASE latin1 ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
+	for _, dsn := range []string{cluster.DSN(database), cluster.DSN(database) + "&client_encoding=LATIN1"} {
+		s, err := Open(t.Context(), Config{DSN: dsn})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		if err := s.pool.QueryRow(t.Context(), "SHOW client_encoding").Scan(&got); err != nil || got != "UTF8" {
+			t.Errorf("client_encoding is %q, want UTF8; %v", got, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	_, err := Open(t.Context(), Config{DSN: cluster.DSN("latin1")})
+	if err == nil || !strings.Contains(err.Error(), "ENCODING 'UTF8'") {
+		t.Errorf("a database in LATIN1: %v, want an error with the remedy", err)
 	}
 }

@@ -70,6 +70,7 @@ func parseDSN(dsn string) (*pgxpool.Config, error) {
 	if connection.RuntimeParams["application_name"] == "" {
 		connection.RuntimeParams["application_name"] = "pawl"
 	}
+	connection.RuntimeParams["client_encoding"] = "UTF8" // also if the database has another default
 	connection.OnNotice = markCancelledWait
 	return config, nil
 }

@@ -16,6 +16,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -119,6 +120,14 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 func (s *Store) prepare(ctx context.Context, c Config) error {
 	if err := retryWhile(ctx, errLocked, func() error { return s.pool.Ping(ctx) }); err != nil {
 		return err
+	}
+	var encoding string
+	if err := s.pool.QueryRow(ctx, "SHOW server_encoding").Scan(&encoding); err != nil {
+		return err
+	}
+	if encoding != "UTF8" {
+		return fmt.Errorf("the encoding of the database is %s, which cannot store every login: "+
+			"create the database with ENCODING 'UTF8' TEMPLATE template0", encoding)
 	}
 	if c.Exclusive { // before the migrations, which must not change the schema under another store
 		if err := s.lockExclusive(ctx); err != nil {
