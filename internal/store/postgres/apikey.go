@@ -21,7 +21,9 @@ func (s *Store) CreateAPIKey(
 		deletePrimary = "DELETE FROM pawl.api_key WHERE user_id = $1 AND is_primary"
 		insert        = `INSERT INTO pawl.api_key AS k
 				(user_id, hash, visibility, is_primary, session_id, mask, created)
-			VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING ` + apiKeyColumns
+			SELECT $1, $2, $3, $4, $5, $6, $7
+			WHERE $5::uuid IS NULL OR EXISTS (SELECT 1` + fromLiveSession + ` WHERE s.id = $5)
+			RETURNING ` + apiKeyColumns
 	)
 	return withRights(ctx, s, r, func(ctx context.Context, tx pgx.Tx) (authority.APIKey, error) {
 		if err := requireRow(tx.Exec(ctx, lockUser, k.UserID, int64(authority.Terminated))); err != nil {
@@ -47,19 +49,20 @@ func (s *Store) APIKeyByHash(
 
 // APIKey returns an API key.
 func (s *Store) APIKey(ctx context.Context, id int64) (authority.APIKey, error) {
-	return queryOne(ctx, s, scanAPIKey, "SELECT "+apiKeyColumns+" FROM pawl.api_key k WHERE k.id = $1", id)
+	return queryOne(ctx, s, scanAPIKey, "SELECT "+apiKeyColumns+fromLiveAPIKey+" AND k.id = $1", id)
 }
 
 // APIKeys lists the API keys of a user.
 func (s *Store) APIKeys(ctx context.Context, userID int64) ([]authority.APIKey, error) {
 	return query(ctx, s, scanAPIKey,
-		"SELECT "+apiKeyColumns+" FROM pawl.api_key k WHERE k.user_id = $1 ORDER BY k.id", userID)
+		"SELECT "+apiKeyColumns+fromLiveAPIKey+" AND k.user_id = $1 ORDER BY k.id", userID)
 }
 
 // DeleteAPIKey removes an API key.
 func (s *Store) DeleteAPIKey(ctx context.Context, r authority.Rights, id int64) error {
+	const sql = "DELETE FROM pawl.api_key WHERE id = (SELECT k.id" + fromLiveAPIKey + " AND k.id = $1)"
 	_, err := withRights(ctx, s, r, func(ctx context.Context, tx pgx.Tx) (none, error) {
-		return none{}, requireRow(tx.Exec(ctx, "DELETE FROM pawl.api_key WHERE id = $1", id))
+		return none{}, requireRow(tx.Exec(ctx, sql, id))
 	})
 	if errors.Is(err, fault.ErrNotFound) {
 		return cmp.Or(s.confirm(ctx), err)

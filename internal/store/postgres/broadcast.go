@@ -3,19 +3,21 @@ package postgres
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// Nodes with a stale cache broadcast the sessions that they change, so that the entries of the other nodes are usually
-// far younger than the maximum age. The maximum age itself does not depend on broadcasts: an entry expires without one.
+// Nodes with a stale cache broadcast the sessions and the users that they change, so that the entries of the other
+// nodes are usually far younger than the maximum age. The maximum age itself does not depend on broadcasts: an entry
+// expires without one.
 
 const (
 	channel       = "pawl_session"
-	maxInPayload  = 300 // ids of 22 characters and a comma; PostgreSQL accepts 8,000 bytes
-	allSessions   = "*" // stands for all sessions in a payload
+	maxInPayload  = 300     // names of at most 24 characters and a comma; PostgreSQL accepts 8,000 bytes
+	userPrefix    = "user:" // distinguishes users from sessions in a payload
 	listenBackoff = time.Second
 )
 
@@ -35,27 +37,22 @@ func (s *Store) broadcast(ctx context.Context) {
 	}
 }
 
-func (c *staleCache) takeUnsent() []token.SessionID {
+func (c *staleCache) takeUnsent() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	ids := c.unsent
+	names := c.unsent
 	c.unsent = nil
-	return ids
+	return names
 }
 
-// payloads returns the payloads that broadcast the sessions. Each one begins with the node.
-func payloads(node string, ids []token.SessionID) []string {
+// userName returns the name that stands for all sessions of a user.
+func userName(userID int64) string { return userPrefix + strconv.FormatInt(userID, 10) }
+
+// payloads returns the payloads that broadcast the names. Each one begins with the node.
+func payloads(node string, names []string) []string {
 	var all []string
-	for page := range slices.Chunk(ids, maxInPayload) {
-		payload := []string{node}
-		for _, id := range page {
-			if id == (token.SessionID{}) {
-				payload = append(payload, allSessions)
-			} else {
-				payload = append(payload, id.String())
-			}
-		}
-		all = append(all, strings.Join(payload, ","))
+	for page := range slices.Chunk(names, maxInPayload) {
+		all = append(all, node+","+strings.Join(page, ","))
 	}
 	return all
 }
@@ -92,18 +89,22 @@ func (s *Store) listenOnce(ctx context.Context) error {
 	}
 }
 
-// receive invalidates the sessions that another node has changed. A node receives its own broadcasts too, and ignores
-// them.
+// receive invalidates the sessions that another node has changed or ended. A node receives its own broadcasts too, and
+// ignores them.
 func (c *staleCache) receive(payload string) {
-	node, sessions, _ := strings.Cut(payload, ",")
+	node, names, _ := strings.Cut(payload, ",")
 	if node == c.node {
 		return
 	}
-	for name := range strings.SplitSeq(sessions, ",") {
+	for name := range strings.SplitSeq(names, ",") {
+		if user, ok := strings.CutPrefix(name, userPrefix); ok {
+			if id, err := strconv.ParseInt(user, 10, 64); err == nil {
+				c.invalidateUser(id)
+			}
+			continue
+		}
 		if id, ok := token.ParseSessionID(name); ok {
 			c.invalidate(id)
-		} else if name == allSessions {
-			c.invalidateAll()
 		}
 	}
 }

@@ -57,10 +57,10 @@ func (s *Store) CopyInProgress(ctx context.Context) (bool, error) {
 	return queryOne(ctx, s, pgx.RowTo[bool], "SELECT copying FROM pawl.state")
 }
 
-// Count counts the rows of the store, without a time limit.
+// Count counts what a copy reads, without a time limit.
 func (s *Store) Count(ctx context.Context) (storecopy.Counts, error) {
-	const sql = `SELECT (SELECT count(*) FROM pawl.users), (SELECT count(*) FROM pawl.session),
-		(SELECT count(*) FROM pawl.api_key), (SELECT count(*) FROM pawl.signing_key)`
+	const sql = "SELECT (SELECT count(*) FROM pawl.users), (SELECT count(*)" + fromLiveSession + "), " +
+		"(SELECT count(*)" + fromLiveAPIKey + "), (SELECT count(*) FROM pawl.signing_key)"
 	return withCopyConn(ctx, s, func(ctx context.Context, conn *pgx.Conn) (n storecopy.Counts, err error) {
 		err = conn.QueryRow(ctx, sql).Scan(&n.Users, &n.Sessions, &n.APIKeys, &n.SigningKeys)
 		return n, err
@@ -73,20 +73,22 @@ func (s *Store) ReadUsers(ctx context.Context, after int64, limit int) ([]author
 		"SELECT "+userWithHashColumns+" FROM pawl.users u WHERE u.id > $1 ORDER BY u.id LIMIT $2", after, limit)
 }
 
-// ReadSessions returns the next sessions in the order of their ids.
+// ReadSessions returns the next live sessions in the order of their ids. It has no time limit, because there may
+// be any number of ended sessions in between.
 func (s *Store) ReadSessions(
 	ctx context.Context, after token.SessionID, limit int,
 ) ([]authority.SessionWithOrigin, error) {
-	return query(ctx, s, scanSessionWithOrigin,
-		"SELECT "+sessionWithOriginColumns+" FROM pawl.session s WHERE s.id > $1 ORDER BY s.id LIMIT $2",
-		[16]byte(after), limit)
+	const sql = "SELECT " + sessionWithOriginColumns + fromLiveSession + " WHERE s.id > $1 ORDER BY s.id LIMIT $2"
+	return withCopyConn(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]authority.SessionWithOrigin, error) {
+		return collect(ctx, conn, scanSessionWithOrigin, sql, [16]byte(after), limit)
+	})
 }
 
 // ReadAPIKeys returns the next API keys in the order of their ids.
 func (s *Store) ReadAPIKeys(ctx context.Context, after int64, limit int) ([]storecopy.APIKeyRecord, error) {
 	scan := func(row pgx.CollectableRow) (storecopy.APIKeyRecord, error) { return scanAPIKeyRecord(row) }
 	return query(ctx, s, scan,
-		"SELECT "+apiKeyColumns+" FROM pawl.api_key k WHERE k.id > $1 ORDER BY k.id LIMIT $2", after, limit)
+		"SELECT "+apiKeyColumns+fromLiveAPIKey+" AND k.id > $1 ORDER BY k.id LIMIT $2", after, limit)
 }
 
 // WriteUsers adds users as they are.
@@ -102,7 +104,7 @@ func (s *Store) WriteUsers(ctx context.Context, users []authority.UserWithHash) 
 	})
 }
 
-// WriteSessions adds sessions as they are.
+// WriteSessions adds sessions as they are. Their epoch is that of the users that WriteUsers adds: 0.
 func (s *Store) WriteSessions(ctx context.Context, sessions []authority.SessionWithOrigin) error {
 	const columns = "id user_id generation created refreshed previous expires ends attempt idempotency_key " +
 		"ip user_agent"

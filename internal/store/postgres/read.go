@@ -98,7 +98,7 @@ func readAPIKeys(
 		return k.Hash, apiKeyWithUser{key: k.APIKey, user: user}, err
 	}
 	return collectMap(ctx, conn, len(hashes), scan, "SELECT "+apiKeyColumns+", "+userColumns+
-		" FROM pawl.api_key k JOIN pawl.users u ON u.id = k.user_id WHERE k.hash = ANY ($1)", wanted)
+		fromLiveAPIKey+" AND k.hash = ANY ($1)", wanted)
 }
 
 // readReady returns an error unless the database can be written to.

@@ -61,17 +61,19 @@ func TestDatabaseErrors(t *testing.T) {
 		},
 	}
 	for when, trigger := range map[string]string{
-		"in the statement": `CREATE TRIGGER refuse BEFORE INSERT OR UPDATE OR DELETE ON pawl.session
+		"in the statement": `CREATE TRIGGER refuse BEFORE INSERT OR UPDATE OR DELETE ON pawl.%s
 			FOR EACH ROW EXECUTE FUNCTION refuse()`,
-		"at the commit": `CREATE CONSTRAINT TRIGGER refuse AFTER INSERT OR UPDATE OR DELETE ON pawl.session
+		"at the commit": `CREATE CONSTRAINT TRIGGER refuse AFTER INSERT OR UPDATE OR DELETE ON pawl.%s
 			DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()`,
 	} {
 		for name, change := range changes {
 			try := func(code string, times int64) error {
-				cluster.Exec(t, database, "DROP TRIGGER IF EXISTS refuse ON pawl.session", "DELETE FROM pawl.session")
+				cluster.Exec(t, database, "DROP TRIGGER IF EXISTS refuse ON pawl.session",
+					"DROP TRIGGER IF EXISTS refuse ON pawl.users", "DELETE FROM pawl.session")
 				id := n.newSession(user, 1)
 				cluster.Exec(t, database, "SELECT setval('refusals', 1, false)",
-					fmt.Sprintf("UPDATE refusal SET code = '%s', times = %d", code, times), trigger)
+					fmt.Sprintf("UPDATE refusal SET code = '%s', times = %d", code, times),
+					fmt.Sprintf(trigger, "session"), fmt.Sprintf(trigger, "users"))
 				return change(t.Context(), id)
 			}
 			for _, code := range unavailableCodes {

@@ -48,7 +48,8 @@ func checkRights(ctx context.Context, tx pgx.Tx, r authority.Rights) error {
 	if r.Actor.Session != (token.SessionID{}) {
 		// Exclusive, because a caller may end the session that the call is made with.
 		session, err := collectOne(ctx, tx, scanSessionWithOrigin,
-			"SELECT "+sessionWithOriginColumns+" FROM pawl.session s WHERE s.id = $1 FOR UPDATE", [16]byte(r.Actor.Session))
+			"SELECT "+sessionWithOriginColumns+fromLiveSession+" WHERE s.id = $1 FOR UPDATE OF s",
+			[16]byte(r.Actor.Session))
 		switch {
 		case err == nil:
 			present.Session = &session.Session
@@ -57,7 +58,7 @@ func checkRights(ctx context.Context, tx pgx.Tx, r authority.Rights) error {
 		}
 	}
 	if r.Actor.APIKey != 0 {
-		tag, err := tx.Exec(ctx, "SELECT 1 FROM pawl.api_key WHERE id = $1 FOR UPDATE", r.Actor.APIKey)
+		tag, err := tx.Exec(ctx, "SELECT 1"+fromLiveAPIKey+" AND k.id = $1 FOR UPDATE OF k", r.Actor.APIKey)
 		if err != nil {
 			return err
 		}

@@ -119,7 +119,7 @@ WITH n AS (
 UPDATE pawl.session s SET generation = n.origin + 1, previous = s.refreshed, refreshed = n.at,
   expires = least(n.expires, s.ends), attempt = n.attempt, idempotency_key = n.idempotency_key
 FROM locked n, pawl.users u
-WHERE s.id = n.id AND u.id = s.user_id AND u.status < $7 AND s.generation = n.origin
+WHERE s.id = n.id AND u.id = s.user_id AND u.status < $7 AND u.session_epoch = s.epoch AND s.generation = n.origin
 RETURNING ` + sessionWithUserColumns + `, n.ordinal`
 
 func rotateArgs(ops []*rotationOp) []any {

@@ -22,9 +22,19 @@ const (
 	apiKeyColumns = "k.id, k.user_id, k.visibility, k.is_primary, k.session_id, k.mask, k.created, k.hash"
 )
 
-// fromSessionWithUser selects the sessions with the ids $1 whose users have a status below $2.
-const fromSessionWithUser = " FROM pawl.session s JOIN pawl.users u ON u.id = s.user_id" +
-	" WHERE s.id = ANY ($1) AND u.status < $2"
+// Sessions and API keys that have ended keep their rows until a sweep. Every statement that reads them uses one of
+// these joins, which leave out the ended ones.
+const (
+	// fromLiveSession selects the sessions that have not ended, and their users.
+	fromLiveSession = " FROM pawl.session s JOIN pawl.users u ON u.id = s.user_id AND u.session_epoch = s.epoch"
+	// fromSessionWithUser selects the live sessions with the ids $1 whose users have a status below $2.
+	fromSessionWithUser = fromLiveSession + " WHERE s.id = ANY ($1) AND u.status < $2"
+	// fromLiveAPIKey selects the API keys whose session has not ended, and their users. A condition must follow. Only
+	// the user of a session can create an API key for it, so that both have the same user.
+	fromLiveAPIKey = " FROM pawl.api_key k JOIN pawl.users u ON u.id = k.user_id" +
+		" LEFT JOIN pawl.session s ON s.id = k.session_id" +
+		" WHERE (k.session_id IS NULL OR s.epoch = u.session_epoch)"
+)
 
 func userFields(u *authority.User) []any {
 	return []any{

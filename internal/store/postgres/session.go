@@ -5,9 +5,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pawlauth/pawl/internal/authority"
-	"github.com/pawlauth/pawl/internal/authority/throttle"
 	"github.com/pawlauth/pawl/internal/token"
 )
 
@@ -15,8 +15,8 @@ import (
 // password until the commit.
 func (s *Store) OpenSession(ctx context.Context, r authority.SessionWithOrigin, passwordHash string) error {
 	const sql = `INSERT INTO pawl.session (id, user_id, generation, created, refreshed, previous, expires, ends,
-			idempotency_key, attempt, ip, user_agent)
-		SELECT $1, id, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10 FROM pawl.users
+			idempotency_key, attempt, ip, user_agent, epoch)
+		SELECT $1, id, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, session_epoch FROM pawl.users
 		WHERE id = $11 AND status < $12 AND password_hash = $13 FOR SHARE`
 	return requireRow(s.exec(ctx, sql,
 		[16]byte(r.ID), int64(r.Generation), r.Created, r.Refreshed, r.Previous, r.Expires, r.Ends,
@@ -41,49 +41,60 @@ func (s *Store) RecentSession(ctx context.Context, id token.SessionID) (authorit
 
 // EndSession ends a session and its API keys.
 func (s *Store) EndSession(ctx context.Context, r authority.Rights, id token.SessionID) error {
-	return s.endSessions(ctx, r, nil, "id = $1", [16]byte(id))
-}
-
-// EndSessions ends all sessions of a user except one.
-func (s *Store) EndSessions(
-	ctx context.Context, r authority.Rights, userID int64, opts authority.EndOptions,
-) error {
-	return s.endSessions(ctx, r, opts.ClearAttempts, "user_id = $1 AND id <> $2", userID, [16]byte(opts.Except))
-}
-
-func (s *Store) endSessions(
-	ctx context.Context, r authority.Rights, account *throttle.AccountHash, where string, args ...any,
-) error {
-	ended, err := withRights(ctx, s, r, func(ctx context.Context, tx pgx.Tx) ([]token.SessionID, error) {
-		if err := clearAttempts(ctx, tx, account); err != nil {
-			return nil, err
-		}
-		return collect(ctx, tx, scanSessionID, deleteSessions(where), args...)
+	tag, err := withRights(ctx, s, r, func(ctx context.Context, tx pgx.Tx) (pgconn.CommandTag, error) {
+		return tx.Exec(ctx, "DELETE FROM pawl.session WHERE id = $1", [16]byte(id))
 	})
 	if err != nil {
 		return err
 	}
-	s.stale.addEnded(ended)
-	if len(ended) == 0 {
+	if tag.RowsAffected() == 0 {
 		return s.confirm(ctx)
 	}
+	s.stale.addEnded(id)
 	return nil
 }
 
-// deleteSessions returns a statement that deletes sessions and returns their ids. It locks the rows in the order of
-// their ids, so that two calls that end sessions cannot deadlock.
-func deleteSessions(where string) string {
-	return "DELETE FROM pawl.session WHERE id IN (SELECT id FROM pawl.session WHERE " + where +
-		" ORDER BY id FOR UPDATE) RETURNING id"
+// EndSessions ends all sessions of a user except one. It takes the user's row before the failure counters, as
+// SetPassword does, so that the two cannot deadlock.
+func (s *Store) EndSessions(
+	ctx context.Context, r authority.Rights, userID int64, opts authority.EndOptions,
+) error {
+	const update = "UPDATE pawl.users SET session_epoch = session_epoch + 1 WHERE id = $1"
+	exists, err := withRights(ctx, s, r, func(ctx context.Context, tx pgx.Tx) (exists bool, err error) {
+		tag, err := tx.Exec(ctx, update, userID)
+		if err == nil {
+			err = keepSession(ctx, tx, userID, opts.Except)
+		}
+		if err == nil {
+			err = clearAttempts(ctx, tx, opts.ClearAttempts)
+		}
+		return tag.RowsAffected() == 1, err
+	})
+	if err != nil {
+		return err
+	}
+	if !exists {
+		return s.confirm(ctx)
+	}
+	s.stale.userChanged(userID)
+	return nil
 }
 
-func scanSessionID(row pgx.CollectableRow) (id token.SessionID, err error) {
-	err = row.Scan((*[16]byte)(&id))
-	return id, err
+// keepSession moves a session, which may be zero, to the new epoch of its user, so that the session does not end with
+// the others. A session that has ended before remains ended. The transaction has added one to the user's epoch, and
+// holds the lock of that row.
+func keepSession(ctx context.Context, tx pgx.Tx, userID int64, id token.SessionID) error {
+	if id == (token.SessionID{}) {
+		return nil
+	}
+	const sql = `UPDATE pawl.session s SET epoch = u.session_epoch FROM pawl.users u
+		WHERE s.id = $1 AND s.user_id = $2 AND u.id = s.user_id AND s.epoch = u.session_epoch - 1`
+	_, err := tx.Exec(ctx, sql, [16]byte(id), userID)
+	return err
 }
 
 // Sessions lists the live sessions of a user.
 func (s *Store) Sessions(ctx context.Context, userID, now int64) ([]authority.SessionWithOrigin, error) {
 	return query(ctx, s, scanSessionWithOrigin, "SELECT "+sessionWithOriginColumns+
-		" FROM pawl.session s WHERE s.user_id = $1 AND s.expires > $2 ORDER BY s.created, s.id", userID, now)
+		fromLiveSession+" WHERE u.id = $1 AND s.expires > $2 ORDER BY s.created, s.id", userID, now)
 }

@@ -22,10 +22,10 @@ type staleCache struct {
 
 	mu            sync.Mutex // guards the following fields
 	entries       map[token.SessionID]staleEntry
-	invalidatedAt time.Time         // reads that began before it are not used
-	sweptAt       time.Time         // when expired entries were last removed
-	unsent        []token.SessionID // sessions to broadcast; the zero id means all sessions
-	wake          chan struct{}     // wakes the broadcaster; holds at most one value
+	invalidatedAt time.Time     // reads that began before it are not used
+	sweptAt       time.Time     // when expired entries were last removed
+	unsent        []string      // what to broadcast: the names of sessions, and userName for users
+	wake          chan struct{} // wakes the broadcaster; holds at most one value
 }
 
 // staleEntry is a session at a time, or the fact that it has ended.
@@ -119,26 +119,24 @@ func (c *staleCache) addRotated(session authority.SessionWithUser, begun time.Ti
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.mergeEntry(session.Session.ID, staleEntry{session: session, at: begun})
-	c.queueBroadcast(session.Session.ID)
+	c.queueBroadcast(session.Session.ID.String())
 }
 
-// addEnded adds sessions that this node has ended, and broadcasts them.
-func (c *staleCache) addEnded(ids []token.SessionID) {
+// addEnded adds a session that this node has ended, and broadcasts it.
+func (c *staleCache) addEnded(id token.SessionID) {
 	if c == nil {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, id := range ids {
-		c.mergeEntry(id, staleEntry{ended: true, at: time.Now()})
-	}
-	c.queueBroadcast(ids...)
+	c.mergeEntry(id, staleEntry{ended: true, at: time.Now()})
+	c.queueBroadcast(id.String())
 }
 
-// queueBroadcast gives sessions to the broadcaster. The caller holds c.mu.
-func (c *staleCache) queueBroadcast(ids ...token.SessionID) {
+// queueBroadcast gives the name of a session or a user to the broadcaster. The caller holds c.mu.
+func (c *staleCache) queueBroadcast(name string) {
 	if len(c.unsent) < maxStaleEntries {
-		c.unsent = append(c.unsent, ids...)
+		c.unsent = append(c.unsent, name)
 	}
 	select {
 	case c.wake <- struct{}{}:
@@ -158,22 +156,36 @@ func (c *staleCache) invalidate(id token.SessionID) {
 
 // invalidateAll makes the next check of every session read its row, even if a read of it has begun already.
 func (c *staleCache) invalidateAll() {
+	c.invalidateIf(func(*authority.Session) bool { return true })
+}
+
+// invalidateUser is invalidateAll for the sessions of a user.
+func (c *staleCache) invalidateUser(userID int64) {
+	c.invalidateIf(func(s *authority.Session) bool { return s.UserID == userID })
+}
+
+// invalidateIf invalidates the entries of matching sessions. The reads that have begun already are not used for any
+// session, because it is unknown which sessions they will return.
+func (c *staleCache) invalidateIf(match func(*authority.Session) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.invalidatedAt = time.Now()
 	for id, entry := range c.entries {
-		entry.invalid = true
-		c.entries[id] = entry
+		if match(&entry.session.Session) {
+			entry.invalid = true
+			c.entries[id] = entry
+		}
 	}
 }
 
-// userChanged invalidates all entries, here and on the other nodes, because every entry has a copy of its user.
-func (c *staleCache) userChanged() {
+// userChanged invalidates the entries of a user's sessions, here and on the other nodes. Each of them has a copy of the
+// user, and the change may have ended the sessions.
+func (c *staleCache) userChanged(userID int64) {
 	if c == nil {
 		return
 	}
-	c.invalidateAll()
+	c.invalidateUser(userID)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.queueBroadcast(token.SessionID{})
+	c.queueBroadcast(userName(userID))
 }

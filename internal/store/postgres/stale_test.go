@@ -12,7 +12,7 @@ import (
 
 func atGeneration(id token.SessionID, generation uint32) authority.SessionWithUser {
 	return authority.SessionWithUser{
-		Session: authority.Session{ID: id, Generation: generation},
+		Session: authority.Session{ID: id, UserID: 1, Generation: generation},
 		User:    &authority.User{ID: 1},
 	}
 }
@@ -40,7 +40,7 @@ func TestStaleCacheNeverGoesBack(t *testing.T) {
 	if s, _ := c.merge(id, atGeneration(id, 4), nil, time.Now()); s.Session.Generation != 4 {
 		t.Errorf("after a read of generation 4: generation %d", s.Session.Generation)
 	}
-	c.addEnded([]token.SessionID{id})
+	c.addEnded(id)
 	if _, err := c.merge(id, atGeneration(id, 5), nil, begun); !errors.Is(err, fault.ErrNotFound) {
 		t.Errorf("after the end and a read: %v, want ErrNotFound", err)
 	}
@@ -54,7 +54,7 @@ func TestStaleCacheAfterUserChange(t *testing.T) {
 	c := newStaleCache(time.Hour)
 	id := token.SessionID{1}
 	begun := time.Now()
-	c.userChanged()
+	c.userChanged(1)
 	if _, err := c.merge(id, atGeneration(id, 1), nil, begun); err != nil {
 		t.Fatal(err)
 	}
@@ -66,6 +66,26 @@ func TestStaleCacheAfterUserChange(t *testing.T) {
 	}
 	if _, found, _ := c.get(id); !found {
 		t.Error("did not find the result of a read that began after the change")
+	}
+}
+
+// TestStaleCacheForgetsAUser checks that a broadcast of a user invalidates the sessions of this user, and no others.
+func TestStaleCacheForgetsAUser(t *testing.T) {
+	here, other := newStaleCache(time.Hour), newStaleCache(time.Hour)
+	begun := time.Now()
+	for id := range byte(20) {
+		s := atGeneration(token.SessionID{id}, 1)
+		s.Session.UserID = int64(id) % 12
+		other.addRotated(s, begun)
+	}
+	here.userChanged(1)
+	for _, payload := range payloads(here.node, here.takeUnsent()) {
+		other.receive(payload)
+	}
+	for id := range byte(20) {
+		if _, found, _ := other.get(token.SessionID{id}); found != (id%12 != 1) {
+			t.Errorf("session of user %d: found %v", id%12, found)
+		}
 	}
 }
 

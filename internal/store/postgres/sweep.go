@@ -24,9 +24,9 @@ const (
 	sweepShare = 20
 )
 
-// Sweep removes expired sessions. It reads a page of all sessions in the order of their ids, because an index on the
-// expiry would cost every refresh a second write. One node at a time sweeps. On the other nodes, Sweep reports at once
-// that it is done.
+// Sweep removes the sessions that have expired or ended, and their API keys. It reads a page of all sessions in the
+// order of their ids, because an index on the expiry would cost every refresh a second write. One node at a time
+// sweeps. On the other nodes, Sweep reports at once that it is done.
 func (s *Store) Sweep(ctx context.Context, now int64, limit int) (removed int, done bool, err error) {
 	s.sweep.mu.Lock()
 	defer s.sweep.mu.Unlock()
@@ -36,22 +36,24 @@ func (s *Store) Sweep(ctx context.Context, now int64, limit int) (removed int, d
 			return 0, true, err
 		}
 	}
-	page, err := query(ctx, s, scanSweepRow, "SELECT id, expires FROM pawl.session WHERE id > $1 ORDER BY id LIMIT $2",
-		[16]byte(s.sweep.after), limit)
+	const readPage = "SELECT s.id, " + removable + " FROM pawl.session s JOIN pawl.users u ON u.id = s.user_id" +
+		" WHERE s.id > $1 ORDER BY s.id LIMIT $3"
+	page, err := query(ctx, s, scanSweepRow, readPage, [16]byte(s.sweep.after), now, limit)
 	if err != nil {
 		return 0, false, err
 	}
-	var expired [][16]byte
+	var ids [][16]byte
 	for _, row := range page {
-		if row.expires <= now {
-			expired = append(expired, row.id)
+		if row.removable {
+			ids = append(ids, row.id)
 		}
 	}
-	if len(expired) > 0 {
+	if len(ids) > 0 {
 		// A session that is being refreshed is locked, or no longer expired. It is left to the next sweep.
-		const sql = `DELETE FROM pawl.session WHERE id IN
-			(SELECT id FROM pawl.session WHERE id = ANY ($1) AND expires <= $2 ORDER BY id FOR UPDATE SKIP LOCKED)`
-		tag, err := s.exec(ctx, sql, expired, now)
+		const sql = "DELETE FROM pawl.session WHERE id IN (SELECT s.id FROM pawl.session s" +
+			" JOIN pawl.users u ON u.id = s.user_id WHERE s.id = ANY ($1) AND (" + removable + ")" +
+			" ORDER BY s.id FOR UPDATE OF s SKIP LOCKED)"
+		tag, err := s.exec(ctx, sql, ids, now)
 		if err != nil {
 			return 0, false, err
 		}
@@ -66,6 +68,11 @@ func (s *Store) Sweep(ctx context.Context, now int64, limit int) (removed int, d
 	return removed, true, err
 }
 
+// removable is the condition for a session that a sweep at the time $2 removes. It compares epochs with "<" and not
+// with "<>", because PostgreSQL may combine the current row of a session with an earlier row of its user. If
+// EndSessions kept the session in between, the epoch of the session is the higher one.
+const removable = "s.expires <= $2 OR s.epoch < u.session_epoch"
+
 // claimSweep reports whether this node may begin a sweep, because no node has begun one recently.
 func (s *Store) claimSweep(ctx context.Context) (bool, error) {
 	const sql = `UPDATE pawl.state SET sweep_begun = extract(epoch FROM now())::bigint
@@ -78,11 +85,11 @@ func (s *Store) claimSweep(ctx context.Context) (bool, error) {
 }
 
 type sweepRow struct {
-	id      token.SessionID
-	expires int64
+	id        token.SessionID
+	removable bool
 }
 
 func scanSweepRow(row pgx.CollectableRow) (r sweepRow, err error) {
-	err = row.Scan((*[16]byte)(&r.id), &r.expires)
+	err = row.Scan((*[16]byte)(&r.id), &r.removable)
 	return r, err
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/prepare"
-	"github.com/pawlauth/pawl/internal/token"
 )
 
 // CreateUser adds a user. If the caller has chosen the id, the sequence of ids moves past it.
@@ -93,44 +92,34 @@ func (s *Store) UpdateUser(
 ) (*authority.User, error) {
 	const update = `UPDATE pawl.users u SET email = coalesce($1, email), first_name = coalesce($2, first_name),
 			last_name = coalesce($3, last_name), network_id = coalesce($4, network_id),
-			mailbox_id = coalesce($5, mailbox_id), level = coalesce($6, level), status = coalesce($7, status)
+			mailbox_id = coalesce($5, mailbox_id), level = coalesce($6, level), status = coalesce($7, status),
+			session_epoch = session_epoch + (coalesce($7, status) >= $10)::integer
 		WHERE id = $8 AND status <> $9 RETURNING ` + userColumns
-	type updated struct {
-		user  *authority.User
-		ended []token.SessionID
-	}
-	result, err := withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (updated, error) {
+	user, err := withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (*authority.User, error) {
 		takesRoot := takesRoot(r.Target, c)
 		if takesRoot {
 			if err := lockRoots(ctx, tx); err != nil {
-				return updated{}, err
+				return nil, err
 			}
 		}
 		if err := checkRights(ctx, tx, r); err != nil {
-			return updated{}, err
+			return nil, err
 		}
 		user, err := collectOne(ctx, tx, scanUser, update, c.Email, c.FirstName, c.LastName, c.NetworkID, c.MailboxID,
-			numberOrNull(c.Level), numberOrNull(c.Status), id, int64(authority.Terminated))
+			numberOrNull(c.Level), numberOrNull(c.Status), id, int64(authority.Terminated), int64(authority.Suspended))
 		if err == nil && takesRoot {
 			err = checkLastRoot(ctx, tx)
 		}
-		if err != nil || user.Status.MaySignIn() {
-			return updated{user: user}, err
+		if err == nil && user.Status == authority.Terminated {
+			_, err = tx.Exec(ctx, "DELETE FROM pawl.api_key WHERE user_id = $1", id)
 		}
-		if user.Status == authority.Terminated {
-			if _, err := tx.Exec(ctx, "DELETE FROM pawl.api_key WHERE user_id = $1", id); err != nil {
-				return updated{}, err
-			}
-		}
-		ended, err := collect(ctx, tx, scanSessionID, deleteSessions("user_id = $1"), id)
-		return updated{user: user, ended: ended}, err
+		return user, err
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.stale.addEnded(result.ended)
-	s.stale.userChanged()
-	return result.user, nil
+	s.stale.userChanged(id)
+	return user, nil
 }
 
 // numberOrNull returns a level or a status for a statement.
@@ -143,20 +132,20 @@ func numberOrNull[T ~uint8](p *T) *int64 {
 
 // SetPassword replaces a password hash, and ends the user's sessions if the caller asks for it.
 func (s *Store) SetPassword(ctx context.Context, r authority.Rights, id int64, c authority.PasswordChange) error {
-	const update = `UPDATE pawl.users SET password_hash = $1
+	const update = `UPDATE pawl.users SET password_hash = $1, session_epoch = session_epoch + $5::boolean::integer
 		WHERE id = $2 AND status <> $3 AND $4 IN ('', password_hash)`
-	ended, err := withRights(ctx, s, r, func(ctx context.Context, tx pgx.Tx) ([]token.SessionID, error) {
-		err := requireRow(tx.Exec(ctx, update, c.Hash, id, int64(authority.Terminated), c.IfHash))
+	_, err := withRights(ctx, s, r, func(ctx context.Context, tx pgx.Tx) (none, error) {
+		err := requireRow(tx.Exec(ctx, update, c.Hash, id, int64(authority.Terminated), c.IfHash, c.EndSessions))
+		if err == nil && c.EndSessions {
+			err = keepSession(ctx, tx, id, c.Except)
+		}
 		if err == nil {
 			err = clearAttempts(ctx, tx, c.ClearAttempts)
 		}
-		if err != nil || !c.EndSessions {
-			return nil, err
-		}
-		return collect(ctx, tx, scanSessionID, deleteSessions("user_id = $1 AND id <> $2"), id, [16]byte(c.Except))
+		return none{}, err
 	})
-	if err == nil {
-		s.stale.addEnded(ended)
+	if err == nil && c.EndSessions {
+		s.stale.userChanged(id)
 	}
 	return err
 }

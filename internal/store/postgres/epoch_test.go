@@ -1,0 +1,348 @@
+//go:build linux
+
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/store/postgres"
+	"github.com/pawlauth/pawl/internal/test/pgtest"
+	"github.com/pawlauth/pawl/internal/token"
+)
+
+// insertSessions inserts sessions of a user directly, and returns their ids.
+func insertSessions(t *testing.T, dsn string, user *authority.User, number int) []token.SessionID {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	rows, err := conn.Query(t.Context(), `INSERT INTO pawl.session (id, user_id, generation, created, refreshed,
+			previous, expires, ends, attempt, idempotency_key, ip, user_agent, epoch)
+		SELECT gen_random_uuid(), id, 1, 0, 0, 0, $1, $1, 0, '', '', '', session_epoch
+		FROM pawl.users, generate_series(1, $2) WHERE id = $3 RETURNING id`, int64(farFuture), number, user.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (id token.SessionID, err error) {
+		err = row.Scan((*[16]byte)(&id))
+		return id, err
+	})
+	if err != nil || len(ids) != number {
+		t.Fatalf("inserted %d sessions, %v", len(ids), err)
+	}
+	return ids
+}
+
+// wantEnded checks that each of the sessions is rejected by a check and by a refresh.
+func (n node) wantEnded(ids []token.SessionID) {
+	n.t.Helper()
+	var group sync.WaitGroup
+	for page := range slices.Chunk(ids, (len(ids)+255)/256) {
+		group.Go(func() {
+			for _, id := range page {
+				if _, err := n.Session(n.t.Context(), id); !errors.Is(err, fault.ErrNotFound) {
+					n.t.Errorf("a check of an ended session: %v, want ErrNotFound", err)
+				}
+				if rotated, err := n.rotate(id, 1); rotated || !errors.Is(err, fault.ErrNotFound) {
+					n.t.Errorf("a refresh of an ended session: rotated %v, %v; want ErrNotFound", rotated, err)
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+// sweepAll sweeps all sessions in pages, and returns how many sessions it removed.
+func (n node) sweepAll(page int) (total int) {
+	n.t.Helper()
+	for {
+		removed, done, err := n.Sweep(n.t.Context(), 1, page)
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		if removed > page {
+			n.t.Errorf("a page of %d removed %d sessions", page, removed)
+		}
+		total += removed
+		if done {
+			return total
+		}
+	}
+}
+
+// TestManySessionsEnd ends very many sessions of a user in each way. The transaction touches no row of a session except
+// the one to keep, and all others have ended when it returns. A sweep removes their rows in pages.
+func TestManySessionsEnd(t *testing.T) {
+	cluster := pgtest.Start(t)
+	dsn := cluster.DSN(cluster.Database(t))
+	n := openNode(t, postgres.Config{DSN: dsn})
+	setStatus := func(id int64, status authority.Status) error {
+		_, err := n.UpdateUser(t.Context(), authority.Rights{}, id, authority.UserChange{Status: &status})
+		return err
+	}
+	cases := []struct {
+		name   string
+		number int
+		keeps  bool
+		end    func(id int64, except token.SessionID) error
+	}{
+		{name: "reset", number: 20_000, end: func(id int64, _ token.SessionID) error {
+			return n.EndSessions(t.Context(), authority.Rights{}, id, authority.EndOptions{})
+		}},
+		{name: "suspend", number: 20_000, end: func(id int64, _ token.SessionID) error {
+			return setStatus(id, authority.Suspended)
+		}},
+		{name: "terminate", number: 500, end: func(id int64, _ token.SessionID) error {
+			return setStatus(id, authority.Terminated)
+		}},
+		{name: "reset except one", number: 500, keeps: true, end: func(id int64, except token.SessionID) error {
+			return n.EndSessions(t.Context(), authority.Rights{}, id, authority.EndOptions{Except: except})
+		}},
+		{name: "password except one", number: 500, keeps: true, end: func(id int64, except token.SessionID) error {
+			return n.SetPassword(t.Context(), authority.Rights{}, id, authority.PasswordChange{
+				Hash: "hash", EndSessions: true, EndOptions: authority.EndOptions{Except: except},
+			})
+		}},
+	}
+	var all int
+	var live []token.SessionID
+	for i, c := range cases {
+		user := n.newUser(c.name)
+		ids := insertSessions(t, dsn, user, c.number)
+		kept := n.newSession(user, byte(i))
+		// The sum changes if a transaction updates or locks a row.
+		versions := fmt.Sprintf("SELECT sum(xmin::text::bigint + xmax::text::bigint) FROM pawl.session "+
+			"WHERE user_id = %d AND id <> '%x'", user.ID, [16]byte(kept))
+		before := queryNumber(t, dsn, versions)
+		if err := c.end(user.ID, kept); err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		if after := queryNumber(t, dsn, versions); after != before {
+			t.Errorf("%s: changed the rows of ended sessions", c.name)
+		}
+		rows := queryNumber(t, dsn, fmt.Sprintf("SELECT count(*) FROM pawl.session WHERE user_id = %d", user.ID))
+		if rows != float64(c.number+1) {
+			t.Errorf("%s: %v rows remain, want %d", c.name, rows, c.number+1)
+		}
+		n.wantEnded(ids)
+		all += c.number
+		var want []token.SessionID
+		if c.keeps {
+			want = []token.SessionID{kept}
+		} else {
+			n.wantEnded([]token.SessionID{kept})
+			all++
+		}
+		if c.name != "terminate" {
+			if err := setStatus(user.ID, authority.Active); err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, n.newSession(user, byte(100+i)))
+		}
+		n.wantEnded(ids[:1])
+		for _, id := range want {
+			n.mustRotate(id, 1)
+		}
+		list, err := n.Sessions(t.Context(), user.ID, 1)
+		if err != nil || len(list) != len(want) {
+			t.Errorf("%s: the list has %d sessions, %v; want %d", c.name, len(list), err, len(want))
+		}
+		live = append(live, want...)
+	}
+	counts, err := n.Count(t.Context())
+	if err != nil || counts.Sessions != int64(len(live)) {
+		t.Errorf("a copy counts %d sessions, %v; want %d", counts.Sessions, err, len(live))
+	}
+	if read, err := n.ReadSessions(t.Context(), token.SessionID{}, 1000); err != nil || len(read) != len(live) {
+		t.Errorf("a copy reads %d sessions, %v; want %d", len(read), err, len(live))
+	}
+	if removed := n.sweepAll(500); removed != all {
+		t.Errorf("the sweep removed %d sessions, want %d", removed, all)
+	}
+	for _, id := range live {
+		n.mustRotate(id, 2)
+	}
+	if rows := queryNumber(t, dsn, "SELECT count(*) FROM pawl.session"); rows != float64(len(live)) {
+		t.Errorf("%v rows remain after the sweep, want %d", rows, len(live))
+	}
+}
+
+// TestSweepSkipsLockedSessions sweeps while another transaction has locked the row of an ended session.
+func TestSweepSkipsLockedSessions(t *testing.T) {
+	cluster := pgtest.Start(t)
+	dsn := cluster.DSN(cluster.Database(t))
+	n := openNode(t, postgres.Config{DSN: dsn})
+	user := n.newUser("a")
+	ids := insertSessions(t, dsn, user, 10)
+	if err := n.EndSessions(t.Context(), authority.Rights{}, user.ID, authority.EndOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	lock := openTransaction(t, dsn, "SELECT 1 FROM pawl.session WHERE id = $1 FOR UPDATE", [16]byte(ids[0]))
+	if removed := n.sweepAll(4); removed != 9 {
+		t.Errorf("the sweep removed %d sessions, want 9", removed)
+	}
+	endTransaction(t, lock, "ROLLBACK")
+}
+
+// TestEndedSessionStaysEnded resets a user, and keeps a session that an earlier reset has ended.
+func TestEndedSessionStaysEnded(t *testing.T) {
+	cluster := pgtest.Start(t)
+	n := openNode(t, postgres.Config{DSN: cluster.DSN(cluster.Database(t))})
+	user, other := n.newUser("a"), n.newUser("b")
+	ended, others := n.newSession(user, 1), n.newSession(other, 2)
+	for _, except := range []token.SessionID{{}, ended, others, ended} {
+		err := n.EndSessions(t.Context(), authority.Rights{}, user.ID, authority.EndOptions{Except: except})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.wantEnded([]token.SessionID{ended})
+	}
+	n.mustRotate(others, 1)
+}
+
+// TestAPIKeysOfEndedSessions checks that an API key ends with its session although its row remains until a sweep, and
+// that neither the key nor the session can make a write.
+func TestAPIKeysOfEndedSessions(t *testing.T) {
+	cluster := pgtest.Start(t)
+	dsn := cluster.DSN(cluster.Database(t))
+	n := openNode(t, postgres.Config{DSN: dsn})
+	user := n.newUser("a")
+	ended, kept := n.newSession(user, 1), n.newSession(user, 2)
+	create := func(session token.SessionID, hash byte) (authority.APIKey, error) {
+		key := authority.APIKey{UserID: user.ID, Visibility: authority.SessionOnly, Session: session}
+		return n.CreateAPIKey(t.Context(), authority.Rights{}, key, authority.APIKeyHash{hash})
+	}
+	var keys []authority.APIKey
+	for i, session := range []token.SessionID{ended, kept} {
+		key, err := create(session, byte(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, key)
+	}
+	opts := authority.EndOptions{Except: kept}
+	if err := n.EndSessions(t.Context(), authority.Rights{}, user.ID, opts); err != nil {
+		t.Fatal(err)
+	}
+	write := func(a authority.Actor) error {
+		a.UserID, a.Level = user.ID, user.Level
+		target := authority.Target{ID: user.ID, Level: user.Level, Tenant: user.Tenant, Status: user.Status}
+		return n.SetPassword(t.Context(), authority.Rights{Actor: a, Target: target}, user.ID,
+			authority.PasswordChange{Hash: "hash"})
+	}
+	for i, want := range []error{fault.ErrNotFound, nil} {
+		if _, _, err := n.APIKeyByHash(t.Context(), authority.APIKeyHash{byte(i)}); !errors.Is(err, want) {
+			t.Errorf("key %d by its hash: %v, want %v", i, err, want)
+		}
+		if _, err := n.APIKey(t.Context(), keys[i].ID); !errors.Is(err, want) {
+			t.Errorf("key %d by its id: %v, want %v", i, err, want)
+		}
+		if _, err := create(keys[i].Session, byte(10+i)); !errors.Is(err, want) {
+			t.Errorf("another key of session %d: %v, want %v", i, err, want)
+		}
+	}
+	for i, want := range []error{fault.ErrActorEnded, nil} {
+		if err := write(authority.Actor{APIKey: keys[i].ID}); !errors.Is(err, want) {
+			t.Errorf("a write with key %d: %v, want %v", i, err, want)
+		}
+		actor := authority.Actor{Session: keys[i].Session, Generation: 1}
+		if err := write(actor); !errors.Is(err, want) {
+			t.Errorf("a write with session %d: %v, want %v", i, err, want)
+		}
+	}
+	list, err := n.APIKeys(t.Context(), user.ID)
+	if err != nil || len(list) != 2 {
+		t.Errorf("the list has %d keys, %v; want 2", len(list), err)
+	}
+	records, err := n.ReadAPIKeys(t.Context(), 0, 10)
+	if err != nil || len(records) != 2 {
+		t.Errorf("a copy reads %d keys, %v; want 2", len(records), err)
+	}
+	err = n.DeleteAPIKey(t.Context(), authority.Rights{}, keys[0].ID)
+	if !errors.Is(err, fault.ErrNotFound) {
+		t.Errorf("delete of an ended key: %v, want ErrNotFound", err)
+	}
+	n.sweepAll(500)
+	if rows := queryNumber(t, dsn, "SELECT count(*) FROM pawl.api_key"); rows != 2 {
+		t.Errorf("%v keys remain after the sweep, want 2", rows)
+	}
+}
+
+// TestKeptSessionDuringRefreshes refreshes a session while resets of its user keep it, and while sweeps run. The
+// session lives, and each refresh succeeds.
+func TestKeptSessionDuringRefreshes(t *testing.T) {
+	cluster := pgtest.Start(t)
+	dsn := cluster.DSN(cluster.Database(t))
+	nodes := openNodes(t, dsn)
+	user := nodes[0].newUser("a")
+	id := nodes[0].newSession(user, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	var chores sync.WaitGroup
+	chores.Go(func() { runUntilDone(ctx, t, dsn, "UPDATE pawl.state SET sweep_begun = 0, sweep_took = 0") })
+	chores.Go(func() {
+		for ctx.Err() == nil {
+			if _, _, err := nodes[0].Sweep(context.Background(), 1, 100); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	chores.Go(func() {
+		for ctx.Err() == nil {
+			opts := authority.EndOptions{Except: id}
+			if err := nodes[1].EndSessions(context.Background(), authority.Rights{}, user.ID, opts); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for from := uint32(1); from <= 40; from++ {
+		nodes[0].mustRotate(id, from)
+	}
+	cancel()
+	chores.Wait()
+}
+
+// TestEndReachesStaleNodes ends all sessions of a user on one of two nodes, which accept a state up to an hour old. The
+// node of the end rejects the sessions at once, and the other node does so after the broadcast.
+func TestEndReachesStaleNodes(t *testing.T) {
+	cluster := pgtest.Start(t)
+	dsn := cluster.DSN(cluster.Database(t))
+	config := postgres.Config{DSN: dsn, Staleness: time.Hour}
+	nodes := [2]node{openNode(t, config), openNode(t, config)}
+	awaitNumber(t, dsn, "SELECT count(*) FROM pg_stat_activity WHERE query = 'LISTEN pawl_session'", 2)
+	user := nodes[0].newUser("a")
+	id := nodes[0].newSession(user, 1)
+	for _, n := range nodes {
+		if _, err := n.RecentSession(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := nodes[0].EndSessions(t.Context(), authority.Rights{}, user.ID, authority.EndOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := nodes[0].RecentSession(t.Context(), id); !errors.Is(err, fault.ErrNotFound) {
+		t.Errorf("the node of the end: %v, want ErrNotFound", err)
+	}
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		_, err := nodes[1].RecentSession(t.Context(), id)
+		if errors.Is(err, fault.ErrNotFound) {
+			return
+		}
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("the other node: %v, want ErrNotFound", err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
