@@ -19,7 +19,7 @@ type attemptStart struct {
 // attempt that has to wait is thereby rejected without a commit, so that a flood of such attempts does not delay other
 // writes.
 func (s *Store) BeginAttempt(ctx context.Context, a throttle.Attempt) (wait time.Duration, known bool, err error) {
-	counters, err := read(ctx, s, func(conn *sqlite.Conn) (throttle.Counters, error) {
+	counters, err := lookUp(ctx, s, func(conn *sqlite.Conn) (throttle.Counters, error) {
 		return readCounters(conn, a)
 	})
 	if err != nil {

@@ -10,60 +10,87 @@ import (
 	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
-const readerCount = 4
+// readers has the read-only connections. Requests that look up a row by its key have their own ones, so that a check of
+// a session never waits for a long query.
+type readers struct {
+	lookups connPool
+	queries connPool
+}
 
-// readers has the read-only connections that are free.
-type readers chan *sqlite.Conn
+const (
+	maxLookups = 2
+	maxQueries = 4
+)
+
+// connPool has the connections that are free.
+type connPool chan *sqlite.Conn
 
 func openReaders(path string) (readers, error) {
-	r := make(readers, readerCount)
-	for range readerCount {
-		conn, err := sqlite.OpenConn(path, sqlite.OpenReadOnly)
-		if err != nil {
-			for len(r) > 0 {
-				err = errors.Join(err, (<-r).Close())
-			}
-			return nil, err
-		}
-		r <- conn
+	r := readers{lookups: make(connPool, maxLookups), queries: make(connPool, maxQueries)}
+	if err := r.lookups.fill(path); err != nil {
+		return r, err
+	}
+	if err := r.queries.fill(path); err != nil {
+		return r, errors.Join(err, r.lookups.close())
 	}
 	return r, nil
 }
 
-// close waits for each connection and closes it.
-func (r readers) close() error {
-	var err error
-	for range readerCount {
-		err = errors.Join(err, (<-r).Close())
+func (r readers) close() error { return errors.Join(r.lookups.close(), r.queries.close()) }
+
+// fill opens the connections of a pool. If one cannot be opened, the others are closed.
+func (p connPool) fill(path string) error {
+	for range cap(p) {
+		conn, err := sqlite.OpenConn(path, sqlite.OpenReadOnly)
+		if err != nil {
+			for len(p) > 0 {
+				err = errors.Join(err, (<-p).Close())
+			}
+			return err
+		}
+		p <- conn
 	}
-	close(r)
+	return nil
+}
+
+// close waits for each connection and closes it.
+func (p connPool) close() error {
+	var err error
+	for range cap(p) {
+		err = errors.Join(err, (<-p).Close())
+	}
+	close(p)
 	return err
 }
 
-// read runs f with a reader, and interrupts it if ctx ends.
+// withConn runs f with a connection of a pool.
+func withConn[T any](ctx context.Context, s *Store, p connPool, f func(*sqlite.Conn) (T, error)) (T, error) {
+	var none T
+	select {
+	case conn, open := <-p:
+		if !open {
+			return none, fmt.Errorf("%w: the store is closed", fault.ErrUnavailable)
+		}
+		defer func() { p <- conn }()
+		result, err := f(conn)
+		return result, s.failed(err)
+	case <-ctx.Done():
+		return none, fmt.Errorf("%w: %w", fault.ErrUnavailable, ctx.Err())
+	}
+}
+
+// read runs a query that may take long. It interrupts the query if ctx ends.
 func read[T any](ctx context.Context, s *Store, f func(*sqlite.Conn) (T, error)) (T, error) {
-	return lookUp(ctx, s, func(conn *sqlite.Conn) (T, error) {
+	return withConn(ctx, s, s.readers.queries, func(conn *sqlite.Conn) (T, error) {
 		conn.SetInterrupt(ctx.Done())
 		defer conn.SetInterrupt(nil)
 		return f(conn)
 	})
 }
 
-// lookUp runs f with a reader, without an interrupt. It is for statements that find a row by its key, because setting
-// up the interrupt would take longer than the statement.
+// lookUp runs a query for rows by their keys. Such a query takes less time than it would take to prepare an interrupt.
 func lookUp[T any](ctx context.Context, s *Store, f func(*sqlite.Conn) (T, error)) (T, error) {
-	var zero T
-	select {
-	case conn, open := <-s.readers:
-		if !open {
-			return zero, fmt.Errorf("%w: the store is closed", fault.ErrUnavailable)
-		}
-		defer func() { s.readers <- conn }()
-		result, err := f(conn)
-		return result, s.failed(err)
-	case <-ctx.Done():
-		return zero, fmt.Errorf("%w: %w", fault.ErrUnavailable, ctx.Err())
-	}
+	return withConn(ctx, s, s.readers.lookups, f)
 }
 
 // list returns all rows of a query.
