@@ -5,6 +5,22 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
+// Rows is the table of the log, inside the transaction of the caller. A slot of the table has one row.
+type Rows interface {
+	// List returns the positions of all rows, in any order.
+	List() ([]Position, error)
+	// Read appends the blob in a slot to buffer.
+	Read(slot int64, buffer []byte) ([]byte, error)
+	// Write puts a blob into a slot, in place of the previous one.
+	Write(p Position, blob []byte) error
+}
+
+// Position locates a row: its slot in the table, and its sequence number in the log.
+type Position struct {
+	Slot int64 // from 1 to the number of rows
+	Seq  int64 // goes up by one from each row of the log to the next
+}
+
 // Batch has the changes of one transaction. Only the committer uses it.
 type Batch struct {
 	log     *Log
@@ -12,6 +28,10 @@ type Batch struct {
 	changes []entry                 // new state of each session that changed
 	indexes map[token.SessionID]int // index in changes
 }
+
+// logFloor is the number of records that a log may have in addition to 1.5 for each session. A lower floor would cost
+// more compaction, and a higher one more disk.
+const logFloor = 4096
 
 // maxKept is the largest number of changes for which Apply keeps the memory for the next Batch.
 const maxKept = 1024
@@ -39,20 +59,18 @@ func (b *Batch) Get(id token.SessionID) (authority.Session, bool) {
 }
 
 // Put stores the state of a session that was opened or rotated.
-func (b *Batch) Put(s authority.Session) { b.change(pack(&s)) }
-
-// End ends a session.
-func (b *Batch) End(id token.SessionID) { b.change(entry{id: id}) }
-
-func (b *Batch) change(e entry) {
-	i, changed := b.indexes[e.id]
+func (b *Batch) Put(s authority.Session) {
+	i, changed := b.indexes[s.ID]
 	if !changed {
 		i = len(b.changes)
 		b.changes = append(b.changes, entry{})
-		b.indexes[e.id] = i
+		b.indexes[s.ID] = i
 	}
-	b.changes[i] = e
+	b.changes[i] = pack(&s)
 }
+
+// End ends a session.
+func (b *Batch) End(id token.SessionID) { b.Put(authority.Session{ID: id}) }
 
 // Write appends the records of the changes to the log, and compacts the log.
 func (b *Batch) Write(rows Rows) error {
@@ -78,7 +96,6 @@ func (b *Batch) compact(rows Rows) error {
 	sessions := int(b.log.count.Load())
 	budget := 4*len(b.changes) + 128
 	var blob []byte
-	var e entry
 	for budget > 0 && x.reusableTo < x.newest() && x.records > sessions+sessions/2+logFloor {
 		var err error
 		if blob, err = rows.Read(x.slots[x.reusableTo-x.oldest], blob[:0]); err != nil {
@@ -92,6 +109,7 @@ func (b *Batch) compact(rows Rows) error {
 		for record := range eachRecord(records) {
 			x.records--
 			budget--
+			var e entry
 			e.decode(record)
 			if !b.current(&e) {
 				continue
@@ -105,14 +123,14 @@ func (b *Batch) compact(rows Rows) error {
 }
 
 // current reports whether a record in the log is the current state of its session. The record of an ended session is
-// never current. compact may drop it, because the older records of the session were in older rows, and are gone
-// already.
+// never current. compact may drop it, because the older records of the session were in older rows, which are already
+// reusable.
 func (b *Batch) current(record *entry) bool {
 	if _, changed := b.indexes[record.id]; changed {
 		return false
 	}
-	present, ok := b.log.get(&record.id)
-	return ok && present == *record
+	present, exists := b.log.Get(record.id)
+	return exists && present == record.unpack()
 }
 
 // Apply makes the changes visible to readers. The transaction must be committed first.
@@ -125,4 +143,63 @@ func (b *Batch) Apply() {
 	if len(b.changes) > maxKept {
 		b.changes, b.indexes = nil, nil
 	}
+}
+
+// rowIndex finds the rows of the log, and appends to the newest one. A Batch works on a copy, which replaces the
+// original when the Batch is applied. The two share their arrays. The copy never overwrites an element that the
+// original can see.
+type rowIndex struct {
+	oldest     int64   // sequence number of the oldest row
+	slots      []int64 // slot of each row, in the order of the sequence numbers
+	reusableTo int64   // rows before this sequence number have no current record and may be overwritten
+	records    int     // number of records in the rows from reusableTo on
+	tail       []byte  // records of the newest row
+}
+
+func newRowIndex(sorted []Position) rowIndex {
+	x := rowIndex{oldest: 1}
+	if len(sorted) > 0 {
+		x.oldest = sorted[0].Seq
+	}
+	x.reusableTo = x.oldest
+	for _, p := range sorted {
+		x.slots = append(x.slots, p.Slot)
+	}
+	return x
+}
+
+func (x *rowIndex) newest() int64 { return x.oldest + int64(len(x.slots)) - 1 }
+
+// append appends a record to the newest row. If that row is full, append writes it and begins a new one.
+func (x *rowIndex) append(rows Rows, e *entry) error {
+	if len(x.slots) == 0 || versionSize+len(x.tail)+maxRecordSize > maxFilled {
+		if err := x.flush(rows); err != nil {
+			return err
+		}
+		x.begin()
+	}
+	x.tail = e.appendRecord(x.tail)
+	x.records++
+	return nil
+}
+
+// begin begins a row. It reuses the slot of the oldest row if that row may be overwritten.
+func (x *rowIndex) begin() {
+	slot := int64(len(x.slots)) + 1
+	if x.oldest < x.reusableTo {
+		slot = x.slots[0]
+		x.slots = x.slots[1:]
+		x.oldest++
+	}
+	x.slots = append(x.slots, slot)
+	x.tail = make([]byte, 0, maxFilled)
+}
+
+// flush writes the newest row.
+func (x *rowIndex) flush(rows Rows) error {
+	if len(x.slots) == 0 {
+		return nil
+	}
+	p := Position{Slot: x.slots[len(x.slots)-1], Seq: x.newest()}
+	return rows.Write(p, frameRow(x.tail))
 }

@@ -25,7 +25,7 @@
 //
 // The log consists of rows of one size, each of which fills a page of the database (record.go). A row has a sequence
 // number, and occupies a slot of the table. While the log has more than 1.5 records for each session, commits compact
-// it: they append the current records of the oldest row again, and reuse the slot of that row for a new one (rows.go).
+// it: they append the current records of the oldest row again, and reuse the slot of that row for a new one.
 // So a commit overwrites a page or two, and the table stops growing.
 package sessionlog
 
@@ -64,15 +64,11 @@ func (l *Log) shard(id *token.SessionID) *shard { return &l.shards[id[0]] }
 
 // Get returns a session, and whether it exists.
 func (l *Log) Get(id token.SessionID) (authority.Session, bool) {
-	e, ok := l.get(&id)
-	return e.unpack(), ok
-}
-
-func (l *Log) get(id *token.SessionID) (entry, bool) {
-	s := l.shard(id)
+	s := l.shard(&id)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.table.get(id)
+	e, exists := s.table.get(&id)
+	return e.unpack(), exists
 }
 
 // set stores an entry, or removes its session if the session has ended.
@@ -89,8 +85,8 @@ func (l *Log) set(e *entry) {
 	}
 }
 
-// Expired returns sessions whose token had expired at now, from a part of the log. A sweep calls it repeatedly: first
-// with position 0, then with the position that the previous call returned, until done is true.
+// Expired returns sessions whose token had expired at now, from a part of the sessions. A sweep calls it repeatedly:
+// first with position 0, then with the position that the previous call returned, until done is true.
 //
 // A call returns at most limit sessions. Once a call has examined limit sessions, it stops at the end of a shard.
 func (l *Log) Expired(position int, now int64, limit int) (ids []token.SessionID, next int, done bool) {

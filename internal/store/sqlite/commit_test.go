@@ -165,6 +165,53 @@ func TestFailedOperationIsUndoneAlone(t *testing.T) {
 	check(mustOpen(t, dir))
 }
 
+// TestCachesFollowCommits checks that a cached user or API key changes with the row.
+func TestCachesFollowCommits(t *testing.T) {
+	s := mustOpen(t, t.TempDir())
+	hash := authority.APIKeyHash{1}
+	mustBe := func(login string, withKey bool) {
+		t.Helper()
+		for range 2 { // The second time, they come from the cache.
+			u, err := s.User(t.Context(), 1)
+			if login == "" && !errors.Is(err, fault.ErrNotFound) || login != "" && (err != nil || u.Email != login) {
+				t.Errorf("the user is %+v, %v; want %q", u, err, login)
+			}
+			if _, _, err := s.APIKeyByHash(t.Context(), hash); withKey != (err == nil) {
+				t.Errorf("the API key: %v, want one: %v", err, withKey)
+			}
+		}
+	}
+	mustSucceed := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill := func() {
+		t.Helper()
+		user := authority.User{ID: 1, Login: "a", Email: "first", Level: authority.General, Status: authority.Active}
+		mustSucceed(s.WriteUsers(t.Context(), []authority.UserWithHash{{User: user}}))
+		_, err := s.CreateAPIKey(t.Context(), authority.Rights{}, authority.APIKey{UserID: 1}, hash)
+		mustSucceed(err)
+		mustBe("first", true)
+	}
+	mustSucceed(s.BeginCopy(t.Context()))
+	fill()
+	mustSucceed(s.BeginCopy(t.Context())) // It empties the store.
+	mustBe("", false)
+	fill()
+	second, terminated := "second", authority.Terminated
+	_, err := s.UpdateUser(t.Context(), authority.Rights{}, 1, authority.UserChange{Email: &second})
+	mustSucceed(err)
+	mustBe("second", true)
+	_, err = s.UpdateUser(t.Context(), authority.Rights{}, 1, authority.UserChange{Status: &terminated})
+	mustSucceed(err)
+	mustBe("second", false)
+	if u, err := s.User(t.Context(), 1); err != nil || u.Status != authority.Terminated {
+		t.Errorf("the user is %+v, %v", u, err)
+	}
+}
+
 // TestManyEndsLeaveNothing checks that sessions that end in one operation leave nothing in memory.
 func TestManyEndsLeaveNothing(t *testing.T) {
 	s, _ := withSessions(t, t.TempDir(), 1)

@@ -10,7 +10,7 @@ import (
 	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
-// readers has the read-only connections. Requests that look up a row by its key have their own ones, so that a check of
+// readers has the read-only connections. Lookups of rows by their keys have their own connections, so that the check of
 // a session never waits for a long query.
 type readers struct {
 	lookups connPool
@@ -88,7 +88,8 @@ func read[T any](ctx context.Context, s *Store, f func(*sqlite.Conn) (T, error))
 	})
 }
 
-// lookUp runs a query for rows by their keys. Such a query takes less time than it would take to prepare an interrupt.
+// lookUp runs a query for rows by their keys, without an interrupt: setting up the interrupt would take longer than the
+// query.
 func lookUp[T any](ctx context.Context, s *Store, f func(*sqlite.Conn) (T, error)) (T, error) {
 	return withConn(ctx, s, s.readers.lookups, f)
 }

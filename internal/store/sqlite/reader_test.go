@@ -62,7 +62,7 @@ func TestClosedStore(t *testing.T) {
 	for call, err := range map[string]error{
 		"Rotate":     rotateErr,
 		"User":       userErr,
-		"EndSession": s.EndSession(t.Context(), ids[0]),
+		"EndSession": s.EndSession(t.Context(), authority.Rights{}, ids[0]),
 		"Ready":      s.Ready(t.Context()),
 	} {
 		if !errors.Is(err, fault.ErrUnavailable) {

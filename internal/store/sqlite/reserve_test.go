@@ -15,7 +15,8 @@ import (
 func TestWithoutReserve(t *testing.T) {
 	s, ids := withSessions(t, t.TempDir(), 2)
 	for _, id := range []string{"old", "new"} {
-		if err := s.AddSigningKey(t.Context(), authority.Rights{}, keyring.SigningKey{ID: id, JWK: "{}"}, false); err != nil {
+		k := keyring.SigningKey{ID: id, JWK: "{}"}
+		if err := s.AddSigningKey(t.Context(), authority.Rights{}, k, false); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -38,7 +39,8 @@ func TestWithoutReserve(t *testing.T) {
 			t.Errorf("%s: %v", revocation, err)
 		}
 	}
-	if _, err := s.CreateUser(t.Context(), authority.Rights{}, authority.User{Login: "b"}, "hash"); !errors.Is(err, fault.ErrUnavailable) {
+	_, err = s.CreateUser(t.Context(), authority.Rights{}, authority.User{Login: "b"}, "hash")
+	if !errors.Is(err, fault.ErrUnavailable) {
 		t.Errorf("a new user: %v", err)
 	}
 }
