@@ -21,9 +21,11 @@ var depsCases = map[string]struct {
 }{
 	"no package": {
 		stubs: map[string]string{
-			"id":        "echo 0",
-			"apt-cache": `[ "$2" = fish ] && echo "Candidate: (none)" || echo "Candidate: 1.0"`,
-			"apt-get":   recordArgs,
+			"id": "echo 0",
+			// The real apt-cache goes on after the candidate: a reader that stops there kills it with SIGPIPE.
+			"apt-cache": `[ "$2" = fish ] && echo "Candidate: (none)" || echo "Candidate: 1.0"
+				i=0; while [ $i -lt 20000 ]; do echo "a version"; i=$((i+1)); done`,
+			"apt-get": recordArgs,
 		},
 		prints:       "this system has no package; tests are skipped, or fail, without: fish\n",
 		asks:         " zsh prometheus",
