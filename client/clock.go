@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// elapsed returns the time between two readings of a clock, as the longer one of two measurements. The monotonic clock
-// of some systems stops while the machine is suspended, and the wall clock can be set back.
+// elapsed returns the time between two readings of a clock, by the monotonic clock or by the wall clock, whichever is
+// longer. Each alone can be too short: the monotonic clock of some systems stops while the machine is suspended, and
+// the wall clock can be set back.
 func elapsed(since, now time.Time) time.Duration {
 	return max(now.Sub(since), now.Round(0).Sub(since.Round(0))) // Round(0) removes the monotonic reading
 }
@@ -43,7 +44,7 @@ type serverClock struct {
 }
 
 // at returns the server's time at a moment of the local clock. If the local clock is consistent with the response, at
-// returns the local time, because a Date has only whole seconds.
+// returns the local time, which is more precise than a Date in whole seconds.
 func (s serverClock) at(local time.Time) time.Time {
 	if s.date.IsZero() {
 		return local

@@ -17,8 +17,8 @@ import (
 type JWKSConfig struct {
 	// Issuer is the server's setting "issuer". Empty is "pawl", its default. A token with another iss is rejected.
 	Issuer string
-	// Audience is the server's setting "audience". Empty is "pawl", its default. A token without it in its aud is
-	// rejected.
+	// Audience is the server's setting "audience". Empty is "pawl", its default. A token whose aud does not contain it
+	// is rejected.
 	Audience string
 	// Clock returns the time. Nil is time.Now.
 	Clock func() time.Time

@@ -46,7 +46,7 @@ type MiddlewareConfig struct {
 //
 // The requests to Pawl carry the credentials of the guarded request and no others. If the HTTP client of c has a
 // [Transport] or an oauth2.Transport, Middleware bypasses it, because it would add the program's own token. Middleware
-// cannot find one that is wrapped in another transport; give it a client without one.
+// does not find such a transport inside another transport; pass a client without one in that case.
 func Middleware(c *Client, config MiddlewareConfig) func(http.Handler) http.Handler {
 	if config.CacheSize == 0 {
 		config.CacheSize = defaultCacheSize
@@ -187,7 +187,7 @@ func unauthorized(code api.ErrorCode, message string) *Error {
 	return &Error{Status: http.StatusUnauthorized, Code: code, Message: message}
 }
 
-// errInvalidToken is the same error whatever is wrong with the token, like Pawl's own error.
+// errInvalidToken is the error for every invalid token, so that it does not reveal the reason. Pawl does the same.
 var errInvalidToken = unauthorized(api.CodeInvalidSession, "The token is not valid any more; sign in again.")
 
 // rejection returns the error for a request whose check failed with err. If the credentials are not the reason, the

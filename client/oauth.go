@@ -9,9 +9,10 @@ import (
 	"github.com/pawlauth/pawl/api"
 )
 
-// Introspect returns the claims of a token and the present rights of its user (RFC 7662). A token is inactive, with
-// every other field zero, if it is not valid, or if the owner of the client's API key does not administer its user.
-// The client's bearer is not sent, because the call accepts only an API key.
+// Introspect returns the claims of a token and the present rights of its user (RFC 7662). The token is reported as
+// inactive if it is not valid, or if the owner of the client's API key is neither the token's user nor an admin of that
+// user's tenant. The other fields are then zero. The client's bearer is not sent, because the call accepts only an API
+// key.
 func (c *Client) Introspect(ctx context.Context, token string) (api.Introspection, error) {
 	return do[api.Introspection](ctx, c, form("/oauth2/introspect", token))
 }

@@ -19,7 +19,7 @@ import (
 const (
 	defaultRefreshBefore = time.Minute
 	renewTimeout         = time.Minute     // for one renewal with its retries
-	renewPause           = 5 * time.Second // before the next renewal, after one that failed or whose token was rejected
+	renewPause           = 5 * time.Second // after a renewal that failed, or whose token was rejected
 )
 
 // TokenConfig configures a TokenSource. It needs a Token, or a Login with its Password, or both.
@@ -32,12 +32,12 @@ type TokenConfig struct {
 	Login    string
 	Password string
 	// OnRefresh is called with each new token, from a refresh or a login, before any caller gets the token. Use it to
-	// store the token, so that the session survives a crash: from then on, the server rejects the previous token. If
+	// store the token, so that the session survives a crash: the server already rejects the previous token. If
 	// OnRefresh fails, the waiting callers get its error instead of the token, and the next call of Token calls
 	// OnRefresh again. Calls of OnRefresh never overlap. The token's ExpiresAt is a time of the local clock, not of the
 	// server's. If OnRefresh is nil, nothing is stored.
 	OnRefresh func(api.Token) error
-	// RefreshBefore is the latest time before a token's exp at which the source refreshes it. The source chooses a
+	// RefreshBefore is how long before a token's exp the source refreshes the token at the latest. The source chooses a
 	// random moment a little earlier, by up to a tenth of the token's life, so that a fleet of clients does not refresh
 	// all at once. It never refreshes a token in the first half of its life, even if RefreshBefore is longer. 0 means 1
 	// minute.
@@ -71,7 +71,7 @@ type TokenSource struct {
 	ended          error         // the reason why there is no token
 	pausedAt       time.Time     // the last renewal that failed; the next one waits for renewPause
 	pauseCause     error         // the error of that renewal
-	distrustedAt   time.Time     // when a new token was rejected; for renewPause after it, 401s renew nothing
+	distrustedAt   time.Time     // when a new token was rejected; until renewPause later, a 401 starts no renewal
 }
 
 // NewTokenSource returns a source that renews its tokens through c. It makes no call before the first token is asked
@@ -233,9 +233,9 @@ func (s *TokenSource) set(t api.Token, issuedAt time.Time) {
 	s.distrustedAt = time.Time{}
 }
 
-// distrustRejections is called when a server has rejected a new token like the one before it. For renewPause, 401s then
-// renew nothing, because a further token would be rejected too, and each renewal supersedes the token of calls in
-// flight.
+// distrustRejections is called when a server has rejected a new token like the one before it. For renewPause, a 401
+// then starts no renewal, because a further token would be rejected too, and each renewal supersedes the token of calls
+// in flight.
 func (s *TokenSource) distrustRejections(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -28,8 +28,8 @@ func (a *Authority) Started(ctx context.Context, settings string) {
 }
 
 // Events returns a page of events about the users of the tenants that the caller administers, newest first. Root,
-// TechOps and NetOps get the events of all tenants, and those about no user. The page has no events about users above
-// the caller. It includes every event that was recorded before the call.
+// TechOps and NetOps get the events about the users of all tenants, and also the events about no user. The page has no
+// events about users above the caller. It includes every event that was recorded before the call.
 func (a *Authority) Events(ctx context.Context, c Caller, f audit.Filter, page int64) ([]audit.Event, error) {
 	if !c.User.isAdmin() {
 		return nil, errLevel

@@ -11,7 +11,7 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// IssuedToken is a token that was signed, with the fields that the response has beside it.
+// IssuedToken is a signed token, with the other fields of the response.
 type IssuedToken struct {
 	Token   string
 	Expires int64 // the token's exp
@@ -138,9 +138,9 @@ func (a *Authority) openSession(ctx context.Context, user *User, hash string, fr
 	return loginResult{issued: issued, outcome: LoginOpened, event: event}, nil
 }
 
-// rehash replaces a hash that has another cost, or the format of other software. It returns the hash that the store has
-// now. If the replacement fails, rehash logs the error and returns the hash that was checked, so that the sign-in can
-// continue.
+// rehash replaces a hash whose cost differs from the configured one, or whose format is that of other software. It
+// returns the hash that the store has now. If the replacement fails, rehash logs the error and returns the hash that
+// was checked, so that the sign-in can continue.
 func (a *Authority) rehash(ctx context.Context, user *User, passwd, checked string) string {
 	hash, err := a.passwords.Hash(ctx, passwd)
 	if err == nil {

@@ -33,7 +33,7 @@ const (
 	RefreshEnded                             // a token of a session that has ended
 	RefreshUnknown                           // not a token of this server
 	RefreshAPIKey                            // the API key was missing, not valid, or another user's
-	RefreshInvalid                           // no token, or not the form of one
+	RefreshInvalid                           // the token was missing, or was not a JWT
 	RefreshUnavailable                       // the store was unreachable
 	RefreshFailed                            // an internal error
 	RefreshOutcomes                          // the number of outcomes

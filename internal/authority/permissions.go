@@ -6,8 +6,8 @@ import (
 	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
-// administers reports whether the user is an admin of a tenant: Root, TechOps and NetOps of any tenant, a NetworkAdmin
-// of those in its network, a MailboxAdmin of its own.
+// administers reports whether the user is an admin of a tenant. Root, TechOps and NetOps administer all tenants, a
+// NetworkAdmin administers the tenants of its network, and a MailboxAdmin administers its own tenant.
 func (u *User) administers(t Tenant) bool {
 	switch {
 	case u.Level <= NetOps:

@@ -67,9 +67,10 @@ const (
 
 // classifyReuse classifies the use of a token of an earlier generation than the session's own.
 //
-// The row has the times at which the last two generations were superseded. For a token of an older generation only the
-// time of its issue is known. Such a token is theft if it was issued longer ago than raceWindow, because otherwise a
-// thief who refreshes every few seconds would never be found. A clock that goes back never makes a reuse a theft.
+// The row has the times at which the last two generations were superseded. For a token of an older generation,
+// classifyReuse uses the time of its issue instead. Such a token is theft if it was issued longer ago than raceWindow.
+// If such a token always counted as a race, a thief could stay undetected by refreshing every few seconds. A clock that
+// goes back never makes a reuse a theft.
 func classifyReuse(
 	s Session, generation uint32, issued int64, key IdempotencyKeyHash, now int64, p Policy,
 ) reuseKind {
@@ -110,8 +111,9 @@ func acceptsBearer(s Session, generation uint32, now int64, p Policy) bool {
 	return generation+1 == s.Generation && within(p.BearerGrace, now, s.Refreshed)
 }
 
-// within reports whether two points in time are less than window apart, in either order. If the clock goes back by more
-// than the window, the window therefore stays closed. If the clocks of two nodes differ by less, the window stays open.
+// within reports whether two points in time are less than window apart, in either order. A clock that goes back by more
+// than the window therefore does not reopen the window. The window stays open on a node whose clock is behind by less
+// than the window.
 func within(window time.Duration, a, b int64) bool { return max(a-b, b-a) < seconds(window) }
 
 // seconds converts a duration to the unit of points in time.

@@ -45,8 +45,8 @@ func (a *Authority) exchange(
 	now := a.now()
 	switch {
 	case errors.Is(tokenErr, token.ErrExpired):
-		// An expired token may be superseded too. Rotate below then changes nothing, because a superseded token never
-		// becomes current again, and classifyReuse treats the token as if it had not expired.
+		// An expired token may be superseded too. Such a token passes through Rotate, which changes nothing because a
+		// superseded token never becomes current again. classifyReuse then treats the token as if it had not expired.
 		if superseded, outcome, err := a.isSuperseded(ctx, claims); !superseded {
 			return IssuedToken{}, outcome, err
 		}

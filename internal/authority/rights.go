@@ -46,7 +46,7 @@ type Target struct {
 type Present struct {
 	Actor   *User    // nil: there is no such user
 	Session *Session // nil: the session has ended
-	APIKey  bool     // whether the API key exists, and its session too if it is a SessionOnly key
+	APIKey  bool     // whether the API key exists; for a SessionOnly key, its session must exist too
 	Target  *User    // nil: there is no such user
 }
 

@@ -60,7 +60,7 @@ func signingKeyCreated(k keyring.Info) audit.Event {
 }
 
 // RetireSigningKey retires a key, so that its tokens are rejected. If some of its tokens have not expired, now must be
-// true. That is meant for a leaked key. If such a key is the one that signs, a new key replaces it at once.
+// true; use it for a leaked key. If the retired key is the one that signs, a new key replaces it at once.
 // RetireSigningKey requires Root.
 func (a *Authority) RetireSigningKey(ctx context.Context, c Caller, id string, now bool) error {
 	successor, err := asCaller(ctx, a, c, func(c Caller) (keyring.Info, error) {

@@ -88,7 +88,8 @@ func (a *Authority) ListUsers(ctx context.Context, c Caller, f UserFilter, page 
 	return users, fault.FromStore(err, nil)
 }
 
-// UserByLogin returns the user with a login, or none if there is no such user that the caller may see.
+// UserByLogin returns a list with the user of that login, or an empty list if the user does not exist or the caller may
+// not see it.
 func (a *Authority) UserByLogin(ctx context.Context, c Caller, login string) ([]User, error) {
 	if !c.User.isAdmin() {
 		return nil, errLevel

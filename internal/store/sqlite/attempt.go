@@ -114,8 +114,9 @@ func (c *change) clearAttempts(account *throttle.AccountHash) error {
 	return execute(c.conn, "DELETE FROM failure_counter WHERE account = ? AND (address = '' OR failed > 0)", account[:])
 }
 
-// SweepAttempts removes expired counters. If more than maxAccounts accounts have counters, it also removes those that
-// expire first. It counts the accounts through a reader, so that the count does not delay commits.
+// SweepAttempts removes expired counters. If more than maxAccounts accounts have counters, it also removes the counters
+// of the excess accounts, beginning with those that expire first. It counts the accounts through a reader, so that the
+// count does not delay commits.
 func (s *Store) SweepAttempts(ctx context.Context, now int64, maxAccounts, limit int) (int, error) {
 	expired, err := s.deleteRows(ctx, `DELETE FROM failure_counter WHERE (account, address) IN
 		(SELECT account, address FROM failure_counter WHERE forget <= ? LIMIT ?)`, now, int64(limit))

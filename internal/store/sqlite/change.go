@@ -12,7 +12,7 @@ import (
 // and records in the other fields which sessions, users and API keys changed. The committer then updates the memory.
 type change struct {
 	conn     *sqlite.Conn
-	sessions *sessionlog.Batch // with the changes of the earlier operations; read only
+	sessions *sessionlog.Batch // has the changes of the earlier operations; the operation only reads it
 
 	opened         []authority.Session
 	ended          []token.SessionID

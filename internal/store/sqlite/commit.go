@@ -91,7 +91,7 @@ func (s *Store) commit(ops []*batch.Op[operation]) {
 	if len(revocations) == 0 {
 		return
 	}
-	if s.reserve.complete { // Releasing it again would only postpone its restoration.
+	if s.reserve.complete { // If it is released already, do not postpone its restoration.
 		s.reserve.release()
 	}
 	_ = s.transact(revocations) // Each operation has the error.

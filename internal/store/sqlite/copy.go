@@ -88,7 +88,7 @@ func (s *Store) ReadUsers(ctx context.Context, after int64, limit int) ([]author
 }
 
 // ReadSessions returns the first sessions whose ID is greater than after. No session may end during a copy, because the
-// copy takes a page with fewer sessions than limit for the last one.
+// copy stops after the first page that has fewer sessions than limit.
 func (s *Store) ReadSessions(
 	ctx context.Context, after token.SessionID, limit int,
 ) ([]authority.SessionWithOrigin, error) {

@@ -11,9 +11,9 @@ import (
 
 const (
 	reserveName = "pawl.reserve"
-	// reserveSize is twice the size of the write-ahead log at which SQLite checkpoints it: once for the log, and once
-	// for the database, which the checkpoint may extend by as much. After that, revocations need hardly any more space,
-	// because they free pages.
+	// reserveSize is twice the size at which SQLite checkpoints the write-ahead log. One half is for the log. The other
+	// half is for the database, because a checkpoint may extend it by the size of the log. After that, revocations need
+	// hardly any more space, because they free pages.
 	reserveSize = 8 << 20
 	// reserveRetry is the time between two attempts to restore the reserve.
 	reserveRetry = time.Second

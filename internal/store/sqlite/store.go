@@ -6,7 +6,7 @@
 //
 // All writes go through one group commit and one connection, both of which belong to the committer goroutine
 // (commit.go). After each commit, the committer updates the memory, and only then returns the results to the callers. A
-// few read-only connections (reader.go) read lists, and rows that are not in memory.
+// few read-only connections (reader.go) serve the queries for lists, and for rows that are not in memory.
 package sqlite
 
 import (

@@ -68,7 +68,8 @@ func (s *Store) User(ctx context.Context, id int64) (*authority.User, error) {
 	})
 }
 
-// UserByLogin finds a user by the prepared form of the login. A login that has none does not exist.
+// UserByLogin finds a user by the prepared form of the login. If the login has no prepared form, the user does not
+// exist.
 func (s *Store) UserByLogin(ctx context.Context, login string) (*authority.User, string, error) {
 	key := prepare.LoginKey(login)
 	if key == "" {
