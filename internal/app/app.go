@@ -171,7 +171,8 @@ type signingKeys interface {
 func openKeyring(ctx context.Context, c Config, store Store) (signingKeys, error) {
 	if c.SigningKeyFile == "" {
 		return keyring.Open(ctx, keyring.Config{
-			Store: authority.SigningKeysAs(authority.Rights{}, store), Box: c.MasterKey, Algorithm: c.Algorithm, Lead: c.KeyLead, Reload: c.KeyReload,
+			Store: authority.SigningKeysAs(authority.Rights{}, store), Box: c.MasterKey, Algorithm: c.Algorithm,
+			Lead: c.KeyLead, Reload: c.KeyReload,
 			TokenLife: c.Policy.TokenLife, Clock: c.Clock, Log: c.Log,
 		})
 	}

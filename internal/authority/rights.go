@@ -25,8 +25,8 @@ type Actor struct {
 	Level  Level
 	Tenant Tenant
 
-	Session    token.SessionID // of the bearer token; zero without one
-	Generation uint32          // of the bearer token
+	Session    token.SessionID // the session of the bearer token; zero without one
+	Generation uint32          // the generation of the bearer token
 	Grace      time.Duration   // Policy.BearerGrace
 	At         int64           // when the authority checked the token
 
@@ -62,7 +62,8 @@ func (r Rights) Check(p Present) error {
 	switch {
 	case p.Actor == nil || !p.Actor.Status.MaySignIn():
 		return fault.ErrActorEnded
-	case a.Session != (token.SessionID{}) && (p.Session == nil || !acceptsBearer(*p.Session, a.Generation, a.At, policy)):
+	case a.Session != (token.SessionID{}) &&
+		(p.Session == nil || !acceptsBearer(*p.Session, a.Generation, a.At, policy)):
 		return fault.ErrActorEnded
 	case a.APIKey != 0 && !p.APIKey:
 		return fault.ErrActorEnded

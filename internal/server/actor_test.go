@@ -60,11 +60,12 @@ var writeCalls = map[string]writeCall{
 	"PUT /v2/auth/password": {level: "NetworkAdmin", own: true, request: func(*actor) (string, string) {
 		return "/v2/auth/password", fmt.Sprintf(`{"currentPassword":%q,"newPassword":%[1]q}`, actorPassword)
 	}},
-	"DELETE /v2/auth/sessions/{sessionId}": {level: "NetworkAdmin", prepare: (*actor).addSessions, state: (*actor).targetSessions,
+	"DELETE /v2/auth/sessions/{sessionId}": {level: "NetworkAdmin",
+		prepare: (*actor).addSessions, state: (*actor).targetSessions,
 		request: func(a *actor) (string, string) { return "/v2/auth/sessions/" + a.nextSession(), "" }},
 	"POST /v2/users": {level: "NetworkAdmin", state: (*actor).usersOfNetwork, request: func(a *actor) (string, string) {
-		return "/v2/users", fmt.Sprintf(`{"login":"made%d-%d@example.com","password":"Sup3r$ecret!","email":"m@example.com",`+
-			`"networkId":%[1]d,"mailboxId":1}`, a.network, a.next())
+		return "/v2/users", fmt.Sprintf(`{"login":"made%d-%d@example.com","password":"Sup3r$ecret!",`+
+			`"email":"m@example.com","networkId":%[1]d,"mailboxId":1}`, a.network, a.next())
 	}},
 	"PUT /v2/users": {level: "NetworkAdmin", state: (*actor).target, request: func(a *actor) (string, string) {
 		return "/v2/users", fmt.Sprintf(`{"userId":%d,"firstName":"N%d"}`, a.targetID, a.next())
@@ -77,7 +78,8 @@ var writeCalls = map[string]writeCall{
 	}},
 	"POST /v2/users/set-network-mailbox": {level: "NetworkAdmin", state: (*actor).target,
 		request: func(a *actor) (string, string) {
-			return "/v2/users/set-network-mailbox", fmt.Sprintf(`{"userId":%d,"mailboxId":%d}`, a.targetID, 200+a.next())
+			body := fmt.Sprintf(`{"userId":%d,"mailboxId":%d}`, a.targetID, 200+a.next())
+			return "/v2/users/set-network-mailbox", body
 		}},
 	"POST /v2/users/password": {level: "NetworkAdmin", request: func(a *actor) (string, string) {
 		return "/v2/users/password", fmt.Sprintf(`{"userId":%d,"newPassword":"N3xt!passw%d"}`, a.targetID, a.next())
@@ -85,20 +87,28 @@ var writeCalls = map[string]writeCall{
 	"POST /v2/users/reset/{id}": {level: "NetworkAdmin", prepare: (*actor).addSessions, state: (*actor).targetSessions,
 		request: func(a *actor) (string, string) { return fmt.Sprint("/v2/users/reset/", a.targetID), "" }},
 	"POST /v2/users/key-generate/{id}": {level: "NetworkAdmin", state: (*actor).targetKeys,
-		request: func(a *actor) (string, string) { return fmt.Sprint("/v2/users/key-generate/", a.targetID), "" }},
-	"POST /v2/keys/create": {level: "NetworkAdmin", state: (*actor).targetKeys, request: func(a *actor) (string, string) {
-		return "/v2/keys/create", fmt.Sprintf(`{"userId":%d,"visibility":"Private"}`, a.targetID)
-	}},
-	"DELETE /v2/keys": {level: "NetworkAdmin", prepare: (*actor).addKeys, state: (*actor).targetKeys, request: func(a *actor) (string, string) {
-		return "/v2/keys", fmt.Sprintf(`{"keyId":%d}`, a.nextKey())
-	}},
+		request: func(a *actor) (string, string) {
+			return fmt.Sprint("/v2/users/key-generate/", a.targetID), ""
+		}},
+	"POST /v2/keys/create": {level: "NetworkAdmin", state: (*actor).targetKeys,
+		request: func(a *actor) (string, string) {
+			return "/v2/keys/create", fmt.Sprintf(`{"userId":%d,"visibility":"Private"}`, a.targetID)
+		}},
+	"DELETE /v2/keys": {level: "NetworkAdmin", prepare: (*actor).addKeys, state: (*actor).targetKeys,
+		request: func(a *actor) (string, string) {
+			return "/v2/keys", fmt.Sprintf(`{"keyId":%d}`, a.nextKey())
+		}},
 	"POST /v2/signing-keys/rotate": {level: "Root", prepare: (*actor).retirePublished, state: (*actor).signingKeys,
 		request: func(*actor) (string, string) { return "/v2/signing-keys/rotate", "" }},
-	"DELETE /v2/signing-keys": {level: "Root", prepare: (*actor).addSigningKey, state: (*actor).signingKeys, request: func(a *actor) (string, string) {
-		return "/v2/signing-keys", fmt.Sprintf(`{"keyId":%q,"now":true}`, a.signing)
-	}},
-	"POST /oauth2/revoke": {level: "NetworkAdmin", oauth: true, prepare: (*actor).addSessions, state: (*actor).targetSessions,
-		request: func(a *actor) (string, string) { return "/oauth2/revoke", "token=" + url.QueryEscape(a.nextToken()) }},
+	"DELETE /v2/signing-keys": {level: "Root", prepare: (*actor).addSigningKey, state: (*actor).signingKeys,
+		request: func(a *actor) (string, string) {
+			return "/v2/signing-keys", fmt.Sprintf(`{"keyId":%q,"now":true}`, a.signing)
+		}},
+	"POST /oauth2/revoke": {level: "NetworkAdmin", oauth: true,
+		prepare: (*actor).addSessions, state: (*actor).targetSessions,
+		request: func(a *actor) (string, string) {
+			return "/oauth2/revoke", "token=" + url.QueryEscape(a.nextToken())
+		}},
 }
 
 // loss is something that ends the rights of a caller.
@@ -253,8 +263,8 @@ func startUnchecked(t testing.TB) *browser {
 
 const actorPassword = "Sup3r$ecret!"
 
-// actor is a user who makes calls until the right to make them ends, in a network of their own, with a user to whom the
-// calls are done.
+// actor is a user who makes calls until the right to make them ends. Each actor has its own network, with a user as the
+// target of the calls.
 type actor struct {
 	*browser
 	network     int
@@ -351,7 +361,8 @@ func (a *actor) newUser(name, level string) int64 {
 
 func (a *actor) signIn(name string) string {
 	a.Helper()
-	return a.expect(200, "", "POST", "/v2/auth/login", fmt.Sprintf(`{"login":%q,"password":%q}`, a.login(name), actorPassword))
+	body := fmt.Sprintf(`{"login":%q,"password":%q}`, a.login(name), actorPassword)
+	return a.expect(200, "", "POST", "/v2/auth/login", body)
 }
 
 // data sends a request as root and reads the data of the answer.
@@ -389,7 +400,8 @@ func (a *actor) demote() {
 }
 
 func (a *actor) move() {
-	a.expect(200, "", "POST", "/v2/users/set-network-mailbox", fmt.Sprintf(`{"userId":%d,"networkId":7}`, a.id), a.admin())
+	body := fmt.Sprintf(`{"userId":%d,"networkId":7}`, a.id)
+	a.expect(200, "", "POST", "/v2/users/set-network-mailbox", body, a.admin())
 }
 
 func (a *actor) endSession() {
@@ -402,7 +414,7 @@ func (a *actor) removeKey() {
 	a.expect(200, "", "DELETE", "/v2/keys", fmt.Sprintf(`{"keyId":%d}`, a.keyID), a.admin())
 }
 
-// What the calls change, as root sees it.
+// The functions below return the state that the calls change, as Root sees it.
 
 func (a *actor) seen(call writeCall) string {
 	a.Helper()
@@ -430,7 +442,7 @@ func (a *actor) targetSessions() string {
 	return a.show("POST", "/v2/auth/sessions", fmt.Sprintf(`{"userId":%d}`, a.targetID))
 }
 
-// usersOfNetwork leaves out the actor, whom the loss changes.
+// usersOfNetwork leaves out the actor, because the loss changes the actor.
 func (a *actor) usersOfNetwork() string {
 	var users []api.User
 	a.data(&users, "POST", "/v2/users/list", fmt.Sprintf(`{"networkId":%d,"recordsPerPage":500}`, a.network))

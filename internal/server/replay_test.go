@@ -61,8 +61,8 @@ func TestReplayOfAnExpiredSuccessor(t *testing.T) {
 	}
 }
 
-// TestExpiredTokenWithoutKey uses a superseded token after its expiry, without the Idempotency-Key of the rotation. That
-// is how the theft is found if the thief was faster.
+// TestExpiredTokenWithoutKey uses a superseded token after its expiry, without the Idempotency-Key of the rotation. If
+// the thief was faster than the owner, this call of the owner reveals the theft.
 func TestExpiredTokenWithoutKey(t *testing.T) {
 	b := start(t, pawltest.WithTokenLife(time.Hour))
 	stolen := b.login()

@@ -53,7 +53,8 @@ func newTestStore(t *testing.T) *testStore {
 
 func (s *testStore) config(alg token.Algorithm) keyring.Config {
 	return keyring.Config{
-		Store: authority.SigningKeysAs(authority.Rights{}, s), Algorithm: alg, Lead: lead * time.Second, Reload: time.Millisecond, TokenLife: time.Hour,
+		Store: authority.SigningKeysAs(authority.Rights{}, s), Algorithm: alg,
+		Lead: lead * time.Second, Reload: time.Millisecond, TokenLife: time.Hour,
 		Clock: func() time.Time { return time.Unix(s.now.Load(), 0) }, Log: slog.New(slog.DiscardHandler),
 	}
 }

@@ -33,7 +33,8 @@ func TestVanishedNode(t *testing.T) {
 	lock := openTransaction(t, dsn, "SELECT 1 FROM pawl.users FOR UPDATE")
 	var group sync.WaitGroup
 	group.Go(func() { // it gets the lock after the proxy has stalled, and never gets the answer
-		_ = vanishing.SetPassword(t.Context(), authority.Rights{}, user.ID, authority.PasswordChange{Hash: "other", EndSessions: true})
+		change := authority.PasswordChange{Hash: "other", EndSessions: true}
+		_ = vanishing.SetPassword(t.Context(), authority.Rights{}, user.ID, change)
 	})
 	awaitNumber(t, dsn, countLockWaits, 1)
 	proxy.Stall()
@@ -131,7 +132,8 @@ func TestReadCommitted(t *testing.T) {
 		[16]byte(id), int64(farFuture), user.ID)
 	done := make(chan error)
 	go func() {
-		done <- n.SetPassword(context.Background(), authority.Rights{}, user.ID, authority.PasswordChange{Hash: "new", EndSessions: true})
+		change := authority.PasswordChange{Hash: "new", EndSessions: true}
+		done <- n.SetPassword(context.Background(), authority.Rights{}, user.ID, change)
 	}()
 	awaitNumber(t, dsn, countLockWaits, 1)
 	endTransaction(t, signIn, "COMMIT")

@@ -32,6 +32,14 @@ var unavailableCodes = []string{
 	"40003", "57P01", "57014", "53300", "53100", "25006", "58030", "55P03", "XX001", "0A000",
 }
 
+// refuseTriggers has the triggers that refuse a change of a table, by the moment of the refusal.
+var refuseTriggers = map[string]string{
+	"in the statement": `CREATE TRIGGER refuse BEFORE INSERT OR UPDATE OR DELETE ON pawl.%s
+		FOR EACH ROW EXECUTE FUNCTION refuse()`,
+	"at the commit": `CREATE CONSTRAINT TRIGGER refuse AFTER INSERT OR UPDATE OR DELETE ON pawl.%s
+		DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()`,
+}
+
 // TestDatabaseErrors makes the database fail each change with a SQLSTATE, once or always, in the statement or at the
 // commit. After a conflict the change is tried again; every other error is ErrUnavailable.
 func TestDatabaseErrors(t *testing.T) {
@@ -48,7 +56,9 @@ func TestDatabaseErrors(t *testing.T) {
 			}
 			return err
 		},
-		"EndSession": func(ctx context.Context, id token.SessionID) error { return n.EndSession(ctx, authority.Rights{}, id) },
+		"EndSession": func(ctx context.Context, id token.SessionID) error {
+			return n.EndSession(ctx, authority.Rights{}, id)
+		},
 		"EndSessions": func(ctx context.Context, _ token.SessionID) error {
 			return n.EndSessions(ctx, authority.Rights{}, user.ID, authority.EndOptions{})
 		},
@@ -57,15 +67,11 @@ func TestDatabaseErrors(t *testing.T) {
 			return n.OpenSession(ctx, sessionOf(user, id), "hash")
 		},
 		"SetPassword": func(ctx context.Context, _ token.SessionID) error {
-			return n.SetPassword(ctx, authority.Rights{}, user.ID, authority.PasswordChange{Hash: "hash", EndSessions: true})
+			change := authority.PasswordChange{Hash: "hash", EndSessions: true}
+			return n.SetPassword(ctx, authority.Rights{}, user.ID, change)
 		},
 	}
-	for when, trigger := range map[string]string{
-		"in the statement": `CREATE TRIGGER refuse BEFORE INSERT OR UPDATE OR DELETE ON pawl.%s
-			FOR EACH ROW EXECUTE FUNCTION refuse()`,
-		"at the commit": `CREATE CONSTRAINT TRIGGER refuse AFTER INSERT OR UPDATE OR DELETE ON pawl.%s
-			DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()`,
-	} {
+	for when, trigger := range refuseTriggers {
 		for name, change := range changes {
 			try := func(code string, times int64) error {
 				cluster.Exec(t, database, "DROP TRIGGER IF EXISTS refuse ON pawl.session",

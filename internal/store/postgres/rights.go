@@ -29,7 +29,7 @@ func withRights[T any](
 	})
 }
 
-// Two writes with a shared lock of one row would deadlock if both went on to change the row. So the lock of a row that
+// Two writes with a shared lock of one row would deadlock if both then changed the row. So the lock of a row that
 // the write may change is exclusive from the beginning.
 const (
 	shared    = " FOR SHARE"

@@ -34,7 +34,8 @@ func TestStandbyConfirmsChanges(t *testing.T) {
 	n.newSession(other, 2)
 	n.newSession(other, 3)
 	n.newSession(user, 4)
-	key, err := n.CreateAPIKey(t.Context(), authority.Rights{}, authority.APIKey{UserID: user.ID}, authority.APIKeyHash{1})
+	apiKey := authority.APIKey{UserID: user.ID}
+	key, err := n.CreateAPIKey(t.Context(), authority.Rights{}, apiKey, authority.APIKeyHash{1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +51,8 @@ func TestStandbyConfirmsChanges(t *testing.T) {
 		},
 		"DeleteAPIKey": func(ctx context.Context) error { return n.DeleteAPIKey(ctx, authority.Rights{}, key.ID) },
 		"SetPassword": func(ctx context.Context) error {
-			return n.SetPassword(ctx, authority.Rights{}, user.ID, authority.PasswordChange{Hash: "new", EndSessions: true})
+			change := authority.PasswordChange{Hash: "new", EndSessions: true}
+			return n.SetPassword(ctx, authority.Rights{}, user.ID, change)
 		},
 		"UpdateUser": func(ctx context.Context) error {
 			_, err := n.UpdateUser(ctx, authority.Rights{}, user.ID, authority.UserChange{Status: &suspended})

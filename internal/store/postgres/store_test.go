@@ -188,7 +188,8 @@ func TestNodesShareCounters(t *testing.T) {
 	if n := admitted.Load(); n != 5 {
 		t.Errorf("two nodes admitted %d attempts, want 5", n)
 	}
-	if err := nodes[0].EndSessions(t.Context(), authority.Rights{}, 0, authority.EndOptions{ClearAttempts: new(account)}); err != nil {
+	options := authority.EndOptions{ClearAttempts: new(account)}
+	if err := nodes[0].EndSessions(t.Context(), authority.Rights{}, 0, options); err != nil {
 		t.Fatal(err)
 	}
 	wait, _, err := nodes[1].BeginAttempt(t.Context(), throttle.Attempt{Account: account, Address: "a", At: 1000})

@@ -70,7 +70,7 @@ func testAttempts(t *testing.T, s *state) {
 	_, err := s.SweepAttempts(t.Context(), at+years, 1000, 1000)
 	s.noError(err)
 	s.wantSomeWait("ada", "a", at+years)
-	s.noError(s.EndSessions(t.Context(), authority.Rights{}, 0, authority.EndOptions{ClearAttempts: new(throttle.HashLogin("ada"))}))
+	s.clearAttempts("ada")
 	s.wantWait("ada", "c", at, 0)
 }
 
@@ -101,7 +101,7 @@ func testAttemptsKnownAddress(t *testing.T, s *state) {
 		s.fail("ada", "home", at)
 	}
 	s.wantSomeWait("ada", "home", at)
-	s.noError(s.EndSessions(t.Context(), authority.Rights{}, 0, authority.EndOptions{ClearAttempts: new(throttle.HashLogin("ada"))}))
+	s.clearAttempts("ada")
 	s.resolve("ada", "other", at, throttle.Unchecked, true) // it had no failures
 	s.resolve("ada", "home", at, throttle.Unchecked, false)
 }
@@ -184,8 +184,15 @@ func testAttemptsMaxAccounts(t *testing.T, s *state) {
 	}
 	for range 29 {
 		s.fail("other", "b", now+100)
-		s.noError(s.EndSessions(t.Context(), authority.Rights{}, 0, authority.EndOptions{ClearAttempts: new(throttle.HashLogin("other"))}))
+		s.clearAttempts("other")
 	}
 	s.wantWait("other", "b", now+100, 0) // the 50th failure of the address
 	s.wantSomeWait("other", "b", now+100)
+}
+
+// clearAttempts removes the failure counters of an account, and nothing else.
+func (s *state) clearAttempts(login string) {
+	s.Helper()
+	options := authority.EndOptions{ClearAttempts: new(throttle.HashLogin(login))}
+	s.noError(s.EndSessions(s.Context(), authority.Rights{}, 0, options))
 }

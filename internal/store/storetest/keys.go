@@ -85,7 +85,8 @@ func testSigningKeys(t *testing.T, s *state) {
 	group.Wait()
 	later := keyring.SigningKey{ID: "later", JWK: `{"later":1}`, PublishedAt: now, SignsFrom: now + 300}
 	s.noError(s.AddSigningKey(t.Context(), authority.Rights{}, later, false))
-	s.noError(s.AddSigningKey(t.Context(), authority.Rights{}, keyring.SigningKey{ID: "later", JWK: "another"}, false)) // changes nothing
+	again := keyring.SigningKey{ID: "later", JWK: "another"}
+	s.noError(s.AddSigningKey(t.Context(), authority.Rights{}, again, false)) // changes nothing
 	keys, err := s.SigningKeys(t.Context())
 	s.noError(err)
 	if len(keys) != 2 || keys[0] != later || keys[1].RetiredAt != 0 {

@@ -196,7 +196,8 @@ func testOpenAgainstSuspend(t *testing.T, s *state) {
 			})
 		}
 		group.Go(func() {
-			if _, err := s.UpdateUser(t.Context(), authority.Rights{}, u.ID, authority.UserChange{Status: &suspended}); err != nil {
+			change := authority.UserChange{Status: &suspended}
+			if _, err := s.UpdateUser(t.Context(), authority.Rights{}, u.ID, change); err != nil {
 				t.Error(err)
 			}
 		})

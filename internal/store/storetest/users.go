@@ -106,12 +106,14 @@ func testPasswords(t *testing.T, s *state) {
 	change.IfHash = "hash"
 	s.noError(s.SetPassword(t.Context(), authority.Rights{}, u.ID, change))
 	s.wantSession(ended.ID)
-	change = authority.PasswordChange{Hash: "newer", EndSessions: true, EndOptions: authority.EndOptions{Except: kept.ID}}
+	except := authority.EndOptions{Except: kept.ID}
+	change = authority.PasswordChange{Hash: "newer", EndSessions: true, EndOptions: except}
 	s.noError(s.SetPassword(t.Context(), authority.Rights{}, u.ID, change))
 	s.wantNoSession(ended.ID)
 	s.wantSession(kept.ID)
 	if _, hash, err := s.UserByLogin(t.Context(), "a"); err != nil || hash != "newer" {
 		t.Errorf("hash %q, %v; want \"newer\"", hash, err)
 	}
-	s.wantError(s.SetPassword(t.Context(), authority.Rights{}, 99, authority.PasswordChange{Hash: "x"}), fault.ErrNotFound)
+	change = authority.PasswordChange{Hash: "x"}
+	s.wantError(s.SetPassword(t.Context(), authority.Rights{}, 99, change), fault.ErrNotFound)
 }
