@@ -25,7 +25,7 @@ type Keyring interface {
 	MaxAge() time.Duration
 	// List returns all keys, newest first.
 	List(ctx context.Context) ([]keyring.Info, error)
-	// Rotate publishes a new key, which signs once the lead time is over. It writes to store, which carries the
+	// Rotate publishes a new key, which signs after the lead time. It writes to store, which carries the
 	// caller's rights.
 	Rotate(ctx context.Context, store keyring.Store) (keyring.Info, error)
 	// Retire retires a key, so that its tokens are rejected. If some of its tokens have not expired, force is required.
@@ -43,7 +43,7 @@ func (a *Authority) SigningKeys(ctx context.Context, c Caller) ([]keyring.Info, 
 	return infos, fault.FromStore(err, nil)
 }
 
-// RotateSigningKey publishes a new key, which signs once the lead time is over. It requires Root.
+// RotateSigningKey publishes a new key, which signs after the lead time. It requires Root.
 func (a *Authority) RotateSigningKey(ctx context.Context, c Caller) (keyring.Info, error) {
 	info, err := asCaller(ctx, a, c, func(c Caller) (keyring.Info, error) {
 		if c.User.Level != Root {

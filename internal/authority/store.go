@@ -52,8 +52,8 @@ type SessionStore interface {
 	RecentSession(ctx context.Context, id token.SessionID) (SessionWithUser, error)
 	// Rotate is a compare-and-swap. If the session is at generation r.From, Rotate moves it to the next generation and
 	// returns the new state, with rotated true. If it is at another generation, Rotate changes nothing and returns the
-	// current state. If there is no such session, Rotate returns ErrNotFound. Of any number of concurrent calls with
-	// the same From, exactly one rotates.
+	// current state. If there is no such session, Rotate returns ErrNotFound. If any number of calls with the same
+	// From run at once, exactly one rotates.
 	Rotate(ctx context.Context, r Rotation) (s SessionWithUser, rotated bool, err error)
 	// EndSession ends a session and its API keys of visibility SessionOnly. A session that does not exist is not an
 	// error.

@@ -16,7 +16,8 @@ func TestEventFilter(t *testing.T) {
 		t.Errorf("%+v, page %d, %v", f, page, err)
 	}
 	for _, query := range []string{
-		"userId=x", "userId=-1", "pageNo=0", "sessionId=x", "sessionId=", "sessionId=" + token.SessionID{}.String(), "to=7", "kind=", "kind=a&kind=b", "%zz",
+		"userId=x", "userId=-1", "pageNo=0", "sessionId=x", "sessionId=", "sessionId=" + token.SessionID{}.String(),
+		"to=7", "kind=", "kind=a&kind=b", "%zz",
 	} {
 		_, _, err := eventFilter(query)
 		if err == nil {
