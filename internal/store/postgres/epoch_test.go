@@ -21,7 +21,7 @@ import (
 )
 
 // insertSessions inserts sessions of a user directly, and returns their ids.
-func insertSessions(t *testing.T, dsn string, user *authority.User, number int) []token.SessionID {
+func insertSessions(t testing.TB, dsn string, user *authority.User, number int) []token.SessionID {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), dsn)
 	if err != nil {
@@ -82,84 +82,100 @@ func (n node) sweepAll(page int) (total int) {
 	}
 }
 
+// manyEnd is a way to end many sessions of a user.
+type manyEnd struct {
+	name   string
+	number int
+	keeps  bool // the session to keep stays live
+	end    func(id int64, except token.SessionID) error
+}
+
+func (n node) setStatus(id int64, status authority.Status) error {
+	_, err := n.UpdateUser(n.t.Context(), authority.Rights{}, id, authority.UserChange{Status: &status})
+	return err
+}
+
+func (n node) manyEnds() []manyEnd {
+	ctx := n.t.Context()
+	return []manyEnd{
+		{name: "reset", number: 20_000, end: func(id int64, _ token.SessionID) error {
+			return n.EndSessions(ctx, authority.Rights{}, id, authority.EndOptions{})
+		}},
+		{name: "suspend", number: 20_000, end: func(id int64, _ token.SessionID) error {
+			return n.setStatus(id, authority.Suspended)
+		}},
+		{name: "terminate", number: 500, end: func(id int64, _ token.SessionID) error {
+			return n.setStatus(id, authority.Terminated)
+		}},
+		{name: "reset except one", number: 500, keeps: true, end: func(id int64, except token.SessionID) error {
+			return n.EndSessions(ctx, authority.Rights{}, id, authority.EndOptions{Except: except})
+		}},
+		{name: "password except one", number: 500, keeps: true, end: func(id int64, except token.SessionID) error {
+			return n.SetPassword(ctx, authority.Rights{}, id, authority.PasswordChange{
+				Hash: "hash", EndSessions: true, EndOptions: authority.EndOptions{Except: except},
+			})
+		}},
+	}
+}
+
+// checkManyEnd ends many sessions of a new user. It returns the number of ended sessions, and the live sessions. The
+// argument number must differ in each call.
+func (n node) checkManyEnd(dsn string, number int, c manyEnd) (ended int, live []token.SessionID) {
+	n.t.Helper()
+	user := n.newUser(c.name)
+	ids := insertSessions(n.t, dsn, user, c.number)
+	kept := n.newSession(user, byte(number))
+	// The sum changes if a transaction updates or locks a row.
+	versions := fmt.Sprintf("SELECT sum(xmin::text::bigint + xmax::text::bigint) FROM pawl.session "+
+		"WHERE user_id = %d AND id <> '%x'", user.ID, [16]byte(kept))
+	before := queryNumber(n.t, dsn, versions)
+	if err := c.end(user.ID, kept); err != nil {
+		n.t.Fatalf("%s: %v", c.name, err)
+	}
+	if after := queryNumber(n.t, dsn, versions); after != before {
+		n.t.Errorf("%s: changed the rows of ended sessions", c.name)
+	}
+	rows := queryNumber(n.t, dsn, fmt.Sprintf("SELECT count(*) FROM pawl.session WHERE user_id = %d", user.ID))
+	if rows != float64(c.number+1) {
+		n.t.Errorf("%s: %v rows remain, want %d", c.name, rows, c.number+1)
+	}
+	n.wantEnded(ids)
+	ended = c.number
+	if c.keeps {
+		live = append(live, kept)
+	} else {
+		n.wantEnded([]token.SessionID{kept})
+		ended++
+	}
+	if c.name != "terminate" {
+		if err := n.setStatus(user.ID, authority.Active); err != nil {
+			n.t.Fatal(err)
+		}
+		live = append(live, n.newSession(user, byte(100+number)))
+	}
+	n.wantEnded(ids[:1])
+	for _, id := range live {
+		n.mustRotate(id, 1)
+	}
+	list, err := n.Sessions(n.t.Context(), user.ID, 1)
+	if err != nil || len(list) != len(live) {
+		n.t.Errorf("%s: the list has %d sessions, %v; want %d", c.name, len(list), err, len(live))
+	}
+	return ended, live
+}
+
 // TestManySessionsEnd ends very many sessions of a user in each way. The transaction touches no row of a session except
 // the one to keep, and all others have ended when it returns. A sweep removes their rows in pages.
 func TestManySessionsEnd(t *testing.T) {
 	cluster := pgtest.Start(t)
 	dsn := cluster.DSN(cluster.Database(t))
 	n := openNode(t, postgres.Config{DSN: dsn})
-	setStatus := func(id int64, status authority.Status) error {
-		_, err := n.UpdateUser(t.Context(), authority.Rights{}, id, authority.UserChange{Status: &status})
-		return err
-	}
-	cases := []struct {
-		name   string
-		number int
-		keeps  bool
-		end    func(id int64, except token.SessionID) error
-	}{
-		{name: "reset", number: 20_000, end: func(id int64, _ token.SessionID) error {
-			return n.EndSessions(t.Context(), authority.Rights{}, id, authority.EndOptions{})
-		}},
-		{name: "suspend", number: 20_000, end: func(id int64, _ token.SessionID) error {
-			return setStatus(id, authority.Suspended)
-		}},
-		{name: "terminate", number: 500, end: func(id int64, _ token.SessionID) error {
-			return setStatus(id, authority.Terminated)
-		}},
-		{name: "reset except one", number: 500, keeps: true, end: func(id int64, except token.SessionID) error {
-			return n.EndSessions(t.Context(), authority.Rights{}, id, authority.EndOptions{Except: except})
-		}},
-		{name: "password except one", number: 500, keeps: true, end: func(id int64, except token.SessionID) error {
-			return n.SetPassword(t.Context(), authority.Rights{}, id, authority.PasswordChange{
-				Hash: "hash", EndSessions: true, EndOptions: authority.EndOptions{Except: except},
-			})
-		}},
-	}
 	var all int
 	var live []token.SessionID
-	for i, c := range cases {
-		user := n.newUser(c.name)
-		ids := insertSessions(t, dsn, user, c.number)
-		kept := n.newSession(user, byte(i))
-		// The sum changes if a transaction updates or locks a row.
-		versions := fmt.Sprintf("SELECT sum(xmin::text::bigint + xmax::text::bigint) FROM pawl.session "+
-			"WHERE user_id = %d AND id <> '%x'", user.ID, [16]byte(kept))
-		before := queryNumber(t, dsn, versions)
-		if err := c.end(user.ID, kept); err != nil {
-			t.Fatalf("%s: %v", c.name, err)
-		}
-		if after := queryNumber(t, dsn, versions); after != before {
-			t.Errorf("%s: changed the rows of ended sessions", c.name)
-		}
-		rows := queryNumber(t, dsn, fmt.Sprintf("SELECT count(*) FROM pawl.session WHERE user_id = %d", user.ID))
-		if rows != float64(c.number+1) {
-			t.Errorf("%s: %v rows remain, want %d", c.name, rows, c.number+1)
-		}
-		n.wantEnded(ids)
-		all += c.number
-		var want []token.SessionID
-		if c.keeps {
-			want = []token.SessionID{kept}
-		} else {
-			n.wantEnded([]token.SessionID{kept})
-			all++
-		}
-		if c.name != "terminate" {
-			if err := setStatus(user.ID, authority.Active); err != nil {
-				t.Fatal(err)
-			}
-			want = append(want, n.newSession(user, byte(100+i)))
-		}
-		n.wantEnded(ids[:1])
-		for _, id := range want {
-			n.mustRotate(id, 1)
-		}
-		list, err := n.Sessions(t.Context(), user.ID, 1)
-		if err != nil || len(list) != len(want) {
-			t.Errorf("%s: the list has %d sessions, %v; want %d", c.name, len(list), err, len(want))
-		}
-		live = append(live, want...)
+	for i, c := range n.manyEnds() {
+		ended, remaining := n.checkManyEnd(dsn, i, c)
+		all += ended
+		live = append(live, remaining...)
 	}
 	counts, err := n.Count(t.Context())
 	if err != nil || counts.Sessions != int64(len(live)) {
@@ -212,6 +228,14 @@ func TestEndedSessionStaysEnded(t *testing.T) {
 	n.mustRotate(others, 1)
 }
 
+// writeAs sets the password of a user as that user, with the session or API key of an actor.
+func (n node) writeAs(user *authority.User, a authority.Actor) error {
+	a.UserID, a.Level = user.ID, user.Level
+	target := authority.Target{ID: user.ID, Level: user.Level, Tenant: user.Tenant, Status: user.Status}
+	rights := authority.Rights{Actor: a, Target: target}
+	return n.SetPassword(n.t.Context(), rights, user.ID, authority.PasswordChange{Hash: "hash"})
+}
+
 // TestAPIKeysOfEndedSessions checks that an API key ends with its session although its row remains until a sweep, and
 // that neither the key nor the session can make a write.
 func TestAPIKeysOfEndedSessions(t *testing.T) {
@@ -236,12 +260,6 @@ func TestAPIKeysOfEndedSessions(t *testing.T) {
 	if err := n.EndSessions(t.Context(), authority.Rights{}, user.ID, opts); err != nil {
 		t.Fatal(err)
 	}
-	write := func(a authority.Actor) error {
-		a.UserID, a.Level = user.ID, user.Level
-		target := authority.Target{ID: user.ID, Level: user.Level, Tenant: user.Tenant, Status: user.Status}
-		return n.SetPassword(t.Context(), authority.Rights{Actor: a, Target: target}, user.ID,
-			authority.PasswordChange{Hash: "hash"})
-	}
 	for i, want := range []error{fault.ErrNotFound, nil} {
 		if _, _, err := n.APIKeyByHash(t.Context(), authority.APIKeyHash{byte(i)}); !errors.Is(err, want) {
 			t.Errorf("key %d by its hash: %v, want %v", i, err, want)
@@ -254,11 +272,11 @@ func TestAPIKeysOfEndedSessions(t *testing.T) {
 		}
 	}
 	for i, want := range []error{fault.ErrActorEnded, nil} {
-		if err := write(authority.Actor{APIKey: keys[i].ID}); !errors.Is(err, want) {
+		if err := n.writeAs(user, authority.Actor{APIKey: keys[i].ID}); !errors.Is(err, want) {
 			t.Errorf("a write with key %d: %v, want %v", i, err, want)
 		}
 		actor := authority.Actor{Session: keys[i].Session, Generation: 1}
-		if err := write(actor); !errors.Is(err, want) {
+		if err := n.writeAs(user, actor); !errors.Is(err, want) {
 			t.Errorf("a write with session %d: %v, want %v", i, err, want)
 		}
 	}

@@ -133,7 +133,7 @@ func (c *staleCache) addEnded(id token.SessionID) {
 	c.queueBroadcast(id.String())
 }
 
-// queueBroadcast gives the name of a session or a user to the broadcaster. The caller holds c.mu.
+// queueBroadcast hands the name of a session or a user to the broadcaster. The caller holds c.mu.
 func (c *staleCache) queueBroadcast(name string) {
 	if len(c.unsent) < maxStaleEntries {
 		c.unsent = append(c.unsent, name)
