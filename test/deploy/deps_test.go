@@ -22,7 +22,7 @@ var depsCases = map[string]struct {
 	"no package": {
 		stubs: map[string]string{
 			"id": "echo 0",
-			// The real apt-cache goes on after the candidate: a reader that stops there kills it with SIGPIPE.
+			// The real apt-cache continues after the candidate: a reader that stops there kills it with SIGPIPE.
 			"apt-cache": `[ "$2" = fish ] && echo "Candidate: (none)" || echo "Candidate: 1.0"
 				i=0; while [ $i -lt 20000 ]; do echo "a version"; i=$((i+1)); done`,
 			"apt-get": recordArgs,
