@@ -1,9 +1,6 @@
 package sessionlog
 
-import (
-	"github.com/pawlauth/pawl/internal/authority"
-	"github.com/pawlauth/pawl/internal/token"
-)
+import "github.com/pawlauth/pawl/internal/token"
 
 // Rows is the table of the log, inside the transaction of the caller. A slot of the table has one row.
 type Rows interface {
@@ -27,6 +24,7 @@ type Batch struct {
 	rows    rowIndex
 	changes []entry                 // new state of each session that changed
 	indexes map[token.SessionID]int // index in changes
+	lowest  map[int64]uint32        // new lowest live epoch of each user whose sessions ended or were removed
 }
 
 // logFloor is the number of records that a log may have in addition to 1.5 for each session. A lower floor would cost
@@ -41,36 +39,56 @@ func (l *Log) Begin() *Batch {
 	b := &l.batch
 	if b.indexes == nil {
 		b.indexes = map[token.SessionID]int{}
+		b.lowest = map[int64]uint32{}
 	}
 	clear(b.indexes)
+	clear(b.lowest)
 	b.changes = b.changes[:0]
 	b.rows = l.rows
 	return b
 }
 
 // Get returns a session with the changes of the batch so far, and whether it exists.
-func (b *Batch) Get(id token.SessionID) (authority.Session, bool) {
-	i, changed := b.indexes[id]
-	if !changed {
-		return b.log.Get(id)
+func (b *Batch) Get(id token.SessionID) (State, bool) {
+	var e entry
+	if i, changed := b.indexes[id]; changed {
+		e = b.changes[i]
+	} else {
+		e, _ = b.log.get(&id)
 	}
-	e := &b.changes[i]
-	return e.unpack(), !e.ended()
+	return State{Session: e.unpack(), Epoch: e.epoch}, !e.ended() && b.live(&e)
 }
 
-// Put stores the state of a session that was opened or rotated.
-func (b *Batch) Put(s authority.Session) {
-	i, changed := b.indexes[s.ID]
+func (b *Batch) live(e *entry) bool {
+	if len(b.lowest) > 0 {
+		if lowest, changed := b.lowest[e.user()]; changed {
+			return e.epoch >= lowest
+		}
+	}
+	return b.log.epochs.live(e)
+}
+
+// Put stores the state of a session that was opened, rotated, or moved to another epoch.
+func (b *Batch) Put(s State) { b.change(pack(&s)) }
+
+// EndEpochs ends all sessions of a user that have an epoch below lowest.
+func (b *Batch) EndEpochs(userID int64, lowest uint32) { b.lowest[userID] = lowest }
+
+// ForgetEpochs notes that End was called for each session that EndEpochs ended.
+func (b *Batch) ForgetEpochs(userID int64) { b.lowest[userID] = 0 }
+
+// End ends a session.
+func (b *Batch) End(id token.SessionID) { b.change(entry{id: id}) }
+
+func (b *Batch) change(e entry) {
+	i, changed := b.indexes[e.id]
 	if !changed {
 		i = len(b.changes)
 		b.changes = append(b.changes, entry{})
-		b.indexes[s.ID] = i
+		b.indexes[e.id] = i
 	}
-	b.changes[i] = pack(&s)
+	b.changes[i] = e
 }
-
-// End ends a session.
-func (b *Batch) End(id token.SessionID) { b.Put(authority.Session{ID: id}) }
 
 // Write appends the records of the changes to the log, and compacts the log.
 func (b *Batch) Write(rows Rows) error {
@@ -129,8 +147,8 @@ func (b *Batch) current(record *entry) bool {
 	if _, changed := b.indexes[record.id]; changed {
 		return false
 	}
-	present, exists := b.log.Get(record.id)
-	return exists && present == record.unpack()
+	present, exists := b.log.get(&record.id)
+	return exists && present == *record
 }
 
 // Apply makes the changes visible to readers. The transaction must be committed first.
@@ -140,6 +158,7 @@ func (b *Batch) Apply() {
 	for i := range b.changes {
 		b.log.set(&b.changes[i])
 	}
+	b.log.epochs.apply(b.lowest)
 	if len(b.changes) > maxKept {
 		b.changes, b.indexes = nil, nil
 	}

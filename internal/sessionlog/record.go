@@ -17,12 +17,13 @@ import (
 //
 // A record has these fields. A record of an ended session stops after the ID:
 //
-//	1   kind: recordEnded, recordState or recordStateWithKey
+//	1   kind: recordEnded, or recordState with the flags withKey and withEpoch
 //	16  session ID
 //	8   user ID
 //	4   generation, never 0
 //	20  created, refreshed, previous, expires, ends: Unix seconds, 4 bytes each
-//	16  hash of the idempotency key, in a recordStateWithKey only
+//	16  hash of the idempotency key, only withKey
+//	4   epoch, only withEpoch; 0 without it
 
 const rowVersion = 1
 
@@ -30,9 +31,10 @@ const rowVersion = 1
 const RowSize = 4048
 
 const (
-	recordEnded        = 1
-	recordState        = 2
-	recordStateWithKey = 3
+	recordEnded = 1
+	recordState = 2
+	withKey     = 1
+	withEpoch   = 4
 )
 
 const (
@@ -40,7 +42,9 @@ const (
 	versionSize   = 1
 	endedSize     = 1 + 16
 	stateSize     = endedSize + 8 + 4 + 5*4
-	maxRecordSize = stateSize + 16
+	keySize       = 16
+	epochSize     = 4
+	maxRecordSize = stateSize + keySize + epochSize
 	maxFilled     = RowSize - checksumSize
 
 	generationOffset = endedSize + 8
@@ -57,24 +61,28 @@ var (
 
 // appendRecord appends the record of an entry to the records of a row.
 func (e *entry) appendRecord(b []byte) []byte {
+	if e.ended() {
+		b = append(b, recordEnded)
+		return append(b, e.id[:]...)
+	}
 	kind := byte(recordState)
-	switch {
-	case e.ended():
-		kind = recordEnded
-	case e.idempotencyKey != noIdempotencyKey:
-		kind = recordStateWithKey
+	if e.idempotencyKey != noIdempotencyKey {
+		kind |= withKey
+	}
+	if e.epoch != 0 {
+		kind |= withEpoch
 	}
 	b = append(b, kind)
 	b = append(b, e.id[:]...)
-	if kind == recordEnded {
-		return b
-	}
-	b = binary.LittleEndian.AppendUint64(b, uint64(e.userID))
+	b = append(b, e.userID[:]...)
 	for _, n := range [...]uint32{e.generation, e.created, e.refreshed, e.previous, e.expires, e.ends} {
 		b = binary.LittleEndian.AppendUint32(b, n)
 	}
-	if kind == recordStateWithKey {
+	if kind&withKey != 0 {
 		b = append(b, e.idempotencyKey[:]...)
+	}
+	if kind&withEpoch != 0 {
+		b = binary.LittleEndian.AppendUint32(b, e.epoch)
 	}
 	return b
 }
@@ -86,13 +94,18 @@ func (e *entry) decode(record []byte) {
 	if len(record) == endedSize {
 		return
 	}
-	e.userID = int64(binary.LittleEndian.Uint64(record[endedSize:]))
+	copy(e.userID[:], record[endedSize:])
 	at := generationOffset
 	for _, n := range [...]*uint32{&e.generation, &e.created, &e.refreshed, &e.previous, &e.expires, &e.ends} {
 		*n = binary.LittleEndian.Uint32(record[at:])
 		at += 4
 	}
-	copy(e.idempotencyKey[:], record[stateSize:])
+	if record[0]&withKey != 0 {
+		copy(e.idempotencyKey[:], record[stateSize:])
+	}
+	if record[0]&withEpoch != 0 {
+		e.epoch = binary.LittleEndian.Uint32(record[len(record)-epochSize:])
+	}
 }
 
 // recordShard returns the shard of the session of a record.
@@ -109,7 +122,11 @@ func recordSize(b []byte) int {
 		size = endedSize
 	case recordState:
 		size = stateSize
-	case recordStateWithKey:
+	case recordState | withKey:
+		size = stateSize + keySize
+	case recordState | withEpoch:
+		size = stateSize + epochSize
+	case recordState | withKey | withEpoch:
 		size = maxRecordSize
 	}
 	if size > len(b) {

@@ -8,7 +8,7 @@
 // Batch, which belongs to a transaction:
 //
 //	batch := log.Begin()
-//	... batch.Get, batch.Put and batch.End, for each operation of the transaction
+//	... batch.Get, Put, End and EndEpochs, for each operation of the transaction
 //	batch.Write(rows) // appends the records and compacts the log, inside the transaction
 //	... COMMIT
 //	batch.Apply()     // makes the changes visible to readers
@@ -18,8 +18,15 @@
 //
 // # Memory
 //
-// A session is an entry of 64 bytes in one of 256 hash tables (table.go). Entries have no pointers, so that millions of
+// A session is an entry of 68 bytes in one of 256 hash tables (table.go). Entries have no pointers, so that millions of
 // sessions cost the garbage collector nothing.
+//
+// # Epochs
+//
+// A session carries the epoch that its user had at the sign-in. EndEpochs ends all sessions of a user with an earlier
+// epoch, however many there are, in one small step: Get no longer finds them. Their entries and records remain until
+// End has removed each of them. The log does not contain the ended epochs. The store saves them in the same
+// transaction, and passes them to Load.
 //
 // # The log
 //
@@ -44,8 +51,9 @@ import (
 // Log has the state of all sessions, and the log that makes it durable.
 type Log struct {
 	shards  [shardCount]shard
-	count   atomic.Int64 // number of sessions
+	count   atomic.Int64 // number of sessions, with those of ended epochs
 	records atomic.Int64 // number of records in the log
+	epochs  epochs
 
 	// Only the committer uses the fields below.
 	rows  rowIndex
@@ -62,13 +70,30 @@ type shard struct {
 
 func (l *Log) shard(id *token.SessionID) *shard { return &l.shards[id[0]] }
 
+// State is the state of a session.
+type State struct {
+	authority.Session
+	Epoch uint32 // the epoch that the user had at the sign-in
+}
+
 // Get returns a session, and whether it exists.
 func (l *Log) Get(id token.SessionID) (authority.Session, bool) {
 	s := l.shard(&id)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	e, exists := s.table.get(&id)
-	return e.unpack(), exists
+	e, ok := s.table.get(&id)
+	return e.unpack(), ok && l.epochs.live(&e)
+}
+
+// HasEndedEpochs reports whether sessions of ended epochs may remain to be removed.
+func (l *Log) HasEndedEpochs() bool { return l.epochs.count.Load() > 0 }
+
+// get returns the entry of a session, which may be of an ended epoch.
+func (l *Log) get(id *token.SessionID) (entry, bool) {
+	s := l.shard(id)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.table.get(id)
 }
 
 // set stores an entry, or removes its session if the session has ended.
@@ -116,7 +141,7 @@ func (l *Log) Expired(position int, now int64, limit int) (ids []token.SessionID
 
 // Stats describes the size of a Log.
 type Stats struct {
-	Sessions int64 // number of sessions
+	Sessions int64 // number of sessions, with those of ended epochs that are not removed yet
 	Bytes    int64 // memory of the hash tables, which have no pointers
 	Records  int64 // number of records in the log
 }
@@ -133,14 +158,16 @@ func (l *Log) Stats() Stats {
 	return stats
 }
 
-// Load replays a log. It returns an error if a row is damaged or missing.
-func Load(rows Rows) (*Log, error) {
+// Load replays a log. It returns an error if a row is damaged or missing. lowestEpochs has the lowest live epoch of
+// each user for whom ForgetEpochs was not called after EndEpochs.
+func Load(rows Rows, lowestEpochs map[int64]uint32) (*Log, error) {
 	positions, err := rows.List()
 	if err != nil {
 		return nil, err
 	}
 	slices.SortFunc(positions, func(a, b Position) int { return cmp.Compare(a.Seq, b.Seq) })
-	l := &Log{rows: newRowIndex(positions)}
+	l := &Log{rows: newRowIndex(positions), epochs: epochs{lowest: map[int64]uint32{}}}
+	l.epochs.apply(lowestEpochs)
 	l.batch.log = l
 	for i, p := range positions {
 		if p.Seq != l.rows.oldest+int64(i) || p.Slot < 1 || p.Slot > int64(len(positions)) {

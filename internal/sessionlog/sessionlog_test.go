@@ -53,9 +53,10 @@ func (r *memoryRows) Write(p Position, blob []byte) error {
 
 func sessionID(n int) token.SessionID { return token.SessionID{byte(n), byte(n >> 8), 1} }
 
-// stateOf returns the state of a session at a generation. Every other generation has an idempotency key.
-func stateOf(n int, generation uint32) authority.Session {
-	s := authority.Session{
+// stateOf returns the state of a session at a generation. Every other generation has an idempotency key. Two of three
+// sessions are of a later epoch than 0.
+func stateOf(n int, generation uint32) State {
+	s := State{Epoch: uint32(n % 3), Session: authority.Session{
 		ID:         sessionID(n),
 		UserID:     int64(n + 1),
 		Generation: generation,
@@ -64,7 +65,7 @@ func stateOf(n int, generation uint32) authority.Session {
 		Previous:   1_795_500_000 + int64(generation) - 1,
 		Expires:    1_795_503_600 + int64(generation),
 		Ends:       1_795_600_000,
-	}
+	}}
 	if generation%2 == 0 {
 		s.IdempotencyKey = authority.IdempotencyKeyHash{byte(generation), byte(n)}
 	}
@@ -73,7 +74,7 @@ func stateOf(n int, generation uint32) authority.Session {
 
 func mustLoad(t *testing.T, rows Rows) *Log {
 	t.Helper()
-	l, err := Load(rows)
+	l, err := Load(rows, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,12 +87,14 @@ func mustHave(t *testing.T, l *Log, want map[int]uint32) {
 	t.Helper()
 	live := int64(0)
 	for n, generation := range want {
-		got, ok := l.Get(sessionID(n))
+		id := sessionID(n)
+		got, ok := l.Get(id)
+		e, _ := l.get(&id)
 		switch {
 		case ok != (generation > 0):
 			t.Errorf("session %d exists: %v, want generation %d", n, ok, generation)
-		case ok && got != stateOf(n, generation):
-			t.Errorf("session %d is %+v, want %+v", n, got, stateOf(n, generation))
+		case ok && (State{Session: got, Epoch: e.epoch}) != stateOf(n, generation):
+			t.Errorf("session %d is %+v, epoch %d, want %+v", n, got, e.epoch, stateOf(n, generation))
 		}
 		if generation > 0 {
 			live++
@@ -209,16 +212,16 @@ func changeAtRandom(random *rand.Rand, b *Batch, model map[int]authority.Session
 		if random.IntN(33) == 0 {
 			n = modelSessions - 1 - random.IntN(rareSessions)
 		}
-		state, exists := next[n]
+		session, exists := next[n]
 		if exists && random.IntN(10) == 0 {
 			delete(next, n)
 			b.End(sessionID(n))
 			continue
 		}
 		// A session that ended may be opened again with another state, as by a copy that starts over.
-		state = stateOf(n, state.Generation+1)
+		state := stateOf(n, session.Generation+1)
 		state.Created += int64(i)
-		next[n] = state
+		next[n] = state.Session
 		b.Put(state)
 	}
 	return next
@@ -297,7 +300,7 @@ func TestDamagedRows(t *testing.T) {
 		for slot := int64(1); slot <= last; slot++ {
 			damaged := rows.clone()
 			damage(damaged, slot)
-			if _, err := Load(damaged); !errors.Is(err, errDamaged) {
+			if _, err := Load(damaged, nil); !errors.Is(err, errDamaged) {
 				t.Errorf("%s: row %d of %d: %v", name, slot, last, err)
 			}
 		}
@@ -306,7 +309,7 @@ func TestDamagedRows(t *testing.T) {
 		missing := rows.clone()
 		delete(missing.blobs, slot)
 		delete(missing.seqs, slot)
-		if _, err := Load(missing); !errors.Is(err, errDamaged) {
+		if _, err := Load(missing, nil); !errors.Is(err, errDamaged) {
 			t.Errorf("without row %d of %d: %v", slot, last, err)
 		}
 	}
@@ -323,7 +326,7 @@ func TestFailedRead(t *testing.T) {
 	rows := newRows()
 	l := mustLoad(t, rows)
 	commit(t, l, rows, func(b *Batch) { b.Put(stateOf(1, 1)) })
-	if _, err := Load(unreadableRows{rows}); !errors.Is(err, errWrite) {
+	if _, err := Load(unreadableRows{rows}, nil); !errors.Is(err, errWrite) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -334,7 +337,7 @@ func (unreadableRows) Read(int64, []byte) ([]byte, error) { return nil, errWrite
 
 // TestRecords checks that each kind of record survives encoding.
 func TestRecords(t *testing.T) {
-	largest := authority.Session{
+	largest := State{Epoch: 1<<32 - 1, Session: authority.Session{
 		ID:             token.SessionID{15: 255},
 		UserID:         1<<63 - 1,
 		Generation:     1<<32 - 1,
@@ -344,10 +347,11 @@ func TestRecords(t *testing.T) {
 		Expires:        1<<32 - 4,
 		Ends:           1<<32 - 5,
 		IdempotencyKey: authority.IdempotencyKeyHash{15: 1},
-	}
-	var want []authority.Session
+	}}
+	ended := State{Session: authority.Session{ID: sessionID(3)}}
+	var want []State
 	var filled []byte
-	for _, s := range []authority.Session{stateOf(1, 1), stateOf(2, 2), largest, {ID: sessionID(3)}, stateOf(4, 3)} {
+	for _, s := range []State{stateOf(1, 1), stateOf(2, 2), largest, ended, stateOf(3, 2), stateOf(3, 3)} {
 		e := pack(&s)
 		want = append(want, s)
 		filled = e.appendRecord(filled)
@@ -356,11 +360,11 @@ func TestRecords(t *testing.T) {
 	if err != nil || string(records) != string(filled) {
 		t.Fatalf("%d bytes of records, %v; want %d", len(records), err, len(filled))
 	}
-	var got []authority.Session
+	var got []State
 	for record := range eachRecord(records) {
 		var e entry
 		e.decode(record)
-		got = append(got, e.unpack())
+		got = append(got, State{Session: e.unpack(), Epoch: e.epoch})
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("the records are %+v, want %+v", got, want)
@@ -404,6 +408,76 @@ func TestExpired(t *testing.T) {
 			}
 			mustHave(t, l, want)
 		})
+	}
+}
+
+// TestEndEpochs ends the epochs of a user, removes the sessions, and forgets the epochs. Readers see each step after
+// Apply, the batch itself at once, and a log that is loaded with the epochs as the log in use.
+func TestEndEpochs(t *testing.T) {
+	state := func(n int, userID int64, epoch uint32) State {
+		s := stateOf(n, 1)
+		s.UserID = userID
+		s.Epoch = epoch
+		return s
+	}
+	rows := newRows()
+	l := mustLoad(t, rows)
+	commit(t, l, rows, func(b *Batch) {
+		for n := range 10 {
+			b.Put(state(n, 7, uint32(n%2)))
+		}
+		b.Put(state(10, 8, 0))
+	})
+	live := func(get func(token.SessionID) bool) (sessions []int) {
+		for n := range 12 {
+			if get(sessionID(n)) {
+				sessions = append(sessions, n)
+			}
+		}
+		return sessions
+	}
+	wantLive := func(l *Log, want ...int) {
+		t.Helper()
+		got := live(func(id token.SessionID) bool { _, ok := l.Get(id); return ok })
+		if !slices.Equal(got, want) {
+			t.Errorf("live sessions %v, want %v", got, want)
+		}
+	}
+	b := l.Begin()
+	b.EndEpochs(7, 2)
+	b.Put(state(3, 7, 2))  // goes on
+	b.Put(state(11, 7, 2)) // is opened
+	want := []int{3, 10, 11}
+	if got := live(func(id token.SessionID) bool { _, ok := b.Get(id); return ok }); !slices.Equal(got, want) {
+		t.Errorf("live sessions in the batch %v, want %v", got, want)
+	}
+	wantLive(l, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
+	if err := b.Write(rows); err != nil {
+		t.Fatal(err)
+	}
+	b.Apply()
+	wantLive(l, want...)
+	loaded, err := Load(rows, map[int64]uint32{7: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range []*Log{l, loaded} {
+		wantLive(l, want...)
+		if !l.HasEndedEpochs() || l.Stats().Sessions != 12 {
+			t.Errorf("before the removal: %+v, ended epochs %v", l.Stats(), l.HasEndedEpochs())
+		}
+	}
+	commit(t, l, rows, func(b *Batch) {
+		for _, n := range []int{0, 1, 2, 4, 5, 6, 7, 8, 9} {
+			b.End(sessionID(n))
+		}
+		b.ForgetEpochs(7)
+	})
+	for _, l := range []*Log{l, mustLoad(t, rows)} {
+		wantLive(l, want...)
+		if l.HasEndedEpochs() || l.Stats().Sessions != 3 {
+			t.Errorf("after the removal: %+v, ended epochs %v", l.Stats(), l.HasEndedEpochs())
+		}
 	}
 }
 

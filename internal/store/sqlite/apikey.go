@@ -46,7 +46,8 @@ func (s *Store) CreateAPIKey(
 		}
 		return queryOne(c.conn, `INSERT INTO api_key (user_id, hash, visibility, is_primary, session_id, mask, created)
 			SELECT id, ?2, ?3, ?4, ?5, ?6, ?7 FROM user WHERE id = ?1 AND status <> ?8
-			AND (?5 IS NULL OR EXISTS (SELECT 1 FROM session WHERE id = ?5)) RETURNING `+apiKeyColumns,
+			AND (?5 IS NULL OR EXISTS (SELECT 1 FROM session WHERE session.id = ?5 AND `+liveSession+`))
+			RETURNING `+apiKeyColumns,
 			args{
 				k.UserID, hash[:], int64(k.Visibility), k.Primary, nullableSession(k.Session), k.Mask, k.Created,
 				int64(authority.Terminated),
@@ -72,24 +73,29 @@ func (s *Store) APIKeyByHash(
 	if err != nil {
 		return authority.APIKey{}, nil, err
 	}
+	if key.Session != (token.SessionID{}) {
+		if _, exists := s.sessions.Get(key.Session); !exists {
+			return authority.APIKey{}, nil, fault.ErrNotFound
+		}
+	}
 	user, err := s.User(ctx, key.UserID)
 	return key, user, err
 }
 
 // APIKey returns an API key.
 func (s *Store) APIKey(ctx context.Context, id int64) (authority.APIKey, error) {
-	return find(ctx, s, selectAPIKeys+" WHERE id = ?", args{id}, scanAPIKey)
+	return find(ctx, s, selectAPIKeys+" WHERE id = ? AND "+liveAPIKey, args{id}, scanAPIKey)
 }
 
 // APIKeys lists the API keys of a user.
 func (s *Store) APIKeys(ctx context.Context, userID int64) ([]authority.APIKey, error) {
-	return list(ctx, s, selectAPIKeys+" WHERE user_id = ? ORDER BY id", args{userID}, scanAPIKey)
+	return list(ctx, s, selectAPIKeys+" WHERE user_id = ? AND "+liveAPIKey+" ORDER BY id", args{userID}, scanAPIKey)
 }
 
 // DeleteAPIKey removes an API key.
 func (s *Store) DeleteAPIKey(ctx context.Context, r authority.Rights, id int64) error {
 	return s.writeAs(ctx, r, revocation, func(c *change) error {
-		if err := c.deleteAPIKeys("id = ?", id); err != nil {
+		if err := c.deleteAPIKeys("id = ? AND "+liveAPIKey, id); err != nil {
 			return err
 		}
 		if len(c.deletedAPIKeys) == 0 {

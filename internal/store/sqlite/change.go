@@ -14,8 +14,10 @@ type change struct {
 	conn     *sqlite.Conn
 	sessions *sessionlog.Batch // has the changes of the earlier operations; the operation only reads it
 
-	opened         []authority.Session
+	states         []sessionlog.State // of the sessions that were opened or moved to another epoch
 	ended          []token.SessionID
+	endedEpochs    []lowestEpoch // by endEpochs
+	purged         []int64       // the users for whom no session of an ended epoch remains
 	deletedAPIKeys []authority.APIKeyHash
 	user           *authority.User // the user that changed, or nil
 	deletedUsers   bool            // all users were deleted
@@ -40,11 +42,17 @@ func (c *change) deleteAPIKeys(where string, a ...any) error {
 
 // updateSessions adds the change to its batch, so that the later operations see it.
 func (c *change) updateSessions() {
-	for _, session := range c.opened {
-		c.sessions.Put(session)
+	for _, state := range c.states {
+		c.sessions.Put(state)
 	}
 	for _, id := range c.ended {
 		c.sessions.End(id)
+	}
+	for _, e := range c.endedEpochs {
+		c.sessions.EndEpochs(e.userID, e.epoch)
+	}
+	for _, userID := range c.purged {
+		c.sessions.ForgetEpochs(userID)
 	}
 }
 

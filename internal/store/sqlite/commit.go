@@ -138,21 +138,21 @@ func (s *Store) transact(ops []*batch.Op[operation]) error {
 // rotate is the compare-and-swap.
 func (op *operation) rotate(sessions *sessionlog.Batch) {
 	r := &op.rotation
-	session, exists := sessions.Get(r.Session)
+	state, exists := sessions.Get(r.Session)
 	if !exists {
 		op.err = fault.ErrNotFound
 		return
 	}
-	op.rotated = session.Generation == r.From
+	op.rotated = state.Generation == r.From
 	if op.rotated {
-		session.Generation++
-		session.Previous = session.Refreshed
-		session.Refreshed = r.At
-		session.Expires = min(r.Expires, session.Ends)
-		session.IdempotencyKey = r.IdempotencyKey
-		sessions.Put(session)
+		state.Generation++
+		state.Previous = state.Refreshed
+		state.Refreshed = r.At
+		state.Expires = min(r.Expires, state.Ends)
+		state.IdempotencyKey = r.IdempotencyKey
+		sessions.Put(state)
 	}
-	op.session = session
+	op.session = state.Session
 }
 
 // runInSavepoint runs an operation. If the operation fails, only its own changes are undone. runInSavepoint returns an

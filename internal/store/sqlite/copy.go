@@ -6,6 +6,7 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/sessionlog"
 	"github.com/pawlauth/pawl/internal/storecopy"
 	"github.com/pawlauth/pawl/internal/token"
 )
@@ -29,6 +30,9 @@ func (s *Store) BeginCopy(ctx context.Context) error {
 			return err
 		}
 		if err := c.deleteSessions("true"); err != nil {
+			return err
+		}
+		if c.purged, err = queryAll(c.conn, "DELETE FROM session_purge RETURNING user_id", nil, scanNumber); err != nil {
 			return err
 		}
 		c.deletedUsers = true
@@ -63,13 +67,14 @@ func (s *Store) Count(ctx context.Context) (storecopy.Counts, error) {
 		var n storecopy.Counts
 		tables := map[string]*int64{
 			"user":        &n.Users,
-			"session":     &n.Sessions,
-			"api_key":     &n.APIKeys,
 			"signing_key": &n.SigningKeys,
+
+			"session WHERE " + liveSession: &n.Sessions,
+			"api_key WHERE " + liveAPIKey:  &n.APIKeys,
 		}
-		for table, rows := range tables {
+		for from, rows := range tables {
 			var err error
-			if *rows, err = count(conn, table); err != nil {
+			if *rows, err = count(conn, from); err != nil {
 				return n, err
 			}
 		}
@@ -77,8 +82,8 @@ func (s *Store) Count(ctx context.Context) (storecopy.Counts, error) {
 	})
 }
 
-func count(conn *sqlite.Conn, table string) (int64, error) {
-	return queryOne(conn, "SELECT count(*) FROM "+table, nil, scanNumber)
+func count(conn *sqlite.Conn, from string) (int64, error) {
+	return queryOne(conn, "SELECT count(*) FROM "+from, nil, scanNumber)
 }
 
 // ReadUsers returns the first users whose ID is greater than after.
@@ -92,14 +97,14 @@ func (s *Store) ReadUsers(ctx context.Context, after int64, limit int) ([]author
 func (s *Store) ReadSessions(
 	ctx context.Context, after token.SessionID, limit int,
 ) ([]authority.SessionWithOrigin, error) {
-	sql := selectSessions + " WHERE id > ? ORDER BY id LIMIT ?"
+	sql := selectSessions + " WHERE id > ? AND " + liveSession + " ORDER BY id LIMIT ?"
 	rows, err := list(ctx, s, sql, args{after[:], int64(limit)}, scanSession)
 	return s.addStates(rows), err
 }
 
 // ReadAPIKeys returns the first API keys whose ID is greater than after.
 func (s *Store) ReadAPIKeys(ctx context.Context, after int64, limit int) ([]storecopy.APIKeyRecord, error) {
-	sql := "SELECT " + apiKeyColumns + ", hash FROM api_key WHERE id > ? ORDER BY id LIMIT ?"
+	sql := "SELECT " + apiKeyColumns + ", hash FROM api_key WHERE id > ? AND " + liveAPIKey + " ORDER BY id LIMIT ?"
 	return list(ctx, s, sql, args{after, int64(limit)}, func(stmt *sqlite.Stmt) storecopy.APIKeyRecord {
 		record := storecopy.APIKeyRecord{APIKey: scanAPIKey(stmt)}
 		stmt.ColumnBytes(7, record.Hash[:])
@@ -122,6 +127,7 @@ func (s *Store) WriteUsers(ctx context.Context, users []authority.UserWithHash) 
 	return s.write(ctx, normal, func(c *change) error { return insertAll(c, insertUser, users, userValues) })
 }
 
+// insertSession adds a session of epoch 0, because the users of a copy begin with that epoch.
 const insertSession = "INSERT INTO session (id, user_id, created, ip, user_agent) VALUES (?, ?, ?, ?, ?)"
 
 // sessionValues returns the values of insertSession.
@@ -133,7 +139,7 @@ func sessionValues(r *authority.SessionWithOrigin) args {
 func (s *Store) WriteSessions(ctx context.Context, sessions []authority.SessionWithOrigin) error {
 	return s.write(ctx, normal, func(c *change) error {
 		for i := range sessions {
-			c.opened = append(c.opened, sessions[i].Session)
+			c.states = append(c.states, sessionlog.State{Session: sessions[i].Session})
 		}
 		return insertAll(c, insertSession, sessions, sessionValues)
 	})

@@ -119,7 +119,7 @@ func largeFile(b *testing.B, dir string, sessions int) int64 {
 
 // largeLog opens and rotates all sessions in the rotation log.
 func largeLog(b *testing.B, conn *sqlite.Conn, sessions int) {
-	log, err := sessionlog.Load(logRows{conn})
+	log, err := sessionlog.Load(logRows{conn}, nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -138,7 +138,7 @@ func largeLog(b *testing.B, conn *sqlite.Conn, sessions int) {
 					state.Previous = state.Refreshed - 1
 					state.IdempotencyKey = authority.IdempotencyKeyHash{1, byte(n)}
 				}
-				batch.Put(state)
+				batch.Put(sessionlog.State{Session: state})
 			}
 			if err := batch.Write(logRows{conn}); err != nil {
 				b.Fatal(err)

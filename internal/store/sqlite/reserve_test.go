@@ -39,6 +39,9 @@ func TestWithoutReserve(t *testing.T) {
 			t.Errorf("%s: %v", revocation, err)
 		}
 	}
+	if removed, _, err := s.Sweep(t.Context(), testNow, 10); err != nil || removed != 1 {
+		t.Errorf("the sweep removed %d sessions, %v", removed, err)
+	}
 	_, err = s.CreateUser(t.Context(), authority.Rights{}, authority.User{Login: "b"}, "hash")
 	if !errors.Is(err, fault.ErrUnavailable) {
 		t.Errorf("a new user: %v", err)

@@ -46,12 +46,13 @@ func (c *change) checkRights(r authority.Rights) error {
 		return err
 	}
 	if r.Actor.Session != (token.SessionID{}) {
-		if session, exists := c.sessions.Get(r.Actor.Session); exists {
-			present.Session = &session
+		if state, exists := c.sessions.Get(r.Actor.Session); exists {
+			present.Session = &state.Session
 		}
 	}
 	if r.Actor.APIKey != 0 {
-		found, err := queryAll(c.conn, "SELECT id FROM api_key WHERE id = ?", args{r.Actor.APIKey}, scanNumber)
+		sql := "SELECT id FROM api_key WHERE id = ? AND " + liveAPIKey
+		found, err := queryAll(c.conn, sql, args{r.Actor.APIKey}, scanNumber)
 		if err != nil {
 			return err
 		}

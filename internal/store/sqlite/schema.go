@@ -62,7 +62,7 @@ func migrate(conn *sqlite.Conn, path string) error {
 // quickCheck reads the schema and one row of each table. It finds a file that was truncated, or overwritten at its
 // start, in almost no time.
 func quickCheck(conn *sqlite.Conn, path string) error {
-	tables := "user session rotation_log api_key signing_key failure_counter event copying"
+	tables := "user session session_purge rotation_log api_key signing_key failure_counter event copying"
 	for table := range strings.FieldsSeq(tables) {
 		if err := sqlitex.ExecuteTransient(conn, "SELECT * FROM "+table+" LIMIT 1", nil); err != nil {
 			return fmt.Errorf("%s is damaged: table %s: %w; restore it from a backup", path, table, err)

@@ -5,6 +5,7 @@ CREATE TABLE user (
   login         TEXT    NOT NULL,
   login_folded  TEXT    NOT NULL UNIQUE, -- the prepared form (prepare.Login), in which logins are unique
   password_hash TEXT    NOT NULL,        -- PHC string
+  session_epoch INTEGER NOT NULL DEFAULT 0, -- goes up by one when all sessions of the user end
   email         TEXT    NOT NULL,
   first_name    TEXT    NOT NULL,
   last_name     TEXT    NOT NULL,
@@ -16,15 +17,22 @@ CREATE TABLE user (
 ) STRICT;
 CREATE INDEX user_tenant ON user (network_id, mailbox_id);
 
--- One row for each session, with what a refresh never changes. The rotation log has the state of the session.
+-- One row for each session, with what a refresh does not change. The rotation log has the state of the session.
 CREATE TABLE session (
   id         BLOB    PRIMARY KEY,  -- 16 random bytes
   user_id    INTEGER NOT NULL REFERENCES user (id),
+  epoch      INTEGER NOT NULL DEFAULT 0, -- the user's session_epoch at the sign-in; ended if it is lower
   created    INTEGER NOT NULL,
   ip         TEXT    NOT NULL,
   user_agent TEXT    NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX session_user ON session (user_id);
+CREATE INDEX session_user ON session (user_id, epoch);
+
+-- The users who may have sessions of ended epochs, which the sweep has not removed yet.
+CREATE TABLE session_purge (
+  user_id INTEGER PRIMARY KEY REFERENCES user (id),
+  epoch   INTEGER NOT NULL -- the user's session_epoch
+) STRICT;
 
 -- The rotation log: the states of the sessions, packed into rows of one size. The newest row takes the slot of the
 -- oldest row that is no longer needed, so a commit writes one page, and the table never shrinks or grows much.
@@ -44,7 +52,7 @@ CREATE TABLE api_key (
   mask       TEXT    NOT NULL,
   created    INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX api_key_user ON api_key (user_id);
+CREATE INDEX api_key_user ON api_key (user_id, session_id);
 CREATE INDEX api_key_session ON api_key (session_id) WHERE session_id IS NOT NULL;
 
 CREATE TABLE signing_key (

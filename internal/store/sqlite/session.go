@@ -9,6 +9,7 @@ import (
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/sessionlog"
 	"github.com/pawlauth/pawl/internal/store/batch"
 	"github.com/pawlauth/pawl/internal/token"
 )
@@ -17,10 +18,12 @@ import (
 // rotation log has its state from the first generation on.
 func (s *Store) OpenSession(ctx context.Context, r authority.SessionWithOrigin, passwordHash string) error {
 	return s.write(ctx, normal, func(c *change) error {
-		c.opened = append(c.opened, r.Session)
-		return executeOne(c.conn, `INSERT INTO session (id, user_id, created, ip, user_agent)
-			SELECT ?1, id, ?3, ?4, ?5 FROM user WHERE id = ?2 AND status < ?6 AND password_hash = ?7`,
-			r.ID[:], r.UserID, r.Created, r.IP, r.UserAgent, int64(authority.Suspended), passwordHash)
+		epoch, err := queryOne(c.conn, `INSERT INTO session (id, user_id, epoch, created, ip, user_agent)
+			SELECT ?1, id, session_epoch, ?3, ?4, ?5 FROM user WHERE id = ?2 AND status < ?6 AND password_hash = ?7
+			RETURNING epoch`,
+			args{r.ID[:], r.UserID, r.Created, r.IP, r.UserAgent, int64(authority.Suspended), passwordHash}, scanNumber)
+		c.states = append(c.states, sessionlog.State{Session: r.Session, Epoch: uint32(epoch)})
+		return err
 	})
 }
 
@@ -77,12 +80,14 @@ func (c *change) endSessions(userID int64, opts authority.EndOptions) error {
 	if err := c.clearAttempts(opts.ClearAttempts); err != nil {
 		return err
 	}
-	return c.deleteSessions("user_id = ? AND id <> ?", userID, opts.Except[:])
+	return c.endEpochs(userID, opts.Except)
 }
 
 // Sessions lists the sessions of a user whose token has not expired.
 func (s *Store) Sessions(ctx context.Context, userID, now int64) ([]authority.SessionWithOrigin, error) {
-	rows, err := list(ctx, s, selectSessions+" WHERE user_id = ? ORDER BY created, id", args{userID}, scanSession)
+	sql := selectSessions + " WHERE user_id = ?1 AND epoch = (SELECT session_epoch FROM user WHERE user.id = ?1)" +
+		" ORDER BY created, id"
+	rows, err := list(ctx, s, sql, args{userID}, scanSession)
 	expired := func(r authority.SessionWithOrigin) bool { return r.Expires <= now }
 	return slices.DeleteFunc(s.addStates(rows), expired), err
 }
@@ -121,17 +126,24 @@ type sweepPosition struct {
 	next int
 }
 
-// Sweep removes sessions whose token has expired. It searches the memory, not the file, so that an idle store does not
-// read all of its rows once a minute.
+// Sweep removes sessions of ended epochs, and once there are none, sessions whose token has expired. For the latter it
+// searches the memory, not the file, so that an idle store does not read all of its rows once a minute.
 func (s *Store) Sweep(ctx context.Context, now int64, limit int) (removed int, done bool, err error) {
 	s.sweep.mu.Lock()
 	defer s.sweep.mu.Unlock()
-	ids, next, done := s.sessions.Expired(s.sweep.next, now, limit)
-	if len(ids) > 0 {
-		removed, err = tx(ctx, s, revocation, func(c *change) (int, error) { return c.endExpired(ids, now) })
-		if err != nil {
-			return 0, false, err
+	if s.sessions.HasEndedEpochs() {
+		removed, err = tx(ctx, s, revocation, func(c *change) (int, error) { return c.purge(limit) })
+		if err != nil || s.sessions.HasEndedEpochs() {
+			return removed, false, err
 		}
+	}
+	ids, next, done := s.sessions.Expired(s.sweep.next, now, limit-removed)
+	if len(ids) > 0 {
+		expired, err := tx(ctx, s, revocation, func(c *change) (int, error) { return c.endExpired(ids, now) })
+		if err != nil {
+			return removed, false, err
+		}
+		removed += expired
 	}
 	s.sweep.next = next
 	return removed, done, nil

@@ -147,8 +147,11 @@ func (s *Store) prepare(path string) error {
 	if err := migrate(s.writer, path); err != nil {
 		return err
 	}
-	var err error
-	if s.sessions, err = sessionlog.Load(logRows{s.writer}); err != nil {
+	lowest, err := lowestEpochs(s.writer)
+	if err != nil {
+		return fmt.Errorf("%s is damaged: %w; restore it from a backup", path, err)
+	}
+	if s.sessions, err = sessionlog.Load(logRows{s.writer}, lowest); err != nil {
 		return fmt.Errorf("%s is damaged: %w; restore it from a backup", path, err)
 	}
 	if s.readers, err = openReaders(path); err != nil {
@@ -180,7 +183,8 @@ func (s *Store) Ready(ctx context.Context) error {
 	return err
 }
 
-// Stats returns the number of sessions, and how much memory they take.
+// Stats returns the number of sessions, and how much memory they take. Both include the sessions of ended epochs that
+// are not removed yet.
 func (s *Store) Stats() sessionlog.Stats { return s.sessions.Stats() }
 
 // SessionCount returns the number of sessions, which is always known.

@@ -29,7 +29,8 @@ func walFrames(wal []byte) int {
 }
 
 // commits has the files of a store after some commits, and the generation of each session after each commit. The
-// commits rotate and end sessions, and compact the rotation log.
+// commits rotate and end sessions, and compact the rotation log. The last commits end all sessions but one, and remove
+// the rows.
 type commits struct {
 	ids         []token.SessionID
 	db, wal     []byte
@@ -69,12 +70,26 @@ func makeCommits(t *testing.T) *commits {
 		t.Fatal(err)
 	}
 	r := &commits{ids: ids}
+	record := func() {
+		r.generations = append(r.generations, maps.Clone(at))
+		r.frames = append(r.frames, walFrames(read(FileName+"-wal")))
+	}
 	for n := range 12 {
 		ops := rotate(ids[n*5 : n*5+5+n*5])
 		s.commit(append(ops, endOp(ids[n*7])))
 		at[ids[n*7]] = 0
-		r.generations = append(r.generations, maps.Clone(at))
-		r.frames = append(r.frames, walFrames(read(FileName+"-wal")))
+		record()
+	}
+	kept := ids[len(ids)-1]
+	runs := []func(*change) error{
+		func(c *change) error { return c.endEpochs(1, kept) },
+		func(c *change) error { _, err := c.purge(100); return err },
+		func(c *change) error { _, err := c.purge(100); return err },
+	}
+	for _, run := range runs {
+		s.commit([]*batch.Op[operation]{{Value: operation{run: run}}, rotationOp(kept, at[kept])})
+		at = map[token.SessionID]uint32{kept: at[kept] + 1}
+		record()
 	}
 	oldest, err := queryOne(s.writer, "SELECT min(seq) FROM rotation_log", nil, scanNumber)
 	if err != nil || oldest == 1 {

@@ -8,6 +8,7 @@ import (
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/prepare"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 const userColumns = "id, login, email, first_name, last_name, network_id, mailbox_id, level, status, created"
@@ -133,12 +134,13 @@ func (s *Store) UpdateUser(
 		}
 		c.user = user
 		if user.Status == authority.Terminated {
-			if err := c.deleteAPIKeys("user_id = ?", id); err != nil {
+			// The keys of sessions end with their epoch.
+			if err := c.deleteAPIKeys("user_id = ? AND session_id IS NULL", id); err != nil {
 				return nil, err
 			}
 		}
 		if !user.Status.MaySignIn() {
-			if err := c.deleteSessions("user_id = ?", id); err != nil {
+			if err := c.endEpochs(id, token.SessionID{}); err != nil {
 				return nil, err
 			}
 		}

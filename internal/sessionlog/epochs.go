@@ -1,0 +1,42 @@
+package sessionlog
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// epochs has the users whose sessions ended all at once, while some of those sessions are not removed yet. A session of
+// such a user lives only if its epoch is at least the user's lowest live one.
+type epochs struct {
+	count  atomic.Int64 // number of users, so that a check takes no lock while there are none
+	mu     sync.RWMutex
+	lowest map[int64]uint32 // guarded by mu; the lowest live epoch of each user
+}
+
+// live reports whether the session of an entry lives. A reader holds the lock of the entry's shard, and Apply stores
+// the entries before it changes the epochs. So a session that moves to the new epoch of its user lives all the time.
+func (p *epochs) live(e *entry) bool {
+	if p.count.Load() == 0 {
+		return true
+	}
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return e.epoch >= p.lowest[e.user()]
+}
+
+// apply sets the lowest live epochs of users. The epoch 0 means that the sessions of all earlier epochs are removed.
+func (p *epochs) apply(changed map[int64]uint32) {
+	if len(changed) == 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for userID, epoch := range changed {
+		if epoch == 0 {
+			delete(p.lowest, userID)
+		} else {
+			p.lowest[userID] = epoch
+		}
+	}
+	p.count.Store(int64(len(p.lowest)))
+}
