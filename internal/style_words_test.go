@@ -28,7 +28,7 @@ var bannedPhrases = []term{
 	phrase(`knows|knew`, "has, stores, caches, recognizes"),
 	phrase(`wants`, "requires, needs, expects"),
 	phrase(`nobody|somebody|everybody|everyone`, "no client, another node, all callers (name them)"),
-	phrase(`whoever|whomever|whom|whichever|whatever`, "the caller that, any of them (name the noun)"),
+	phrase(`whoever|whomever|whom`, "the caller that (name the noun)"),
 	phrase(`who is (there|who)|what (is|was) (there|left)`, "the existing users, the rest (name the noun)"),
 	phrase(`(is|are|was|were|be|been) away|(goes|went) away`, "is unreachable, disconnects"),
 	phrase(`(is|are|was|were|be|been) over`, "has expired, has ended, is complete"),

@@ -9,7 +9,7 @@ import (
 )
 
 // TestOwnRights checks what callers may not do to themselves: the last active Root keeps the level and the status,
-// nobody sets their own password without the current one, and a Session API key creates no key that outlives it.
+// no caller sets the own password without the current one, and a Session API key creates no key that outlives it.
 func TestOwnRights(t *testing.T) {
 	b := start(t)
 	root := b.admin()
