@@ -62,9 +62,9 @@ type SessionStore interface {
 	EndSessions(ctx context.Context, r Rights, userID int64, opts EndOptions) error
 	// Sessions returns the sessions of a user that expire after now, oldest first.
 	Sessions(ctx context.Context, userID, now int64) ([]SessionWithOrigin, error)
-	// Sweep removes sessions that have ended together with all sessions of their user, and sessions that expire at now or
-	// before, at most limit. It visits about limit rows, and the next call continues after them. It returns how many it
-	// removed, and whether it has visited every row.
+	// Sweep removes sessions that have ended together with all sessions of their user, and sessions that expire at now
+	// or before, at most limit. It visits about limit rows, and the next call continues after them. It returns how many
+	// it removed, and whether it has visited every row.
 	Sweep(ctx context.Context, now int64, limit int) (removed int, done bool, err error)
 }
 
