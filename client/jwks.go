@@ -33,7 +33,7 @@ type JWKSConfig struct {
 //
 // Pawl must sign with ES256, EdDSA or RS256 (its setting "algorithm"). HS256 has no public keys.
 //
-// The local clock may be wrong, because a JWKS compares the times of a token with the server's time. It derives the
+// A wrong local clock is tolerated, because a JWKS compares the times of a token with the server's time. It derives the
 // server's time, to within a second, from the Date of the last response with keys (RFC 9110, 6.6.1).
 //
 // The keys are cached. When a token is verified, the keys are read again if they are more than 1 minute old. They are

@@ -22,7 +22,7 @@ const defaultCacheSize = 10_000
 type MiddlewareConfig struct {
 	// CacheFor is how long a positive answer of Pawl is used again for the same credentials, but never beyond the
 	// token's exp. A superseded or ended token can pass for that long. 0 disables the cache. Rejections are never
-	// cached. The local clock may be wrong: exp is compared with the Date of Pawl's answer.
+	// cached. A wrong local clock is tolerated, because exp is compared with the Date of Pawl's answer.
 	CacheFor time.Duration
 	// CacheSize is the maximum number of cached answers, of about 300 bytes each. 0 is 10,000.
 	CacheSize int

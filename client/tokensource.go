@@ -49,7 +49,7 @@ type TokenConfig struct {
 // TokenSource returns a valid token, and renews it in time: by a refresh, or by a login if the session has ended. It is
 // an oauth2.TokenSource. It is safe for concurrent use: there is one renewal at a time, and every caller waits for it.
 //
-// The local clock may be wrong, because the source counts the life of a token (exp − iat) from the request that
+// A wrong local clock is tolerated, because the source counts the life of a token (exp − iat) from the request that
 // returned it. Time during which the machine is suspended counts too, so that the token is renewed when the machine
 // wakes.
 //

@@ -59,7 +59,8 @@ func (c *Client) AllUsers(ctx context.Context, r api.ListUsersRequest) iter.Seq2
 	}
 }
 
-// UsersByName returns a list with the user of that login, or an empty list if the caller may not see one.
+// UsersByName returns a list with the user of that login, or an empty list if the user does not exist or the caller may
+// not see it.
 func (c *Client) UsersByName(ctx context.Context, login string) ([]api.User, error) {
 	return do[[]api.User](ctx, c, post("/v2/users/by-name", api.UserByNameRequest{Login: login}).idempotent())
 }

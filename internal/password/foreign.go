@@ -196,7 +196,7 @@ func parseIdentity(text string) (hashed, error) {
 	size := h.prf().Size()
 	blocks := (len(h.subkey) + size - 1) / size
 	if iterations == 0 || uint64(iterations)*uint64(blocks) > maxPBKDF2Work {
-		const text = "costs too much: PBKDF2 may have from 1 to %d iterations, for each block of the subkey"
+		const text = "costs too much: PBKDF2 may have 1 iteration or more, and iterations times blocks up to %d"
 		return nil, fmt.Errorf(text, maxPBKDF2Work)
 	}
 	return h, nil
