@@ -159,7 +159,7 @@ func (l *Log) Stats() Stats {
 }
 
 // Load replays a log. It returns an error if a row is damaged or missing. lowestEpochs has the lowest live epoch of
-// each user for whom ForgetEpochs was not called after EndEpochs.
+// each user with a call of EndEpochs and no later call of ForgetEpochs.
 func Load(rows Rows, lowestEpochs map[int64]uint32) (*Log, error) {
 	positions, err := rows.List()
 	if err != nil {

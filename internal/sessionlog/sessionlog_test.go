@@ -411,44 +411,48 @@ func TestExpired(t *testing.T) {
 	}
 }
 
+// epochState returns a session of a user in an epoch.
+func epochState(n int, userID int64, epoch uint32) State {
+	s := stateOf(n, 1)
+	s.UserID = userID
+	s.Epoch = epoch
+	return s
+}
+
+// liveSessions returns the numbers of the first 12 sessions that get finds.
+func liveSessions(get func(token.SessionID) bool) (sessions []int) {
+	for n := range 12 {
+		if get(sessionID(n)) {
+			sessions = append(sessions, n)
+		}
+	}
+	return sessions
+}
+
 // TestEndEpochs ends the epochs of a user, removes the sessions, and forgets the epochs. Readers see each step after
 // Apply, the batch itself at once, and a log that is loaded with the epochs as the log in use.
 func TestEndEpochs(t *testing.T) {
-	state := func(n int, userID int64, epoch uint32) State {
-		s := stateOf(n, 1)
-		s.UserID = userID
-		s.Epoch = epoch
-		return s
-	}
 	rows := newRows()
 	l := mustLoad(t, rows)
 	commit(t, l, rows, func(b *Batch) {
 		for n := range 10 {
-			b.Put(state(n, 7, uint32(n%2)))
+			b.Put(epochState(n, 7, uint32(n%2)))
 		}
-		b.Put(state(10, 8, 0))
+		b.Put(epochState(10, 8, 0))
 	})
-	live := func(get func(token.SessionID) bool) (sessions []int) {
-		for n := range 12 {
-			if get(sessionID(n)) {
-				sessions = append(sessions, n)
-			}
-		}
-		return sessions
-	}
 	wantLive := func(l *Log, want ...int) {
 		t.Helper()
-		got := live(func(id token.SessionID) bool { _, ok := l.Get(id); return ok })
+		got := liveSessions(func(id token.SessionID) bool { _, ok := l.Get(id); return ok })
 		if !slices.Equal(got, want) {
 			t.Errorf("live sessions %v, want %v", got, want)
 		}
 	}
 	b := l.Begin()
 	b.EndEpochs(7, 2)
-	b.Put(state(3, 7, 2))  // goes on
-	b.Put(state(11, 7, 2)) // is opened
+	b.Put(epochState(3, 7, 2))  // continues
+	b.Put(epochState(11, 7, 2)) // is opened
 	want := []int{3, 10, 11}
-	if got := live(func(id token.SessionID) bool { _, ok := b.Get(id); return ok }); !slices.Equal(got, want) {
+	if got := liveSessions(func(id token.SessionID) bool { _, ok := b.Get(id); return ok }); !slices.Equal(got, want) {
 		t.Errorf("live sessions in the batch %v, want %v", got, want)
 	}
 	wantLive(l, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)

@@ -17,7 +17,7 @@ type change struct {
 	states         []sessionlog.State // of the sessions that were opened or moved to another epoch
 	ended          []token.SessionID
 	endedEpochs    []lowestEpoch // by endEpochs
-	purged         []int64       // the users for whom no session of an ended epoch remains
+	purged         []int64       // the users without a session of an ended epoch
 	deletedAPIKeys []authority.APIKeyHash
 	user           *authority.User // the user that changed, or nil
 	deletedUsers   bool            // all users were deleted

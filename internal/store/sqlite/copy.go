@@ -32,7 +32,8 @@ func (s *Store) BeginCopy(ctx context.Context) error {
 		if err := c.deleteSessions("true"); err != nil {
 			return err
 		}
-		if c.purged, err = queryAll(c.conn, "DELETE FROM session_purge RETURNING user_id", nil, scanNumber); err != nil {
+		c.purged, err = queryAll(c.conn, "DELETE FROM session_purge RETURNING user_id", nil, scanNumber)
+		if err != nil {
 			return err
 		}
 		c.deletedUsers = true

@@ -67,7 +67,8 @@ func (c *change) endEpochs(userID int64, except token.SessionID) error {
 // purge removes sessions of ended epochs, and their API keys. It visits at most limit rows. It reads session_purge in
 // its own transaction, because an earlier operation of the batch may have ended another epoch.
 func (c *change) purge(limit int) (int, error) {
-	users, err := queryAll(c.conn, "SELECT user_id, epoch FROM session_purge LIMIT ?", args{int64(limit)}, scanLowestEpoch)
+	users, err := queryAll(c.conn, "SELECT user_id, epoch FROM session_purge LIMIT ?", args{int64(limit)},
+		scanLowestEpoch)
 	if err != nil {
 		return 0, err
 	}
@@ -77,7 +78,8 @@ func (c *change) purge(limit int) (int, error) {
 		if page <= 0 {
 			break
 		}
-		err := c.deleteSessions("id IN (SELECT id FROM session WHERE user_id = ? AND epoch < ? ORDER BY epoch, id LIMIT ?)",
+		err := c.deleteSessions(
+			"id IN (SELECT id FROM session WHERE user_id = ? AND epoch < ? ORDER BY epoch, id LIMIT ?)",
 			user.userID, int64(user.epoch), int64(page))
 		if err != nil {
 			return 0, err

@@ -24,7 +24,8 @@ func mustSweep(t *testing.T, s *Store, page int) int {
 		if removed > page {
 			t.Fatalf("a page of the sweep removed %d sessions, want %d at most", removed, page)
 		}
-		if total += removed; done {
+		total += removed
+		if done {
 			return total
 		}
 	}
@@ -108,13 +109,11 @@ func openOne(t *testing.T, s *Store, id token.SessionID) {
 	}
 }
 
-// TestEndOfManySessions resets and suspends a user with 50,000 sessions. Each of the two changes a few rows, and ends
-// all sessions at once. The sweep removes the rows in pages. A crash at any time changes nothing about that.
-func TestEndOfManySessions(t *testing.T) {
-	const sessions, page = 50_000, 500
-	dir := t.TempDir()
+// withManySessions opens a store in dir with one user, and writes sessions of that user in one step.
+func withManySessions(t *testing.T, dir string, number int) (*Store, []token.SessionID) {
+	t.Helper()
 	s, ids := withSessions(t, dir, 1)
-	rows := make([]authority.SessionWithOrigin, sessions-1)
+	rows := make([]authority.SessionWithOrigin, number-1)
 	for i := range rows {
 		rows[i] = largeSession(i)
 		rows[i].UserID = 1
@@ -123,17 +122,33 @@ func TestEndOfManySessions(t *testing.T) {
 	if err := s.WriteSessions(t.Context(), rows); err != nil {
 		t.Fatal(err)
 	}
-	other, err := s.CreateUser(t.Context(), authority.Rights{},
-		authority.User{Login: "b", Level: authority.MailboxUser, Status: authority.Active}, "hash")
+	return s, ids
+}
+
+// openOther opens a session of another user.
+func openOther(t *testing.T, s *Store) token.SessionID {
+	t.Helper()
+	user := authority.User{Login: "b", Level: authority.MailboxUser, Status: authority.Active}
+	other, err := s.CreateUser(t.Context(), authority.Rights{}, user, "hash")
 	if err != nil {
 		t.Fatal(err)
 	}
-	others := authority.SessionWithOrigin{Session: authority.Session{
+	session := authority.SessionWithOrigin{Session: authority.Session{
 		ID: token.SessionID{9, 9, 9}, UserID: other.ID, Generation: 1, Expires: testNow + 1, Ends: testNow + 1,
 	}}
-	if err := s.OpenSession(t.Context(), others, "hash"); err != nil {
+	if err := s.OpenSession(t.Context(), session, "hash"); err != nil {
 		t.Fatal(err)
 	}
+	return session.ID
+}
+
+// TestEndOfManySessions resets and suspends a user with 50,000 sessions. Each of the two changes a few rows, and ends
+// all sessions at once. The sweep removes the rows in pages. A crash at any time changes nothing about that.
+func TestEndOfManySessions(t *testing.T) {
+	const sessions, page = 50_000, 500
+	dir := t.TempDir()
+	s, ids := withManySessions(t, dir, sessions)
+	others := openOther(t, s)
 	reopen := func() {
 		t.Helper()
 		if err := s.Close(); err != nil {
@@ -174,7 +189,7 @@ func TestEndOfManySessions(t *testing.T) {
 	}
 	for range 2 {
 		mustLive(t, s, 1, some)
-		mustBeAt(t, s, others.ID, 1)
+		mustBeAt(t, s, others, 1)
 		mustCount(t, s, "session", 1)
 		mustCount(t, s, "session_purge", 0)
 		if stats := s.Stats(); stats.Sessions != 1 || s.sessions.HasEndedEpochs() {
@@ -200,6 +215,22 @@ var epochEnds = map[string]func(*testing.T, *Store) error{
 func setStatus(t *testing.T, s *Store, status authority.Status) error {
 	_, err := s.UpdateUser(t.Context(), authority.Rights{}, 1, authority.UserChange{Status: &status})
 	return err
+}
+
+// mustHaveNoAPIKey checks that a store has no API key of an id and a hash.
+func mustHaveNoAPIKey(t *testing.T, s *Store, id int64, hash authority.APIKeyHash) {
+	t.Helper()
+	_, _, byHash := s.APIKeyByHash(t.Context(), hash)
+	_, byID := s.APIKey(t.Context(), id)
+	for call, err := range map[string]error{
+		"by hash": byHash,
+		"by ID":   byID,
+		"delete":  s.DeleteAPIKey(t.Context(), authority.Rights{}, id),
+	} {
+		if !errors.Is(err, fault.ErrNotFound) {
+			t.Errorf("API key %d, %s: %v", id, call, err)
+		}
+	}
 }
 
 // TestEpochEndsKeysAndRights checks that the end of an epoch takes the API keys of the sessions and the rights of their
@@ -231,17 +262,7 @@ func TestEpochEndsKeysAndRights(t *testing.T) {
 			s = mustOpen(t, dir)
 			mustLive(t, s, 1, ids)
 			for i, key := range keys {
-				_, _, byHash := s.APIKeyByHash(t.Context(), authority.APIKeyHash{byte(i), 1})
-				_, byID := s.APIKey(t.Context(), key.ID)
-				for call, err := range map[string]error{
-					"by hash": byHash,
-					"by ID":   byID,
-					"delete":  s.DeleteAPIKey(t.Context(), authority.Rights{}, key.ID),
-				} {
-					if !errors.Is(err, fault.ErrNotFound) {
-						t.Errorf("API key %d, %s: %v", key.ID, call, err)
-					}
-				}
+				mustHaveNoAPIKey(t, s, key.ID, authority.APIKeyHash{byte(i), 1})
 			}
 			if listed, err := s.APIKeys(t.Context(), 1); err != nil || len(listed) > 0 {
 				t.Errorf("the list has the API keys %+v, %v", listed, err)
@@ -320,7 +341,7 @@ func TestEpochEndInOneBatch(t *testing.T) {
 }
 
 // TestEpochEndUnderRaces ends all sessions but one again and again while readers check sessions, and sweeps. A session
-// that was ended is never found again, and the session that goes on is always found.
+// that was ended is never found again, and the session that continues is always found.
 func TestEpochEndUnderRaces(t *testing.T) {
 	s, ids := withSessions(t, t.TempDir(), 1)
 	kept := ids[0]
@@ -335,7 +356,7 @@ func TestEpochEndUnderRaces(t *testing.T) {
 				default:
 				}
 				if _, err := s.Session(t.Context(), kept); err != nil {
-					t.Errorf("the session that goes on: %v", err)
+					t.Errorf("the kept session: %v", err)
 					return
 				}
 			}

@@ -81,12 +81,9 @@ func makeCommits(t *testing.T) *commits {
 		record()
 	}
 	kept := ids[len(ids)-1]
-	runs := []func(*change) error{
-		func(c *change) error { return c.endEpochs(1, kept) },
-		func(c *change) error { _, err := c.purge(100); return err },
-		func(c *change) error { _, err := c.purge(100); return err },
-	}
-	for _, run := range runs {
+	end := func(c *change) error { return c.endEpochs(1, kept) }
+	purge := func(c *change) error { _, err := c.purge(100); return err }
+	for _, run := range []func(*change) error{end, purge, purge} {
 		s.commit([]*batch.Op[operation]{{Value: operation{run: run}}, rotationOp(kept, at[kept])})
 		at = map[token.SessionID]uint32{kept: at[kept] + 1}
 		record()
