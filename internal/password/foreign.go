@@ -112,6 +112,12 @@ func parseBcrypt(text string) (hashed, error) {
 	return bcryptHash(text), nil
 }
 
+// truncates reports whether the hash depends only on the beginning of the password.
+func truncates(h hashed, password string) bool {
+	_, ok := h.(bcryptHash)
+	return ok && len(password) > bcryptMaxBytes
+}
+
 func (h bcryptHash) matches(password string) bool {
 	return bcrypt.CompareHashAndPassword([]byte(h), []byte(password)) == nil
 }

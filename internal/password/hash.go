@@ -111,18 +111,14 @@ func (h *Hasher) Check(ctx context.Context, password, stored string) (ok, outdat
 		return false, false, err
 	}
 	defer leave()
-	outdated = !h.makes(want)
-	if _, ok := want.(bcryptHash); ok && len(password) > bcryptMaxBytes {
-		outdated = false
-	}
-	prepared, err := prepare.Password(password)
-	if err == nil && want.matches(prepared) {
-		return known, outdated, nil
+	prepared, prepareErr := prepare.Password(password)
+	if prepareErr == nil && want.matches(prepared) {
+		return known, !h.makes(want) && !truncates(want, prepared), nil
 	}
 	if prepared == password {
-		return false, outdated, nil
+		return false, !h.makes(want) && !truncates(want, password), nil
 	}
-	return want.matches(password) && known, true, nil
+	return want.matches(password) && known, prepareErr == nil && !truncates(want, password), nil
 }
 
 // makes reports whether a new hash would have the kind and the cost of want.

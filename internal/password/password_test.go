@@ -83,11 +83,29 @@ func TestTruncatedBcrypt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for passwd, wantOutdated := range map[string]bool{compared: true, compared + "anything": false} {
+	for passwd, wantOutdated := range map[string]bool{
+		compared:                    true,
+		compared + "anything":       false,
+		compared + "\u00a0anything": false, // typed in another form than the prepared one
+		compared + "\x01":           false, // without a prepared form
+	} {
 		ok, outdated, err := h.Check(t.Context(), passwd, string(hash))
 		if !ok || outdated != wantOutdated || err != nil {
 			t.Errorf("Check with %d bytes = %v, %v, %v; want true, %v", len(passwd), ok, outdated, err, wantOutdated)
 		}
+	}
+}
+
+// TestBcryptOfLongPreparedPassword has a password of 72 bytes whose prepared form is longer.
+func TestBcryptOfLongPreparedPassword(t *testing.T) {
+	h := password.NewHasher(cheap, nil)
+	typed := strings.Repeat("\u0958", 24) // 72 bytes; NFC makes two characters of each
+	hash, err := bcrypt.GenerateFromPassword([]byte(strings.Repeat("\u0915\u093c", 12)), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, outdated, err := h.Check(t.Context(), typed, string(hash)); !ok || outdated || err != nil {
+		t.Errorf("Check = %v, outdated %v, %v; want true, false", ok, outdated, err)
 	}
 }
 
