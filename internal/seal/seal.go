@@ -25,8 +25,8 @@ var ErrOpen = errors.New("sealed with another key, or damaged")
 // Box seals and opens with one master key.
 type Box struct{ aead cipher.AEAD }
 
-// NewBox returns a box with a master key: KeyBytes bytes in base64, which may have white space around it. The error is
-// ErrKey, which does not quote the text.
+// NewBox returns a box with a master key: KeyBytes bytes in base64, with or without white space around it. The error is
+// ErrKey. ErrKey does not quote the text.
 func NewBox(text string) (*Box, error) {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
 	if err != nil || len(key) != KeyBytes {
@@ -55,7 +55,7 @@ func (b *Box) Seal(name, secret string) string {
 	return prefix + base64.RawStdEncoding.EncodeToString(b.aead.Seal(nil, nil, []byte(secret), []byte(name)))
 }
 
-// Open decrypts a text that Seal returned for the same name. The error is ErrOpen.
+// Open decrypts a text returned by Seal for the same name. The error is ErrOpen.
 func (b *Box) Open(name, text string) (string, error) {
 	raw, err := base64.RawStdEncoding.DecodeString(strings.TrimPrefix(text, prefix))
 	if err != nil {

@@ -22,9 +22,9 @@ type Position struct {
 type Batch struct {
 	log     *Log
 	rows    rowIndex
-	changes []entry                 // new state of each session that changed
+	changes []entry                 // new state of each changed session
 	indexes map[token.SessionID]int // index in changes
-	lowest  map[int64]uint32        // new lowest live epoch of each user whose sessions ended or were removed
+	lowest  map[int64]uint32        // new lowest live epoch of each user with ended or removed sessions
 }
 
 // logFloor is the number of records that a log may have in addition to 1.5 for each session. A lower floor would cost
@@ -68,13 +68,13 @@ func (b *Batch) live(e *entry) bool {
 	return b.log.epochs.live(e)
 }
 
-// Put stores the state of a session that was opened, rotated, or moved to another epoch.
+// Put stores the state of a session after it was opened, rotated, or moved to another epoch.
 func (b *Batch) Put(s State) { b.change(pack(&s)) }
 
-// EndEpochs ends all sessions of a user that have an epoch below lowest.
+// EndEpochs ends all of a user's sessions with an epoch below lowest.
 func (b *Batch) EndEpochs(userID int64, lowest uint32) { b.lowest[userID] = lowest }
 
-// ForgetEpochs notes that End was called for each session that EndEpochs ended.
+// ForgetEpochs notes that End was called for each session ended by EndEpochs.
 func (b *Batch) ForgetEpochs(userID int64) { b.lowest[userID] = 0 }
 
 // End ends a session.
@@ -106,9 +106,9 @@ func (b *Batch) Write(rows Rows) error {
 	return b.rows.flush(rows)
 }
 
-// compact makes the oldest rows reusable while the log has too many records. It first appends those of their records
-// that are current to the newest row. For each change of the batch it examines about four records, so that the log
-// shrinks and no batch takes long.
+// compact makes the oldest rows reusable while the log has too many records. It first appends the current records of
+// those rows to the newest row. For each change of the batch it examines about four records, so that the log shrinks
+// and no batch takes long.
 func (b *Batch) compact(rows Rows) error {
 	x := &b.rows
 	sessions := int(b.log.count.Load())
@@ -141,8 +141,8 @@ func (b *Batch) compact(rows Rows) error {
 }
 
 // current reports whether a record in the log is the current state of its session. The record of an ended session is
-// never current. compact may drop it, because the older records of the session were in older rows, which are already
-// reusable.
+// never current. compact may drop it, because the older records of the session were in older rows. Those rows are
+// already reusable.
 func (b *Batch) current(record *entry) bool {
 	if _, changed := b.indexes[record.id]; changed {
 		return false
@@ -164,9 +164,8 @@ func (b *Batch) Apply() {
 	}
 }
 
-// rowIndex finds the rows of the log, and appends to the newest one. A Batch works on a copy, which replaces the
-// original when the Batch is applied. The two share their arrays. The copy never overwrites an element that the
-// original can see.
+// rowIndex finds the rows of the log, and appends to the newest one. A Batch works on a copy. The copy replaces the
+// original when the Batch is applied. The two share their arrays. The copy never overwrites an element of the original.
 type rowIndex struct {
 	oldest     int64   // sequence number of the oldest row
 	slots      []int64 // slot of each row, in the order of the sequence numbers

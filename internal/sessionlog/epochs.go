@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// epochs has the users whose sessions ended all at once, while some of those sessions are not removed yet. A session of
-// such a user lives only if its epoch is at least the user's lowest live one.
+// epochs has the users whose sessions ended all at once, until all of those sessions are removed. A session of such a
+// user lives only if its epoch is at least the user's lowest live one.
 type epochs struct {
 	count  atomic.Int64 // number of users, so that a check takes no lock while there are none
 	mu     sync.RWMutex

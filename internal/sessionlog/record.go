@@ -87,7 +87,7 @@ func (e *entry) appendRecord(b []byte) []byte {
 	return b
 }
 
-// decode reads a record that eachRecord returned.
+// decode reads a record from eachRecord.
 func (e *entry) decode(record []byte) {
 	*e = entry{}
 	copy(e.id[:], record[1:])

@@ -1,11 +1,11 @@
 // Package sessionlog keeps the state of every session in memory, and in a log from which Load rebuilds the memory.
 //
 // The rotation log is an append-only log in a table of the SQLite file. Each sign-in, rotation and end of a session
-// appends the new state of the session. Load replays the whole log. After that, a session that Get does not find does
-// not exist.
+// appends the new state of the session. Load replays the whole log. After that, a session not found by Get does not
+// exist.
 //
 // A Log has one writer, the committer of the store, and any number of readers. The committer changes the sessions in a
-// Batch, which belongs to a transaction:
+// Batch. Each Batch belongs to a transaction:
 //
 //	batch := log.Begin()
 //	... batch.Get, Put, End and EndEpochs, for each operation of the transaction
@@ -23,17 +23,17 @@
 //
 // # Epochs
 //
-// A session carries the epoch that its user had at the sign-in. EndEpochs ends all sessions of a user with an earlier
-// epoch, however many there are, in one small step: Get no longer finds them. Their entries and records remain until
-// End has removed each of them. The log does not contain the ended epochs. The store saves them in the same
-// transaction, and passes them to Load.
+// A session carries its user's epoch at the sign-in. EndEpochs ends all sessions of a user with an earlier epoch,
+// however many there are, in one small step: Get no longer finds them. Their entries and records remain until End has
+// removed each of them. The log does not contain the ended epochs. The store saves them in the same transaction, and
+// passes them to Load.
 //
 // # The log
 //
-// The log consists of rows of one size, each of which fills a page of the database (record.go). A row has a sequence
-// number, and occupies a slot of the table. While the log has more than 1.5 records for each session, commits compact
-// it: they append the current records of the oldest row again, and reuse the slot of that row for a new one.
-// So a commit overwrites a page or two, and the table stops growing.
+// The log consists of rows of one size. Each row fills a page of the database (record.go). A row has a sequence number,
+// and occupies a slot of the table. While the log has more than 1.5 records for each session, commits compact it: they
+// append the current records of the oldest row again, and reuse the slot of that row for a new one. So a commit
+// overwrites a page or two, and the table stops growing.
 package sessionlog
 
 import (
@@ -62,7 +62,7 @@ type Log struct {
 
 const shardCount = 256
 
-// shard has the sessions whose IDs begin with the same byte. IDs are random, so all shards have about the same size.
+// shard has the sessions with the same first byte of the ID. IDs are random, so all shards have about the same size.
 type shard struct {
 	mu    sync.RWMutex
 	table table // guarded by mu
@@ -73,7 +73,7 @@ func (l *Log) shard(id *token.SessionID) *shard { return &l.shards[id[0]] }
 // State is the state of a session.
 type State struct {
 	authority.Session
-	Epoch uint32 // the epoch that the user had at the sign-in
+	Epoch uint32 // the user's epoch at the sign-in
 }
 
 // Get returns a session, and whether it exists.
@@ -88,7 +88,7 @@ func (l *Log) Get(id token.SessionID) (authority.Session, bool) {
 // HasEndedEpochs reports whether sessions of ended epochs may remain to be removed.
 func (l *Log) HasEndedEpochs() bool { return l.epochs.count.Load() > 0 }
 
-// get returns the entry of a session, which may be of an ended epoch.
+// get returns the entry of a session, even one of an ended epoch.
 func (l *Log) get(id *token.SessionID) (entry, bool) {
 	s := l.shard(id)
 	s.mu.RLock()
@@ -111,7 +111,7 @@ func (l *Log) set(e *entry) {
 }
 
 // Expired returns sessions whose token had expired at now, from a part of the sessions. A sweep calls it repeatedly:
-// first with position 0, then with the position that the previous call returned, until done is true.
+// first with position 0, then with the position returned by the previous call, until done is true.
 //
 // A call returns at most limit sessions. Once a call has examined limit sessions, it stops at the end of a shard.
 func (l *Log) Expired(position int, now int64, limit int) (ids []token.SessionID, next int, done bool) {
@@ -141,7 +141,7 @@ func (l *Log) Expired(position int, now int64, limit int) (ids []token.SessionID
 
 // Stats describes the size of a Log.
 type Stats struct {
-	Sessions int64 // number of sessions, with those of ended epochs that are not removed yet
+	Sessions int64 // number of sessions, with the remaining ones of ended epochs
 	Bytes    int64 // memory of the hash tables, which have no pointers
 	Records  int64 // number of records in the log
 }

@@ -81,8 +81,8 @@ func mustLoad(t *testing.T, rows Rows) *Log {
 	return l
 }
 
-// mustHave compares the sessions of a log to the generations that they should have. Generation 0 stands for a session
-// that ended or never existed.
+// mustHave compares the sessions of a log to their expected generations. Generation 0 stands for a session that ended
+// or never existed.
 func mustHave(t *testing.T, l *Log, want map[int]uint32) {
 	t.Helper()
 	live := int64(0)
@@ -116,8 +116,8 @@ func commit(t *testing.T, l *Log, rows Rows, change func(*Batch)) {
 	b.Apply()
 }
 
-// TestBatchIsInvisibleUntilApplied checks that readers see a batch as a whole, after Apply, and that the batch itself
-// sees its changes at once.
+// TestBatchIsInvisibleUntilApplied checks that readers see a batch as a whole, after Apply, and the batch itself sees
+// its changes at once.
 func TestBatchIsInvisibleUntilApplied(t *testing.T) {
 	rows := newRows()
 	l := mustLoad(t, rows)
@@ -161,7 +161,7 @@ const (
 )
 
 // TestAgainstModel compares a log to a map over random batches, some of which fail at a random write. From time to time
-// it continues with a log that was loaded from the rows, as after a start.
+// it continues with a log loaded from the rows, as after a start.
 func TestAgainstModel(t *testing.T) {
 	const batches = 600
 	random := rand.New(rand.NewPCG(1, 2))
@@ -218,7 +218,7 @@ func changeAtRandom(random *rand.Rand, b *Batch, model map[int]authority.Session
 			b.End(sessionID(n))
 			continue
 		}
-		// A session that ended may be opened again with another state, as by a copy that starts over.
+		// An ended session may be opened again with another state, as by a restarted copy.
 		state := stateOf(n, session.Generation+1)
 		state.Created += int64(i)
 		next[n] = state.Session
@@ -419,7 +419,7 @@ func epochState(n int, userID int64, epoch uint32) State {
 	return s
 }
 
-// liveSessions returns the numbers of the first 12 sessions that get finds.
+// liveSessions returns the numbers of the first 12 sessions found by get.
 func liveSessions(get func(token.SessionID) bool) (sessions []int) {
 	for n := range 12 {
 		if get(sessionID(n)) {
@@ -430,7 +430,7 @@ func liveSessions(get func(token.SessionID) bool) (sessions []int) {
 }
 
 // TestEndEpochs ends the epochs of a user, removes the sessions, and forgets the epochs. Readers see each step after
-// Apply, the batch itself at once, and a log that is loaded with the epochs as the log in use.
+// Apply, the batch itself at once, and a log loaded with the epochs as the log in use.
 func TestEndEpochs(t *testing.T) {
 	rows := newRows()
 	l := mustLoad(t, rows)

@@ -62,8 +62,8 @@ func (e *entry) ended() bool { return e.generation == 0 }
 
 // table is a hash table of sessions with linear probing. It has no lock.
 //
-// A Go map of the same entries takes 65 bytes for each slot at a load of 0.44 to 0.88, and twice that while it grows.
-// This table takes 68 bytes at a load of 0.68 to 0.85 (docs/decisions.md).
+// A Go map of the same entries takes 65 bytes for each slot at a load of 0.44 to 0.88, and twice as much while it
+// grows. This table takes 68 bytes at a load of 0.68 to 0.85 (docs/decisions.md).
 type table struct {
 	slots []entry
 	count int // slots in use
@@ -71,7 +71,7 @@ type table struct {
 
 const minSlots = 16
 
-// home returns the slot at which the search for id begins.
+// home returns the first slot of the search for id.
 func (t *table) home(id *token.SessionID) int {
 	// Session IDs are random, except in tests. The multiplication spreads the IDs of tests as well.
 	first, second := binary.LittleEndian.Uint64(id[:8]), binary.LittleEndian.Uint64(id[8:])

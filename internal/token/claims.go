@@ -20,7 +20,7 @@ func (id SessionID) String() string { return encoding.EncodeToString(id[:]) }
 // MarshalText returns the text of the id.
 func (id SessionID) MarshalText() ([]byte, error) { return encoding.AppendEncode(nil, id[:]), nil }
 
-// GoString returns the first four bytes in hex, which keeps test output short.
+// GoString returns the first four bytes in hex, to keep test output short.
 func (id SessionID) GoString() string { return hex.EncodeToString(id[:4]) }
 
 // ParseSessionID parses the text of an id. It accepts the canonical form only.
@@ -57,7 +57,7 @@ func claimsPrefix(issuer, audience string) string {
 
 var errClaims = errors.New("token: claims out of range")
 
-// appendClaims appends the JSON of c to b, in the only form that parseClaims accepts.
+// appendClaims appends the JSON of c to b, in the only form accepted by parseClaims.
 func appendClaims(b []byte, prefix string, c Claims) ([]byte, error) {
 	if c.Subject <= 0 || c.IssuedAt < 0 || c.Expires < 0 || c.Generation == 0 ||
 		c.NetworkID < 0 || c.MailboxID < 0 || !letters([]byte(c.AuthLevel)) {
@@ -169,7 +169,7 @@ func (p *reader) word() string {
 	return word
 }
 
-// letters reports whether b consists of one or more ASCII letters, which need no escape in JSON.
+// letters reports whether b consists of one or more ASCII letters. Letters need no escape in JSON.
 func letters(b []byte) bool {
 	for _, ch := range b {
 		if (ch|0x20) < 'a' || (ch|0x20) > 'z' {

@@ -50,7 +50,7 @@ var p256HalfOrder = new(big.Int).Rsh(elliptic.P256().Params().N, 1)
 type Key struct {
 	alg    Algorithm
 	id     string // the RFC 7638 thumbprint
-	header string // the encoded header and its dot, with which every token of this key begins
+	header string // the encoded header and its dot, at the start of every token of this key
 	jwk    jose.JSONWebKey
 
 	secret []byte    // HS256
@@ -164,9 +164,9 @@ func newKey(jwk jose.JSONWebKey) (*Key, error) {
 	return key, nil
 }
 
-// thumbprint returns the key's RFC 7638 thumbprint. For a symmetric key, which go-jose does not support, thumbprint
-// follows section 3.2. The thumbprint of a symmetric key appears only in the log and to administrators, because it
-// allows guessing the secret offline (section 7), as any token of the key does.
+// thumbprint returns the key's RFC 7638 thumbprint. For a symmetric key, thumbprint follows section 3.2, because
+// go-jose does not support symmetric keys. The thumbprint of a symmetric key appears only in the log and to
+// administrators, because it allows guessing the secret offline (section 7), as any token of the key does.
 func thumbprint(jwk jose.JSONWebKey) ([]byte, error) {
 	secret, ok := jwk.Key.([]byte)
 	if !ok {
@@ -212,11 +212,11 @@ func rsaAlgorithm(k *rsa.PublicKey) (Algorithm, error) {
 	return RS256, nil
 }
 
-// ID returns the key's RFC 7638 thumbprint. Tokens carry it as kid, except those of HS256, whose header is fixed by the
-// contract.
+// ID returns the key's RFC 7638 thumbprint. Tokens carry it as kid, except those of HS256, because the contract fixes
+// their header.
 func (k *Key) ID() string { return k.id }
 
-// Algorithm returns the only algorithm with which the key signs and verifies.
+// Algorithm returns the key's only algorithm.
 func (k *Key) Algorithm() Algorithm { return k.alg }
 
 // CanSign reports whether the key has its private part.

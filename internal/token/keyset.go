@@ -44,7 +44,7 @@ func (s *KeySet) verify(signed, signature string) int {
 	return 0
 }
 
-// HasKeyOf reports whether the set has the key that a token's header names. It returns false for a token of HS256,
+// HasKeyOf reports whether the set has the key named by a token's header. It returns false for a token of HS256,
 // because the header of HS256 names no key.
 func (s *KeySet) HasKeyOf(token string) bool {
 	for _, key := range s.Keys() {

@@ -9,7 +9,7 @@ import (
 // joe is the payload of the JWSs in RFC 7515, appendix A.
 const joe = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ"
 
-// rfcExamples are the keys and signatures that the RFCs print.
+// rfcExamples are the keys and signatures printed in the RFCs.
 var rfcExamples = []struct{ name, jwk, signed, signature, thumbprint string }{
 	{
 		name: "RFC 7515 A.1",
@@ -44,7 +44,7 @@ var rfcExamples = []struct{ name, jwk, signed, signature, thumbprint string }{
 	},
 }
 
-// TestExamplesOfTheRFCs checks the keys and signatures that the RFCs print. Their headers differ from Pawl's, so the
+// TestExamplesOfTheRFCs checks the keys and signatures printed in the RFCs. Their headers differ from Pawl's, so the
 // codec must reject each token.
 func TestExamplesOfTheRFCs(t *testing.T) {
 	for _, c := range rfcExamples {

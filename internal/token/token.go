@@ -23,7 +23,7 @@ var (
 	ErrMalformed = errors.New("token: malformed")
 	// ErrInvalid means that the token is not signed with one of the keys, or has another issuer or audience.
 	ErrInvalid = errors.New("token: wrong signature, issuer or audience")
-	// ErrExpired means that the token is valid except that it has expired.
+	// ErrExpired means that the token is valid but expired.
 	ErrExpired = errors.New("token: expired")
 )
 
@@ -72,7 +72,7 @@ func (codec *Codec) Sign(c Claims) (string, error) {
 	return string(out[start:]), nil
 }
 
-// Verify returns the claims of a token that one of the keys signed for this issuer and audience and that expires after
+// Verify returns the claims of a token if one of the keys signed it for this issuer and audience and it expires after
 // now. The error is ErrMalformed, ErrInvalid or ErrExpired; with ErrExpired, Verify returns the claims too.
 func (codec *Codec) Verify(token string, now time.Time) (Claims, error) {
 	c, ok := codec.open(token)
@@ -87,7 +87,7 @@ func (codec *Codec) Verify(token string, now time.Time) (Claims, error) {
 	return c, nil
 }
 
-// open returns the claims of a token that one of the keys signed, even if the token has expired.
+// open returns the claims of a token signed with one of the keys, even if the token has expired.
 func (codec *Codec) open(token string) (Claims, bool) {
 	dot := strings.LastIndexByte(token, '.')
 	if dot < 0 || len(token) > MaxLength {

@@ -118,7 +118,7 @@ func joseKey(t testing.TB, key *token.Key) any {
 	return jwk.Public().Key
 }
 
-// TestHeaderOfHS256 checks that a token begins with the header that the contract prints.
+// TestHeaderOfHS256 checks that a token begins with the header printed in the contract.
 func TestHeaderOfHS256(t *testing.T) {
 	codec, _ := newCodec(t, token.HS256)
 	if text := sign(t, codec, claims); !strings.HasPrefix(text, "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.") {
@@ -128,7 +128,7 @@ func TestHeaderOfHS256(t *testing.T) {
 
 func b64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
-// forger makes tokens that differ from a valid one, with signatures of the real key.
+// forger makes altered copies of a valid token, with signatures of the real key.
 type forger struct {
 	t       *testing.T
 	secret  []byte
@@ -145,7 +145,7 @@ func (f forger) sign(header, payload string) string {
 	return text + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// edit returns a signed token whose payload has new in place of old.
+// edit returns a signed token with new in place of old in its payload.
 func (f forger) edit(old, new string) string {
 	f.t.Helper()
 	if !strings.Contains(f.payload, old) {
@@ -393,8 +393,8 @@ func BenchmarkSign(b *testing.B) {
 	}
 }
 
-// TestOneSignature replaces s of ES256 signatures by order−s, which makes a second valid signature of the same token.
-// The codec must reject it, and must never make it.
+// TestOneSignature replaces s of ES256 signatures by order−s, to make a second valid signature of the same token. The
+// codec must reject it, and must never make it.
 func TestOneSignature(t *testing.T) {
 	codec, _ := newCodec(t, token.ES256)
 	for range 50 {

@@ -20,7 +20,7 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// vectors is a Wycheproof file, with the members that these tests use.
+// vectors is a Wycheproof file, with the members used by these tests.
 type vectors struct {
 	TestGroups []vectorGroup
 }
@@ -70,7 +70,7 @@ func (n outcomes) log(t *testing.T, name string) {
 
 const checked = "checked"
 
-// unsupported lists the algorithms of Wycheproof's keys that Pawl does not support.
+// unsupported lists the Wycheproof key algorithms not supported by Pawl.
 var unsupported = []string{
 	"RS384", "RS512", "PS256", "PS384", "PS512", "ES521", "HS384", "HS512", "A256GCM", "A256KW", "ECDH-ES+A128KW",
 }
@@ -111,7 +111,7 @@ func algOf(text []byte) string {
 	return key.Alg
 }
 
-// checkJWS returns the outcome of a vector. An outcome that begins with neither checked nor skipped is a failure.
+// checkJWS returns the outcome of a vector. If an outcome begins with neither checked nor skipped, it is a failure.
 func checkJWS(v vector, keys []*token.Key, parseErr error, alg string) string {
 	if parseErr != nil {
 		switch {
@@ -204,7 +204,7 @@ func TestWycheproofSignatures(t *testing.T) {
 	}
 }
 
-// lowS returns an ES256 signature with the lower of its two values of s, the only one that Pawl accepts. It returns
+// lowS returns an ES256 signature with the lower of its two values of s, the only one accepted by Pawl. It returns
 // every other signature as it is.
 func lowS(key *token.Key, signature string) string {
 	raw, err := base64.RawURLEncoding.DecodeString(signature)
@@ -220,7 +220,7 @@ func lowS(key *token.Key, signature string) string {
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
 
-// rejectedSizes are the key sizes that the key parser rejects: too small for HS256, or too large for crypto/rsa.
+// rejectedSizes are the key sizes rejected by the key parser: too small for HS256, or too large for crypto/rsa.
 var rejectedSizes = map[int]bool{128: true, 8192: true}
 
 func vectorJWK(t *testing.T, group vectorGroup, v vector) []byte {

@@ -34,7 +34,7 @@ func scanAPIKeyHash(stmt *sqlite.Stmt) authority.APIKeyHash {
 	return hash
 }
 
-// CreateAPIKey adds an API key. A primary one replaces the primary key that the user had.
+// CreateAPIKey adds an API key. A primary one replaces the user's previous primary key.
 func (s *Store) CreateAPIKey(
 	ctx context.Context, r authority.Rights, k authority.APIKey, hash authority.APIKeyHash,
 ) (authority.APIKey, error) {

@@ -59,7 +59,7 @@ func (s *Store) ResolveAttempt(ctx context.Context, a throttle.Attempt, known bo
 	})
 }
 
-// readCounters reads the counters that apply to an attempt.
+// readCounters reads the counters for an attempt.
 func readCounters(conn *sqlite.Conn, a throttle.Attempt) (throttle.Counters, error) {
 	var counters throttle.Counters
 	err := query(conn, `SELECT account = ?1, address = ?2, failed, last, forget FROM failure_counter
@@ -105,7 +105,7 @@ func saveCounter(conn *sqlite.Conn, account throttle.AccountHash, address string
 		account[:], address, c.Failures, c.LastFailure, c.Expires)
 }
 
-// clearAttempts removes the counters of an account; nil is a no-op. It keeps the row of a known address that has no
+// clearAttempts removes the counters of an account; nil is a no-op. It keeps the row of a known address without
 // failures, so that the address stays known.
 func (c *change) clearAttempts(account *throttle.AccountHash) error {
 	if account == nil {
@@ -115,7 +115,7 @@ func (c *change) clearAttempts(account *throttle.AccountHash) error {
 }
 
 // SweepAttempts removes expired counters. If more than maxAccounts accounts have counters, it also removes the counters
-// of the excess accounts, beginning with those that expire first. It counts the accounts through a reader, so that the
+// of the excess accounts, beginning with the first to expire. It counts the accounts through a reader, so that the
 // count does not delay commits.
 func (s *Store) SweepAttempts(ctx context.Context, now int64, maxAccounts, limit int) (int, error) {
 	expired, err := s.deleteRows(ctx, `DELETE FROM failure_counter WHERE (account, address) IN

@@ -82,7 +82,7 @@ func (s *Store) SweepEvents(ctx context.Context, before int64, limit int) (int, 
 		int64(limit))
 }
 
-// deleteRows runs a DELETE, and returns the number of rows that it deleted.
+// deleteRows runs a DELETE, and returns the number of deleted rows.
 func (s *Store) deleteRows(ctx context.Context, sql string, a ...any) (int, error) {
 	return tx(ctx, s, normal, func(c *change) (int, error) {
 		err := execute(c.conn, sql, a...)

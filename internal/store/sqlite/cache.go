@@ -15,8 +15,8 @@ const (
 // any caller gets a result, and a reader adds a value only if no commit has changed the shard since the read began.
 //
 // Each shard has two maps. New values go to recent. When recent is full, it becomes previous, and the values of the old
-// previous map are dropped. A value that is used while it is in previous is copied back to recent. So a shard drops the
-// values that have not been used for a long time, and the use of a value in recent only needs the read lock.
+// previous map are dropped. A value in previous is copied back to recent when it is used. So a shard drops the values
+// not used for a long time, and the use of a value in recent only needs the read lock.
 type cache[K comparable, V any] struct {
 	seed      maphash.Seed
 	maxRecent int // in each shard
@@ -73,7 +73,7 @@ func (c *cache[K, V]) addIfUnchanged(k K, v V, changes uint64) {
 	}
 }
 
-// put sets the value of k, which a commit changed.
+// put sets the value of k after a commit changed it.
 func (c *cache[K, V]) put(k K, v V) {
 	s := c.shard(k)
 	s.mu.Lock()
@@ -93,7 +93,7 @@ func (c *cache[K, V]) add(s *cacheShard[K, V], k K, v V) {
 	s.recent[k] = v
 }
 
-// remove removes the value of k, which a commit deleted.
+// remove removes the value of k after a commit deleted it.
 func (c *cache[K, V]) remove(k K) {
 	s := c.shard(k)
 	s.mu.Lock()

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestCacheIsBounded reads many values through a cache. The cache must stay within its limit, and keep a value that is
-// used all the time.
+// TestCacheIsBounded reads many values through a cache. The cache must stay within its limit, and keep a value in
+// constant use.
 func TestCacheIsBounded(t *testing.T) {
 	const limit = 64 * cacheShards
 	c := newCache[int, int](limit)
@@ -67,7 +67,7 @@ func TestCacheFollowsCommits(t *testing.T) {
 	}
 }
 
-// TestSlowReadDoesNotReplaceCommit checks that a value that was read before a commit is not added after it.
+// TestSlowReadDoesNotReplaceCommit checks that a value read before a commit is not added after it.
 func TestSlowReadDoesNotReplaceCommit(t *testing.T) {
 	commits := map[string]func(c *cache[int, int]){
 		"put":    func(c *cache[int, int]) { c.put(1, 2) },
@@ -98,7 +98,7 @@ func TestCacheDropsErrors(t *testing.T) {
 }
 
 // TestCacheUnderRaces lets readers race against commits that only increase a value. A reader must never see a value
-// that is older than a commit before its read.
+// older than a commit before its read.
 func TestCacheUnderRaces(t *testing.T) {
 	c := newCache[int, int](2 * cacheShards) // one value in each map, so that values are dropped all the time
 	var file sync.Map

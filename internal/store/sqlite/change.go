@@ -8,22 +8,22 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// change is the part of a transaction that belongs to one operation. The operation writes to the database through conn,
-// and records in the other fields which sessions, users and API keys changed. The committer then updates the memory.
+// change is one operation's part of a transaction. The operation writes to the database through conn, and records in
+// the other fields which sessions, users and API keys changed. The committer then updates the memory.
 type change struct {
 	conn     *sqlite.Conn
 	sessions *sessionlog.Batch // has the changes of the earlier operations; the operation only reads it
 
-	states         []sessionlog.State // of the sessions that were opened or moved to another epoch
+	states         []sessionlog.State // of the sessions opened or moved to another epoch
 	ended          []token.SessionID
 	endedEpochs    []lowestEpoch // by endEpochs
 	purged         []int64       // the users without a session of an ended epoch
 	deletedAPIKeys []authority.APIKeyHash
-	user           *authority.User // the user that changed, or nil
+	user           *authority.User // the changed user, or nil
 	deletedUsers   bool            // all users were deleted
 }
 
-// deleteSessions deletes sessions, and the API keys that end with them.
+// deleteSessions deletes sessions and their API keys.
 func (c *change) deleteSessions(where string, a ...any) error {
 	if err := c.deleteAPIKeys("session_id IN (SELECT id FROM session WHERE "+where+")", a...); err != nil {
 		return err

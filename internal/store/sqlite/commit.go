@@ -38,8 +38,8 @@ const (
 	revocation         // ends access, so it has to work on a full disk too
 )
 
-// tx runs an operation in the transaction of a batch, and returns its result as soon as the transaction is durable. An
-// operation that returns an error changes nothing.
+// tx runs an operation in the transaction of a batch, and returns its result as soon as the transaction is durable. If
+// an operation returns an error, it changes nothing.
 //
 // If ctx ends while a commit runs, tx returns early, and the operation continues. So run must not write to variables of
 // the caller of tx, and must return its result instead. On a full disk, a revocation may run twice.
@@ -98,7 +98,7 @@ func (s *Store) commit(ops []*batch.Op[operation]) {
 }
 
 // transact carries out operations in one transaction. If the transaction fails, nothing has changed, and each operation
-// has the error that transact returns.
+// has the error returned by transact.
 func (s *Store) transact(ops []*batch.Op[operation]) error {
 	sessions := s.sessions.Begin()
 	err := execute(s.writer, "BEGIN IMMEDIATE")

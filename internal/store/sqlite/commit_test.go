@@ -126,8 +126,8 @@ func TestRotationAfterEndInOneBatch(t *testing.T) {
 	mustBeAt(t, s, ids[0], 0)
 }
 
-// TestFailedOperationIsUndoneAlone checks that an operation that fails changes nothing in the file, the sessions and
-// the caches, while the rest of its batch succeeds.
+// TestFailedOperationIsUndoneAlone checks that a failed operation changes nothing in the file, the sessions and the
+// caches, while the rest of its batch succeeds.
 func TestFailedOperationIsUndoneAlone(t *testing.T) {
 	dir := t.TempDir()
 	s, ids := withSessions(t, dir, 3)
@@ -212,7 +212,7 @@ func TestCachesFollowCommits(t *testing.T) {
 	}
 }
 
-// TestManyEndsLeaveNothing checks that sessions that end and are removed in one operation each leave nothing in memory.
+// TestManyEndsLeaveNothing checks that sessions ended and removed in one operation each leave nothing in memory.
 func TestManyEndsLeaveNothing(t *testing.T) {
 	s, _ := withSessions(t, t.TempDir(), 1)
 	rows := make([]authority.SessionWithOrigin, 50_000)
@@ -244,7 +244,7 @@ func heapAlloc() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// TestFullDisk checks that a batch that cannot be written leaves the file and the memory as they were.
+// TestFullDisk checks that a failed write of a batch leaves the file and the memory as they were.
 func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	s, ids := withSessions(t, dir, 200)

@@ -62,7 +62,7 @@ func (s *Store) CopyInProgress(ctx context.Context) (bool, error) {
 	return marks > 0, err
 }
 
-// Count counts the rows that a copy transfers.
+// Count counts the rows to copy.
 func (s *Store) Count(ctx context.Context) (storecopy.Counts, error) {
 	return read(ctx, s, func(conn *sqlite.Conn) (storecopy.Counts, error) {
 		var n storecopy.Counts
@@ -87,14 +87,14 @@ func count(conn *sqlite.Conn, from string) (int64, error) {
 	return queryOne(conn, "SELECT count(*) FROM "+from, nil, scanNumber)
 }
 
-// ReadUsers returns the first users whose ID is greater than after.
+// ReadUsers returns the first users with an ID greater than after.
 func (s *Store) ReadUsers(ctx context.Context, after int64, limit int) ([]authority.UserWithHash, error) {
 	sql := selectUsersWithHash + " WHERE id > ? ORDER BY id LIMIT ?"
 	return list(ctx, s, sql, args{after, int64(limit)}, scanUserWithHash)
 }
 
-// ReadSessions returns the first sessions whose ID is greater than after. No session may end during a copy, because the
-// copy stops after the first page that has fewer sessions than limit.
+// ReadSessions returns the first sessions with an ID greater than after. No session may end during a copy, because the
+// copy stops after the first page with fewer sessions than limit.
 func (s *Store) ReadSessions(
 	ctx context.Context, after token.SessionID, limit int,
 ) ([]authority.SessionWithOrigin, error) {
@@ -103,7 +103,7 @@ func (s *Store) ReadSessions(
 	return s.addStates(rows), err
 }
 
-// ReadAPIKeys returns the first API keys whose ID is greater than after.
+// ReadAPIKeys returns the first API keys with an ID greater than after.
 func (s *Store) ReadAPIKeys(ctx context.Context, after int64, limit int) ([]storecopy.APIKeyRecord, error) {
 	sql := "SELECT " + apiKeyColumns + ", hash FROM api_key WHERE id > ? AND " + liveAPIKey + " ORDER BY id LIMIT ?"
 	return list(ctx, s, sql, args{after, int64(limit)}, func(stmt *sqlite.Stmt) storecopy.APIKeyRecord {

@@ -9,9 +9,9 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// This file ends all sessions of a user in one step, however many there are. A session carries the epoch that its user
-// had at the sign-in, and lives while that is the epoch of the user. endEpochs adds one to the epoch of the user, so
-// that a revocation is one short commit. purge, which the sweep calls, removes the rows later, page by page.
+// This file ends all sessions of a user in one step, however many there are. A session carries its user's epoch at the
+// sign-in, and lives while the user has the same epoch. endEpochs adds one to the epoch of the user, so that a
+// revocation is one short commit. Later, the sweep calls purge to remove the rows page by page.
 
 const (
 	// liveSession is the condition that a row of session is of no ended epoch.
@@ -22,7 +22,7 @@ const (
 		WHERE session.id = api_key.session_id AND ` + liveSession + `))`
 )
 
-// lowestEpoch is the lowest epoch of a user that is live.
+// lowestEpoch is the lowest live epoch of a user.
 type lowestEpoch struct {
 	userID int64
 	epoch  uint32

@@ -76,7 +76,7 @@ func mustLive(t *testing.T, s *Store, userID int64, ids []token.SessionID, live 
 		if (err == nil) != want || err != nil && !errors.Is(err, fault.ErrNotFound) {
 			t.Fatalf("a check of session %v: %v; want it live: %v", id, err, want)
 		}
-		_, _, err = s.Rotate(t.Context(), rotationOf(id, 1<<31)) // does not rotate a session that lives
+		_, _, err = s.Rotate(t.Context(), rotationOf(id, 1<<31)) // does not rotate a live session
 		if (err == nil) != want || err != nil && !errors.Is(err, fault.ErrNotFound) {
 			t.Fatalf("a rotation of session %v: %v; want it live: %v", id, err, want)
 		}
@@ -234,7 +234,7 @@ func mustHaveNoAPIKey(t *testing.T, s *Store, id int64, hash authority.APIKeyHas
 }
 
 // TestEpochEndsKeysAndRights checks that the end of an epoch takes the API keys of the sessions and the rights of their
-// callers at once, and that the sweep removes the rows.
+// callers at once, and the sweep removes the rows.
 func TestEpochEndsKeysAndRights(t *testing.T) {
 	for name, end := range epochEnds {
 		t.Run(name, func(t *testing.T) {
@@ -295,8 +295,8 @@ func TestEpochEndsKeysAndRights(t *testing.T) {
 	}
 }
 
-// TestEpochEndInOneBatch checks that the operations of a batch see the ends of epochs before them, that an end that
-// fails ends nothing, and that an epoch may end in the batch that removes the rows of the one before.
+// TestEpochEndInOneBatch checks that the operations of a batch see the ends of epochs before them, a failed end ends
+// nothing, and an epoch may end in the same batch as the removal of the previous epoch's rows.
 func TestEpochEndInOneBatch(t *testing.T) {
 	dir := t.TempDir()
 	s, ids := withSessions(t, dir, 10)
@@ -340,8 +340,8 @@ func TestEpochEndInOneBatch(t *testing.T) {
 	mustLive(t, mustOpen(t, dir), 1, append(ids, next), ids[0])
 }
 
-// TestEpochEndUnderRaces ends all sessions but one again and again while readers check sessions, and sweeps. A session
-// that was ended is never found again, and the session that continues is always found.
+// TestEpochEndUnderRaces ends all sessions but one again and again while readers check sessions, and sweeps. An ended
+// session is never found again, and the remaining session is always found.
 func TestEpochEndUnderRaces(t *testing.T) {
 	s, ids := withSessions(t, t.TempDir(), 1)
 	kept := ids[0]

@@ -13,7 +13,7 @@ import (
 	"github.com/pawlauth/pawl/internal/userimport"
 )
 
-// ImportUsers adds the users whose login and ID are not in use.
+// ImportUsers adds the users with an unused login and ID.
 func (s *Store) ImportUsers(
 	ctx context.Context, users []authority.UserWithHash, e audit.Event,
 ) ([]userimport.Imported, error) {

@@ -22,7 +22,7 @@ const (
 	maxQueries = 4
 )
 
-// connPool has the connections that are free.
+// connPool has the free connections.
 type connPool chan *sqlite.Conn
 
 func openReaders(path string) (readers, error) {

@@ -28,7 +28,7 @@ func TestLookupsDoNotWaitForQueries(t *testing.T) {
 	}
 }
 
-// TestQueryIsInterrupted checks that a query ends with its context, and that its connection works afterwards.
+// TestQueryIsInterrupted checks that a query ends with its context, and its connection works afterwards.
 func TestQueryIsInterrupted(t *testing.T) {
 	s, _ := withSessions(t, t.TempDir(), 1)
 	const endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
@@ -51,7 +51,7 @@ func TestQueryIsInterrupted(t *testing.T) {
 	}
 }
 
-// TestClosedStore checks that a store that is closed rejects all calls.
+// TestClosedStore checks that a closed store rejects all calls.
 func TestClosedStore(t *testing.T) {
 	s, ids := withSessions(t, t.TempDir(), 1)
 	if err := s.Close(); err != nil {

@@ -56,7 +56,7 @@ func (r *reserve) fill() error {
 
 // release frees the space of the reserve for the next write.
 func (r *reserve) release() {
-	_ = os.Remove(r.path) // If the file remains, the next write finds no space and reports that.
+	_ = os.Remove(r.path) // If the file remains, the next write finds no space and reports an error.
 	r.complete = false
 	r.retryAt = time.Now().Add(reserveRetry)
 	r.err = fmt.Errorf("%w: the disk is full, and its reserve is for revocations", fault.ErrUnavailable)

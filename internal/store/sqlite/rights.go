@@ -9,7 +9,7 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// txAs is tx for a write that needs rights. They are checked inside the transaction, before the function runs.
+// txAs is tx for a write that needs rights. The rights are checked inside the transaction, before the function runs.
 func txAs[T any](
 	ctx context.Context, s *Store, r authority.Rights, u urgency, run func(*change) (T, error),
 ) (T, error) {

@@ -59,8 +59,8 @@ func migrate(conn *sqlite.Conn, path string) error {
 	return quickCheck(conn, path)
 }
 
-// quickCheck reads the schema and one row of each table. It finds a file that was truncated, or overwritten at its
-// start, in almost no time.
+// quickCheck reads the schema and one row of each table. It finds a truncated file, or one overwritten at its start, in
+// almost no time.
 func quickCheck(conn *sqlite.Conn, path string) error {
 	tables := "user session session_purge rotation_log api_key signing_key failure_counter event copying"
 	for table := range strings.FieldsSeq(tables) {
@@ -71,7 +71,7 @@ func quickCheck(conn *sqlite.Conn, path string) error {
 	return nil
 }
 
-// unreadable explains what to do about a file that cannot be read.
+// unreadable explains what to do about an unreadable file.
 func unreadable(path string, err error) error {
 	if isFull(err) {
 		return fmt.Errorf("%s cannot be opened because its disk is full: %w; free some space", path, err)

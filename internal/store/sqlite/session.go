@@ -14,7 +14,7 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// OpenSession adds a session of a user who may sign in. The row of a session has only the fields that never change. The
+// OpenSession adds a session of a user who may sign in. The row of a session has only the immutable fields. The
 // rotation log has its state from the first generation on.
 func (s *Store) OpenSession(ctx context.Context, r authority.SessionWithOrigin, passwordHash string) error {
 	return s.write(ctx, normal, func(c *change) error {
@@ -83,7 +83,7 @@ func (c *change) endSessions(userID int64, opts authority.EndOptions) error {
 	return c.endEpochs(userID, opts.Except)
 }
 
-// Sessions lists the sessions of a user whose token has not expired.
+// Sessions lists the sessions of a user with an unexpired token.
 func (s *Store) Sessions(ctx context.Context, userID, now int64) ([]authority.SessionWithOrigin, error) {
 	sql := selectSessions + " WHERE user_id = ?1 AND epoch = (SELECT session_epoch FROM user WHERE user.id = ?1)" +
 		" ORDER BY created, id"
@@ -126,7 +126,7 @@ type sweepPosition struct {
 	next int
 }
 
-// Sweep removes sessions of ended epochs, and once there are none, sessions whose token has expired. For the latter it
+// Sweep removes sessions of ended epochs, and once there are none, sessions with an expired token. For the latter it
 // searches the memory, not the file, so that an idle store does not read all of its rows once a minute.
 func (s *Store) Sweep(ctx context.Context, now int64, limit int) (removed int, done bool, err error) {
 	s.sweep.mu.Lock()
@@ -149,7 +149,7 @@ func (s *Store) Sweep(ctx context.Context, now int64, limit int) (removed int, d
 	return removed, done, nil
 }
 
-// endExpired ends the sessions, except those that have been refreshed since Expired found them.
+// endExpired ends the sessions, except those refreshed since Expired found them.
 func (c *change) endExpired(ids []token.SessionID, now int64) (int, error) {
 	for _, id := range ids {
 		session, exists := c.sessions.Get(id)

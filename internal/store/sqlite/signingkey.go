@@ -34,7 +34,7 @@ func (s *Store) AddSigningKey(
 	})
 }
 
-// RetireSigningKey retires a signing key that is not the last one.
+// RetireSigningKey retires a signing key, unless it is the last one.
 func (s *Store) RetireSigningKey(ctx context.Context, r authority.Rights, id string, at int64) error {
 	return s.writeAs(ctx, r, revocation, func(c *change) error {
 		return executeOne(c.conn, `UPDATE signing_key SET retired = ?2, jwk = '' WHERE id = ?1 AND retired = 0

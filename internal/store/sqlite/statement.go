@@ -33,7 +33,7 @@ func queryOne[T any](conn *sqlite.Conn, sql string, a args, scan func(*sqlite.St
 	return row, err
 }
 
-// execute runs a statement that returns no rows.
+// execute runs a statement without result rows.
 func execute(conn *sqlite.Conn, sql string, a ...any) error {
 	return query(conn, sql, a, func(*sqlite.Stmt) {})
 }
@@ -49,7 +49,7 @@ func executeOne(conn *sqlite.Conn, sql string, a ...any) error {
 	return nil
 }
 
-// query executes a statement, which it prepares once for each connection, and calls row at each row.
+// query executes a statement, and calls row at each row. query prepares the statement once for each connection.
 func query(conn *sqlite.Conn, sql string, a args, row func(*sqlite.Stmt)) error {
 	stmt, err := conn.Prepare(sql)
 	if err != nil {
@@ -93,7 +93,7 @@ func reset(stmt *sqlite.Stmt) {
 
 func scanNumber(stmt *sqlite.Stmt) int64 { return stmt.ColumnInt64(0) }
 
-// conditions are the conditions of a WHERE clause, all of which must hold.
+// conditions are the conditions of a WHERE clause. All conditions must hold.
 type conditions struct {
 	text []string
 	args args
@@ -111,7 +111,7 @@ func (c *conditions) sql() string {
 	return " WHERE " + strings.Join(c.text, " AND ")
 }
 
-// nullable returns the value that p points at, or NULL.
+// nullable returns the value at p, or NULL.
 func nullable[T any](p *T) any {
 	if p == nil {
 		return nil

@@ -161,7 +161,7 @@ func (s *Store) prepare(path string) error {
 }
 
 // restrictModes removes the permissions of other users, because a restored backup may have them. It ignores errors,
-// because the process cannot change the mode of a file that another user owns.
+// because the process cannot change the mode of another user's file.
 func restrictModes(path string) {
 	for _, name := range []string{path, path + "-wal", path + "-shm"} {
 		if info, err := os.Stat(name); err == nil && info.Mode().Perm()&0o077 != 0 {
@@ -183,9 +183,9 @@ func (s *Store) Ready(ctx context.Context) error {
 	return err
 }
 
-// Stats returns the number of sessions, and how much memory they take. Both include the sessions of ended epochs that
-// are not removed yet.
+// Stats returns the number of sessions, and how much memory they take. Both include the remaining sessions of ended
+// epochs.
 func (s *Store) Stats() sessionlog.Stats { return s.sessions.Stats() }
 
-// SessionCount returns the number of sessions, which is always known.
+// SessionCount returns the number of sessions. The number is always known.
 func (s *Store) SessionCount(context.Context) (int64, bool) { return s.Stats().Sessions, true }

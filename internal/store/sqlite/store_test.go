@@ -62,7 +62,7 @@ func TestFilesArePrivate(t *testing.T) {
 	}
 }
 
-// TestOpenRejects checks that Open rejects a file that it cannot use, and explains what to do.
+// TestOpenRejects checks that Open rejects an unusable file, and explains what to do.
 func TestOpenRejects(t *testing.T) {
 	tests := []struct {
 		name    string

@@ -104,7 +104,7 @@ func (s *Store) ListUsers(ctx context.Context, f authority.UserFilter) ([]author
 	return list(ctx, s, sql, append(where.args, f.Limit, f.Offset), scan)
 }
 
-// UpdateUser changes a user, and ends the sessions and API keys that the new status ends.
+// UpdateUser changes a user, and ends the sessions and API keys as the new status requires.
 func (s *Store) UpdateUser(
 	ctx context.Context, r authority.Rights, id int64, u authority.UserChange,
 ) (*authority.User, error) {

@@ -14,7 +14,7 @@ func newAttempt(login, address string, at int64) throttle.Attempt {
 	return throttle.Attempt{Account: throttle.HashLogin(login), Address: address, At: at}
 }
 
-// fail begins an attempt, which stays a failure, and returns how long it must wait.
+// fail begins an attempt, leaves it a failure, and returns how long it must wait.
 func (s *state) fail(login, address string, at int64) time.Duration {
 	s.Helper()
 	wait, _, err := s.BeginAttempt(s.Context(), newAttempt(login, address, at))
@@ -116,7 +116,7 @@ func testAttemptsOfAddress(_ *testing.T, s *state) {
 	s.wantWait("new", "a", now+3600, 0)
 }
 
-// testAttemptsRace begins 100 attempts at the same time, of which five need not wait.
+// testAttemptsRace begins 100 attempts at the same time. Five of the attempts need not wait.
 func testAttemptsRace(t *testing.T, s *state) {
 	var group sync.WaitGroup
 	var admitted atomic.Int32
@@ -158,8 +158,8 @@ func testAttemptsSweep(t *testing.T, s *state) {
 	s.wantSomeWait("many", "b", now)
 }
 
-// testAttemptsMaxAccounts sweeps while there are too many counters of accounts. Those that expire first are removed.
-// The counters of addresses and the known addresses stay.
+// testAttemptsMaxAccounts sweeps while there are too many counters of accounts. The first to expire are removed. The
+// counters of addresses and the known addresses stay.
 func testAttemptsMaxAccounts(t *testing.T, s *state) {
 	s.fail("ada", "home", now)
 	s.noError(s.ResolveAttempt(t.Context(), newAttempt("ada", "home", now), false, throttle.Succeeded))
@@ -169,7 +169,7 @@ func testAttemptsMaxAccounts(t *testing.T, s *state) {
 	for i := range 20 {
 		s.fail(string(rune('A'+i)), "b", now+int64(i))
 	}
-	_, err := s.SweepAttempts(t.Context(), now, 1000, 1000) // removes rows of zeros, which one store has
+	_, err := s.SweepAttempts(t.Context(), now, 1000, 1000) // removes rows of zeros (one store has them)
 	s.noError(err)
 	for _, want := range []int{7, 7, 4, 0} { // 3 of 21 accounts stay
 		removed, err := s.SweepAttempts(t.Context(), now+100, 3, 7)

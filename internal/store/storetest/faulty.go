@@ -10,7 +10,7 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// Fault is a way in which a Faulty store fails.
+// Fault is a kind of failure of a Faulty store.
 type Fault int32
 
 // The faults. A caller cannot distinguish NotCommitted from Committed.

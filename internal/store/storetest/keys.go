@@ -12,7 +12,7 @@ import (
 	"github.com/pawlauth/pawl/internal/authority/keyring"
 )
 
-// testAPIKeys checks the life of API keys, and that a primary key replaces the one before.
+// testAPIKeys checks the life of API keys, and the replacement of a primary key.
 func testAPIKeys(t *testing.T, s *state) {
 	u := s.newUser("a")
 	create := func(k authority.APIKey, hash byte) authority.APIKey {
@@ -71,7 +71,7 @@ func testSessionAPIKeys(t *testing.T, s *state) {
 	s.wantError(err, fault.ErrNotFound)
 }
 
-// testSigningKeys lets ten nodes add the first key at the same time, of which one succeeds, and retires keys.
+// testSigningKeys lets ten nodes add the first key at the same time. One node succeeds. Then the test retires keys.
 func testSigningKeys(t *testing.T, s *state) {
 	var group sync.WaitGroup
 	for i := range 10 {
@@ -126,7 +126,7 @@ func testRetireRace(t *testing.T, s *state) {
 	}
 }
 
-// activeSigningKeys returns the IDs of the keys that are not retired.
+// activeSigningKeys returns the IDs of the active keys.
 func (s *state) activeSigningKeys() (ids []string) {
 	s.Helper()
 	keys, err := s.SigningKeys(s.Context())

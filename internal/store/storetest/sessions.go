@@ -133,7 +133,7 @@ func testEndSessions(t *testing.T, s *state) {
 	s.noError(s.EndSessions(t.Context(), authority.Rights{}, a.ID, authority.EndOptions{}))
 	s.wantNoSession(kept.ID)
 	s.wantSession(other.ID)
-	s.noError(s.EndSession(t.Context(), authority.Rights{}, ended.ID)) // no error for a session that has ended
+	s.noError(s.EndSession(t.Context(), authority.Rights{}, ended.ID)) // no error for an ended session
 	list, err := s.Sessions(t.Context(), b.ID, now)
 	s.noError(err)
 	if len(list) != 1 || list[0].Session != other || list[0].IP != "192.0.2.1" {

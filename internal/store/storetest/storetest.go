@@ -1,5 +1,5 @@
 // Package storetest is the one suite that every store passes completely. Each test works through the interface of the
-// store alone, and so it shows that the store keeps the contract that authority.Store states.
+// store alone, and so it shows that the store keeps the contract of authority.Store.
 package storetest
 
 import (
@@ -15,7 +15,7 @@ import (
 // now is the time of the tests: Unix seconds.
 const now = 1_795_500_000
 
-// Store has all methods that the suite tests.
+// Store has all methods tested by the suite.
 type Store interface {
 	authority.Store
 	userimport.Store
@@ -73,7 +73,7 @@ type state struct {
 	*testing.T
 	Store
 	open     func() Store
-	sessions byte // the number of sessions that newSession opened
+	sessions byte // the number of sessions opened by newSession
 }
 
 // noError ends the test if there is an error.
@@ -118,7 +118,7 @@ func (s *state) setStatus(id int64, status authority.Status) *authority.User {
 	return u
 }
 
-// newSession opens a session of generation 1 that expires in an hour and ends in 10,000 seconds.
+// newSession opens a session of generation 1. The session expires in an hour and ends in 10,000 seconds.
 func (s *state) newSession(u *authority.User) authority.Session {
 	s.Helper()
 	s.sessions++
@@ -133,7 +133,7 @@ func (s *state) newSession(u *authority.User) authority.Session {
 	return session.Session
 }
 
-// wantSession returns a session, which must exist.
+// wantSession returns a session. The session must exist.
 func (s *state) wantSession(id token.SessionID) authority.Session {
 	s.Helper()
 	got, err := s.Session(s.Context(), id)
