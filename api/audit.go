@@ -41,7 +41,7 @@ type Event struct {
 	Detail    string    `json:"detail"`    // a few words for people; may be empty
 }
 
-// AuditRequest is the query of GET /v2/audit. A zero filter matches every event that the caller may see.
+// AuditRequest is the query of GET /v2/audit. A zero filter matches every event visible to the caller.
 type AuditRequest struct {
 	UserID         int64
 	Kind           EventKind

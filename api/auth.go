@@ -1,7 +1,7 @@
 package api
 
-// LoginRequest is the body of POST /v2/auth/login. The server takes the login from the first of Login, Email and
-// Username that is not empty, because the vendor's own pages use all three names.
+// LoginRequest is the body of POST /v2/auth/login. The server takes the login from the first non-empty field of Login,
+// Email and Username, because the vendor's own pages use all three names.
 type LoginRequest struct {
 	Login    string `json:"login,omitzero"`
 	Email    string `json:"email,omitzero"`

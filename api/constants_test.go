@@ -48,7 +48,7 @@ func TestConstantsMatchOpenAPI(t *testing.T) {
 	}
 }
 
-// TestConstantsMatchTheServer compares the constants with the names that the server reads and writes.
+// TestConstantsMatchTheServer compares the constants with the names in the server's requests and responses.
 func TestConstantsMatchTheServer(t *testing.T) {
 	want := map[string][]string{}
 	for level := authority.Root; level <= authority.General; level++ {

@@ -32,7 +32,7 @@ func ExampleEnvelope() {
 	// sign in again
 }
 
-// A Time is a time.Time that has whole seconds in UTC on the wire.
+// A Time is a time.Time with whole seconds in UTC on the wire.
 func ExampleTime() {
 	berlin := time.FixedZone("CEST", 2*60*60)
 	from := api.NewTime(time.Date(2026, 5, 7, 22, 0, 0, 500, berlin))

@@ -19,7 +19,7 @@ type Introspection struct {
 	MailboxID int64 `json:"mailboxId"`
 }
 
-// OAuthError is the response of a call below /oauth2 that failed (RFC 6749, 5.2).
+// OAuthError is the response of a failed call below /oauth2 (RFC 6749, 5.2).
 type OAuthError struct {
 	Code        string `json:"error"`
 	Description string `json:"error_description"`

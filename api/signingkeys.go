@@ -1,6 +1,6 @@
 package api
 
-// SigningKeyState is the part that a signing key plays at the moment of the response.
+// SigningKeyState is the role of a signing key at the moment of the response.
 type SigningKeyState string
 
 // The states of a signing key, in the order of its life.
@@ -11,8 +11,8 @@ const (
 	SigningKeyRetired   SigningKeyState = "Retired"   // every token of it is rejected
 )
 
-// SigningKey is a key that signs tokens, without any part of the key itself. The times of a key that the server reads
-// from a file are nil.
+// SigningKey describes a signing key, without any part of the key itself. The times of a key from a signing key file
+// are nil.
 type SigningKey struct {
 	KeyID         string          `json:"keyId"`     // RFC 7638 thumbprint; the kid of its tokens
 	Algorithm     string          `json:"algorithm"` // HS256, ES256, EdDSA or RS256; empty once it is retired
@@ -26,5 +26,5 @@ type SigningKey struct {
 // RetireSigningKeyRequest is the body of DELETE /v2/signing-keys.
 type RetireSigningKeyRequest struct {
 	KeyID string `json:"keyId"`
-	Now   bool   `json:"now,omitzero"` // retires a leaked key before RetirableFrom, which ends its tokens
+	Now   bool   `json:"now,omitzero"` // retires a leaked key before RetirableFrom, and ends its tokens
 }

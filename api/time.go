@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// Time is a time.Time that is RFC 3339 in UTC with whole seconds on the wire, such as 2026-05-07T20:00:00Z.
+// Time is a time.Time in the form of RFC 3339 in UTC with whole seconds on the wire, such as 2026-05-07T20:00:00Z.
 //
-// The zero Time is the zero time.Time: IsZero reports it, and it is 0001-01-01T00:00:00Z on the wire. A response that
-// may lack a time has a *Time instead, which is null on the wire if it is nil.
+// The zero Time is the zero time.Time: IsZero reports it, and it is 0001-01-01T00:00:00Z on the wire. A response with
+// an optional time has a *Time instead. A nil *Time is null on the wire.
 //
-// Two Times that NewTime returned, or that were read from JSON, are equal by == if they are the same second.
+// Two Times from NewTime or from JSON are equal by == if they are the same second.
 type Time struct{ time.Time }
 
 // NewTime returns t in UTC, without the fraction of its second and without a monotonic clock reading.

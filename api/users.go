@@ -1,6 +1,6 @@
 package api
 
-// Level is the level of a user: its rights, and the name that tokens have as authLevel.
+// Level is the level of a user: its rights, and the authLevel of its tokens.
 type Level string
 
 // The levels, from the highest to the lowest. LevelNoChange is a level only in a RoleRequest.
@@ -56,8 +56,8 @@ type CreateUserRequest struct {
 	AuthLevel Level  `json:"authLevel,omitzero"` // empty is LevelMailboxUser
 }
 
-// ListUsersRequest is the body of POST /v2/users/list. A nil or empty filter matches every user that the caller
-// administers.
+// ListUsersRequest is the body of POST /v2/users/list. A nil or empty filter matches all users administered by the
+// caller.
 type ListUsersRequest struct {
 	NetworkID      *int64 `json:"networkId,omitzero"`
 	MailboxID      *int64 `json:"mailboxId,omitzero"`

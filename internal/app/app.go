@@ -31,8 +31,8 @@ type Config struct {
 	Store StoreAddress
 	// VerifyStaleness is as in StoreConfig.
 	VerifyStaleness time.Duration
-	// MasterKey seals the signing keys in the store. If nil, they are stored in plaintext, which Open permits only for
-	// SQLite.
+	// MasterKey seals the signing keys in the store. If nil, the signing keys are stored in plaintext. Open permits a
+	// nil MasterKey only for SQLite.
 	MasterKey *seal.Box
 
 	// Issuer and Audience are the claims iss and aud of every token. If empty, they are "pawl".
@@ -40,7 +40,7 @@ type Config struct {
 	Audience string
 	// Algorithm is the algorithm of new signing keys. If empty, it is HS256.
 	Algorithm token.Algorithm
-	// SigningKeyFile is a JWK or a JWK set that replaces the signing keys of the store. The first key signs.
+	// SigningKeyFile is a JWK or a JWK set. The file replaces the signing keys of the store. The first key signs.
 	SigningKeyFile string
 	// KeyLead is how long a new signing key is published before it signs, in whole seconds. If 0, it is
 	// keyring.DefaultLead.
@@ -107,7 +107,7 @@ type App struct {
 	background sync.WaitGroup
 }
 
-// Open opens the store and starts the background work. It rejects a store that an unfinished copy has left incomplete.
+// Open opens the store and starts the background work. Open rejects a store left incomplete by an unfinished copy.
 func Open(ctx context.Context, c Config) (_ *App, err error) {
 	c.setDefaults()
 	if err := c.Validate(); err != nil {
@@ -217,7 +217,7 @@ func (a *App) Close() error {
 	return a.Store.Close()
 }
 
-// Started writes an audit event with the settings of a server that begins to serve.
+// Started writes an audit event with the settings of a server at its start.
 func (a *App) Started(ctx context.Context) { a.Authority.Started(ctx, a.settings) }
 
 // summary returns the settings that affect security. None of them is a secret.

@@ -27,7 +27,7 @@ const (
 	Postgres StoreKind = "postgres" // for many nodes
 )
 
-// StoreAddress is where a store keeps its state. The zero value is a SQLite store whose folder is not set yet.
+// StoreAddress is where a store keeps its state. The zero value is a SQLite store without a folder.
 type StoreAddress struct {
 	// Folder is the data folder of a SQLite store. PostgreSQL ignores it.
 	Folder string
@@ -89,13 +89,13 @@ type Store interface {
 type StoreConfig struct {
 	// Address is where the store is. A SQLite address must have a folder.
 	Address StoreAddress
-	// MustExist rejects a store that does not exist. If false, OpenStore creates it.
+	// MustExist rejects a missing store. If false, OpenStore creates it.
 	MustExist bool
-	// Exclusive rejects a store that another process has open, and locks all others out until Close. A SQLite store
+	// Exclusive rejects a store already open in another process, and locks all others out until Close. A SQLite store
 	// is always exclusive.
 	Exclusive bool
-	// VerifyStaleness is how stale the state may be that a bearer token is checked against, on PostgreSQL. If 0, each
-	// check reads the row. SQLite ignores it.
+	// VerifyStaleness is how stale the state for the check of a bearer token may be, on PostgreSQL. If 0, each check
+	// reads the row. SQLite ignores it.
 	VerifyStaleness time.Duration
 	// Metrics counts commits and failures. Optional.
 	Metrics *metrics.Metrics

@@ -1,5 +1,5 @@
 // Package logqueue writes log lines in the background, so that a server never waits for the reader of its log. A
-// reader that stops reading would otherwise stop the server as soon as the pipe to it is full.
+// stalled reader would otherwise stop the server as soon as the pipe to the reader is full.
 package logqueue
 
 import (
@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// maxPending is how many bytes wait for the output. The lines that are being written count separately.
+// maxPending is how many bytes wait for the output. The lines of the current write count separately.
 const maxPending = 1 << 20
 
-// Queue is an io.Writer for log lines that never blocks. One goroutine writes the lines to the output, in their order.
-// A line that finds the queue full, or that the output rejects, is lost. As soon as the output accepts lines again, a
-// line of the log reports how many were lost.
+// Queue is a non-blocking io.Writer for log lines. One goroutine writes the lines to the output, in their order. A line
+// is lost if the queue is full or the output rejects the line. As soon as the output accepts lines again, a line of the
+// log reports how many were lost.
 type Queue struct {
 	out    io.Writer
 	report slog.Handler // writes to out

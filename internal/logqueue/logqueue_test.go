@@ -14,13 +14,13 @@ import (
 	"github.com/pawlauth/pawl/internal/logqueue"
 )
 
-// output is a writer whose state a test can change.
+// output is a writer. A test can change its state.
 type output struct {
 	mu      sync.Mutex
 	text    bytes.Buffer
 	block   chan struct{} // if not nil, Write waits until it is closed
 	failing bool
-	accepts int    // the bytes that Write accepts before it fails
+	accepts int    // how many bytes Write accepts before it fails
 	rejects string // if not empty, Write fails for a text that contains it
 }
 
@@ -112,7 +112,7 @@ func TestFailingOutput(t *testing.T) {
 	})
 }
 
-// TestReportFails checks that a report that the output rejects is repeated, and is not a lost line itself.
+// TestReportFails checks that a rejected report is repeated, and is not a lost line itself.
 func TestReportFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &output{failing: true}

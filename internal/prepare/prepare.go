@@ -1,5 +1,5 @@
 // Package prepare brings logins and passwords into the one form in which Pawl stores and compares them (PRECIS,
-// RFC 8265). Every part of Pawl that looks a login up uses Login: the stores, the throttle, and the import.
+// RFC 8265). Every lookup of a login uses Login: the stores, the throttle, and the import.
 package prepare
 
 import (
@@ -10,13 +10,13 @@ import (
 	"golang.org/x/text/secure/precis"
 )
 
-// ErrLogin is the error of Login for a login that PRECIS does not permit.
+// ErrLogin is the error of Login for a login not permitted by PRECIS.
 var ErrLogin = errors.New("must have letters, digits and punctuation only, as RFC 8265 permits them for user names")
 
-// ErrPassword is the error of Password for a password that PRECIS does not permit.
+// ErrPassword is the error of Password for a password not permitted by PRECIS.
 var ErrPassword = errors.New("must be Unicode text without control characters, as RFC 8265 permits it for passwords")
 
-// Login returns the form in which a login is compared. Two logins with the same form are the same login.
+// Login returns the form of a login for comparison. Two logins with the same form are the same login.
 //
 // White space around the login is removed, and each part between spaces is prepared as UsernameCaseMapped (RFC 8265,
 // 3.3): full-width characters become ordinary ones, upper case becomes lower case, and the rest is composed (NFC). A
@@ -57,14 +57,14 @@ func loginPart(part string) (string, error) {
 	return strings.ReplaceAll(prepared, "ς", "σ"), nil
 }
 
-// Password returns the form in which a password is hashed and compared: OpaqueString (RFC 8265, 4.2). Spaces of other
-// scripts become ordinary ones, and the rest is composed (NFC); case and width stay. The error is ErrPassword; an
-// empty password is one too.
+// Password returns the form of a password for hashing and comparison: OpaqueString (RFC 8265, 4.2). Spaces of other
+// scripts become ordinary ones, and the rest is composed (NFC); case and width stay. The error is ErrPassword; an empty
+// password is one too.
 func Password(password string) (string, error) {
 	if password != "" && printableASCII(password) {
 		return password, nil
 	}
-	if !utf8.ValidString(password) { // the profile would replace the bytes that are wrong
+	if !utf8.ValidString(password) { // the profile would replace the wrong bytes
 		return "", ErrPassword
 	}
 	prepared, err := precis.OpaqueString.String(password)

@@ -9,7 +9,7 @@ import (
 )
 
 // TestNoSightAbove checks for each pair of admins of one mailbox that an admin sees the sessions, API keys and events
-// of the other one only if that one is not above.
+// of the other one only if the other one is not above.
 func TestNoSightAbove(t *testing.T) {
 	b := start(t)
 	levels := []string{"Root", "TechOps", "NetOps", "NetworkAdmin", "MailboxAdmin"} // highest first

@@ -38,12 +38,12 @@ type writeCall struct {
 	// own is set if every user may make the call for themself, so that a demotion or a move takes no right away.
 	own bool
 	// oauth is set for a call in the form of OAuth: the caller has an API key, 400 is a refusal too (RFC 6749, 5.2),
-	// and so is 200, because a token that has ended is not an error (RFC 7009, 2.2). state shows what was done.
+	// and so is 200, because an invalid token is not an error (RFC 7009, 2.2). state shows what was done.
 	oauth bool
 	// prepare makes what the requests remove; nil if they remove nothing.
 	prepare func(*actor)
-	// request returns the path and the body of a request that would change something. Each request differs from
-	// the ones before, so that each of them shows in state.
+	// request returns the path and the body of a request for a change. Each request differs from the ones before, so
+	// that each of them shows in state.
 	request func(*actor) (path, body string)
 	// state returns what the call changes, as an administrator sees it; nil if no call shows it.
 	state func(*actor) string
@@ -53,9 +53,9 @@ func (c writeCall) refused(status int) bool {
 	return status == 401 || status == 403 || status == 404 || c.oauth && (status == 400 || status == 200)
 }
 
-// writeCalls has an entry for each call of openapi.yaml that is not in readCalls.
+// writeCalls has an entry for each call of openapi.yaml outside readCalls.
 var writeCalls = map[string]writeCall{
-	// A logout takes nothing but the caller's own right, so there is nothing that a late one could change.
+	// A logout takes nothing but the caller's own right, so a late logout could change nothing.
 	"POST /v2/auth/logout": {},
 	"PUT /v2/auth/password": {level: "NetworkAdmin", own: true, request: func(*actor) (string, string) {
 		return "/v2/auth/password", fmt.Sprintf(`{"currentPassword":%q,"newPassword":%[1]q}`, actorPassword)
@@ -111,7 +111,7 @@ var writeCalls = map[string]writeCall{
 		}},
 }
 
-// loss is something that ends the rights of a caller.
+// loss is one way to end the rights of a caller.
 type loss struct {
 	// byKey is set if the caller has an API key, else the caller has a bearer token.
 	byKey bool
@@ -176,7 +176,7 @@ func TestHeldBody(t *testing.T) {
 }
 
 // TestLoopOfWrites repeats each write call on eight connections while the caller's rights end. From then on nothing may
-// change, and every request that began later must be refused.
+// change, and every later request must be refused.
 func TestLoopOfWrites(t *testing.T) {
 	forEachLoss(t, func(t *testing.T, a *actor, name string, call writeCall, happens func(*actor)) {
 		var lost atomic.Bool
@@ -221,7 +221,7 @@ func TestLoopOfWrites(t *testing.T) {
 const (
 	loopConnections   = 8
 	requestsAfterLoss = 2
-	spareObjects      = 24 // sessions, API keys and users that a loop can remove
+	spareObjects      = 24 // sessions, API keys and users for a loop to remove
 )
 
 // forEachLoss runs a test for each write call and each way to lose the right to make it. The server is fresh for each
@@ -251,7 +251,7 @@ func forEachLoss(t *testing.T, run func(t *testing.T, a *actor, name string, cal
 	}
 }
 
-// startUnchecked is start without the check of the traffic against openapi.yaml, because that check reads a body whole
+// startUnchecked is start without the check of the traffic against openapi.yaml, because the check reads a body whole
 // before the server sees the request.
 func startUnchecked(t testing.TB) *browser {
 	var options []pawltest.Option
@@ -280,7 +280,7 @@ type actor struct {
 	tokens   []string // of the same sessions
 	keys     []int64  // spare API keys of the target
 	victims  []int64  // spare users of the network
-	signing  string   // a signing key that can be retired
+	signing  string   // a retirable signing key
 }
 
 func newActor(b *browser, call writeCall, byKey bool, network int) *actor {
@@ -414,7 +414,7 @@ func (a *actor) removeKey() {
 	a.expect(200, "", "DELETE", "/v2/keys", fmt.Sprintf(`{"keyId":%d}`, a.keyID), a.admin())
 }
 
-// The functions below return the state that the calls change, as Root sees it.
+// The functions below return the state changed by the calls, as Root sees it.
 
 func (a *actor) seen(call writeCall) string {
 	a.Helper()
@@ -487,7 +487,7 @@ func mediaType(path string) string {
 	return "application/json"
 }
 
-// heldRequest is a request of which the server has all but the end of the body.
+// heldRequest is a request without the end of its body. The server has the rest.
 type heldRequest struct {
 	*actor
 	conn   net.Conn

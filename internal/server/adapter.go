@@ -28,12 +28,12 @@ func secret(data any) response { return response{data: data, secret: true} }
 // endpoint answers a request. ctx has the deadline of the request.
 type endpoint func(ctx context.Context, s *server, r *http.Request) (response, error)
 
-// public adapts a handler that is open to all clients. The adapter reads a body if T has fields.
+// public adapts a handler open to all clients. The adapter reads a body if T has fields.
 func public[T any](handler func(context.Context, request, T) (response, error)) endpoint {
 	return adapt(false, handler)
 }
 
-// authenticated adapts a handler whose callers need a token or an API key.
+// authenticated adapts a handler for callers with a token or an API key.
 func authenticated[T any](handler func(context.Context, request, T) (response, error)) endpoint {
 	return adapt(true, handler)
 }
@@ -42,7 +42,7 @@ func adapt[T any](authenticate bool, handler func(context.Context, request, T) (
 	hasBody := reflect.TypeFor[T]().NumField() > 0
 	return func(ctx context.Context, s *server, r *http.Request) (response, error) {
 		// The body comes first: a client may send it long after the headers, and the caller may have been signed out
-		// meanwhile. Only callers who are signed in learn that a body is wrong.
+		// meanwhile. Only authenticated callers get the error for a wrong body.
 		var body T
 		var bodyErr error
 		if hasBody {
@@ -62,7 +62,7 @@ func adapt[T any](authenticate bool, handler func(context.Context, request, T) (
 	}
 }
 
-// authenticate returns the caller that the credentials of a request name.
+// authenticate returns the caller named by the credentials of a request.
 func (s *server) authenticate(ctx context.Context, r *http.Request) (authority.Caller, error) {
 	key, err := apiKey(r)
 	if err != nil {
@@ -91,7 +91,7 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
 	write(w, http.StatusOK, api.Envelope[any]{Success: true, Data: result.data, Message: result.message})
 }
 
-// The header values that every response shares. Sharing them saves allocations, and net/http only reads them.
+// The shared header values of all responses. Sharing them saves allocations, and net/http only reads them.
 var (
 	noStore  = []string{"no-store"}
 	typeJSON = []string{"application/json; charset=utf-8"}

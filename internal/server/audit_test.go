@@ -42,7 +42,7 @@ func (l *logBuffer) option() pawltest.Option {
 	})
 }
 
-// audit returns the events that match a query, oldest first.
+// audit returns the events for a query, oldest first.
 func (b *browser) audit(query string, credentials string) []api.Event {
 	b.Helper()
 	events := data[[]api.Event](b, "GET", "/v2/audit?recordsPerPage=500&"+query, "", credentials)
@@ -55,8 +55,8 @@ var (
 	passwordsInBodies  = regexp.MustCompile(`(?i)"(?:password|currentPassword|newPassword)":"([^"]*)"`)
 )
 
-// TestNoSecretLeaks makes each call of the contract and some that fail, and searches the log, the audit and the errors
-// for each password, token and API key.
+// TestNoSecretLeaks makes each call of the contract and some failing calls, and searches the log, the audit and the
+// errors for each password, token and API key.
 func TestNoSecretLeaks(t *testing.T) {
 	log := &logBuffer{}
 	b := start(t, log.option())
@@ -161,8 +161,8 @@ func TestAudit(t *testing.T) {
 	}
 }
 
-// TestRejectedRefreshReasons checks that the audit has the reason of each rejected refresh, which the client does not
-// see.
+// TestRejectedRefreshReasons checks that the audit has the reason of each rejected refresh. The client does not see the
+// reason.
 func TestRejectedRefreshReasons(t *testing.T) {
 	b := start(t)
 	superseded, ended := b.login(), b.login()
@@ -187,7 +187,7 @@ func TestRejectedRefreshReasons(t *testing.T) {
 	}
 }
 
-// TestAuditRights checks that only admins see events, and only those of the users that they administer.
+// TestAuditRights checks that only admins see events, and only the events of users that they administer.
 func TestAuditRights(t *testing.T) {
 	b := start(t)
 	mailboxAdmin := b.login()

@@ -10,7 +10,7 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// none is the body of a call that has no body.
+// none is the body of a call without a body.
 type none = struct{}
 
 // wireTime converts Unix seconds to the form on the wire.

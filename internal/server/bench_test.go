@@ -15,7 +15,7 @@ import (
 	"github.com/pawlauth/pawl/pawltest"
 )
 
-// silent is an http.ResponseWriter that costs almost nothing.
+// silent is an http.ResponseWriter with almost no cost.
 type silent struct {
 	header http.Header
 	status int
@@ -29,8 +29,8 @@ func (s *silent) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// BenchmarkHandler measures Pawl's own part of a request, without net/http: a session call, which is answered from
-// memory, and a refresh, which pays for a whole commit.
+// BenchmarkHandler measures Pawl's own part of a request, without net/http: a session call (answered from memory) and a
+// refresh (with a whole commit).
 func BenchmarkHandler(b *testing.B) { benchmarkHandler(b, nil) }
 
 // BenchmarkHandlerCounted measures the same with metrics.

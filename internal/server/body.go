@@ -87,7 +87,7 @@ func isJSON(contentType string) bool {
 // Content-Type of JSON is safe, because the browser first asks the server for permission (a CORS preflight).
 func sentByScript(r *http.Request) bool { return r.Header.Get("Origin") != "" }
 
-// explainJSON returns an error that names the wrong field and never quotes its value.
+// explainJSON returns an error with the name of the wrong field, and never with its value.
 func explainJSON(err error) error {
 	if err == nil {
 		return nil
@@ -109,7 +109,7 @@ func explainJSON(err error) error {
 	return invalid(fmt.Sprintf("The body is not JSON in UTF-8; fix it at byte %d.", syntactic.ByteOffset))
 }
 
-// fieldName returns the name of the field that a pointer leads to, shortened to fit a message.
+// fieldName returns the name of the field at a pointer, shortened to fit a message.
 func fieldName(pointer jsontext.Pointer) string {
 	name := strings.TrimPrefix(string(pointer), "/")
 	if len(name) > 64 {

@@ -12,7 +12,7 @@ import (
 	"github.com/pawlauth/pawl/api"
 )
 
-// FuzzEnvelope compares the responses that are encoded by hand with those of encoding/json.
+// FuzzEnvelope compares the hand-encoded responses with those of encoding/json.
 func FuzzEnvelope(f *testing.F) {
 	f.Add("a.b.c", int64(1), int64(1_795_500_000), true)
 	f.Add("\"\\\x00é\u2028<&>\xff", int64(-1), int64(0), false)
@@ -65,8 +65,8 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
-// BenchmarkEncode encodes the response of a refresh by hand, and with encoding/json, which encodes the responses with a
-// message.
+// BenchmarkEncode encodes the response of a refresh by hand, and with encoding/json. The server uses encoding/json for
+// the responses with a message.
 func BenchmarkEncode(b *testing.B) {
 	for name, message := range map[string]string{"plain": "", "general": "."} {
 		b.Run(name, func(b *testing.B) {

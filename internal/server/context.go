@@ -32,7 +32,7 @@ func wellFormedID(id string) bool {
 	return true
 }
 
-// responseID returns the request id that setRequestID has put into a response.
+// responseID returns the request id of a response. setRequestID has put the id into the response.
 func responseID(w http.ResponseWriter) string { return w.Header().Get("X-Request-Id") }
 
 type requestIDKey struct{}
@@ -42,13 +42,13 @@ func withRequestID(ctx context.Context, w http.ResponseWriter) context.Context {
 	return context.WithValue(ctx, requestIDKey{}, responseID(w))
 }
 
-// RequestID returns the id of the request that ctx belongs to, or "".
+// RequestID returns the id of the request of ctx, or "".
 func RequestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestIDKey{}).(string)
 	return id
 }
 
-// LogHandler returns a handler that adds the request id of the context to each record.
+// LogHandler returns a handler for log records. The handler adds the request id of the context to each record.
 func LogHandler(next slog.Handler) slog.Handler { return logHandler{next} }
 
 type logHandler struct{ slog.Handler }

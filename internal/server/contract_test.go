@@ -13,7 +13,7 @@ import (
 	"github.com/pawlauth/pawl/pawltest"
 )
 
-// volatile matches the parts of a response that differ in each run.
+// volatile matches the parts of a response with a new value in each run.
 var volatile = []struct {
 	pattern *regexp.Regexp
 	name    string
@@ -26,7 +26,7 @@ var volatile = []struct {
 	{regexp.MustCompile(`("data":)"[^"*]{12}"`), `$1"PASSWORD"`},
 }
 
-// TestGolden compares the status, the headers that the contract names, and the body of each call with a file.
+// TestGolden compares the status, the headers of the contract, and the body of each call with a file.
 func TestGolden(t *testing.T) {
 	b := start(t)
 	var got bytes.Buffer

@@ -30,8 +30,8 @@ func bearerToken(r *http.Request) (string, error) {
 	return token, nil
 }
 
-// apiKey returns the value of X-API-Key, or "" if there is no such header. An empty header is an error, because an API
-// key that is sent must be valid.
+// apiKey returns the value of X-API-Key, or "" if there is no such header. An empty header is an error, because every
+// API key in a request must be valid.
 func apiKey(r *http.Request) (string, error) {
 	values := r.Header["X-Api-Key"]
 	switch {
@@ -43,7 +43,7 @@ func apiKey(r *http.Request) (string, error) {
 	return values[0], nil
 }
 
-// origin returns the address and the User-Agent that a request came from.
+// origin returns the address and the User-Agent of a request's client.
 func origin(r *http.Request) authority.Origin {
 	const maxUserAgent = 256 // bytes
 	ip, _, err := net.SplitHostPort(r.RemoteAddr)

@@ -11,9 +11,8 @@ import (
 // less.
 const requestTimeout = 10 * time.Second
 
-// deadlines has the deadlines of requests. All requests that begin in the same second share one context and one timer,
-// because a timer for each request costs more than 3 % of a session call (BenchmarkHandler). It is safe for concurrent
-// use.
+// deadlines has the deadlines of requests. All requests of the same second share one context and one timer, because a
+// timer for each request costs more than 3 % of a session call (BenchmarkHandler). It is safe for concurrent use.
 type deadlines struct {
 	current atomic.Pointer[sharedDeadline] // a shared deadline is replaced, never changed
 }

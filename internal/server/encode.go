@@ -9,12 +9,12 @@ import (
 	"github.com/pawlauth/pawl/api"
 )
 
-// buffers has buffers for bodies that are read or written. A handler returns its buffer to the pool before the request
-// ends, so nothing may refer to the buffer after that.
+// buffers has buffers for the bodies of requests and responses. A handler returns its buffer to the pool before the
+// request ends, so nothing may refer to the buffer afterwards.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
 
-// appendEnvelope appends an envelope as JSON, and a line break. It encodes the data of the hot calls by hand, which
-// takes a fifth of the time of encoding/json (BenchmarkEncode) and yields the same bytes (FuzzEnvelope).
+// appendEnvelope appends an envelope as JSON, and a line break. It encodes the data of the hot calls by hand, in a
+// fifth of the time of encoding/json (BenchmarkEncode) and with the same bytes (FuzzEnvelope).
 func appendEnvelope(b []byte, e api.Envelope[any]) []byte {
 	if e.Success && e.Message == "" {
 		start := len(b)

@@ -29,7 +29,7 @@ var errorTable = map[fault.Kind]struct {
 	fault.Internal:           {http.StatusInternalServerError, api.CodeInternalError},
 }
 
-// statusError is an error whose status differs from that of its kind: 405, 413 or 415.
+// statusError is an error with a status of its own instead of its kind's: 405, 413 or 415.
 type statusError struct {
 	status int
 	err    *fault.Error
@@ -38,7 +38,7 @@ type statusError struct {
 func (e *statusError) Error() string { return e.err.Error() }
 func (e *statusError) Unwrap() error { return e.err }
 
-// panicError is the error of a handler that panicked.
+// panicError is the error of a handler after a panic.
 type panicError struct{ cause any }
 
 func (e panicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.cause, debug.Stack()) }
@@ -47,9 +47,9 @@ func invalid(message string) *fault.Error {
 	return &fault.Error{Kind: fault.InvalidParameter, Message: message}
 }
 
-// explain returns the error that the client gets, and logs its cause. An error that is not a fault.Error is a bug or a
-// failure of the server. Such an error is only logged, and the client gets the request id, by which the log can be
-// searched.
+// explain returns the error for the client, and logs its cause. An error of another type than fault.Error is a bug or a
+// failure of the server. Such an error is only logged, and the client gets the request id, so that an operator can
+// search the log for it.
 func (s *server) explain(w http.ResponseWriter, r *http.Request, err error) *fault.Error {
 	known, ok := errors.AsType[*fault.Error](err)
 	if !ok {

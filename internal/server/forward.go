@@ -15,14 +15,14 @@ func isForwardAuth(path string) bool {
 	return path == forwardPath || strings.HasPrefix(path, forwardPath+"/")
 }
 
-// forwardAuth answers a gateway that asks whether a request may pass: 200, 401 or 403 without a body, and 503 while the
-// store is unreachable. It checks only the credentials, and ignores the method and the body. With a 200, the headers
-// name the caller. All of them are always set, so that a gateway that copies them overwrites the headers that a client
-// has sent under these names.
+// forwardAuth answers a gateway's question whether a request may pass: 200, 401 or 403 without a body, and 503 while
+// the store is unreachable. It checks only the credentials, and ignores the method and the body. With a 200, the
+// headers name the caller. All of them are always set, so that a gateway that copies them overwrites a client's own
+// headers under these names.
 //
-// The query can require more of the caller: level=NetworkAdmin requires that level or a higher one, and network=7
-// requires that network or a level that covers every network. If a name occurs more than once, each value must hold, so
-// that a client that adds to the query cannot remove a requirement of the gateway.
+// The query can require more of the caller: level=NetworkAdmin requires NetworkAdmin or a higher level, and network=7
+// requires network 7 or a level that covers every network. If a name occurs more than once, each value must hold, so
+// that additions by a client cannot remove a requirement of the gateway.
 func (s *server) forwardAuth(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h["Cache-Control"] = noStore

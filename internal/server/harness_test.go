@@ -27,7 +27,7 @@ type browser struct {
 	*pawltest.Server
 }
 
-// start runs a server whose requests and responses are checked against openapi.yaml.
+// start runs a server, and checks its requests and responses against openapi.yaml.
 func start(t testing.TB, options ...pawltest.Option) *browser {
 	if addr := os.Getenv(postgresVariable); addr != "" {
 		options = append(options, pawltest.WithPostgres(newDatabase(t, addr)))

@@ -12,7 +12,7 @@ import (
 // readyTimeout is how long the store may take to answer /readyz. Load balancers usually wait longer.
 const readyTimeout = 2 * time.Second
 
-// healthy answers /healthz with 200, which shows only that the process runs.
+// healthy answers /healthz with 200. The answer shows only that the process runs.
 func (s *server) healthy(w http.ResponseWriter, _ *http.Request) { writeHealth(w, http.StatusOK, "ok") }
 
 // ready answers /readyz: 200 if the store can be reached and written to, or else 503.

@@ -72,13 +72,13 @@ func TestLongTokens(t *testing.T) {
 	}
 }
 
-// attack is a token that must be rejected.
+// attack is a token for the server to reject.
 type attack struct {
 	name, text string
 	isJWT      bool // it has the form of a JWT
 }
 
-// forge makes attacks from the parts of a valid token and from the key that has signed it.
+// forge makes attacks from the parts of a valid token and from its signing key.
 type forge struct {
 	t               *testing.T
 	key             any
@@ -120,7 +120,7 @@ func (f *forge) attacks() []attack {
 	return f.all
 }
 
-// add adds an attack that has the form of a JWT, and notJWT adds one that does not.
+// add adds an attack in the form of a JWT, and notJWT adds one in another form.
 func (f *forge) add(name, text string) {
 	f.all = append(f.all, attack{name: name, text: text, isJWT: true})
 }
@@ -131,8 +131,8 @@ func (f *forge) notJWT(name, text string) {
 
 func b64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
-// sign returns a token of any header and payload with a valid signature, so that it can only be rejected for its
-// content.
+// sign returns a token of any header and payload with a valid signature. The content is the only reason to reject the
+// token.
 func (f *forge) sign(header, payload string) string {
 	f.t.Helper()
 	return f.signWith(f.key, b64(header)+"."+b64(payload))
@@ -210,7 +210,7 @@ func (f *forge) algorithms() {
 	}
 }
 
-// otherKeys signs with the keys that an attacker has: none, the public key, and a key of the attacker.
+// otherKeys signs with the keys of an attacker: none, the public key, and a key of the attacker.
 func (f *forge) otherKeys() {
 	hs256 := func(name string, secret []byte) {
 		for _, header := range []string{

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// maxStreams is how many requests one HTTP/2 connection may have at once. net/http allows 250, which would let
-	// MaxConnections connections take too much memory.
+	// maxStreams is how many requests one HTTP/2 connection may have at once. net/http allows 250. With 250,
+	// MaxConnections connections would take too much memory.
 	maxStreams = 32
 	// drainTimeout is how long Shutdown waits for the requests in flight.
 	drainTimeout = 8 * time.Second
@@ -32,14 +32,14 @@ type HTTPConfig struct {
 	Log *slog.Logger
 }
 
-// HTTPServer serves HTTP with the time-outs that a server on a public network needs, so that slow clients cannot hold
-// connections open, and with a limit on connections. Create it with NewHTTPServer.
+// HTTPServer serves HTTP with time-outs for a public network, so that slow clients cannot hold connections open, and
+// with a limit on connections. Create it with NewHTTPServer.
 type HTTPServer struct {
 	server         http.Server
 	maxConnections int
 }
 
-// NewHTTPServer returns a server that does not listen yet.
+// NewHTTPServer returns a server without a listener.
 func NewHTTPServer(c HTTPConfig) *HTTPServer {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -57,8 +57,8 @@ func NewHTTPServer(c HTTPConfig) *HTTPServer {
 	}}
 }
 
-// Serve answers the requests of a listener, which it closes. It returns nil as soon as Shutdown begins, and an error if
-// the listener fails.
+// Serve answers the requests of a listener, and closes the listener. Serve returns nil as soon as Shutdown begins, and
+// an error if the listener fails.
 func (s *HTTPServer) Serve(l net.Listener) error {
 	if s.maxConnections > 0 {
 		l = &limitedListener{Listener: l, maxConnections: int64(s.maxConnections)}
@@ -108,11 +108,11 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 			return &limitedConn{Conn: conn, release: sync.OnceFunc(func() { l.open.Add(-1) })}, nil
 		}
 		l.open.Add(-1)
-		_ = conn.Close() // the client sees that the connection is closed
+		_ = conn.Close() // the client sees the closed connection
 	}
 }
 
-// limitedConn is a connection that a limitedListener counts until it is closed.
+// limitedConn is a connection. Its limitedListener counts the connection until Close.
 type limitedConn struct {
 	net.Conn
 	release func()

@@ -69,8 +69,8 @@ func TestCaseInsensitiveNames(t *testing.T) {
 	b.expect(200, "", "POST", "/v2/auth/refresh", fmt.Sprintf(`{"Token":%q}`, token))
 }
 
-// TestCrossOriginRequests checks that the requests that a page of another site can send without a preflight do not
-// count as attempts to sign in.
+// TestCrossOriginRequests checks that the requests of another site's page without a preflight do not count as attempts
+// to sign in.
 func TestCrossOriginRequests(t *testing.T) {
 	b := start(t)
 	const formData, elsewhere = "multipart/form-data; boundary=x", "https://elsewhere.example"
@@ -91,6 +91,6 @@ func TestCrossOriginRequests(t *testing.T) {
 	if events := b.audit("kind=loginFailed", b.admin()); len(events) != 0 {
 		t.Errorf("%d failed attempts were counted", len(events))
 	}
-	// A client that is not a browser sends no Origin.
+	// A client other than a browser sends no Origin.
 	b.expect(401, api.CodeInvalidCredentials, "POST", "/v2/auth/login", body, "Content-Type: ")
 }

@@ -28,7 +28,7 @@ type Limits struct {
 	TrustedProxies []netip.Prefix
 }
 
-// limiter is the handler that admits or rejects a request before the server answers it.
+// limiter is the handler in front of the server. The limiter admits or rejects each request.
 type limiter struct {
 	Limits
 	next     *server

@@ -68,9 +68,9 @@ func TestRateLimits(t *testing.T) {
 	b.session(200, token)
 }
 
-// TestMaxInFlight sends four times as many slow logins as may be in flight, and checks that those without a slot are
-// rejected while the others still run. A busy machine may be too slow to hash some of the admitted logins; these get a
-// 503 with another message.
+// TestMaxInFlight sends four times as many slow logins as may be in flight, and checks that the logins without a slot
+// are rejected while the others still run. A busy machine may be too slow to hash some of the admitted logins; these
+// get a 503 with another message.
 func TestMaxInFlight(t *testing.T) {
 	const maxInFlight = 8
 	b := start(t, pawltest.WithConfig(func(c *app.Config) {
@@ -96,7 +96,7 @@ func TestMaxInFlight(t *testing.T) {
 			case resp.StatusCode == 503:
 				rejected++
 				if admitted < maxInFlight {
-					early++ // before the logins that were admitted first have finished
+					early++ // before the first admitted logins have finished
 				}
 				if after := resp.Header.Get("Retry-After"); after != "1" {
 					t.Errorf("rejected with Retry-After %q", after)
@@ -111,8 +111,8 @@ func TestMaxInFlight(t *testing.T) {
 	b.login()
 }
 
-// TestSlowBodies checks that clients that stop in the middle of a request hold no slot, and that the server answers
-// them once they continue.
+// TestSlowBodies checks that clients hold no slot while they pause in the middle of a request, and that the server
+// answers them once they continue.
 func TestSlowBodies(t *testing.T) {
 	// There is no OpenAPI check, because it would read the body before the limiter.
 	b := &browser{t, pawltest.New(t, pawltest.WithConfig(func(c *app.Config) { c.Limits.MaxInFlight = 1 }))}

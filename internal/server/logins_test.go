@@ -9,7 +9,7 @@ import (
 	"github.com/pawlauth/pawl/pawltest"
 )
 
-// createBody returns the body that creates a user with a login.
+// createBody returns the body to create a user with a login.
 func createBody(login string) string {
 	return fmt.Sprintf(`{"login":%q,"email":"ada@example.com","password":%q}`, login, pawltest.Password)
 }
@@ -53,8 +53,8 @@ func TestPreparedLogins(t *testing.T) {
 	}
 }
 
-// TestLoginsNotPermitted checks that a login without a prepared form is rejected on creation, with an error that names
-// the field, and is an unknown login at sign-in.
+// TestLoginsNotPermitted checks that a login without a prepared form is rejected on creation, with the field in the
+// error, and is an unknown login at sign-in.
 func TestLoginsNotPermitted(t *testing.T) {
 	b := start(t)
 	_, unknown := b.send("POST", "/v2/auth/login", credentials("nobody", pawltest.Password))

@@ -85,7 +85,7 @@ func (s *server) failOAuth(w http.ResponseWriter, r *http.Request, err error) {
 	writeOAuth(w, row.status, "no-store", api.OAuthError{Code: row.code, Description: known.Message})
 }
 
-// writeOAuth answers with JSON that has no envelope.
+// writeOAuth answers with JSON without an envelope.
 func writeOAuth(w http.ResponseWriter, status int, cache string, data any) {
 	h := w.Header()
 	h["Content-Type"] = typeJSON
@@ -97,8 +97,8 @@ func writeOAuth(w http.ResponseWriter, status int, cache string, data any) {
 	_ = encoder.Encode(data) // fails only if the client has disconnected
 }
 
-// introspect answers /oauth2/introspect (RFC 7662). A token that is not active and a token that the caller may not see
-// get the same response.
+// introspect answers /oauth2/introspect (RFC 7662). An inactive token and a token hidden from the caller get the same
+// response.
 func (s *server) introspect(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
 	caller, text, err := s.tokenForm(ctx, r)
 	if err != nil {
@@ -121,7 +121,7 @@ func (s *server) introspect(ctx context.Context, w http.ResponseWriter, r *http.
 	return nil
 }
 
-// revoke answers /oauth2/revoke (RFC 7009), which requires 200 for an invalid token too.
+// revoke answers /oauth2/revoke. RFC 7009 requires 200 for an invalid token too.
 func (s *server) revoke(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
 	caller, text, err := s.tokenForm(ctx, r)
 	if err == nil {
@@ -159,8 +159,8 @@ func (s *server) tokenForm(ctx context.Context, r *http.Request) (caller authori
 	return caller, text, nil
 }
 
-// clientKey returns the API key that authenticates the caller. The caller may send it in one of three forms, but only
-// once (RFC 6749, 2.3). With Basic, any user name is accepted, because libraries send their client_id there.
+// clientKey returns the API key of the caller. The caller may send it in one of three forms, but only once (RFC 6749,
+// 2.3). With Basic, any user name is accepted, because libraries send their client_id there.
 func clientKey(r *http.Request) (string, error) {
 	headers := r.Header["Authorization"]
 	key, err := apiKey(r)

@@ -79,7 +79,7 @@ func TestIntrospect(t *testing.T) {
 }
 
 // TestIntrospectionRights checks that only the token's user and that user's admins may introspect or revoke a token. To
-// other callers, the token looks like one that is not active.
+// other callers, the token looks like an inactive one.
 func TestIntrospectionRights(t *testing.T) {
 	b := start(t)
 	_, text := b.addUser("ada@example.com", "MailboxUser", 1, 102)
@@ -191,7 +191,7 @@ func TestOAuthErrors(t *testing.T) {
 	}
 }
 
-// jwks returns the published keys, and the text that has them.
+// jwks returns the published keys, and their JSON text.
 func (b *browser) jwks() (set jose.JSONWebKeySet, text string) {
 	b.Helper()
 	resp, text := b.send("GET", "/.well-known/jwks.json", "")

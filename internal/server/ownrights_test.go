@@ -8,8 +8,8 @@ import (
 	"github.com/pawlauth/pawl/pawltest"
 )
 
-// TestOwnRights checks what callers may not do to themselves: the last active Root keeps the level and the status,
-// no caller sets the own password without the current one, and a Session API key creates no key that outlives it.
+// TestOwnRights checks what callers may not do to themselves: the last active Root keeps the level and the status, no
+// caller sets the own password without the current one, and a Session API key creates no key with a longer life.
 func TestOwnRights(t *testing.T) {
 	b := start(t)
 	root := b.admin()

@@ -7,7 +7,7 @@ import (
 	"github.com/pawlauth/pawl/api"
 )
 
-// TestOnePathPerUser checks that an id with a sign or a leading zero is 404 in each path that has one.
+// TestOnePathPerUser checks that an id with a sign or a leading zero is 404 in each path with an id.
 func TestOnePathPerUser(t *testing.T) {
 	b := start(t)
 	for _, call := range []string{

@@ -8,8 +8,8 @@ import (
 )
 
 // withClientAddress returns the request with the client's address instead of a trusted proxy's. Each proxy appends the
-// address of its peer to X-Forwarded-For, so the header is read from the right. The first address that is not a trusted
-// proxy's is the client's. Addresses to the left of it may be forged.
+// address of its peer to X-Forwarded-For, so the header is read from the right. The first address outside the trusted
+// proxies is the client's. Addresses to the left of it may be forged.
 func (h *limiter) withClientAddress(r *http.Request) *http.Request {
 	peer, err := netip.ParseAddr(origin(r).IP)
 	if err != nil || !h.trusts(peer) {

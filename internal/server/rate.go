@@ -8,7 +8,7 @@ import (
 )
 
 // rateTable limits the requests of each address. Once young is full it becomes old, and the previous old map is
-// dropped. This bounds the size of the table, and addresses that send requests regularly stay in it.
+// dropped. This bounds the size of the table, and addresses with regular requests stay in the table.
 type rateTable struct {
 	perMinute int
 	mu        sync.Mutex // guards young and old

@@ -73,8 +73,8 @@ func TestReplay(t *testing.T) {
 	b.session(401, third)
 }
 
-// TestReplayNeedsSameKey checks that a refresh without the winner's Idempotency-Key is not replayed, and that a replay
-// that comes too late is reuse.
+// TestReplayNeedsSameKey checks that a refresh without the winner's Idempotency-Key is not replayed, and that a late
+// replay is reuse.
 func TestReplayNeedsSameKey(t *testing.T) {
 	b := start(t)
 	first := b.login()
@@ -195,7 +195,7 @@ func TestTokenLifeAndSessionLife(t *testing.T) {
 	b.refresh(401, second)
 }
 
-// TestClockBackwards checks that a clock that is set back does not make a superseded token valid.
+// TestClockBackwards checks that setting the clock back does not make a superseded token valid.
 func TestClockBackwards(t *testing.T) {
 	b := start(t)
 	first := b.login()
@@ -267,7 +267,7 @@ func TestEndedSessions(t *testing.T) {
 }
 
 // TestSessionAPIKeyEndsWithSession checks that an API key of a session needs a bearer token to create it, and ends with
-// that session.
+// its session.
 func TestSessionAPIKeyEndsWithSession(t *testing.T) {
 	b := start(t)
 	token := b.login()

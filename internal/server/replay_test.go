@@ -8,9 +8,9 @@ import (
 	"github.com/pawlauth/pawl/pawltest"
 )
 
-// TestReplayAfterExpiry repeats a refresh whose response was lost, at several times around the exp of the superseded
-// token. For two minutes after the rotation the same Idempotency-Key gets the same successor, whether or not the
-// superseded token has expired meanwhile. After that the repeated refresh is taken for theft.
+// TestReplayAfterExpiry repeats a refresh after the loss of its response, at several times around the exp of the
+// superseded token. For two minutes after the rotation the same Idempotency-Key gets the same successor, whether or not
+// the superseded token has expired meanwhile. Later, the repeated refresh is taken for theft.
 func TestReplayAfterExpiry(t *testing.T) {
 	const life = time.Hour
 	tests := []struct {

@@ -41,8 +41,8 @@ type server struct {
 	log       *slog.Logger
 	deadlines deadlines
 	mux       *http.ServeMux
-	paths     []string    // the patterns that openapi.yaml describes
-	notReady  atomic.Bool // the last state that /readyz has logged
+	paths     []string    // the patterns of openapi.yaml
+	notReady  atomic.Bool // the last state logged by /readyz
 }
 
 // New returns the handler of the wire contract. It is safe for concurrent use.
@@ -170,7 +170,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// route returns the pattern that ServeHTTP would find for a request.
+// route returns ServeHTTP's pattern for a request.
 func (s *server) route(r *http.Request) string {
 	if isForwardAuth(r.URL.Path) {
 		return forwardPath

@@ -50,14 +50,14 @@ func (b *browser) awaitStates(want string) {
 	}
 }
 
-// retire checks the status of a call that retires a signing key.
+// retire retires a signing key, and checks the status of the call.
 func (b *browser) retire(status int, code api.ErrorCode, keyID string, now bool) {
 	b.Helper()
 	body := fmt.Sprintf(`{"keyId":%q,"now":%v}`, keyID, now)
 	b.expect(status, code, "DELETE", "/v2/signing-keys", body, b.admin())
 }
 
-// keyID returns the kid of a token, which is empty for HS256.
+// keyID returns the kid of a token. The kid is empty for HS256.
 func keyID(t testing.TB, text string) string {
 	t.Helper()
 	var header struct{ Kid string }
@@ -163,7 +163,8 @@ func TestSigningKeyRights(t *testing.T) {
 	}
 }
 
-// TestMaxSigningKeys checks the limit on signing keys, which exists because each HS256 token is tried with each key.
+// TestMaxSigningKeys checks the limit on signing keys. The limit exists because each HS256 token is tried with each
+// key.
 func TestMaxSigningKeys(t *testing.T) {
 	b := start(t, fastReload(token.HS256))
 	for range 7 {

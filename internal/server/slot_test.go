@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestNoSlotForBody checks that a request whose slot was taken while its body arrived gets the error for a full server,
-// and not an error about the body.
+// TestNoSlotForBody checks that a request gets the error for a full server, and not an error about the body, if its
+// slot was taken while its body arrived.
 func TestNoSlotForBody(t *testing.T) {
 	full := &limiter{Limits: Limits{MaxInFlight: 1}}
 	full.inFlight.Store(1)

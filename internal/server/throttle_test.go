@@ -74,8 +74,8 @@ func TestFailedPasswordChanges(t *testing.T) {
 	b.expect(429, api.CodeRateLimitExceeded, "PUT", "/v2/auth/password", body, token)
 }
 
-// TestClosedAccount checks that 100 failed sign-ins close an account to unknown addresses, until an administrator who
-// may set the password resets the user or sets the password.
+// TestClosedAccount checks that 100 failed sign-ins close an account to unknown addresses, until an administrator with
+// the right to set the password resets the user or sets the password.
 func TestClosedAccount(t *testing.T) {
 	b := start(t, trusting)
 	peer, _ := b.addUser("peer@example.com", "MailboxAdmin", 1, 101)

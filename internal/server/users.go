@@ -17,7 +17,7 @@ func wireUser(u *authority.User) api.User {
 	}
 }
 
-// userResponse returns the response of a call that returns one user.
+// userResponse returns the response of a call for one user.
 func userResponse(u *authority.User, err error) (response, error) {
 	if err != nil {
 		return response{}, err
@@ -43,7 +43,7 @@ func pathID(r request) (int64, error) {
 	return positive("id in the path", text)
 }
 
-// optional parses a name that may be missing. It returns the zero value for an empty name.
+// optional parses an optional name. It returns the zero value for an empty name.
 func optional[T any, S ~string](field string, name S, parse func(field, name string) (T, error)) (T, error) {
 	if name == "" {
 		var zero T
@@ -52,7 +52,7 @@ func optional[T any, S ~string](field string, name S, parse func(field, name str
 	return parse(field, string(name))
 }
 
-// levelChange parses the level of an update. It returns 0 for a level that does not change.
+// levelChange parses the level of an update. levelChange returns 0 for an unchanged level.
 func levelChange(name api.Level) (authority.Level, error) {
 	if name == api.LevelNoChange {
 		return 0, nil

@@ -30,7 +30,7 @@ func (s *server) jwks(ctx context.Context, w http.ResponseWriter, _ *http.Reques
 
 // metadata answers with the server metadata of RFC 8414. The RFC requires response types, but Pawl has no authorization
 // endpoint, so the value is the registered "none". Grant types are an empty list, because a login is not a grant of
-// OAuth. If the list were missing, clients would assume two grants that Pawl does not support.
+// OAuth. If the list were missing, clients would assume two unsupported grants.
 func (s *server) metadata(_ context.Context, w http.ResponseWriter, r *http.Request) error {
 	base, cache := s.base(r)
 	issuer := s.authority.Issuer()
@@ -48,8 +48,8 @@ func (s *server) metadata(_ context.Context, w http.ResponseWriter, r *http.Requ
 	return nil
 }
 
-// base returns the URL at which clients reach the server, and the value of Cache-Control for a response that contains
-// the URL. Without a public URL the response must not be cached, because the URL has the Host that the client sent.
+// base returns the URL of the server for clients, and the value of Cache-Control for a response with the URL. Without a
+// public URL the response must not be cached, because the URL has the Host from the client.
 func (s *server) base(r *http.Request) (url, cache string) {
 	if s.publicURL != "" {
 		return s.publicURL, "public, max-age=300"
