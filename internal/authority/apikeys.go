@@ -53,7 +53,7 @@ func parseAPIKey(text string) (APIKeyHash, bool) {
 
 func maskAPIKey(text string) string { return text[:len(apiKeyPrefix)+4] + "********" }
 
-// apiKeyOwner returns the user with an ID, if the caller may manage that user's API keys.
+// apiKeyOwner returns the user with an ID, if the caller may manage the user's API keys.
 func (a *Authority) apiKeyOwner(ctx context.Context, c Caller, userID int64) (*User, error) {
 	if userID <= 0 {
 		return nil, errUserIDMissing
@@ -61,7 +61,7 @@ func (a *Authority) apiKeyOwner(ctx context.Context, c Caller, userID int64) (*U
 	return a.changeableUser(ctx, c, userID, true)
 }
 
-// CreateAPIKey creates an API key. It returns the key's text, which cannot be shown again.
+// CreateAPIKey creates an API key. It returns the key's text. The text cannot be shown again.
 func (a *Authority) CreateAPIKey(
 	ctx context.Context, c Caller, userID int64, v Visibility,
 ) (key APIKey, text string, err error) {

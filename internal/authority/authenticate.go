@@ -35,8 +35,8 @@ func (a *Authority) Authenticate(ctx context.Context, bearer, apiKey string) (Ca
 	return caller, nil
 }
 
-// CheckAPIKey returns nil if the API key is valid or empty. A login needs no API key, but an API key that is sent must
-// be valid.
+// CheckAPIKey returns nil if the API key is valid or empty. A login needs no API key, but an API key in the request
+// must be valid.
 func (a *Authority) CheckAPIKey(ctx context.Context, apiKey string) error {
 	if apiKey == "" {
 		return nil
@@ -69,8 +69,8 @@ func (a *Authority) callerByAPIKey(ctx context.Context, apiKey string) (Caller, 
 	return Caller{User: user, APIKeyID: key.ID, sessionOnlyKey: key.Visibility == SessionOnly}, nil
 }
 
-// checkBearer returns the claims and the session of a token that is accepted as a bearer. For any other token the
-// error is errSession.
+// checkBearer returns the claims and the session of a token accepted as a bearer. For any other token the error is
+// errSession.
 func (a *Authority) checkBearer(ctx context.Context, text string) (token.Claims, SessionWithUser, error) {
 	claims, err := a.verify(ctx, text)
 	switch {

@@ -1,9 +1,9 @@
 // Package authority is the domain of Pawl: sign-in, refresh, authentication, users, API keys and sessions, and who may
 // do what. It has no HTTP in it, and keeps its state in a Store.
 //
-// An Authority has one method for each thing that a client or an operator does, in a file by topic: login.go,
-// refresh.go, authenticate.go, users.go and so on. The refresh policy (policy.go) and the permissions (permissions.go)
-// are pure functions. Four subpackages are parts of the domain. The first three define store interfaces of their own:
+// An Authority has one method for each action of a client or an operator, in a file by topic: login.go, refresh.go,
+// authenticate.go, users.go and so on. The refresh policy (policy.go) and the permissions (permissions.go) are pure
+// functions. Four subpackages are parts of the domain. The first three define store interfaces of their own:
 //
 //   - keyring has the signing keys,
 //   - throttle slows down failed sign-ins,

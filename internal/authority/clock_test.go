@@ -17,7 +17,7 @@ const (
 	sweepSlack  = 60 // Sweep keeps a session for so long after its end
 )
 
-// sessionModel is a session under a clock that jumps, with the state that the test expects.
+// sessionModel is a session under a jumping clock, with the state expected by the test.
 type sessionModel struct {
 	*testing.T
 	a       *authority.Authority
@@ -38,7 +38,7 @@ func newSessionModel(t *testing.T) *sessionModel {
 	return m
 }
 
-// login opens a session, which replaces the one before.
+// login opens a session in place of the one before.
 func (m *sessionModel) login() {
 	got, err := m.a.Login(m.Context(), adaLogin, adaPassword, authority.Origin{})
 	if err != nil {
@@ -58,7 +58,7 @@ func (m *sessionModel) accepted(i int) bool {
 	return err == nil
 }
 
-// check checks that the current token is accepted until its exp, and that no other token is accepted.
+// check checks that the current token is accepted until its exp, and no other token is accepted.
 func (m *sessionModel) check(t *rapid.T) {
 	last := len(m.tokens) - 1
 	for i := range last {
@@ -101,9 +101,9 @@ func (m *sessionModel) refresh(t *rapid.T, i int, key string) {
 	}
 }
 
-// TestJumpingClock checks the rules that no clock may break. A superseded token is never accepted as a bearer, and
-// gets no successor but its own, as a replay. The current token is accepted until its exp, and is never taken for
-// theft. A session that a sweep or a theft ended stays ended.
+// TestJumpingClock checks the rules that no clock may break. A superseded token is never accepted as a bearer, and gets
+// no successor but its own, as a replay. The current token is accepted until its exp, and is never taken for theft. A
+// session ended by a sweep or a theft stays ended.
 func TestJumpingClock(t *testing.T) {
 	m := newSessionModel(t)
 	rapid.Check(t, func(t *rapid.T) {

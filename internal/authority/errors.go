@@ -6,7 +6,7 @@ import (
 	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
-// These are the errors that several methods return. Each message states what failed, then what to do.
+// These are the errors returned by several methods. Each message states what failed, then what to do.
 var (
 	errCredentials = fault.New(fault.InvalidCredentials,
 		"The login or the password is wrong; check both and try again.")

@@ -14,7 +14,7 @@ func (c Caller) event(e audit.Event) audit.Event {
 	return e
 }
 
-// recordIfDone records the event of a call that succeeded, and returns the call's error.
+// recordIfDone records the event of a successful call, and returns the call's error.
 func (a *Authority) recordIfDone(ctx context.Context, err error, e audit.Event) error {
 	if err == nil {
 		a.audit.Record(ctx, e)
@@ -29,7 +29,7 @@ func (a *Authority) Started(ctx context.Context, settings string) {
 
 // Events returns a page of events about the users of the tenants that the caller administers, newest first. Root,
 // TechOps and NetOps get the events about the users of all tenants, and also the events about no user. The page has no
-// events about users above the caller. It includes every event that was recorded before the call.
+// events about users above the caller. It includes every event recorded before the call.
 func (a *Authority) Events(ctx context.Context, c Caller, f audit.Filter, page int64) ([]audit.Event, error) {
 	if !c.User.isAdmin() {
 		return nil, errLevel

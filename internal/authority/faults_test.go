@@ -21,7 +21,7 @@ const (
 	adaPassword = "C0rrect$horse"
 )
 
-// newAuthority returns an authority with one user, whose store is wrap(a SQLite store).
+// newAuthority returns an authority with one user and the store wrap(a SQLite store).
 func newAuthority(
 	t *testing.T, clock func() time.Time, wrap func(authority.Store) authority.Store,
 ) *authority.Authority {
@@ -67,7 +67,7 @@ func newFaulty(t *testing.T) (*authority.Authority, *storetest.Faulty, string) {
 	return a, faults, issued.Token
 }
 
-// TestRefreshDuringFault checks a refresh during which the store fails, before or after the commit. Both times the
+// TestRefreshDuringFault checks a refresh during a failure of the store, before or after the commit. Both times the
 // client gets "unavailable", and a repeated request gets the one successor.
 func TestRefreshDuringFault(t *testing.T) {
 	modes := map[string]storetest.Fault{"not committed": storetest.NotCommitted, "committed": storetest.Committed}

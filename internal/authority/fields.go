@@ -23,7 +23,7 @@ func CheckUser(u User) error {
 		checkName("lastName", &u.LastName), checkTenant(&u.NetworkID, &u.MailboxID))
 }
 
-// firstError returns the first error that is not nil.
+// firstError returns the first non-nil error.
 func firstError(errs ...*fault.Error) error {
 	for _, err := range errs {
 		if err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// ActiveToken has the claims of a token that is accepted as a bearer, and its user's present state.
+// ActiveToken has the claims of a token accepted as a bearer, and its user's present state.
 type ActiveToken struct {
 	token.Claims
 	User     *User
@@ -16,9 +16,9 @@ type ActiveToken struct {
 	Audience string
 }
 
-// Introspect returns the claims of a token and its user. It requires that the token is accepted as a bearer, and that
-// the caller is the token's user or an admin of that user's tenant. Every other token is reported as inactive, so that
-// callers learn nothing about it (RFC 7662, 2.2 and 4).
+// Introspect returns the claims of a token and its user. The token must be accepted as a bearer, and the caller must be
+// the token's user or an admin of the user's tenant. Every other token is reported as inactive, so that callers learn
+// nothing about it (RFC 7662, 2.2 and 4).
 func (a *Authority) Introspect(ctx context.Context, c Caller, text string) (t ActiveToken, active bool, err error) {
 	claims, s, err := a.checkBearer(ctx, text)
 	if err != nil && fault.KindOf(err) != fault.InvalidSession {
@@ -33,8 +33,8 @@ func (a *Authority) Introspect(ctx context.Context, c Caller, text string) (t Ac
 	return t, true, nil
 }
 
-// Revoke ends the session whose current token is text. Any other token is a no-op (RFC 7009, 2.2). To end the session
-// of another user, the caller must be allowed to change that user.
+// Revoke ends the session with text as its current token. Any other token is a no-op (RFC 7009, 2.2). To end the
+// session of another user, the caller must be allowed to change the user.
 func (a *Authority) Revoke(ctx context.Context, c Caller, text string) error {
 	claims, s, err := a.checkBearer(ctx, text)
 	switch {

@@ -77,7 +77,7 @@ func loginFailure(err error) (loginResult, error) {
 	return loginResult{outcome: outcome}, err
 }
 
-// loginRejection returns the result of a sign-in whose credentials are rejected. Only the audit gets the detail; the
+// loginRejection returns the result of a sign-in with rejected credentials. Only the audit gets the detail; the
 // response does not.
 func loginRejection(userID int64, from Origin, detail string) (loginResult, error) {
 	event := audit.Event{Kind: audit.LoginFailed, User: userID, Address: from.IP, Detail: detail}
@@ -91,7 +91,7 @@ func (a *Authority) checkCredentials(ctx context.Context, login, passwd string, 
 	if err != nil && !unknown {
 		return loginFailure(fault.FromStore(err, nil))
 	}
-	// The hash of an unknown login is "", for which Check takes as long as for any other.
+	// The hash of an unknown login is "". Check takes as long for "" as for any other hash.
 	right, outdated, err := a.passwords.Check(ctx, passwd, hash)
 	switch {
 	case err != nil:
@@ -109,7 +109,7 @@ func (a *Authority) checkCredentials(ctx context.Context, login, passwd string, 
 	return a.openSession(ctx, user, hash, from)
 }
 
-// openSession opens a session if the user may still sign in and the password's hash is still the one that was checked.
+// openSession opens a session if the user may still sign in and the password's hash is still the checked one.
 func (a *Authority) openSession(ctx context.Context, user *User, hash string, from Origin) (loginResult, error) {
 	if err := a.keys.EnsureCurrent(ctx); err != nil {
 		return loginFailure(fault.FromStore(err, nil))
@@ -139,8 +139,8 @@ func (a *Authority) openSession(ctx context.Context, user *User, hash string, fr
 }
 
 // rehash replaces a hash whose cost differs from the configured one, or whose format is that of other software. It
-// returns the hash that the store has now. If the replacement fails, rehash logs the error and returns the hash that
-// was checked, so that the sign-in can continue.
+// returns the hash now in the store. If the replacement fails, rehash logs the error and returns the checked hash, so
+// that the sign-in can continue.
 func (a *Authority) rehash(ctx context.Context, user *User, passwd, checked string) string {
 	hash, err := a.passwords.Hash(ctx, passwd)
 	if err == nil {
@@ -156,7 +156,7 @@ func (a *Authority) rehash(ctx context.Context, user *User, passwd, checked stri
 	return checked
 }
 
-// hashAfterConflict returns the hash that another call has stored meanwhile, if that hash matches the password too. Two
+// hashAfterConflict returns the hash stored meanwhile by another call, if the hash matches the password too. Two
 // sign-ins at the same time both try to replace the hash. Only one of them does, and both must succeed.
 func (a *Authority) hashAfterConflict(ctx context.Context, user *User, passwd, checked string) string {
 	_, stored, err := a.store.UserByLogin(ctx, user.Login)

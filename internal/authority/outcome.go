@@ -30,7 +30,7 @@ const (
 	RefreshRace                              // a superseded token, soon after its rotation
 	RefreshTheft                             // a superseded token, taken for stolen: the session was ended
 	RefreshExpired                           // an expired token
-	RefreshEnded                             // a token of a session that has ended
+	RefreshEnded                             // a token of an ended session
 	RefreshUnknown                           // not a token of this server
 	RefreshAPIKey                            // the API key was missing, not valid, or another user's
 	RefreshInvalid                           // the token was missing, or was not a JWT

@@ -23,9 +23,9 @@ func (u *User) administers(t Tenant) bool {
 // isAdmin reports whether the user is an admin of any tenant.
 func (u *User) isAdmin() bool { return u.Level <= NetworkAdmin || u.Level == MailboxAdmin }
 
-// visibleUser returns a user that the caller may see: one in a tenant that the caller administers or, if self is true,
-// the caller itself. Callers who are not admins get access-denied. Admins of another tenant get not-found, so that
-// they cannot probe for users.
+// visibleUser returns a user visible to the caller: one in a tenant administered by the caller or, if self is true, the
+// caller itself. Callers who are not admins get access-denied. Admins of another tenant get not-found, so that they
+// cannot probe for users.
 func (a *Authority) visibleUser(ctx context.Context, c Caller, id int64, self bool) (*User, error) {
 	if self && id == c.User.ID {
 		return c.User, nil
@@ -43,7 +43,7 @@ func (a *Authority) visibleUser(ctx context.Context, c Caller, id int64, self bo
 	return user, nil
 }
 
-// changeableUser returns a user that the caller may change: one that is visible and not above the caller.
+// changeableUser returns a user that the caller may change: one visible to the caller and not above the caller.
 func (a *Authority) changeableUser(ctx context.Context, c Caller, id int64, self bool) (*User, error) {
 	user, err := a.visibleUser(ctx, c, id, self)
 	if err != nil {

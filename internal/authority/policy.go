@@ -46,7 +46,7 @@ type RefreshAPIKeyPolicy string
 
 // The policies for the API key of a refresh.
 const (
-	APIKeyOptional RefreshAPIKeyPolicy = "optional" // an API key that is sent must be valid
+	APIKeyOptional RefreshAPIKeyPolicy = "optional" // an API key in the request must be valid
 	APIKeyRequired RefreshAPIKeyPolicy = "required" // a valid API key must be sent
 	APIKeyBound    RefreshAPIKeyPolicy = "bound"    // the API key must be of the token's user
 )

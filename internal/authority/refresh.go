@@ -11,8 +11,7 @@ import (
 )
 
 // Refresh exchanges the current token of a session for the next one. As soon as it succeeds, the former token is
-// rejected on every node. A request that is repeated after a lost response gets the same successor (see
-// classifyReuse).
+// rejected on every node. A request repeated after a lost response gets the same successor (see classifyReuse).
 func (a *Authority) Refresh(
 	ctx context.Context, text, apiKey string, key IdempotencyKeyHash, from Origin,
 ) (IssuedToken, error) {
@@ -45,7 +44,7 @@ func (a *Authority) exchange(
 	now := a.now()
 	switch {
 	case errors.Is(tokenErr, token.ErrExpired):
-		// An expired token may be superseded too. Such a token passes through Rotate, which changes nothing because a
+		// An expired token may be superseded too. Such a token passes through Rotate. Rotate changes nothing because a
 		// superseded token never becomes current again. classifyReuse then treats the token as if it had not expired.
 		if superseded, outcome, err := a.isSuperseded(ctx, claims); !superseded {
 			return IssuedToken{}, outcome, err

@@ -13,7 +13,7 @@ import (
 // racingStore changes a user's password directly before the next replacement of its hash.
 type racingStore struct {
 	authority.Store
-	hash string // the hash that is stored before the replacement; "" changes nothing
+	hash string // the hash stored before the replacement; "" changes nothing
 }
 
 func (r *racingStore) SetPassword(

@@ -10,10 +10,10 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// Rights are the rights that a write depends on: the caller, and the user that the write changes, both as they were
-// when the authority checked the permission. A Store compares both with its rows in the transaction of the write. A
-// caller who was signed out, suspended, demoted or moved to another tenant before the commit therefore cannot write.
-// The zero Rights check nothing; Pawl itself and the operator at the machine use them.
+// Rights are the rights that a write depends on: the caller, and the user changed by the write, both as they were when
+// the authority checked the permission. A Store compares both with its rows in the transaction of the write. A caller
+// signed out, suspended, demoted or moved to another tenant before the commit therefore cannot write. The zero Rights
+// check nothing; Pawl itself and the operator at the machine use them.
 type Rights struct {
 	Actor  Actor
 	Target Target
@@ -33,7 +33,7 @@ type Actor struct {
 	APIKey int64 // the id of the API key; 0 without one
 }
 
-// Target is the user that a write changes. The ID is 0 if the write changes no existing user.
+// Target is the user changed by a write. The ID is 0 if the write changes no existing user.
 type Target struct {
 	ID     int64
 	Level  Level
@@ -83,7 +83,7 @@ func targetOf(u *User) Target {
 	return Target{ID: u.ID, Level: u.Level, Tenant: u.Tenant, Status: u.Status}
 }
 
-// rightsOn returns the caller's rights for a write that changes target, which may be nil.
+// rightsOn returns the caller's rights for a write that changes target. The target may be nil.
 func (c Caller) rightsOn(target *User) Rights {
 	r := Rights{Actor: Actor{
 		UserID: c.User.ID, Level: c.User.Level, Tenant: c.User.Tenant,
@@ -101,8 +101,8 @@ func (c Caller) rightsOn(target *User) Rights {
 // maxRightsChecks is how often asCaller tries a write. Each attempt fails if a right changes between check and write.
 const maxRightsChecks = 3
 
-// asCaller runs write, which checks what the caller may do and passes the Rights to the store. If the store returns
-// fault.ErrRightsChanged, asCaller reads the caller again and repeats write.
+// asCaller runs write. The write checks what the caller may do, and passes the Rights to the store. If the store
+// returns fault.ErrRightsChanged, asCaller reads the caller again and repeats write.
 func asCaller[T any](ctx context.Context, a *Authority, c Caller, write func(Caller) (T, error)) (T, error) {
 	var none T
 	for range maxRightsChecks {
@@ -122,7 +122,7 @@ func asCaller[T any](ctx context.Context, a *Authority, c Caller, write func(Cal
 	return none, errLevel
 }
 
-// errEnded is the error for a caller who is no longer signed in.
+// errEnded is the error for a caller no longer signed in.
 func (c Caller) errEnded() *fault.Error {
 	if c.Session == nil {
 		return errAPIKey

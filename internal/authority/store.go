@@ -10,23 +10,23 @@ import (
 
 // Store keeps the state of an Authority. Its methods are safe for concurrent use.
 //
-// Atomicity: each method is one atomic step, which happens as a whole or not at all.
+// Atomicity: each method is one atomic step. The step happens as a whole or not at all.
 //
 // Durability: when a method returns nil, its change survives a crash of the process and of the machine.
 //
-// Order: the steps are linearizable over all nodes that share the store. A call that begins after a method returned
-// sees what the method changed. RecentSession is the one exception.
+// Order: the steps are linearizable over all nodes sharing the store. A call that begins after a method returned sees
+// the changes of the method. RecentSession is the one exception.
 //
 // Errors: fault.ErrNotFound and fault.ErrDuplicate are documented at each method. fault.ErrUnavailable means that the
-// store is unreachable or cannot write, and that nothing was changed. The exception is a commit whose acknowledgement
-// was lost: its change may have happened. Every other error is a bug of the store.
+// store is unreachable or cannot write, and that nothing was changed. The exception is a commit with a lost
+// acknowledgement: its change may have happened. Every other error is a bug of the store.
 //
 // Rights: a write for a caller takes Rights, and checks them in its own transaction with Rights.Check, before anything
 // else. If the check fails, nothing is changed and the error of the check is returned.
 //
-// Sessions and users: a session is opened only for a user whose status allows a sign-in. A change to a status that does
-// not allow one ends all sessions of the user in the same step. An existing session is therefore always that of a user
-// who may use it.
+// Sessions and users: a session is opened only for a user with a status that allows a sign-in. A change to any other
+// status ends all sessions of the user in the same step. An existing session therefore always belongs to a user who may
+// use it.
 type Store interface {
 	SessionStore
 	UserStore
@@ -36,7 +36,7 @@ type Store interface {
 	audit.Store
 	// Ready returns nil if the store can read and write, and fault.ErrUnavailable otherwise.
 	Ready(ctx context.Context) error
-	// Close finishes the calls that are in progress, and releases the store.
+	// Close finishes the calls in progress, and releases the store.
 	Close() error
 }
 
@@ -55,25 +55,24 @@ type SessionStore interface {
 	// current state. If there is no such session, Rotate returns ErrNotFound. If any number of calls with the same
 	// From run at once, exactly one rotates.
 	Rotate(ctx context.Context, r Rotation) (s SessionWithUser, rotated bool, err error)
-	// EndSession ends a session and its API keys of visibility SessionOnly. A session that does not exist is not an
-	// error.
+	// EndSession ends a session and its API keys of visibility SessionOnly. A missing session is not an error.
 	EndSession(ctx context.Context, r Rights, id token.SessionID) error
 	// EndSessions ends all sessions of a user, and their API keys of visibility SessionOnly.
 	EndSessions(ctx context.Context, r Rights, userID int64, opts EndOptions) error
-	// Sessions returns the sessions of a user that expire after now, oldest first.
+	// Sessions returns the sessions of a user expiring after now, oldest first.
 	Sessions(ctx context.Context, userID, now int64) ([]SessionWithOrigin, error)
-	// Sweep removes sessions that have ended together with all sessions of their user, and sessions that expire at now
-	// or before, at most limit. It visits about limit rows, and the next call continues after them. It returns how many
-	// it removed, and whether it has visited every row.
+	// Sweep removes sessions ended together with all sessions of their user, and sessions that expire at now or before,
+	// at most limit. It visits about limit rows, and the next call continues after them. It returns how many it
+	// removed, and whether it has visited every row.
 	Sweep(ctx context.Context, now int64, limit int) (removed int, done bool, err error)
 }
 
 // Rotation describes a rotation of a session.
 type Rotation struct {
 	Session        token.SessionID
-	From           uint32             // the generation that the session must be at
+	From           uint32             // the required generation of the session
 	At             int64              // the new Refreshed
-	Expires        int64              // the new Expires, which is limited to the session's Ends
+	Expires        int64              // the new Expires; limited to the session's Ends
 	IdempotencyKey IdempotencyKeyHash // the new IdempotencyKey
 }
 
@@ -89,9 +88,9 @@ type UserStore interface {
 	UserByLogin(ctx context.Context, login string) (u *User, passwordHash string, err error)
 	// ListUsers returns a page of users, ordered by id.
 	ListUsers(ctx context.Context, f UserFilter) ([]User, error)
-	// UpdateUser changes the fields that are not nil in c, and returns the changed user. A status that does not allow a
-	// sign-in ends the user's sessions. Terminated also removes the API keys. It returns ErrNotFound if there is no
-	// such user, or the user is Terminated, and ErrLastRoot if the change would leave no active Root.
+	// UpdateUser changes the non-nil fields of c, and returns the changed user. A status that does not allow a sign-in
+	// ends the user's sessions. Terminated also removes the API keys. It returns ErrNotFound if there is no such user,
+	// or the user is Terminated, and ErrLastRoot if the change would leave no active Root.
 	UpdateUser(ctx context.Context, r Rights, id int64, c UserChange) (*User, error)
 	// SetPassword replaces the hash of a user's password. It returns ErrNotFound if there is no such user, the user is
 	// Terminated, or the present hash is not c.IfHash.
@@ -108,7 +107,7 @@ type PasswordChange struct {
 
 // EndOptions are the options of EndSessions.
 type EndOptions struct {
-	Except        token.SessionID       // the session that does not end; may be zero
+	Except        token.SessionID       // the session to keep; may be zero
 	ClearAttempts *throttle.AccountHash // remove the failure counters of this account in the same step; may be nil
 }
 

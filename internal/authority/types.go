@@ -38,10 +38,10 @@ const (
 	Terminated
 )
 
-// Visibility is the audience that an API key is meant for.
+// Visibility is the intended audience of an API key.
 type Visibility uint8
 
-// The visibilities. An API key that is SessionOnly ends with the session in which it was created.
+// The visibilities. A SessionOnly API key ends with the session in which it was created.
 const (
 	Private Visibility = iota + 1
 	Shared
@@ -109,13 +109,13 @@ func ParseVisibility(field, name string) (Visibility, error) {
 // MaySignIn reports whether a user of this status can sign in, refresh, and use an API key.
 func (s Status) MaySignIn() bool { return s < Suspended }
 
-// Tenant is the network and the mailbox that a user belongs to.
+// Tenant is the network and the mailbox of a user.
 type Tenant struct {
 	NetworkID int64
 	MailboxID int64
 }
 
-// User is a user. A *User that a Store returns is shared and must not be changed.
+// User is a user. A *User returned by a Store is shared and must not be changed.
 type User struct {
 	ID        int64
 	Login     string
@@ -179,7 +179,7 @@ type APIKey struct {
 	Created    int64
 }
 
-// Caller is the user who makes a request, with a bearer token or an API key.
+// Caller is the user making a request, with a bearer token or an API key.
 type Caller struct {
 	User       *User
 	Session    *Session // nil for a caller with an API key alone

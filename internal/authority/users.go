@@ -20,7 +20,7 @@ type NewUser struct {
 	Level                                       Level
 }
 
-// CreateUser adds a user to a tenant that the caller administers.
+// CreateUser adds a user to a tenant administered by the caller.
 func (a *Authority) CreateUser(ctx context.Context, c Caller, n NewUser) (*User, error) {
 	if !c.User.isAdmin() {
 		return nil, errLevel
@@ -57,7 +57,7 @@ func (a *Authority) CreateUser(ctx context.Context, c Caller, n NewUser) (*User,
 	})
 }
 
-// User returns a user that the caller may see.
+// User returns a user visible to the caller.
 func (a *Authority) User(ctx context.Context, c Caller, id int64) (*User, error) {
 	if id <= 0 {
 		return nil, errUserIDMissing
@@ -66,7 +66,7 @@ func (a *Authority) User(ctx context.Context, c Caller, id int64) (*User, error)
 }
 
 // ListUsers returns a page of users. If the filter has a network or a mailbox, the caller must administer it. Otherwise
-// the page has the users of every tenant that the caller administers.
+// the page has the users of every tenant administered by the caller.
 func (a *Authority) ListUsers(ctx context.Context, c Caller, f UserFilter, page int64) ([]User, error) {
 	if !c.User.isAdmin() {
 		return nil, errLevel
@@ -88,7 +88,7 @@ func (a *Authority) ListUsers(ctx context.Context, c Caller, f UserFilter, page 
 	return users, fault.FromStore(err, nil)
 }
 
-// UserByLogin returns a list with the user of that login, or an empty list if the user does not exist or the caller may
+// UserByLogin returns a list of the user with the login, or an empty list if the user does not exist or the caller may
 // not see it.
 func (a *Authority) UserByLogin(ctx context.Context, c Caller, login string) ([]User, error) {
 	if !c.User.isAdmin() {

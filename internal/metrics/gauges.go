@@ -10,7 +10,7 @@ import (
 // maxScrapes is how many scrapes run at once.
 const maxScrapes = 4
 
-// Gauges are functions that a scrape calls, maxScrapes at a time. Each part registers its own; nil ones are skipped.
+// Gauges are functions called by a scrape, maxScrapes at a time. Each part registers its own; nil ones are skipped.
 type Gauges struct {
 	// Passwords returns how many password hashes run, and how many wait.
 	Passwords func() (running, waiting int)

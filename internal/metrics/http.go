@@ -34,7 +34,7 @@ type series struct {
 	duration prometheus.Observer
 }
 
-// seriesCache keeps the series that exist, so that counting a request takes no lock and allocates nothing.
+// seriesCache keeps the existing series, so that counting a request takes no lock and allocates nothing.
 type seriesCache struct {
 	mu  sync.Mutex                           // held while one is added
 	all atomic.Pointer[map[seriesKey]series] // replaced, never changed
@@ -79,7 +79,7 @@ func (m *Metrics) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// find returns the series of a request, which it creates at the first such request.
+// find returns the series of a request, and creates it at the first such request.
 func (h *httpMetrics) find(key seriesKey) series {
 	if s, ok := (*h.series.all.Load())[key]; ok {
 		return s

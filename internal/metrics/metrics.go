@@ -1,8 +1,8 @@
 // Package metrics counts what Pawl does, for Prometheus. No other package imports Prometheus' library.
 //
-// A *Metrics is handed down to each part, whose code calls it where something happens. Every method of a nil *Metrics
-// does nothing, so that no caller asks whether metrics are on. Figures that a part already keeps, such as the length
-// of a queue, are read at each scrape through functions that the part registers (see Gauges).
+// A *Metrics is handed down to each part, and the part's code calls it where something happens. Every method of a nil
+// *Metrics does nothing, so that no caller asks whether metrics are on. Figures already kept by a part, such as the
+// length of a queue, are read at each scrape through functions registered by the part (see Gauges).
 package metrics
 
 import (
@@ -88,7 +88,7 @@ func declare(counter *prometheus.CounterVec, values ...string) {
 	}
 }
 
-// Labels has all values of the labels that other packages own.
+// Labels has all values of the labels of other packages.
 type Labels struct{ LoginOutcomes, RefreshOutcomes, AuditKinds []string }
 
 // Declare creates the series of these values, so that a scrape has each of them with 0 before its first event.
@@ -101,7 +101,7 @@ func (m *Metrics) Declare(l Labels) {
 	declare(m.auditEvents, l.AuditKinds...)
 }
 
-// Page returns the handler of /metrics, which has no other path.
+// Page returns the handler of /metrics. The handler has no other path.
 func (m *Metrics) Page() http.Handler {
 	mux := http.NewServeMux()
 	if m != nil {
@@ -125,7 +125,7 @@ func (m *Metrics) Refresh(outcome string) {
 	}
 }
 
-// TokenReuse counts a superseded token that is taken for stolen.
+// TokenReuse counts a superseded token taken for stolen.
 func (m *Metrics) TokenReuse() {
 	if m != nil {
 		m.tokenReuses.Inc()
@@ -150,21 +150,21 @@ func (m *Metrics) AuditEvent(kind string) {
 	}
 }
 
-// StoreCommit measures a batch of writes that shared a commit, whether the commit succeeded or not.
+// StoreCommit measures a batch of writes in one commit, whether the commit succeeded or not.
 func (m *Metrics) StoreCommit(writes int, took time.Duration) {
 	if m != nil {
 		m.commits.observe(writes, took)
 	}
 }
 
-// StoreRead measures a batch of checks that shared a query.
+// StoreRead measures a batch of checks in one query.
 func (m *Metrics) StoreRead(checks int, took time.Duration) {
 	if m != nil {
 		m.reads.observe(checks, took)
 	}
 }
 
-// StoreError counts a read, write or commit of the store that failed. A "not found" is no failure.
+// StoreError counts a failed read, write or commit of the store. A "not found" is no failure.
 func (m *Metrics) StoreError() {
 	if m != nil {
 		m.storeErrors.Inc()

@@ -124,8 +124,8 @@ func TestRoutes(t *testing.T) {
 	)
 }
 
-// TestStoreErrors checks that a failed read is counted, and that a scrape works after the store is closed, as it may
-// happen during a shutdown.
+// TestStoreErrors checks that a failed read is counted, and a scrape works after the store is closed, as it may happen
+// during a shutdown.
 func TestStoreErrors(t *testing.T) {
 	m, dir := metrics.New("test"), t.TempDir()
 	a, err := app.Open(t.Context(), app.Config{Store: app.StoreAddress{Folder: dir}, Metrics: m})

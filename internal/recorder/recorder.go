@@ -1,5 +1,5 @@
-// Package recorder records the status with which an HTTP handler responds, and names methods and routes for labels.
-// Metrics and tracing share it.
+// Package recorder records the status of an HTTP handler's response, and names methods and routes for labels. Metrics
+// and tracing share it.
 package recorder
 
 import (

@@ -69,9 +69,9 @@ func isHeaders(s string) bool {
 	return true
 }
 
-// Wanted reports whether the variables of the OpenTelemetry specification turn traces on: OTEL_TRACES_EXPORTER is
-// otlp, or it is not set and there is an endpoint. OTEL_SDK_DISABLED turns them off. The error names a variable with a
-// value that Pawl does not support.
+// Wanted reports whether the variables of the OpenTelemetry specification turn traces on: OTEL_TRACES_EXPORTER is otlp,
+// or it is not set and there is an endpoint. OTEL_SDK_DISABLED turns them off. The error names a variable with an
+// unsupported value.
 func Wanted(getenv func(string) string) (bool, error) {
 	if getenv("OTEL_SDK_DISABLED") == "true" {
 		return false, nil
@@ -95,7 +95,7 @@ func Wanted(getenv func(string) string) (bool, error) {
 	return true, nil
 }
 
-// Endpoint returns the endpoint that the variables configure, or "" for the specification's default, which is
+// Endpoint returns the endpoint configured by the variables, or "" for the specification's default,
 // http://localhost:4318.
 func Endpoint(getenv func(string) string) string {
 	if endpoint := getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"); endpoint != "" {

@@ -11,7 +11,7 @@ import (
 	"github.com/pawlauth/pawl/internal/recorder"
 )
 
-// Handler returns next with a span around each request, in the trace that the request's traceparent names (W3C Trace
+// Handler returns next with a span around each request, in the trace named by the request's traceparent (W3C Trace
 // Context). The span's name is the method and the route, because a path may have an id in it. If t is nil, Handler
 // returns next itself.
 func (t *Tracer) Handler(next http.Handler) http.Handler {

@@ -28,11 +28,11 @@ type Tracer struct {
 	log      *slog.Logger
 }
 
-// closeTimeout bounds Close: it is the rest of the time that a shutdown has.
+// closeTimeout bounds Close: it is the rest of a shutdown's time.
 const closeTimeout = 1500 * time.Millisecond
 
-// New returns a tracer that is configured by the OTEL_* variables of the process. An unreachable collector does not
-// cause an error: the spans are lost, and the log has a warning.
+// New returns a tracer configured by the OTEL_* variables of the process. An unreachable collector does not cause an
+// error: the spans are lost, and the log has a warning.
 func New(ctx context.Context, build string, log *slog.Logger) (*Tracer, error) {
 	exporter, err := otlptracehttp.New(ctx)
 	if err != nil {
@@ -63,7 +63,7 @@ func (t *Tracer) Start(ctx context.Context, name string) (_ context.Context, end
 	}
 }
 
-// Close sends the spans that wait, until closeTimeout.
+// Close sends the waiting spans, until closeTimeout.
 func (t *Tracer) Close() {
 	if t == nil {
 		return

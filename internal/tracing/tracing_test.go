@@ -18,7 +18,7 @@ import (
 	"github.com/pawlauth/pawl/internal/tracing"
 )
 
-// TestSpanStatus checks that a span shows that its call failed, without the text of the error, which may name a
+// TestSpanStatus checks that a span shows that its call failed, without the text of the error. The text may name a
 // person.
 func TestSpanStatus(t *testing.T) {
 	sent := make(chan []byte, 1)

@@ -80,7 +80,7 @@ type Event struct {
 type Store interface {
 	// AddEvents adds all of the events or none, and assigns increasing IDs.
 	AddEvents(ctx context.Context, events []Event) error
-	// Events returns a page of the events that f selects, newest first.
+	// Events returns a page of the events selected by f, newest first.
 	Events(ctx context.Context, f Filter) ([]Event, error)
 	// SweepEvents removes events older than a time, at most limit, and returns how many it removed.
 	SweepEvents(ctx context.Context, before int64, limit int) (removed int, err error)
@@ -92,11 +92,11 @@ type Filter struct {
 	Kind     Kind
 	Session  token.SessionID
 	From, To int64 // Unix seconds, both included
-	// NetworkID and MailboxID select events about users who are in that network and mailbox now.
+	// NetworkID and MailboxID select events about users now in this network and mailbox.
 	NetworkID *int64
 	MailboxID *int64
-	// HighestLevel leaves out events about users who are above that level now (authority.Level). Events about no known
-	// user stay. 0 is no bound.
+	// HighestLevel leaves out events about users now above this level (authority.Level). Events about no known user
+	// stay. 0 is no bound.
 	HighestLevel uint8
 	Offset       int64
 	Limit        int64 // 0 selects none

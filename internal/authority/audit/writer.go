@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	queueSize  = 4096            // events that wait for the store
+	queueSize  = 4096            // events waiting for the store
 	batchSize  = 256             // events in one call of the store
 	addTimeout = 5 * time.Second // of one call of the store
 )
@@ -34,17 +34,16 @@ type Config struct {
 	Clock     func() time.Time
 	Log       *slog.Logger
 	Metrics   *metrics.Metrics
-	RequestID func(context.Context) string // returns the id of the request that a context belongs to, or ""
+	RequestID func(context.Context) string // returns the id of a context's request, or ""
 }
 
-// Writer records events. It adds them to a store in the background, so that the calls that they are about do not wait:
-// the events are in a bounded queue, from which one goroutine adds them in batches. An event that does not fit is in
-// the log only. The number of such events becomes an event itself. A nil *Writer records nothing. It is safe for
-// concurrent use.
+// Writer records events. It adds them to a store in the background, so that callers do not wait: the events are in a
+// bounded queue, and one goroutine adds them in batches. If an event does not fit, it is in the log only. The number of
+// such events becomes an event itself. A nil *Writer records nothing. It is safe for concurrent use.
 type Writer struct {
 	config    Config
 	queue     chan Event
-	lost      atomic.Int64 // events that are missing from the store, and of which no EventsLost reports yet
+	lost      atomic.Int64 // events missing from the store and not yet reported by an EventsLost
 	totalLost atomic.Int64
 	limits    map[Kind]*rate.Limiter // not changed after NewWriter
 	flushes   chan chan struct{}     // each element is closed once the queue was empty
@@ -96,7 +95,7 @@ func (w *Writer) Record(ctx context.Context, e Event) {
 	}
 }
 
-// Flush returns when every event that was recorded before is in the store, or ctx ends.
+// Flush returns when every event recorded before is in the store, or ctx ends.
 func (w *Writer) Flush(ctx context.Context) {
 	if w == nil {
 		return
@@ -116,7 +115,7 @@ func (w *Writer) Flush(ctx context.Context) {
 // Stats returns how many events wait for the store, and how many are missing from it since the start.
 func (w *Writer) Stats() (waiting int, lost int64) { return len(w.queue), w.totalLost.Load() }
 
-// Close adds the events that wait to the store, and ends the writer. Close it before the store.
+// Close adds the waiting events to the store, and ends the writer. Close it before the store.
 func (w *Writer) Close() {
 	w.close.Do(func() { close(w.stop) })
 	<-w.stopped
@@ -139,8 +138,7 @@ func (w *Writer) run() {
 	}
 }
 
-// drain adds the events that are in the queue, and at most another queue of events that are recorded meanwhile, so
-// that drain returns.
+// drain adds the events in the queue, and at most another queue of events recorded meanwhile, so that drain returns.
 func (w *Writer) drain() {
 	for range queueSize/batchSize + 1 {
 		if !w.addBatch(nil) {

@@ -38,7 +38,7 @@ func newWriter(s Store) *Writer {
 	return NewWriter(Config{Store: s, Clock: time.Now, Log: slog.New(slog.DiscardHandler)})
 }
 
-// TestRecordNeverWaits checks that Record returns although the store hangs. Events that do not fit into the queue are
+// TestRecordNeverWaits checks that Record returns although the store hangs. Events beyond the size of the queue are
 // counted, and Close stores the others.
 func TestRecordNeverWaits(t *testing.T) {
 	store := &gatedStore{gate: make(chan error)}
@@ -62,7 +62,7 @@ func TestRecordNeverWaits(t *testing.T) {
 	}
 }
 
-// TestFailedEventsAreReported checks that events that the store does not take are counted, and that the number is
+// TestFailedEventsAreReported checks that events are counted if the store does not take them, and that the number is
 // stored when the store works again.
 func TestFailedEventsAreReported(t *testing.T) {
 	store := &gatedStore{gate: make(chan error, 1)}

@@ -1,6 +1,7 @@
-// Package fault has the errors of the domain. An *Error has a kind, which decides the HTTP status and the errorCode of
-// the response, and a message that a client may see. A few sentinel errors are the ones that a store returns; FromStore
-// turns them into *Errors. Every other error is internal: the client sees no more of it than the request's id.
+// Package fault has the errors of the domain. An *Error has a kind and a message. The kind decides the HTTP status and
+// the errorCode of the response, and a client may see the message. A few sentinel errors are the errors returned by a
+// store; FromStore turns them into *Errors. Every other error is internal: the client sees no more of it than the
+// request's id.
 package fault
 
 import (
@@ -37,7 +38,7 @@ type Error struct {
 // New returns an error without a cause.
 func New(kind Kind, message string) *Error { return &Error{Kind: kind, Message: message} }
 
-// Invalid returns an error for a parameter that breaks a rule. The message begins with the parameter's name.
+// Invalid returns an error for an invalid parameter. The message begins with the parameter's name.
 func Invalid(message string) *Error { return New(InvalidParameter, message) }
 
 // Error returns the message.
@@ -56,8 +57,8 @@ func KindOf(err error) Kind {
 
 // The errors of a store. Any other error of a store means that the store is defective.
 var (
-	// ErrNotFound means that the row does not exist (any more), or that its state does not allow the call. Each method
-	// of a store documents which.
+	// ErrNotFound means that the row does not exist (any more), or its state does not allow the call. Each method of a
+	// store documents which.
 	ErrNotFound = errors.New("not found")
 	// ErrDuplicate means that the login is taken.
 	ErrDuplicate = errors.New("duplicate")
@@ -75,7 +76,7 @@ var (
 
 var errLoginTaken = New(Duplicate, "The login is taken; choose another.")
 
-// retryAfter is the RetryAfter of an error that is expected to be short.
+// retryAfter is the RetryAfter of an error expected to be short.
 const retryAfter = time.Second
 
 // FromStore turns an error of a store into one for the client. It returns notFound for ErrNotFound. If notFound is
@@ -94,7 +95,7 @@ func FromStore(err error, notFound *Error) error {
 	return err
 }
 
-// Busy returns an error for a sign-in that is rejected because too many are in progress.
+// Busy returns an error for a sign-in rejected because too many are in progress.
 func Busy(cause error) *Error {
 	return unavailable("Too many sign-ins are in progress; retry after 1 s.", cause)
 }

@@ -1,9 +1,9 @@
-// Package keyring has the keys that sign tokens.
+// Package keyring has the signing keys.
 //
 // A key is published first, signs from the lead on, then verifies until its last token has expired, and is retired
-// (schedule.go). The keys are in a Store, sealed with the master key (seal.go). Each node has a Keyring, which follows
-// the store: it reads the keys regularly, when a token comes whose key it does not have, and when its keys may be
-// stale. A Static has the keys of a file instead.
+// (schedule.go). The keys are in a Store, sealed with the master key (seal.go). Each node has a Keyring. The Keyring
+// follows the store: it reads the keys regularly, for a token of an unknown key, and when its keys may be stale. A
+// Static has the keys of a file instead.
 package keyring
 
 import (
@@ -33,7 +33,7 @@ type Config struct {
 	Algorithm token.Algorithm // of new keys
 	Lead      time.Duration   // from a key's publication to its first token, in whole seconds
 	Reload    time.Duration   // how often Run reads the store; at most half the lead
-	TokenLife time.Duration   // of the tokens that the keys sign, in whole seconds
+	TokenLife time.Duration   // of the tokens signed by the keys, in whole seconds
 	Clock     func() time.Time
 	Log       *slog.Logger
 }
@@ -51,7 +51,7 @@ type Keyring struct {
 	triedErr error      // the error of that read
 }
 
-// nodeKey is a stored key and its parsed form, which is nil if the key is retired.
+// nodeKey is a stored key and its parsed form. The parsed form is nil if the key is retired.
 type nodeKey struct {
 	SigningKey
 	key *token.Key
@@ -96,14 +96,14 @@ func Open(ctx context.Context, c Config) (*Keyring, error) {
 	}
 }
 
-// Set returns the keys: the one that signs first, then the others that verify.
+// Set returns the keys: first the signing key, then the verifying ones.
 func (r *Keyring) Set() *token.KeySet { return r.set }
 
 // minMaxAge is the shortest time that a verifier may cache the public keys.
 const minMaxAge = 30 * time.Second
 
-// MaxAge returns how long a verifier may cache the public keys: half the lead, so that it has a new key before that
-// key signs.
+// MaxAge returns how long a verifier may cache the public keys: half the lead, so that it has a new key before the key
+// signs.
 func (r *Keyring) MaxAge() time.Duration { return max(r.config.Lead/2, minMaxAge) }
 
 const (
@@ -116,7 +116,7 @@ const (
 )
 
 // Run reads the store regularly until ctx ends. While the store is unreachable, Run still switches to a published key
-// when that key begins to sign.
+// when the key begins to sign.
 func (r *Keyring) Run(ctx context.Context) {
 	timer := time.NewTimer(r.config.Reload)
 	defer timer.Stop()
@@ -138,8 +138,8 @@ func (r *Keyring) Run(ctx context.Context) {
 }
 
 // EnsureCurrent reads the store if the keys may be stale: if Run was not scheduled, for example on a machine that
-// slept, or if another key has begun to sign. A token that is signed with a key that was retired meanwhile would be
-// lost. The error is fault.ErrUnavailable.
+// slept, or if another key has begun to sign. A token signed with a key retired meanwhile would be lost. The error is
+// fault.ErrUnavailable.
 func (r *Keyring) EnsureCurrent(ctx context.Context) error {
 	if r.current() {
 		return nil
@@ -160,9 +160,9 @@ func (r *Keyring) EnsureCurrent(ctx context.Context) error {
 
 func (r *Keyring) current() bool { return r.config.Clock().Unix() < r.staleAfter.Load() }
 
-// ReloadFor reads the store for a token that none of the keys verifies, and reports whether a retry may succeed. A
-// token that names one of the keys is a forgery, so the store is not read for it; a token of HS256 names none. The
-// error is fault.ErrUnavailable.
+// ReloadFor reads the store for a token verified by none of the keys, and reports whether a retry may succeed. A token
+// that names one of the keys is a forgery, so the store is not read for it; a token of HS256 names none. The error is
+// fault.ErrUnavailable.
 func (r *Keyring) ReloadFor(ctx context.Context, text string) (retry bool, err error) {
 	if r.set.HasKeyOf(text) {
 		return false, nil
@@ -176,7 +176,7 @@ func (r *Keyring) ReloadFor(ctx context.Context, text string) (retry bool, err e
 }
 
 // ifUnreachable returns err if it means that the store is unreachable. After any other error, such as a damaged key, a
-// node continues with the keys that it has.
+// node continues with its present keys.
 func ifUnreachable(err error) error {
 	if errors.Is(err, fault.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
 		return err
@@ -184,8 +184,7 @@ func ifUnreachable(err error) error {
 	return nil
 }
 
-// reload reads the store and uses its keys; r.mu is held. After an error, the node continues with the keys that it
-// has.
+// reload reads the store and uses its keys; r.mu is held. After an error, the node continues with its present keys.
 func (r *Keyring) reload(ctx context.Context) error {
 	now := r.config.Clock().Unix()
 	keys, err := r.read(ctx)
@@ -202,7 +201,7 @@ func (r *Keyring) reload(ctx context.Context) error {
 	return err
 }
 
-// read returns the keys of the store. It does not parse keys again that the node has.
+// read returns the keys of the store. It does not parse the node's present keys again.
 func (r *Keyring) read(ctx context.Context) ([]nodeKey, error) {
 	stored, err := r.config.Store.SigningKeys(ctx)
 	if err != nil {
@@ -229,12 +228,12 @@ func (r *Keyring) read(ctx context.Context) ([]nodeKey, error) {
 
 var errNoSigningKey = errors.New("there is no signing key in the store: restart the server, which creates one")
 
-// use makes keys that were read at a time the keys of the node: it puts the key that signs now first.
+// use makes the keys read at readAt the keys of the node: it puts the present signing key first.
 func (r *Keyring) use(ctx context.Context, keys []nodeKey, readAt int64) error {
 	now := r.config.Clock().Unix()
 	first := signing(keys, now)
 	if first < 0 {
-		return errNoSigningKey // the node continues with the keys that it has
+		return errNoSigningKey // the node continues with its present keys
 	}
 	if len(r.keys) > 0 && r.set.Keys()[0] != keys[first].key {
 		r.config.Log.InfoContext(ctx, "another key signs from now on", "key", keys[first].ID)

@@ -75,7 +75,7 @@ func newAuthority(s *testStore, ring *keyring.Keyring) *authority.Authority {
 	})
 }
 
-// signToken returns a token that the first key of a set signs.
+// signToken returns a token signed by the first key of a set.
 func signToken(t *testing.T, set *token.KeySet) string {
 	t.Helper()
 	text, err := token.NewCodec("pawl", "pawl", set).Sign(token.Claims{
@@ -133,7 +133,7 @@ func TestOpenWithAnotherAlgorithm(t *testing.T) {
 	awaitAlgorithm(t, ring, token.ES256)
 }
 
-// TestKeyOfAnotherID checks that a key which the store has under the id of another key is refused.
+// TestKeyOfAnotherID checks that a key stored under the id of another key is refused.
 func TestKeyOfAnotherID(t *testing.T) {
 	for _, alg := range []token.Algorithm{token.HS256, token.ES256} {
 		s := newTestStore(t)
@@ -156,8 +156,8 @@ func TestKeyOfAnotherID(t *testing.T) {
 	}
 }
 
-// TestForgedTokensRarelyReadTheStore checks that forged tokens, which any client can send, read the store at most once
-// per second.
+// TestForgedTokensRarelyReadTheStore checks that forged tokens read the store at most once per second. Any client can
+// send forged tokens.
 func TestForgedTokensRarelyReadTheStore(t *testing.T) {
 	s := newTestStore(t)
 	a := newAuthority(s, s.open(t, token.HS256))
@@ -194,7 +194,7 @@ func TestUnknownKeyDuringOutage(t *testing.T) {
 	s := newTestStore(t)
 	ring := s.open(t, token.ES256)
 	a := newAuthority(s, ring)
-	s.now.Add(-lead) // so that a key which another node adds signs at the start time
+	s.now.Add(-lead) // so that a key added by another node signs at the start time
 	other := s.open(t, token.EdDSA)
 	s.now.Add(lead)
 	run(t, other)
@@ -220,7 +220,7 @@ func TestUnknownKeyDuringOutage(t *testing.T) {
 	})
 }
 
-// TestNodesOfTwoAlgorithms checks that nodes that start with different algorithms in turn add only a limited number of
+// TestNodesOfTwoAlgorithms checks that nodes started with different algorithms in turn add only a limited number of
 // keys.
 func TestNodesOfTwoAlgorithms(t *testing.T) {
 	s := newTestStore(t)
@@ -236,8 +236,8 @@ func TestNodesOfTwoAlgorithms(t *testing.T) {
 	}
 }
 
-// TestChangesDuringOutage checks that a change that was stored succeeds, and is effective on the node, although the
-// store cannot be read after it.
+// TestChangesDuringOutage checks that a stored change succeeds, and is effective on the node, although the store cannot
+// be read after it.
 func TestChangesDuringOutage(t *testing.T) {
 	s := newTestStore(t)
 	ring := s.open(t, token.EdDSA)

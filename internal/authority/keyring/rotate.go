@@ -32,7 +32,7 @@ type Info struct {
 	RetiredAt   int64
 }
 
-// maxSigningKeys limits the number of keys, because a token of HS256, which names no key, is tried with each of them.
+// maxSigningKeys limits the number of keys, because a token of HS256 names no key and is tried with each of them.
 const maxSigningKeys = 8
 
 var (
@@ -81,7 +81,7 @@ func (r *Keyring) info(i int) Info {
 	return info
 }
 
-// Rotate publishes a new key, which signs after the lead.
+// Rotate publishes a new key. The key signs after the lead.
 func (r *Keyring) Rotate(ctx context.Context, store Store) (Info, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -116,7 +116,7 @@ func (r *Keyring) add(ctx context.Context, store Store, publishedAt, signsFrom i
 }
 
 // Retire ends the tokens of a key. With force it does so even if tokens of the key have not expired. If the key signs,
-// Retire first creates a successor, which it returns even if it then fails.
+// Retire first creates a successor. Retire returns the successor even if a later step fails.
 func (r *Keyring) Retire(ctx context.Context, store Store, id string, force bool) (successor Info, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// This file has the schedule of the keys as pure functions of the time and the keys, which are ordered newest first.
+// This file has the schedule of the keys as pure functions of the time and the keys. The keys are ordered newest first.
 
-// signing returns the index of the key that signs now: the latest of those that have begun to sign, otherwise the
+// signing returns the index of the present signing key: the latest of those that have begun to sign, otherwise the
 // first that will. It returns -1 if every key is retired.
 func signing(keys []nodeKey, now int64) int {
 	best := -1
@@ -19,7 +19,7 @@ func signing(keys []nodeKey, now int64) int {
 	return best
 }
 
-// precedes reports whether a key that signs from a is preferred to one that signs from b.
+// precedes reports whether a key signing from a is preferred to one signing from b.
 func precedes(a, b, now int64) bool {
 	if begun := a <= now; begun != (b <= now) {
 		return begun
@@ -29,8 +29,8 @@ func precedes(a, b, now int64) bool {
 	return a < b
 }
 
-// replacedAt returns when another key replaces or replaced key i, or 0 if there is no such key. A key that was retired
-// before it signed replaced none.
+// replacedAt returns when another key replaces or replaced key i, or 0 if there is no such key. A key retired before it
+// signed replaced none.
 func replacedAt(keys []nodeKey, i int) int64 {
 	at := int64(0)
 	for j, k := range keys {

@@ -8,10 +8,10 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// Static has keys that do not change, as those of a file. The first one signs.
+// Static has fixed keys, such as those of a file. The first one signs.
 type Static struct{ set *token.KeySet }
 
-// NewStatic returns a Static with the keys, of which there must be at least one.
+// NewStatic returns a Static with the keys. There must be at least one key.
 func NewStatic(keys []*token.Key) (*Static, error) {
 	set, err := token.NewKeySet(keys...)
 	if err != nil {
@@ -23,7 +23,7 @@ func NewStatic(keys []*token.Key) (*Static, error) {
 var errKeysInFile = fault.Invalid("The signing keys are in the file of --signing-key-file; " +
 	"change the file, with the key that is to sign first, and restart the server.")
 
-// Set returns the keys, the one that signs first.
+// Set returns the keys, the signing key first.
 func (s *Static) Set() *token.KeySet { return s.set }
 
 // Run returns at once.

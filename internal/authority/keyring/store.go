@@ -2,8 +2,8 @@ package keyring
 
 import "context"
 
-// SigningKey is a stored key that signs tokens: a JSON Web Key, sealed if there is a master key (see Seal). The points
-// in time are Unix seconds.
+// SigningKey is a stored signing key: a JSON Web Key, sealed if there is a master key (see Seal). The points in time
+// are Unix seconds.
 type SigningKey struct {
 	ID          string // the key's thumbprint
 	JWK         string // "" once the key is retired

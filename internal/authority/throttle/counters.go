@@ -52,7 +52,7 @@ func (t Counters) Begin(now int64) (next Counters, wait time.Duration) {
 	return next, max(account.wait(now, freeFailures, maxFailures), address.wait(now, freeAddressFailures, 0))
 }
 
-// Resolve returns the counters after the outcome of an attempt that Begin counted as failed.
+// Resolve returns the counters after the outcome of an attempt counted as failed by Begin.
 func (t Counters) Resolve(now int64, known bool, o Outcome) Counters {
 	if !known {
 		t.Address = t.Address.withoutLastFailure()
@@ -98,7 +98,7 @@ func (t Counter) withoutLastFailure() Counter {
 
 // succeeded returns an account's counter after a sign-in. A sign-in from an unknown address clears the counter. A
 // sign-in from a known address does not, because the counted failures came from other addresses, and an account in
-// daily use would otherwise allow unlimited guessing. It only unlocks an account that has maxFailures.
+// daily use would otherwise allow unlimited guessing. It only unlocks an account with maxFailures.
 func (t Counter) succeeded(now int64, known bool) Counter {
 	if !known {
 		return Counter{}

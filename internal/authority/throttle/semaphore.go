@@ -15,9 +15,8 @@ const (
 // errTooManyWaiting is the error of an attempt while maxWaiting attempts wait.
 var errTooManyWaiting = errors.New("throttle: too many attempts wait")
 
-// semaphore is a keyed semaphore: it lets maxRunning attempts with the same key run at the same time. An attempt
-// counts as failed while it runs, so a client that signs in many times at once would otherwise be throttled by its own
-// attempts.
+// semaphore is a keyed semaphore: it lets maxRunning attempts with the same key run at the same time. An attempt counts
+// as failed while it runs, so a client with many sign-ins at once would otherwise be throttled by its own attempts.
 type semaphore struct {
 	mu     sync.Mutex // guards queues
 	queues map[semaphoreKey]*queue
@@ -30,8 +29,8 @@ type semaphoreKey struct {
 
 // queue has the attempts of one key.
 type queue struct {
-	attempts int           // the number that run or wait; guarded by semaphore.mu
-	slots    chan struct{} // has one element for each attempt that runs
+	attempts int           // the number running or waiting; guarded by semaphore.mu
+	slots    chan struct{} // has one element for each running attempt
 }
 
 func newSemaphore() *semaphore { return &semaphore{queues: map[semaphoreKey]*queue{}} }

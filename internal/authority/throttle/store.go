@@ -12,7 +12,7 @@ import (
 
 // Store keeps the failure counters. Each row is one of three kinds of counter:
 //
-//   - the counter of an account counts attempts from all addresses that are unknown to the account,
+//   - the counter of an account counts attempts from all addresses unknown to the account,
 //   - the counter of an account and an address counts attempts from an address that is known to the account, because
 //     an earlier sign-in came from it,
 //   - the counter of an address counts attempts at all accounts.
@@ -28,7 +28,7 @@ type Store interface {
 	// ResolveAttempt updates the counters of an attempt once its outcome is known (Counters.Resolve).
 	ResolveAttempt(ctx context.Context, a Attempt, known bool, o Outcome) error
 	// SweepAttempts removes counters that are expired at now. If there are more than maxAccounts counters of accounts,
-	// it also removes those that expire first. It removes at most limit of both together, and returns how many.
+	// it also removes those expiring first. It removes at most limit of both together, and returns how many.
 	SweepAttempts(ctx context.Context, now int64, maxAccounts, limit int) (removed int, err error)
 }
 
@@ -52,14 +52,14 @@ const (
 // value, because it applies to all accounts.
 type AccountHash [16]byte
 
-// HashLogin returns the hash of a login's prepared form. A login that has none is hashed as it is.
+// HashLogin returns the hash of a login's prepared form. A login without one is hashed as it is.
 func HashLogin(login string) AccountHash {
 	sum := sha256.Sum256([]byte("login\x00" + cmp.Or(prepare.LoginKey(login), login)))
 	return AccountHash(sum[:16])
 }
 
-// AddressBlock returns the block that counts as one address: an IPv4 address, or the /64 of an IPv6 address, because
-// one subscriber has all of it.
+// AddressBlock returns the block counted as one address: an IPv4 address, or the /64 of an IPv6 address, because one
+// subscriber has all of it.
 func AddressBlock(ip string) string {
 	address, err := netip.ParseAddr(ip)
 	if err != nil {

@@ -1,11 +1,10 @@
 // Package throttle slows down failed sign-ins, so that passwords cannot be guessed.
 //
-// Each attempt begins as a failure that is counted in the store (see Store), and its outcome is resolved afterwards.
-// Attempts that begin at the same time are therefore all counted. After a few failures in a row the next attempt has
-// to wait, longer with each failure (counters.go). Known addresses, from which an account signed in before, have
-// counters of their own, so that other addresses cannot lock the account's owner out. A keyed semaphore limits how
-// many attempts of one address at one account run at the same time, because the attempts of one client would otherwise
-// throttle each other.
+// Each attempt begins as a failure counted in the store (see Store), and its outcome is resolved afterwards. Attempts
+// begun at the same time are therefore all counted. After a few failures in a row the next attempt has to wait, longer
+// with each failure (counters.go). Known addresses, from which an account signed in before, have counters of their own,
+// so that other addresses cannot lock the account's owner out. A keyed semaphore limits how many attempts of one
+// address at one account run at the same time, because the attempts of one client would otherwise throttle each other.
 package throttle
 
 import (
@@ -66,7 +65,7 @@ func (t *Throttle) Sweep(ctx context.Context, limit int) (removed int, err error
 	return t.config.Store.SweepAttempts(ctx, t.config.Clock().Unix(), maxAccounts, limit)
 }
 
-// Pending is an attempt whose outcome is not resolved yet.
+// Pending is an attempt with an unresolved outcome.
 type Pending struct {
 	throttle *Throttle
 	attempt  Attempt
@@ -101,6 +100,6 @@ func (p *Pending) Resolve(ctx context.Context, err error) {
 	}
 }
 
-// Release lets the next attempt of the same address at the same account run. An attempt that is not resolved stays
-// counted as a failure.
+// Release lets the next attempt of the same address at the same account run. An unresolved attempt stays counted as a
+// failure.
 func (p *Pending) Release() { p.release() }
