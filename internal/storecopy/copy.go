@@ -66,7 +66,7 @@ func Copy(ctx context.Context, from, to Store, box *seal.Box, progress Progress)
 	return got, to.EndCopy(ctx)
 }
 
-// copySigningKeys adds the oldest key first, because the key that is added last signs.
+// copySigningKeys adds the oldest key first, because the last added key signs.
 func copySigningKeys(ctx context.Context, from, to Store, box *seal.Box) error {
 	newestFirst, err := from.SigningKeys(ctx)
 	if err != nil {

@@ -15,7 +15,7 @@ const concurrentEnds = 64
 // SessionStore is a store whose sessions EndSessions can end.
 type SessionStore interface {
 	Copier
-	// EndSession removes a session and the API keys that belong to it. Empty rights are not checked.
+	// EndSession removes a session and its API keys. Empty rights are not checked.
 	EndSession(ctx context.Context, r authority.Rights, id token.SessionID) error
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// ErrNotEmpty is returned by BeginCopy for a store that already has users and is not the target of an incomplete copy.
+// ErrNotEmpty is returned by BeginCopy for a store with users, unless it is the target of an incomplete copy.
 var ErrNotEmpty = errors.New("the store is not empty")
 
 // ErrIncomplete is returned for a store that an interrupted copy left with only a part of the state.
@@ -23,8 +23,8 @@ var ErrIncomplete = errors.New("this store is the target of an incomplete copy; 
 // on it. An interrupted copy starts over from an empty target, because a session that ended in the source after the
 // interruption would otherwise come back.
 type Copier interface {
-	// BeginCopy marks the store. It first empties a store that an earlier copy has marked, and returns ErrNotEmpty
-	// for a store that has users and no mark.
+	// BeginCopy marks the store. It first empties a store marked by an earlier copy, and returns ErrNotEmpty for a
+	// store with users and no mark.
 	BeginCopy(ctx context.Context) error
 	// EndCopy removes the mark.
 	EndCopy(ctx context.Context) error

@@ -1,4 +1,4 @@
-// Package batch is group commit: operations that wait at the same time share one commit, and each gets its own outcome.
+// Package batch is group commit: operations waiting at the same time share one commit, and each gets its own outcome.
 package batch
 
 import (
@@ -25,8 +25,8 @@ type Op[T any] struct {
 	element *list.Element // in the list of waiting operations, guarded by Group.mu; nil once the op is in a batch
 }
 
-// Group collects operations and commits them in batches: all that wait, up to a limit. While one commit runs, the next
-// batch collects, so that the size of the batches follows the load.
+// Group collects operations and commits them in batches of all waiting operations, up to a limit. While one commit
+// runs, the next batch collects, so that the size of the batches follows the load.
 type Group[T any] struct {
 	commit func([]*Op[T])
 	limit  int
@@ -37,7 +37,7 @@ type Group[T any] struct {
 	idle    int        // committers that do not run
 	closed  bool
 	callers int // an estimate of the number of callers
-	wanted  int // the number of operations that a gathering committer waits for; 0 if none gathers
+	wanted  int // the number of operations a gathering committer waits for; 0 if none gathers
 	running sync.WaitGroup
 
 	enough chan struct{} // has an element once the wanted number of operations wait

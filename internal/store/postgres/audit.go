@@ -76,7 +76,7 @@ func eventsWhere(f audit.Filter) (string, []any) {
 	return strings.Join(conditions, " AND "), args
 }
 
-// SweepEvents removes old events. Events that another node is removing are left to it.
+// SweepEvents removes old events. Events being removed by another node are left to it.
 func (s *Store) SweepEvents(ctx context.Context, before int64, limit int) (int, error) {
 	const sql = `DELETE FROM pawl.event WHERE id IN
 		(SELECT id FROM pawl.event WHERE at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`

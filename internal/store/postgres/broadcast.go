@@ -10,9 +10,9 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// Nodes with a stale cache broadcast the sessions and the users that they change, so that the entries of the other
-// nodes are usually far younger than the maximum age. The maximum age itself does not depend on broadcasts: an entry
-// expires without one.
+// Nodes with a stale cache broadcast the sessions and the users they change, so that the entries of the other nodes are
+// usually far younger than the maximum age. The maximum age itself does not depend on broadcasts: an entry expires
+// without one.
 
 const (
 	channel       = "pawl_session"
@@ -21,7 +21,7 @@ const (
 	listenBackoff = time.Second
 )
 
-// broadcast sends the changes of this node until ctx ends. Changes that cannot be sent are dropped.
+// broadcast sends the changes of this node until ctx ends. A change is dropped if it cannot be sent.
 func (s *Store) broadcast(ctx context.Context) {
 	for {
 		select {
@@ -45,10 +45,10 @@ func (c *staleCache) takeUnsent() []string {
 	return names
 }
 
-// userName returns the name that stands for all sessions of a user.
+// userName returns the name for all sessions of a user.
 func userName(userID int64) string { return userPrefix + strconv.FormatInt(userID, 10) }
 
-// payloads returns the payloads that broadcast the names. Each one begins with the node.
+// payloads returns the payloads for a broadcast of the names. Each one begins with the node.
 func payloads(node string, names []string) []string {
 	var all []string
 	for page := range slices.Chunk(names, maxInPayload) {
@@ -89,7 +89,7 @@ func (s *Store) listenOnce(ctx context.Context) error {
 	}
 }
 
-// receive invalidates the sessions that another node has changed or ended. A node receives its own broadcasts too, and
+// receive invalidates the sessions changed or ended by another node. A node receives its own broadcasts too, and
 // ignores them.
 func (c *staleCache) receive(payload string) {
 	node, names, _ := strings.Cut(payload, ",")

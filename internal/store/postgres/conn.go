@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// hotTimeout bounds one try of a refresh or a check, so that there is time to try the next of several hosts.
+	// hotTimeout bounds one try of a refresh or a check, to leave time for the next of several hosts.
 	hotTimeout = 2 * time.Second
 	// bulkTimeout bounds one try of every other call.
 	bulkTimeout = 5 * time.Second
@@ -52,9 +52,9 @@ func withConn[T any](
 	return result, nil
 }
 
-// withBulkConn is withConn for every call that is neither a refresh nor a check. It waits for a bulk slot first, so
-// that refreshes and checks find a free connection however many other calls there are. If another transaction conflicts
-// with op, PostgreSQL has rolled op back, and withBulkConn runs it again.
+// withBulkConn is withConn for every call other than a refresh or a check. It waits for a bulk slot first, so that
+// refreshes and checks find a free connection however many other calls there are. If another transaction conflicts with
+// op, PostgreSQL has rolled op back, and withBulkConn runs it again.
 func withBulkConn[T any](ctx context.Context, s *Store, op func(context.Context, *pgx.Conn) (T, error)) (T, error) {
 	waiting, cancel := context.WithTimeout(ctx, bulkTimeout)
 	defer cancel()
@@ -111,7 +111,7 @@ func (s *Store) exec(ctx context.Context, sql string, args ...any) (pgconn.Comma
 	})
 }
 
-// none is the result of an operation that returns nothing but its error.
+// none is the result of an operation returning only an error.
 type none = struct{}
 
 // querier is a connection or a transaction.
@@ -158,7 +158,7 @@ func collectMap[K comparable, V any](
 	return found, rows.Err()
 }
 
-// requireRow returns ErrNotFound for a statement that affected no row.
+// requireRow returns ErrNotFound if a statement affected no row.
 func requireRow(tag pgconn.CommandTag, err error) error {
 	if err == nil && tag.RowsAffected() == 0 {
 		return fault.ErrNotFound

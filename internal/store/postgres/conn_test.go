@@ -93,8 +93,7 @@ func TestRoomForRefreshes(t *testing.T) {
 	group.Wait()
 }
 
-// TestSilentHost stalls the first of two hosts, as a power cut does. The first refresh after that reaches the second
-// host.
+// TestSilentHost stalls the first of two hosts, as a power cut does. The next refresh reaches the second host.
 func TestSilentHost(t *testing.T) {
 	cluster := pgtest.Start(t)
 	database := cluster.Database(t)
@@ -116,8 +115,8 @@ func TestSilentHost(t *testing.T) {
 	first.Pass()
 }
 
-// TestReadCommitted changes the database's default isolation. The reset of a password still ends a session that a
-// concurrent sign-in has opened.
+// TestReadCommitted changes the database's default isolation. The reset of a password still ends a session opened by a
+// concurrent sign-in.
 func TestReadCommitted(t *testing.T) {
 	cluster := pgtest.Start(t)
 	database := cluster.Database(t)
@@ -191,7 +190,7 @@ func TestErrorsOmitPassword(t *testing.T) {
 	}
 }
 
-// TestRightsOnSchemaSuffice opens a store as a database user that has all rights on the schema, and no other rights.
+// TestRightsOnSchemaSuffice opens a store as a database user with all rights on the schema, and no other rights.
 func TestRightsOnSchemaSuffice(t *testing.T) {
 	cluster := pgtest.Start(t)
 	database := cluster.Database(t)

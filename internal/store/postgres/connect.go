@@ -13,11 +13,11 @@ import (
 
 const (
 	openTimeout = 30 * time.Second          // for connecting and migrating at the start
-	lockTimeout = bulkTimeout - time.Second // for a statement that waits for a lock
-	idleTimeout = 2 * bulkTimeout           // for a transaction that waits for its node
+	lockTimeout = bulkTimeout - time.Second // for a statement waiting for a lock
+	idleTimeout = 2 * bulkTimeout           // for a transaction waiting for its node
 )
 
-// newPool opens a pool whose connections are prepared, and hold the shared lock unless the store locks exclusively.
+// newPool opens a pool of prepared connections, each with the shared lock unless the store locks exclusively.
 func newPool(ctx context.Context, c Config) (*pgxpool.Pool, error) {
 	if c.pool == nil {
 		parsed, err := ParseConfig(c.DSN)
@@ -33,7 +33,7 @@ func newPool(ctx context.Context, c Config) (*pgxpool.Pool, error) {
 		}
 		return lockShared(ctx, conn)
 	}
-	config.MinConns = 1 // so that one connection always holds the lock
+	config.MinConns = 1 // one connection always holds the lock
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("the address of the database cannot be used: %w", err)
@@ -44,11 +44,11 @@ func newPool(ctx context.Context, c Config) (*pgxpool.Pool, error) {
 // prepareConnection sets what the statements rely on, regardless of the defaults of the database:
 //
 //   - A commit is on disk before it is answered. A stricter setting than "on" stays.
-//   - A statement sees all that was committed before it.
+//   - A statement sees every earlier commit.
 //   - A statement stops waiting for a lock before its call times out.
-//   - A node that disappears inside a transaction does not keep its locks.
+//   - A node does not keep its locks if it disappears inside a transaction.
 //
-// Settings that the engine does not have are skipped.
+// Settings unknown to the engine are skipped.
 func prepareConnection(ctx context.Context, conn *pgx.Conn) error {
 	const sql = `SELECT set_config(s.name, w.value, false) FROM pg_settings s JOIN (VALUES
 			('synchronous_commit', 'on'), ('default_transaction_isolation', 'read committed'), ('lock_timeout', $1),

@@ -12,7 +12,7 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// BeginCopy marks the store as the target of a copy. It empties a store that was marked before.
+// BeginCopy marks the store as the target of a copy. It empties an already marked store.
 func (s *Store) BeginCopy(ctx context.Context) error {
 	const (
 		readState = "SELECT copying, EXISTS (SELECT 1 FROM pawl.users) FROM pawl.state FOR UPDATE"
@@ -104,7 +104,7 @@ func (s *Store) WriteUsers(ctx context.Context, users []authority.UserWithHash) 
 	})
 }
 
-// WriteSessions adds sessions as they are. Their epoch is that of the users that WriteUsers adds: 0.
+// WriteSessions adds sessions as they are. Their epoch is 0, as for the users added by WriteUsers.
 func (s *Store) WriteSessions(ctx context.Context, sessions []authority.SessionWithOrigin) error {
 	const columns = "id user_id generation created refreshed previous expires ends attempt idempotency_key " +
 		"ip user_agent"

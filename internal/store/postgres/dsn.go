@@ -14,7 +14,7 @@ import (
 const (
 	// connectTimeout is for each host, unless the DSN has another one. One try has time for two hosts.
 	connectTimeout = hotTimeout / 2
-	// pingTimeout is for a connection that was idle, because its server may have disappeared.
+	// pingTimeout is for an idle connection, because its server may have disappeared.
 	pingTimeout = 500 * time.Millisecond
 	// maxConnections is the size of a node's pool, unless the DSN has another one.
 	maxConnections = 12
@@ -26,16 +26,16 @@ var errDSN = errors.New("the address of the database cannot be read: write it as
 	"postgres://pawl:PASSWORD@db1,db2/pawl?sslmode=verify-full, with # / ? @ in the password as %23 %2F %3F %40, " +
 	"or keep the password in a PGPASSFILE")
 
-// ParseConfig returns a Config for a DSN, which Open does not parse again. The error names a faulty parameter, and
+// ParseConfig returns a Config for a DSN. Open does not parse the DSN again. The error names a faulty parameter, and
 // never quotes text that may be a part of a password.
 func ParseConfig(dsn string) (Config, error) {
 	pool, err := parseDSN(dsn)
 	return Config{DSN: dsn, pool: pool}, err
 }
 
-// parseDSN returns the configuration of a pool for a DSN, which must be a URL. If the DSN names several hosts, the pool
-// connects to the one that can be written to, even if target_session_attrs permits a replica: a replica may not have
-// the end of a session yet.
+// parseDSN returns the configuration of a pool for a DSN. The DSN must be a URL. If the DSN names several hosts, the
+// pool connects to the writable one, even if target_session_attrs permits a replica: a replica may not have the end of
+// a session yet.
 func parseDSN(dsn string) (*pgxpool.Config, error) {
 	u, err := url.Parse(dsn)
 	if err != nil || u.User == nil && strings.Contains(dsn, "@") || strings.Count(dsn, "@") > 1 || u.Fragment != "" {

@@ -212,7 +212,7 @@ func TestSweepSkipsLockedSessions(t *testing.T) {
 	endTransaction(t, lock, "ROLLBACK")
 }
 
-// TestEndedSessionStaysEnded resets a user, and keeps a session that an earlier reset has ended.
+// TestEndedSessionStaysEnded resets a user, and keeps a session ended by an earlier reset.
 func TestEndedSessionStaysEnded(t *testing.T) {
 	cluster := pgtest.Start(t)
 	n := openNode(t, postgres.Config{DSN: cluster.DSN(cluster.Database(t))})
@@ -331,8 +331,8 @@ func TestKeptSessionDuringRefreshes(t *testing.T) {
 	chores.Wait()
 }
 
-// TestEndReachesStaleNodes ends all sessions of a user on one of two nodes, which accept a state up to an hour old. The
-// node of the end rejects the sessions at once, and the other node does so after the broadcast.
+// TestEndReachesStaleNodes ends all sessions of a user on one of two nodes. Both nodes accept a state up to an hour
+// old. The node of the end rejects the sessions at once, and the other node does so after the broadcast.
 func TestEndReachesStaleNodes(t *testing.T) {
 	cluster := pgtest.Start(t)
 	dsn := cluster.DSN(cluster.Database(t))

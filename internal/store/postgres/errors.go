@@ -14,9 +14,9 @@ import (
 	"github.com/pawlauth/pawl/internal/storecopy"
 )
 
-// The SQLSTATEs that this package distinguishes (PostgreSQL, appendix A).
+// The SQLSTATEs distinguished by this package (PostgreSQL, appendix A).
 const (
-	codeNotSupported          = "0A000" // also a prepared statement whose column was changed; pgx prepares it again
+	codeNotSupported          = "0A000" // also a prepared statement after a change of a column; pgx prepares it again
 	codeReadOnly              = "25006"
 	codeInvalidAuthorization  = "28000"
 	codeInvalidPassword       = "28P01"
@@ -79,7 +79,7 @@ func isContract(err error) bool {
 }
 
 // mayRetry reports whether a statement that is safe to repeat should be tried again: after a conflict with another
-// transaction, if the statement has to be prepared again, and if the connection broke, so that the outcome is unknown.
+// transaction, if the statement has to be prepared again, and if a broken connection leaves the outcome unknown.
 func mayRetry(err error) bool {
 	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return hasAnyPrefix(refused.Code, retryCodes)

@@ -14,7 +14,7 @@ import (
 
 const (
 	// addUsers adds users and their events. It skips existing logins before it takes ids from the sequence, so that a
-	// repeated import uses none. ON CONFLICT covers users that another node adds meanwhile. The order is always the
+	// repeated import uses none. ON CONFLICT covers users added by another node meanwhile. The order is always the
 	// same, so that two imports cannot deadlock.
 	addUsers = `WITH added AS (
 		INSERT INTO pawl.users (id, login, login_folded, password_hash, email, first_name, last_name, network_id,
@@ -32,7 +32,7 @@ const (
 	)
 	SELECT login_folded FROM added`
 
-	// passIDs moves the sequence past the chosen ids of the users that addUsers will add.
+	// passIDs moves the sequence past the chosen ids of the users to be added by addUsers.
 	passIDs = `WITH chosen AS (
 		SELECT max(n.id) AS id FROM unnest($1::bigint[], $2::text[]) AS n (id, folded)
 		WHERE NOT EXISTS (SELECT 1 FROM pawl.users u WHERE u.login_folded = n.folded)
@@ -41,7 +41,7 @@ const (
 	SELECT setval('pawl.users_id_seq', chosen.id) FROM chosen, pawl.users_id_seq WHERE last_value <= chosen.id`
 )
 
-// ImportUsers adds the users whose login and id are free. For each user, it returns the one that has the login now.
+// ImportUsers adds the users with a free login and a free id. For each user, it returns the one with the login now.
 func (s *Store) ImportUsers(
 	ctx context.Context, users []authority.UserWithHash, e audit.Event,
 ) ([]userimport.Imported, error) {

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Every connection of a store holds a shared advisory lock. A store that is opened with Config.Exclusive holds the lock
+// Every connection of a store holds a shared advisory lock. A store opened with Config.Exclusive holds the lock
 // exclusively instead: it cannot get the lock while a node is connected, and no node can connect while it has the lock.
 
 // storeLock is the key of the advisory lock ("Pawm" in ASCII).
@@ -24,8 +24,8 @@ func lockShared(ctx context.Context, conn *pgx.Conn) error {
 	return tryLock(ctx, conn, "pg_try_advisory_lock_shared", errLocked)
 }
 
-// lockExclusive takes the lock on a connection that stays with the store. If a later statement on this connection
-// succeeds, the lock was never lost.
+// lockExclusive takes the lock on a connection kept by the store. If a later statement on this connection succeeds, the
+// lock was never lost.
 func (s *Store) lockExclusive(ctx context.Context) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
@@ -47,7 +47,7 @@ func tryLock(ctx context.Context, conn *pgx.Conn, function string, errTaken erro
 	return err
 }
 
-// unlock releases the exclusive lock, which ends with its connection.
+// unlock releases the exclusive lock. The lock ends with its connection.
 func (s *Store) unlock() {
 	if s.lockConn != nil {
 		s.lockConn.Conn().Close(context.Background())
@@ -61,7 +61,7 @@ const (
 )
 
 // retryWhile calls try again while it returns errTaken, because the server may take a moment to release the locks of a
-// connection that was closed.
+// closed connection.
 func retryWhile(ctx context.Context, errTaken error, try func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, lockPatience)
 	defer cancel()
@@ -78,8 +78,8 @@ func retryWhile(ctx context.Context, errTaken error, try func() error) error {
 	}
 }
 
-// withCopyConn runs op without a time limit, for a copy of the whole store. A store that has the exclusive lock runs op
-// on the connection that holds it, so that op fails if the lock was lost.
+// withCopyConn runs op without a time limit, for a copy of the whole store. A store with the exclusive lock runs op on
+// the connection of the lock, so that op fails if the lock was lost.
 func withCopyConn[T any](ctx context.Context, s *Store, op func(context.Context, *pgx.Conn) (T, error)) (T, error) {
 	conn := s.lockConn
 	if conn == nil {

@@ -15,8 +15,8 @@ import (
 	"github.com/pawlauth/pawl/internal/test/pgtest"
 )
 
-// TestExclusive checks that an exclusive store opens only if no other store is open, that no other store opens while it
-// is open, and that it notices the loss of its lock.
+// TestExclusive checks that an exclusive store opens only if no other store is open, prevents other stores from opening
+// while it is open, and notices the loss of its lock.
 func TestExclusive(t *testing.T) {
 	cluster := pgtest.Start(t)
 	dsn := cluster.DSN(cluster.Database(t))
@@ -36,7 +36,7 @@ func TestExclusive(t *testing.T) {
 	openNode(t, postgres.Config{DSN: dsn})
 }
 
-// requireOpenError checks that Open fails with an error that contains a text.
+// requireOpenError checks that Open fails with an error containing a text.
 func requireOpenError(t *testing.T, c postgres.Config, text string) {
 	t.Helper()
 	s, err := postgres.Open(t.Context(), c)
@@ -63,8 +63,8 @@ func TestExclusiveInTurn(t *testing.T) {
 	}
 }
 
-// TestExclusiveFencesNode disconnects a node and opens an exclusive store. Until that store is closed, the node returns
-// ErrUnavailable. Afterwards the node works again without a restart.
+// TestExclusiveFencesNode disconnects a node and opens an exclusive store. Until the exclusive store is closed, the
+// node returns ErrUnavailable. Afterwards the node works again without a restart.
 func TestExclusiveFencesNode(t *testing.T) {
 	cluster := pgtest.Start(t)
 	database := cluster.Database(t)
@@ -91,8 +91,8 @@ func TestExclusiveFencesNode(t *testing.T) {
 	n.mustRotate(id, 1)
 }
 
-// TestExclusiveKeepsSchema checks that an exclusive store that is rejected has not changed the schema under the other
-// store, and that two connections are enough to create a schema.
+// TestExclusiveKeepsSchema checks that a rejected exclusive store has not changed the schema under the other store, and
+// that two connections are enough to create a schema.
 func TestExclusiveKeepsSchema(t *testing.T) {
 	cluster := pgtest.Start(t)
 	database := cluster.Database(t)

@@ -79,7 +79,7 @@ func readSessions(
 		uuids, int64(authority.Suspended))
 }
 
-// apiKeyWithUser is an API key and the user that it belongs to.
+// apiKeyWithUser is an API key and its user.
 type apiKeyWithUser struct {
 	key  authority.APIKey
 	user *authority.User

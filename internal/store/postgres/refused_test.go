@@ -32,7 +32,7 @@ var unavailableCodes = []string{
 	"40003", "57P01", "57014", "53300", "53100", "25006", "58030", "55P03", "XX001", "0A000",
 }
 
-// refuseTriggers has the triggers that refuse a change of a table, by the moment of the refusal.
+// refuseTriggers has the triggers refusing a change of a table, by the moment of the refusal.
 var refuseTriggers = map[string]string{
 	"in the statement": `CREATE TRIGGER refuse BEFORE INSERT OR UPDATE OR DELETE ON pawl.%s
 		FOR EACH ROW EXECUTE FUNCTION refuse()`,
@@ -101,7 +101,7 @@ func TestDatabaseErrors(t *testing.T) {
 	}
 }
 
-// TestColumnChanged changes the type of a column that prepared statements read, as a newer node or an operator may do.
+// TestColumnChanged changes the type of a column read by prepared statements, as a newer node or an operator may do.
 // Refreshes and checks do not fail.
 func TestColumnChanged(t *testing.T) {
 	cluster := pgtest.Start(t)

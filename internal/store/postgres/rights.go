@@ -15,8 +15,8 @@ import (
 // withRights is withTx for a write that needs rights. They are checked inside the transaction, before op runs.
 //
 // Every such write locks rows in the same order, so that two of them cannot deadlock: users by id, the session of the
-// caller, the API key of the caller, and then the rows that op changes. The locks last until the commit, so that none
-// of what was checked can change before the write is durable.
+// caller, the API key of the caller, and then the rows changed by op. The locks last until the commit, so that none of
+// what was checked can change before the write is durable.
 func withRights[T any](
 	ctx context.Context, s *Store, r authority.Rights, op func(context.Context, pgx.Tx) (T, error),
 ) (T, error) {
@@ -29,8 +29,8 @@ func withRights[T any](
 	})
 }
 
-// Two writes with a shared lock of one row would deadlock if both then changed the row. So the lock of a row that
-// the write may change is exclusive from the beginning.
+// Two writes with a shared lock of one row would deadlock if both then changed the row. So a write locks a row
+// exclusively from the beginning if the write may change the row.
 const (
 	shared    = " FOR SHARE"
 	exclusive = " FOR NO KEY UPDATE"
@@ -46,7 +46,7 @@ func checkRights(ctx context.Context, tx pgx.Tx, r authority.Rights) error {
 		return err
 	}
 	if r.Actor.Session != (token.SessionID{}) {
-		// Exclusive, because a caller may end the session that the call is made with.
+		// Exclusive, because a caller may end the session used for the call.
 		session, err := collectOne(ctx, tx, scanSessionWithOrigin,
 			"SELECT "+sessionWithOriginColumns+fromLiveSession+" WHERE s.id = $1 FOR UPDATE OF s",
 			[16]byte(r.Actor.Session))
@@ -93,8 +93,8 @@ func lockUsers(ctx context.Context, tx pgx.Tx, r authority.Rights) (present auth
 	return present, nil
 }
 
-// lockRoots locks all active users of level Root, so that of several changes that each take the level from one of them,
-// each sees the ones before.
+// lockRoots locks all active users of level Root. If several changes each take the level from one of these users, each
+// change sees the earlier ones.
 func lockRoots(ctx context.Context, tx pgx.Tx) error {
 	_, err := tx.Exec(ctx, "SELECT 1 FROM pawl.users WHERE level = $1 AND status = $2 ORDER BY id"+exclusive,
 		int64(authority.Root), int64(authority.Active))

@@ -15,7 +15,7 @@ import (
 )
 
 // This file is the path of a refresh, from top to bottom: Rotate puts the rotation into a batch, rotateBatch runs one
-// statement for the whole batch, and resolve finds the outcomes of the rotations that the statement did not make.
+// statement for the whole batch, and resolve finds the outcomes of the rotations not made by the statement.
 
 const (
 	// resolveLimit is how long Rotate tries to find an unknown outcome: long enough to give up on the first host and
@@ -28,8 +28,8 @@ const (
 // rotation is one caller's rotation in a batch.
 type rotation struct {
 	authority.Rotation
-	// attempt is a random number, which the row stores. It shows later whether this call has rotated the session, so
-	// that the statement can be sent again if its outcome is unknown.
+	// attempt is a random number stored in the row. It shows later whether this call has rotated the session, so that
+	// the statement can be sent again if its outcome is unknown.
 	attempt int64
 	outcome outcome
 }
@@ -48,7 +48,7 @@ type rotationOp = batch.Op[rotation]
 
 // Rotate is the compare-and-swap of a refresh. It puts the rotation into a batch. As long as the outcome is unknown,
 // after a conflict or because the connection broke during the commit, it puts the rotation into another batch. The next
-// batch finds the outcome, because the row stores the attempt that rotated it last. The other rotations of a batch do
+// batch finds the outcome, because the row stores the attempt of its last rotation. The other rotations of a batch do
 // not wait for that.
 func (s *Store) Rotate(ctx context.Context, r authority.Rotation) (authority.SessionWithUser, bool, error) {
 	op := &rotationOp{Value: rotation{Rotation: r, attempt: rand.Int64()}}
@@ -104,10 +104,10 @@ func (s *Store) rotateBatch(ops []*rotationOp) {
 	}
 }
 
-// rotateSQL rotates the sessions that are at the generation that their callers have seen.
+// rotateSQL rotates the sessions at the generation seen by their callers.
 //
-// SKIP LOCKED passes over a row that another transaction has locked; the next try of that rotation includes it again.
-// So a batch waits for no lock, two nodes cannot deadlock, and a session that stays locked delays no other session. A
+// SKIP LOCKED passes over a row locked by another transaction; the next try of the rotation includes the row again. So
+// a batch waits for no lock, two nodes cannot deadlock, and a session that stays locked delays no other session. A
 // superseded token locks nothing.
 const rotateSQL = `
 WITH n AS (
@@ -142,7 +142,7 @@ func rotateArgs(ops []*rotationOp) []any {
 	return []any{ids, origins, at, expires, attempts, idempotencyKeys, int64(authority.Suspended)}
 }
 
-// rotatedRow is a session that the statement has rotated, and the ordinal of the rotation in its batch, from 1.
+// rotatedRow is a session rotated by the statement, and the ordinal of the rotation in its batch, from 1.
 type rotatedRow struct {
 	session authority.SessionWithUser
 	ordinal int64
@@ -155,7 +155,7 @@ func scanRotatedRow(row pgx.CollectableRow) (r rotatedRow, err error) {
 
 var errContended = fmt.Errorf("%w: another transaction has locked the session", fault.ErrUnavailable)
 
-// resolveRest sets the outcomes of the rotations that the statement did not make.
+// resolveRest sets the outcomes of the rotations not made by the statement.
 func (s *Store) resolveRest(rest []*rotation) {
 	if len(rest) == 0 {
 		return
@@ -171,8 +171,8 @@ func (s *Store) resolveRest(rest []*rotation) {
 	}
 }
 
-// resolve returns the outcomes of rotations from the current rows. If a row is still at the generation that the caller
-// has seen, another transaction had locked it, and the rotation needs another try.
+// resolve returns the outcomes of rotations from the current rows. If a row is still at the generation seen by the
+// caller, another transaction had locked it, and the rotation needs another try.
 //
 // A caller may get the successor of its token if the caller's own attempt made the successor, or as a replay. The
 // standby may not have the successor yet, so resolve waits for it.
@@ -206,7 +206,7 @@ func resolve(ctx context.Context, conn *pgx.Conn, rest []*rotation) ([]outcome, 
 	return outcomes, nil
 }
 
-// attemptRow is a session, and the attempt that rotated it last.
+// attemptRow is a session, and the attempt of its last rotation.
 type attemptRow struct {
 	session authority.SessionWithUser
 	attempt int64

@@ -22,8 +22,8 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// TestHeldSession rotates many sessions while another transaction has locked one of them. The rotations of that session
-// fail, and the other rotations of their batches succeed.
+// TestHeldSession rotates many sessions while another transaction has locked one of them. The rotations of the locked
+// session fail, and the other rotations of their batches succeed.
 func TestHeldSession(t *testing.T) {
 	cluster := pgtest.Start(t)
 	dsn := cluster.DSN(cluster.Database(t))
@@ -52,7 +52,7 @@ func TestHeldSession(t *testing.T) {
 }
 
 // TestSupersededTokenLocksNothing checks that a rotation from an earlier generation locks no row. Otherwise a flood of
-// them could lock the row against the client that has the current token.
+// them could lock the row against the client with the current token.
 func TestSupersededTokenLocksNothing(t *testing.T) {
 	cluster := pgtest.Start(t)
 	dsn := cluster.DSN(cluster.Database(t))
@@ -72,7 +72,7 @@ func TestSupersededTokenLocksNothing(t *testing.T) {
 // TestNoDeadlock rotates the same sessions on two nodes in opposite orders. Each generation has one successor, and
 // PostgreSQL counts no deadlock.
 func TestNoDeadlock(t *testing.T) {
-	// These options force the plan of a large table, which reads the rows in the order of the arrays.
+	// These options force the plan of a large table. The plan reads the rows in the order of the arrays.
 	cluster := pgtest.Start(t, "enable_seqscan=off", "enable_hashjoin=off", "enable_mergejoin=off")
 	dsn := cluster.DSN(cluster.Database(t))
 	nodes := [2]node{open(t, postgres.Config{DSN: dsn}), open(t, postgres.Config{DSN: dsn})}

@@ -68,7 +68,7 @@ func scanSessionWithOrigin(row pgx.CollectableRow) (r authority.SessionWithOrigi
 	return r, err
 }
 
-// scanSessionWithUser reads a session, its user, and the columns that follow them into more.
+// scanSessionWithUser reads a session, its user, and the following columns into more.
 func scanSessionWithUser(row pgx.CollectableRow, more ...any) (authority.SessionWithUser, error) {
 	result := authority.SessionWithUser{User: new(authority.User)}
 	var idempotencyKey []byte
@@ -78,7 +78,7 @@ func scanSessionWithUser(row pgx.CollectableRow, more ...any) (authority.Session
 	return result, err
 }
 
-// scanAPIKeyRecord reads an API key, and the columns that follow it into more.
+// scanAPIKeyRecord reads an API key, and the following columns into more.
 func scanAPIKeyRecord(row pgx.CollectableRow, more ...any) (k storecopy.APIKeyRecord, err error) {
 	var session *[16]byte
 	var hash []byte

@@ -21,7 +21,7 @@ const (
 	migrationLock = 0x5061776c
 )
 
-// migrate brings the schema "pawl" to the latest version. Nodes that start at the same time wait for the first one. A
+// migrate brings the schema "pawl" to the latest version. Nodes starting at the same time wait for the first one. A
 // database of a newer Pawl is rejected and stays unchanged.
 func (s *Store) migrate(ctx context.Context, mustExist bool) error {
 	conn, err := s.pool.Acquire(ctx)
@@ -101,7 +101,7 @@ func schemaVersion(ctx context.Context, conn *pgx.Conn) (int64, error) {
 	return version, err
 }
 
-// latestVersion returns the version that the migrations of this Pawl lead to.
+// latestVersion returns the version reached by the migrations of this Pawl.
 func latestVersion() (int64, error) {
 	names, err := fs.Glob(migrationFiles, "migrations/*.sql")
 	if err != nil {

@@ -80,9 +80,9 @@ func (s *Store) EndSessions(
 	return nil
 }
 
-// keepSession moves a session, which may be zero, to the new epoch of its user, so that the session does not end with
-// the others. A session that has ended before remains ended. The transaction has added one to the user's epoch, and
-// holds the lock of that row.
+// keepSession moves a session to the new epoch of its user, so that the session does not end with the others. The
+// session may be zero. An already ended session remains ended. The transaction has added one to the user's epoch, and
+// holds the lock of the user's row.
 func keepSession(ctx context.Context, tx pgx.Tx, userID int64, id token.SessionID) error {
 	if id == (token.SessionID{}) {
 		return nil

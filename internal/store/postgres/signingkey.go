@@ -31,7 +31,7 @@ func (s *Store) AddSigningKey(
 	return err
 }
 
-// RetireSigningKey retires a signing key that is not the last one.
+// RetireSigningKey retires a signing key other than the last one.
 func (s *Store) RetireSigningKey(ctx context.Context, r authority.Rights, id string, at int64) error {
 	const sql = `UPDATE pawl.signing_key SET retired_at = $2, jwk = '' WHERE id = $1 AND retired_at = 0
 		AND EXISTS (SELECT 1 FROM pawl.signing_key WHERE id <> $1 AND retired_at = 0)`

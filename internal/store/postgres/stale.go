@@ -11,18 +11,18 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// staleCache keeps the sessions that the node has read or changed a short time ago, for checks that accept a state of
-// bounded age (--verify-staleness). A nil *staleCache is always empty, so that every check reads the row.
+// staleCache keeps the sessions read or changed by the node a short time ago, for checks that accept a state of bounded
+// age (--verify-staleness). A nil *staleCache is always empty, so that every check reads the row.
 //
 // The cache never goes back: a generation is replaced by later ones only, and an ended session stays ended for longer
-// than any read can take that began before the end.
+// than any read begun before the end can take.
 type staleCache struct {
 	maxAge time.Duration
 	node   string // distinguishes this node's broadcasts from the others
 
 	mu            sync.Mutex // guards the following fields
 	entries       map[token.SessionID]staleEntry
-	invalidatedAt time.Time     // reads that began before it are not used
+	invalidatedAt time.Time     // reads begun before it are not used
 	sweptAt       time.Time     // when expired entries were last removed
 	unsent        []string      // what to broadcast: the names of sessions, and userName for users
 	wake          chan struct{} // wakes the broadcaster; holds at most one value
@@ -50,7 +50,7 @@ func newStaleCache(maxAge time.Duration) *staleCache {
 	}
 }
 
-// get returns a session, or ErrNotFound for one that has ended. found is false if the cache cannot answer.
+// get returns a session, or ErrNotFound for an ended one. found is false if the cache cannot answer.
 func (c *staleCache) get(id token.SessionID) (session authority.SessionWithUser, found bool, err error) {
 	if c == nil {
 		return session, false, nil
@@ -110,8 +110,8 @@ func (c *staleCache) sweep() {
 	}
 }
 
-// addRotated adds a session that this node has rotated, and broadcasts it. The age of the entry counts from when the
-// rotation began, because another node may have ended the session between the commit and its answer.
+// addRotated adds a session rotated by this node, and broadcasts it. The age of the entry counts from when the rotation
+// began, because another node may have ended the session between the commit and its answer.
 func (c *staleCache) addRotated(session authority.SessionWithUser, begun time.Time) {
 	if c == nil {
 		return
@@ -122,7 +122,7 @@ func (c *staleCache) addRotated(session authority.SessionWithUser, begun time.Ti
 	c.queueBroadcast(session.Session.ID.String())
 }
 
-// addEnded adds a session that this node has ended, and broadcasts it.
+// addEnded adds a session ended by this node, and broadcasts it.
 func (c *staleCache) addEnded(id token.SessionID) {
 	if c == nil {
 		return
@@ -164,8 +164,8 @@ func (c *staleCache) invalidateUser(userID int64) {
 	c.invalidateIf(func(s *authority.Session) bool { return s.UserID == userID })
 }
 
-// invalidateIf invalidates the entries of matching sessions. The reads that have begun already are not used for any
-// session, because it is unknown which sessions they will return.
+// invalidateIf invalidates the entries of matching sessions. Reads in progress are not used for any session, because it
+// is unknown which sessions they will return.
 func (c *staleCache) invalidateIf(match func(*authority.Session) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -17,8 +17,8 @@ func atGeneration(id token.SessionID, generation uint32) authority.SessionWithUs
 	}
 }
 
-// TestStaleCacheNeverGoesBack merges the results of reads that began before a refresh, before the end of the session,
-// and before a broadcast.
+// TestStaleCacheNeverGoesBack merges the results of reads begun before a refresh, before the end of the session, and
+// before a broadcast.
 func TestStaleCacheNeverGoesBack(t *testing.T) {
 	id := token.SessionID{1}
 	c := newStaleCache(time.Hour)
@@ -49,7 +49,7 @@ func TestStaleCacheNeverGoesBack(t *testing.T) {
 	}
 }
 
-// TestStaleCacheAfterUserChange checks that a read that began before a change of a user is not used after the change.
+// TestStaleCacheAfterUserChange checks that a read begun before a change of a user is not used after the change.
 func TestStaleCacheAfterUserChange(t *testing.T) {
 	c := newStaleCache(time.Hour)
 	id := token.SessionID{1}

@@ -10,7 +10,7 @@ import (
 
 // If the server has a synchronous standby, a call succeeds only once the standby has its change, because a failover
 // must not undo the change. PostgreSQL waits for the standby before it answers a COMMIT. This file handles the two
-// cases in which that is not enough: an operator cancels the wait, so that PostgreSQL answers early (unconfirmed), or a
+// cases where the wait is not enough: an operator cancels the wait and PostgreSQL answers early (unconfirmed), or a
 // statement reads the change of another COMMIT that is still waiting (confirmOn).
 
 // cancelledWait marks a connection whose commit stopped waiting for the standby.
@@ -36,8 +36,8 @@ func unconfirmed(conn *pgx.Conn) bool {
 // confirmSQL writes an empty message to the write-ahead log. The message changes no row and waits for no lock.
 const confirmSQL = "SELECT pg_logical_emit_message(true, 'pawl'::text, ''::text)"
 
-// confirmOn returns once the standby has every change that was read on the connection before. confirmOn commits a
-// message, which follows those changes in the log, and the commit waits for the standby.
+// confirmOn returns once the standby has every change read on the connection before. confirmOn commits a message. The
+// message follows those changes in the log, and its commit waits for the standby.
 func confirmOn(ctx context.Context, conn *pgx.Conn) error {
 	_, err := conn.Exec(ctx, confirmSQL)
 	if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == codeUndefinedFunction {
@@ -49,8 +49,8 @@ func confirmOn(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-// confirm is for a call that found nothing to change. An earlier try, whose answer was lost, may have made the change
-// on the primary only, so the standby must have that change before the call succeeds.
+// confirm is for a call that found nothing to change. An earlier try with a lost answer may have made the change on the
+// primary only, so the standby must have the change before the call succeeds.
 func (s *Store) confirm(ctx context.Context) error {
 	_, err := withBulkConn(ctx, s, func(ctx context.Context, conn *pgx.Conn) (none, error) {
 		return none{}, confirmOn(ctx, conn)

@@ -15,8 +15,8 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// setStandby sets the name of the synchronous standby, and returns once the server uses it. With the name of a standby
-// that does not exist, no commit is confirmed. With "", the server waits for no standby.
+// setStandby sets the name of the synchronous standby, and returns once the server uses it. With the name of a missing
+// standby, no commit is confirmed. With "", the server waits for no standby.
 func setStandby(t *testing.T, cluster *pgtest.Cluster, name string) {
 	t.Helper()
 	cluster.Exec(t, "postgres", "ALTER SYSTEM SET synchronous_standby_names = '"+name+"'", "SELECT pg_reload_conf()")
@@ -141,7 +141,7 @@ func TestCancelledWait(t *testing.T) {
 	setStandby(t, cluster, "")
 }
 
-// TestOtherWarnings sends a warning with every change that is not about the standby. The changes succeed.
+// TestOtherWarnings sends a warning unrelated to the standby with every change. The changes succeed.
 func TestOtherWarnings(t *testing.T) {
 	cluster := pgtest.Start(t)
 	database := cluster.Database(t)

@@ -3,11 +3,11 @@
 // Every decision is made on a row and not on the state of a node, because another node may change the row at any time.
 // As soon as a call returns, every node sees its effect.
 //
-// Refreshes and checks are the hot path. Those that arrive together share one statement, and some connections are
-// reserved for them: rotate.go has the path of a refresh, read.go that of a check, and standby.go makes sure that a
-// failover cannot undo an answer. Every other call waits for a bulk slot, and then runs one statement or one
-// transaction with the functions of conn.go. An operation that is passed to one of these functions returns its result,
-// and does not write to the variables of its caller.
+// Refreshes and checks are the hot path. Those arriving together share one statement, and some connections are reserved
+// for them: rotate.go has the path of a refresh, read.go that of a check, and standby.go keeps a failover from undoing
+// an answer. Every other call waits for a bulk slot, and then runs one statement or one transaction with the functions
+// of conn.go. An operation passed to one of these functions returns its result, and does not write to the variables of
+// its caller.
 //
 // connect.go and dsn.go open the connections, lock.go excludes other stores while the whole database is copied, and
 // schema.go runs the migrations. stale.go and broadcast.go are for checks that accept a stale session. rows.go reads
@@ -37,9 +37,9 @@ type Config struct {
 	DSN string
 	// MustExist rejects a database without a Pawl schema.
 	MustExist bool
-	// Exclusive rejects a database that another store is open on, and excludes other stores until Close.
+	// Exclusive rejects a database with another open store, and excludes other stores until Close.
 	Exclusive bool
-	// Staleness is the maximum age of the state that RecentSession returns. If it is 0, RecentSession reads the row.
+	// Staleness is the maximum age of the state returned by RecentSession. If it is 0, RecentSession reads the row.
 	Staleness time.Duration
 	// Metrics is optional.
 	Metrics *metrics.Metrics
@@ -48,7 +48,7 @@ type Config struct {
 }
 
 const (
-	// batchSize is the maximum number of refreshes or checks that share a statement.
+	// batchSize is the maximum number of refreshes or checks in one statement.
 	batchSize = 256
 	// rotators and readers are how many batches of each kind run at once. One batch gathers while the other one runs. A
 	// higher number makes smaller batches, and those cost the database far more per call.
@@ -66,7 +66,7 @@ type Store struct {
 	sessions  *batch.Group[lookup[token.SessionID, authority.SessionWithUser]]
 	apiKeys   *batch.Group[lookup[authority.APIKeyHash, apiKeyWithUser]]
 	ready     *batch.Group[lookup[struct{}, bool]]
-	bulkSlots chan struct{} // has a value for each other call that is running
+	bulkSlots chan struct{} // has a value for each other running call
 	sweep     sweep
 	stale     *staleCache   // nil if every check reads the row
 	lockConn  *pgxpool.Conn // holds the exclusive lock; nil if the store shares its database
@@ -146,7 +146,7 @@ func (s *Store) prepare(ctx context.Context, c Config) error {
 	return nil
 }
 
-// Close waits for the calls that are running, and closes the connections.
+// Close waits for the running calls, and closes the connections.
 func (s *Store) Close() error {
 	s.rotations.Close()
 	s.sessions.Close()

@@ -37,7 +37,7 @@ type node struct {
 	t testing.TB
 }
 
-// open opens a store, which the test has to close.
+// open opens a store. The test has to close the store.
 func open(t testing.TB, c postgres.Config) node {
 	t.Helper()
 	s, err := postgres.Open(t.Context(), c)
@@ -114,7 +114,7 @@ func (n node) mustRotate(id token.SessionID, from uint32) {
 	}
 }
 
-// openTransaction runs a statement in a transaction that stays open, as that of a node that has disappeared.
+// openTransaction runs a statement and leaves its transaction open, like a disappeared node.
 func openTransaction(t *testing.T, dsn, sql string, args ...any) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), dsn)
@@ -139,7 +139,7 @@ func endTransaction(t *testing.T, conn *pgx.Conn, how string) {
 	}
 }
 
-// queryNumber returns the number that a query selects.
+// queryNumber returns the number selected by a query.
 func queryNumber(t testing.TB, dsn, sql string) (number float64) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), dsn)

@@ -111,7 +111,7 @@ func scanCounter(row pgx.CollectableRow) (r counterRow, err error) {
 	return r, err
 }
 
-// countersOf returns the counters of an attempt. A counter of a known address that has expired is left out.
+// countersOf returns the counters of an attempt. An expired counter of a known address is left out.
 func countersOf(a throttle.Attempt, rows []counterRow) throttle.Counters {
 	var counters throttle.Counters
 	for _, row := range rows {
@@ -127,7 +127,7 @@ func countersOf(a throttle.Attempt, rows []counterRow) throttle.Counters {
 	return counters
 }
 
-// clearAttempts removes the counters of an account, which may be nil.
+// clearAttempts removes the counters of an account unless it is nil.
 func clearAttempts(ctx context.Context, tx pgx.Tx, account *throttle.AccountHash) error {
 	if account == nil {
 		return nil
@@ -137,8 +137,8 @@ func clearAttempts(ctx context.Context, tx pgx.Tx, account *throttle.AccountHash
 	return err
 }
 
-// SweepAttempts removes expired counters, and the counters of accounts that exceed maxAccounts. Locked counters are
-// left to the next sweep.
+// SweepAttempts removes expired counters, and the counters of accounts beyond maxAccounts. Locked counters are left to
+// the next sweep.
 func (s *Store) SweepAttempts(ctx context.Context, now int64, maxAccounts, limit int) (int, error) {
 	const (
 		deleteExpired = `DELETE FROM pawl.failure_counter WHERE (account, address) IN

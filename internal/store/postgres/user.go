@@ -41,7 +41,7 @@ func (s *Store) User(ctx context.Context, id int64) (*authority.User, error) {
 	return queryOne(ctx, s, scanUser, "SELECT "+userColumns+" FROM pawl.users u WHERE u.id = $1", id)
 }
 
-// UserByLogin finds a user by the prepared form of the login. A login that has none does not exist.
+// UserByLogin finds a user by the prepared form of the login. A login without a prepared form does not exist.
 func (s *Store) UserByLogin(
 	ctx context.Context, login string,
 ) (user *authority.User, passwordHash string, err error) {
@@ -85,7 +85,7 @@ func (s *Store) ListUsers(ctx context.Context, f authority.UserFilter) ([]author
 		" ORDER BY u.id LIMIT $1 OFFSET $2", args...)
 }
 
-// UpdateUser changes a user, and ends the sessions that the new status does not permit. Either UpdateUser waits for the
+// UpdateUser changes a user, and ends the sessions not permitted by the new status. Either UpdateUser waits for the
 // user's row until a concurrent sign-in has committed, or the sign-in waits for UpdateUser. So no session remains.
 func (s *Store) UpdateUser(
 	ctx context.Context, r authority.Rights, id int64, c authority.UserChange,

@@ -26,7 +26,7 @@ import (
 
 const startLimit = 60 * time.Second
 
-// TB is the part of testing.TB that this package needs, so that programs can implement it too.
+// TB is the part of testing.TB used by this package, so that programs can implement it too.
 type TB interface {
 	Helper()
 	Fatal(args ...any)
@@ -202,7 +202,7 @@ func (c *Cluster) anyDSN(database string) string {
 	return strings.Replace(c.DSN(database), "read-write", "any", 1)
 }
 
-// DSN returns the address of a database that is on one of several hosts. Clients use the host that accepts writes.
+// DSN returns the address of a database on one of several hosts. Clients use the writable host.
 func DSN(database string, addrs ...string) string {
 	u := url.URL{Scheme: "postgres", User: url.User("pawl"), Host: strings.Join(addrs, ","), Path: "/" + database,
 		RawQuery: "sslmode=disable&target_session_attrs=read-write"}
@@ -267,7 +267,7 @@ func awaitState(pid int, state string) {
 	}
 }
 
-// CPU returns the processor time that the server and its child processes have used.
+// CPU returns the processor time used by the server and its child processes.
 func (c *Cluster) CPU() (used time.Duration) {
 	const tick = 10 * time.Millisecond // USER_HZ is 100 on Linux
 	for _, pid := range append([]int{c.cmd.Process.Pid}, children(c.cmd.Process.Pid)...) {
@@ -283,7 +283,7 @@ func (c *Cluster) CPU() (used time.Duration) {
 	return used
 }
 
-// stat returns the fields of /proc/PID/stat after the name, which may contain spaces.
+// stat returns the fields of /proc/PID/stat after the name. The name may contain spaces.
 func stat(path string) []string {
 	text, _ := os.ReadFile(path)
 	_, rest, _ := bytes.Cut(text, []byte(") "))

@@ -48,7 +48,7 @@ func NewProxy(t TB, target string) *Proxy {
 	return p
 }
 
-// SetTarget changes the address to which new connections are forwarded.
+// SetTarget changes the target address of new connections.
 func (p *Proxy) SetTarget(target string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
