@@ -18,9 +18,9 @@ func (c *Client) Login(ctx context.Context, login, password string) (api.Token, 
 // Refresh exchanges a token for its successor. As soon as it succeeds, the token itself is rejected. It
 // returns ErrInvalidSession if the token is expired or superseded, or if its session has ended: sign in again.
 //
-// All attempts of one call have the same Idempotency-Key, so that they lead to the same successor. If the last attempt
+// All attempts of one call have the same Idempotency-Key, and therefore lead to the same successor. If the last attempt
 // gets no response, the exchange may have happened all the same. A second call of Refresh would then fail, because it
-// has another key; a caller that must not lose the session uses RefreshWithIdempotencyKey or a TokenSource.
+// has another key; if the session must not be lost, use RefreshWithIdempotencyKey or a TokenSource.
 func (c *Client) Refresh(ctx context.Context, token string) (api.Token, error) {
 	return c.RefreshWithIdempotencyKey(ctx, token, rand.Text())
 }
@@ -37,7 +37,7 @@ func (c *Client) RefreshWithIdempotencyKey(ctx context.Context, token, key strin
 
 var errNoToken = errors.New("client: the response has no token; is the address right?")
 
-// doToken makes a call that returns a token, and requires that the response has one.
+// doToken makes a call for a token, and requires one in the response.
 func doToken(ctx context.Context, c *Client, x call) (api.Token, error) {
 	t, err := do[api.Token](ctx, c, x)
 	if err == nil && t.Token == "" {

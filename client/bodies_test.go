@@ -11,7 +11,7 @@ import (
 	"github.com/pawlauth/pawl/pawltest"
 )
 
-// openBodies counts the response bodies that are not closed yet.
+// openBodies counts the open response bodies.
 type openBodies struct{ atomic.Int64 }
 
 func (o *openBodies) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -48,7 +48,7 @@ func TestBodiesAreClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.resetUser(t)
-	if _, err := c.Me(t.Context()); err != nil { // after a refresh that is rejected, and a login
+	if _, err := c.Me(t.Context()); err != nil { // after a rejected refresh, and a login
 		t.Fatal(err)
 	}
 	if _, err := plain.Me(t.Context()); err == nil {

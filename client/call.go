@@ -34,7 +34,7 @@ func remove(path string, body any) call {
 	return call{method: http.MethodDelete, path: path, body: body}
 }
 
-// idempotent marks a call whose lost response is retried.
+// idempotent marks a call to be retried after a lost response.
 func (x call) idempotent() call {
 	x.isIdempotent = true
 	return x
@@ -69,7 +69,7 @@ func doDated[T any](ctx context.Context, c *Client, x call) (data T, date time.T
 	}
 }
 
-// doNoData makes a call whose response has no data of interest.
+// doNoData makes a call with no data of interest in the response.
 func doNoData(ctx context.Context, c *Client, x call) error {
 	_, err := do[json.RawMessage](ctx, c, x)
 	return err

@@ -25,10 +25,10 @@ const (
 
 // Client calls one Pawl server. It is safe for concurrent use.
 //
-// A failed call is retried if that is safe: after a 429 and a 503, because they change nothing, and after a lost
+// A failed call is retried if a retry is safe: after a 429 and a 503, because they change nothing, and after a lost
 // response if the call is idempotent. The pause before a retry is random, grows with each retry, and is never shorter
-// than Retry-After. After a Retry-After of more than 30 seconds, the call returns the error instead. The context
-// limits a call with all its retries. If a pause would pass the deadline, the call returns the last error at once.
+// than Retry-After. After a Retry-After of more than 30 seconds, the call returns the error instead. The context limits
+// a call with all its retries. If a pause would pass the deadline, the call returns the last error at once.
 //
 // Each call has the User-Agent pawl-go/VERSION, with the version of this module. Lists of sessions show it.
 //
@@ -49,7 +49,8 @@ type Option func(*Client)
 // not call the server. It sends no credentials unless an option gives it some.
 //
 // The address must be absolute, with the scheme http or https, and must not have a query, a fragment or user info.
-// Otherwise New returns an error, which does not repeat the address, because an address with user info has a password.
+// Otherwise New returns an error. The error does not repeat the address, because an address with user info has a
+// password.
 func New(address string, options ...Option) (*Client, error) {
 	if problem := addressProblem(address); problem != "" {
 		return nil, errors.New("client: the server's address " + problem + "; write it as http://127.0.0.1:8080")
@@ -94,9 +95,9 @@ func WithAPIKey(key string) Option { return func(c *Client) { c.apiKey = key } }
 // WithBearer sends a token as the bearer of each call (RFC 6750, 2.1). An empty token sends none.
 func WithBearer(token string) Option { return func(c *Client) { c.bearer = token } }
 
-// WithHTTPClient sends the calls through a copy of h. The default is an http.Client whose Timeout, which limits each
-// attempt, is 30 seconds. If h has no CheckRedirect, redirects are not followed, because they would carry the API key
-// or a password to another host.
+// WithHTTPClient sends the calls through a copy of h. The default is an http.Client with a Timeout of 30 seconds for
+// each attempt. If h has no CheckRedirect, redirects are not followed, because they would carry the API key or a
+// password to another host.
 func WithHTTPClient(h *http.Client) Option {
 	own := *h
 	if own.CheckRedirect == nil {

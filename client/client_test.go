@@ -138,7 +138,7 @@ func TestAllUsers(t *testing.T) {
 	}
 }
 
-// TestUserAgent checks the User-Agent that the server stores with a session.
+// TestUserAgent checks the User-Agent stored with a session.
 func TestUserAgent(t *testing.T) {
 	server := newPawl(t)
 	token, err := server.Client().Login(t.Context(), pawltest.Login, pawltest.Password)
@@ -188,7 +188,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// TestNotPawl calls servers that are not Pawl.
+// TestNotPawl calls servers other than Pawl.
 func TestNotPawl(t *testing.T) {
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {

@@ -44,7 +44,7 @@ type serverClock struct {
 }
 
 // at returns the server's time at a moment of the local clock. If the local clock is consistent with the response, at
-// returns the local time, which is more precise than a Date in whole seconds.
+// returns the local time, because it is more precise than a Date in whole seconds.
 func (s serverClock) at(local time.Time) time.Time {
 	if s.date.IsZero() {
 		return local

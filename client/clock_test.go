@@ -15,8 +15,8 @@ import (
 )
 
 // moveWall returns a reading of the clock after its wall clock moved by d and its monotonic clock stood still, as on a
-// machine that was suspended, or whose wall clock was set. It changes the seconds inside t, which package time does not
-// export, and checks the outcome.
+// machine after a suspend or a change of its wall clock. It changes the unexported seconds inside the reading, and
+// checks the outcome.
 func moveWall(t testing.TB, reading time.Time, d time.Duration) time.Time {
 	t.Helper()
 	moved := reading
@@ -30,7 +30,7 @@ func moveWall(t testing.TB, reading time.Time, d time.Duration) time.Time {
 // skews are the differences between the local clock and the server's.
 var skews = map[string]time.Duration{"1 h behind": -time.Hour, "1 h ahead": time.Hour, "right": 0}
 
-// TestSourceWithSkewedClock uses a source for several token lives, and checks that each life has exactly one refresh.
+// TestSourceWithSkewedClock uses a source for several token lives, and checks for exactly one refresh in each life.
 func TestSourceWithSkewedClock(t *testing.T) {
 	for name, skew := range skews {
 		t.Run(name, func(t *testing.T) {
@@ -104,8 +104,8 @@ func TestSourceWithForeignToken(t *testing.T) {
 	}
 }
 
-// TestSourceAfterSuspend checks that a suspended machine renews its token when it wakes, and that a wall clock which is
-// set back does not keep a token in use.
+// TestSourceAfterSuspend checks that a suspended machine renews its token when it wakes, and that setting the wall
+// clock back does not keep a token in use.
 func TestSourceAfterSuspend(t *testing.T) {
 	for name, test := range map[string]struct{ runs, wall time.Duration }{
 		"suspended":             {runs: 0, wall: 59*time.Minute + 30*time.Second},
@@ -149,7 +149,7 @@ func TestLateReplayCountsFromTheFirstAttempt(t *testing.T) {
 	}
 }
 
-// TestOpaqueToken checks that a source works with a server whose tokens have no claims.
+// TestOpaqueToken checks that a source works with tokens without claims.
 func TestOpaqueToken(t *testing.T) {
 	s := client.NewTokenSource(scripted(t, &script{responses: []response{success}}), client.TokenConfig{
 		Login: "a", Password: "b", Clock: func() time.Time { return time.Date(2026, 5, 7, 19, 0, 0, 0, time.UTC) },
@@ -160,8 +160,8 @@ func TestOpaqueToken(t *testing.T) {
 	}
 }
 
-// TestJWKSWithSkewedClock checks that a token passes until its exp, which the JWKS compares with the server's time. A
-// Date has whole seconds, so the last second before exp depends on the skew.
+// TestJWKSWithSkewedClock checks that a token passes until its exp by the server's time. A Date has whole seconds, so
+// the last second before exp depends on the skew.
 func TestJWKSWithSkewedClock(t *testing.T) {
 	for name, skew := range skews {
 		t.Run(name, func(t *testing.T) {
@@ -185,7 +185,7 @@ func TestJWKSWithSkewedClock(t *testing.T) {
 	}
 }
 
-// TestJWKSFromACache reads the keys from an HTTP cache that stored them an hour ago, with the server's Date of then.
+// TestJWKSFromACache reads keys stored by an HTTP cache an hour ago, with the server's Date of then.
 func TestJWKSFromACache(t *testing.T) {
 	key, now := newKey(t, "a"), time.Now()
 	set, err := json.Marshal(map[string]any{"keys": []any{key.Public()}})
@@ -211,7 +211,7 @@ func TestJWKSFromACache(t *testing.T) {
 	}
 }
 
-// TestJWKSAfterSuspend checks that keys which became stale during a suspend are read again before the first token.
+// TestJWKSAfterSuspend checks that after a suspend, stale keys are read again before the first token.
 func TestJWKSAfterSuspend(t *testing.T) {
 	p := publish(t)
 	admin := p.Client(client.WithAPIKey(p.AdminAPIKey))

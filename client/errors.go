@@ -15,8 +15,8 @@ type Error struct {
 	Status     int           // the HTTP status
 	Code       api.ErrorCode // empty if the response is not from Pawl, for example from a proxy
 	Message    string        // the server's explanation and advice
-	RequestID  string        // the X-Request-Id of the response, which is in the server's log; may be empty
-	RetryAfter time.Duration // the wait that the server asked for; 0 if it asked for none
+	RequestID  string        // the X-Request-Id of the response, as in the server's log; may be empty
+	RetryAfter time.Duration // the wait requested by the server; 0 if none
 	Err        error         // the cause, if Middleware could not ask Pawl; otherwise nil
 }
 
@@ -64,8 +64,8 @@ func errorOf(resp *http.Response, code api.ErrorCode, message string) *Error {
 	}
 }
 
-// retryAfter returns the Retry-After of a response, which has seconds or a date (RFC 9110, 10.2.3). It returns 0 if the
-// header is missing or malformed.
+// retryAfter returns the Retry-After of a response, given in seconds or as a date (RFC 9110, 10.2.3). It returns 0 if
+// the header is missing or malformed.
 func retryAfter(h http.Header) time.Duration {
 	value := h.Get("Retry-After")
 	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {

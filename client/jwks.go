@@ -17,15 +17,15 @@ import (
 type JWKSConfig struct {
 	// Issuer is the server's setting "issuer". Empty is "pawl", its default. A token with another iss is rejected.
 	Issuer string
-	// Audience is the server's setting "audience". Empty is "pawl", its default. A token whose aud does not contain it
-	// is rejected.
+	// Audience is the server's setting "audience". Empty is "pawl", its default. A token without this audience in its
+	// aud is rejected.
 	Audience string
 	// Clock returns the time. Nil is time.Now.
 	Clock func() time.Time
 }
 
-// JWKS verifies tokens by the public keys that a Pawl publishes (RFC 7517, 5), without a call for each token. Use it
-// as MiddlewareConfig.JWKS, or call Verify. It is safe for concurrent use.
+// JWKS verifies tokens by the public keys of a Pawl (RFC 7517, 5), without a call for each token. Use it as
+// MiddlewareConfig.JWKS, or call Verify. It is safe for concurrent use.
 //
 // A JWKS checks only the token itself. It accepts a token until its exp even if the token was refreshed, its session
 // ended, or its user was suspended. The caller's level and tenant are those at the time when the token was issued. If
@@ -58,8 +58,7 @@ const (
 	maxStaleWait = time.Second      // how long a token waits for a fetch if its stale key is cached
 )
 
-// NewJWKS returns a JWKS for the tokens of the server that c calls. It makes no call yet, and it never uses c's
-// credentials.
+// NewJWKS returns a JWKS for the tokens of c's server. It makes no call yet, and it never uses c's credentials.
 func NewJWKS(c *Client, config JWKSConfig) *JWKS {
 	config.Issuer = cmp.Or(config.Issuer, "pawl")
 	config.Audience = cmp.Or(config.Audience, "pawl")
@@ -159,7 +158,7 @@ func (j *JWKS) Fetch(ctx context.Context) error {
 // algorithms are Pawl's algorithms with public keys.
 var algorithms = []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA, jose.RS256}
 
-// usableKeys returns the keys that can verify tokens, by their id. It ignores every other key (RFC 7517, 5).
+// usableKeys returns the keys for verifying tokens, by their id. It ignores every other key (RFC 7517, 5).
 func usableKeys(set []json.RawMessage) map[string]jose.JSONWebKey {
 	keys := map[string]jose.JSONWebKey{}
 	for _, text := range set {

@@ -22,7 +22,7 @@ import (
 	"github.com/pawlauth/pawl/pawltest"
 )
 
-// published is a Pawl with public keys, which counts its requests.
+// published is a Pawl with public keys and a count of its requests.
 type published struct {
 	*pawltest.Server
 	requests atomic.Int64
@@ -58,7 +58,7 @@ func (p *published) login(t *testing.T) string {
 	return got.Token
 }
 
-// check verifies a token and compares the error with want, which is nil or an error of the contract.
+// check verifies a token and compares the error with want: nil or an error of the contract.
 func check(t *testing.T, step string, j *client.JWKS, text string, want error) {
 	t.Helper()
 	if _, err := j.Verify(t.Context(), text); !errors.Is(err, want) {
@@ -106,7 +106,7 @@ func TestMiddlewareJWKS(t *testing.T) {
 	}
 }
 
-// TestJWKSCaller checks every field of the caller that Verify returns.
+// TestJWKSCaller checks every field of the caller returned by Verify.
 func TestJWKSCaller(t *testing.T) {
 	p := publish(t)
 	caller, err := p.jwks().Verify(t.Context(), p.login(t))
@@ -151,8 +151,8 @@ func TestJWKSFollowsKeys(t *testing.T) {
 	check(t, "leaked key", j, second, client.ErrInvalidSession)
 }
 
-// TestJWKSReadsSeldom checks that tokens with unknown keys, which any client can send, cost one read in 5 seconds, and
-// valid tokens one in a minute.
+// TestJWKSReadsSeldom checks that tokens with unknown keys cost one read in 5 seconds, and valid tokens one in a
+// minute. Any client can send a token with an unknown key.
 func TestJWKSReadsSeldom(t *testing.T) {
 	p := publish(t)
 	j, valid := p.jwks(), p.login(t)
@@ -317,7 +317,7 @@ func sign(t *testing.T, key any, alg jose.SignatureAlgorithm, claims string) str
 type orders struct {
 	*client.JWKS
 	key      jose.JSONWebKey // published, and valid
-	confused jose.JSONWebKey // published with an alg that does not suit its type
+	confused jose.JSONWebKey // published with an alg unsuited to its type
 	sealing  jose.JSONWebKey // published for encryption
 	secret   jose.JSONWebKey // published, although it is symmetric
 }
@@ -365,7 +365,7 @@ func claimsWith(t *testing.T, now int64, change string) string {
 	return string(text)
 }
 
-// TestJWKSRefuses checks signatures and claims that are almost right.
+// TestJWKSRefuses checks nearly right signatures and claims.
 func TestJWKSRefuses(t *testing.T) {
 	o, now := newOrders(t), time.Now().Unix()
 	with := func(change string) string { return claimsWith(t, now, change) }

@@ -14,7 +14,7 @@ import (
 	"github.com/pawlauth/pawl/pawltest"
 )
 
-// newPawl runs a server whose requests and responses are compared with openapi.yaml.
+// newPawl runs a server and compares its requests and responses with openapi.yaml.
 func newPawl(t *testing.T, options ...pawltest.Option) *pawltest.Server {
 	return pawltest.New(t, append(options, pawltest.WithHandler(apicheck.Handler(t)))...)
 }

@@ -42,7 +42,7 @@ type MiddlewareConfig struct {
 // needed and unreachable, requests are answered with 503.
 //
 // The handler gets the caller from CallerFrom, and must not get it from anywhere else. Middleware removes request
-// headers that begin with X-Pawl-, so that no client can forge them.
+// headers beginning with X-Pawl-, so that no client can forge them.
 //
 // The requests to Pawl carry the credentials of the guarded request and no others. If the HTTP client of c has a
 // [Transport] or an oauth2.Transport, Middleware bypasses it, because it would add the program's own token. Middleware
@@ -72,8 +72,7 @@ func Middleware(c *Client, config MiddlewareConfig) func(http.Handler) http.Hand
 	}
 }
 
-// withoutToken returns a client whose transport adds no token. A transport that adds the program's own token would make
-// every request valid.
+// withoutToken returns a client whose transport adds no token. The program's own token would make every request valid.
 func withoutToken(c *Client) *Client {
 	h := *c.http
 	for {
@@ -128,7 +127,7 @@ func (v *verifier) verify(r *http.Request) (api.SessionInfo, error) {
 	}
 	c := v.client.With(WithBearer(sent.bearer), WithAPIKey(sent.apiKey))
 	caller, date, err := doDated[api.SessionInfo](r.Context(), c, sessionCall)
-	if err == nil && caller.UserID == 0 { // a server that is not Pawl may answer every request with success
+	if err == nil && caller.UserID == 0 { // a server other than Pawl may answer every request with success
 		err = errNoUser
 	}
 	if err != nil {
@@ -150,8 +149,8 @@ var errNoUser = errors.New("client: the response has no user; is the address rig
 // credentials are the credentials of a guarded request.
 type credentials struct{ bearer, apiKey string }
 
-// credentialsOf reads Authorization (RFC 6750, 2.1) and X-API-Key. It rejects values that are longer than any token,
-// because Pawl would answer such a header without an envelope.
+// credentialsOf reads Authorization (RFC 6750, 2.1) and X-API-Key. It rejects values longer than any token, because
+// Pawl would answer such a header without an envelope.
 func credentialsOf(r *http.Request) (credentials, error) {
 	bearers, apiKeys := r.Header.Values("Authorization"), r.Header.Values("X-API-Key")
 	var sent credentials
@@ -226,6 +225,6 @@ func refuse(w http.ResponseWriter, r *http.Request, err error) {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
 	}
 	w.WriteHeader(e.Status)
-	// An error means that the client has disconnected.
+	// An error means the client has disconnected.
 	_ = json.NewEncoder(w).Encode(api.Envelope[any]{ErrorCode: e.Code, Message: e.Message})
 }

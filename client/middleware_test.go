@@ -15,7 +15,7 @@ import (
 	"github.com/pawlauth/pawl/pawltest"
 )
 
-// guarded runs a server behind Middleware that answers with the caller's user id, and returns its address.
+// guarded runs a server behind Middleware and returns its address. The server answers with the caller's user id.
 func guarded(t *testing.T, c *client.Client, config client.MiddlewareConfig) string {
 	return serve(t, client.Middleware(c, config)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller, ok := client.CallerFrom(r.Context())
@@ -54,8 +54,8 @@ func ask(t *testing.T, url string, headers ...string) (*http.Response, string) {
 	return resp, string(text)
 }
 
-// TestMiddleware sends every form of credentials to a service whose own credentials, those of the administrator, must
-// not let any request through.
+// TestMiddleware sends every form of credentials to a service. The service's own credentials, those of the
+// administrator, must not let any request through.
 func TestMiddleware(t *testing.T) {
 	l := newLossy(t)
 	admin := client.TokenConfig{Login: pawltest.AdminLogin, Password: pawltest.AdminPassword}
@@ -148,7 +148,7 @@ func TestMiddlewareCacheKey(t *testing.T) {
 }
 
 // TestMiddlewareHugeHeaders checks that credentials longer than any token are rejected without asking Pawl. Pawl
-// answers such a header in plain text, which would look like an unreachable Pawl.
+// answers such a header in plain text, and the answer would look like an unreachable Pawl.
 func TestMiddlewareHugeHeaders(t *testing.T) {
 	l := newLossy(t)
 	url := guarded(t, l.client, client.MiddlewareConfig{})
@@ -226,8 +226,7 @@ func TestMiddlewareWhilePawlIsUnreachable(t *testing.T) {
 	}
 }
 
-// TestMiddlewareNotPawl checks that a server which is not Pawl, and answers everything with success, lets no request
-// through.
+// TestMiddlewareNotPawl checks that no request passes if a server other than Pawl answers everything with success.
 func TestMiddlewareNotPawl(t *testing.T) {
 	for _, text := range []string{
 		`{"success":true,"data":null,"errorCode":"","message":""}`, `{"success":true,"data":{}}`, `{"success":true}`,

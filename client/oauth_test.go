@@ -44,7 +44,7 @@ func TestIntrospectAndRevoke(t *testing.T) {
 	}
 }
 
-// TestIntrospectNotPawl checks the error for responses that are not from Pawl.
+// TestIntrospectNotPawl checks the error for responses of servers other than Pawl.
 func TestIntrospectNotPawl(t *testing.T) {
 	for _, response := range []struct {
 		status int

@@ -13,8 +13,8 @@ const (
 	minPause  = 100 * time.Millisecond
 	maxPause  = 5 * time.Second
 	doublings = 6 // enough to make minPause longer than maxPause
-	// maxRetryAfter is the longest Retry-After that a call waits for. After a longer one the call returns the error, so
-	// that the caller can do something else in the meantime.
+	// maxRetryAfter is the longest Retry-After to wait for. After a longer one the call returns the error, so that the
+	// caller can do something else in the meantime.
 	maxRetryAfter = 30 * time.Second
 )
 
@@ -24,7 +24,7 @@ type lostError struct{ error }
 
 func (e *lostError) Unwrap() error { return e.error }
 
-// mayRetry reports whether a call that failed with err can be retried safely.
+// mayRetry reports whether a call can be retried safely after err.
 func mayRetry(x call, err error) bool {
 	if _, lost := errors.AsType[*lostError](err); lost {
 		return x.isIdempotent

@@ -218,7 +218,7 @@ func TestPauses(t *testing.T) {
 	}
 }
 
-// TestManyRetries checks that the pause stops growing, so that 100 retries are possible.
+// TestManyRetries checks that 100 retries are possible because the pause stops growing.
 func TestManyRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{responses: []response{respond(503, unavailable)}}

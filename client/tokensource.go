@@ -19,13 +19,13 @@ import (
 const (
 	defaultRefreshBefore = time.Minute
 	renewTimeout         = time.Minute     // for one renewal with its retries
-	renewPause           = 5 * time.Second // after a renewal that failed, or whose token was rejected
+	renewPause           = 5 * time.Second // after a failed renewal, or one whose token was rejected
 )
 
 // TokenConfig configures a TokenSource. It needs a Token, or a Login with its Password, or both.
 type TokenConfig struct {
-	// Token is the first token, for example the last one that OnRefresh stored. If it is empty, the source begins with
-	// a login. If ExpiresAt is implausible by the local clock, the source refreshes the token at its first use.
+	// Token is the first token, for example the last one stored by OnRefresh. If it is empty, the source begins with a
+	// login. If ExpiresAt is implausible by the local clock, the source refreshes the token at its first use.
 	Token api.Token
 	// Login and Password, if set, are used to sign in when there is no token or the session has ended. If Login is
 	// empty, the source then returns ErrInvalidSession.
@@ -49,9 +49,8 @@ type TokenConfig struct {
 // TokenSource returns a valid token, and renews it in time: by a refresh, or by a login if the session has ended. It is
 // an oauth2.TokenSource. It is safe for concurrent use: there is one renewal at a time, and every caller waits for it.
 //
-// A wrong local clock is tolerated, because the source counts the life of a token (exp − iat) from the request that
-// returned it. Time during which the machine is suspended counts too, so that the token is renewed when the machine
-// wakes.
+// A wrong local clock is tolerated, because the source counts the life of a token (exp − iat) from the request for it.
+// Time during a suspend of the machine counts too, so the token is renewed when the machine wakes.
 //
 // Give a session to one source only. If two sources begin with the same token, their refreshes race, and one of them
 // loses the session.
@@ -66,10 +65,10 @@ type TokenSource struct {
 	life           time.Duration // from issuedAt to the token's expiry
 	renewAfter     time.Duration // from issuedAt to the next renewal
 	unstored       bool          // OnRefresh has not accepted the token yet
-	idempotencyKey string        // the key of a refresh whose outcome is unknown, or empty
+	idempotencyKey string        // the key of a refresh with an unknown outcome, or empty
 	refreshedAt    time.Time     // the first attempt with idempotencyKey
 	ended          error         // the reason why there is no token
-	pausedAt       time.Time     // the last renewal that failed; the next one waits for renewPause
+	pausedAt       time.Time     // the last failed renewal; the next one waits for renewPause
 	pauseCause     error         // the error of that renewal
 	distrustedAt   time.Time     // when a new token was rejected; until renewPause later, a 401 starts no renewal
 }
@@ -90,9 +89,9 @@ func NewTokenSource(c *Client, config TokenConfig) *TokenSource {
 	return s
 }
 
-// restore begins with a token that was issued earlier. It computes the age of the token from ExpiresAt, which is a time
-// of the local clock if OnRefresh got it. If the token seems to be from the future, its age is unknown, and restore
-// makes its renewal due.
+// restore begins with a token issued earlier. It computes the age of the token from ExpiresAt, a time of the local
+// clock if OnRefresh got it. If the token seems to be from the future, its age is unknown, and restore makes its
+// renewal due.
 func (s *TokenSource) restore(t api.Token) {
 	now := s.config.Clock()
 	issuedAt := now
@@ -178,7 +177,7 @@ func (s *TokenSource) renew(rejected string) (api.Token, error) {
 	return s.store()
 }
 
-// fetch refreshes the token, or signs in if there is none. A refresh whose outcome is unknown may have happened, so
+// fetch refreshes the token, or signs in if there is none. A refresh with an unknown outcome may have happened, so
 // fetch repeats it with the same idempotency key. The successor then counts as issued at the time of the first attempt.
 func (s *TokenSource) fetch(ctx context.Context) (t api.Token, issuedAt time.Time, err error) {
 	if s.token.Token != "" {
@@ -253,8 +252,7 @@ func (s *TokenSource) end(cause error) {
 	s.ended = cause
 }
 
-// pause delays the next renewal because one has failed. It returns the current token if that is still valid, or else
-// cause.
+// pause delays the next renewal because one has failed. It returns the current token if still valid, or else cause.
 func (s *TokenSource) pause(cause error) (api.Token, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

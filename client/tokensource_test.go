@@ -17,7 +17,7 @@ import (
 
 var _ oauth2.TokenSource = (*client.TokenSource)(nil)
 
-// source returns a source with the server's clock, whose client does not retry.
+// source returns a source with the server's clock and a client without retries.
 func (l *lossy) source(config client.TokenConfig) *client.TokenSource {
 	config.Clock = l.Clock.Now
 	return client.NewTokenSource(l.client.With(client.WithRetries(0)), config)
@@ -124,7 +124,7 @@ func TestOneRenewal(t *testing.T) {
 	}
 }
 
-// TestStoreBeforeUse checks that no caller gets a token which OnRefresh has not stored, and that the token is not lost.
+// TestStoreBeforeUse checks that no caller gets a token before OnRefresh has stored it, and that the token is not lost.
 func TestStoreBeforeUse(t *testing.T) {
 	l := newLossy(t)
 	full := errors.New("disk full")
@@ -154,7 +154,7 @@ func TestStoreBeforeUse(t *testing.T) {
 	}
 }
 
-// TestStoreFailsUntilExpiry checks that a token which expires before OnRefresh stores it is renewed.
+// TestStoreFailsUntilExpiry checks that a token is renewed if it expires before OnRefresh stores it.
 func TestStoreFailsUntilExpiry(t *testing.T) {
 	l := newLossy(t)
 	full := errors.New("disk full")
@@ -174,7 +174,7 @@ func TestStoreFailsUntilExpiry(t *testing.T) {
 }
 
 // TestLostRefreshOfSource loses the response of a refresh. The source returns the previous token at first, and then
-// finds the successor that the lost refresh made.
+// finds the successor from the lost refresh.
 func TestLostRefreshOfSource(t *testing.T) {
 	l := newLossy(t)
 	start := l.login(t)
@@ -256,7 +256,7 @@ func TestWrongPasswordOfSource(t *testing.T) {
 	}
 }
 
-// TestCancelledCallerOfSource checks that a caller which stops waiting does not stop the renewal of the others.
+// TestCancelledCallerOfSource checks that a cancelled caller does not stop the renewal of the others.
 func TestCancelledCallerOfSource(t *testing.T) {
 	l := newLossy(t)
 	begun, release := make(chan struct{}), make(chan struct{})

@@ -5,12 +5,12 @@ import (
 	"net/http"
 )
 
-// Transport is an http.RoundTripper that puts the token of a source on each request as its bearer. It is safe for
+// Transport is an http.RoundTripper. It puts the token of a source on each request as its bearer. It is safe for
 // concurrent use.
 //
-// A refresh may supersede the token of a request on its way. A request that is answered with 401 is therefore sent a
-// second time with a new token, if its body can be sent twice (Request.GetBody). If the second request is answered with
-// 401 too, 401s do not renew the token for the next 5 seconds.
+// A refresh may supersede the token of a request on its way. A request answered with 401 is therefore sent a second
+// time with a new token, if its body can be sent twice (Request.GetBody). If the second request is answered with 401
+// too, 401s do not renew the token for the next 5 seconds.
 type Transport struct {
 	Source *TokenSource
 	Base   http.RoundTripper // sends the requests; nil is http.DefaultTransport

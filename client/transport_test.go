@@ -12,7 +12,7 @@ import (
 	"github.com/pawlauth/pawl/pawltest"
 )
 
-// transported returns a client whose credentials are the tokens of a source. The client does not retry.
+// transported returns a client with the tokens of a source as its credentials. The client does not retry.
 func (l *lossy) transported() *client.Client {
 	s := l.source(client.TokenConfig{Login: pawltest.Login, Password: pawltest.Password})
 	h := &http.Client{Transport: &client.Transport{Source: s}}
@@ -41,8 +41,8 @@ func TestTransport(t *testing.T) {
 }
 
 // TestTransportDistrustsRejections checks a 401 that no new token can prevent, because the API key is wrong. The
-// Transport returns the 401. For 5 seconds it then renews no token, because that would supersede the tokens of other
-// calls.
+// Transport returns the 401. For 5 seconds it then renews no token, because a renewal would supersede the tokens of
+// other calls.
 func TestTransportDistrustsRejections(t *testing.T) {
 	l := newLossy(t)
 	c := l.transported()

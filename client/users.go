@@ -23,7 +23,7 @@ func (c *Client) Me(ctx context.Context) (api.User, error) {
 	return do[api.User](ctx, c, get("/v2/users/me"))
 }
 
-// ListUsers returns one page of the users that the caller administers.
+// ListUsers returns one page of the users administered by the caller.
 func (c *Client) ListUsers(ctx context.Context, r api.ListUsersRequest) ([]api.User, error) {
 	return do[[]api.User](ctx, c, post("/v2/users/list", r).idempotent())
 }

@@ -15,7 +15,7 @@ import (
 // token lives longer than Pawl intended.
 const clockSkew = time.Minute
 
-// Verify checks a token and returns the caller that its claims describe. The caller has no Login, because a token has
+// Verify checks a token and returns the caller described by its claims. The caller has no Login, because a token has
 // none. Verify returns ErrInvalidSession if the token is not valid, and ErrUnavailable if the keys could not be read.
 func (j *JWKS) Verify(ctx context.Context, text string) (api.SessionInfo, error) {
 	if len(text) > token.MaxLength {

@@ -12,7 +12,7 @@ import (
 	"github.com/pawlauth/pawl/pawltest"
 )
 
-// A test gets a server of its own, which ends with the test.
+// A test gets a server of its own. The server ends with the test.
 func ExampleNew() {
 	_ = func(t *testing.T) { // in a real test, func TestAdminSeesUsers(t *testing.T)
 		server := pawltest.New(t, pawltest.WithTokenLife(5*time.Minute))

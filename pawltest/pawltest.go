@@ -72,7 +72,7 @@ func WithSessionLife(d time.Duration) Option {
 	return option(func(c *app.Config) { c.Policy.SessionLife = d })
 }
 
-// WithAlgorithm sets the algorithm that signs tokens: HS256 (the default), ES256, EdDSA or RS256. All except HS256 have
+// WithAlgorithm sets the signing algorithm of tokens: HS256 (the default), ES256, EdDSA or RS256. All except HS256 have
 // public keys, at /.well-known/jwks.json. The server does not start with any other name.
 func WithAlgorithm(name string) Option {
 	return option(func(c *app.Config) { c.Algorithm = token.Algorithm(name) })
@@ -99,8 +99,8 @@ func WithHandler(wrap func(http.Handler) http.Handler) Option {
 // WithConfig changes any setting. It is for Pawl's own tests: no other module can name the type of the parameter.
 func WithConfig(change func(*app.Config)) Option { return option(change) }
 
-// New starts a server that runs until the test ends. Its password hashes are cheap, so that a login takes
-// milliseconds. The test fails at once if the server does not start.
+// New starts a server for the duration of the test. Its password hashes are cheap, so a login takes milliseconds. The
+// test fails at once if the server does not start.
 func New(t testing.TB, options ...Option) *Server {
 	t.Helper()
 	s, stop, err := start(t.Context(), t.TempDir(), options)
@@ -127,7 +127,7 @@ func Start(dir string, options ...Option) *Server {
 	return s
 }
 
-// start returns a running server, and the function that stops it.
+// start returns a running server, and the function to stop it.
 func start(ctx context.Context, dir string, options []Option) (s *Server, stop func() error, err error) {
 	clock := &Clock{now: time.Now().Truncate(time.Second)}
 	config := app.Config{
@@ -171,7 +171,7 @@ func start(ctx context.Context, dir string, options []Option) (s *Server, stop f
 	go func() { served <- web.Serve(listener) }()
 	s.URL = "http://" + listener.Addr().String()
 	return s, func() error {
-		// Shutdown would wait for connections that a client has opened in advance.
+		// Shutdown would wait for connections opened in advance by a client.
 		http.DefaultClient.CloseIdleConnections()
 		return errors.Join(web.Shutdown(context.Background()), <-served, a.Close())
 	}, nil

@@ -95,8 +95,8 @@ const (
 	followOverlap = 15 * time.Second
 )
 
-// follow prints the events, and then new ones until ctx ends. The queries overlap, so an event that was printed is
-// recognized by its id.
+// follow prints the events, and then new ones until ctx ends. The queries overlap, so a repeated event is recognized by
+// its id.
 func (c *auditCmd) follow(ctx context.Context, std stdio, r api.AuditRequest, events []api.Event) error {
 	printed := map[int64]api.Time{}
 	tick := time.NewTicker(followInterval)

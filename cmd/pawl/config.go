@@ -32,8 +32,8 @@ type setting struct {
 	Source string `json:"source"`
 }
 
-// Run shows the settings. Their only secret is a password in the address of the store, because keys are in files whose
-// names are the settings.
+// Run shows the settings. Their only secret is a password in the address of the store, because keys are in files and
+// the settings only name the files.
 func (c *configCmd) Run(parsed *kong.Context, std stdio, file *settingsFile) error {
 	config, err := c.check()
 	if err != nil {
@@ -67,8 +67,8 @@ func (c *configCmd) Run(parsed *kong.Context, std stdio, file *settingsFile) err
 	return table.Flush()
 }
 
-// tracesSetting returns where traces go. Traces have no settings of Pawl but the variables of OpenTelemetry, which
-// check has checked.
+// tracesSetting returns where traces go. Traces have no settings of Pawl but the variables of OpenTelemetry, already
+// checked by check.
 func tracesSetting() setting {
 	s := setting{Name: "traces", Value: "off", Source: "OTEL_*"}
 	if wanted, err := tracing.Wanted(os.Getenv); err != nil || !wanted {

@@ -71,8 +71,8 @@ func (c *devCmd) Run(ctx context.Context, std stdio) error {
 	return serve(ctx, a, listener, server.HTTPConfig{Log: log.Logger})
 }
 
-// prepareDev creates the two users if they are missing, and writes the file. It keeps the passwords and API keys that
-// the file already has, as long as they are valid.
+// prepareDev creates the two users if they are missing, and writes the file. It keeps the valid passwords and API keys
+// of an existing file.
 func prepareDev(ctx context.Context, a *app.App, path, url string) (devEnv, error) {
 	env := readDevEnv(path)
 	env.url = url

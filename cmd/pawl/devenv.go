@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// devEnvFile is the name of the file that pawl dev writes into its data folder.
+// devEnvFile is the name of the file written by pawl dev into its data folder.
 const devEnvFile = "dev.env"
 
 // devEnv has the variable parts of dev.env.
@@ -16,7 +16,7 @@ type devEnv struct {
 	url, apiKey, adminPassword, adminKey string
 }
 
-// readDevEnv reads the file of an earlier run. Fields that are missing or damaged are empty.
+// readDevEnv reads the file of an earlier run. Missing or damaged fields are empty.
 func readDevEnv(path string) devEnv {
 	values := map[string]string{}
 	text, _ := os.ReadFile(path)

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// healthCmd queries the server with the same settings. It is for health checks in an image that has no curl.
+// healthCmd queries the server with the same settings. It is for health checks in an image without curl.
 type healthCmd struct {
 	Config  string        `placeholder:"FILE" help:"JSON file with the settings of the server."`
 	Addr    string        `default:":8080" help:"Address that the server listens on."`
@@ -39,7 +39,7 @@ func (c *healthCmd) Run(ctx context.Context, std stdio) error {
 		return usagef("--addr: %w", err)
 	}
 	// There is no proxy, because the server is on this machine. The certificate is not verified, because it is for the
-	// name that clients use; the request has no secret in it.
+	// name used by clients; the request has no secret in it.
 	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	defer transport.CloseIdleConnections()
 	response, err := (&http.Client{Transport: transport}).Do(request)

@@ -57,7 +57,7 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// TestHealthOnIPv6 queries a server that listens on IPv6.
+// TestHealthOnIPv6 queries a server listening on IPv6.
 func TestHealthOnIPv6(t *testing.T) {
 	for _, host := range []string{"[::]", "[::1]"} {
 		listener, err := net.Listen("tcp", host+":0")

@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// heapFloor is the size in bytes of an allocation that the garbage collector counts as live, but that uses no
-	// memory, because nothing ever touches it. A Pawl with few sessions has a small heap, which fills many times a
-	// second under load. With the floor, the collector starts at about 70 MB, and a tenth more requests are served
+	// heapFloor is the size in bytes of an allocation counted as live by the garbage collector. The allocation uses no
+	// memory, because nothing ever touches it. A Pawl with few sessions has a small heap, and under load fills it many
+	// times a second. With the floor, the collector starts at about 70 MB, and a tenth more requests are served
 	// (docs/benchmarks.md).
 	heapFloor = 32 << 20
 	// heapRoom is how much the heap may grow between two collections, in addition to a sixteenth of the sessions.
@@ -25,9 +25,9 @@ const (
 // tuneHeap tunes the garbage collector to the store, until release is called. A GOGC in the environment takes
 // precedence.
 //
-// By default, the heap may grow by as much as is live before the next collection, so that a session would take twice
-// its size. But the sessions of the SQLite store are in memory without pointers, which a collection does not read. So
-// frequent collections cost no more with millions of sessions than without any.
+// By default, the heap may grow by as much as is live before the next collection, so a session would take twice its
+// size. But the sessions of the SQLite store are in memory without pointers, and a collection does not read such
+// memory. So frequent collections cost no more with millions of sessions than without any.
 func tuneHeap(store app.Store) (release func()) {
 	if os.Getenv("GOGC") != "" {
 		return func() {}

@@ -8,8 +8,8 @@ import (
 	"github.com/pawlauth/pawl/internal/store/sqlite"
 )
 
-// TestHeapFloor checks that the floor postpones the next collection, and that the end of the server and an operator's
-// GOGC remove the floor.
+// TestHeapFloor checks that the floor postpones the next collection, and is removed by the end of the server and by an
+// operator's GOGC.
 func TestHeapFloor(t *testing.T) {
 	next := func() uint64 {
 		runtime.GC()
@@ -31,8 +31,8 @@ func TestHeapFloor(t *testing.T) {
 	release()
 }
 
-// TestGCPercent checks that tuneHeap sets the percentage for the sessions of the SQLite store, that it restores the
-// percentage of the process at the end, and that an operator's GOGC takes precedence.
+// TestGCPercent checks that tuneHeap sets the percentage for the sessions of the SQLite store, restores the percentage
+// of the process at the end, and lets an operator's GOGC take precedence.
 func TestGCPercent(t *testing.T) {
 	for sessions, want := range map[int64]int{0: 100, 64 << 20: 53, 1 << 30: 11} {
 		if got := gcPercent(sessions); got != want {

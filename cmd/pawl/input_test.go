@@ -59,7 +59,7 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-// wantInterrupted runs a command, and requires that it fails because its context has ended.
+// wantInterrupted runs a command, and requires it to fail because its context has ended.
 func wantInterrupted(t *testing.T, ctx context.Context, args []string, in io.Reader) {
 	t.Helper()
 	done := make(chan int, 1)

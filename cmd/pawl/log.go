@@ -17,8 +17,8 @@ import (
 // logFlushTimeout is how long the end of a server waits for the reader of its log.
 const logFlushTimeout = 500 * time.Millisecond
 
-// serverLog is the log of a server. It writes to standard error or to a file, through a queue, so that a reader that
-// stops reading cannot block a request.
+// serverLog is the log of a server. It writes to standard error or to a file, through a queue, so that a stopped reader
+// cannot block a request.
 type serverLog struct {
 	*slog.Logger
 	queue *logqueue.Queue

@@ -1,9 +1,9 @@
 // Command pawl keeps sessions for an HTTP API.
 //
 // Each command is a struct in a file of its own: its fields are its flags, and its Run method carries it out. run, in
-// cli.go, parses a command line and calls that method. Commands that act on a running server embed remote and use the
-// public client. The settings of a server are in settings.go, storesettings.go, limits.go and observe.go; settingsFile
-// reads them from PAWL_* variables and from the file of --config. reload.go, certificate.go and log.go are for SIGHUP.
+// cli.go, parses a command line and calls that method. Commands for a running server embed remote and use the public
+// client. The settings of a server are in settings.go, storesettings.go, limits.go and observe.go; settingsFile reads
+// them from PAWL_* variables and from the file of --config. reload.go, certificate.go and log.go are for SIGHUP.
 package main
 
 import (

@@ -31,7 +31,7 @@ func (*manCmd) Run(parsed *kong.Context, std stdio) error {
 	return err
 }
 
-// manEnd has the sections that concern all commands.
+// manEnd has the sections common to all commands.
 const manEnd = `.SH ENVIRONMENT
 Each option of
 .B pawl serve
@@ -86,7 +86,7 @@ func (p *manPage) command(command *kong.Node) {
 	}
 }
 
-// text writes paragraphs. Indented lines are an example, whose line breaks are kept.
+// text writes paragraphs. Indented lines are an example and keep their line breaks.
 func (p *manPage) text(text string) {
 	example := false
 	for line := range strings.Lines(text) {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// progress is one line of text that is overwritten as the work proceeds.
+// progress is one line of text, overwritten as the work proceeds.
 type progress struct {
 	out   io.Writer
 	last  time.Time

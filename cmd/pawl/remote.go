@@ -10,8 +10,8 @@ import (
 	"github.com/pawlauth/pawl/client"
 )
 
-// remote is embedded by each command that acts on a running server. The API key comes from the environment alone,
-// because every user of the machine can read the arguments of a process.
+// remote is embedded by each command for a running server. The API key comes from the environment alone, because every
+// user of the machine can read the arguments of a process.
 type remote struct {
 	URL    string `name:"url" default:"http://127.0.0.1:8080" help:"Address of the server (PAWL_URL)."`
 	APIKey string `name:"api-key" hidden:"" help:"Read from PAWL_API_KEY."`

@@ -14,8 +14,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"pawl": main})
 }
 
-// TestScripts runs the command lines of testdata/script. Each script has a server at PAWL_URL, whose traffic is
-// checked against the OpenAPI file.
+// TestScripts runs the command lines of testdata/script. Each script has a server at PAWL_URL. The traffic of the
+// server is checked against the OpenAPI file.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",

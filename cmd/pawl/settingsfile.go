@@ -11,16 +11,16 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// settingsFile is the file of --config: a JSON object whose names are those of the flags. As a resolver of kong it
-// supplies the values of flags that are not on the command line: a PAWL_* variable if there is one, else the file.
+// settingsFile is the file of --config: a JSON object with the names of the flags. As a resolver of kong it supplies
+// the values of flags missing from the command line: a PAWL_* variable if there is one, else the file.
 type settingsFile struct {
 	path   string
 	values map[string]any
-	// err is the error of reading the file. Only commands that have settings return it.
+	// err is the error of reading the file. Only commands with settings return it.
 	err error
 }
 
-// loadFile reads the file that --config or PAWL_CONFIG names. It runs before the command line is parsed, because the
+// loadFile reads the file named by --config or PAWL_CONFIG. It runs before the command line is parsed, because the
 // parser resolves flags with the file.
 func loadFile(args []string) *settingsFile {
 	f := &settingsFile{path: os.Getenv("PAWL_CONFIG"), values: map[string]any{}}
@@ -66,7 +66,7 @@ func (f *settingsFile) Validate(application *kong.Application) error {
 	return nil
 }
 
-// Resolve returns the value of a flag that is not on the command line.
+// Resolve returns the value of a flag missing from the command line.
 func (f *settingsFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	if commandLineOnly(flag.Name) {
 		return nil, nil
@@ -83,7 +83,7 @@ func (f *settingsFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (
 	return nil, nil
 }
 
-// source returns the source of the value of a flag that is not on the command line.
+// source returns the source of the value of a flag missing from the command line.
 func (f *settingsFile) source(name string) string {
 	if os.Getenv(variable(name)) != "" {
 		return variable(name)

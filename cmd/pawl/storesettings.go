@@ -15,7 +15,7 @@ type storeSettings struct {
 	// Store is sqlite:, sqlite:FOLDER, or postgres://USER@HOST,HOST/DATABASE.
 	Store string `default:"sqlite:" placeholder:"ADDRESS" help:"Store: sqlite: (in --data) or postgres://..."`
 
-	// MasterKeyFile has 32 bytes in base64, which seal the signing keys in the store. PostgreSQL requires it.
+	// MasterKeyFile has 32 bytes in base64, to seal the signing keys in the store. PostgreSQL requires it.
 	MasterKeyFile string `placeholder:"FILE" help:"Master key of the store; or PAWL_MASTER_KEY."`
 
 	// VerifyStaleness is at most 1m. 0s reads the row for each check. It has no effect on SQLite.

@@ -94,7 +94,7 @@ func (c *userImportCmd) Run(ctx context.Context, std stdio) (err error) {
 		err, summary.Imported)
 }
 
-// fileFormat returns the format that --format or the name of the file states.
+// fileFormat returns the format stated by --format or the name of the file.
 func (c *userImportCmd) fileFormat() (userimport.Format, error) {
 	if c.Format != "auto" {
 		return userimport.Format(c.Format), nil
@@ -123,7 +123,7 @@ func (c *userImportCmd) openFile(std stdio) (io.ReadCloser, int64, error) {
 	return file, 0, nil
 }
 
-// openStore opens the store, which must exist and must not be the target of an incomplete copy.
+// openStore opens the store. The store must exist and must not be the target of an incomplete copy.
 func (c *userImportCmd) openStore(ctx context.Context) (app.Store, error) {
 	address, err := parseStore("--store", c.Store, c.Data)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package bench measures a running server. Each session is a chain of refreshes: each refresh uses the token that the
-// previous refresh returned, so no request can be answered from a cache.
+// Package bench measures a running server. Each session is a chain of refreshes: each refresh uses the token returned
+// by the previous refresh, so no request can be answered from a cache.
 package bench
 
 import (
@@ -61,7 +61,7 @@ func drive(ctx context.Context, workers []*worker, p Plan, start time.Time) erro
 	group, running := errgroup.WithContext(ctx)
 	stop := context.AfterFunc(running, func() {
 		for _, w := range workers {
-			_ = w.conn.SetDeadline(time.Unix(1, 0)) // interrupts workers that wait for a response
+			_ = w.conn.SetDeadline(time.Unix(1, 0)) // interrupts workers waiting for a response
 		}
 	})
 	defer stop()

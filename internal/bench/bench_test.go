@@ -26,7 +26,7 @@ func open(t *testing.T, url string, sessions int) *bench.Load {
 	return load
 }
 
-// refreshes returns the number of refreshes that the server counts.
+// refreshes returns the number of refreshes counted by the server.
 func refreshes(t *testing.T, server *pawltest.Server) (sum int64) {
 	t.Helper()
 	list, err := server.Client(client.WithAPIKey(server.APIKey)).Sessions(t.Context(), api.SessionsRequest{})
@@ -143,7 +143,7 @@ func TestOnlySuccessesCount(t *testing.T) {
 	}
 }
 
-// TestLatencyCountsFromDueTime checks that a slow response also counts for the requests that wait behind it (no
+// TestLatencyCountsFromDueTime checks that a slow response also counts for the requests waiting behind it (no
 // coordinated omission).
 func TestLatencyCountsFromDueTime(t *testing.T) {
 	const stall = 200 * time.Millisecond

@@ -20,7 +20,7 @@ func (c cpuTime) minus(before cpuTime) cpuTime {
 
 // cpuOf reads the user and system time of a process from /proc (proc(5), stat).
 func cpuOf(pid int) cpuTime {
-	const tick = time.Second / 100 // USER_HZ, which Linux reports as 100 on all machines that Go supports
+	const tick = time.Second / 100 // USER_HZ; Linux reports 100 on all machines supported by Go
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if pid <= 0 || err != nil {
 		return cpuTime{}

@@ -19,8 +19,8 @@ type Load struct {
 	chains []*chain
 }
 
-// Open signs in once for each session, which opens a chain. Each sign-in costs the server a password hash, so Open can
-// take long. It calls progress, which may be nil, after each sign-in.
+// Open signs in once for each session, to open a chain. Each sign-in costs the server a password hash, so Open can take
+// long. It calls progress, if not nil, after each sign-in.
 func Open(ctx context.Context, url, login, password string, sessions int, progress func(string)) (*Load, error) {
 	t, err := parseTarget(url)
 	if err != nil {

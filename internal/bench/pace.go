@@ -12,7 +12,7 @@ import (
 // Call is a kind of request.
 type Call int
 
-// The calls that a Mix can have.
+// The possible calls of a Mix.
 const (
 	Refresh Call = iota
 	Session
@@ -21,13 +21,13 @@ const (
 
 var callNames = [callCount]string{"refresh", "session"}
 
-// String returns the call's name, which is the last part of its path.
+// String returns the call's name: the last part of its path.
 func (c Call) String() string { return callNames[c] }
 
 // Mix has a weight for each call. The weights set how often each call is sent.
 type Mix [callCount]int
 
-// Only returns a mix that has only one call.
+// Only returns a mix of only one call.
 func Only(c Call) Mix {
 	var m Mix
 	m[c] = 1
@@ -70,8 +70,8 @@ func (m Mix) pick(random *rand.Rand) Call {
 	return Session
 }
 
-// pace sends the time at which each request is due to a free worker, until end. If no worker is free, the following
-// requests are late, but keep the times at which they were due.
+// pace sends the due time of each request to a free worker, until end. If no worker is free, the following requests are
+// late, but keep their due times.
 func pace(ctx context.Context, rate float64, start, end time.Time, due chan<- time.Time) {
 	defer close(due)
 	for n := 0; ; n++ {

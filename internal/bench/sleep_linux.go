@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// sleep uses nanosleep(2), because time.Sleep can wake an idle process a millisecond late, which is longer than the
-// measured latencies. A signal ends the sleep early.
+// sleep uses nanosleep(2), because time.Sleep can wake an idle process a millisecond late. The measured latencies are
+// shorter. A signal ends the sleep early.
 func sleep(d time.Duration) {
 	for d > 100*time.Millisecond { // nanosleep blocks a thread, so it sleeps only the end
 		time.Sleep(50 * time.Millisecond)

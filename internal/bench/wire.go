@@ -78,7 +78,7 @@ func (t target) head(path string) string {
 	return "POST " + t.path + path + " HTTP/1.1\r\nHost: " + t.host + "\r\n"
 }
 
-// exchange sends one call with a token and returns the answer, which is valid until the next exchange.
+// exchange sends one call with a token and returns the answer. The answer is valid until the next exchange.
 func (c *conn) exchange(call Call, token []byte) (answer, error) {
 	c.out = append(c.out[:0], c.heads[call]...)
 	if call == Refresh {

@@ -13,7 +13,7 @@ import (
 // chain is one session. It belongs to one worker at a time.
 type chain struct{ token []byte }
 
-// worker is one connection with the chains that use it.
+// worker is one connection with its chains.
 type worker struct {
 	conn   *conn
 	mix    Mix
@@ -49,7 +49,7 @@ func (w *worker) closedLoop(end time.Time) error {
 }
 
 // openLoop sends each request when it is due. The latency counts from then, so that a stall of the server also counts
-// for the requests that wait behind it.
+// for the requests waiting behind it.
 func (w *worker) openLoop(due <-chan time.Time) error {
 	for at := range due {
 		if _, err := w.call(at); err != nil {

@@ -23,7 +23,8 @@ func readHeader(line []byte) (columns, error) {
 	for i, name := range header {
 		field := canonicalName(strings.TrimSpace(name))
 		if !slices.Contains(fieldNames, field) {
-			// Do not quote a value: a file without a header begins with a user, whose first field may be a secret.
+			// Do not quote a value: a file without a header begins with a user, and the first field of a user may be a
+			// secret.
 			isValue := func(r rune) bool { return !unicode.IsLetter(r) && !strings.ContainsRune(" _-;\t", r) }
 			if strings.ContainsFunc(name, isValue) {
 				field = fmt.Sprintf("with the name of column %d", i+1)
@@ -72,8 +73,8 @@ func (c columns) read(line []byte) (f fields, err error) {
 	return f, nil
 }
 
-// readRow reads one line by itself. No field of a user spans lines, so an unclosed quote must not swallow the lines
-// that follow.
+// readRow reads one line by itself. No field of a user spans lines, so an unclosed quote must not swallow the following
+// lines.
 func readRow(line []byte) ([]string, error) {
 	r := csv.NewReader(strings.NewReader(strings.ToValidUTF8(string(line), "\x00")))
 	row, err := r.Read()

@@ -9,14 +9,14 @@ import (
 	"github.com/pawlauth/pawl/internal/password"
 )
 
-// Store is a store that users can be imported into.
+// Store is the target of an import.
 type Store interface {
 	// ImportUsers adds each user whose login is free in its prepared form (prepare.Login). If a user has an ID (not 0),
 	// the ID must be free too; otherwise the store chooses one. Existing users never change. In the same durable step,
 	// ImportUsers records e for each added user, with the user's ID.
 	//
-	// For each user it returns the user that has the login afterwards, and whether that user was added. If only the ID
-	// was taken, the returned user is empty. No two users of one call may have the same login.
+	// For each user it returns the user with the login afterwards, and whether that user was added. If only the ID was
+	// taken, the returned user is empty. No two users of one call may have the same login.
 	ImportUsers(ctx context.Context, users []authority.UserWithHash, e audit.Event) ([]Imported, error)
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// readJSON reads a line that is one JSON object. Errors name the field, and never have its value in them.
+// readJSON reads a line of one JSON object. Errors name the field, and never have its value in them.
 func readJSON(line []byte) (f fields, err error) {
 	if !bytes.HasPrefix(bytes.TrimSpace(line), []byte("{")) {
 		return f, errors.New("the line is not one JSON object")

@@ -23,7 +23,7 @@ type lines struct {
 func newLines(r io.Reader) *lines { return &lines{in: bufio.NewReaderSize(r, maxLine)} }
 
 // next returns the next line without its line break. The slice is valid until the next call. The error is errLongLine
-// for a line that was skipped, io.EOF after the last line, or an error of the reader.
+// for a skipped line, io.EOF after the last line, or an error of the reader.
 func (l *lines) next() ([]byte, error) {
 	line, err := l.in.ReadSlice('\n')
 	l.read += int64(len(line))

@@ -12,8 +12,8 @@ import (
 	"github.com/pawlauth/pawl/internal/password"
 )
 
-// fields has the fields of a line: a user of the API, and the password hash. A field that the line does not have is nil
-// or "".
+// fields has the fields of a line: a user of the API, and the password hash. A field missing from the line is nil or
+// "".
 type fields struct {
 	UserID       *int64 `json:"userId"`
 	Login        string `json:"login"`
@@ -34,7 +34,7 @@ var fieldNames = []string{
 	"passwordHash",
 }
 
-// canonicalName returns the field that a name in a file means. The name of an unknown field is returned quoted and cut
+// canonicalName returns the field meant by a name in a file. The name of an unknown field is returned quoted and cut
 // short, because it may be long, or not a name at all.
 func canonicalName(name string) string {
 	fold := func(name string) string { // as JSON names are compared
@@ -96,11 +96,11 @@ func (f fields) user(tenant authority.Tenant) (authority.UserWithHash, error) {
 	return u, checkUser(u)
 }
 
-// maxID is the highest id that an import may set. JSON numbers are exact up to twice as much (RFC 8259, section 6);
-// the upper half stays free for users that are created later.
+// maxID is the highest id an import may set. JSON numbers are exact up to twice as much (RFC 8259, section 6); the
+// upper half stays free for users created later.
 const maxID = 1 << 52
 
-// checkUser returns an error that names the first field that is not valid. The error never has the hash in it.
+// checkUser returns an error with the name of the first invalid field. The error never has the hash in it.
 func checkUser(u authority.UserWithHash) error {
 	if err := authority.CheckUser(u.User); err != nil {
 		return err

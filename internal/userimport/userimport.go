@@ -33,9 +33,9 @@ type Config struct {
 	// Store receives the users. If nil, Run only reads the file.
 	Store  Store
 	Format Format
-	// Tenant is the tenant of users whose line names none.
+	// Tenant is the tenant of users without one in their line.
 	Tenant authority.Tenant
-	// Clock is required with a Store, for the creation time of users whose line has none.
+	// Clock is required with a Store, for the creation time of users without one in their line.
 	Clock func() time.Time
 	// Skipped receives each line that is not imported, and the reason.
 	Skipped func(line int64, reason error)

@@ -140,7 +140,7 @@ func TestImportAndSignIn(t *testing.T) {
 				t.Errorf("%s: a wrong password replaced the hash", login)
 			}
 			var group sync.WaitGroup
-			for range 3 { // concurrently, because one of them replaces the hash that the others check
+			for range 3 { // concurrently, because one of them replaces the hash checked by the others
 				group.Go(func() {
 					if _, err := c.Login(t.Context(), login, passwd); err != nil {
 						t.Errorf("%s: %v", login, err)
@@ -171,7 +171,7 @@ func TestImportAndSignIn(t *testing.T) {
 	})
 }
 
-// TestConflicts checks that an import never changes an existing user, and names the field that differs.
+// TestConflicts checks that an import never changes an existing user, and names the differing field.
 func TestConflicts(t *testing.T) {
 	const other = `login,passwordHash,userId,email,networkId,authLevel,status
 scrypt@example.com,` + bcrypt + `,,s@example.com,,,Preproduction
