@@ -35,7 +35,7 @@ var sqliteMutants = []mutant{
 		name: "SQLite without compare", // Rotate accepts every generation
 		edits: []edit{
 			{dir: "internal/store/sqlite", old: "if session.Generation == r.From {", new: "if true {"},
-			{dir: "internal/store/sqlite", old: "op.rotated = session.Generation == r.From", new: "op.rotated = true"},
+			{dir: "internal/store/sqlite", old: "op.rotated = state.Generation == r.From", new: "op.rotated = true"},
 		},
 		kills: 10,
 		found: doubleSuccessors,
