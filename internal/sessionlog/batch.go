@@ -74,7 +74,8 @@ func (b *Batch) Put(s State) { b.change(pack(&s)) }
 // EndEpochs ends all of a user's sessions with an epoch below lowest.
 func (b *Batch) EndEpochs(userID int64, lowest uint32) { b.lowest[userID] = lowest }
 
-// ForgetEpochs notes that End was called for each session ended by EndEpochs.
+// ForgetEpochs drops what EndEpochs stored for a user. The caller must first call End for each session that EndEpochs
+// ended, because the log would otherwise treat the remaining ones as live again.
 func (b *Batch) ForgetEpochs(userID int64) { b.lowest[userID] = 0 }
 
 // End ends a session.

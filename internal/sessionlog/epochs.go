@@ -13,8 +13,9 @@ type epochs struct {
 	lowest map[int64]uint32 // guarded by mu; the lowest live epoch of each user
 }
 
-// live reports whether the session of an entry lives. A reader holds the lock of the entry's shard, and Apply stores
-// the entries before it changes the epochs. So a session that moves to the new epoch of its user lives all the time.
+// live reports whether the session of an entry lives. When a user's sessions end except one, that one moves to the new
+// epoch. A reader never sees it as ended, because the reader holds the lock of the entry's shard, and Apply stores the
+// entries before it changes the epochs.
 func (p *epochs) live(e *entry) bool {
 	if p.count.Load() == 0 {
 		return true

@@ -73,7 +73,7 @@ func (l *Log) shard(id *token.SessionID) *shard { return &l.shards[id[0]] }
 // State is the state of a session.
 type State struct {
 	authority.Session
-	Epoch uint32 // the user's epoch at the sign-in
+	Epoch uint32 // the user's epoch at the sign-in, or a later one if the session was kept when the others ended
 }
 
 // Get returns a session, and whether it exists.
@@ -111,7 +111,8 @@ func (l *Log) set(e *entry) {
 }
 
 // Expired returns sessions whose token had expired at now, from a part of the sessions. A sweep calls it repeatedly:
-// first with position 0, then with the position returned by the previous call, until done is true.
+// first with position 0, then with the position returned by the previous call, until done is true. It must end the
+// returned sessions before the next call, which may examine the same shard again.
 //
 // A call returns at most limit sessions. Once a call has examined limit sessions, it stops at the end of a shard.
 func (l *Log) Expired(position int, now int64, limit int) (ids []token.SessionID, next int, done bool) {

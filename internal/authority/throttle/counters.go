@@ -110,9 +110,9 @@ func (t Counter) succeeded(now int64, known bool) Counter {
 	return t
 }
 
-// wait returns how long the next attempt must wait: 1 s once there are free failures, and twice as long after each
-// further one, up to maxWait. From limit failures on, an attempt must always wait. A limit of 0 means no limit. If the
-// clock went back, the wait is still at most maxWait.
+// wait returns how long the next attempt must wait: 0 while Failures is below free, 1 s when it equals free, and twice
+// as long after each further failure, up to maxWait. From limit failures on, an attempt must always wait. A limit of 0
+// means no limit. If the clock went back, the wait is still at most maxWait.
 func (t Counter) wait(now, free, limit int64) time.Duration {
 	switch {
 	case limit > 0 && t.Failures >= limit:
