@@ -61,9 +61,9 @@ type SessionStore interface {
 	EndSessions(ctx context.Context, r Rights, userID int64, opts EndOptions) error
 	// Sessions returns the sessions of a user expiring after now, oldest first.
 	Sessions(ctx context.Context, userID, now int64) ([]SessionWithOrigin, error)
-	// Sweep removes sessions ended together with all sessions of their user, and sessions that expire at now or before,
-	// at most limit. It visits about limit rows, and the next call continues after them. It returns how many it
-	// removed, and whether it has visited every row.
+	// Sweep removes at most limit sessions: those that expire at now or before, and the remaining rows of those ended
+	// by EndSessions, SetPassword or UpdateUser. It visits about limit rows, and the next call continues after them. It
+	// returns how many it removed, and whether it has visited every row.
 	Sweep(ctx context.Context, now int64, limit int) (removed int, done bool, err error)
 }
 

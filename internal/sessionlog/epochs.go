@@ -13,9 +13,11 @@ type epochs struct {
 	lowest map[int64]uint32 // guarded by mu; the lowest live epoch of each user
 }
 
-// live reports whether the session of an entry lives. When a user's sessions end except one, that one moves to the new
-// epoch. A reader never sees it as ended, because the reader holds the lock of the entry's shard, and Apply stores the
-// entries before it changes the epochs.
+// live reports whether the session of an entry lives. When all sessions of a user end except one, the kept session
+// moves to the new epoch. Apply first stores the new entry of the kept session, and then raises the user's lowest
+// live epoch. A reader holds the lock of the entry's shard from reading the entry until live returns. While a reader
+// has the old entry, Apply therefore waits for the lock and cannot raise the epoch, so the kept session never appears
+// ended.
 func (p *epochs) live(e *entry) bool {
 	if p.count.Load() == 0 {
 		return true
