@@ -26,7 +26,7 @@ func TestConstantsMatchOpenAPI(t *testing.T) {
 		return schema(name).Properties.GetOrZero(property).Schema()
 	}
 	want := map[string]*base.Schema{
-		"ErrorCode": property("Error", "errorCode"), "EventKind": schema("EventKind"), "Level": schema("AuthLevel"),
+		"ErrorCode": schema("ErrorCode"), "EventKind": schema("EventKind"), "Level": schema("AuthLevel"),
 		"SigningKeyState": property("SigningKey", "state"), "Status": schema("Status"),
 		"Visibility": schema("Visibility"),
 	}

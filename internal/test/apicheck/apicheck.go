@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	validator "github.com/pb33f/libopenapi-validator"
 	"github.com/pb33f/libopenapi-validator/config"
 	"github.com/pb33f/libopenapi-validator/errors"
+	"github.com/pb33f/libopenapi-validator/paths"
 	v3 "github.com/pb33f/libopenapi/datamodel/high/v3"
 
 	"github.com/pawlauth/pawl/api"
@@ -133,6 +135,9 @@ func (c *checker) check(sent *http.Request, body []byte, answer *httptest.Respon
 	if !ok {
 		return "the response: " + explain(errs)
 	}
+	if fault := c.checkErrorCode(sent, answer); fault != "" {
+		return fault
+	}
 	if answer.Code != http.StatusOK || sent.URL.Path == "/forward-auth" { // a gateway may forward any query
 		return ""
 	}
@@ -147,6 +152,34 @@ func (c *checker) check(sent *http.Request, body []byte, answer *httptest.Respon
 		return "the request: " + explain(errs)
 	}
 	return ""
+}
+
+// checkErrorCode requires an errorCode that openapi.yaml has for the status. All errors have one schema, because one
+// type is easier to use in a generated client. The extension x-error-codes of a response has the codes of its status.
+func (c *checker) checkErrorCode(sent *http.Request, answer *httptest.ResponseRecorder) string {
+	item, errs, _ := paths.FindPath(sent, c.model, nil)
+	if item == nil {
+		return "the path: " + explain(errs)
+	}
+	operation := item.GetOperations().GetOrZero(strings.ToLower(sent.Method))
+	if operation == nil { // a HEAD
+		return ""
+	}
+	response := operation.Responses.Codes.GetOrZero(strconv.Itoa(answer.Code))
+	codes := response.Extensions.GetOrZero("x-error-codes")
+	if codes == nil {
+		return ""
+	}
+	var envelope api.Envelope[any]
+	if err := json.Unmarshal(answer.Body.Bytes(), &envelope); err != nil {
+		return err.Error()
+	}
+	for _, code := range codes.Content {
+		if code.Value == string(envelope.ErrorCode) {
+			return ""
+		}
+	}
+	return fmt.Sprintf("the response: status %d has the errorCode %s", answer.Code, envelope.ErrorCode)
 }
 
 // checkUnknownCall requires that the response to a call outside openapi.yaml rejects it, in Pawl's or in OAuth's form.
