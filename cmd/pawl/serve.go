@@ -71,9 +71,10 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 		return err
 	}
 	defer end()
+	config.MustExist = true
 	a, listener, err := open(ctx, config, c.Addr)
 	if err != nil {
-		return err
+		return explainMissing(err, storeFlag(config.Store))
 	}
 	log.Info("listening", "addr", listener.Addr().String(), "tls", web.TLS != nil)
 	notifySystemd(log.Logger, daemon.SdNotifyReady)

@@ -1,7 +1,22 @@
 package main
 
+import (
+	"errors"
+
+	"github.com/pawlauth/pawl/internal/storecopy"
+)
+
 type storeCmd struct {
 	Copy        storeCopyCmd        `cmd:"" help:"Copy everything from one store to another, with all servers stopped."`
 	Backup      storeBackupCmd      `cmd:"" help:"Copy the embedded store to a file, while the server runs."`
 	EndSessions storeEndSessionsCmd `cmd:"" help:"End every session of a store that was restored from a backup."`
+}
+
+// explainMissing adds the remedy to the error of a store that does not exist or has no administrator. A wrong flag is
+// the usual cause, so the error is a usage error. It returns every other error unchanged.
+func explainMissing(err error, flag string) error {
+	if errors.Is(err, storecopy.ErrMissing) || errors.Is(err, storecopy.ErrNoAdministrator) {
+		return usagef("%w; run pawl init first, or check %s", err, flag)
+	}
+	return err
 }

@@ -38,7 +38,7 @@ func (c *storeBackupCmd) Run(ctx context.Context, std stdio) error {
 		case err := <-done:
 			progress.end()
 			if err != nil {
-				return err
+				return explainMissing(err, "--data")
 			}
 		}
 		if c.JSON {

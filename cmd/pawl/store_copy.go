@@ -44,7 +44,7 @@ func (c *storeCopyCmd) Run(ctx context.Context, std stdio) (err error) {
 	}
 	from, err := app.OpenStore(ctx, app.StoreConfig{Address: source, MustExist: true, Exclusive: true})
 	if err != nil {
-		return fmt.Errorf("--from: %w", err)
+		return explainMissing(fmt.Errorf("--from: %w", err), "--from")
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
 	to, err := app.OpenStore(ctx, app.StoreConfig{Address: target, Exclusive: true})

@@ -29,7 +29,7 @@ func (c *storeEndSessionsCmd) Run(ctx context.Context, std stdio) (err error) {
 	}
 	store, err := app.OpenStore(ctx, app.StoreConfig{Address: address, MustExist: true, Exclusive: true})
 	if err != nil {
-		return err
+		return explainMissing(err, "--store")
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	progress := newProgress(std.err)

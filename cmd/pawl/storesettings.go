@@ -50,6 +50,14 @@ func parseStore(flag, text, folder string) (app.StoreAddress, error) {
 	return address, nil
 }
 
+// storeFlag returns the flag that names the store in a command with --data and --store.
+func storeFlag(address app.StoreAddress) string {
+	if address.Kind() == app.Postgres {
+		return "--store"
+	}
+	return "--data"
+}
+
 // masterKey reads the master key from a file, or from PAWL_MASTER_KEY. Without either it returns nil.
 func masterKey(file string) (*seal.Box, error) {
 	text := os.Getenv("PAWL_MASTER_KEY")

@@ -131,7 +131,7 @@ func (c *userImportCmd) openStore(ctx context.Context) (app.Store, error) {
 	}
 	store, err := app.OpenStore(ctx, app.StoreConfig{Address: address, MustExist: true})
 	if err != nil {
-		return nil, err
+		return nil, explainMissing(err, storeFlag(address))
 	}
 	incomplete, err := store.CopyInProgress(ctx)
 	if err == nil && incomplete {

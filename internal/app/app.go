@@ -29,6 +29,8 @@ import (
 type Config struct {
 	// Store is where the state is kept. A SQLite address must have a folder.
 	Store StoreAddress
+	// MustExist is as in StoreConfig.
+	MustExist bool
 	// VerifyStaleness is as in StoreConfig.
 	VerifyStaleness time.Duration
 	// MasterKey seals the signing keys in the store. If nil, the signing keys are stored in plaintext. Open permits a
@@ -114,7 +116,7 @@ func Open(ctx context.Context, c Config) (_ *App, err error) {
 		return nil, err
 	}
 	store, err := OpenStore(ctx, StoreConfig{
-		Address: c.Store, VerifyStaleness: c.VerifyStaleness, Metrics: c.Metrics,
+		Address: c.Store, MustExist: c.MustExist, VerifyStaleness: c.VerifyStaleness, Metrics: c.Metrics,
 	})
 	if err != nil {
 		return nil, err

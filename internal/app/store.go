@@ -1,9 +1,11 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -78,6 +80,14 @@ func (a StoreAddress) String() string {
 	return address.Redacted()
 }
 
+// location returns the address as it is in messages.
+func (a StoreAddress) location() string {
+	if a.database == nil {
+		return a.Folder
+	}
+	return a.String()
+}
+
 // Store is a store that serves an authority, can be copied, and accepts imported users.
 type Store interface {
 	authority.Store
@@ -89,7 +99,9 @@ type Store interface {
 type StoreConfig struct {
 	// Address is where the store is. A SQLite address must have a folder.
 	Address StoreAddress
-	// MustExist rejects a missing store. If false, OpenStore creates it.
+	// MustExist rejects a missing store and a store without an administrator, because a wrong address leads to one of
+	// them. The errors are storecopy.ErrMissing and storecopy.ErrNoAdministrator. If false, OpenStore creates a missing
+	// store.
 	MustExist bool
 	// Exclusive rejects a store already open in another process, and locks all others out until Close. A SQLite store
 	// is always exclusive.
@@ -103,6 +115,20 @@ type StoreConfig struct {
 
 // OpenStore opens a store.
 func OpenStore(ctx context.Context, c StoreConfig) (Store, error) {
+	store, err := openStore(ctx, c)
+	if errors.Is(err, storecopy.ErrMissing) {
+		return nil, fmt.Errorf("%w in %s", err, c.Address.location())
+	}
+	if err != nil || !c.MustExist {
+		return store, err
+	}
+	if err := requireAdministrator(ctx, store); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", c.Address.location(), err), store.Close())
+	}
+	return store, nil
+}
+
+func openStore(ctx context.Context, c StoreConfig) (Store, error) {
 	if c.Address.Kind() == Postgres {
 		config := *c.Address.database
 		config.MustExist = c.MustExist
@@ -116,9 +142,23 @@ func OpenStore(ctx context.Context, c StoreConfig) (Store, error) {
 		return nil, errors.New("the address sqlite: needs a folder here; write sqlite:FOLDER")
 	}
 	if c.MustExist {
-		if _, err := os.Stat(filepath.Join(folder, sqlite.FileName)); err != nil {
-			return nil, fmt.Errorf("there is no store in %s: %w; check the folder", folder, err)
+		info, err := os.Stat(filepath.Join(folder, sqlite.FileName))
+		if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
+			return nil, storecopy.ErrMissing
 		}
 	}
 	return sqlite.Open(folder, sqlite.Options{Metrics: c.Metrics})
+}
+
+// requireAdministrator returns storecopy.ErrNoAdministrator for a store without a user of level Root. The target of an
+// incomplete copy may have none yet, and returns storecopy.ErrIncomplete.
+func requireAdministrator(ctx context.Context, store Store) error {
+	if incomplete, err := store.CopyInProgress(ctx); err != nil || incomplete {
+		return cmp.Or(err, storecopy.ErrIncomplete)
+	}
+	roots, err := store.ListUsers(ctx, authority.UserFilter{Level: authority.Root, Limit: 1})
+	if err == nil && len(roots) == 0 {
+		err = storecopy.ErrNoAdministrator
+	}
+	return err
 }

@@ -1,11 +1,13 @@
 package app_test
 
 import (
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/pawlauth/pawl/internal/app"
+	"github.com/pawlauth/pawl/internal/authority"
 )
 
 // TestParseStoreAddress checks the kind, the folder and the text of each form of an address.
@@ -59,7 +61,7 @@ func TestStoreAddressHidesPasswords(t *testing.T) {
 	}
 }
 
-// TestMustExist checks that OpenStore creates a store only if it may.
+// TestMustExist checks that OpenStore creates a store only if it may, and then accepts only one with an administrator.
 func TestMustExist(t *testing.T) {
 	config := app.StoreConfig{Address: app.StoreAddress{Folder: filepath.Join(t.TempDir(), "data")}, MustExist: true}
 	if _, err := app.OpenStore(t.Context(), config); err == nil || !strings.Contains(err.Error(), "there is no store") {
@@ -68,14 +70,34 @@ func TestMustExist(t *testing.T) {
 	if _, err := app.OpenStore(t.Context(), app.StoreConfig{}); err == nil || !strings.Contains(err.Error(), "folder") {
 		t.Errorf("an address without a folder: %v", err)
 	}
-	for _, mustExist := range []bool{false, true} {
+	open := func(mustExist bool) (app.Store, error) {
 		config.MustExist = mustExist
-		store, err := app.OpenStore(t.Context(), config)
+		return app.OpenStore(t.Context(), config)
+	}
+	root := authority.User{Login: "root", Level: authority.Root, Status: authority.Active}
+	for _, create := range []func(app.Store) error{
+		func(app.Store) error { return nil },
+		func(s app.Store) error {
+			_, err := s.CreateUser(t.Context(), authority.Rights{}, root, "hash")
+			return err
+		},
+	} {
+		if _, err := open(true); err == nil {
+			t.Error("a store without an administrator was opened")
+		}
+		store, err := open(false)
 		if err != nil {
-			t.Fatalf("MustExist %v: %v", mustExist, err)
+			t.Fatal(err)
 		}
-		if err := store.Close(); err != nil {
-			t.Error(err)
+		if err := errors.Join(create(store), store.Close()); err != nil {
+			t.Fatal(err)
 		}
+	}
+	store, err := open(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Close(); err != nil {
+		t.Error(err)
 	}
 }

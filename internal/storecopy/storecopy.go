@@ -13,6 +13,12 @@ import (
 // ErrNotEmpty is returned by BeginCopy for a store with users, unless it is the target of an incomplete copy.
 var ErrNotEmpty = errors.New("the store is not empty")
 
+// ErrMissing is returned for an address without a store.
+var ErrMissing = errors.New("there is no store")
+
+// ErrNoAdministrator is returned for a store without a user of level Root. No one can have used such a store.
+var ErrNoAdministrator = errors.New("the store has no administrator")
+
 // ErrIncomplete is returned for a store that an interrupted copy left with only a part of the state.
 var ErrIncomplete = errors.New("this store is the target of an incomplete copy; run that copy again")
 

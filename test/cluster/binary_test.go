@@ -105,26 +105,24 @@ func TestStartRefused(t *testing.T) {
 	badFile := []string{"--master-key-file", wrongFile}
 	noKeyInFile := []string{"--master-key-file", emptyFile}
 	noFile := []string{"--master-key-file", wrongFile + "?"}
-	weak := as(cluster.DSN(cluster.Database(t)), "weak")
 	for name, c := range map[string]struct {
 		store, key, want string
 		args             []string
 	}{
-		"unparsable DSN":            {store: "postgres://pawl:topsecret@[::1/x", key: key, want: "cannot be read"},
-		"unknown scheme":            {store: "mysql://x", key: key, want: "--store: a store is"},
-		"unreachable host":          {store: unreachable, key: key, want: "cannot be reached"},
-		"read-only host":            {store: standby.DSN("postgres"), key: key, want: "can be written to"},
-		"wrong password":            {store: as(good, "locked:topsecret"), key: key, want: "check both"},
-		"missing database":          {store: cluster.DSN("nowhere"), key: key, want: "createdb"},
-		"newer schema":              {store: newer, key: key, want: "has schema version 99, and this Pawl"},
-		"no right to create tables": {store: weak, key: key, want: "grant it CREATE"},
-		"no right to read tables":   {store: as(good, "weak"), key: key, want: "ALL on the schema pawl"},
-		"no master key":             {store: good, want: "needs a master key"},
-		"another master key":        {store: good, key: seal.NewKey(), want: "sealed with another master key"},
-		"invalid master key":        {store: good, key: "topsecret", want: keyHelp},
-		"invalid master key file":   {store: good, args: badFile, want: keyHelp},
-		"empty master key file":     {store: good, args: noKeyInFile, want: keyHelp},
-		"missing master key file":   {store: good, args: noFile, want: "cannot read the master key file"},
+		"unparsable DSN":          {store: "postgres://pawl:topsecret@[::1/x", key: key, want: "cannot be read"},
+		"unknown scheme":          {store: "mysql://x", key: key, want: "--store: a store is"},
+		"unreachable host":        {store: unreachable, key: key, want: "cannot be reached"},
+		"read-only host":          {store: standby.DSN("postgres"), key: key, want: "can be written to"},
+		"wrong password":          {store: as(good, "locked:topsecret"), key: key, want: "check both"},
+		"missing database":        {store: cluster.DSN("nowhere"), key: key, want: "createdb"},
+		"newer schema":            {store: newer, key: key, want: "has schema version 99, and this Pawl"},
+		"no right to read tables": {store: as(good, "weak"), key: key, want: "ALL on the schema pawl"},
+		"no master key":           {store: good, want: "needs a master key"},
+		"another master key":      {store: good, key: seal.NewKey(), want: "sealed with another master key"},
+		"invalid master key":      {store: good, key: "topsecret", want: keyHelp},
+		"invalid master key file": {store: good, args: badFile, want: keyHelp},
+		"empty master key file":   {store: good, args: noKeyInFile, want: keyHelp},
+		"missing master key file": {store: good, args: noFile, want: "cannot read the master key file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			env := []string{"PAWL_STORE=" + c.store, "PAWL_MASTER_KEY=" + c.key}
@@ -138,4 +136,29 @@ func TestStartRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestUninitialized checks that serve and end-sessions refuse a database without a store, and a store without an
+// administrator. Both commands exit with 2 and do not create the schema. init reports that it may not create it.
+func TestUninitialized(t *testing.T) {
+	binary, cluster := testbin.Build(t), pgtest.Start(t)
+	key := seal.NewKey()
+	empty, unused := cluster.DSN(cluster.Database(t)), initDatabase(t, binary, cluster, key)
+	pgtest.Exec(t, unused, "DELETE FROM pawl.api_key", "DELETE FROM pawl.users")
+	for _, dsn := range []string{empty, unused} {
+		for _, args := range [][]string{{"serve", "--addr", "127.0.0.1:0"}, {"store", "end-sessions"}} {
+			_, stderr, err := pawl(t, binary, []string{"PAWL_STORE=" + dsn, "PAWL_MASTER_KEY=" + key}, args...)
+			exit, ok := errors.AsType[*exec.ExitError](err)
+			if !ok || exit.ExitCode() != 2 || !strings.Contains(stderr, "run pawl init first, or check --store") {
+				t.Errorf("%s: %v, standard error %q", args, err, stderr)
+			}
+		}
+	}
+	cluster.Exec(t, "postgres", "CREATE ROLE weak LOGIN")
+	weak := strings.Replace(empty, "//pawl@", "//weak@", 1)
+	env := []string{"PAWL_STORE=" + weak, "PAWL_MASTER_KEY=" + key}
+	if _, stderr, err := pawl(t, binary, env, "init", "--login", login); !strings.Contains(stderr, "grant it CREATE") {
+		t.Errorf("init without the right to create a schema: %v, standard error %q", err, stderr)
+	}
+	pgtest.Exec(t, empty, "CREATE SCHEMA pawl") // fails if a refused command has created it
 }

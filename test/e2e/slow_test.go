@@ -19,7 +19,9 @@ func TestSlowClients(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the deadline of a request is 15 seconds")
 	}
-	server := testbin.StartServe(t, testbin.Build(t), nil, "--data", filepath.Join(t.TempDir(), "data"))
+	binary, data := testbin.Build(t), filepath.Join(t.TempDir(), "data")
+	testbin.Init(t, binary, nil, "--data", data)
+	server := testbin.StartServe(t, binary, nil, "--data", data)
 	address, err := url.Parse(server.URL)
 	if err != nil {
 		t.Fatal(err)

@@ -56,8 +56,9 @@ func certificate(t *testing.T) (cert, key string, roots *x509.CertPool) {
 // of a connection.
 func TestTLS(t *testing.T) {
 	cert, key, roots := certificate(t)
-	server := testbin.StartServe(t, testbin.Build(t), nil,
-		"--data", filepath.Join(t.TempDir(), "data"), "--tls-cert", cert, "--tls-key", key)
+	binary, data := testbin.Build(t), filepath.Join(t.TempDir(), "data")
+	testbin.Init(t, binary, nil, "--data", data)
+	server := testbin.StartServe(t, binary, nil, "--data", data, "--tls-cert", cert, "--tls-key", key)
 	address := strings.TrimPrefix(server.URL, "http://")
 	for _, http2 := range []bool{false, true} {
 		client := &http.Client{Transport: &http.Transport{

@@ -3,13 +3,14 @@ package postgres
 import (
 	"context"
 	"embed"
-	"errors"
 	"fmt"
 	"io/fs"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
+
+	"github.com/pawlauth/pawl/internal/storecopy"
 )
 
 //go:embed migrations/*.sql
@@ -42,8 +43,8 @@ func (s *Store) migrate(ctx context.Context, mustExist bool) error {
 	case version > latest:
 		return fmt.Errorf("the database has schema version %d, and this Pawl supports versions up to %d: "+
 			"start the newer Pawl", version, latest)
-	case mustExist:
-		return errors.New("the database has no Pawl schema of this version: check the address of the store")
+	case version == 0 && mustExist:
+		return storecopy.ErrMissing
 	}
 	own := conn.Hijack() // the lock and its timeout end with this connection
 	defer own.Close(context.WithoutCancel(ctx))

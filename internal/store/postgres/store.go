@@ -35,7 +35,7 @@ type Config struct {
 	// DSN is a URL such as postgres://user:password@host1,host2/database. PGPASSFILE and the other PG* variables apply
 	// too.
 	DSN string
-	// MustExist rejects a database without a Pawl schema.
+	// MustExist rejects a database without a Pawl schema. An older schema is migrated.
 	MustExist bool
 	// Exclusive rejects a database with another open store, and excludes other stores until Close.
 	Exclusive bool

@@ -10,14 +10,21 @@ import (
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
+
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/storecopy"
 )
 
 // Backup writes a consistent copy of the store in dir to a new file with mode 0600. A server may use the store at the
-// same time. Backup never overwrites a file.
+// same time. Backup never overwrites a file. It returns storecopy.ErrMissing if dir has no store, and
+// storecopy.ErrNoAdministrator if the store has no user of level Root.
 func Backup(ctx context.Context, dir, to string) error {
 	path := filepath.Join(dir, FileName)
-	if _, err := os.Stat(path); err != nil {
-		return fmt.Errorf("there is no store to back up: %w", err)
+	switch info, err := os.Stat(path); {
+	case errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0:
+		return fmt.Errorf("%w in %s", storecopy.ErrMissing, dir)
+	case err != nil:
+		return fmt.Errorf("cannot read the store: %w", err)
 	}
 	conn, err := sqlite.OpenConn(path, sqlite.OpenReadOnly)
 	if err != nil {
@@ -25,6 +32,16 @@ func Backup(ctx context.Context, dir, to string) error {
 	}
 	defer conn.Close()
 	conn.SetInterrupt(ctx.Done())
+	if err := checkApplication(conn, path); err != nil {
+		return err
+	}
+	roots, err := count(conn, fmt.Sprintf("user WHERE level = %d", authority.Root))
+	if err != nil {
+		return unreadable(path, err)
+	}
+	if roots == 0 {
+		return fmt.Errorf("%s: %w", dir, storecopy.ErrNoAdministrator)
+	}
 	file, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		if errors.Is(err, fs.ErrExist) {

@@ -90,6 +90,30 @@ func (d *Dev) Kill() {
 	_ = d.Wait()
 }
 
+// Admin is the login of the administrator that Init creates.
+const Admin = "admin@example.com"
+
+// Created is the output of "pawl init --json".
+type Created struct{ Login, Password, APIKey string }
+
+// Init creates a store with an administrator by "pawl init", with these additional variables and arguments.
+func Init(t testing.TB, binary string, env []string, args ...string) Created {
+	t.Helper()
+	cmd := exec.Command(binary, append([]string{"init", "--login", Admin, "--json"}, args...)...)
+	cmd.Env = append(cleanEnv(), env...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	var created Created
+	if err == nil {
+		err = json.Unmarshal(out, &created)
+	}
+	if err != nil {
+		t.Fatalf("pawl init: %v\n%s", err, stderr.String())
+	}
+	return created
+}
+
 // Server is a running "pawl serve".
 type Server struct {
 	*exec.Cmd
