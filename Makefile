@@ -43,7 +43,8 @@ model: ## check the model of the rotation, and its mutants, with spin (docs/mode
 bench-large: ## measure the SQLite store with 5,000,000 sessions (some minutes, 2 GB of disk)
 	go test -run '^$$' -bench '^BenchmarkLarge$$' -benchtime 1x -timeout 30m ./internal/store/sqlite
 
-torture: ## on each store, kill servers KILLS (200) times, or for a time (FOR=2h), and check every answer
+torture: ## on each store, kill servers KILLS (200) times, or for a time (FOR=2h), and check every answer; check all rights
+	go test -count 1 -timeout 1h -run '^TestRightsTableSeesFaults$$' ./internal/store/storetest -all-mutants
 	go test -race -count 1 -timeout 0 -v -run '^TestTorture(Postgres)?$$' ./test/torture -kills $(KILLS) -for $(FOR)
 
 fuzz: ## run each fuzz target for FUZZTIME (30s)

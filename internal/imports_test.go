@@ -63,7 +63,7 @@ var allowedImports = map[string][]string{
 	},
 	"internal/store/storetest": {
 		"internal/authority", "internal/authority/audit", "internal/authority/fault", "internal/authority/keyring",
-		"internal/authority/throttle", "internal/token", "internal/userimport",
+		"internal/authority/throttle", "internal/storecopy", "internal/token", "internal/userimport",
 	},
 	"internal/storecopy":     {"internal/authority", "internal/authority/keyring", "internal/seal", "internal/token"},
 	"internal/test/apicheck": {"api"},

@@ -93,12 +93,18 @@ func lockUsers(ctx context.Context, tx pgx.Tx, r authority.Rights) (present auth
 	return present, nil
 }
 
-// lockRoots locks all active users of level Root. If several changes each take the level from one of these users, each
-// change sees the earlier ones.
-func lockRoots(ctx context.Context, tx pgx.Tx) error {
-	_, err := tx.Exec(ctx, "SELECT 1 FROM pawl.users WHERE level = $1 AND status = $2 ORDER BY id"+exclusive,
-		int64(authority.Root), int64(authority.Active))
-	return err
+// lockRoots locks a user and all active users of level Root, and reports whether the user is one of the latter. If
+// several changes each take the level from one of these users, each change sees the earlier ones.
+func lockRoots(ctx context.Context, tx pgx.Tx, id int64) (isRoot bool, err error) {
+	users, err := collect(ctx, tx, scanUser, "SELECT "+userColumns+
+		" FROM pawl.users u WHERE u.level = $1 AND u.status = $2 OR u.id = $3 ORDER BY u.id"+exclusive,
+		int64(authority.Root), int64(authority.Active), id)
+	for _, u := range users {
+		if u.ID == id {
+			isRoot = u.Level == authority.Root && u.Status == authority.Active
+		}
+	}
+	return isRoot, err
 }
 
 // checkLastRoot returns ErrLastRoot if no active Root is left.
@@ -111,9 +117,10 @@ func checkLastRoot(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
-// takesRoot reports whether a change takes the level or the status from an active Root.
-func takesRoot(before authority.Target, c authority.UserChange) bool {
-	if before.Level != authority.Root || before.Status != authority.Active {
+// mayTakeRoot reports whether a change may take the level or the status from an active Root. Without rights, before is
+// zero, and every user may be one.
+func mayTakeRoot(before authority.Target, c authority.UserChange) bool {
+	if before.ID != 0 && (before.Level != authority.Root || before.Status != authority.Active) {
 		return false
 	}
 	return c.Level != nil && *c.Level != authority.Root || c.Status != nil && *c.Status != authority.Active

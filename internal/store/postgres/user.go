@@ -96,9 +96,10 @@ func (s *Store) UpdateUser(
 			session_epoch = session_epoch + (coalesce($7, status) >= $10)::integer
 		WHERE id = $8 AND status <> $9 RETURNING ` + userColumns
 	user, err := withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (*authority.User, error) {
-		takesRoot := takesRoot(r.Target, c)
-		if takesRoot {
-			if err := lockRoots(ctx, tx); err != nil {
+		var takesRoot bool
+		var err error
+		if mayTakeRoot(r.Target, c) {
+			if takesRoot, err = lockRoots(ctx, tx, id); err != nil {
 				return nil, err
 			}
 		}

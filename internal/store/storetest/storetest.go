@@ -4,10 +4,12 @@ package storetest
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/storecopy"
 	"github.com/pawlauth/pawl/internal/token"
 	"github.com/pawlauth/pawl/internal/userimport"
 )
@@ -19,6 +21,7 @@ const now = 1_795_500_000
 type Store interface {
 	authority.Store
 	userimport.Store
+	storecopy.Copier
 }
 
 // suite has the tests by name.
@@ -38,6 +41,13 @@ var suite = map[string]func(*testing.T, *state){
 	"Passwords":   testPasswords,
 	"ImportUsers": testImportUsers,
 	"ImportRace":  testImportRace,
+
+	"Rights":       testRights,
+	"RightsSwept":  testRightsSwept,
+	"RightsHold":   testRightsHold,
+	"RightsRace":   testRightsRace,
+	"LastRoot":     testLastRoot,
+	"LastRootRace": testLastRootRace,
 
 	"APIKeys":        testAPIKeys,
 	"SessionAPIKeys": testSessionAPIKeys,
@@ -73,7 +83,8 @@ type state struct {
 	*testing.T
 	Store
 	open     func() Store
-	sessions byte // the number of sessions opened by newSession
+	sessions byte         // the number of sessions opened by newSession
+	counter  atomic.Int64 // makes texts unique
 }
 
 // noError ends the test if there is an error.
