@@ -13,8 +13,10 @@ type limitSettings struct {
 	LoginRate   int `default:"60" help:"Sign-ins per minute and client address; 0 is no limit."`
 	RefreshRate int `default:"0" help:"Refreshes per minute and client address; 0 is no limit."`
 
-	MaxConnections int `default:"10000" help:"Open connections; one more is closed at once. 0 is no limit."`
-	MaxInFlight    int `default:"1024" help:"Concurrent requests; one more gets 503. 0 is no limit."`
+	MaxConnections int `default:"10000" help:"Open connections; one more replaces the idlest. 0 is no limit."`
+	// MaxConnectionsPerAddress does not apply to a TrustedProxy.
+	MaxConnectionsPerAddress int `default:"1000" help:"Open connections per client address; 0 is no limit."`
+	MaxInFlight              int `default:"1024" help:"Concurrent requests; one more gets 503. 0 is no limit."`
 
 	// TrustedProxy are address blocks.
 	TrustedProxy []string `placeholder:"CIDR" help:"Proxy whose X-Forwarded-For is trusted; may be repeated."`
@@ -22,10 +24,11 @@ type limitSettings struct {
 
 // apply checks the settings and puts them into c.
 func (s limitSettings) apply(c *app.Config) error {
-	for _, n := range []int{s.LoginRate, s.RefreshRate, s.MaxConnections, s.MaxInFlight} {
+	limits := []int{s.LoginRate, s.RefreshRate, s.MaxConnections, s.MaxConnectionsPerAddress, s.MaxInFlight}
+	for _, n := range limits {
 		if n < 0 || n > 1_000_000 {
-			return usagef("--login-rate, --refresh-rate, --max-connections and --max-in-flight " +
-				"must be from 0 to 1000000")
+			return usagef("--login-rate, --refresh-rate, --max-connections, --max-connections-per-address " +
+				"and --max-in-flight must be from 0 to 1000000")
 		}
 	}
 	c.Limits = server.Limits{LoginRate: s.LoginRate, RefreshRate: s.RefreshRate, MaxInFlight: s.MaxInFlight}

@@ -58,7 +58,10 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	}
 	defer log.close()
 	config.Log = log.Logger
-	web := server.HTTPConfig{MaxConnections: c.MaxConnections, Log: log.Logger}
+	web := server.HTTPConfig{
+		MaxConnections: c.MaxConnections, MaxConnectionsPerAddress: c.MaxConnectionsPerAddress,
+		TrustedProxies: config.Limits.TrustedProxies, Log: log.Logger,
+	}
 	var pair *certificate
 	if c.TLSCert != "" {
 		if pair, err = loadCertificate(c.TLSCert, c.TLSKey); err != nil {
@@ -66,16 +69,17 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 		}
 		web.TLS = &tls.Config{GetCertificate: pair.get}
 	}
-	end, err := c.observe(ctx, &config, log)
+	observed, err := c.observe(ctx, &config, log)
 	if err != nil {
 		return err
 	}
-	defer end()
+	defer observed.end()
 	config.MustExist = true
 	a, listener, err := open(ctx, config, c.Addr)
 	if err != nil {
 		return explainMissing(err, storeFlag(config.Store))
 	}
+	observed.setHealth(a.Handler)
 	log.Info("listening", "addr", listener.Addr().String(), "tls", web.TLS != nil)
 	notifySystemd(log.Logger, daemon.SdNotifyReady)
 	go reloadOnHangup(ctx, hangups, log, pair)

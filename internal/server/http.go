@@ -7,8 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
-	"sync/atomic"
+	"net/netip"
 	"time"
 )
 
@@ -25,9 +24,15 @@ type HTTPConfig struct {
 	Handler http.Handler
 	// TLS turns on HTTPS and HTTP/2, and must have a certificate. If nil, the server speaks plain HTTP.
 	TLS *tls.Config
-	// MaxConnections is how many connections may be open at once. The server closes any further connection as soon as
-	// it is accepted. If 0 or less, there is no limit.
+	// MaxConnections is how many connections may be open at once. A further connection takes the slot of the connection
+	// that has been idle longest. If none is idle, the server closes the new connection. If 0 or less, there is no
+	// limit.
 	MaxConnections int
+	// MaxConnectionsPerAddress is how many of them one client address may have; the addresses of one IPv6 /64 count as
+	// one. Above it, the same rule applies among the connections of the address. If 0 or less, there is no limit.
+	MaxConnectionsPerAddress int
+	// TrustedProxies have no MaxConnectionsPerAddress, because they connect for many clients.
+	TrustedProxies []netip.Prefix
 	// Log receives the errors of connections. If nil, the server discards them.
 	Log *slog.Logger
 }
@@ -35,8 +40,8 @@ type HTTPConfig struct {
 // HTTPServer serves HTTP with time-outs for a public network, so that slow clients cannot hold connections open, and
 // with a limit on connections. Create it with NewHTTPServer.
 type HTTPServer struct {
-	server         http.Server
-	maxConnections int
+	server http.Server
+	limits connectionLimits
 }
 
 // NewHTTPServer returns a server without a listener.
@@ -44,24 +49,32 @@ func NewHTTPServer(c HTTPConfig) *HTTPServer {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &HTTPServer{maxConnections: c.MaxConnections, server: http.Server{
-		Handler:           c.Handler,
-		TLSConfig:         c.TLS,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       15 * time.Second,
-		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
-		ErrorLog:          slog.NewLogLogger(c.Log.Handler(), slog.LevelWarn),
-	}}
+	return &HTTPServer{
+		server: http.Server{
+			Handler:           c.Handler,
+			TLSConfig:         c.TLS,
+			ReadHeaderTimeout: 5 * time.Second,
+			ReadTimeout:       15 * time.Second,
+			WriteTimeout:      30 * time.Second,
+			IdleTimeout:       2 * time.Minute,
+			MaxHeaderBytes:    32 << 10,
+			HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+			ErrorLog:          slog.NewLogLogger(c.Log.Handler(), slog.LevelWarn),
+		},
+		limits: connectionLimits{
+			total:          c.MaxConnections,
+			perAddress:     c.MaxConnectionsPerAddress,
+			trustedProxies: c.TrustedProxies,
+		},
+	}
 }
 
 // Serve answers the requests of a listener, and closes the listener. Serve returns nil as soon as Shutdown begins, and
 // an error if the listener fails.
 func (s *HTTPServer) Serve(l net.Listener) error {
-	if s.maxConnections > 0 {
-		l = &limitedListener{Listener: l, maxConnections: int64(s.maxConnections)}
+	if s.limits.total > 0 || s.limits.perAddress > 0 {
+		l = newLimitedListener(l, s.limits)
+		s.server.ConnState = trackIdle
 	}
 	var err error
 	if s.server.TLSConfig != nil {
@@ -89,36 +102,3 @@ func (s *HTTPServer) Shutdown(ctx context.Context) error {
 
 // Close stops listening and closes all connections at once.
 func (s *HTTPServer) Close() error { return s.server.Close() }
-
-// limitedListener closes connections above a limit. It wraps the TCP listener, below TLS, because net/http speaks
-// HTTP/2 only if it gets a *tls.Conn directly.
-type limitedListener struct {
-	net.Listener
-	maxConnections int64
-	open           atomic.Int64
-}
-
-func (l *limitedListener) Accept() (net.Conn, error) {
-	for {
-		conn, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		if l.open.Add(1) <= l.maxConnections {
-			return &limitedConn{Conn: conn, release: sync.OnceFunc(func() { l.open.Add(-1) })}, nil
-		}
-		l.open.Add(-1)
-		_ = conn.Close() // the client sees the closed connection
-	}
-}
-
-// limitedConn is a connection. Its limitedListener counts the connection until Close.
-type limitedConn struct {
-	net.Conn
-	release func()
-}
-
-func (c *limitedConn) Close() error {
-	defer c.release()
-	return c.Conn.Close()
-}

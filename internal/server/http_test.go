@@ -8,19 +8,14 @@ import (
 	"net"
 	"net/http"
 	"testing"
-	"time"
 
 	"github.com/pawlauth/pawl/internal/server"
 )
 
-// serveHTTP runs a server until the test ends, and returns its address.
-func serveHTTP(t *testing.T, c server.HTTPConfig) (web *server.HTTPServer, addr string) {
+// serveHTTP runs a server on a listener until the test ends.
+func serveHTTP(t *testing.T, c server.HTTPConfig, listener net.Listener) *server.HTTPServer {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	web = server.NewHTTPServer(c)
+	web := server.NewHTTPServer(c)
 	served := make(chan error, 1)
 	go func() { served <- web.Serve(listener) }()
 	t.Cleanup(func() {
@@ -28,29 +23,7 @@ func serveHTTP(t *testing.T, c server.HTTPConfig) (web *server.HTTPServer, addr 
 			t.Error(err)
 		}
 	})
-	return web, listener.Addr().String()
-}
-
-// TestMaxConnections checks that a connection above the limit is closed, and that a closed connection makes room for
-// another one.
-func TestMaxConnections(t *testing.T) {
-	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })
-	_, addr := serveHTTP(t, server.HTTPConfig{Handler: handler, MaxConnections: 1})
-	first := dial(t, addr)
-	if err := ask(first); err != nil {
-		t.Fatal(err)
-	}
-	if err := ask(dial(t, addr)); err == nil {
-		t.Error("a second connection was served")
-	}
-	first.Close()
-	deadline := time.Now().Add(20 * time.Second)
-	for ask(dial(t, addr)) != nil {
-		if time.Now().After(deadline) {
-			t.Fatal("a closed connection still counts")
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
+	return web
 }
 
 // TestShutdown checks that Shutdown rejects new connections and waits for a request in flight, and that it closes the
@@ -63,7 +36,12 @@ func TestShutdown(t *testing.T) {
 				close(entered)
 				<-leave
 			})
-			web, addr := serveHTTP(t, server.HTTPConfig{Handler: handler})
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			addr := listener.Addr().String()
+			web := serveHTTP(t, server.HTTPConfig{Handler: handler}, listener)
 			answered := make(chan error, 1)
 			conn := dial(t, addr)
 			go func() { answered <- ask(conn) }()

@@ -12,7 +12,7 @@ import (
 // proxies is the client's. Addresses to the left of it may be forged.
 func (h *limiter) withClientAddress(r *http.Request) *http.Request {
 	peer, err := netip.ParseAddr(origin(r).IP)
-	if err != nil || !h.trusts(peer) {
+	if err != nil || !contains(h.TrustedProxies, peer) {
 		return r
 	}
 	client := peer
@@ -27,7 +27,7 @@ func (h *limiter) withClientAddress(r *http.Request) *http.Request {
 			break // no trusted proxy wrote this, so nothing to the left of it can be trusted
 		}
 		client = address
-		if !h.trusts(address) {
+		if !contains(h.TrustedProxies, address) {
 			break
 		}
 	}
@@ -50,9 +50,10 @@ func parseAddress(text string) (netip.Addr, error) {
 	return netip.ParseAddr(text)
 }
 
-func (h *limiter) trusts(address netip.Addr) bool {
+// contains reports whether one of the prefixes contains the address.
+func contains(prefixes []netip.Prefix, address netip.Addr) bool {
 	address = address.Unmap().WithZone("")
-	for _, prefix := range h.TrustedProxies {
+	for _, prefix := range prefixes {
 		if prefix.Contains(address) {
 			return true
 		}
