@@ -133,6 +133,7 @@ func start(ctx context.Context, dir string, options []Option) (s *Server, stop f
 	config := app.Config{
 		Store: app.StoreAddress{Folder: dir}, Clock: clock.Now, Build: "test",
 		Argon2: password.Params{MemoryKiB: 64, Passes: 1},
+		Policy: authority.Policy{MaxSessionsPerUser: authority.DefaultMaxSessionsPerUser},
 	}
 	for _, option := range options {
 		option.apply(&config)

@@ -25,7 +25,8 @@ func (*benchCmd) Help() string {
 	return `Sends chains of refreshes: each refresh uses the token that the refresh before it returned.
 
 The password comes from PAWL_PASSWORD. Each session needs a sign-in, and pawl serve allows 60 a minute from one address:
-start it with --login-rate 0.
+start it with --login-rate 0. All sessions belong to one user: start it with --max-sessions-per-user 0 too if there are
+more than 1,000.
 
 Example:
   set -a; . ./pawl-dev/dev.env; set +a

@@ -33,6 +33,9 @@ type settings struct {
 	TokenLife   time.Duration `default:"1h" help:"Life of a token."`
 	SessionLife time.Duration `default:"720h" help:"Life of a session, which no refresh extends."`
 
+	// MaxSessionsPerUser is from 0, which is no cap, to 10000.
+	MaxSessionsPerUser int `default:"1000" help:"Sessions of a user; one more ends the least recently refreshed."`
+
 	// BearerGrace and Replay are off at 0s. Each gives an attacker with a superseded token the same window.
 	BearerGrace time.Duration `default:"0s" help:"How long the predecessor of a token still passes as a bearer."`
 
@@ -67,6 +70,9 @@ func (s settings) app(data string) (app.Config, error) {
 			return app.Config{}, usagef("--%s must be whole seconds, at least %s, at most 10 years", d.name, d.min)
 		}
 	}
+	if s.MaxSessionsPerUser < 0 || s.MaxSessionsPerUser > 10_000 {
+		return app.Config{}, usagef("--max-sessions-per-user must be from 0, which is no cap, to 10000")
+	}
 	if n := max(len(s.Issuer), len(s.Audience)); n > 256 || s.Issuer == "" || s.Audience == "" {
 		return app.Config{}, usagef("--issuer and --audience must have 1 to 256 bytes")
 	}
@@ -89,12 +95,13 @@ func (s settings) app(data string) (app.Config, error) {
 		SigningKeyFile: s.SigningKeyFile,
 		KeyLead:        s.KeyLead,
 		Policy: authority.Policy{
-			TokenLife:        s.TokenLife,
-			SessionLife:      s.SessionLife,
-			BearerGrace:      s.BearerGrace,
-			ReplayWithoutKey: s.Replay,
-			RefreshAPIKey:    authority.RefreshAPIKeyPolicy(s.RefreshKey),
-			AuditAge:         s.AuditAge,
+			TokenLife:          s.TokenLife,
+			SessionLife:        s.SessionLife,
+			MaxSessionsPerUser: s.MaxSessionsPerUser,
+			BearerGrace:        s.BearerGrace,
+			ReplayWithoutKey:   s.Replay,
+			RefreshAPIKey:      authority.RefreshAPIKeyPolicy(s.RefreshKey),
+			AuditAge:           s.AuditAge,
 		},
 		Argon2: password.Params{MemoryKiB: s.PasswordMemory, Passes: s.PasswordPasses, Lanes: s.PasswordLanes},
 		Rules:  password.Rules{LongInsteadOfClasses: s.PasswordRule == "length"},

@@ -227,7 +227,7 @@ func (c *Config) summary() string {
 	p, l := c.Policy, c.Limits
 	return fmt.Sprintf("build %s, store %s, algorithm %s, token life %s, session life %s, bearer grace %s, "+
 		"keyless retry %s, refresh key %s, verify staleness %s, login rate %d, refresh rate %d, trusted proxies %v, "+
-		"in flight %d, audit age %s", c.Build, c.Store.Kind(), c.Algorithm, p.TokenLife, p.SessionLife,
-		p.BearerGrace, p.ReplayWithoutKey, p.RefreshAPIKey, c.VerifyStaleness, l.LoginRate, l.RefreshRate,
-		l.TrustedProxies, l.MaxInFlight, p.AuditAge)
+		"in flight %d, audit age %s, max sessions per user %d", c.Build, c.Store.Kind(), c.Algorithm, p.TokenLife,
+		p.SessionLife, p.BearerGrace, p.ReplayWithoutKey, p.RefreshAPIKey, c.VerifyStaleness, l.LoginRate,
+		l.RefreshRate, l.TrustedProxies, l.MaxInFlight, p.AuditAge, p.MaxSessionsPerUser)
 }

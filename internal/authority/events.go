@@ -22,6 +22,15 @@ func (a *Authority) recordIfDone(ctx context.Context, err error, e audit.Event) 
 	return err
 }
 
+// recordEnded records the sessions that a store ended by itself.
+func (a *Authority) recordEnded(ctx context.Context, ended []EndedSession) {
+	for _, s := range ended {
+		a.audit.Record(ctx, audit.Event{
+			Kind: audit.SessionEnded, User: s.UserID, Session: s.ID, Detail: s.Reason.String(),
+		})
+	}
+}
+
 // Started records the start of a server, with its settings.
 func (a *Authority) Started(ctx context.Context, settings string) {
 	a.audit.Record(ctx, audit.Event{Kind: audit.Started, Detail: settings})

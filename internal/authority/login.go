@@ -122,7 +122,10 @@ func (a *Authority) openSession(ctx context.Context, user *User, hash string, fr
 	}
 	rand.Read(session.ID[:]) // never fails (crypto/rand)
 	storeCtx, end := a.storeSpan(ctx, "OpenSession")
-	err := a.store.OpenSession(storeCtx, SessionWithOrigin{Session: session, Origin: from}, hash)
+	ended, err := a.store.OpenSession(storeCtx, Opening{
+		SessionWithOrigin: SessionWithOrigin{Session: session, Origin: from},
+		PasswordHash:      hash, MaxSessions: a.policy.MaxSessionsPerUser,
+	})
 	end(err)
 	switch {
 	case errors.Is(err, fault.ErrNotFound):
@@ -130,6 +133,7 @@ func (a *Authority) openSession(ctx context.Context, user *User, hash string, fr
 	case err != nil:
 		return loginFailure(fault.FromStore(err, nil))
 	}
+	a.recordEnded(ctx, ended)
 	event := audit.Event{Kind: audit.Login, User: user.ID, Session: session.ID, Caller: user.ID, Address: from.IP}
 	issued, err := a.issue(SessionWithUser{Session: session, User: user})
 	if err != nil {

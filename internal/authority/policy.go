@@ -18,6 +18,10 @@ type Policy struct {
 	BearerGrace time.Duration
 	// ReplayWithoutKey is how long a refresh without an Idempotency-Key is replayed. With 0 it is never replayed.
 	ReplayWithoutKey time.Duration
+	// MaxSessionsPerUser is how many sessions a user may have. A sign-in beyond it ends the session that was refreshed
+	// longest ago. It is at most 10,000, because a sign-in at the cap reads all sessions of its user. With 0 there is
+	// no cap.
+	MaxSessionsPerUser int
 	// RefreshAPIKey decides whether a refresh needs an API key.
 	RefreshAPIKey RefreshAPIKeyPolicy
 	// AuditAge is how long audit events are kept.
@@ -26,9 +30,10 @@ type Policy struct {
 
 // Defaults of a Policy. BearerGrace and ReplayWithoutKey are 0 by default.
 const (
-	DefaultTokenLife   = time.Hour
-	DefaultSessionLife = 30 * 24 * time.Hour
-	DefaultAuditAge    = 90 * 24 * time.Hour
+	DefaultTokenLife          = time.Hour
+	DefaultSessionLife        = 30 * 24 * time.Hour
+	DefaultAuditAge           = 90 * 24 * time.Hour
+	DefaultMaxSessionsPerUser = 1000 // WithDefaults leaves 0, which is no cap
 )
 
 // WithDefaults returns p with TokenLife, SessionLife, RefreshAPIKey and AuditAge set to their defaults where they are

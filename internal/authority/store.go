@@ -42,9 +42,11 @@ type Store interface {
 
 // SessionStore keeps one row for each session.
 type SessionStore interface {
-	// OpenSession adds a session. It returns ErrNotFound if the user may not sign in, or if passwordHash is no longer
-	// the hash of the password.
-	OpenSession(ctx context.Context, s SessionWithOrigin, passwordHash string) error
+	// OpenSession adds a session. It returns ErrNotFound if the user may not sign in, or if o.PasswordHash is no longer
+	// the hash of the password. It ends and returns the sessions of Opening.Excess in the same step, so that concurrent
+	// calls never leave a user with more than o.MaxSessions sessions. It reads at most o.MaxSessions + MaxEndedAtOnce
+	// sessions of the user; each call ends some of a larger excess.
+	OpenSession(ctx context.Context, o Opening) ([]EndedSession, error)
 	// Session returns a session and its user, or ErrNotFound.
 	Session(ctx context.Context, id token.SessionID) (SessionWithUser, error)
 	// RecentSession returns a session and its user, or ErrNotFound. Its result may be stale, by as much as the store's

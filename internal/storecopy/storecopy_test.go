@@ -49,12 +49,15 @@ func fill(t *testing.T, s app.Store) {
 		}, hash))(t)
 		for n := range byte(5) {
 			id := token.SessionID{byte(i), n, 1}
-			err := s.OpenSession(t.Context(), authority.SessionWithOrigin{
-				Session: authority.Session{
-					ID: id, UserID: u.ID, Generation: 1, Created: 1, Refreshed: 1, Expires: 100, Ends: 200,
+			_, err := s.OpenSession(t.Context(), authority.Opening{
+				SessionWithOrigin: authority.SessionWithOrigin{
+					Session: authority.Session{
+						ID: id, UserID: u.ID, Generation: 1, Created: 1, Refreshed: 1, Expires: 100, Ends: 200,
+					},
+					Origin: authority.Origin{IP: "192.0.2.1", UserAgent: "test"},
 				},
-				Origin: authority.Origin{IP: "192.0.2.1", UserAgent: "test"},
-			}, hash)
+				PasswordHash: hash,
+			})
 			if err != nil {
 				t.Fatal(err)
 			}

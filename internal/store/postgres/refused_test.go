@@ -64,7 +64,8 @@ func TestDatabaseErrors(t *testing.T) {
 		},
 		"OpenSession": func(ctx context.Context, id token.SessionID) error {
 			id[14]++
-			return n.OpenSession(ctx, sessionOf(user, id), "hash")
+			_, err := n.OpenSession(ctx, openingOf(user, id))
+			return err
 		},
 		"SetPassword": func(ctx context.Context, _ token.SessionID) error {
 			change := authority.PasswordChange{Hash: "hash", EndSessions: true}

@@ -12,16 +12,63 @@ import (
 )
 
 // OpenSession adds a session of a user who may sign in. It locks the user's row against a change of the status or the
-// password until the commit.
-func (s *Store) OpenSession(ctx context.Context, r authority.SessionWithOrigin, passwordHash string) error {
-	const sql = `INSERT INTO pawl.session (id, user_id, generation, created, refreshed, previous, expires, ends,
-			idempotency_key, attempt, ip, user_agent, epoch)
-		SELECT $1, id, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, session_epoch FROM pawl.users
-		WHERE id = $11 AND status < $12 AND password_hash = $13 FOR SHARE`
-	return requireRow(s.exec(ctx, sql,
-		[16]byte(r.ID), int64(r.Generation), r.Created, r.Refreshed, r.Previous, r.Expires, r.Ends,
-		idempotencyKeyBytes(r.IdempotencyKey), r.IP, r.UserAgent,
-		r.UserID, int64(authority.Suspended), passwordHash))
+// password, and against other sign-ins of the user, until the commit.
+func (s *Store) OpenSession(ctx context.Context, o authority.Opening) ([]authority.EndedSession, error) {
+	ended, err := withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) ([]authority.EndedSession, error) {
+		return openSession(ctx, tx, &o)
+	})
+	for _, e := range ended {
+		s.stale.addEnded(e.ID)
+	}
+	return ended, err
+}
+
+const (
+	fromOpening = " FROM pawl.users u WHERE u.id = $1 AND u.status < $2 AND u.password_hash = $3"
+	lockOpening = "SELECT 1" + fromOpening + exclusive
+	// readOthers reads the sessions of a user that Opening.Excess decides on, if there are so many that one must end.
+	// The statement begins after the user's row is locked, so it includes each session opened before.
+	readOthers = "WITH others AS (SELECT " + sessionWithOriginColumns + fromLiveSession +
+		" WHERE u.id = $1 LIMIT $2) SELECT * FROM others WHERE (SELECT count(*) FROM others) >= $3"
+	insertOpening = `INSERT INTO pawl.session (user_id, epoch, id, generation, created, refreshed, previous, expires,
+		ends, idempotency_key, attempt, ip, user_agent)
+		SELECT id, session_epoch, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $13` + fromOpening
+)
+
+// openSession adds a session, and ends the excess sessions of its user.
+func openSession(ctx context.Context, tx pgx.Tx, o *authority.Opening) ([]authority.EndedSession, error) {
+	user := []any{o.UserID, int64(authority.Suspended), o.PasswordHash}
+	var others []authority.Session
+	var statements pgx.Batch
+	statements.Queue(lockOpening, user...)
+	if o.MaxSessions > 0 {
+		limit := o.MaxSessions + authority.MaxEndedAtOnce
+		statements.Queue(readOthers, o.UserID, limit, o.MaxSessions).Query(func(rows pgx.Rows) error {
+			records, err := pgx.CollectRows(rows, scanSessionWithOrigin)
+			for _, r := range records {
+				others = append(others, r.Session)
+			}
+			return err
+		})
+	}
+	statements.Queue(insertOpening, append(user,
+		[16]byte(o.ID), int64(o.Generation), o.Created, o.Refreshed, o.Previous, o.Expires, o.Ends,
+		idempotencyKeyBytes(o.IdempotencyKey), o.IP, o.UserAgent)...).Exec(func(tag pgconn.CommandTag) error {
+		return requireRow(tag, nil)
+	})
+	if err := tx.SendBatch(ctx, &statements).Close(); err != nil {
+		return nil, err
+	}
+	ended := o.Excess(others)
+	if len(ended) == 0 {
+		return nil, nil
+	}
+	ids := make([][16]byte, len(ended))
+	for i := range ended {
+		ids[i] = ended[i].ID
+	}
+	_, err := tx.Exec(ctx, "DELETE FROM pawl.session WHERE id = ANY ($1)", ids)
+	return ended, err
 }
 
 // Session returns a session and its user, as their rows are now.

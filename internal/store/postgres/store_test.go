@@ -89,11 +89,16 @@ func sessionOf(user *authority.User, id token.SessionID) authority.SessionWithOr
 	}}
 }
 
+// openingOf returns the opening of sessionOf, without a cap.
+func openingOf(user *authority.User, id token.SessionID) authority.Opening {
+	return authority.Opening{SessionWithOrigin: sessionOf(user, id), PasswordHash: "hash"}
+}
+
 // newSession opens a session with sessionID(number).
 func (n node) newSession(user *authority.User, number byte) token.SessionID {
 	n.t.Helper()
 	id := sessionID(number)
-	if err := n.OpenSession(n.t.Context(), sessionOf(user, id), "hash"); err != nil {
+	if _, err := n.OpenSession(n.t.Context(), openingOf(user, id)); err != nil {
 		n.t.Fatal(err)
 	}
 	return id

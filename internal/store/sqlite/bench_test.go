@@ -34,7 +34,8 @@ func BenchmarkStore(b *testing.B) {
 			Expires:    1 << 31,
 			Ends:       1 << 31,
 		}}
-		if err := s.OpenSession(b.Context(), record, "hash"); err != nil {
+		opening := authority.Opening{SessionWithOrigin: record, PasswordHash: "hash"}
+		if _, err := s.OpenSession(b.Context(), opening); err != nil {
 			b.Error(err)
 		}
 		return id

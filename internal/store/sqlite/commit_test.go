@@ -54,11 +54,16 @@ func withSessions(t *testing.T, dir string, count int) (*Store, []token.SessionI
 			Expires:    testNow + 1,
 			Ends:       testNow + 10_000,
 		}}
-		if err := s.OpenSession(t.Context(), r, "hash"); err != nil {
+		if _, err := s.OpenSession(t.Context(), openingOf(r)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return s, ids
+}
+
+// openingOf returns the opening of a session of a user with the password hash "hash", without a cap.
+func openingOf(r authority.SessionWithOrigin) authority.Opening {
+	return authority.Opening{SessionWithOrigin: r, PasswordHash: "hash"}
 }
 
 // rotationOf returns the rotation of a session to the generation after from.

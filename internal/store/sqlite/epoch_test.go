@@ -104,7 +104,7 @@ func openOne(t *testing.T, s *Store, id token.SessionID) {
 	r := largeSession(0)
 	r.ID = id
 	r.UserID = 1
-	if err := s.OpenSession(t.Context(), r, "hash"); err != nil {
+	if _, err := s.OpenSession(t.Context(), openingOf(r)); err != nil {
 		t.Error(err)
 	}
 }
@@ -136,7 +136,7 @@ func openOther(t *testing.T, s *Store) token.SessionID {
 	session := authority.SessionWithOrigin{Session: authority.Session{
 		ID: token.SessionID{9, 9, 9}, UserID: other.ID, Generation: 1, Expires: testNow + 1, Ends: testNow + 1,
 	}}
-	if err := s.OpenSession(t.Context(), session, "hash"); err != nil {
+	if _, err := s.OpenSession(t.Context(), openingOf(session)); err != nil {
 		t.Fatal(err)
 	}
 	return session.ID

@@ -16,15 +16,44 @@ import (
 
 // OpenSession adds a session of a user who may sign in. The row of a session has only the immutable fields. The
 // rotation log has its state from the first generation on.
-func (s *Store) OpenSession(ctx context.Context, r authority.SessionWithOrigin, passwordHash string) error {
-	return s.write(ctx, normal, func(c *change) error {
+func (s *Store) OpenSession(ctx context.Context, o authority.Opening) ([]authority.EndedSession, error) {
+	return tx(ctx, s, normal, func(c *change) ([]authority.EndedSession, error) {
 		epoch, err := queryOne(c.conn, `INSERT INTO session (id, user_id, epoch, created, ip, user_agent)
 			SELECT ?1, id, session_epoch, ?3, ?4, ?5 FROM user WHERE id = ?2 AND status < ?6 AND password_hash = ?7
 			RETURNING epoch`,
-			args{r.ID[:], r.UserID, r.Created, r.IP, r.UserAgent, int64(authority.Suspended), passwordHash}, scanNumber)
-		c.states = append(c.states, sessionlog.State{Session: r.Session, Epoch: uint32(epoch)})
-		return err
+			args{o.ID[:], o.UserID, o.Created, o.IP, o.UserAgent, int64(authority.Suspended), o.PasswordHash},
+			scanNumber)
+		if err != nil {
+			return nil, err
+		}
+		c.states = append(c.states, sessionlog.State{Session: o.Session, Epoch: uint32(epoch)})
+		return c.endExcess(&o, epoch)
 	})
+}
+
+// endExcess ends the excess sessions of the user of a new session.
+func (c *change) endExcess(o *authority.Opening, epoch int64) ([]authority.EndedSession, error) {
+	if o.MaxSessions == 0 {
+		return nil, nil
+	}
+	ids, err := queryAll(c.conn, "SELECT id FROM session WHERE user_id = ? AND epoch = ? AND id <> ? LIMIT ?",
+		args{o.UserID, epoch, o.ID[:], int64(o.MaxSessions + authority.MaxEndedAtOnce)}, scanSessionID)
+	if err != nil || len(ids) < o.MaxSessions {
+		return nil, err
+	}
+	others := make([]authority.Session, 0, len(ids))
+	for _, id := range ids {
+		if state, exists := c.sessions.Get(id); exists {
+			others = append(others, state.Session)
+		}
+	}
+	ended := o.Excess(others)
+	for _, s := range ended {
+		if err := c.deleteSessions("id = ?", s.ID[:]); err != nil {
+			return nil, err
+		}
+	}
+	return ended, nil
 }
 
 // Session returns a session and its user.

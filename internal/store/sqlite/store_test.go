@@ -163,7 +163,10 @@ func TestRefreshesDoNotGrowTheFile(t *testing.T) {
 	for i := range ids {
 		ids[i] = token.SessionID{byte(i), 1}
 		session := authority.Session{ID: ids[i], UserID: u.ID, Generation: 1, Ends: 1 << 31}
-		if err := s.OpenSession(t.Context(), authority.SessionWithOrigin{Session: session}, "hash"); err != nil {
+		opening := authority.Opening{
+			SessionWithOrigin: authority.SessionWithOrigin{Session: session}, PasswordHash: "hash",
+		}
+		if _, err := s.OpenSession(t.Context(), opening); err != nil {
 			t.Fatal(err)
 		}
 	}

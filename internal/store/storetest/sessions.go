@@ -108,9 +108,11 @@ func testRotateAgainstEnd(t *testing.T, s *state) {
 // testSessionNeedsUser checks that a session is opened only for a user who may sign in, with the present hash.
 func testSessionNeedsUser(t *testing.T, s *state) {
 	open := func(id byte, userID int64, hash string) error {
-		return s.OpenSession(t.Context(), authority.SessionWithOrigin{
-			Session: authority.Session{ID: token.SessionID{id}, UserID: userID, Generation: 1},
-		}, hash)
+		session := authority.Session{ID: token.SessionID{id}, UserID: userID, Generation: 1}
+		_, err := s.OpenSession(t.Context(), authority.Opening{
+			SessionWithOrigin: authority.SessionWithOrigin{Session: session}, PasswordHash: hash,
+		})
+		return err
 	}
 	s.wantError(open(1, 99, "hash"), fault.ErrNotFound)
 	u := s.newUser("a")
@@ -186,10 +188,7 @@ func testOpenAgainstSuspend(t *testing.T, s *state) {
 		var group sync.WaitGroup
 		for i := range byte(10) {
 			group.Go(func() {
-				err := s.OpenSession(t.Context(), authority.SessionWithOrigin{Session: authority.Session{
-					ID: token.SessionID{round, i, 7}, UserID: u.ID, Generation: 1,
-					Created: now, Refreshed: now, Expires: now + 3600, Ends: now + 3600,
-				}}, "hash")
+				_, err := s.OpenSession(t.Context(), opening(u, token.SessionID{round, i, 7}))
 				if err != nil && !errors.Is(err, fault.ErrNotFound) {
 					t.Error(err)
 				}

@@ -36,6 +36,11 @@ var suite = map[string]func(*testing.T, *state){
 	"Sweep":              testSweep,
 	"Reopen":             testReopen,
 
+	"SessionCap":        testSessionCap,
+	"SessionCapExpired": testSessionCapExpired,
+	"SessionCapLowered": testSessionCapLowered,
+	"SessionCapRace":    testSessionCapRace,
+
 	"Users":       testUsers,
 	"ListUsers":   testListUsers,
 	"Passwords":   testPasswords,
@@ -133,15 +138,25 @@ func (s *state) setStatus(id int64, status authority.Status) *authority.User {
 func (s *state) newSession(u *authority.User) authority.Session {
 	s.Helper()
 	s.sessions++
-	session := authority.SessionWithOrigin{
-		Session: authority.Session{
-			ID: token.SessionID{s.sessions, 9}, UserID: u.ID, Generation: 1,
-			Created: now, Refreshed: now, Expires: now + 3600, Ends: now + 10_000,
+	o := opening(u, token.SessionID{s.sessions, 9})
+	_, err := s.OpenSession(s.Context(), o)
+	s.noError(err)
+	return o.Session
+}
+
+// opening returns the opening of a session of generation 1, without a cap. The session expires in an hour and ends in
+// 10,000 seconds.
+func opening(u *authority.User, id token.SessionID) authority.Opening {
+	return authority.Opening{
+		SessionWithOrigin: authority.SessionWithOrigin{
+			Session: authority.Session{
+				ID: id, UserID: u.ID, Generation: 1,
+				Created: now, Refreshed: now, Expires: now + 3600, Ends: now + 10_000,
+			},
+			Origin: authority.Origin{IP: "192.0.2.1", UserAgent: "test"},
 		},
-		Origin: authority.Origin{IP: "192.0.2.1", UserAgent: "test"},
+		PasswordHash: "hash",
 	}
-	s.noError(s.OpenSession(s.Context(), session, "hash"))
-	return session.Session
 }
 
 // wantSession returns a session. The session must exist.

@@ -1,0 +1,78 @@
+package authority
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+
+	"github.com/pawlauth/pawl/internal/token"
+)
+
+// Opening describes a session to open.
+type Opening struct {
+	SessionWithOrigin
+	PasswordHash string // the required hash of the user's password
+	// MaxSessions is Policy.MaxSessionsPerUser.
+	MaxSessions int
+}
+
+// MaxEndedAtOnce is how many excess sessions one OpenSession ends beyond the one that makes room for the new session.
+// Users have excess sessions after the cap was lowered.
+const MaxEndedAtOnce = 100
+
+// EndedSession is a session that a store ended by itself.
+type EndedSession struct {
+	ID     token.SessionID
+	UserID int64
+	Reason EndReason
+}
+
+// EndReason is why a store ended a session by itself.
+type EndReason uint8
+
+// The reasons.
+const (
+	EndedByCap  EndReason = iota + 1 // the user had Policy.MaxSessionsPerUser sessions and opened another one
+	EndedByIdle                      // the session was not refreshed in time
+	EndedByEnd                       // the session reached its Ends
+)
+
+var endReasons = []string{
+	"", "the user signed in again and had too many sessions", "not refreshed in time", "reached its end",
+}
+
+// String returns the reason for the audit.
+func (r EndReason) String() string { return nameOf(endReasons, int(r)) }
+
+// endReason returns the reason why a session has ended at now, or 0 if it has not.
+func (s *Session) endReason(now int64) EndReason {
+	switch {
+	case now >= s.Ends:
+		return EndedByEnd
+	case now >= s.Expires:
+		return EndedByIdle
+	}
+	return 0
+}
+
+// Excess returns the sessions to end so that the opened session is one of o.MaxSessions. The others are sessions of the
+// same user, or some of them if there are more than o.MaxSessions + MaxEndedAtOnce. Excess reorders others. It prefers
+// sessions that have expired, and then those refreshed longest ago.
+func (o *Opening) Excess(others []Session) []EndedSession {
+	if o.MaxSessions == 0 || len(others) < o.MaxSessions {
+		return nil
+	}
+	now := o.Created
+	slices.SortFunc(others, func(a, b Session) int {
+		return cmp.Or(
+			cmp.Compare(b.endReason(now), a.endReason(now)),
+			cmp.Compare(a.Refreshed, b.Refreshed), cmp.Compare(a.Created, b.Created), bytes.Compare(a.ID[:], b.ID[:]),
+		)
+	})
+	ended := make([]EndedSession, len(others)-o.MaxSessions+1)
+	for i := range ended {
+		s := &others[i]
+		ended[i] = EndedSession{ID: s.ID, UserID: s.UserID, Reason: cmp.Or(s.endReason(now), EndedByCap)}
+	}
+	return ended
+}
