@@ -113,12 +113,16 @@ func objectFaults(path string, fields map[string]*yaml.Node) (faults []string) {
 	return faults
 }
 
-// sharedNames returns the names that two kinds of components share. Go generators put all of them in one package.
+// sharedNames returns the names that two kinds of components share. Go generators put all of them in one package, with
+// the names of security schemes capitalized.
 func sharedNames(components map[string]*yaml.Node) (faults []string) {
 	var names []string
-	for _, kind := range components {
+	for kindName, kind := range components {
 		for i := 0; i < len(kind.Content); i += 2 {
 			name := kind.Content[i].Value
+			if kindName == "securitySchemes" {
+				name = strings.ToUpper(name[:1]) + name[1:]
+			}
 			if slices.Contains(names, name) {
 				faults = append(faults, name+" is the name of two components")
 			}
