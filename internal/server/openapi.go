@@ -21,42 +21,36 @@ var docsFiles embed.FS
 const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// convertOpenAPI converts the OpenAPI file to JSON once, on the first request for it.
-var convertOpenAPI = sync.OnceValues(func() ([]byte, error) { return yaml.YAMLToJSON([]byte(api.OpenAPI())) })
+// openAPIYAML and openAPIJSON are the two forms of the OpenAPI file. Each is prepared on the first request for it.
+var (
+	openAPIYAML = sync.OnceValues(func() (page, error) {
+		return newPage("application/yaml", "", []byte(api.OpenAPI())), nil
+	})
+	openAPIJSON = sync.OnceValues(func() (page, error) {
+		text, err := yaml.YAMLToJSON([]byte(api.OpenAPI()))
+		return newPage("application/json", "", text), err
+	})
+)
 
-func (s *server) openAPIYAML(w http.ResponseWriter, _ *http.Request) {
-	writePage(w, "application/yaml", []byte(api.OpenAPI()))
-}
-
-func (s *server) openAPIJSON(w http.ResponseWriter, r *http.Request) {
-	text, err := convertOpenAPI()
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	writePage(w, "application/json", text)
-}
-
-// docsFile returns a handler for one file of the API page.
-func (s *server) docsFile(name, media string) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
+// docsFile returns one file of the API page.
+func docsFile(name, media string) func() (page, error) {
+	return sync.OnceValues(func() (page, error) {
 		text, err := docsFiles.ReadFile("docs/" + name)
+		if strings.HasPrefix(media, "text/html") {
+			return newPage(media, docsPolicy, text), err
+		}
+		return newPage(media, "", text), err
+	})
+}
+
+// handlePage adds a path with a page.
+func (s *server) handlePage(path string, prepare func() (page, error)) {
+	s.mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
+		p, err := prepare()
 		if err != nil {
 			s.fail(w, r, err)
 			return
 		}
-		if strings.HasPrefix(media, "text/html") {
-			w.Header().Set("Content-Security-Policy", docsPolicy)
-			w.Header().Set("Referrer-Policy", "no-referrer")
-		}
-		writePage(w, media, text)
-	}
-}
-
-func writePage(w http.ResponseWriter, media string, text []byte) {
-	h := w.Header()
-	h.Set("Content-Type", media)
-	h.Set("Cache-Control", "no-cache") // because the next release has other pages
-	h["X-Content-Type-Options"] = noSniff
-	_, _ = w.Write(text) // fails only if the client has disconnected
+		p.serve(w, r)
+	})
 }

@@ -110,11 +110,11 @@ func (s *server) routes() {
 	s.handleAnyMethod(readyPath, s.ready)
 	s.handleAnyMethod(forwardPath, s.forwardAuth)
 
-	s.mux.HandleFunc("GET /openapi.yaml", s.openAPIYAML)
-	s.mux.HandleFunc("GET /openapi.json", s.openAPIJSON)
-	s.mux.HandleFunc("GET /docs", s.docsFile("index.html", "text/html; charset=utf-8"))
-	s.mux.HandleFunc("GET /docs/docs.js", s.docsFile("docs.js", "text/javascript; charset=utf-8"))
-	s.mux.HandleFunc("GET /docs/docs.css", s.docsFile("docs.css", "text/css; charset=utf-8"))
+	s.handlePage("/openapi.yaml", openAPIYAML)
+	s.handlePage("/openapi.json", openAPIJSON)
+	s.handlePage("/docs", docsFile("index.html", "text/html; charset=utf-8"))
+	s.handlePage("/docs/docs.js", docsFile("docs.js", "text/javascript; charset=utf-8"))
+	s.handlePage("/docs/docs.css", docsFile("docs.css", "text/css; charset=utf-8"))
 	s.mux.HandleFunc("/", s.noPath)
 }
 
