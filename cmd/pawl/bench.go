@@ -9,7 +9,7 @@ import (
 )
 
 type benchCmd struct {
-	URL      string        `name:"url" default:"http://127.0.0.1:8080" help:"Address of the server (PAWL_URL)."`
+	URL      string        `name:"url" default:"${url}" help:"Address of the server (PAWL_URL)."`
 	Login    string        `required:"" help:"Login (PAWL_LOGIN)."`
 	Passwd   string        `name:"password" hidden:"" help:"Read from PAWL_PASSWORD."`
 	Conns    int           `default:"64" help:"Connections that send concurrently."`

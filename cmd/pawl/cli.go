@@ -8,6 +8,9 @@ import (
 	"io"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/pawlauth/pawl/internal/app"
+	"github.com/pawlauth/pawl/internal/authority/keyring"
 )
 
 // stdio has the three standard streams of a process.
@@ -49,18 +52,26 @@ const description = `Pawl keeps sessions for an HTTP API.
 
 Settings come from flags, then PAWL_* variables, then the file of --config.`
 
+// newParser returns a parser that fills c.
+func newParser(c *cli, sources *sources, options ...kong.Option) (*kong.Kong, error) {
+	parser, err := kong.New(c, append(options, kong.Name("pawl"), kong.Description(description), defaults(), durations,
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.Resolvers(sources), kong.Bind(sources))...)
+	if err == nil {
+		sources.addSettings(parser.Model)
+	}
+	return parser, err
+}
+
 // run carries out one command line and returns the exit code.
 func run(ctx context.Context, args []string, std stdio) int {
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
-	file := loadFile(args)
+	sources := loadSources(args)
 	exited := -1
 	var c cli
-	parser, err := kong.New(&c, kong.Name("pawl"), kong.Description(description),
-		kong.Writers(std.out, std.err), kong.Exit(func(code int) { exited = code }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.UsageOnError(),
-		kong.Resolvers(file), kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(std), kong.Bind(file))
+	parser, err := newParser(&c, sources, kong.Writers(std.out, std.err), kong.Exit(func(code int) { exited = code }),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(std))
 	if err != nil {
 		fmt.Fprintf(std.err, "pawl: %v\n", err)
 		return exitFailed
@@ -70,21 +81,51 @@ func run(ctx context.Context, args []string, std stdio) int {
 		return exited // after --help
 	}
 	if err != nil {
-		if file.err != nil && errors.Is(err, file.err) {
-			err = file.err // without the flag that kong resolved first
-		}
-		fmt.Fprintf(std.err, "pawl: %v\n", err)
+		failed, _ := errors.AsType[*kong.ParseError](err)
+		err = errors.Join(err, sources.problems()) // a misspelt variable may be the reason for a missing flag
+		printErrors(std.err, sources.explain(failed.Context, err))
 		fmt.Fprintln(std.err, `Run "pawl --help" for all commands, or "pawl COMMAND --help" for one of them.`)
 		return exitUsage
 	}
-	if err := command.Run(&c); err != nil {
-		fmt.Fprintf(std.err, "pawl: %v\n", err)
-		if _, ok := errors.AsType[usageError](err); ok {
-			return exitUsage
-		}
-		return exitFailed
+	selected := command.Selected().Target.Addr().Interface()
+	if _, ok := selected.(showsProblems); !ok {
+		err = sources.problems()
 	}
-	return exitOK
+	if checker, ok := selected.(settingsChecker); ok && err != nil {
+		_, more := checker.check()
+		err = errors.Join(err, more)
+	}
+	if err == nil {
+		err = command.Run(&c)
+	}
+	if err == nil {
+		return exitOK
+	}
+	printErrors(std.err, sources.explain(command, err))
+	if isUsage(err) {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// settingsChecker is a command with settings. check returns all problems of their values.
+type settingsChecker interface{ check() (app.Config, error) }
+
+// showsProblems is a command that handles the problems of its sources itself.
+type showsProblems interface{ showsProblems() }
+
+// printErrors prints each message on a line of its own.
+func printErrors(w io.Writer, messages []string) {
+	for _, message := range messages {
+		fmt.Fprintf(w, "pawl: %s\n", message)
+	}
+}
+
+// isUsage reports whether an error is about the command line or a setting.
+func isUsage(err error) bool {
+	_, usage := errors.AsType[usageError](err)
+	_, setting := errors.AsType[settingError](err)
+	return usage || setting || errors.Is(err, keyring.ErrMasterKeyMissing) || errors.Is(err, keyring.ErrMasterKeyWrong)
 }
 
 // usageError is an error in the command line or in a setting.

@@ -2,12 +2,14 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
-	"slices"
+	"reflect"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -15,63 +17,112 @@ import (
 	"github.com/pawlauth/pawl/internal/tracing"
 )
 
-// configCmd has the flags of serve, and shows their effective values.
 type configCmd struct {
+	Show configShowCmd `cmd:"" default:"withargs" help:"Show the effective settings and their sources (the default)."`
+}
+
+func (*configCmd) Help() string { return "Example:\n  pawl config --config pawl.json" }
+
+// configShowCmd has the flags of serve, and shows their effective values.
+type configShowCmd struct {
 	serveCmd `embed:""`
 	JSON     bool `name:"json" help:"Print JSON."`
 }
 
-func (c *configCmd) Help() string {
-	return "Example:\n  PAWL_TOKEN_LIFE=15m pawl config --config pawl.json"
+func (c *configShowCmd) Help() string {
+	return `If a setting is invalid, the others are shown nevertheless, and the exit code is 2.
+
+Example:
+  PAWL_TOKEN_LIFE=15m pawl config --config pawl.json`
 }
+
+func (*configShowCmd) showsProblems() {}
 
 // setting is one line of the output.
 type setting struct {
-	Name   string `json:"name"`
-	Value  string `json:"value"`
-	Source string `json:"source"`
+	Name    string `json:"name"`
+	Value   string `json:"value"`
+	Source  string `json:"source"`
+	Problem string `json:"problem,omitempty"`
 }
 
 // Run shows the settings. Their only secret is a password in the address of the store, because keys are in files and
 // the settings only name the files.
-func (c *configCmd) Run(parsed *kong.Context, std stdio, file *settingsFile) error {
+func (c *configShowCmd) Run(parsed *kong.Context, std stdio, sources *sources) error {
 	config, err := c.check()
-	if err != nil {
-		return err
-	}
+	err = errors.Join(sources.problems(), err)
+	problems := settingProblems(err)
 	var settings []setting
 	for _, flag := range parsed.Selected().Flags {
-		if commandLineOnly(flag.Name) {
+		if !sources.settings[flag.Name] {
 			continue
 		}
-		source := file.source(flag.Name)
-		if slices.ContainsFunc(parsed.Args, func(arg string) bool {
-			return arg == "--"+flag.Name || strings.HasPrefix(arg, "--"+flag.Name+"=")
-		}) {
-			source = "flag"
+		s := setting{
+			Name: flag.Name, Value: flagText(flag), Source: sources.source(parsed, flag.Name),
+			Problem: problems[flag.Name],
 		}
-		value := fmt.Sprint(flag.Target.Interface())
-		if flag.Name == "store" && config.Store.Kind() == app.Postgres {
-			value = config.Store.String() // without the password
+		switch {
+		case flag.Name == "store" && s.Problem != "":
+			s.Value = "?" // it may have a password
+		case flag.Name == "store" && config.Store.Kind() == app.Postgres:
+			s.Value = config.Store.String() // without the password
+		case s.Problem != "" && s.Source != "flag" && s.Source != "default":
+			s.Value = sources.text(flag.Name)
 		}
-		settings = append(settings, setting{Name: flag.Name, Value: value, Source: source})
+		settings = append(settings, s)
 	}
 	if c.JSON { // without traces, so that a script can turn it into a file for --config
-		return printJSON(std.out, settings)
+		return errors.Join(err, printJSON(std.out, settings))
 	}
 	settings = append(settings, tracesSetting())
 	table := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
 	for _, s := range settings {
-		fmt.Fprintf(table, "%s\t%s\t%s\n", s.Name, s.Value, s.Source)
+		row := strings.Join([]string{s.Name, s.Value, s.Source, s.Problem}, "\t")
+		fmt.Fprintln(table, strings.TrimSuffix(row, "\t"))
 	}
-	return table.Flush()
+	return errors.Join(err, table.Flush())
 }
 
-// tracesSetting returns where traces go. Traces have no settings of Pawl but the variables of OpenTelemetry, already
-// checked by check.
+// settingProblems returns the problems in a joined error by the name of their setting.
+func settingProblems(err error) map[string]string {
+	all := map[string]string{}
+	var add func(err error)
+	add = func(err error) {
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			for _, err := range joined.Unwrap() {
+				add(err)
+			}
+		} else if bad, ok := errors.AsType[settingError](err); ok {
+			all[bad.name] = cmp.Or(all[bad.name], bad.problem.Error())
+		}
+	}
+	add(err)
+	return all
+}
+
+// flagText returns the value of a flag as it is written on the command line.
+func flagText(flag *kong.Flag) string {
+	if d, ok := flag.Target.Interface().(time.Duration); ok {
+		return shortDuration(d)
+	}
+	if flag.Target.Kind() != reflect.Slice {
+		return fmt.Sprint(flag.Target.Interface())
+	}
+	var elements []string
+	for i := range flag.Target.Len() {
+		elements = append(elements, fmt.Sprint(flag.Target.Index(i).Interface()))
+	}
+	return strings.Join(elements, ",")
+}
+
+// tracesSetting returns where traces go. Traces have no settings of Pawl but the variables of OpenTelemetry.
 func tracesSetting() setting {
 	s := setting{Name: "traces", Value: "off", Source: "OTEL_*"}
-	if wanted, err := tracing.Wanted(os.Getenv); err != nil || !wanted {
+	wanted, err := tracing.Wanted(os.Getenv)
+	if err != nil {
+		s.Value = "?"
+	}
+	if err != nil || !wanted {
 		return s
 	}
 	s.Value = cmp.Or(tracing.Endpoint(os.Getenv), "http://localhost:4318")

@@ -38,12 +38,19 @@ const (
 	devAdmin    = "admin@example.com"
 )
 
-func (c *devCmd) Run(ctx context.Context, std stdio) error {
+// check returns the settings as the configuration of an App. The error has all problems.
+func (c *devCmd) check() (app.Config, error) {
+	addrErr := checkAddress("addr", c.Addr)
 	host, _, err := net.SplitHostPort(c.Addr)
-	if ip := net.ParseIP(host); err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return usagef("pawl dev listens on loopback only; give --addr 127.0.0.1:PORT, or use pawl serve")
+	if ip := net.ParseIP(host); err == nil && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		addrErr = badSetting("addr", "must be on loopback, such as 127.0.0.1:8080; use pawl serve for other clients")
 	}
 	config, err := c.app(c.Data)
+	return config, errors.Join(addrErr, err)
+}
+
+func (c *devCmd) Run(ctx context.Context, std stdio) error {
+	config, err := c.check()
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -23,7 +24,8 @@ func TestExamplesParse(t *testing.T) {
 	for name, value := range map[string]string{"PAWL_LOGIN": "a@example.com", "PAWL_TO": "postgres://"} {
 		t.Setenv(name, value) // the examples expect these variables
 	}
-	for _, leaf := range newParser(t).Model.Leaves(true) {
+	parser, _ := testParser(t)
+	for _, leaf := range parser.Model.Leaves(true) {
 		// The example of health is a line of a Dockerfile.
 		if len(exampleLine.FindAllString(leaf.Detail, -1)) == 0 && leaf.Name != "health" {
 			t.Errorf("the help of %s has no example", leaf.Path())
@@ -62,19 +64,20 @@ func parseExamples(t *testing.T, source, text string) (count int) {
 			}
 			args = append(args, strings.Trim(word, `'"`))
 		}
-		if _, err := newParser(t).Parse(args); err != nil {
-			t.Errorf("%s: pawl %s: %v", source, strings.Join(args, " "), err)
+		parser, sources := testParser(t)
+		if _, err := parser.Parse(args); err != nil || sources.problems() != nil {
+			t.Errorf("%s: pawl %s: %v", source, strings.Join(args, " "), errors.Join(err, sources.problems()))
 		}
 	}
 	return count
 }
 
-func newParser(t *testing.T) *kong.Kong {
+func testParser(t *testing.T) (*kong.Kong, *sources) {
 	t.Helper()
-	parser, err := kong.New(new(cli), kong.Name("pawl"), kong.Resolvers(loadFile(nil)),
-		kong.Writers(io.Discard, io.Discard), kong.Exit(func(int) {}))
+	sources := loadSources(nil)
+	parser, err := newParser(new(cli), sources, kong.Writers(io.Discard, io.Discard), kong.Exit(func(int) {}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return parser
+	return parser, sources
 }

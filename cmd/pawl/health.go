@@ -14,7 +14,7 @@ import (
 // healthCmd queries the server with the same settings. It is for health checks in an image without curl.
 type healthCmd struct {
 	Config  string        `placeholder:"FILE" help:"JSON file with the settings of the server."`
-	Addr    string        `default:":8080" help:"Address that the server listens on."`
+	Addr    string        `default:"${addr}" help:"Address that the server listens on."`
 	TLSCert string        `name:"tls-cert" placeholder:"FILE" help:"Certificate of the server; if given, use HTTPS."`
 	Live    bool          `help:"Check only that the process answers (/healthz), not that its store does (/readyz)."`
 	Timeout time.Duration `default:"3s" help:"How long to wait for the answer."`

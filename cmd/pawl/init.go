@@ -12,7 +12,7 @@ import (
 
 type initCmd struct {
 	Config string `placeholder:"FILE" help:"JSON file of settings."`
-	Data   string `default:"pawl-data" placeholder:"DIR" help:"Data folder."`
+	Data   string `default:"${data}" placeholder:"DIR" help:"Data folder."`
 	Login  string `required:"" help:"Login of the administrator, a mail address."`
 	JSON   bool   `name:"json" help:"Print JSON."`
 
@@ -27,12 +27,15 @@ func (c *initCmd) Help() string {
 The password and the API key are printed once; keep them.`
 }
 
-func (c *initCmd) Run(ctx context.Context, std stdio) (err error) {
+// check returns the settings as the configuration of an App. The error has all problems.
+func (c *initCmd) check() (app.Config, error) {
 	config, err := c.app(c.Data)
+	return config, errors.Join(c.storeSettings.apply(&config), err)
+}
+
+func (c *initCmd) Run(ctx context.Context, std stdio) (err error) {
+	config, err := c.check()
 	if err != nil {
-		return err
-	}
-	if err := c.storeSettings.apply(&config); err != nil {
 		return err
 	}
 	a, err := app.Open(ctx, config)

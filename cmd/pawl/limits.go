@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net/netip"
 
 	"github.com/pawlauth/pawl/internal/app"
@@ -22,13 +23,21 @@ type limitSettings struct {
 	TrustedProxy []string `placeholder:"CIDR" help:"Proxy whose X-Forwarded-For is trusted; may be repeated."`
 }
 
-// apply checks the settings and puts them into c.
+// apply puts the settings into c. The error has all problems.
 func (s limitSettings) apply(c *app.Config) error {
-	limits := []int{s.LoginRate, s.RefreshRate, s.MaxConnections, s.MaxConnectionsPerAddress, s.MaxInFlight}
-	for _, n := range limits {
-		if n < 0 || n > 1_000_000 {
-			return usagef("--login-rate, --refresh-rate, --max-connections, --max-connections-per-address " +
-				"and --max-in-flight must be from 0 to 1000000")
+	var all []error
+	for _, n := range []struct {
+		name  string
+		value int
+	}{
+		{name: "login-rate", value: s.LoginRate},
+		{name: "refresh-rate", value: s.RefreshRate},
+		{name: "max-connections", value: s.MaxConnections},
+		{name: "max-connections-per-address", value: s.MaxConnectionsPerAddress},
+		{name: "max-in-flight", value: s.MaxInFlight},
+	} {
+		if n.value < 0 || n.value > 1_000_000 {
+			all = append(all, badSetting(n.name, "must be from 0 to 1000000"))
 		}
 	}
 	c.Limits = server.Limits{LoginRate: s.LoginRate, RefreshRate: s.RefreshRate, MaxInFlight: s.MaxInFlight}
@@ -36,9 +45,11 @@ func (s limitSettings) apply(c *app.Config) error {
 		prefix, err := netip.ParsePrefix(text)
 		// An IPv4 block in IPv6 form would match no address, because the server unmaps addresses first.
 		if err != nil || prefix.Addr().Is4In6() {
-			return usagef("--trusted-proxy %q must be an address block, such as 10.0.0.0/8 or 192.0.2.1/32", text)
+			all = append(all, badSetting("trusted-proxy",
+				"must have address blocks such as 10.0.0.0/8 or 192.0.2.1/32, and %q is none", text))
+			continue
 		}
 		c.Limits.TrustedProxies = append(c.Limits.TrustedProxies, prefix.Masked())
 	}
-	return nil
+	return errors.Join(all...)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -34,7 +33,7 @@ func openLog(path string, stderr io.Writer) (*serverLog, error) {
 	if path != "" {
 		l.file = &logFile{path: path}
 		if err := l.file.reopen(); err != nil {
-			return nil, fmt.Errorf("cannot open the log: %w; choose another --log-file", err)
+			return nil, badSetting("log-file", "cannot be opened: %w", err)
 		}
 		out = l.file
 	}

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"sync/atomic"
 
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/metrics"
@@ -21,71 +20,49 @@ type observeSettings struct {
 	MetricsAddr string `placeholder:"ADDR" help:"Address of /metrics, on loopback or a private network; if empty, off."`
 }
 
-// observation is what observe has started.
-type observation struct {
-	endTraces, endMetrics func()
-	health                atomic.Pointer[http.Handler] // of the server; nil until setHealth
+// check returns an error for each invalid setting.
+func (s *observeSettings) check() error {
+	if s.MetricsAddr == "" {
+		return nil
+	}
+	return checkAddress("metrics-addr", s.MetricsAddr)
 }
 
-// observe starts metrics and traces, if they are turned on, and puts them into config. The caller calls end after it
+// observe creates metrics and traces, if they are turned on, and puts them into config. The caller calls end after it
 // has closed the app, so that end can send the remaining spans.
-func (s *observeSettings) observe(ctx context.Context, config *app.Config, log *serverLog) (*observation, error) {
-	o := &observation{endTraces: func() {}, endMetrics: func() {}}
+func (s *observeSettings) observe(ctx context.Context, config *app.Config, log *serverLog) (end func(), err error) {
+	if s.MetricsAddr != "" {
+		config.Metrics = metrics.New(config.Build)
+		config.Metrics.Register(metrics.Gauges{LogLinesLost: log.queue.Lost})
+	}
 	traces, err := tracing.Wanted(os.Getenv)
 	if err != nil {
 		return nil, usagef("%w", err)
 	}
-	if traces {
-		if config.Tracer, err = tracing.New(ctx, config.Build, config.Log); err != nil {
-			return nil, err
-		}
-		o.endTraces = config.Tracer.Close
+	if !traces {
+		return func() {}, nil
 	}
-	if s.MetricsAddr != "" {
-		config.Metrics = metrics.New(config.Build)
-		config.Metrics.Register(metrics.Gauges{LogLinesLost: log.queue.Lost})
-		if err := o.serve(s.MetricsAddr, config.Metrics.Page(), config.Log); err != nil {
-			o.endTraces()
-			return nil, err
-		}
+	if config.Tracer, err = tracing.New(ctx, config.Build, config.Log); err != nil {
+		return nil, err
 	}
-	return o, nil
-}
-
-// end stops what observe started.
-func (o *observation) end() {
-	o.endTraces()
-	o.endMetrics()
-}
-
-// setHealth adds the health checks of the server to the metrics listener, where clients of the server cannot crowd them
-// out.
-func (o *observation) setHealth(server http.Handler) { o.health.Store(&server) }
-
-// healthCheck answers a health check as the server does, and with 503 until the server has opened its store.
-func (o *observation) healthCheck(w http.ResponseWriter, r *http.Request) {
-	if server := o.health.Load(); server != nil {
-		(*server).ServeHTTP(w, r)
-		return
-	}
-	w.Header().Set("Retry-After", "1")
-	http.Error(w, "starting", http.StatusServiceUnavailable)
+	return config.Tracer.Close, nil
 }
 
 // maxMetricsConnections limits the connections of the metrics listener, because they share the open files of the
 // process with the clients.
 const maxMetricsConnections = 64
 
-// serve serves metrics and health checks on an address of their own until end is called.
-func (o *observation) serve(addr string, page http.Handler, log *slog.Logger) error {
+// serveMetrics serves metrics on an address of their own until end is called. It serves the health checks of the server
+// too, where clients of the server cannot crowd them out.
+func serveMetrics(addr string, page, health http.Handler, log *slog.Logger) (end func(), err error) {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
-		return fmt.Errorf("cannot listen for metrics: %w; choose another --metrics-addr", err)
+		return nil, fmt.Errorf("cannot listen for metrics: %w; choose another --metrics-addr", err)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", page)
-	mux.HandleFunc("/healthz", o.healthCheck)
-	mux.HandleFunc("/readyz", o.healthCheck)
+	mux.Handle("/healthz", health)
+	mux.Handle("/readyz", health)
 	web := server.NewHTTPServer(server.HTTPConfig{Handler: mux, MaxConnections: maxMetricsConnections, Log: log})
 	done := make(chan struct{})
 	go func() {
@@ -95,6 +72,5 @@ func (o *observation) serve(addr string, page http.Handler, log *slog.Logger) er
 		}
 	}()
 	log.Info("metrics", "addr", listener.Addr().String())
-	o.endMetrics = func() { _ = web.Close(); <-done } // Prometheus repeats an interrupted scrape
-	return nil
+	return func() { _ = web.Close(); <-done }, nil // Prometheus repeats an interrupted scrape
 }

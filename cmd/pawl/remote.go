@@ -13,7 +13,7 @@ import (
 // remote is embedded by each command for a running server. The API key comes from the environment alone, because every
 // user of the machine can read the arguments of a process.
 type remote struct {
-	URL    string `name:"url" default:"http://127.0.0.1:8080" help:"Address of the server (PAWL_URL)."`
+	URL    string `name:"url" default:"${url}" help:"Address of the server (PAWL_URL)."`
 	APIKey string `name:"api-key" hidden:"" help:"Read from PAWL_API_KEY."`
 	JSON   bool   `name:"json" help:"Print JSON."`
 
@@ -22,8 +22,10 @@ type remote struct {
 
 // AfterApply creates the client. kong calls it once the flags are set, so that an invalid address is a usage error.
 func (r *remote) AfterApply() (err error) {
-	r.server, err = client.New(r.URL, client.WithAPIKey(r.APIKey))
-	return err
+	if r.server, err = client.New(r.URL, client.WithAPIKey(r.APIKey)); err != nil {
+		return badSetting("url", "is invalid: %w", err)
+	}
+	return nil
 }
 
 // confirm prints that the command is done.

@@ -20,8 +20,8 @@ import (
 
 type serveCmd struct {
 	Config  string `placeholder:"FILE" help:"JSON file of settings."`
-	Addr    string `default:":8080" help:"Address to listen on."`
-	Data    string `default:"pawl-data" placeholder:"DIR" help:"Data folder."`
+	Addr    string `default:"${addr}" help:"Address to listen on."`
+	Data    string `default:"${data}" placeholder:"DIR" help:"Data folder."`
 	TLSCert string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM; with --tls-key turns on HTTPS."`
 	TLSKey  string `name:"tls-key" placeholder:"FILE" help:"Private key, PEM."`
 
@@ -52,6 +52,15 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	if _, err := os.Stat(filepath.Join(c.Data, devEnvFile)); err == nil && config.Store.Kind() == app.SQLite {
 		return usagef("the data folder %s is one of pawl dev, whose password is public; choose another --data", c.Data)
 	}
+	var pair *certificate
+	if c.TLSCert != "" {
+		if pair, err = loadCertificate(c.TLSCert, c.TLSKey); err != nil {
+			err = usagef("%w; check --tls-cert and --tls-key", err)
+		}
+	}
+	if err = errors.Join(err, c.checkSigningKeyFile()); err != nil {
+		return err
+	}
 	log, err := openLog(c.LogFile, std.err)
 	if err != nil {
 		return err
@@ -62,24 +71,26 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 		MaxConnections: c.MaxConnections, MaxConnectionsPerAddress: c.MaxConnectionsPerAddress,
 		TrustedProxies: config.Limits.TrustedProxies, Log: log.Logger,
 	}
-	var pair *certificate
-	if c.TLSCert != "" {
-		if pair, err = loadCertificate(c.TLSCert, c.TLSKey); err != nil {
-			return usagef("%w; check --tls-cert and --tls-key", err)
-		}
+	if pair != nil {
 		web.TLS = &tls.Config{GetCertificate: pair.get}
 	}
-	observed, err := c.observe(ctx, &config, log)
+	endTraces, err := c.observe(ctx, &config, log)
 	if err != nil {
 		return err
 	}
-	defer observed.end()
+	defer endTraces()
 	config.MustExist = true
 	a, listener, err := open(ctx, config, c.Addr)
 	if err != nil {
 		return explainMissing(err, storeFlag(config.Store))
 	}
-	observed.setHealth(a.Handler)
+	if c.MetricsAddr != "" {
+		endMetrics, err := serveMetrics(c.MetricsAddr, config.Metrics.Page(), a.Handler, config.Log)
+		if err != nil {
+			return errors.Join(err, listener.Close(), a.Close())
+		}
+		defer endMetrics()
+	}
 	log.Info("listening", "addr", listener.Addr().String(), "tls", web.TLS != nil)
 	notifySystemd(log.Logger, daemon.SdNotifyReady)
 	go reloadOnHangup(ctx, hangups, log, pair)
@@ -88,25 +99,30 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	return serve(ctx, a, listener, web)
 }
 
-// check checks all settings and returns them as the configuration of an App.
+// check returns the settings as the configuration of an App. The error has all problems.
 func (c *serveCmd) check() (app.Config, error) {
-	if (c.TLSCert == "") != (c.TLSKey == "") {
-		return app.Config{}, usagef("--tls-cert and --tls-key go together; give both or neither")
+	var tlsErr error
+	if c.TLSCert != "" && c.TLSKey == "" {
+		tlsErr = badSetting("tls-cert", "needs tls-key too; give both or neither")
+	} else if c.TLSKey != "" && c.TLSCert == "" {
+		tlsErr = badSetting("tls-key", "needs tls-cert too; give both or neither")
 	}
 	config, err := c.app(c.Data)
-	if err != nil {
-		return config, err
+	_, tracesErr := tracing.Wanted(os.Getenv)
+	if tracesErr != nil {
+		tracesErr = usageError{tracesErr}
 	}
-	if err := c.storeSettings.apply(&config); err != nil {
-		return config, err
+	return config, errors.Join(
+		checkAddress("addr", c.Addr), tlsErr, c.storeSettings.apply(&config), err,
+		c.limitSettings.apply(&config), c.observeSettings.check(), tracesErr)
+}
+
+// checkAddress checks the address in a flag, named without hyphens.
+func checkAddress(flag, address string) error {
+	if _, err := net.ResolveTCPAddr("tcp", address); err != nil {
+		return badSetting(flag, "must be an address to listen on, such as :8080 or 127.0.0.1:8080: %w", err)
 	}
-	if err := c.limitSettings.apply(&config); err != nil {
-		return config, err
-	}
-	if _, err := tracing.Wanted(os.Getenv); err != nil {
-		return config, usagef("%w", err)
-	}
-	return config, nil
+	return nil
 }
 
 // open opens the app and listens. If it returns an error, both are closed.

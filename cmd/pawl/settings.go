@@ -1,9 +1,13 @@
 package main
 
 import (
+	"errors"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/alecthomas/kong"
 
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/authority"
@@ -28,64 +32,55 @@ type settings struct {
 	SigningKeyFile string `placeholder:"FILE" help:"JWK or JWK set to use instead of the signing keys of the store."`
 
 	// KeyLead is at least 1m, so that each node has read the new key before it signs.
-	KeyLead time.Duration `default:"5m" help:"How long a new signing key is published before it signs."`
+	KeyLead time.Duration `default:"${key_lead}" help:"How long a new signing key is published before it signs."`
 
-	TokenLife   time.Duration `default:"1h" help:"Life of a token."`
-	SessionLife time.Duration `default:"720h" help:"Life of a session, which no refresh extends."`
+	TokenLife   time.Duration `default:"${token_life}" help:"Life of a token."`
+	SessionLife time.Duration `default:"${session_life}" help:"Life of a session, which no refresh extends."`
 
 	// MaxSessionsPerUser is from 0, which is no cap, to 10000.
-	MaxSessionsPerUser int `default:"1000" help:"Sessions of a user; one more ends the least recently refreshed."`
+	MaxSessionsPerUser int `default:"${max_sessions}" help:"Sessions of a user; one more ends the least recently used."`
 
 	// BearerGrace and Replay are off at 0s. Each gives an attacker with a superseded token the same window.
 	BearerGrace time.Duration `default:"0s" help:"How long the predecessor of a token still passes as a bearer."`
 
 	Replay time.Duration `name:"keyless-retry" default:"0s" help:"Time to replay a refresh without Idempotency-Key."`
 
-	RefreshKey string `default:"optional" enum:"optional,required,bound" help:"X-API-Key on a refresh (${enum})."`
+	RefreshKey string `default:"${refresh_key}" enum:"optional,required,bound" help:"X-API-Key on a refresh (${enum})."`
 
-	AuditAge time.Duration `default:"2160h" help:"How long the store keeps audit events, at least 1h."`
+	AuditAge time.Duration `default:"${audit_age}" help:"How long the store keeps audit events, at least 1h."`
 
 	// PasswordRule is classes (8 characters or more, of all four classes) or length (15 or more, of any class).
 	PasswordRule string `default:"classes" enum:"classes,length" help:"Rule for new passwords (${enum})."`
 
-	PasswordMemory uint32 `default:"19456" help:"Memory of argon2id, from 8 to 1048576 KiB."`
-	PasswordPasses uint32 `default:"2" help:"Passes of argon2id, from 1 to 64."`
-	PasswordLanes  uint8  `default:"1" help:"Lanes of argon2id, from 1 to 255."`
+	PasswordMemory uint32 `default:"${password_memory}" help:"Memory of argon2id, from 8 to 1048576 KiB."`
+	PasswordPasses uint32 `default:"${password_passes}" help:"Passes of argon2id, from 1 to 64."`
+	PasswordLanes  uint8  `default:"${password_lanes}" help:"Lanes of argon2id, from 1 to 255."`
 }
 
-// app checks the settings and returns them as the configuration of an App with this data folder.
+// defaults has the defaults that several commands share, and those that belong to another package.
+func defaults() kong.Vars {
+	policy := authority.Policy{}.WithDefaults()
+	hash := password.Params{}.WithDefaults()
+	return kong.Vars{
+		"addr":            ":8080",
+		"data":            "pawl-data",
+		"store":           "sqlite:",
+		"url":             "http://127.0.0.1:8080",
+		"key_lead":        shortDuration(keyring.DefaultLead),
+		"token_life":      shortDuration(policy.TokenLife),
+		"session_life":    shortDuration(policy.SessionLife),
+		"max_sessions":    strconv.Itoa(authority.DefaultMaxSessionsPerUser),
+		"audit_age":       shortDuration(policy.AuditAge),
+		"refresh_key":     string(policy.RefreshAPIKey),
+		"password_memory": strconv.Itoa(int(hash.MemoryKiB)),
+		"password_passes": strconv.Itoa(int(hash.Passes)),
+		"password_lanes":  strconv.Itoa(int(hash.Lanes)),
+	}
+}
+
+// app returns the settings as the configuration of an App with this data folder. The error has all problems.
 func (s settings) app(data string) (app.Config, error) {
-	for _, d := range []struct {
-		name       string
-		value, min time.Duration
-	}{
-		{name: "key-lead", value: s.KeyLead, min: 2 * keyring.DefaultReload},
-		{name: "token-life", value: s.TokenLife, min: time.Second},
-		{name: "session-life", value: s.SessionLife, min: time.Second},
-		{name: "bearer-grace", value: s.BearerGrace},
-		{name: "keyless-retry", value: s.Replay},
-		{name: "audit-age", value: s.AuditAge, min: time.Hour},
-	} {
-		if d.value < d.min || d.value%time.Second != 0 || d.value > 10*365*24*time.Hour {
-			return app.Config{}, usagef("--%s must be whole seconds, at least %s, at most 10 years", d.name, d.min)
-		}
-	}
-	if s.MaxSessionsPerUser < 0 || s.MaxSessionsPerUser > 10_000 {
-		return app.Config{}, usagef("--max-sessions-per-user must be from 0, which is no cap, to 10000")
-	}
-	if n := max(len(s.Issuer), len(s.Audience)); n > 256 || s.Issuer == "" || s.Audience == "" {
-		return app.Config{}, usagef("--issuer and --audience must have 1 to 256 bytes")
-	}
-	if s.PasswordMemory < 8 || s.PasswordMemory > 1<<20 {
-		return app.Config{}, usagef("--password-memory must be from 8 to 1048576 KiB")
-	}
-	if s.PasswordPasses < 1 || s.PasswordPasses > 64 || s.PasswordLanes < 1 {
-		return app.Config{}, usagef("--password-passes must be from 1 to 64, and --password-lanes from 1 to 255")
-	}
 	publicURL, err := parsePublicURL(s.PublicURL)
-	if err != nil {
-		return app.Config{}, err
-	}
 	return app.Config{
 		Store:          app.StoreAddress{Folder: data},
 		Issuer:         s.Issuer,
@@ -106,7 +101,58 @@ func (s settings) app(data string) (app.Config, error) {
 		Argon2: password.Params{MemoryKiB: s.PasswordMemory, Passes: s.PasswordPasses, Lanes: s.PasswordLanes},
 		Rules:  password.Rules{LongInsteadOfClasses: s.PasswordRule == "length"},
 		Build:  thisBuild().Version,
-	}, nil
+	}, errors.Join(s.check(), err)
+}
+
+// check returns an error for each setting out of its range.
+func (s settings) check() error {
+	var all []error
+	for _, d := range []struct {
+		name       string
+		value, min time.Duration
+	}{
+		{name: "key-lead", value: s.KeyLead, min: 2 * keyring.DefaultReload},
+		{name: "token-life", value: s.TokenLife, min: time.Second},
+		{name: "session-life", value: s.SessionLife, min: time.Second},
+		{name: "bearer-grace", value: s.BearerGrace},
+		{name: "keyless-retry", value: s.Replay},
+		{name: "audit-age", value: s.AuditAge, min: time.Hour},
+	} {
+		if d.value < d.min || d.value%time.Second != 0 || d.value > 10*365*day {
+			least := shortDuration(d.min)
+			all = append(all, badSetting(d.name, "must be whole seconds, at least %s, at most 10 years", least))
+		}
+	}
+	if s.MaxSessionsPerUser < 0 || s.MaxSessionsPerUser > 10_000 {
+		all = append(all, badSetting("max-sessions-per-user", "must be from 0, which is no cap, to 10000"))
+	}
+	if n := len(s.Issuer); n < 1 || n > 256 {
+		all = append(all, badSetting("issuer", "must have 1 to 256 bytes"))
+	}
+	if n := len(s.Audience); n < 1 || n > 256 {
+		all = append(all, badSetting("audience", "must have 1 to 256 bytes"))
+	}
+	if s.PasswordMemory < 8 || s.PasswordMemory > 1<<20 {
+		all = append(all, badSetting("password-memory", "must be from 8 to 1048576 KiB"))
+	}
+	if s.PasswordPasses < 1 || s.PasswordPasses > 64 {
+		all = append(all, badSetting("password-passes", "must be from 1 to 64"))
+	}
+	if s.PasswordLanes < 1 {
+		all = append(all, badSetting("password-lanes", "must be from 1 to 255"))
+	}
+	return errors.Join(all...)
+}
+
+// checkSigningKeyFile reads the signing key file, if there is one, so that its error comes before anything starts.
+func (s settings) checkSigningKeyFile() error {
+	if s.SigningKeyFile == "" {
+		return nil
+	}
+	if _, err := app.ReadSigningKeyFile(s.SigningKeyFile); err != nil {
+		return badSetting("signing-key-file", "cannot be used: %w", err)
+	}
+	return nil
 }
 
 // parsePublicURL checks that a text is empty, or a scheme and a host, and removes slashes at its end.
@@ -117,7 +163,7 @@ func parsePublicURL(text string) (string, error) {
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || text != u.Scheme+"://"+u.Host {
-		return "", usagef("--public-url must be a scheme and a host, such as https://auth.example.com")
+		return "", badSetting("public-url", "must be a scheme and a host, such as https://auth.example.com")
 	}
 	return text, nil
 }

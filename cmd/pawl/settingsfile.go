@@ -1,118 +1,117 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
+	"fmt"
+	"io"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/alecthomas/kong"
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-// settingsFile is the file of --config: a JSON object with the names of the flags. As a resolver of kong it supplies
-// the values of flags missing from the command line: a PAWL_* variable if there is one, else the file.
-type settingsFile struct {
-	path   string
-	values map[string]any
-	// err is the error of reading the file. Only commands with settings return it.
-	err error
+// fileSetting is one setting of the file of --config.
+type fileSetting struct {
+	name  string
+	line  int
+	json  string
+	value any   // a string, or a []any of strings for a list
+	err   error // why there is no value
 }
 
-// loadFile reads the file named by --config or PAWL_CONFIG. It runs before the command line is parsed, because the
-// parser resolves flags with the file.
-func loadFile(args []string) *settingsFile {
-	f := &settingsFile{path: os.Getenv("PAWL_CONFIG"), values: map[string]any{}}
-	for i, arg := range args {
-		if value, ok := strings.CutPrefix(arg, "--config="); ok {
-			f.path = value
-		} else if arg == "--config" && i+1 < len(args) {
-			f.path = args[i+1]
-		}
-	}
-	if f.path == "" {
-		return f
-	}
-	text, err := os.ReadFile(f.path)
+// readSettingsFile reads a JSON object with the names of flags. The value of a name may be invalid by itself; an error
+// of the whole file names the line.
+func readSettingsFile(path string) ([]fileSetting, error) {
+	text, err := os.ReadFile(path)
 	if err != nil {
-		f.err = usagef("cannot read the settings file: %w; check --config", err)
-	} else if err := json.Unmarshal(text, &f.values); err != nil { // rejects duplicate names
-		f.err = usagef("the settings file %s is not a JSON object: %w", f.path, err)
-	} else if f.values == nil {
-		f.err = usagef("the settings file %s is not a JSON object but null", f.path)
+		return nil, usagef("cannot read the settings file: %w; check --config and PAWL_CONFIG", err)
 	}
-	return f
+	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")) // the byte order mark of an editor
+	line := func(offset int64) int { return 1 + bytes.Count(text[:min(offset, int64(len(text)))], []byte("\n")) }
+	broken := func(offset int64, err error) error {
+		return usagef("%s:%d: the file is not one JSON object: %w", path, line(offset), err)
+	}
+	decoder := jsontext.NewDecoder(bytes.NewReader(text)) // rejects duplicate names
+	begin, err := decoder.ReadToken()
+	if err == nil && begin.Kind() != '{' {
+		err = errors.New(`write {"token-life": "15m"}, for example`)
+	}
+	var settings []fileSetting
+	for err == nil && decoder.PeekKind() != '}' {
+		var name, value jsontext.Value
+		if name, err = decoder.ReadValue(); err != nil {
+			break
+		}
+		setting := fileSetting{line: line(decoder.InputOffset())}
+		if err = json.Unmarshal(name, &setting.name); err != nil {
+			break
+		}
+		if value, err = decoder.ReadValue(); err == nil {
+			setting.json = value.String()
+			setting.value, setting.err = settingValue(value)
+			settings = append(settings, setting)
+		}
+	}
+	if err == nil {
+		_, err = decoder.ReadToken() // the end of the object
+	}
+	if err == nil {
+		if _, err = decoder.ReadToken(); err == nil {
+			err = errors.New("there is text after its end")
+		} else if err == io.EOF {
+			err = nil
+		}
+	}
+	if err == nil {
+		return settings, nil
+	}
+	offset := decoder.InputOffset()
+	if syntactic, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		offset = syntactic.ByteOffset
+		err = cmp.Or(syntactic.Err, err)
+	}
+	return nil, broken(offset, err)
 }
 
-// Validate rejects names that are not settings, so that a typing error cannot pass for one.
-func (f *settingsFile) Validate(application *kong.Application) error {
-	settings := map[string]bool{}
-	for _, command := range application.Children {
-		if command.Name == "serve" {
-			for _, flag := range command.Flags {
-				settings[flag.Name] = !commandLineOnly(flag.Name)
-			}
-		}
-	}
-	for name, value := range f.values {
-		if !settings[name] {
-			return usagef("the settings file %s: there is no setting %q; \"pawl config\" lists them", f.path, name)
-		}
-		if _, err := scalar(value); err != nil {
-			return usagef("the settings file %s: %s %v", f.path, name, err)
-		}
-	}
-	return nil
-}
-
-// Resolve returns the value of a flag missing from the command line.
-func (f *settingsFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
-	if commandLineOnly(flag.Name) {
-		return nil, nil
-	}
-	if f.err != nil {
-		return nil, f.err
-	}
-	if value := os.Getenv(variable(flag.Name)); value != "" {
-		return value, nil
-	}
-	if value, ok := f.values[flag.Name]; ok {
+// settingValue returns a JSON value as it would be on the command line, or as a list of such values.
+func settingValue(value jsontext.Value) (any, error) {
+	if value.Kind() != '[' {
 		return scalar(value)
 	}
-	return nil, nil
-}
-
-// source returns the source of the value of a flag missing from the command line.
-func (f *settingsFile) source(name string) string {
-	if os.Getenv(variable(name)) != "" {
-		return variable(name)
+	var elements []jsontext.Value
+	if err := json.Unmarshal(value, &elements); err != nil {
+		return nil, err
 	}
-	if _, ok := f.values[name]; ok {
-		return f.path
+	list := []any{}
+	for _, element := range elements {
+		text, err := scalar(element)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, text)
 	}
-	return "default"
+	return list, nil
 }
 
-// commandLineOnly reports whether a flag has no variable, and no name in the file.
-func commandLineOnly(flag string) bool {
-	return slices.Contains([]string{"help", "config", "json"}, flag)
-}
-
-// variable returns the name of the variable of a flag.
-func variable(flag string) string {
-	return "PAWL_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
-}
-
-// scalar returns a value of the file as it would be on the command line.
-func scalar(value any) (string, error) {
-	switch v := value.(type) {
-	case string:
-		return v, nil
-	case bool:
-		return strconv.FormatBool(v), nil
-	case float64:
-		return strconv.FormatFloat(v, 'f', -1, 64), nil
+// scalar returns a JSON value that is no list as it would be on the command line.
+func scalar(value jsontext.Value) (string, error) {
+	switch value.Kind() {
+	case '"':
+		var text string
+		err := json.Unmarshal(value, &text)
+		return text, err
+	case 't', 'f':
+		return value.String(), nil
+	case '0':
+		var number float64
+		if err := json.Unmarshal(value, &number); err != nil || !strings.ContainsAny(value.String(), ".eE") {
+			return value.String(), nil
+		}
+		return strconv.FormatFloat(number, 'f', -1, 64), nil
 	}
-	return "", errors.New("must be a string, a number, true or false")
+	return "", fmt.Errorf("must be a string, a number, true, false, or a list of them")
 }

@@ -11,7 +11,7 @@ import (
 )
 
 type storeBackupCmd struct {
-	Data string `default:"pawl-data" placeholder:"DIR" help:"Data folder."`
+	Data string `default:"${data}" placeholder:"DIR" help:"Data folder."`
 	To   string `required:"" placeholder:"FILE" help:"File to write; it must not exist."`
 	JSON bool   `name:"json" help:"Print JSON."`
 }

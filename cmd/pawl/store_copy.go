@@ -30,11 +30,11 @@ func (c *storeCopyCmd) Run(ctx context.Context, std stdio) (err error) {
 	if err != nil {
 		return err
 	}
-	source, err := parseStore("--from", c.From, "")
+	source, err := parseStore("from", c.From, "")
 	if err != nil {
 		return err
 	}
-	target, err := parseStore("--to", c.To, "")
+	target, err := parseStore("to", c.To, "")
 	if err != nil {
 		return err
 	}

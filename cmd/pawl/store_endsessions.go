@@ -23,7 +23,7 @@ it before the servers start, because a running server does not notice. Put an ad
 }
 
 func (c *storeEndSessionsCmd) Run(ctx context.Context, std stdio) (err error) {
-	address, err := parseStore("--store", c.Store, "")
+	address, err := parseStore("store", c.Store, "")
 	if err != nil {
 		return err
 	}

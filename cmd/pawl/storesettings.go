@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"os"
 	"time"
 
@@ -13,7 +14,7 @@ import (
 // read the arguments of a process.
 type storeSettings struct {
 	// Store is sqlite:, sqlite:FOLDER, or postgres://USER@HOST,HOST/DATABASE.
-	Store string `default:"sqlite:" placeholder:"ADDRESS" help:"Store: sqlite: (in --data) or postgres://..."`
+	Store string `default:"${store}" placeholder:"ADDRESS" help:"Store: sqlite: (in --data) or postgres://..."`
 
 	// MasterKeyFile has 32 bytes in base64, to seal the signing keys in the store. PostgreSQL requires it.
 	MasterKeyFile string `placeholder:"FILE" help:"Master key of the store; or PAWL_MASTER_KEY."`
@@ -22,29 +23,28 @@ type storeSettings struct {
 	VerifyStaleness time.Duration `default:"0s" help:"How stale a session may be when a bearer is checked."`
 }
 
-// apply checks the settings and puts them into c.
-func (s storeSettings) apply(c *app.Config) (err error) {
+// apply puts the settings into c. The error has all problems.
+func (s storeSettings) apply(c *app.Config) error {
+	var stale, needsKey error
 	if s.VerifyStaleness < 0 || s.VerifyStaleness > time.Minute {
-		return usagef("--verify-staleness must be from 0s to 1m")
-	}
-	if c.Store, err = parseStore("--store", s.Store, c.Store.Folder); err != nil {
-		return err
+		stale = badSetting("verify-staleness", "must be from 0s to 1m")
 	}
 	c.VerifyStaleness = s.VerifyStaleness
-	if c.MasterKey, err = masterKey(s.MasterKeyFile); err != nil {
-		return err
+	address, storeErr := parseStore("store", s.Store, c.Store.Folder)
+	c.Store = address
+	box, keyErr := masterKey(s.MasterKeyFile)
+	c.MasterKey = box
+	if err := c.Validate(); err != nil && storeErr == nil && keyErr == nil {
+		needsKey = badSetting("master-key-file", "is missing: %w", err)
 	}
-	if err := c.Validate(); err != nil {
-		return usagef("%w", err)
-	}
-	return nil
+	return errors.Join(stale, storeErr, keyErr, needsKey)
 }
 
-// parseStore parses the address in a flag. An address without a folder gets the given one.
+// parseStore parses the address in a flag, named without hyphens. An address without a folder gets the given one.
 func parseStore(flag, text, folder string) (app.StoreAddress, error) {
 	address, err := app.ParseStoreAddress(text)
 	if err != nil {
-		return address, usagef("%s: %w", flag, err)
+		return address, badSetting(flag, "is invalid: %w", err)
 	}
 	address.Folder = cmp.Or(address.Folder, folder)
 	return address, nil
@@ -64,7 +64,7 @@ func masterKey(file string) (*seal.Box, error) {
 	if file != "" {
 		read, err := os.ReadFile(file)
 		if err != nil {
-			return nil, usagef("cannot read the master key file: %w", err)
+			return nil, badSetting("master-key-file", "names a file that cannot be read: %w", err)
 		}
 		text = string(read)
 	}
@@ -73,7 +73,10 @@ func masterKey(file string) (*seal.Box, error) {
 	}
 	box, err := seal.NewBox(text)
 	if err != nil {
-		return nil, usagef("the master key is invalid: %w", err)
+		if file == "" {
+			return nil, usagef("PAWL_MASTER_KEY is invalid: %w", err)
+		}
+		return nil, badSetting("master-key-file", "names a file that has no master key: %w", err)
 	}
 	return box, nil
 }

@@ -22,8 +22,8 @@ type userImportCmd struct {
 	Format string `default:"auto" enum:"auto,jsonl,csv" help:"Format of the file (${enum}); auto uses its name."`
 
 	Config string `placeholder:"FILE" help:"JSON file of settings."`
-	Data   string `default:"pawl-data" placeholder:"DIR" help:"Data folder."`
-	Store  string `default:"sqlite:" placeholder:"ADDRESS" help:"Store: sqlite: (in --data) or postgres://..."`
+	Data   string `default:"${data}" placeholder:"DIR" help:"Data folder."`
+	Store  string `default:"${store}" placeholder:"ADDRESS" help:"Store: sqlite: (in --data) or postgres://..."`
 
 	NetworkID int64 `name:"network" default:"1" help:"Network of users whose line has none."`
 	MailboxID int64 `name:"mailbox" default:"1" help:"Mailbox of users whose line has none."`
@@ -125,7 +125,7 @@ func (c *userImportCmd) openFile(std stdio) (io.ReadCloser, int64, error) {
 
 // openStore opens the store. The store must exist and must not be the target of an incomplete copy.
 func (c *userImportCmd) openStore(ctx context.Context) (app.Store, error) {
-	address, err := parseStore("--store", c.Store, c.Data)
+	address, err := parseStore("store", c.Store, c.Data)
 	if err != nil {
 		return nil, err
 	}

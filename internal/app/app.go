@@ -178,19 +178,27 @@ func openKeyring(ctx context.Context, c Config, store Store) (signingKeys, error
 			TokenLife: c.Policy.TokenLife, Clock: c.Clock, Log: c.Log,
 		})
 	}
-	text, err := os.ReadFile(c.SigningKeyFile)
+	keys, err := ReadSigningKeyFile(c.SigningKeyFile)
 	if err != nil {
-		return nil, fmt.Errorf("the signing key file cannot be read: %w; name a file with a JWK or a JWK set", err)
+		return nil, fmt.Errorf("the signing key file: %w", err)
+	}
+	return keyring.NewStatic(keys)
+}
+
+// ReadSigningKeyFile reads a file for Config.SigningKeyFile.
+func ReadSigningKeyFile(path string) ([]*token.Key, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w; name a file with a JWK or a JWK set", err)
 	}
 	keys, err := token.ParseJWKSet(text)
 	if err != nil {
-		return nil, fmt.Errorf("the signing key file %s: %w", c.SigningKeyFile, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if !keys[0].CanSign() {
-		return nil, fmt.Errorf("the signing key file %s: the first key is public and cannot sign; "+
-			"put the private key first", c.SigningKeyFile)
+		return nil, fmt.Errorf("%s: the first key is public and cannot sign; put the private key first", path)
 	}
-	return keyring.NewStatic(keys)
+	return keys, nil
 }
 
 const sweepInterval = time.Minute

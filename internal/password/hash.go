@@ -35,7 +35,8 @@ type Params struct {
 	Lanes     uint8
 }
 
-func (p Params) withDefaults() Params {
+// WithDefaults returns p with its zero fields set to their defaults.
+func (p Params) WithDefaults() Params {
 	if p.MemoryKiB == 0 {
 		p.MemoryKiB = 19 * 1024
 	}
@@ -62,7 +63,7 @@ type Hasher struct {
 func NewHasher(p Params, tracer *tracing.Tracer) *Hasher {
 	n := runtime.GOMAXPROCS(0)
 	h := &Hasher{
-		params:  p.withDefaults(),
+		params:  p.WithDefaults(),
 		admit:   make(chan struct{}, n*(1+maxWaiting)),
 		running: make(chan struct{}, n),
 		tracer:  tracer,
