@@ -20,7 +20,7 @@ import (
 // Pawl's own work, or the caller's own token or password decides.
 var withoutRights = strings.Fields(`
 	OpenSession Session RecentSession Rotate Sessions Sweep
-	User UserByLogin ListUsers
+	User UserByLogin UserByExternalID ListUsers
 	APIKeyByHash APIKey APIKeys SigningKeys
 	BeginAttempt ResolveAttempt SweepAttempts
 	AddEvents Events SweepEvents
