@@ -108,6 +108,11 @@ func Busy(cause error) *Error {
 	return unavailable("Too many sign-ins are in progress; retry after 1 s.", cause)
 }
 
+// Changing returns an error for a write that others have overtaken again and again.
+func Changing() *Error {
+	return unavailable("The user is being changed by others; retry after 1 s.", ErrRightsChanged)
+}
+
 func unavailable(message string, cause error) *Error {
 	return &Error{Kind: Unavailable, Message: message, RetryAfter: retryAfter, Err: cause}
 }
