@@ -33,11 +33,14 @@ type limiter struct {
 	Limits
 	next     *server
 	inFlight atomic.Int64
-	rates    map[string]*rateTable // by path
+	rates    map[string]*rateTable // by path; nil for a path without a rate
 }
 
 func newLimiter(l Limits, next *server) *limiter {
 	h := &limiter{Limits: l, next: next, rates: map[string]*rateTable{}}
+	for path := range next.spellings.exact {
+		h.rates[path] = nil
+	}
 	for path, perMinute := range map[string]int{loginPath: l.LoginRate, refreshPath: l.RefreshRate} {
 		if perMinute > 0 {
 			h.rates[path] = &rateTable{perMinute: perMinute, young: map[string]*rate.Limiter{}}
@@ -52,13 +55,27 @@ var errAtCapacity = &fault.Error{
 	Message:    "The server is at capacity; retry after 1 s.",
 }
 
-// ServeHTTP answers or rejects a request. It always admits health checks, because a busy server is still healthy.
+// ServeHTTP answers or rejects a request. It first replaces the path by its canonical spelling, so that no spelling
+// avoids the rate of its path, and a proxy's address by the client's.
 func (h *limiter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if len(h.TrustedProxies) > 0 {
-		forwarded := h.withClientAddress(r)
-		defer func(outer *http.Request) { outer.Pattern = forwarded.Pattern }(r) // for the metrics
-		r = forwarded
+	outer := r
+	table, known := h.rates[r.URL.Path]
+	if !known {
+		r = h.next.spellings.canonical(r)
+		table = h.rates[r.URL.Path]
 	}
+	if len(h.TrustedProxies) > 0 {
+		r = h.withClientAddress(r)
+	}
+	if r != outer {
+		defer func(inner *http.Request) { outer.Pattern = inner.Pattern }(r) // for the metrics
+	}
+	h.admit(w, r, table)
+}
+
+// admit answers or rejects a request whose path has this rate. It always admits health checks, because a busy server is
+// still healthy.
+func (h *limiter) admit(w http.ResponseWriter, r *http.Request, table *rateTable) {
 	if h.MaxInFlight > 0 && r.URL.Path != healthPath && r.URL.Path != readyPath {
 		body := &slot{ReadCloser: r.Body, limiter: h}
 		if !body.acquire() {
@@ -70,7 +87,7 @@ func (h *limiter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			r.Body = body
 		}
 	}
-	if table := h.rates[r.URL.Path]; table != nil && r.Method == http.MethodPost {
+	if table != nil && r.Method == http.MethodPost {
 		if wait := table.wait(throttle.AddressBlock(origin(r).IP), time.Now()); wait > 0 {
 			limited := &fault.Error{Kind: fault.RateLimited, RetryAfter: wait}
 			limited.Message = "Too many requests from this address; retry after " + retryAfter(limited) + " s."

@@ -68,6 +68,19 @@ func TestRateLimits(t *testing.T) {
 	b.session(200, token)
 }
 
+// TestRateOfSpellings checks that all spellings of a path share one rate.
+func TestRateOfSpellings(t *testing.T) {
+	rate := pawltest.WithConfig(func(c *app.Config) { c.Limits.LoginRate = 4 })
+	b := &browser{t, pawltest.New(t, rate)} // without the OpenAPI check, because OpenAPI cannot describe the spellings
+	login := credentials(pawltest.Login, pawltest.Password)
+	for _, path := range []string{"/v2/auth/login", "/V2/Auth/Login", "/v2/auth/login/", "/v2/auth/%6Cogin"} {
+		b.expect(200, "", "POST", path, login)
+	}
+	for _, path := range []string{"/v2/auth/login", "/V2/AUTH/LOGIN", "/v2/auth/login/", "/v2/auth/%6Cogin"} {
+		b.expect(429, api.CodeRateLimitExceeded, "POST", path, login)
+	}
+}
+
 // TestMaxInFlight sends four times as many slow logins as may be in flight, and checks that the logins without a slot
 // are rejected while the others still run. A busy machine may be too slow to hash some of the admitted logins; these
 // get a 503 with another message.

@@ -45,6 +45,7 @@ func docsFile(name, media string) func() (page, error) {
 
 // handlePage adds a path with a page.
 func (s *server) handlePage(path string, prepare func() (page, error)) {
+	s.spellings.add(path)
 	s.mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
 		p, err := prepare()
 		if err != nil {

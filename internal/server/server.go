@@ -42,6 +42,7 @@ type server struct {
 	deadlines deadlines
 	mux       *http.ServeMux
 	paths     []string    // the patterns of openapi.yaml
+	spellings spellings   // of all paths
 	notReady  atomic.Bool // the last state logged by /readyz
 }
 
@@ -91,6 +92,8 @@ func (s *server) routes() {
 	s.handle("/v2/users/reset/{id}", methods{"POST": authenticated(s.resetUser)})
 	s.handle("/v2/users/key-generate/{id}", methods{"POST": authenticated(s.generateAPIKey)})
 	s.handle("/v2/users/key/{id}", methods{"GET": public(s.readAPIKeyBack)})
+	s.handle("/v2/users/update-config", methods{"POST": public(s.noConfig)})
+	s.handle("/v2/users/send-sms", methods{"POST": public(s.noTextMessages)})
 
 	s.handle("/v2/keys", methods{"DELETE": authenticated(s.deleteAPIKey)})
 	s.handle("/v2/keys/create", methods{"POST": authenticated(s.createAPIKey)})
@@ -115,6 +118,8 @@ func (s *server) routes() {
 	s.handlePage("/docs", docsFile("index.html", "text/html; charset=utf-8"))
 	s.handlePage("/docs/docs.js", docsFile("docs.js", "text/javascript; charset=utf-8"))
 	s.handlePage("/docs/docs.css", docsFile("docs.css", "text/css; charset=utf-8"))
+	s.handleRedirect("/swagger/index.html", "/docs")
+	s.handleRedirect("/swagger/v2/swagger.json", "/openapi.json")
 	s.mux.HandleFunc("/", s.noPath)
 }
 
@@ -153,7 +158,17 @@ func (s *server) handle(pattern string, m methods) {
 
 func (s *server) handleAnyMethod(pattern string, handler http.HandlerFunc) {
 	s.paths = append(s.paths, pattern)
+	s.spellings.add(pattern)
 	s.mux.HandleFunc(pattern, handler)
+}
+
+// handleRedirect adds a path of the vendor's server that redirects to a page of this one.
+func (s *server) handleRedirect(path, to string) {
+	s.spellings.add(path)
+	s.mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", s.publicURL+to)
+		w.WriteHeader(http.StatusFound)
+	})
 }
 
 // ServeHTTP answers one request with one envelope, even if a handler panics.

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"cmp"
 	"context"
 	"strings"
 
@@ -14,7 +13,7 @@ func wireUser(u *authority.User) api.User {
 	return api.User{
 		UserID: u.ID, Login: u.Login, Email: u.Email, FirstName: u.FirstName, LastName: u.LastName,
 		NetworkID: u.NetworkID, MailboxID: u.MailboxID, AuthLevel: api.Level(u.Level.String()),
-		Status: api.Status(u.Status.String()), Created: wireTime(u.Created), ExternalID: u.ExternalID,
+		Status: api.Status(u.Status.String()), Created: wireTime(u.Created),
 	}
 }
 
@@ -71,19 +70,10 @@ func (s *server) createUser(ctx context.Context, r request, body api.CreateUserR
 		return response{}, err
 	}
 	return userResponse(s.authority.CreateUser(ctx, r.caller, authority.NewUser{
-		Login: cmp.Or(body.Login, body.LoginName), Password: body.Password, ExternalID: body.ExternalID,
-		Email: body.Email, FirstName: body.FirstName, LastName: body.LastName,
-		NetworkID: unlessZero(body.NetworkID), MailboxID: unlessZero(body.MailboxID), Level: level,
+		Login: body.Login, Password: body.Password, Email: body.Email,
+		FirstName: body.FirstName, LastName: body.LastName,
+		NetworkID: body.NetworkID, MailboxID: body.MailboxID, Level: level,
 	}))
-}
-
-// unlessZero returns the id of a network or a mailbox, or nil for 0. Clients of the vendor's API send 0 for an id that
-// they do not set.
-func unlessZero(id *int64) *int64 {
-	if id != nil && *id == 0 {
-		return nil
-	}
-	return id
 }
 
 func (s *server) me(_ context.Context, r request, _ none) (response, error) {
@@ -107,13 +97,9 @@ func (s *server) listUsers(ctx context.Context, r request, body api.ListUsersReq
 	if err != nil {
 		return response{}, err
 	}
-	search, err := authority.NewSearch(body.Search)
-	if err != nil {
-		return response{}, err
-	}
 	filter := authority.UserFilter{
-		NetworkID: unlessZero(body.NetworkID), MailboxID: unlessZero(body.MailboxID), Level: level, Status: status,
-		Search: search, Limit: orDefault(body.RecordsPerPage, 25),
+		NetworkID: body.NetworkID, MailboxID: body.MailboxID, Level: level, Status: status,
+		Limit: orDefault(body.RecordsPerPage, 25),
 	}
 	return usersResponse(s.authority.ListUsers(ctx, r.caller, filter, orDefault(body.PageNo, 1)))
 }
@@ -126,14 +112,11 @@ func orDefault(p *int64, standard int64) int64 {
 }
 
 func (s *server) userByName(ctx context.Context, r request, body api.UserByNameRequest) (response, error) {
-	login := cmp.Or(body.Login, body.LoginName)
-	return usersResponse(s.authority.UserByName(ctx, r.caller, login, body.ExternalID))
+	return usersResponse(s.authority.UserByLogin(ctx, r.caller, body.Login))
 }
 
 func (s *server) updateUser(ctx context.Context, r request, body api.UpdateUserRequest) (response, error) {
-	change := authority.UserChange{
-		Email: body.Email, FirstName: body.FirstName, LastName: body.LastName, ExternalID: body.ExternalID,
-	}
+	change := authority.UserChange{Email: body.Email, FirstName: body.FirstName, LastName: body.LastName}
 	if body.Status != nil {
 		status, err := authority.ParseStatus("status", string(*body.Status))
 		if err != nil {
@@ -149,13 +132,11 @@ func (s *server) setRole(ctx context.Context, r request, body api.RoleRequest) (
 	if err != nil {
 		return response{}, err
 	}
-	network, mailbox := unlessZero(body.NetworkID), unlessZero(body.MailboxID)
-	return userResponse(s.authority.SetRole(ctx, r.caller, body.UserID, level, network, mailbox))
+	return userResponse(s.authority.SetRole(ctx, r.caller, body.UserID, level, body.NetworkID, body.MailboxID))
 }
 
 func (s *server) setTenant(ctx context.Context, r request, body api.TenantRequest) (response, error) {
-	network, mailbox := unlessZero(body.NetworkID), unlessZero(body.MailboxID)
-	return userResponse(s.authority.SetRole(ctx, r.caller, body.UserID, 0, network, mailbox))
+	return userResponse(s.authority.SetRole(ctx, r.caller, body.UserID, 0, body.NetworkID, body.MailboxID))
 }
 
 func (s *server) setPassword(ctx context.Context, r request, body api.SetPasswordRequest) (response, error) {
@@ -185,4 +166,16 @@ func (s *server) withUser(ctx context.Context, r request, change userChange) (re
 		return response{}, err
 	}
 	return ok(true), change(ctx, r.caller, id)
+}
+
+// noConfig always returns an error. The vendor's call configures notifications, and Pawl sends none.
+func (s *server) noConfig(context.Context, request, none) (response, error) {
+	return response{}, fault.New(fault.NotFound,
+		"Users have no configuration here; change names, email and status with PUT /v2/users.")
+}
+
+// noTextMessages always returns an error. The vendor's call sends a text message to a user.
+func (s *server) noTextMessages(context.Context, request, none) (response, error) {
+	return response{}, fault.New(fault.NotFound,
+		"This server sends no text messages; send them with a service of your own.")
 }
