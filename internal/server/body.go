@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"reflect"
 	"slices"
@@ -24,11 +23,13 @@ var (
 		invalid("The body is larger than 16 KiB; send less.")}
 	errBodyNotJSON = &statusError{http.StatusUnsupportedMediaType,
 		invalid("The body must be JSON; send Content-Type: application/json.")}
+	errBodyCompressed = &statusError{http.StatusUnsupportedMediaType,
+		invalid("The body is compressed; send it without Content-Encoding.")}
 	errBodyNoObject = invalid("The body must be one JSON object.")
 )
 
-// decode reads the body: one JSON object in UTF-8 of at most MaxBodyBytes. An empty body is an empty object, so that
-// the handler can name the missing fields.
+// decode reads the body: one JSON object in UTF-8 of at most MaxBodyBytes, with or without a byte order mark. An empty
+// body and null are an empty object, so that the handler can name the missing fields.
 func decode(r *http.Request, into any) error {
 	buffer := buffers.Get().(*[]byte)
 	defer buffers.Put(buffer)
@@ -41,13 +42,33 @@ func decode(r *http.Request, into any) error {
 		return nil
 	}
 	contentType := r.Header.Get("Content-Type")
-	if !isJSON(contentType) || contentType == "" && sentByScript(r) {
+	switch {
+	case isCompressed(r):
+		return errBodyCompressed
+	case !isJSON(contentType) || contentType == "" && sentByScript(r):
 		return errBodyNotJSON
 	}
-	if first := bytes.TrimLeft(body, " \t\r\n"); len(first) == 0 || first[0] != '{' {
+	body = bytes.TrimPrefix(body, byteOrderMark)
+	switch value := bytes.Trim(body, " \t\r\n"); {
+	case string(value) == "null":
+		return nil
+	case len(value) == 0 || value[0] != '{':
 		return errBodyNoObject
 	}
 	return explainJSON(jsonv2.Unmarshal(body, into, namesMatch))
+}
+
+var byteOrderMark = []byte("\ufeff")
+
+// isCompressed reports whether a request has a compressed body. A small body can grow without bound when it is
+// decompressed, so the server accepts none.
+func isCompressed(r *http.Request) bool {
+	for _, encoding := range r.Header["Content-Encoding"] {
+		if encoding != "" && !strings.EqualFold(encoding, "identity") {
+			return true
+		}
+	}
+	return false
 }
 
 // namesMatch matches names as strings.EqualFold does. Without the second option the library would also ignore _ and -.
@@ -72,14 +93,14 @@ func readBody(b []byte, from io.Reader) ([]byte, error) {
 	}
 }
 
-// isJSON accepts application/json in UTF-8, and a missing Content-Type.
+// isJSON accepts application/json with any parameters, because a charset has no effect on JSON (RFC 8259, 11), and a
+// missing Content-Type.
 func isJSON(contentType string) bool {
 	if contentType == "" || contentType == "application/json" {
 		return true
 	}
-	media, params, err := mime.ParseMediaType(contentType)
-	charset := params["charset"]
-	return err == nil && media == "application/json" && (charset == "" || strings.EqualFold(charset, "utf-8"))
+	media, _, _ := strings.Cut(contentType, ";")
+	return strings.EqualFold(strings.TrimSpace(media), "application/json")
 }
 
 // sentByScript reports whether a script in a browser sent the request. A script of any site may send a request without

@@ -79,6 +79,9 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if known.RetryAfter > 0 {
 		w.Header().Set("Retry-After", retryAfter(known))
 	}
+	if errors.Is(err, errBodyCompressed) {
+		w.Header().Set("Accept-Encoding", "identity") // RFC 9110, 15.5.16
+	}
 	write(w, row.status, api.Envelope[any]{ErrorCode: row.code, Message: known.Message})
 }
 

@@ -14,7 +14,7 @@ func TestBadInput(t *testing.T) {
 	b := start(t)
 	token := b.login()
 	oneDot, algNone := strings.Replace(token, ".", "", 1), "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.e30."
-	plainText, latin1 := "Content-Type: text/plain", "Content-Type: application/json; charset=latin1"
+	plainText, gzip := "Content-Type: text/plain", "Content-Encoding: gzip"
 	for name, c := range map[string]struct {
 		body, header string
 		status       int
@@ -23,20 +23,24 @@ func TestBadInput(t *testing.T) {
 		"no body":             {status: 400, message: "token is missing"},
 		"half a body":         {body: `{"token":"a`, status: 400, message: "not JSON"},
 		"an array":            {body: `["a"]`, status: 400, message: "one JSON object"},
-		"null":                {body: `null`, status: 400, message: "one JSON object"},
+		"null":                {body: `null`, status: 400, message: "token is missing"},
+		"only a BOM":          {body: "\ufeff", status: 400, message: "one JSON object"},
+		"two BOMs":            {body: "\ufeff\ufeff{}", status: 400, message: "one JSON object"},
 		"two objects":         {body: `{"token":"a"}{}`, status: 400, message: "not JSON"},
 		"only spaces":         {body: `  `, status: 400, message: "one JSON object"},
 		"a number as token":   {body: `{"token":1}`, status: 400, message: "token must be a string"},
 		"null as token":       {body: `{"token":null}`, status: 400, message: "token is missing"},
 		"17 KiB":              {body: tokenBody(strings.Repeat("a", 17<<10)), status: 413, message: "16 KiB"},
 		"deep nesting":        {body: `{"x":` + strings.Repeat("[", 15000), status: 400, message: "not JSON"},
-		"invalid UTF-8":       {body: "{\"token\":\"\xff\"}", status: 400, message: "token"},
+		"invalid UTF-8":       {body: "{\"token\":\"\xff\"}", status: 400, message: "fix token, at byte 10"},
+		"half a surrogate":    {body: `{"refreshToken":"\ud800"}`, status: 400, message: "fix refreshToken, at byte"},
 		"a raw NUL":           {body: "{\"token\":\"\x00\"}", status: 400, message: "token"},
 		"an escaped NUL":      {body: `{"token":"\u0000"}`, status: 400, message: "token"},
 		"token twice":         {body: `{"token":"a","token":"b"}`, status: 400, message: "token occurs twice"},
 		"token in two cases":  {body: `{"token":"a","TOKEN":"b"}`, status: 400, message: "occurs twice"},
 		"plain text":          {body: `{"token":"a"}`, header: plainText, status: 415, message: "Content-Type"},
-		"another charset":     {body: `{"token":"a"}`, header: latin1, status: 415, message: "Content-Type"},
+		"gzip":                {body: "\x1f\x8b", header: gzip, status: 415, message: "without Content-Encoding"},
+		"gzip only by name":   {body: tokenBody(token), header: gzip, status: 415, message: "without Content-Encoding"},
 		"no dots":             {body: `{"token":"abc"}`, status: 400, message: "is not a JWT"},
 		"one dot":             {body: tokenBody(oneDot), status: 400, message: "is not a JWT"},
 		"alg none":            {body: tokenBody(algNone), status: 401, message: "sign in"},
@@ -55,7 +59,38 @@ func TestBadInput(t *testing.T) {
 			}
 		})
 	}
+	resp, _ := b.send("POST", "/v2/auth/refresh", "x", gzip)
+	if got := resp.Header.Get("Accept-Encoding"); got != "identity" {
+		t.Errorf("the Accept-Encoding of a 415 for gzip is %q, want identity", got)
+	}
 	b.session(200, token) // not superseded
+}
+
+// TestBodyForms sends each form of a body that some client libraries send.
+func TestBodyForms(t *testing.T) {
+	b := &browser{t, pawltest.New(t)} // without the OpenAPI check, because OpenAPI cannot describe such bodies
+	user := bearer(b.login())
+	for name, c := range map[string]struct{ body, header string }{
+		"charset utf-8":          {`{"pageNo":1}`, "Content-Type: application/json; charset=utf-8"},
+		"another charset":        {`{"pageNo":1}`, "Content-Type: application/json; charset=latin1"},
+		"charset in quotes":      {`{"pageNo":1}`, `Content-Type: application/json;charset="UTF-8"`},
+		"a damaged parameter":    {`{"pageNo":1}`, "Content-Type: application/json; charset"},
+		"a semicolon":            {`{"pageNo":1}`, "Content-Type: Application/JSON ;"},
+		"a byte order mark":      {"\ufeff{\"pageNo\":1}", "Accept: */*"},
+		"white space around":     {" \r\n{\"pageNo\":1}\t\n", "Accept: */*"},
+		"identity":               {`{"pageNo":1}`, "Content-Encoding: identity"},
+		"null":                   {"null", "Accept: */*"},
+		"null after a BOM":       {"\ufeff null\n", "Accept: */*"},
+		"an empty object":        {"{}", "Accept: */*"},
+		"nothing":                {"", "Content-Type: application/json"},
+		"nothing without a type": {"", "Accept: */*"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if resp, text := b.send("POST", "/v2/users/list", c.body, c.header, user); resp.StatusCode != 200 {
+				t.Errorf("%d %s", resp.StatusCode, text)
+			}
+		})
+	}
 }
 
 // TestCaseInsensitiveNames checks that the names of a body match without regard to case, but not without _ and -.

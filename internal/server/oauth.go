@@ -82,6 +82,9 @@ func (s *server) failOAuth(w http.ResponseWriter, r *http.Request, err error) {
 	if known.RetryAfter > 0 {
 		w.Header().Set("Retry-After", retryAfter(known))
 	}
+	if errors.Is(err, errBodyCompressed) {
+		w.Header().Set("Accept-Encoding", "identity")
+	}
 	writeOAuth(w, row.status, "no-store", api.OAuthError{Code: row.code, Description: known.Message})
 }
 
@@ -186,6 +189,9 @@ func clientKey(r *http.Request) (string, error) {
 func readForm(r *http.Request) (url.Values, error) {
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != formType {
 		return nil, errFormType
+	}
+	if isCompressed(r) {
+		return nil, errBodyCompressed
 	}
 	body, err := readBody(nil, r.Body)
 	if err != nil {
