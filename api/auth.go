@@ -1,17 +1,21 @@
 package api
 
-// LoginRequest is the body of POST /v2/auth/login. The server takes the login from the first non-empty field of Login,
-// Email and Username, because the vendor's own pages use all three names.
+// LoginRequest is the body of POST /v2/auth/login. The vendor's pages have several forms of it, with different names
+// for the login. The server takes the first non-empty field of Login, LoginName, Email and Username. A form with Email
+// or Username is answered with a [TokenPair], the others with a [Token].
 type LoginRequest struct {
-	Login    string `json:"login,omitzero"`
-	Email    string `json:"email,omitzero"`
-	Username string `json:"username,omitzero"`
-	Password string `json:"password"`
+	Login     string `json:"login,omitzero"`
+	LoginName string `json:"loginName,omitzero"`
+	Email     string `json:"email,omitzero"`
+	Username  string `json:"username,omitzero"`
+	Password  string `json:"password"`
 }
 
-// RefreshRequest is the body of POST /v2/auth/refresh.
+// RefreshRequest is the body of POST /v2/auth/refresh. It has the current token in one of the two fields, or in both. A
+// request with RefreshToken is answered with a [TokenPair], others with a [Token].
 type RefreshRequest struct {
-	Token string `json:"token"`
+	Token        string `json:"token,omitzero"`
+	RefreshToken string `json:"refreshToken,omitzero"`
 }
 
 // Token is the response of a login and of a refresh.
@@ -19,6 +23,13 @@ type Token struct {
 	Token     string `json:"token"`     // a JWT (RFC 7519)
 	ExpiresAt Time   `json:"expiresAt"` // the exp of the token
 	UserID    int64  `json:"userId"`
+}
+
+// TokenPair is the response of a login with Email or Username, and of a refresh with RefreshToken. Both tokens are the
+// same, because a session has one current token.
+type TokenPair struct {
+	Token
+	RefreshToken string `json:"refreshToken"`
 }
 
 // SessionInfo is the response of POST /v2/auth/session: the caller, as the server has it now.

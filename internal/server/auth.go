@@ -16,9 +16,21 @@ type none = struct{}
 // wireTime converts Unix seconds to the form on the wire.
 func wireTime(unix int64) api.Time { return api.NewTime(time.Unix(unix, 0)) }
 
+// answerForm is the form of a response with a token. It depends on the names of the fields in the request.
+type answerForm uint8
+
+const (
+	asToken answerForm = iota // api.Token
+	asPair                    // api.TokenPair
+)
+
 // issued returns the response of a login or a refresh.
-func issued(i authority.IssuedToken, err error) (response, error) {
-	return secret(api.Token{Token: i.Token, ExpiresAt: wireTime(i.Expires), UserID: i.UserID}), err
+func issued(form answerForm, i authority.IssuedToken, err error) (response, error) {
+	token := api.Token{Token: i.Token, ExpiresAt: wireTime(i.Expires), UserID: i.UserID}
+	if form == asPair {
+		return secret(api.TokenPair{Token: token, RefreshToken: i.Token}), err
+	}
+	return secret(token), err
 }
 
 func (s *server) login(ctx context.Context, r request, body api.LoginRequest) (response, error) {
@@ -29,8 +41,12 @@ func (s *server) login(ctx context.Context, r request, body api.LoginRequest) (r
 	if err := s.authority.CheckAPIKey(ctx, key); err != nil {
 		return response{}, err
 	}
-	login := cmp.Or(body.Login, body.Email, body.Username)
-	return issued(s.authority.Login(ctx, login, body.Password, origin(r.http)))
+	form, login := asToken, cmp.Or(body.Login, body.LoginName)
+	if login == "" {
+		form, login = asPair, cmp.Or(body.Email, body.Username)
+	}
+	token, err := s.authority.Login(ctx, login, body.Password, origin(r.http))
+	return issued(form, token, err)
 }
 
 func (s *server) refresh(ctx context.Context, r request, body api.RefreshRequest) (response, error) {
@@ -38,8 +54,16 @@ func (s *server) refresh(ctx context.Context, r request, body api.RefreshRequest
 	if err != nil {
 		return response{}, err
 	}
+	form, current := asToken, body.Token
+	if body.RefreshToken != "" {
+		form, current = asPair, body.RefreshToken
+		if body.Token != "" && body.Token != current {
+			return response{}, invalid("token and refreshToken differ; send the current token as one of them.")
+		}
+	}
 	idempotencyKey := authority.HashIdempotencyKey(r.http.Header.Get("Idempotency-Key"))
-	return issued(s.authority.Refresh(ctx, body.Token, key, idempotencyKey, origin(r.http)))
+	token, err := s.authority.Refresh(ctx, current, key, idempotencyKey, origin(r.http))
+	return issued(form, token, err)
 }
 
 func (s *server) logout(ctx context.Context, r request, _ none) (response, error) {

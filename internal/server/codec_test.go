@@ -31,7 +31,8 @@ func FuzzEnvelope(f *testing.F) {
 			session.ExpiresAt = nil
 		}
 		issued := base64.RawURLEncoding.EncodeToString([]byte(text)) // like a token
-		for _, data := range []any{api.Token{Token: issued, ExpiresAt: expires, UserID: number}, session} {
+		token := api.Token{Token: issued, ExpiresAt: expires, UserID: number}
+		for _, data := range []any{token, api.TokenPair{Token: token, RefreshToken: issued}, session} {
 			e := api.Envelope[any]{Success: true, Data: data}
 			var want bytes.Buffer
 			encoder := json.NewEncoder(&want)

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/pawltest"
 )
 
@@ -96,15 +98,27 @@ func (b *browser) contract(token string, do do) {
 	do("refresh again", "POST", "/v2/auth/refresh", tokenBody(token), apiKey(b.APIKey))
 	do("session of a superseded token", "POST", "/v2/auth/session", "", bearer(token))
 	do("refresh without a token", "POST", "/v2/auth/refresh", `{}`)
+	do("refresh with two tokens", "POST", "/v2/auth/refresh", `{"token":"a.b.c","refreshToken":"a.b.d"}`)
 	do("logout by API key", "POST", "/v2/auth/logout", "", apiKey(b.APIKey))
 	login := `{"username":"jsmith@example.com","password":"N3w$ecret!"}`
-	do("logout", "POST", "/v2/auth/logout", "", bearer(b.expect(200, "", "POST", "/v2/auth/login", login)))
+	pair := tokenOf(do("login with username", "POST", "/v2/auth/login", login))
+	pair = tokenOf(do("refresh with refreshToken", "POST", "/v2/auth/refresh", `{"refreshToken":"`+pair+`"}`))
+	do("logout", "POST", "/v2/auth/logout", "", bearer(pair))
 	do("unknown path", "GET", "/v2/nothing", "")
+	do("absent call, configuration", "POST", "/v2/users/update-config", `{"userId":4821}`)
+	do("absent call, text messages", "POST", "/v2/users/send-sms", `{"userId":4821}`)
 	do("path that is not clean", "GET", "/v2//auth/version", "")
 	do("wrong method", "GET", "/v2/auth/refresh", "")
 	do("audit without events", "GET", "/v2/audit?userId=9&kind=logout", "", b.admin())
 	do("audit with a bad kind", "GET", "/v2/audit?kind=nothing", "", b.admin())
 	do("audit with a bad time", "GET", "/v2/audit?from=yesterday", "", b.admin())
+}
+
+// tokenOf returns the token in the body of a response.
+func tokenOf(text string) string {
+	var envelope api.Envelope[api.Token]
+	_ = json.Unmarshal([]byte(text), &envelope) // an error leaves the token empty, which the next call rejects
+	return envelope.Data.Token
 }
 
 func (b *browser) contractAuth(token string, do do) {
@@ -142,7 +156,7 @@ func (b *browser) contractUsers(user string, do do) {
 	}
 	create("create a user", `"login":"new@example.com","email":"new@example.com","firstName":"New"`)
 	create("create it twice", `"login":"NEW@example.com","email":"new@example.com"`)
-	create("create with a bad email", `"login":"x@example.com","email":"x"`)
+	create("create without email", `"login":"x@example.com"`)
 	create("create with a bad level", `"login":"x@example.com","authLevel":"King"`)
 	do("get me", "GET", "/v2/users/me", "", user)
 	do("get a user", "GET", "/v2/users/4823", "", user)
@@ -162,11 +176,6 @@ func (b *browser) contractUsers(user string, do do) {
 	do("set a password as a MailboxAdmin", "POST", "/v2/users/password", password, user)
 	do("generate a password", "POST", "/v2/users/generate-password", "", user)
 	do("generate one that is too long", "POST", "/v2/users/generate-password", `{"length":129}`, user)
-	do("create a user without a password", "POST", "/v2/users", `{"loginName":"x","externalId":"x|1"}`, user)
-	do("create the external id twice", "POST", "/v2/users", `{"login":"y","externalId":"x|1"}`, user)
-	do("by external id", "POST", "/v2/users/by-name", `{"externalId":"x|1"}`, user)
-	do("by nothing", "POST", "/v2/users/by-name", `{}`, user)
-	do("list with a search", "POST", "/v2/users/list", `{"search":"New@"}`, user)
 }
 
 func (b *browser) contractAPIKeys(user string, do do) {

@@ -22,7 +22,10 @@ func appendEnvelope(b []byte, e api.Envelope[any]) []byte {
 		ok := false
 		switch data := e.Data.(type) {
 		case api.Token:
-			b, ok = appendToken(b, data), true
+			b, ok = append(appendToken(b, data), '}'), true
+		case api.TokenPair:
+			b = append(appendToken(b, data.Token), `,"refreshToken":"`...)
+			b, ok = append(append(b, data.RefreshToken...), `"}`...), true
 		case api.SessionInfo:
 			b, ok = appendSession(b, data)
 		}
@@ -38,12 +41,12 @@ func appendEnvelope(b []byte, e api.Envelope[any]) []byte {
 	return into.Bytes()
 }
 
-// appendToken does not escape the token, because it has only base64url and dots.
+// appendToken appends the members of a token's response, without the closing brace. It does not escape the token,
+// because it has only base64url and dots.
 func appendToken(b []byte, t api.Token) []byte {
 	b = append(append(b, `{"token":"`...), t.Token...)
 	b, _ = t.ExpiresAt.AppendText(append(b, `","expiresAt":"`...))
-	b = strconv.AppendInt(append(b, `","userId":`...), t.UserID, 10)
-	return append(b, '}')
+	return strconv.AppendInt(append(b, `","userId":`...), t.UserID, 10)
 }
 
 // appendSession appends a session. It returns false if a text needs escapes, so that encoding/json must encode it.
