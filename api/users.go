@@ -32,56 +32,63 @@ const (
 
 // User is a user in a response.
 type User struct {
-	UserID    int64  `json:"userId"`
-	Login     string `json:"login"`
-	Email     string `json:"email"`
-	FirstName string `json:"firstName"` // may be empty
-	LastName  string `json:"lastName"`  // may be empty
-	NetworkID int64  `json:"networkId"`
-	MailboxID int64  `json:"mailboxId"`
-	AuthLevel Level  `json:"authLevel"`
-	Status    Status `json:"status"`
-	Created   Time   `json:"created"`
+	UserID     int64  `json:"userId"`
+	Login      string `json:"login"`
+	Email      string `json:"email"`     // may be empty
+	FirstName  string `json:"firstName"` // may be empty
+	LastName   string `json:"lastName"`  // may be empty
+	NetworkID  int64  `json:"networkId"`
+	MailboxID  int64  `json:"mailboxId"`
+	AuthLevel  Level  `json:"authLevel"`
+	Status     Status `json:"status"`
+	Created    Time   `json:"created"`
+	ExternalID string `json:"externalId,omitzero"` // the id in another system; absent if there is none
 }
 
-// CreateUserRequest is the body of POST /v2/users.
+// CreateUserRequest is the body of POST /v2/users. Only the login is required.
 type CreateUserRequest struct {
-	Login     string `json:"login"`
-	Password  string `json:"password"`
-	Email     string `json:"email"`
-	FirstName string `json:"firstName,omitzero"`
-	LastName  string `json:"lastName,omitzero"`
-	NetworkID *int64 `json:"networkId,omitzero"` // nil is the caller's network
-	MailboxID *int64 `json:"mailboxId,omitzero"` // nil is the caller's mailbox
-	AuthLevel Level  `json:"authLevel,omitzero"` // empty is LevelMailboxUser
+	Login      string `json:"login,omitzero"`
+	LoginName  string `json:"loginName,omitzero"`  // the login, under the vendor's other name
+	Password   string `json:"password,omitzero"`   // without one, the user cannot sign in with a password
+	ExternalID string `json:"externalId,omitzero"` // the id in another system; unique, at most 128 characters
+	Email      string `json:"email,omitzero"`
+	FirstName  string `json:"firstName,omitzero"`
+	LastName   string `json:"lastName,omitzero"`
+	NetworkID  *int64 `json:"networkId,omitzero"` // nil or 0 is the caller's network
+	MailboxID  *int64 `json:"mailboxId,omitzero"` // nil or 0 is the caller's mailbox
+	AuthLevel  Level  `json:"authLevel,omitzero"` // empty is LevelMailboxUser
 }
 
-// ListUsersRequest is the body of POST /v2/users/list. A nil or empty filter matches all users administered by the
-// caller.
+// ListUsersRequest is the body of POST /v2/users/list. A nil, zero or empty filter matches all users that the caller
+// administers.
 type ListUsersRequest struct {
 	NetworkID      *int64 `json:"networkId,omitzero"`
 	MailboxID      *int64 `json:"mailboxId,omitzero"`
+	Search         string `json:"search,omitzero"` // a prefix of the login, the email, or the first or last name
 	AuthLevel      Level  `json:"authLevel,omitzero"`
 	Status         Status `json:"status,omitzero"`
 	PageNo         *int64 `json:"pageNo,omitzero"`         // from 1; nil is 1
 	RecordsPerPage *int64 `json:"recordsPerPage,omitzero"` // at most 500; nil is 25
 }
 
-// UserByNameRequest is the body of POST /v2/users/by-name.
+// UserByNameRequest is the body of POST /v2/users/by-name. It has a login or an external id.
 type UserByNameRequest struct {
-	Login string `json:"login"`
+	Login      string `json:"login,omitzero"`
+	LoginName  string `json:"loginName,omitzero"` // the login, under the vendor's other name
+	ExternalID string `json:"externalId,omitzero"`
 }
 
 // UpdateUserRequest is the body of PUT /v2/users. A nil field keeps its value.
 type UpdateUserRequest struct {
-	UserID    int64   `json:"userId"`
-	Email     *string `json:"email,omitzero"`
-	FirstName *string `json:"firstName,omitzero"`
-	LastName  *string `json:"lastName,omitzero"`
-	Status    *Status `json:"status,omitzero"` // StatusActive or StatusSuspended; for administrators
+	UserID     int64   `json:"userId"`
+	Email      *string `json:"email,omitzero"`
+	FirstName  *string `json:"firstName,omitzero"`
+	LastName   *string `json:"lastName,omitzero"`
+	ExternalID *string `json:"externalId,omitzero"` // empty removes it; for administrators
+	Status     *Status `json:"status,omitzero"`     // StatusActive or StatusSuspended; for administrators
 }
 
-// RoleRequest is the body of POST /v2/users/role. A nil NetworkID or MailboxID keeps its value.
+// RoleRequest is the body of POST /v2/users/role. A NetworkID or MailboxID that is nil or 0 keeps its value.
 type RoleRequest struct {
 	UserID    int64  `json:"userId"`
 	AuthLevel Level  `json:"authLevel"` // LevelNoChange keeps the level
@@ -89,7 +96,8 @@ type RoleRequest struct {
 	MailboxID *int64 `json:"mailboxId,omitzero"`
 }
 
-// TenantRequest is the body of POST /v2/users/set-network-mailbox. A nil NetworkID or MailboxID keeps its value.
+// TenantRequest is the body of POST /v2/users/set-network-mailbox. A NetworkID or MailboxID that is nil or 0 keeps its
+// value.
 type TenantRequest struct {
 	UserID    int64  `json:"userId"`
 	NetworkID *int64 `json:"networkId,omitzero"`

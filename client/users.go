@@ -8,7 +8,7 @@ import (
 	"github.com/pawlauth/pawl/api"
 )
 
-// CreateUser creates a user. It returns ErrDuplicateObject if the login is taken.
+// CreateUser creates a user. It returns ErrDuplicateObject if the login or the external id is taken.
 func (c *Client) CreateUser(ctx context.Context, r api.CreateUserRequest) (api.User, error) {
 	return do[api.User](ctx, c, post("/v2/users", r))
 }
@@ -65,7 +65,14 @@ func (c *Client) UsersByName(ctx context.Context, login string) ([]api.User, err
 	return do[[]api.User](ctx, c, post("/v2/users/by-name", api.UserByNameRequest{Login: login}).idempotent())
 }
 
-// UpdateUser changes names, email and status, and returns the changed user.
+// UsersByExternalID returns a list with the user of that external id, or an empty list if the user does not exist or
+// the caller may not see it.
+func (c *Client) UsersByExternalID(ctx context.Context, externalID string) ([]api.User, error) {
+	r := api.UserByNameRequest{ExternalID: externalID}
+	return do[[]api.User](ctx, c, post("/v2/users/by-name", r).idempotent())
+}
+
+// UpdateUser changes names, email, external id and status, and returns the changed user.
 func (c *Client) UpdateUser(ctx context.Context, r api.UpdateUserRequest) (api.User, error) {
 	return do[api.User](ctx, c, put("/v2/users", r).idempotent())
 }

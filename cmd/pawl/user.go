@@ -12,6 +12,7 @@ import (
 type userCmd struct {
 	Add      userAddCmd      `cmd:"" help:"Create a user with a generated password, or with one from standard input."`
 	Import   userImportCmd   `cmd:"" help:"Import users and their password hashes from a file into a store."`
+	Change   userChangeCmd   `cmd:"" help:"Change the names, the email or the external id of a user."`
 	List     userListCmd     `cmd:"" help:"List users."`
 	Show     userShowCmd     `cmd:"" help:"Show one user."`
 	Suspend  userSuspendCmd  `cmd:"" help:"Suspend a user and end all sessions of the user."`
@@ -23,11 +24,11 @@ type userCmd struct {
 }
 
 func printUsers(std stdio, asJSON bool, users ...api.User) error {
-	const heading = "ID\tLOGIN\tLEVEL\tSTATUS\tNETWORK\tMAILBOX\tNAME"
+	const heading = "ID\tLOGIN\tLEVEL\tSTATUS\tNETWORK\tMAILBOX\tNAME\tEXTERNAL ID"
 	return printTable(std, asJSON, users, heading, func(u api.User) string {
 		name := cmp.Or(strings.TrimSpace(u.FirstName+" "+u.LastName), "-")
-		return fmt.Sprintf("%d\t%s\t%s\t%s\t%d\t%d\t%s",
-			u.UserID, u.Login, u.AuthLevel, u.Status, u.NetworkID, u.MailboxID, name)
+		return fmt.Sprintf("%d\t%s\t%s\t%s\t%d\t%d\t%s\t%s",
+			u.UserID, u.Login, u.AuthLevel, u.Status, u.NetworkID, u.MailboxID, name, cmp.Or(u.ExternalID, "-"))
 	})
 }
 
@@ -37,13 +38,16 @@ type userListCmd struct {
 	Mailbox *int64     `help:"List users of this mailbox only."`
 	Level   api.Level  `help:"List users of this level only."`
 	Status  api.Status `help:"List users with this status only."`
+	Search  string     `placeholder:"PREFIX" help:"List users whose login, email or name begins with this only."`
 }
 
 func (*userListCmd) Help() string { return "Example:\n  pawl user list --status Suspended --json" }
 
 func (c *userListCmd) Run(ctx context.Context, std stdio) error {
 	users := []api.User{}
-	filter := api.ListUsersRequest{NetworkID: c.Network, MailboxID: c.Mailbox, AuthLevel: c.Level, Status: c.Status}
+	filter := api.ListUsersRequest{
+		NetworkID: c.Network, MailboxID: c.Mailbox, AuthLevel: c.Level, Status: c.Status, Search: c.Search,
+	}
 	for u, err := range c.server.AllUsers(ctx, filter) {
 		if err != nil {
 			return err
@@ -51,6 +55,32 @@ func (c *userListCmd) Run(ctx context.Context, std stdio) error {
 		users = append(users, u)
 	}
 	return printUsers(std, c.JSON, users...)
+}
+
+type userChangeCmd struct {
+	remoteUser `embed:""`
+	Email      *string `help:"Mail address; an empty one removes it."`
+	FirstName  *string `help:"First name."`
+	LastName   *string `help:"Last name."`
+	ExternalID *string `name:"external-id" help:"Id in another system; an empty one removes it."`
+}
+
+func (*userChangeCmd) Help() string {
+	return "Example:\n  pawl user change ada@example.com --external-id auth0-5f7c8ec7"
+}
+
+func (c *userChangeCmd) Run(ctx context.Context, std stdio) error {
+	id, err := c.userID(ctx)
+	if err != nil {
+		return err
+	}
+	u, err := c.server.UpdateUser(ctx, api.UpdateUserRequest{
+		UserID: id, Email: c.Email, FirstName: c.FirstName, LastName: c.LastName, ExternalID: c.ExternalID,
+	})
+	if err != nil {
+		return err
+	}
+	return printUsers(std, c.JSON, u)
 }
 
 type userShowCmd struct {

@@ -65,6 +65,9 @@ type Config struct {
 	// Wrap wraps the HTTP handler, outside of metrics and traces.
 	Wrap func(http.Handler) http.Handler
 
+	// WrapStore wraps the store. Only tests set it.
+	WrapStore func(Store) Store
+
 	// Clock returns the time. If nil, it is time.Now.
 	Clock func() time.Time
 	// Log receives events and errors. If nil, they are discarded.
@@ -126,6 +129,9 @@ func Open(ctx context.Context, c Config) (_ *App, err error) {
 			store.Close()
 		}
 	}()
+	if c.WrapStore != nil {
+		store = c.WrapStore(store)
+	}
 	if incomplete, err := store.CopyInProgress(ctx); err != nil || incomplete {
 		return nil, cmp.Or(err, storecopy.ErrIncomplete)
 	}

@@ -2,6 +2,7 @@ package authority
 
 import (
 	"net/mail"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -11,16 +12,18 @@ import (
 
 // The limits of the fields of a user, and of a page.
 const (
-	maxLogin = 254 // characters, the length of the longest mail address (RFC 5321)
-	maxName  = 100 // characters
-	maxPage  = 500 // rows
+	maxLogin      = 254 // characters, the length of the longest mail address (RFC 5321)
+	maxExternalID = 128 // characters
+	maxName       = 100 // characters
+	maxPage       = 500 // rows
 )
 
-// CheckUser returns nil if the login, email, names and tenant of a user are valid. Otherwise the error is of kind
-// fault.InvalidParameter and names the field.
+// CheckUser returns nil if the login, external id, email, names and tenant of a user are valid. Otherwise the error is
+// of kind fault.InvalidParameter and names the field.
 func CheckUser(u User) error {
-	return firstError(checkLogin(u.Login), checkEmail(&u.Email), checkName("firstName", &u.FirstName),
-		checkName("lastName", &u.LastName), checkTenant(&u.NetworkID, &u.MailboxID))
+	return firstError(checkLogin(u.Login), checkExternalID(&u.ExternalID), checkEmail(&u.Email),
+		checkName("firstName", &u.FirstName), checkName("lastName", &u.LastName),
+		checkTenant(&u.NetworkID, &u.MailboxID))
 }
 
 // firstError returns the first non-nil error.
@@ -46,15 +49,25 @@ func checkLogin(login string) *fault.Error {
 	return nil
 }
 
-func checkEmail(email *string) *fault.Error {
-	if email == nil {
+func checkExternalID(id *string) *fault.Error {
+	if id == nil || printable(*id, maxExternalID) {
 		return nil
 	}
-	address, err := mail.ParseAddress(*email)
-	if err != nil || address.Address != *email || !printable(*email, maxLogin) {
-		return fault.Invalid("email is missing or is not a mail address.")
+	return fault.Invalid("externalId must have at most 128 printable characters.")
+}
+
+// checkEmail accepts an empty email, because a user may have none.
+func checkEmail(email *string) *fault.Error {
+	if email == nil || *email == "" || IsEmail(*email) {
+		return nil
 	}
-	return nil
+	return fault.Invalid("email is not a mail address; leave it out if the user has none.")
+}
+
+// IsEmail reports whether a text is a mail address and nothing else.
+func IsEmail(text string) bool {
+	address, err := mail.ParseAddress(text)
+	return err == nil && address.Address == text && printable(text, maxLogin)
 }
 
 func checkName(field string, name *string) *fault.Error {
@@ -72,6 +85,22 @@ func checkTenant(networkID, mailboxID *int64) *fault.Error {
 		return fault.Invalid("mailboxId must be 0 or more.")
 	}
 	return nil
+}
+
+// NewSearch returns the search for a prefix. Its error names the field search.
+func NewSearch(prefix string) (Search, error) {
+	prefix = strings.TrimSpace(prefix)
+	if !printable(prefix, maxLogin) {
+		return Search{}, fault.Invalid("search must have at most 254 printable characters.")
+	}
+	return Search{Login: prepare.LoginKey(prefix), Text: strings.Map(lowerASCII, prefix)}, nil
+}
+
+func lowerASCII(r rune) rune {
+	if 'A' <= r && r <= 'Z' {
+		r += 'a' - 'A'
+	}
+	return r
 }
 
 // checkPage checks the number of a page and its length.

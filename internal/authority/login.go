@@ -98,6 +98,8 @@ func (a *Authority) checkCredentials(ctx context.Context, login, passwd string, 
 		return loginFailure(hasherError(err))
 	case unknown:
 		return loginRejection(0, from, "unknown login")
+	case hash == "":
+		return loginRejection(user.ID, from, "no password")
 	case !right:
 		return loginRejection(user.ID, from, "wrong password")
 	case !user.Status.MaySignIn():

@@ -99,7 +99,8 @@ func (c Caller) rightsOn(target *User) Rights {
 }
 
 // maxRightsChecks is how often asCaller tries a write. Each attempt fails if a right changes between check and write.
-const maxRightsChecks = 3
+// The number is high, so that a user changed in a loop by an accomplice can still be suspended.
+const maxRightsChecks = 100
 
 // asCaller runs write. The write checks what the caller may do, and passes the Rights to the store. If the store
 // returns fault.ErrRightsChanged, asCaller reads the caller again and repeats write.
@@ -119,7 +120,7 @@ func asCaller[T any](ctx context.Context, a *Authority, c Caller, write func(Cal
 		}
 		c.User = user
 	}
-	return none, errLevel
+	return none, fault.Changing()
 }
 
 // errEnded is the error for a caller no longer signed in.

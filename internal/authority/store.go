@@ -81,18 +81,22 @@ type Rotation struct {
 // UserStore keeps users and the hashes of their passwords.
 type UserStore interface {
 	// CreateUser adds a user and returns it. If u.ID is 0, the store assigns one. It returns ErrDuplicate if another
-	// user has the same login. Two logins are the same if their prepared forms are (prepare.Login).
+	// user has the same login, and ErrExternalIDTaken if another user has the same external id. Two logins are the same
+	// if their prepared forms are (prepare.Login); external ids are compared byte by byte.
 	CreateUser(ctx context.Context, r Rights, u User, passwordHash string) (*User, error)
 	// User returns a user, or ErrNotFound.
 	User(ctx context.Context, id int64) (*User, error)
 	// UserByLogin returns the user with a login, compared by its prepared form (prepare.Login), and the hash of the
 	// password. It returns ErrNotFound if there is none.
 	UserByLogin(ctx context.Context, login string) (u *User, passwordHash string, err error)
+	// UserByExternalID returns the user with an external id, or ErrNotFound. No user has the external id "".
+	UserByExternalID(ctx context.Context, externalID string) (*User, error)
 	// ListUsers returns a page of users, ordered by id.
 	ListUsers(ctx context.Context, f UserFilter) ([]User, error)
 	// UpdateUser changes the non-nil fields of c, and returns the changed user. A status that does not allow a sign-in
 	// ends the user's sessions. Terminated also removes the API keys. It returns ErrNotFound if there is no such user,
-	// or the user is Terminated, and ErrLastRoot if the change would leave no active Root.
+	// or the user is Terminated, ErrLastRoot if the change would leave no active Root, and ErrExternalIDTaken if
+	// another user has the external id.
 	UpdateUser(ctx context.Context, r Rights, id int64, c UserChange) (*User, error)
 	// SetPassword replaces the hash of a user's password. It returns ErrNotFound if there is no such user, the user is
 	// Terminated, or the present hash is not c.IfHash.
@@ -119,13 +123,22 @@ type UserFilter struct {
 	MailboxID *int64
 	Level     Level
 	Status    Status
+	Search    Search
 	Offset    int64
 	Limit     int64 // 0 selects none
+}
+
+// Search selects users by a prefix of the login, the email, the last name, or the first name with the last name after
+// it. The zero value matches all.
+type Search struct {
+	Login string // compared with the prepared form of a login; "" matches no login
+	Text  string // compared with the email and the names in lower case, where only ASCII letters have a lower case
 }
 
 // UserChange describes a change of a user. A nil field is not changed.
 type UserChange struct {
 	Email, FirstName, LastName *string
+	ExternalID                 *string // "" removes it
 	NetworkID, MailboxID       *int64
 	Level                      *Level
 	Status                     *Status

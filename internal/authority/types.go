@@ -117,11 +117,12 @@ type Tenant struct {
 
 // User is a user. A *User returned by a Store is shared and must not be changed.
 type User struct {
-	ID        int64
-	Login     string
-	Email     string
-	FirstName string
-	LastName  string
+	ID         int64
+	Login      string
+	ExternalID string // the id of the user in another system, such as the sub of an identity provider; "" if none
+	Email      string // "" if none
+	FirstName  string
+	LastName   string
 	Tenant
 	Level   Level
 	Status  Status
@@ -131,7 +132,7 @@ type User struct {
 // UserWithHash is a user with the hash of the password.
 type UserWithHash struct {
 	User
-	PasswordHash string
+	PasswordHash string // "" for a user without a password; no password matches it
 }
 
 // IdempotencyKeyHash is the hash of a client's Idempotency-Key. The zero value means that the request had none.

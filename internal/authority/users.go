@@ -12,12 +12,23 @@ import (
 	"github.com/pawlauth/pawl/internal/authority/throttle"
 )
 
-// NewUser describes a user to create. If NetworkID or MailboxID is nil, the caller's own is used. A zero level is
-// MailboxUser.
+// NewUser describes a user to create. Only the login is required. Without a password, the user cannot sign in with one.
+// If NetworkID or MailboxID is nil, the caller's own is used. A zero level is MailboxUser.
 type NewUser struct {
-	Login, Password, Email, FirstName, LastName string
-	NetworkID, MailboxID                        *int64
-	Level                                       Level
+	Login, Password, ExternalID, Email, FirstName, LastName string
+	NetworkID, MailboxID                                    *int64
+	Level                                                   Level
+}
+
+// user returns the user to create, with defaults for the missing fields.
+func (n NewUser) user(c Caller, now int64) (User, error) {
+	u := User{
+		Login: strings.TrimSpace(n.Login), ExternalID: n.ExternalID, Email: n.Email,
+		FirstName: n.FirstName, LastName: n.LastName,
+		Tenant: c.User.Tenant.override(n.NetworkID, n.MailboxID),
+		Level:  cmp.Or(n.Level, MailboxUser), Status: Active, Created: now,
+	}
+	return u, CheckUser(u)
 }
 
 // CreateUser adds a user to a tenant administered by the caller.
@@ -25,30 +36,24 @@ func (a *Authority) CreateUser(ctx context.Context, c Caller, n NewUser) (*User,
 	if !c.User.isAdmin() {
 		return nil, errLevel
 	}
-	if n.Level == 0 {
-		n.Level = MailboxUser
-	}
-	n.Login = strings.TrimSpace(n.Login)
-	tenant := c.User.Tenant.override(n.NetworkID, n.MailboxID)
-	if err := firstError(checkLogin(n.Login), checkEmail(&n.Email), checkName("firstName", &n.FirstName),
-		checkName("lastName", &n.LastName), checkTenant(n.NetworkID, n.MailboxID)); err != nil {
-		return nil, err
-	}
-	if err := c.mayAssign(n.Level, tenant); err != nil {
-		return nil, err
-	}
-	hash, err := a.hashNewPassword(ctx, "password", n.Password)
+	u, err := n.user(c, a.now())
 	if err != nil {
 		return nil, err
 	}
-	return asCaller(ctx, a, c, func(c Caller) (*User, error) {
-		if err := c.mayAssign(n.Level, tenant); err != nil {
+	if err := c.mayAssign(u.Level, u.Tenant); err != nil {
+		return nil, err
+	}
+	hash := "" // of a user without a password
+	if n.Password != "" {
+		if hash, err = a.hashNewPassword(ctx, "password", n.Password); err != nil {
 			return nil, err
 		}
-		user, err := a.store.CreateUser(ctx, c.rightsOn(nil), User{
-			Login: n.Login, Email: n.Email, FirstName: n.FirstName, LastName: n.LastName,
-			Tenant: tenant, Level: n.Level, Status: Active, Created: a.now(),
-		}, hash)
+	}
+	return asCaller(ctx, a, c, func(c Caller) (*User, error) {
+		if err := c.mayAssign(u.Level, u.Tenant); err != nil {
+			return nil, err
+		}
+		user, err := a.store.CreateUser(ctx, c.rightsOn(nil), u, hash)
 		if err != nil {
 			return nil, fault.FromStore(err, nil)
 		}
@@ -88,16 +93,16 @@ func (a *Authority) ListUsers(ctx context.Context, c Caller, f UserFilter, page 
 	return users, fault.FromStore(err, nil)
 }
 
-// UserByLogin returns a list of the user with the login, or an empty list if the user does not exist or the caller may
-// not see it.
-func (a *Authority) UserByLogin(ctx context.Context, c Caller, login string) ([]User, error) {
+// UserByName returns a list of the user with the login or with the external id; one of the two must be empty. The list
+// is empty if the user does not exist or the caller may not see it.
+func (a *Authority) UserByName(ctx context.Context, c Caller, login, externalID string) ([]User, error) {
 	if !c.User.isAdmin() {
 		return nil, errLevel
 	}
-	if login == "" {
-		return nil, fault.Invalid("login is missing.")
+	if (login == "") == (externalID == "") {
+		return nil, fault.Invalid("login or externalId is missing; send one of the two.")
 	}
-	user, _, err := a.store.UserByLogin(ctx, login)
+	user, err := a.userByName(ctx, login, externalID)
 	switch {
 	case errors.Is(err, fault.ErrNotFound):
 		return []User{}, nil
@@ -109,14 +114,24 @@ func (a *Authority) UserByLogin(ctx context.Context, c Caller, login string) ([]
 	return []User{*user}, nil
 }
 
-// UpdateUser changes the names and the email of the caller, or of a user that the caller may change. As an admin of
-// another user, the caller may also set the status to Active or Suspended.
+// userByName returns the user with a login or, if the login is empty, with an external id. The errors are those of the
+// store.
+func (a *Authority) userByName(ctx context.Context, login, externalID string) (*User, error) {
+	if login == "" {
+		return a.store.UserByExternalID(ctx, externalID)
+	}
+	user, _, err := a.store.UserByLogin(ctx, login)
+	return user, err
+}
+
+// UpdateUser changes the names and the email of the caller, or of a user that the caller may change. An admin of the
+// user may also change the external id and, except for their own user, set the status to Active or Suspended.
 func (a *Authority) UpdateUser(ctx context.Context, c Caller, id int64, change UserChange) (*User, error) {
 	if id <= 0 {
 		return nil, errUserIDMissing
 	}
-	if err := firstError(checkEmail(change.Email), checkName("firstName", change.FirstName),
-		checkName("lastName", change.LastName)); err != nil {
+	if err := firstError(checkExternalID(change.ExternalID), checkEmail(change.Email),
+		checkName("firstName", change.FirstName), checkName("lastName", change.LastName)); err != nil {
 		return nil, err
 	}
 	return asCaller(ctx, a, c, func(c Caller) (*User, error) {
@@ -124,12 +139,13 @@ func (a *Authority) UpdateUser(ctx context.Context, c Caller, id int64, change U
 		if err != nil {
 			return nil, err
 		}
+		if (change.ExternalID != nil || change.Status != nil) && !c.User.administers(user.Tenant) {
+			return nil, errLevel
+		}
 		if s := change.Status; s != nil {
 			switch {
 			case *s != Active && *s != Suspended:
 				return nil, fault.Invalid("status must be Active or Suspended.")
-			case !c.User.administers(user.Tenant):
-				return nil, errLevel
 			case *s == Suspended && id == c.User.ID:
 				return nil, errOwnStatus
 			}
@@ -197,6 +213,7 @@ func (a *Authority) updateUser(ctx context.Context, c Caller, target *User, chan
 		}
 	}
 	record(change.Email != nil || change.FirstName != nil || change.LastName != nil, audit.UserChanged, "")
+	record(change.ExternalID != nil, audit.UserChanged, "external id")
 	record(change.Level != nil, audit.RoleChanged, user.Level.String())
 	record(change.NetworkID != nil || change.MailboxID != nil, audit.TenantChanged,
 		fmt.Sprintf("network %d, mailbox %d", user.NetworkID, user.MailboxID))

@@ -156,7 +156,7 @@ func (b *browser) contractUsers(user string, do do) {
 	}
 	create("create a user", `"login":"new@example.com","email":"new@example.com","firstName":"New"`)
 	create("create it twice", `"login":"NEW@example.com","email":"new@example.com"`)
-	create("create without email", `"login":"x@example.com"`)
+	create("create with a bad email", `"login":"x@example.com","email":"x"`)
 	create("create with a bad level", `"login":"x@example.com","authLevel":"King"`)
 	do("get me", "GET", "/v2/users/me", "", user)
 	do("get a user", "GET", "/v2/users/4823", "", user)
@@ -176,6 +176,11 @@ func (b *browser) contractUsers(user string, do do) {
 	do("set a password as a MailboxAdmin", "POST", "/v2/users/password", password, user)
 	do("generate a password", "POST", "/v2/users/generate-password", "", user)
 	do("generate one that is too long", "POST", "/v2/users/generate-password", `{"length":129}`, user)
+	do("create a user without a password", "POST", "/v2/users", `{"loginName":"x","externalId":"x|1"}`, user)
+	do("create the external id twice", "POST", "/v2/users", `{"login":"y","externalId":"x|1"}`, user)
+	do("by external id", "POST", "/v2/users/by-name", `{"externalId":"x|1"}`, user)
+	do("by nothing", "POST", "/v2/users/by-name", `{}`, user)
+	do("list with a search", "POST", "/v2/users/list", `{"search":"New@"}`, user)
 }
 
 func (b *browser) contractAPIKeys(user string, do do) {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -13,7 +14,7 @@ func wireUser(u *authority.User) api.User {
 	return api.User{
 		UserID: u.ID, Login: u.Login, Email: u.Email, FirstName: u.FirstName, LastName: u.LastName,
 		NetworkID: u.NetworkID, MailboxID: u.MailboxID, AuthLevel: api.Level(u.Level.String()),
-		Status: api.Status(u.Status.String()), Created: wireTime(u.Created),
+		Status: api.Status(u.Status.String()), Created: wireTime(u.Created), ExternalID: u.ExternalID,
 	}
 }
 
@@ -70,10 +71,19 @@ func (s *server) createUser(ctx context.Context, r request, body api.CreateUserR
 		return response{}, err
 	}
 	return userResponse(s.authority.CreateUser(ctx, r.caller, authority.NewUser{
-		Login: body.Login, Password: body.Password, Email: body.Email,
-		FirstName: body.FirstName, LastName: body.LastName,
-		NetworkID: body.NetworkID, MailboxID: body.MailboxID, Level: level,
+		Login: cmp.Or(body.Login, body.LoginName), Password: body.Password, ExternalID: body.ExternalID,
+		Email: body.Email, FirstName: body.FirstName, LastName: body.LastName,
+		NetworkID: unlessZero(body.NetworkID), MailboxID: unlessZero(body.MailboxID), Level: level,
 	}))
+}
+
+// unlessZero returns the id of a network or a mailbox, or nil for 0. Clients of the vendor's API send 0 for an id that
+// they do not set.
+func unlessZero(id *int64) *int64 {
+	if id != nil && *id == 0 {
+		return nil
+	}
+	return id
 }
 
 func (s *server) me(_ context.Context, r request, _ none) (response, error) {
@@ -97,9 +107,13 @@ func (s *server) listUsers(ctx context.Context, r request, body api.ListUsersReq
 	if err != nil {
 		return response{}, err
 	}
+	search, err := authority.NewSearch(body.Search)
+	if err != nil {
+		return response{}, err
+	}
 	filter := authority.UserFilter{
-		NetworkID: body.NetworkID, MailboxID: body.MailboxID, Level: level, Status: status,
-		Limit: orDefault(body.RecordsPerPage, 25),
+		NetworkID: unlessZero(body.NetworkID), MailboxID: unlessZero(body.MailboxID), Level: level, Status: status,
+		Search: search, Limit: orDefault(body.RecordsPerPage, 25),
 	}
 	return usersResponse(s.authority.ListUsers(ctx, r.caller, filter, orDefault(body.PageNo, 1)))
 }
@@ -112,11 +126,14 @@ func orDefault(p *int64, standard int64) int64 {
 }
 
 func (s *server) userByName(ctx context.Context, r request, body api.UserByNameRequest) (response, error) {
-	return usersResponse(s.authority.UserByLogin(ctx, r.caller, body.Login))
+	login := cmp.Or(body.Login, body.LoginName)
+	return usersResponse(s.authority.UserByName(ctx, r.caller, login, body.ExternalID))
 }
 
 func (s *server) updateUser(ctx context.Context, r request, body api.UpdateUserRequest) (response, error) {
-	change := authority.UserChange{Email: body.Email, FirstName: body.FirstName, LastName: body.LastName}
+	change := authority.UserChange{
+		Email: body.Email, FirstName: body.FirstName, LastName: body.LastName, ExternalID: body.ExternalID,
+	}
 	if body.Status != nil {
 		status, err := authority.ParseStatus("status", string(*body.Status))
 		if err != nil {
@@ -132,11 +149,13 @@ func (s *server) setRole(ctx context.Context, r request, body api.RoleRequest) (
 	if err != nil {
 		return response{}, err
 	}
-	return userResponse(s.authority.SetRole(ctx, r.caller, body.UserID, level, body.NetworkID, body.MailboxID))
+	network, mailbox := unlessZero(body.NetworkID), unlessZero(body.MailboxID)
+	return userResponse(s.authority.SetRole(ctx, r.caller, body.UserID, level, network, mailbox))
 }
 
 func (s *server) setTenant(ctx context.Context, r request, body api.TenantRequest) (response, error) {
-	return userResponse(s.authority.SetRole(ctx, r.caller, body.UserID, 0, body.NetworkID, body.MailboxID))
+	network, mailbox := unlessZero(body.NetworkID), unlessZero(body.MailboxID)
+	return userResponse(s.authority.SetRole(ctx, r.caller, body.UserID, 0, network, mailbox))
 }
 
 func (s *server) setPassword(ctx context.Context, r request, body api.SetPasswordRequest) (response, error) {

@@ -43,9 +43,13 @@ func fill(t *testing.T, s app.Store) {
 	t.Helper()
 	for i := range 10 {
 		hash := fmt.Sprint("hash", i)
+		externalID := ""
+		if i%2 == 1 {
+			externalID = fmt.Sprint("x", i)
+		}
 		u := must(s.CreateUser(t.Context(), authority.Rights{}, authority.User{
-			Login: fmt.Sprintf("User%d@example.com", i), Level: authority.MailboxUser, Status: authority.Active,
-			Tenant: authority.Tenant{NetworkID: int64(i), MailboxID: 2}, Created: 5,
+			Login: fmt.Sprintf("User%d@example.com", i), ExternalID: externalID, Level: authority.MailboxUser,
+			Status: authority.Active, Tenant: authority.Tenant{NetworkID: int64(i), MailboxID: 2}, Created: 5,
 		}, hash))(t)
 		for n := range byte(5) {
 			id := token.SessionID{byte(i), n, 1}

@@ -36,8 +36,9 @@ func readHeader(line []byte) (columns, error) {
 		}
 		c = append(c, field)
 	}
-	if !slices.Contains(c, "login") || !slices.Contains(c, "passwordHash") {
-		return nil, errors.New("the first line must name the columns, separated by commas, with login and passwordHash")
+	if !slices.Contains(c, "login") || !slices.Contains(c, "passwordHash") && !slices.Contains(c, "externalId") {
+		return nil, errors.New("the first line must name the columns, separated by commas, " +
+			"with login and with passwordHash or externalId")
 	}
 	return c, nil
 }
@@ -52,8 +53,9 @@ func (c columns) read(line []byte) (f fields, err error) {
 		return f, fmt.Errorf("the line has %d fields, but the first line has %d", len(row), len(c))
 	}
 	texts := map[string]*string{
-		"login": &f.Login, "email": &f.Email, "firstName": &f.FirstName, "lastName": &f.LastName,
-		"authLevel": &f.AuthLevel, "status": &f.Status, "created": &f.Created, "passwordHash": &f.PasswordHash,
+		"login": &f.Login, "externalId": &f.ExternalID, "email": &f.Email, "firstName": &f.FirstName,
+		"lastName": &f.LastName, "authLevel": &f.AuthLevel, "status": &f.Status, "created": &f.Created,
+		"passwordHash": &f.PasswordHash,
 	}
 	numbers := map[string]**int64{"userId": &f.UserID, "networkId": &f.NetworkID, "mailboxId": &f.MailboxID}
 	for i, cell := range row {

@@ -11,12 +11,14 @@ import (
 
 // Store is the target of an import.
 type Store interface {
-	// ImportUsers adds each user whose login is free in its prepared form (prepare.Login). If a user has an ID (not 0),
-	// the ID must be free too; otherwise the store chooses one. Existing users never change. In the same durable step,
-	// ImportUsers records e for each added user, with the user's ID.
+	// ImportUsers adds each user whose login is free in its prepared form (prepare.Login). If a user has an external
+	// id, it must be free too. If a user has an ID (not 0), the ID must be free too; otherwise the store chooses one.
+	// Existing users never change. In the same durable step, ImportUsers records e for each added user, with the user's
+	// ID.
 	//
-	// For each user it returns the user with the login afterwards, and whether that user was added. If only the ID was
-	// taken, the returned user is empty. No two users of one call may have the same login.
+	// For each user it returns the user with the login afterwards, and whether that user was added. If the login is
+	// free, but the ID or the external id was taken, the returned user is empty. No two users of one call may have
+	// the same login.
 	ImportUsers(ctx context.Context, users []authority.UserWithHash, e audit.Event) ([]Imported, error)
 }
 
@@ -53,15 +55,26 @@ func Import(ctx context.Context, store Store, users []authority.UserWithHash, no
 	for i, existing := range found {
 		if existing.Added {
 			results[i].Added = true
-		} else if field := differingField(users[i], existing.UserWithHash); field != "" {
-			message := field + " differs from the existing user with this login, which stays unchanged."
-			if existing.ID == 0 {
-				message = field + " is taken by another user."
-			}
-			results[i].Conflict = &fault.Error{Kind: fault.Duplicate, Message: message}
+		} else if message := conflict(users[i], existing.UserWithHash); message != "" {
+			results[i].Conflict = fault.New(fault.Duplicate, message)
 		}
 	}
 	return results, nil
+}
+
+// conflict returns what keeps a user out of the store, or "" if the existing user is the same.
+func conflict(u, existing authority.UserWithHash) string {
+	switch field := differingField(u, existing); {
+	case existing.ID == 0 && u.ID == 0:
+		return "externalId is taken by another user."
+	case existing.ID == 0 && u.ExternalID == "":
+		return "userId is taken by another user."
+	case existing.ID == 0:
+		return "userId or externalId is taken by another user."
+	case field != "":
+		return field + " differs from the existing user with this login, which stays unchanged."
+	}
+	return ""
 }
 
 // differingField returns the first field in which an imported user differs from the existing user with the same login,
@@ -73,6 +86,8 @@ func differingField(u, existing authority.UserWithHash) string {
 		return "userId"
 	case u.Login != existing.Login:
 		return "login"
+	case u.ExternalID != existing.ExternalID:
+		return "externalId"
 	case u.Email != existing.Email:
 		return "email"
 	case u.FirstName != existing.FirstName:

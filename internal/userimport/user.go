@@ -17,6 +17,7 @@ import (
 type fields struct {
 	UserID       *int64 `json:"userId"`
 	Login        string `json:"login"`
+	ExternalID   string `json:"externalId"`
 	Email        string `json:"email"`
 	FirstName    string `json:"firstName"`
 	LastName     string `json:"lastName"`
@@ -30,8 +31,8 @@ type fields struct {
 
 // fieldNames are the names of the fields in a file.
 var fieldNames = []string{
-	"userId", "login", "email", "firstName", "lastName", "networkId", "mailboxId", "authLevel", "status", "created",
-	"passwordHash",
+	"userId", "login", "externalId", "email", "firstName", "lastName", "networkId", "mailboxId", "authLevel", "status",
+	"created", "passwordHash",
 }
 
 // canonicalName returns the field meant by a name in a file. The name of an unknown field is returned quoted and cut
@@ -55,12 +56,13 @@ func unknownField(field string) error {
 func (f fields) user(tenant authority.Tenant) (authority.UserWithHash, error) {
 	u := authority.UserWithHash{
 		User: authority.User{
-			Login: strings.TrimSpace(f.Login), Email: f.Email, FirstName: f.FirstName, LastName: f.LastName,
-			Tenant: tenant, Level: authority.MailboxUser, Status: authority.Active,
+			Login: strings.TrimSpace(f.Login), ExternalID: f.ExternalID, Email: f.Email,
+			FirstName: f.FirstName, LastName: f.LastName, Tenant: tenant,
+			Level: authority.MailboxUser, Status: authority.Active,
 		},
 		PasswordHash: f.PasswordHash,
 	}
-	if u.Email == "" {
+	if u.Email == "" && authority.IsEmail(u.Login) {
 		u.Email = u.Login
 	}
 	if f.NetworkID != nil {
@@ -107,6 +109,9 @@ func checkUser(u authority.UserWithHash) error {
 	}
 	if u.ID < 0 || u.ID > maxID {
 		return fault.Invalid(fmt.Sprintf("userId must be from 1 to %d.", int64(maxID)))
+	}
+	if u.PasswordHash == "" && u.ExternalID != "" {
+		return nil // the user signs in elsewhere
 	}
 	if err := password.CheckImported(u.PasswordHash); err != nil {
 		return fault.Invalid("passwordHash " + err.Error() + ".")

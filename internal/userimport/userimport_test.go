@@ -206,6 +206,40 @@ bcrypt2@example.com,` + bcrypt + `,,else@example.com,,,
 	})
 }
 
+// TestExternalIDs imports users with external ids. With one, a user needs no password hash, and a login that is not a
+// mail address leaves the email empty.
+func TestExternalIDs(t *testing.T) {
+	const users = "login,passwordHash,externalId,userId\n" +
+		"ada,,idp|1,\n" +
+		"bob@example.com," + bcrypt + ",idp|2,900\n" +
+		"eve," + bcrypt + ",idp|1,\n" +
+		"eve," + bcrypt + ",,900\n" +
+		"eve," + bcrypt + ",idp|1,901\n" +
+		"ada,,idp|3,\n"
+	onEachStore(t, func(t *testing.T, a *app.App) {
+		r := reading{store: a.Store, format: userimport.CSV, text: users}
+		for i, want := range []userimport.Summary{
+			{Lines: 6, Imported: 2, LeftOut: 4}, {Lines: 6, Unchanged: 2, LeftOut: 4},
+		} {
+			summary, skipped, err := r.run(t.Context())
+			if err != nil || summary != want {
+				t.Errorf("run %d: %+v, %v; want %+v", i, summary, err, want)
+			}
+			const reasons = "line 4: externalId is taken by another user.\n" +
+				"line 5: userId is taken by another user.\n" +
+				"line 6: userId or externalId is taken by another user.\n" +
+				"line 7: externalId differs from the existing user with this login, which stays unchanged.\n"
+			if skipped != reasons {
+				t.Errorf("run %d skipped\n%s, want\n%s", i, skipped, reasons)
+			}
+		}
+		u, err := a.Store.UserByExternalID(t.Context(), "idp|1")
+		if err != nil || u.Login != "ada" || u.Email != "" || hashOf(t, a, "ada") != "" {
+			t.Errorf("imported %+v, %v", u, err)
+		}
+	})
+}
+
 // TestOneLogin checks that two spellings of one login in one page are one user, and that white space around a login is
 // removed.
 func TestOneLogin(t *testing.T) {
@@ -247,26 +281,28 @@ func TestBadLines(t *testing.T) {
 	good := `{"login":"a@example.com","passwordHash":"` + bcrypt + `"}`
 	with := func(more string) string { return strings.Replace(good, "{", "{"+more+",", 1) }
 	for line, want := range map[string]string{
-		`x`:                               "not one JSON object",
-		`[]`:                              "not one JSON object",
-		`{"login":"` + bcrypt:             "breaks at byte",
-		good + good:                       "breaks at byte",
-		`{}`:                              "login is missing",
-		`{"login":"a@b.c"}`:               "passwordHash is missing",
-		with(`"login":"a@b.c"`):           "has login twice",
-		with(`"Login":"a@b.c"`):           "has login twice",
-		with(`"networkId":"7"`):           "networkId has the wrong type",
-		with(`"networkId":7.5`):           "networkId has the wrong type",
-		with(`"networkId":-1`):            "networkId must be 0 or more",
-		with(`"userId":0`):                "userId must be from 1",
-		with(`"userId":4503599627370497`): "userId must be from 1",
-		with(`"password":"x"`):            `there is no field "password"`,
-		with(`"authLevel":"Boss"`):        "authLevel must be one of",
-		with(`"authLevel":"NoChange"`):    "authLevel must be one of",
-		with(`"status":"active"`):         "status must be one of",
-		with(`"created":"May"`):           "created must be a time",
-		with(`"email":"a"`):               "email is missing or is not",
-		with(`"firstName":"a\u0000"`):     "firstName must have",
+		`x`:                                 "not one JSON object",
+		`[]`:                                "not one JSON object",
+		`{"login":"` + bcrypt:               "breaks at byte",
+		good + good:                         "breaks at byte",
+		`{}`:                                "login is missing",
+		`{"login":"a@b.c"}`:                 "passwordHash is missing",
+		with(`"login":"a@b.c"`):             "has login twice",
+		with(`"Login":"a@b.c"`):             "has login twice",
+		with(`"networkId":"7"`):             "networkId has the wrong type",
+		with(`"networkId":7.5`):             "networkId has the wrong type",
+		with(`"networkId":-1`):              "networkId must be 0 or more",
+		with(`"userId":0`):                  "userId must be from 1",
+		with(`"userId":4503599627370497`):   "userId must be from 1",
+		with(`"password":"x"`):              `there is no field "password"`,
+		with(`"authLevel":"Boss"`):          "authLevel must be one of",
+		with(`"authLevel":"NoChange"`):      "authLevel must be one of",
+		with(`"status":"active"`):           "status must be one of",
+		with(`"created":"May"`):             "created must be a time",
+		with(`"email":"a"`):                 "email is not",
+		with(`"externalId":"a\u0000"`):      "externalId must have",
+		`{"login":"a@b.c","externalId":""}`: "passwordHash is missing",
+		with(`"firstName":"a\u0000"`):       "firstName must have",
 		with(`"firstName":"` + strings.Repeat("a", 20_000) + `"`): "longer than 16 KiB",
 		strings.Replace(good, "a@", "\xff@", 1):                   "breaks at byte",
 		strings.Replace(good, "$2y$05", "$2y$31", 1):              "passwordHash costs too much",
@@ -313,6 +349,7 @@ func TestBadCSV(t *testing.T) {
 	for header, want := range map[string]string{
 		"login;passwordHash":       "there is no field",
 		"login,email":              "the first line must name",
+		"externalId,passwordHash":  "the first line must name",
 		"login,LOGIN,passwordHash": "twice",
 		good:                       "no field",
 	} {

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,8 +62,16 @@ func echo(t *testing.T) string {
 	return strings.TrimPrefix(server.URL, "http://")
 }
 
-// start starts a gateway, and returns its URL once it listens.
-func start(t *testing.T, name, pawl string) string {
+// start starts a gateway in front of an API, and returns its URL once it listens. The edits are pairs of texts: the
+// first one is replaced by the second one in the gateway's files.
+func start(t *testing.T, name, pawl, api string, edits ...string) string {
+	t.Helper()
+	edits = append(edits, "127.0.0.1:8080", pawl, "127.0.0.1:9000", api)
+	return startIn(t, filepath.Join(examples, name), name, edits...)
+}
+
+// startIn is start with the files of a folder. The configuration listens at 127.0.0.1:8081.
+func startIn(t *testing.T, folder, name string, edits ...string) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "pawl-gateway-")
 	if err != nil {
@@ -73,8 +82,7 @@ func start(t *testing.T, name, pawl string) string {
 		t.Fatal(err)
 	}
 	listen := testbin.FreeAddr(t)
-	addresses := strings.NewReplacer("127.0.0.1:8081", listen, "127.0.0.1:8080", pawl, "127.0.0.1:9000", echo(t))
-	files, err := filepath.Glob(filepath.Join(examples, name, "*"))
+	files, err := filepath.Glob(filepath.Join(folder, "*"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
@@ -83,7 +91,11 @@ func start(t *testing.T, name, pawl string) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		write(t, filepath.Join(dir, filepath.Base(file)), addresses.Replace(string(text)))
+		edited := string(text)
+		for pair := range slices.Chunk(append(edits, "127.0.0.1:8081", listen), 2) { // an edit may add an address
+			edited = strings.ReplaceAll(edited, pair[0], pair[1])
+		}
+		write(t, filepath.Join(dir, filepath.Base(file)), edited)
 	}
 	write(t, filepath.Join(dir, "nginx.conf"), nginxFile)
 	command := gateways[name].command
@@ -147,7 +159,7 @@ func TestGateways(t *testing.T) {
 	for name, gateway := range gateways {
 		t.Run(name, func(t *testing.T) {
 			pawl := pawltest.New(t)
-			url := start(t, name, strings.TrimPrefix(pawl.URL, "http://"))
+			url := start(t, name, strings.TrimPrefix(pawl.URL, "http://"), echo(t))
 			token := checkTokens(t, url, pawl)
 			checkForgedHeaders(t, url, pawl.APIKey)
 			checkStatus(t, "a valid token", url, bearer(token), 200)

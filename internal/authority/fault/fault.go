@@ -7,6 +7,7 @@ package fault
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -62,6 +63,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrDuplicate means that the login is taken.
 	ErrDuplicate = errors.New("duplicate")
+	// ErrExternalIDTaken is the ErrDuplicate of an external id.
+	ErrExternalIDTaken = fmt.Errorf("%w external id", ErrDuplicate)
 	// ErrActorEnded means that the caller of a write is no longer signed in. Nothing was changed.
 	ErrActorEnded = errors.New("the caller is no longer signed in")
 	// ErrRightsChanged means that the rights of the caller of a write changed since they were checked. Nothing was
@@ -74,7 +77,10 @@ var (
 	ErrUnavailable = errors.New("store unavailable")
 )
 
-var errLoginTaken = New(Duplicate, "The login is taken; choose another.")
+var (
+	errLoginTaken      = New(Duplicate, "The login is taken; choose another.")
+	errExternalIDTaken = New(Duplicate, "The externalId belongs to another user; remove it there first.")
+)
 
 // retryAfter is the RetryAfter of an error expected to be short.
 const retryAfter = time.Second
@@ -87,6 +93,8 @@ func FromStore(err error, notFound *Error) error {
 		return nil
 	case errors.Is(err, ErrNotFound) && notFound != nil:
 		return notFound
+	case errors.Is(err, ErrExternalIDTaken):
+		return errExternalIDTaken
 	case errors.Is(err, ErrDuplicate):
 		return errLoginTaken
 	case errors.Is(err, ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
@@ -98,6 +106,11 @@ func FromStore(err error, notFound *Error) error {
 // Busy returns an error for a sign-in rejected because too many are in progress.
 func Busy(cause error) *Error {
 	return unavailable("Too many sign-ins are in progress; retry after 1 s.", cause)
+}
+
+// Changing returns an error for a write that others have overtaken again and again.
+func Changing() *Error {
+	return unavailable("The user is being changed by others; retry after 1 s.", ErrRightsChanged)
 }
 
 func unavailable(message string, cause error) *Error {

@@ -93,13 +93,13 @@ func (s *Store) ReadAPIKeys(ctx context.Context, after int64, limit int) ([]stor
 
 // WriteUsers adds users as they are.
 func (s *Store) WriteUsers(ctx context.Context, users []authority.UserWithHash) error {
-	const columns = "id login login_folded password_hash email first_name last_name network_id mailbox_id " +
-		"level status created"
+	const columns = "id login login_folded external_id password_hash email first_name last_name network_id " +
+		"mailbox_id level status created"
 	return s.copyFrom(ctx, "users", columns, len(users), func(i int) []any {
 		u := &users[i]
 		return []any{
-			u.ID, u.Login, prepare.LoginKey(u.Login), u.PasswordHash, u.Email, u.FirstName, u.LastName,
-			u.NetworkID, u.MailboxID, int64(u.Level), int64(u.Status), u.Created,
+			u.ID, u.Login, prepare.LoginKey(u.Login), u.ExternalID, u.PasswordHash, u.Email, u.FirstName,
+			u.LastName, u.NetworkID, u.MailboxID, int64(u.Level), int64(u.Status), u.Created,
 		}
 	})
 }

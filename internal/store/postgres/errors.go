@@ -56,6 +56,8 @@ func explain(err error) error {
 	}
 	refused, ok := errors.AsType[*pgconn.PgError](err)
 	switch {
+	case ok && refused.Code == codeUniqueViolation && refused.ConstraintName == "users_external_id":
+		return fault.ErrExternalIDTaken
 	case ok && refused.Code == codeUniqueViolation:
 		return fault.ErrDuplicate
 	case ok && refused.Code == codeForeignKeyViolation:

@@ -13,18 +13,20 @@ import (
 )
 
 const (
-	// addUsers adds users and their events. It skips existing logins before it takes ids from the sequence, so that a
-	// repeated import uses none. ON CONFLICT covers users added by another node meanwhile. The order is always the
-	// same, so that two imports cannot deadlock.
+	// addUsers adds users and their events. It skips existing logins and external ids before it takes ids from the
+	// sequence, so that a repeated import uses none. ON CONFLICT covers users added by another node meanwhile. The
+	// order is always the same, so that two imports cannot deadlock.
 	addUsers = `WITH added AS (
-		INSERT INTO pawl.users (id, login, login_folded, password_hash, email, first_name, last_name, network_id,
-			mailbox_id, level, status, created)
-		SELECT coalesce(nullif(n.id, 0), nextval('pawl.users_id_seq')), n.login, n.folded, n.hash, n.email, n.first,
-			n.last, n.network, n.mailbox, n.level, n.status, n.created
+		INSERT INTO pawl.users (id, login, login_folded, external_id, password_hash, email, first_name, last_name,
+			network_id, mailbox_id, level, status, created)
+		SELECT coalesce(nullif(n.id, 0), nextval('pawl.users_id_seq')), n.login, n.folded, n.external, n.hash, n.email,
+			n.first, n.last, n.network, n.mailbox, n.level, n.status, n.created
 		FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[],
-				$9::bigint[], $10::smallint[], $11::smallint[], $12::bigint[])
-			AS n (id, folded, login, hash, email, first, last, network, mailbox, level, status, created)
-		WHERE NOT EXISTS (SELECT 1 FROM pawl.users u WHERE u.login_folded = n.folded) ORDER BY n.folded
+				$9::bigint[], $10::smallint[], $11::smallint[], $12::bigint[], $20::text[])
+			AS n (id, folded, login, hash, email, first, last, network, mailbox, level, status, created, external)
+		WHERE NOT EXISTS (SELECT 1 FROM pawl.users u WHERE u.login_folded = n.folded)
+			AND NOT EXISTS (SELECT 1 FROM pawl.users u WHERE u.external_id = n.external AND u.external_id <> '')
+		ORDER BY n.folded
 		ON CONFLICT DO NOTHING RETURNING id, login_folded
 	), events AS (
 		INSERT INTO pawl.event (at, kind, user_id, session_id, caller_id, address, request, detail)
@@ -41,7 +43,8 @@ const (
 	SELECT setval('pawl.users_id_seq', chosen.id) FROM chosen, pawl.users_id_seq WHERE last_value <= chosen.id`
 )
 
-// ImportUsers adds the users with a free login and a free id. For each user, it returns the one with the login now.
+// ImportUsers adds the users with a free login, external id and id. For each user, it returns the one with the login
+// now.
 func (s *Store) ImportUsers(
 	ctx context.Context, users []authority.UserWithHash, e audit.Event,
 ) ([]userimport.Imported, error) {
@@ -61,6 +64,7 @@ func (s *Store) ImportUsers(
 		column(users, func(u *authority.UserWithHash) int16 { return int16(u.Status) }),
 		column(users, func(u *authority.UserWithHash) int64 { return u.Created }),
 		e.At, string(e.Kind), sessionOrNull(e.Session), e.Caller, e.Address, e.Request, e.Detail,
+		column(users, func(u *authority.UserWithHash) string { return u.ExternalID }),
 	}
 	chosen := slices.ContainsFunc(ids, func(id int64) bool { return id != 0 })
 	return withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) ([]userimport.Imported, error) {

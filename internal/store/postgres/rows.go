@@ -10,7 +10,7 @@ import (
 
 // The columns of each kind of row, in the order in which the scan function of that kind reads them.
 const (
-	userColumns = "u.id, u.login, u.email, u.first_name, u.last_name, u.network_id, u.mailbox_id, " +
+	userColumns = "u.id, u.login, u.external_id, u.email, u.first_name, u.last_name, u.network_id, u.mailbox_id, " +
 		"u.level, u.status, u.created"
 	userWithHashColumns = userColumns + ", u.password_hash"
 
@@ -38,7 +38,7 @@ const (
 
 func userFields(u *authority.User) []any {
 	return []any{
-		&u.ID, &u.Login, &u.Email, &u.FirstName, &u.LastName, &u.NetworkID, &u.MailboxID,
+		&u.ID, &u.Login, &u.ExternalID, &u.Email, &u.FirstName, &u.LastName, &u.NetworkID, &u.MailboxID,
 		(*uint8)(&u.Level), (*uint8)(&u.Status), &u.Created,
 	}
 }

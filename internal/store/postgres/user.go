@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/jackc/pgx/v5"
 
@@ -18,10 +19,10 @@ func (s *Store) CreateUser(
 ) (*authority.User, error) {
 	const (
 		passID = "SELECT setval('pawl.users_id_seq', greatest($1, (SELECT last_value FROM pawl.users_id_seq)))"
-		insert = `INSERT INTO pawl.users AS u (id, login, login_folded, password_hash, email, first_name, last_name,
-				network_id, mailbox_id, level, status, created)
+		insert = `INSERT INTO pawl.users AS u (id, login, login_folded, external_id, password_hash, email, first_name,
+				last_name, network_id, mailbox_id, level, status, created)
 			VALUES (coalesce(nullif($1, 0), nextval('pawl.users_id_seq')),
-				$2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+				$2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 			RETURNING ` + userColumns
 	)
 	return withRights(ctx, s, r, func(ctx context.Context, tx pgx.Tx) (*authority.User, error) {
@@ -31,7 +32,7 @@ func (s *Store) CreateUser(
 			}
 		}
 		return collectOne(ctx, tx, scanUser, insert,
-			u.ID, u.Login, prepare.LoginKey(u.Login), passwordHash, u.Email, u.FirstName, u.LastName,
+			u.ID, u.Login, prepare.LoginKey(u.Login), u.ExternalID, passwordHash, u.Email, u.FirstName, u.LastName,
 			u.NetworkID, u.MailboxID, int64(u.Level), int64(u.Status), u.Created)
 	})
 }
@@ -57,10 +58,21 @@ func (s *Store) UserByLogin(
 	return new(u.User), u.PasswordHash, nil // a copy, which does not keep the hash in memory
 }
 
+// UserByExternalID finds a user by the external id. The second condition lets PostgreSQL use the index.
+func (s *Store) UserByExternalID(ctx context.Context, externalID string) (*authority.User, error) {
+	return queryOne(ctx, s, scanUser,
+		"SELECT "+userColumns+" FROM pawl.users u WHERE u.external_id = $1 AND u.external_id <> ''", externalID)
+}
+
 // ListUsers returns a page of users in the order of their ids.
 func (s *Store) ListUsers(ctx context.Context, f authority.UserFilter) ([]authority.User, error) {
 	where := []string{"true"}
 	args := []any{f.Limit, f.Offset}
+	if f.Search != (authority.Search{}) {
+		login, text := f.Search.Login, f.Search.Text
+		args = append(args, login, login+string(unicode.MaxRune), text, text+string(unicode.MaxRune))
+		where = append(where, searchCondition)
+	}
 	match := func(column string, value int64) {
 		args = append(args, value)
 		where = append(where, fmt.Sprintf("u.%s = $%d", column, len(args)))
@@ -85,6 +97,14 @@ func (s *Store) ListUsers(ctx context.Context, f authority.UserFilter) ([]author
 		" ORDER BY u.id LIMIT $1 OFFSET $2", args...)
 }
 
+// searchCondition is the condition that the login is in the range from $3 to $4, unless $3 is empty, or one of the
+// other searched columns in the range from $5 to $6. Each of the columns has an index.
+const searchCondition = `($3 <> '' AND u.login_folded COLLATE "C" >= $3 AND u.login_folded COLLATE "C" < $4
+	OR lower(u.email COLLATE "C") >= $5 AND lower(u.email COLLATE "C") < $6
+	OR lower(u.last_name COLLATE "C") >= $5 AND lower(u.last_name COLLATE "C") < $6
+	OR lower((u.first_name || ' ' || u.last_name) COLLATE "C") >= $5
+		AND lower((u.first_name || ' ' || u.last_name) COLLATE "C") < $6)`
+
 // UpdateUser changes a user, and ends the sessions not permitted by the new status. Either UpdateUser waits for the
 // user's row until a concurrent sign-in has committed, or the sign-in waits for UpdateUser. So no session remains.
 func (s *Store) UpdateUser(
@@ -93,6 +113,7 @@ func (s *Store) UpdateUser(
 	const update = `UPDATE pawl.users u SET email = coalesce($1, email), first_name = coalesce($2, first_name),
 			last_name = coalesce($3, last_name), network_id = coalesce($4, network_id),
 			mailbox_id = coalesce($5, mailbox_id), level = coalesce($6, level), status = coalesce($7, status),
+			external_id = coalesce($11, external_id),
 			session_epoch = session_epoch + (coalesce($7, status) >= $10)::integer
 		WHERE id = $8 AND status <> $9 RETURNING ` + userColumns
 	user, err := withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (*authority.User, error) {
@@ -107,7 +128,8 @@ func (s *Store) UpdateUser(
 			return nil, err
 		}
 		user, err := collectOne(ctx, tx, scanUser, update, c.Email, c.FirstName, c.LastName, c.NetworkID, c.MailboxID,
-			numberOrNull(c.Level), numberOrNull(c.Status), id, int64(authority.Terminated), int64(authority.Suspended))
+			numberOrNull(c.Level), numberOrNull(c.Status), id, int64(authority.Terminated), int64(authority.Suspended),
+			c.ExternalID)
 		if err == nil && takesRoot {
 			err = checkLastRoot(ctx, tx)
 		}

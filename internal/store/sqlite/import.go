@@ -29,12 +29,17 @@ func (s *Store) ImportUsers(
 	})
 }
 
-// importUser searches for the login before it adds a user, because a rejected INSERT would use up an ID.
+// importUser searches for the login and the external id before it adds a user, because a rejected INSERT would use up
+// an ID.
 func importUser(conn *sqlite.Conn, u *authority.UserWithHash, e audit.Event) (userimport.Imported, error) {
 	byLogin, login := selectUsersWithHash+" WHERE login_folded = ?", args{prepare.LoginKey(u.Login)}
 	present, err := queryOne(conn, byLogin, login, scanUserWithHash)
 	if !errors.Is(err, fault.ErrNotFound) {
 		return userimport.Imported{UserWithHash: present}, err
+	}
+	holders, err := queryAll(conn, selectUserByExternalID, args{u.ExternalID}, scanUser)
+	if err != nil || len(holders) > 0 {
+		return userimport.Imported{}, err
 	}
 	err = execute(conn, insertUser+" ON CONFLICT DO NOTHING", userValues(u)...) // The ID may be taken.
 	if err != nil || conn.Changes() == 0 {

@@ -14,11 +14,15 @@ import (
 // applicationID marks a file as Pawl's ("Pawl" in ASCII).
 const applicationID = 0x5061776c
 
-//go:embed schema.sql
-var schemaSQL string
+var (
+	//go:embed schema.sql
+	schemaSQL string
+	//go:embed users.sql
+	usersSQL string
+)
 
 // migrations has one script for each version of the schema. A released script is never edited.
-var migrations = []string{schemaSQL}
+var migrations = []string{schemaSQL, usersSQL}
 
 // checkApplication rejects a file of another program or of a newer Pawl, before anything in the file changes.
 func checkApplication(conn *sqlite.Conn, path string) error {

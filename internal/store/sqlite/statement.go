@@ -99,9 +99,9 @@ type conditions struct {
 	args args
 }
 
-func (c *conditions) add(condition string, arg any) {
+func (c *conditions) add(condition string, a ...any) {
 	c.text = append(c.text, condition)
-	c.args = append(c.args, arg)
+	c.args = append(c.args, a...)
 }
 
 func (c *conditions) sql() string {

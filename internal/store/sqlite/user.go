@@ -2,6 +2,9 @@ package sqlite
 
 import (
 	"context"
+	"errors"
+	"strings"
+	"unicode"
 
 	"zombiezen.com/go/sqlite"
 
@@ -11,33 +14,36 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-const userColumns = "id, login, email, first_name, last_name, network_id, mailbox_id, level, status, created"
+const userColumns = "id, login, external_id, email, first_name, last_name, network_id, mailbox_id, level, status, " +
+	"created"
 
 func scanUser(stmt *sqlite.Stmt) *authority.User {
 	return &authority.User{
-		ID:        stmt.ColumnInt64(0),
-		Login:     stmt.ColumnText(1),
-		Email:     stmt.ColumnText(2),
-		FirstName: stmt.ColumnText(3),
-		LastName:  stmt.ColumnText(4),
-		Tenant:    authority.Tenant{NetworkID: stmt.ColumnInt64(5), MailboxID: stmt.ColumnInt64(6)},
-		Level:     authority.Level(stmt.ColumnInt64(7)),
-		Status:    authority.Status(stmt.ColumnInt64(8)),
-		Created:   stmt.ColumnInt64(9),
+		ID:         stmt.ColumnInt64(0),
+		Login:      stmt.ColumnText(1),
+		ExternalID: stmt.ColumnText(2),
+		Email:      stmt.ColumnText(3),
+		FirstName:  stmt.ColumnText(4),
+		LastName:   stmt.ColumnText(5),
+		Tenant:     authority.Tenant{NetworkID: stmt.ColumnInt64(6), MailboxID: stmt.ColumnInt64(7)},
+		Level:      authority.Level(stmt.ColumnInt64(8)),
+		Status:     authority.Status(stmt.ColumnInt64(9)),
+		Created:    stmt.ColumnInt64(10),
 	}
 }
 
 const (
-	selectUserByID      = "SELECT " + userColumns + " FROM user WHERE id = ?"
-	selectUsersWithHash = "SELECT " + userColumns + ", password_hash FROM user"
+	selectUserByID         = "SELECT " + userColumns + " FROM user WHERE id = ?"
+	selectUserByExternalID = "SELECT " + userColumns + " FROM user WHERE external_id = ? AND external_id <> ''"
+	selectUsersWithHash    = "SELECT " + userColumns + ", password_hash FROM user"
 )
 
 func scanUserWithHash(stmt *sqlite.Stmt) authority.UserWithHash {
-	return authority.UserWithHash{User: *scanUser(stmt), PasswordHash: stmt.ColumnText(10)}
+	return authority.UserWithHash{User: *scanUser(stmt), PasswordHash: stmt.ColumnText(11)}
 }
 
-const insertUser = `INSERT INTO user (id, login, login_folded, password_hash, email, first_name, last_name, network_id,
-	mailbox_id, level, status, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+const insertUser = `INSERT INTO user (id, login, login_folded, external_id, password_hash, email, first_name, last_name,
+	network_id, mailbox_id, level, status, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 // userValues returns the values of insertUser. The ID 0 asks SQLite for the next one.
 func userValues(u *authority.UserWithHash) args {
@@ -46,7 +52,7 @@ func userValues(u *authority.UserWithHash) args {
 		id = u.ID
 	}
 	return args{
-		id, u.Login, prepare.LoginKey(u.Login), u.PasswordHash, u.Email, u.FirstName, u.LastName,
+		id, u.Login, prepare.LoginKey(u.Login), u.ExternalID, u.PasswordHash, u.Email, u.FirstName, u.LastName,
 		u.NetworkID, u.MailboxID, int64(u.Level), int64(u.Status), u.Created,
 	}
 }
@@ -57,9 +63,24 @@ func (s *Store) CreateUser(
 ) (*authority.User, error) {
 	values := userValues(&authority.UserWithHash{User: u, PasswordHash: passwordHash})
 	return txAs(ctx, s, r, normal, func(c *change) (*authority.User, error) {
+		if err := c.checkExternalID(0, u.ExternalID); err != nil {
+			return nil, err
+		}
 		user, err := queryOne(c.conn, insertUser+" RETURNING "+userColumns, values, scanUser)
 		return user, unique(err)
 	})
+}
+
+// checkExternalID returns ErrExternalIDTaken if another user than userID has the external id.
+func (c *change) checkExternalID(userID int64, externalID string) error {
+	other, err := queryOne(c.conn, selectUserByExternalID, args{externalID}, scanUser)
+	switch {
+	case errors.Is(err, fault.ErrNotFound):
+		return nil
+	case err == nil && other.ID != userID:
+		return fault.ErrExternalIDTaken
+	}
+	return err
 }
 
 // User returns a user, usually from the cache.
@@ -84,11 +105,21 @@ func (s *Store) UserByLogin(ctx context.Context, login string) (*authority.User,
 	return &user.User, user.PasswordHash, nil
 }
 
+// UserByExternalID finds a user by the external id. The second condition of the statement lets SQLite use the index.
+func (s *Store) UserByExternalID(ctx context.Context, externalID string) (*authority.User, error) {
+	return find(ctx, s, selectUserByExternalID, args{externalID}, scanUser)
+}
+
 // ListUsers returns a page of users by ID.
 func (s *Store) ListUsers(ctx context.Context, f authority.UserFilter) ([]authority.User, error) {
 	where := conditions{}
+	network := "network_id = ?"
+	if f.Search != (authority.Search{}) {
+		where.addSearch(f.Search)
+		network = "+" + network // keeps SQLite from the index of tenants, because a tenant may have most of the users
+	}
 	if f.NetworkID != nil {
-		where.add("network_id = ?", *f.NetworkID)
+		where.add(network, *f.NetworkID)
 	}
 	if f.MailboxID != nil {
 		where.add("mailbox_id = ?", *f.MailboxID)
@@ -104,6 +135,24 @@ func (s *Store) ListUsers(ctx context.Context, f authority.UserFilter) ([]author
 	return list(ctx, s, sql, append(where.args, f.Limit, f.Offset), scan)
 }
 
+// addSearch adds the condition that one of the searched columns has the prefix. Each comparison of it is a range, so
+// that SQLite can use the index.
+func (c *conditions) addSearch(s authority.Search) {
+	var ranges []string
+	var limits args
+	match := func(column, prefix string) {
+		ranges = append(ranges, column+" >= ? AND "+column+" < ?")
+		limits = append(limits, prefix, prefix+string(unicode.MaxRune))
+	}
+	if s.Login != "" {
+		match("login_folded", s.Login)
+	}
+	for _, column := range []string{"lower(email)", "lower(last_name)", "lower(first_name || ' ' || last_name)"} {
+		match(column, s.Text)
+	}
+	c.add("("+strings.Join(ranges, " OR ")+")", limits...)
+}
+
 // UpdateUser changes a user, and ends the sessions and API keys as the new status requires.
 func (s *Store) UpdateUser(
 	ctx context.Context, r authority.Rights, id int64, u authority.UserChange,
@@ -113,16 +162,22 @@ func (s *Store) UpdateUser(
 		urgency = revocation
 	}
 	values := args{
-		nullable(u.Email), nullable(u.FirstName), nullable(u.LastName), nullable(u.NetworkID), nullable(u.MailboxID),
-		nullableNumber(u.Level), nullableNumber(u.Status), id, int64(authority.Terminated),
+		nullable(u.Email), nullable(u.FirstName), nullable(u.LastName), nullable(u.ExternalID), nullable(u.NetworkID),
+		nullable(u.MailboxID), nullableNumber(u.Level), nullableNumber(u.Status), id, int64(authority.Terminated),
 	}
 	return txAs(ctx, s, r, urgency, func(c *change) (*authority.User, error) {
 		before, err := c.findUser(id)
 		if err != nil {
 			return nil, err
 		}
+		if u.ExternalID != nil {
+			if err := c.checkExternalID(id, *u.ExternalID); err != nil {
+				return nil, err
+			}
+		}
 		user, err := queryOne(c.conn, `UPDATE user SET email = coalesce(?, email),
 			first_name = coalesce(?, first_name), last_name = coalesce(?, last_name),
+			external_id = coalesce(?, external_id),
 			network_id = coalesce(?, network_id), mailbox_id = coalesce(?, mailbox_id),
 			level = coalesce(?, level), status = coalesce(?, status)
 			WHERE id = ? AND status <> ? RETURNING `+userColumns, values, scanUser)

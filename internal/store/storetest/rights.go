@@ -20,7 +20,7 @@ import (
 // Pawl's own work, or the caller's own token or password decides.
 var withoutRights = strings.Fields(`
 	OpenSession Session RecentSession Rotate Sessions Sweep
-	User UserByLogin ListUsers
+	User UserByLogin UserByExternalID ListUsers
 	APIKeyByHash APIKey APIKeys SigningKeys
 	BeginAttempt ResolveAttempt SweepAttempts
 	AddEvents Events SweepEvents
@@ -159,7 +159,7 @@ func (s *scene) wantRefused(name string, want error) {
 			s.Errorf("%s: %s returns %v, want %v", name, method, err, want)
 		}
 		after := s.dump()
-		if changed := before.changed(after); len(changed) > 0 {
+		if changed := before.Changed(after); len(changed) > 0 {
 			s.Errorf("%s: %s changes the %v", name, method, changed)
 		}
 		before = after
@@ -177,7 +177,7 @@ func testRightsHold(t *testing.T, s *state) {
 				if err := sc.call(method); err != nil {
 					t.Errorf("by %s, self %v: %s: %v", with, self, method, err)
 				}
-				if len(before.changed(sc.dump())) == 0 {
+				if len(before.Changed(sc.dump())) == 0 {
 					t.Errorf("by %s, self %v: %s changes nothing", with, self, method)
 				}
 			}
@@ -220,7 +220,7 @@ func testRightsRace(t *testing.T, s *state) {
 		l.happens(sc)
 		before := sc.dump()
 		group.Wait()
-		if changed := before.changed(sc.dump()); len(changed) > 0 {
+		if changed := before.Changed(sc.dump()); len(changed) > 0 {
 			t.Errorf("%s: later writes change the %v", name, changed)
 		}
 	}

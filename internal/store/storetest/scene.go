@@ -5,10 +5,8 @@ import (
 	"reflect"
 
 	"github.com/pawlauth/pawl/internal/authority"
-	"github.com/pawlauth/pawl/internal/authority/audit"
 	"github.com/pawlauth/pawl/internal/authority/keyring"
 	"github.com/pawlauth/pawl/internal/authority/throttle"
-	"github.com/pawlauth/pawl/internal/token"
 )
 
 // credential is how the caller of a scene signed in.
@@ -174,43 +172,13 @@ func changeUser(of func(*scene) *authority.User, change authority.UserChange) fu
 	}
 }
 
-// dump has the whole state of a store: the rows of each kind, and whether the failure counters of the scene's target
-// cause a wait.
-type dump map[string]any
-
-// changed returns the kinds of rows that differ.
-func (d dump) changed(after dump) (kinds []string) {
-	for kind := range d {
-		if !reflect.DeepEqual(d[kind], after[kind]) {
-			kinds = append(kinds, kind)
-		}
-	}
-	return kinds
-}
-
-// everything is a limit that no test reaches.
-const everything = 1_000_000
-
-func (s *scene) dump() dump {
+// dump returns the rows of the store, and whether the failure counters of the scene's target cause a wait.
+func (s *scene) dump() Dump {
 	s.Helper()
-	d := dump{}
-	add := func(kind string, rows any, err error) {
-		s.Helper()
-		s.noError(err)
-		d[kind] = rows
-	}
-	users, err := s.ReadUsers(s.Context(), 0, everything)
-	add("users", users, err)
-	sessions, err := s.ReadSessions(s.Context(), token.SessionID{}, everything)
-	add("sessions", sessions, err)
-	apiKeys, err := s.ReadAPIKeys(s.Context(), 0, everything)
-	add("API keys", apiKeys, err)
-	signingKeys, err := s.SigningKeys(s.Context())
-	add("signing keys", signingKeys, err)
-	events, err := s.Events(s.Context(), audit.Filter{Limit: everything})
-	add("events", events, err)
+	d := ReadDump(s, s.Store)
 	// An attempt that must wait changes nothing.
 	wait, _, err := s.BeginAttempt(s.Context(), newAttempt(s.target.Login, s.address, now))
-	add("failure counters", wait > 0, err)
+	s.noError(err)
+	d["failure counters"] = wait > 0
 	return d
 }

@@ -43,6 +43,8 @@ var suite = map[string]func(*testing.T, *state){
 
 	"Users":       testUsers,
 	"ListUsers":   testListUsers,
+	"Search":      testSearch,
+	"ExternalIDs": testExternalIDs,
 	"Passwords":   testPasswords,
 	"ImportUsers": testImportUsers,
 	"ImportRace":  testImportRace,

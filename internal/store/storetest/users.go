@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/pawlauth/pawl/internal/authority"
@@ -94,6 +95,86 @@ func testListUsers(t *testing.T, s *state) {
 		if got != test.want {
 			t.Errorf("%+v lists %q, want %q", test.filter, got, test.want)
 		}
+	}
+}
+
+// testSearch checks the columns and the ranges of a search, beside another filter.
+func testSearch(t *testing.T, s *state) {
+	for i, u := range []authority.User{
+		{Login: "Grace", Email: "G.Hopper@example.com", FirstName: "Grace", LastName: "Hopper"},
+		{Login: "gracie", FirstName: "Ada", LastName: "Lovelace"},
+		{Login: "other", Email: "gz@example.com", FirstName: "Özil", LastName: "\U0002fa1d"},
+	} {
+		u.Level, u.Status = authority.MailboxUser, authority.Active
+		u.NetworkID = int64(i)
+		_, err := s.CreateUser(t.Context(), authority.Rights{}, u, "hash")
+		s.noError(err)
+	}
+	for prefix, want := range map[string]string{
+		"g": "Grace gracie other", "gra": "Grace gracie", "GRACE": "Grace", "g.hop": "Grace", "hopper": "Grace",
+		"grace hop": "Grace", "grace  ": "Grace", "love": "gracie", "ada love": "gracie", "da": "", "%": "", "_": "",
+		"Öz": "other", "\U0002fa1d": "other", "graces": "", "'": "", "": "Grace gracie other",
+	} {
+		search, err := authority.NewSearch(prefix)
+		s.noError(err)
+		users, err := s.ListUsers(t.Context(), authority.UserFilter{Search: search, Limit: 9})
+		s.noError(err)
+		var logins []string
+		for _, u := range users {
+			logins = append(logins, u.Login)
+		}
+		if got := strings.Join(logins, " "); got != want {
+			t.Errorf("%q finds %q, want %q", prefix, got, want)
+		}
+	}
+	one := int64(1)
+	users, err := s.ListUsers(t.Context(), authority.UserFilter{
+		Search: authority.Search{Login: "gra", Text: "gra"}, NetworkID: &one, Limit: 9,
+	})
+	s.noError(err)
+	if len(users) != 1 || users[0].Login != "gracie" {
+		t.Errorf("in network 1 the search finds %+v, want gracie", users)
+	}
+}
+
+// testExternalIDs checks that external ids are unique, and that any number of users may have none.
+func testExternalIDs(t *testing.T, s *state) {
+	create := func(login, externalID string) (*authority.User, error) {
+		return s.CreateUser(t.Context(), authority.Rights{}, authority.User{
+			Login: login, ExternalID: externalID, Level: authority.MailboxUser, Status: authority.Active,
+		}, "")
+	}
+	change := func(id int64, externalID string) (*authority.User, error) {
+		return s.UpdateUser(t.Context(), authority.Rights{}, id, authority.UserChange{ExternalID: &externalID})
+	}
+	a, err := create("a", "x")
+	s.noError(err)
+	_, err = create("b", "x")
+	s.wantError(err, fault.ErrExternalIDTaken)
+	_, err = create("b", "X") // external ids have case
+	s.noError(err)
+	c, err := create("c", "")
+	s.noError(err)
+	_, err = create("d", "")
+	s.noError(err)
+	_, err = change(c.ID, "x")
+	s.wantError(err, fault.ErrExternalIDTaken)
+	_, err = change(a.ID, "x")
+	s.noError(err)
+	_, err = change(a.ID, "")
+	s.noError(err)
+	c, err = change(c.ID, "x")
+	s.noError(err)
+	s.reopen()
+	if found, err := s.UserByExternalID(t.Context(), "x"); err != nil || *found != *c || c.ExternalID != "x" {
+		t.Errorf("x finds %+v, %v; want %+v", found, err, c)
+	}
+	for _, unknown := range []string{"", "y", "x "} {
+		_, err = s.UserByExternalID(t.Context(), unknown)
+		s.wantError(err, fault.ErrNotFound)
+	}
+	if _, hash, err := s.UserByLogin(t.Context(), "a"); err != nil || hash != "" {
+		t.Errorf("hash %q, %v; want none", hash, err)
 	}
 }
 
