@@ -26,6 +26,10 @@ func Backup(ctx context.Context, dir, to string) error {
 	case err != nil:
 		return fmt.Errorf("cannot read the store: %w", err)
 	}
+	// A running server has checked its log, and changes the files while they are read here.
+	if err := checkWAL(path); err != nil && !isLocked(dir) {
+		return err
+	}
 	conn, err := sqlite.OpenConn(path, sqlite.OpenReadOnly)
 	if err != nil {
 		return fmt.Errorf("cannot read the store: %w", err)
@@ -52,10 +56,27 @@ func Backup(ctx context.Context, dir, to string) error {
 	// VACUUM INTO fills an empty file, and keeps its mode.
 	err = sqlitex.ExecuteTransient(conn, "VACUUM INTO ?", &sqlitex.ExecOptions{Args: []any{to}})
 	if err == nil {
+		err = resetWALMark(to)
+	}
+	if err == nil {
 		err = file.Sync()
 	}
 	if err = errors.Join(err, file.Close()); err != nil {
 		return errors.Join(fmt.Errorf("the backup failed, and its file is removed: %w", err), os.Remove(to))
 	}
 	return nil
+}
+
+// resetWALMark gives a new database file a mark of its own, so that it belongs to no write-ahead log.
+func resetWALMark(path string) error {
+	conn, err := sqlite.OpenConn(path, sqlite.OpenReadWrite)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	tables, err := count(conn, "sqlite_schema WHERE name = '"+walMarkTable+"'")
+	if err != nil || tables == 0 {
+		return err // The store is from before the mark.
+	}
+	return execute(conn, "UPDATE "+walMarkTable+" SET salts = randomblob(16)")
 }

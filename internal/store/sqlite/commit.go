@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"zombiezen.com/go/sqlite"
@@ -102,6 +103,9 @@ func (s *Store) commit(ops []*batch.Op[operation]) {
 func (s *Store) transact(ops []*batch.Op[operation]) error {
 	sessions := s.sessions.Begin()
 	err := execute(s.writer, "BEGIN IMMEDIATE")
+	if err == nil {
+		err = s.walMark.begin(s.writer, slices.ContainsFunc(ops, isChange))
+	}
 	for i := 0; i < len(ops) && err == nil; i++ {
 		op := &ops[i].Value
 		if op.run == nil {
@@ -112,6 +116,9 @@ func (s *Store) transact(ops []*batch.Op[operation]) error {
 	}
 	if err == nil {
 		err = sessions.Write(logRows{s.writer})
+	}
+	if err == nil {
+		err = s.walMark.beforeCommit(s.writer)
 	}
 	if err == nil {
 		err = execute(s.writer, "COMMIT")
@@ -126,6 +133,9 @@ func (s *Store) transact(ops []*batch.Op[operation]) error {
 		}
 		return err
 	}
+	if s.walMark.committed() {
+		s.writeWALMark()
+	}
 	sessions.Apply()
 	for _, op := range ops {
 		if op.Value.change != nil {
@@ -133,6 +143,29 @@ func (s *Store) transact(ops []*batch.Op[operation]) error {
 		}
 	}
 	return nil
+}
+
+// isChange reports whether an operation is not a rotation. The rotations of a batch are a small commit.
+func isChange(op *batch.Op[operation]) bool { return op.Value.run != nil }
+
+// writeWALMark writes the mark of the write-ahead log in a commit of its own. After an error, the next commit of
+// operations writes it.
+func (s *Store) writeWALMark() {
+	err := execute(s.writer, "BEGIN IMMEDIATE")
+	if err == nil {
+		err = s.walMark.begin(s.writer, false)
+	}
+	if err == nil {
+		err = s.walMark.beforeCommit(s.writer)
+	}
+	if err == nil {
+		err = execute(s.writer, "COMMIT")
+	}
+	if err != nil {
+		_ = execute(s.writer, "ROLLBACK") // fails if no transaction has begun
+		return
+	}
+	s.walMark.committed()
 }
 
 // rotate is the compare-and-swap.

@@ -19,10 +19,15 @@ var (
 	schemaSQL string
 	//go:embed users.sql
 	usersSQL string
+	//go:embed walmark.sql
+	walMarkSQL string
 )
 
+// checkpointPages is after how many pages SQLite copies the write-ahead log into the database.
+const checkpointPages = 1000
+
 // migrations has one script for each version of the schema. A released script is never edited.
-var migrations = []string{schemaSQL, usersSQL}
+var migrations = []string{schemaSQL, usersSQL, walMarkSQL}
 
 // checkApplication rejects a file of another program or of a newer Pawl, before anything in the file changes.
 func checkApplication(conn *sqlite.Conn, path string) error {
@@ -55,18 +60,42 @@ func migrate(conn *sqlite.Conn, path string) error {
 		return unreadable(path, err)
 	}
 	if version < int64(len(migrations)) { // Migrate writes to the file even if it is current.
+		if err := markBeforeMigration(conn, path); err != nil {
+			return unreadable(path, err)
+		}
 		schema := sqlitemigration.Schema{AppID: applicationID, Migrations: migrations}
 		if err := sqlitemigration.Migrate(context.Background(), conn, schema); err != nil {
 			return fmt.Errorf("migrating %s: %w", path, err)
+		}
+		if err := execute(conn, fmt.Sprintf("PRAGMA wal_autocheckpoint=%d", checkpointPages)); err != nil {
+			return unreadable(path, err)
 		}
 	}
 	return quickCheck(conn, path)
 }
 
+// markBeforeMigration lets the write-ahead log of a migration begin with a mark, and keeps all of the migration in that
+// log.
+func markBeforeMigration(conn *sqlite.Conn, path string) error {
+	tables, err := count(conn, "sqlite_schema WHERE name = '"+walMarkTable+"'")
+	if err != nil || tables == 0 {
+		return err // The file is new, or from before the mark.
+	}
+	mark, err := loadWALMark(conn, path)
+	if err != nil {
+		return err
+	}
+	defer mark.close()
+	if err := execute(conn, "PRAGMA wal_autocheckpoint=0"); err != nil {
+		return err
+	}
+	return mark.beforeCommit(conn) // a transaction of its own
+}
+
 // quickCheck reads the schema and one row of each table. It finds a truncated file, or one overwritten at its start, in
 // almost no time.
 func quickCheck(conn *sqlite.Conn, path string) error {
-	tables := "user session session_purge rotation_log api_key signing_key failure_counter event copying"
+	tables := "user session session_purge rotation_log api_key signing_key failure_counter event copying wal_mark"
 	for table := range strings.FieldsSeq(tables) {
 		if err := sqlitex.ExecuteTransient(conn, "SELECT * FROM "+table+" LIMIT 1", nil); err != nil {
 			return fmt.Errorf("%s is damaged: table %s: %w; restore it from a backup", path, table, err)

@@ -45,6 +45,7 @@ type Store struct {
 	// After Open, only the committer goroutine uses writer and reserve.
 	writer  *sqlite.Conn
 	reserve reserve
+	walMark walMark
 
 	group    *batch.Group[operation]
 	readers  readers
@@ -80,6 +81,10 @@ func Open(dir string, o Options) (*Store, error) {
 		metrics: o.Metrics,
 	}
 	path := filepath.Join(dir, FileName)
+	if err := checkWAL(path); err != nil {
+		lock.Unlock()
+		return nil, err
+	}
 	err = s.open(path)
 	if isFull(err) { // SQLite needs some space even to read.
 		s.reserve.release()
@@ -116,6 +121,16 @@ func lockFolder(dir string) (*flock.Flock, error) {
 	return lock, nil
 }
 
+// isLocked reports whether another process has locked the folder.
+func isLocked(dir string) bool {
+	lock := flock.New(filepath.Join(dir, lockName), flock.SetPermissions(0o600))
+	locked, err := lock.TryLock()
+	if locked {
+		lock.Unlock()
+	}
+	return err == nil && !locked
+}
+
 func (s *Store) open(path string) error {
 	// SQLite gives its -wal and -shm files the mode of the database.
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
@@ -147,6 +162,10 @@ func (s *Store) prepare(path string) error {
 	if err := migrate(s.writer, path); err != nil {
 		return err
 	}
+	var err error
+	if s.walMark, err = loadWALMark(s.writer, path); err != nil {
+		return fmt.Errorf("%s is damaged: %w; restore it from a backup", path, err)
+	}
 	lowest, err := lowestEpochs(s.writer)
 	if err != nil {
 		return fmt.Errorf("%s is damaged: %w; restore it from a backup", path, err)
@@ -173,6 +192,7 @@ func restrictModes(path string) {
 // Close completes the operations in progress, checkpoints the write-ahead log, and unlocks the folder.
 func (s *Store) Close() error {
 	s.group.Close()
+	s.walMark.close()
 	err := errors.Join(s.readers.close(), s.writer.Close())
 	return errors.Join(err, s.lock.Close())
 }
