@@ -165,6 +165,7 @@ func Open(ctx context.Context, c Config) (_ *App, err error) {
 		auditor: auditor, settings: c.summary(), stop: stop,
 	}
 	a.background.Go(func() { a.sweep(background, c.Log) })
+	a.background.Go(func() { domain.Purge(background) })
 	a.background.Go(func() { keys.Run(background) })
 	return a, nil
 }

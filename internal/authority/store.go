@@ -63,10 +63,15 @@ type SessionStore interface {
 	EndSessions(ctx context.Context, r Rights, userID int64, opts EndOptions) error
 	// Sessions returns the sessions of a user expiring after now, oldest first.
 	Sessions(ctx context.Context, userID, now int64) ([]SessionWithOrigin, error)
-	// Sweep removes at most limit sessions: those that expire at now or before, and the remaining rows of those ended
-	// by EndSessions, SetPassword or UpdateUser. It visits about limit rows, and the next call continues after them. It
-	// returns how many it removed, and whether it has visited every row.
+	// Sweep removes at most limit sessions: those that expire at now or before. It visits about limit rows, and the
+	// next call continues after them. It returns how many it removed, and whether it has visited every row.
 	Sweep(ctx context.Context, now int64, limit int) (removed int, done bool, err error)
+	// Purge removes the rows of at most limit sessions ended by EndSessions, SetPassword or UpdateUser, and their API
+	// keys. It returns how many it removed, and whether no more remain for this node.
+	Purge(ctx context.Context, limit int) (removed int, done bool, err error)
+	// Ended returns a channel with room for one value. The store sends to it when there are rows to purge: after this
+	// node has ended the sessions of a user, and after a start. The channel is never closed.
+	Ended() <-chan struct{}
 }
 
 // Rotation describes a rotation of a session.

@@ -46,7 +46,7 @@ var (
 		"Audit events that are in the log but missing from the store.")
 	logLinesLost = describe("pawl_log_lines_lost_total", "Log lines that the output did not accept in time.")
 	sessionCount = describe("pawl_sessions",
-		"Sessions in the store, including expired ones that are not swept yet. On PostgreSQL an estimate.")
+		"Sessions that have not ended, including expired ones that are not swept yet. On PostgreSQL an estimate.")
 
 	poolConnections = describe("pawl_postgres_connections", "Connections to PostgreSQL, by state.", "state")
 	poolMax         = describe("pawl_postgres_connections_max", "Connections that this node may open.")

@@ -1,6 +1,7 @@
 package sessionlog
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 )
@@ -25,6 +26,13 @@ func (p *epochs) live(e *entry) bool {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	return e.epoch >= p.lowest[e.user()]
+}
+
+// all returns a copy of the lowest live epochs.
+func (p *epochs) all() map[int64]uint32 {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return maps.Clone(p.lowest)
 }
 
 // apply sets the lowest live epochs of users. The epoch 0 means that the sessions of all earlier epochs are removed.

@@ -51,7 +51,7 @@ import (
 // Log has the state of all sessions, and the log that makes it durable.
 type Log struct {
 	shards  [shardCount]shard
-	count   atomic.Int64 // number of sessions, with those of ended epochs
+	count   atomic.Int64 // number of sessions, with those of ended epochs; see Live
 	records atomic.Int64 // number of records in the log
 	epochs  epochs
 
@@ -126,8 +126,8 @@ func (l *Log) Expired(position int, now int64, limit int) (ids []token.SessionID
 		examined += s.table.count
 		for i := range s.table.slots {
 			e := &s.table.slots[i]
-			if e.ended() || int64(e.expires) > now {
-				continue
+			if e.ended() || int64(e.expires) > now || !l.epochs.live(e) {
+				continue // EndEpochs has ended the last of these, and the store removes them separately
 			}
 			if len(ids) == limit { // The next call finds the rest of this shard.
 				s.mu.RUnlock()
@@ -138,6 +138,27 @@ func (l *Log) Expired(position int, now int64, limit int) (ids []token.SessionID
 		s.mu.RUnlock()
 	}
 	return ids, 0, true
+}
+
+// Live returns the number of sessions, without those of ended epochs. While any of those remain, it examines every
+// session.
+func (l *Log) Live() int64 {
+	lowest := l.epochs.all()
+	if len(lowest) == 0 {
+		return l.count.Load()
+	}
+	live := int64(0)
+	for i := range l.shards {
+		s := &l.shards[i]
+		s.mu.RLock()
+		for j := range s.table.slots {
+			if e := &s.table.slots[j]; !e.ended() && e.epoch >= lowest[e.user()] {
+				live++
+			}
+		}
+		s.mu.RUnlock()
+	}
+	return live
 }
 
 // Stats describes the size of a Log.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -467,8 +468,13 @@ func TestEndEpochs(t *testing.T) {
 	}
 	for _, l := range []*Log{l, loaded} {
 		wantLive(l, want...)
-		if !l.HasEndedEpochs() || l.Stats().Sessions != 12 {
-			t.Errorf("before the removal: %+v, ended epochs %v", l.Stats(), l.HasEndedEpochs())
+		if !l.HasEndedEpochs() || l.Stats().Sessions != 12 || l.Live() != 3 {
+			t.Errorf("before the removal: %+v, %d live, ended epochs %v", l.Stats(), l.Live(), l.HasEndedEpochs())
+		}
+		ids, _, done := l.Expired(0, math.MaxUint32, 100)
+		expired := liveSessions(func(id token.SessionID) bool { return slices.Contains(ids, id) })
+		if !done || !slices.Equal(expired, want) {
+			t.Errorf("expired sessions %v, done %v; want the live ones %v", expired, done, want)
 		}
 	}
 	commit(t, l, rows, func(b *Batch) {
@@ -479,8 +485,8 @@ func TestEndEpochs(t *testing.T) {
 	})
 	for _, l := range []*Log{l, mustLoad(t, rows)} {
 		wantLive(l, want...)
-		if l.HasEndedEpochs() || l.Stats().Sessions != 3 {
-			t.Errorf("after the removal: %+v, ended epochs %v", l.Stats(), l.HasEndedEpochs())
+		if l.HasEndedEpochs() || l.Stats().Sessions != 3 || l.Live() != 3 {
+			t.Errorf("after the removal: %+v, %d live, ended epochs %v", l.Stats(), l.Live(), l.HasEndedEpochs())
 		}
 	}
 }

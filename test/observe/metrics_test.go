@@ -3,6 +3,7 @@
 package observe_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -13,6 +14,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/pawlauth/pawl/internal/test/pgtest"
 )
@@ -57,6 +61,29 @@ func TestScrape(t *testing.T) {
 	do(t, r, http.StatusNotFound) // the public listener
 }
 
+// awaitCounters waits until PostgreSQL's counters have the session, which can take 10 seconds.
+func awaitCounters(t *testing.T, dsn string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	const sql = "SELECT n_live_tup FROM pg_stat_all_tables WHERE relid = 'pawl.session'::regclass"
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		var sessions int
+		if err := conn.QueryRow(t.Context(), sql).Scan(&sessions); err != nil {
+			t.Fatal(err)
+		}
+		if sessions == 1 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("PostgreSQL counts %d sessions, want 1", sessions)
+		}
+	}
+}
+
 // TestPostgresScrape checks the metrics that PostgreSQL adds, that the alerts and the dashboard use only existing
 // metrics, and the metrics while the database is unreachable.
 func TestPostgresScrape(t *testing.T) {
@@ -67,7 +94,7 @@ func TestPostgresScrape(t *testing.T) {
 	dsn := cluster.DSN(cluster.Database(t))
 	s := start(t, dsn)
 	s.traffic(t)
-	pgtest.Exec(t, dsn, "ANALYZE pawl.session")
+	awaitCounters(t, dsn)
 	text := s.scrape(t)
 	s.checkNoSecrets(t, "the scrape", text)
 	promtool(t, text, "check", "metrics")

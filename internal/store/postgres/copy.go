@@ -16,8 +16,9 @@ import (
 func (s *Store) BeginCopy(ctx context.Context) error {
 	const (
 		readState = "SELECT copying, EXISTS (SELECT 1 FROM pawl.users) FROM pawl.state FOR UPDATE"
-		empty     = "TRUNCATE pawl.users, pawl.session, pawl.api_key, pawl.signing_key RESTART IDENTITY"
-		mark      = "UPDATE pawl.state SET copying = true"
+		empty     = "TRUNCATE pawl.users, pawl.session, pawl.session_purge, pawl.api_key, pawl.signing_key " +
+			"RESTART IDENTITY"
+		mark = "UPDATE pawl.state SET copying = true"
 	)
 	_, err := withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (none, error) {
 		var copying, used bool

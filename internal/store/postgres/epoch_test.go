@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -82,6 +84,24 @@ func (n node) sweepAll(page int) (total int) {
 	}
 }
 
+// purgeAll purges in pages, and returns how many sessions it removed. A page reads and locks no row of another page.
+func (n node) purgeAll(page int) (total int) {
+	n.t.Helper()
+	for {
+		removed, done, err := n.Purge(n.t.Context(), page)
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		if removed > page {
+			n.t.Errorf("a page of %d removed %d sessions", page, removed)
+		}
+		total += removed
+		if done {
+			return total
+		}
+	}
+}
+
 // manyEnd is a way to end many sessions of a user.
 type manyEnd struct {
 	name   string
@@ -98,7 +118,7 @@ func (n node) setStatus(id int64, status authority.Status) error {
 func (n node) manyEnds() []manyEnd {
 	ctx := n.t.Context()
 	return []manyEnd{
-		{name: "reset", number: 20_000, end: func(id int64, _ token.SessionID) error {
+		{name: "reset", number: 50_000, end: func(id int64, _ token.SessionID) error {
 			return n.EndSessions(ctx, authority.Rights{}, id, authority.EndOptions{})
 		}},
 		{name: "suspend", number: 20_000, end: func(id int64, _ token.SessionID) error {
@@ -165,7 +185,7 @@ func (n node) checkManyEnd(dsn string, number int, c manyEnd) (ended int, live [
 }
 
 // TestManySessionsEnd ends very many sessions of a user in each way. The transaction touches no row of a session except
-// the one to keep, and all others have ended when it returns. A sweep removes their rows in pages.
+// the one to keep, and all others have ended when it returns. The purge removes their rows in pages.
 func TestManySessionsEnd(t *testing.T) {
 	cluster := pgtest.Start(t)
 	dsn := cluster.DSN(cluster.Database(t))
@@ -184,18 +204,22 @@ func TestManySessionsEnd(t *testing.T) {
 	if read, err := n.ReadSessions(t.Context(), token.SessionID{}, 1000); err != nil || len(read) != len(live) {
 		t.Errorf("a copy reads %d sessions, %v; want %d", len(read), err, len(live))
 	}
-	if removed := n.sweepAll(500); removed != all {
-		t.Errorf("the sweep removed %d sessions, want %d", removed, all)
+	if removed := n.purgeAll(500); removed != all {
+		t.Errorf("the purge removed %d sessions, want %d", removed, all)
+	}
+	if queued := queryNumber(t, dsn, "SELECT count(*) FROM pawl.session_purge"); queued != 0 {
+		t.Errorf("%v users are queued after the purge", queued)
 	}
 	for _, id := range live {
 		n.mustRotate(id, 2)
 	}
 	if rows := queryNumber(t, dsn, "SELECT count(*) FROM pawl.session"); rows != float64(len(live)) {
-		t.Errorf("%v rows remain after the sweep, want %d", rows, len(live))
+		t.Errorf("%v rows remain after the purge, want %d", rows, len(live))
 	}
 }
 
-// TestSweepSkipsLockedSessions sweeps while another transaction has locked the row of an ended session.
+// TestSweepSkipsLockedSessions purges and sweeps while another transaction has locked the row of an ended session. A
+// later sweep removes that session.
 func TestSweepSkipsLockedSessions(t *testing.T) {
 	cluster := pgtest.Start(t)
 	dsn := cluster.DSN(cluster.Database(t))
@@ -206,10 +230,127 @@ func TestSweepSkipsLockedSessions(t *testing.T) {
 		t.Fatal(err)
 	}
 	lock := openTransaction(t, dsn, "SELECT 1 FROM pawl.session WHERE id = $1 FOR UPDATE", [16]byte(ids[0]))
-	if removed := n.sweepAll(4); removed != 9 {
-		t.Errorf("the sweep removed %d sessions, want 9", removed)
+	if removed := n.purgeAll(4); removed != 9 {
+		t.Errorf("the purge removed %d sessions, want 9", removed)
+	}
+	if removed := n.sweepAll(4); removed != 0 {
+		t.Errorf("the sweep removed %d sessions, want 0", removed)
 	}
 	endTransaction(t, lock, "ROLLBACK")
+	pgtest.Exec(t, dsn, "UPDATE pawl.state SET sweep_begun = 0")
+	if removed := n.sweepAll(4); removed != 1 {
+		t.Errorf("the second sweep removed %d sessions, want 1", removed)
+	}
+}
+
+// TestNodesPurgeTogether ends the sessions of several users, and purges on two nodes at once while sign-ins, refreshes
+// and terminations of the same users run. Each row is removed once.
+func TestNodesPurgeTogether(t *testing.T) {
+	cluster := pgtest.Start(t)
+	dsn := cluster.DSN(cluster.Database(t))
+	nodes := openNodes(t, dsn)
+	const users, sessions = 4, 1000
+	var total, live atomic.Int64
+	var group sync.WaitGroup
+	for i := range byte(users) {
+		user := nodes[0].newUser(fmt.Sprint("user", i))
+		insertSessions(t, dsn, user, sessions)
+		group.Go(func() {
+			n := nodes[i%2]
+			for round := range byte(5) {
+				id := n.newSession(user, 16*i+round)
+				n.mustRotate(id, 1)
+				if err := n.EndSessions(t.Context(), authority.Rights{}, user.ID, authority.EndOptions{}); err != nil {
+					t.Error(err)
+				}
+				total.Add(1)
+			}
+			if i == 0 {
+				if err := n.setStatus(user.ID, authority.Terminated); err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			n.newSession(user, 16*i+15)
+			live.Add(1)
+		})
+	}
+	var removed atomic.Int64
+	purge := func() {
+		for _, n := range nodes {
+			group.Go(func() { removed.Add(int64(n.purgeAll(50))) })
+		}
+		group.Wait()
+	}
+	purge()
+	purge()
+	if want := users*sessions + total.Load(); removed.Load() != want {
+		t.Errorf("the purges removed %d sessions, want %d", removed.Load(), want)
+	}
+	if rows := queryNumber(t, dsn, "SELECT count(*) FROM pawl.session"); rows != float64(live.Load()) {
+		t.Errorf("%v rows remain, want %d", rows, live.Load())
+	}
+}
+
+// explain returns the plan of a statement, after an analysis of the table of sessions.
+func explain(t *testing.T, dsn, sql string) string {
+	t.Helper()
+	pgtest.Exec(t, dsn, "ANALYZE pawl.session")
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	rows, err := conn.Query(t.Context(), "EXPLAIN "+sql)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// TestPurgeReadsAnIndexRange checks the plan of a page: a range of the index, without a sort.
+func TestPurgeReadsAnIndexRange(t *testing.T) {
+	cluster := pgtest.Start(t)
+	dsn := cluster.DSN(cluster.Database(t))
+	n := openNode(t, postgres.Config{DSN: dsn})
+	insertSessions(t, dsn, n.newUser("a"), 5000)
+	plan := explain(t, dsn, `SELECT s.id FROM pawl.session s WHERE s.user_id = 1 AND s.epoch < 2
+		AND (s.epoch, s.created, s.id) > (0, 0, '80000000-0000-0000-0000-000000000000')
+		ORDER BY s.epoch, s.created, s.id LIMIT 100 FOR UPDATE SKIP LOCKED`)
+	if strings.Contains(plan, "Sort") || !strings.Contains(plan, "Index Scan using session_of_user") ||
+		!strings.Contains(plan, "Index Cond: ((user_id = 1) AND (epoch < 2) AND (ROW(epoch, created, id) > ROW(") {
+		t.Errorf("the plan of a page:\n%s", plan)
+	}
+}
+
+// TestSessionCount checks that the estimate counts no session that waits for the purge.
+func TestSessionCount(t *testing.T) {
+	cluster := pgtest.Start(t)
+	dsn := cluster.DSN(cluster.Database(t))
+	n := open(t, postgres.Config{DSN: dsn})
+	defer func() { n.close() }()
+	user, other := n.newUser("a"), n.newUser("b")
+	insertSessions(t, dsn, user, 3000)
+	insertSessions(t, dsn, other, 1000)
+	want := func(when string, want int64) {
+		t.Helper()
+		n.close() // its connections report their counters
+		n = open(t, postgres.Config{DSN: dsn})
+		if got, valid := n.SessionCount(t.Context()); !valid || got != want {
+			t.Errorf("%s: %d sessions, valid %v; want %d", when, got, valid, want)
+		}
+	}
+	want("before the end", 4000)
+	if err := n.EndSessions(t.Context(), authority.Rights{}, user.ID, authority.EndOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	want("before the purge", 1000)
+	n.purgeAll(100)
+	want("after the purge", 1000)
 }
 
 // TestEndedSessionStaysEnded resets a user, and keeps a session ended by an earlier reset.

@@ -110,7 +110,7 @@ func (s *Store) EndSessions(
 	exists, err := withRights(ctx, s, r, func(ctx context.Context, tx pgx.Tx) (exists bool, err error) {
 		tag, err := tx.Exec(ctx, update, userID)
 		if err == nil {
-			err = keepSession(ctx, tx, userID, opts.Except)
+			err = endEpochs(ctx, tx, userID, opts.Except)
 		}
 		if err == nil {
 			err = clearAttempts(ctx, tx, opts.ClearAttempts)
@@ -123,21 +123,8 @@ func (s *Store) EndSessions(
 	if !exists {
 		return s.confirm(ctx)
 	}
-	s.stale.userChanged(userID)
+	s.userEnded(userID)
 	return nil
-}
-
-// keepSession moves a session to the new epoch of its user, so that the session does not end with the others. The
-// session may be zero. An already ended session remains ended. The transaction has added one to the user's epoch, and
-// holds the lock of the user's row.
-func keepSession(ctx context.Context, tx pgx.Tx, userID int64, id token.SessionID) error {
-	if id == (token.SessionID{}) {
-		return nil
-	}
-	const sql = `UPDATE pawl.session s SET epoch = u.session_epoch FROM pawl.users u
-		WHERE s.id = $1 AND s.user_id = $2 AND u.id = s.user_id AND s.epoch = u.session_epoch - 1`
-	_, err := tx.Exec(ctx, sql, [16]byte(id), userID)
-	return err
 }
 
 // Sessions lists the live sessions of a user.

@@ -21,10 +21,19 @@ func (s *Store) countError(err error) {
 
 const (
 	estimateLife    = 15 * time.Second // how long an estimate is cached
-	estimateTimeout = time.Second
+	estimateTimeout = 3 * time.Second
 )
 
-// estimate is the planner's estimate of the number of sessions.
+// estimateSQL estimates the number of rows by PostgreSQL's counters of inserts and deletes, and subtracts the sessions
+// that wait for the purge. A crash or a failover resets the counters. Until the next vacuum or analyze sets them, they
+// count from the estimate of the planner.
+const estimateSQL = `SELECT CASE
+		WHEN coalesce(t.last_vacuum, t.last_autovacuum, t.last_analyze, t.last_autoanalyze) IS NULL AND c.reltuples > 0
+		THEN c.reltuples::bigint + t.n_tup_ins - t.n_tup_del ELSE t.n_live_tup END
+	- (SELECT count(*) FROM pawl.session_purge p JOIN pawl.session s ON s.user_id = p.user_id AND s.epoch < p.epoch)
+	FROM pg_class c JOIN pg_stat_all_tables t ON t.relid = c.oid WHERE c.oid = 'pawl.session'::regclass`
+
+// estimate is the estimated number of sessions.
 type estimate struct {
 	mu    sync.Mutex // guards the following fields, and lets one query run at a time
 	rows  int64
@@ -32,8 +41,8 @@ type estimate struct {
 	at    time.Time
 }
 
-// SessionCount returns the planner's estimate of the number of sessions, as the last vacuum or analyze found it. The
-// estimate costs the database nothing. It is invalid until the first vacuum, and while the database is unreachable.
+// SessionCount estimates the number of sessions, without those of ended epochs. It costs the database hardly anything,
+// because it counts only the sessions that wait for the purge. The result is invalid while the database is unreachable.
 func (s *Store) SessionCount(ctx context.Context) (rows int64, valid bool) {
 	e := &s.estimate
 	e.mu.Lock()
@@ -43,9 +52,9 @@ func (s *Store) SessionCount(ctx context.Context) (rows int64, valid bool) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, estimateTimeout)
 	defer cancel()
-	const sql = "SELECT reltuples::bigint FROM pg_class WHERE oid = 'pawl.session'::regclass"
-	err := s.pool.QueryRow(ctx, sql).Scan(&e.rows)
+	err := s.pool.QueryRow(ctx, estimateSQL).Scan(&e.rows)
 	e.at = time.Now()
-	e.valid = err == nil && e.rows >= 0 // -1 if the table was never analyzed
+	e.valid = err == nil
+	e.rows = max(0, e.rows) // the counters may lag behind
 	return e.rows, e.valid
 }

@@ -17,6 +17,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -68,6 +69,8 @@ type Store struct {
 	ready     *batch.Group[lookup[struct{}, bool]]
 	bulkSlots chan struct{} // has a value for each other running call
 	sweep     sweep
+	purge     purge
+	ended     chan struct{} // see Ended
 	stale     *staleCache   // nil if every check reads the row
 	lockConn  *pgxpool.Conn // holds the exclusive lock; nil if the store shares its database
 	metrics   *metrics.Metrics
@@ -96,7 +99,9 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		pool:      pool,
 		bulkSlots: make(chan struct{}, max(1, pool.Config().MaxConns-reservedConns)),
 		metrics:   c.Metrics,
+		ended:     make(chan struct{}, 1),
 	}
+	s.signalEnded() // sessions that ended before the start may remain
 	if err := s.prepare(ctx, c); err != nil {
 		s.unlock()
 		pool.Close()
@@ -137,8 +142,8 @@ func (s *Store) prepare(ctx context.Context, c Config) error {
 	if err := s.migrate(ctx, c.MustExist); err != nil {
 		return err
 	}
-	tables := []string{"users", "session", "api_key", "signing_key", "state", "failure_counter", "event"}
-	for _, table := range tables {
+	tables := "users session session_purge api_key signing_key state failure_counter event"
+	for table := range strings.FieldsSeq(tables) {
 		if _, err := s.pool.Exec(ctx, "SELECT * FROM pawl."+table+" LIMIT 0"); err != nil {
 			return err
 		}

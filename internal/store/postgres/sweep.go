@@ -24,9 +24,9 @@ const (
 	sweepShare = 20
 )
 
-// Sweep removes expired and ended sessions, and their API keys. It reads a page of all sessions in the order of their
-// ids, because an index on the expiry would cost every refresh a second write. One node at a time sweeps. On the other
-// nodes, Sweep reports at once that it is done.
+// Sweep removes expired sessions, their API keys, and the ended sessions that Purge left. It reads a page of all
+// sessions in the order of their ids, because an index on the expiry would cost every refresh a second write. One node
+// at a time sweeps. On the other nodes, Sweep reports at once that it is done.
 func (s *Store) Sweep(ctx context.Context, now int64, limit int) (removed int, done bool, err error) {
 	s.sweep.mu.Lock()
 	defer s.sweep.mu.Unlock()

@@ -11,6 +11,7 @@ import (
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/prepare"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 // CreateUser adds a user. If the caller has chosen the id, the sequence of ids moves past it.
@@ -133,6 +134,9 @@ func (s *Store) UpdateUser(
 		if err == nil && takesRoot {
 			err = checkLastRoot(ctx, tx)
 		}
+		if err == nil && !user.Status.MaySignIn() {
+			err = endEpochs(ctx, tx, id, token.SessionID{}) // before the API keys, in the order of Purge
+		}
 		if err == nil && user.Status == authority.Terminated {
 			_, err = tx.Exec(ctx, "DELETE FROM pawl.api_key WHERE user_id = $1", id)
 		}
@@ -141,7 +145,11 @@ func (s *Store) UpdateUser(
 	if err != nil {
 		return nil, err
 	}
-	s.stale.userChanged(id)
+	if user.Status.MaySignIn() {
+		s.stale.userChanged(id)
+	} else {
+		s.userEnded(id)
+	}
 	return user, nil
 }
 
@@ -160,7 +168,7 @@ func (s *Store) SetPassword(ctx context.Context, r authority.Rights, id int64, c
 	_, err := withRights(ctx, s, r, func(ctx context.Context, tx pgx.Tx) (none, error) {
 		err := requireRow(tx.Exec(ctx, update, c.Hash, id, int64(authority.Terminated), c.IfHash, c.EndSessions))
 		if err == nil && c.EndSessions {
-			err = keepSession(ctx, tx, id, c.Except)
+			err = endEpochs(ctx, tx, id, c.Except)
 		}
 		if err == nil {
 			err = clearAttempts(ctx, tx, c.ClearAttempts)
@@ -168,7 +176,7 @@ func (s *Store) SetPassword(ctx context.Context, r authority.Rights, id int64, c
 		return none{}, err
 	})
 	if err == nil && c.EndSessions {
-		s.stale.userChanged(id)
+		s.userEnded(id)
 	}
 	return err
 }

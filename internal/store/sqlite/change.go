@@ -61,6 +61,9 @@ func (c *change) updateCaches(s *Store) {
 	for _, hash := range c.deletedAPIKeys {
 		s.apiKeys.remove(hash)
 	}
+	if len(c.endedEpochs) > 0 {
+		s.signalEnded()
+	}
 	if c.user != nil {
 		s.users.put(c.user.ID, c.user)
 	}

@@ -232,8 +232,8 @@ func TestManyEndsLeaveNothing(t *testing.T) {
 	if err := s.EndSessions(t.Context(), authority.Rights{}, 1, authority.EndOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if removed, _, err := s.Sweep(t.Context(), 0, 2*len(rows)); err != nil || removed != len(rows)+1 {
-		t.Fatalf("the sweep removed %d sessions, %v", removed, err)
+	if removed, _, err := s.Purge(t.Context(), 2*len(rows)); err != nil || removed != len(rows)+1 {
+		t.Fatalf("the purge removed %d sessions, %v", removed, err)
 	}
 	if more := heapAlloc() - before; more > 2<<20 {
 		t.Errorf("%d ended sessions leave %d bytes in memory", len(rows), more)

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"errors"
 
 	"zombiezen.com/go/sqlite"
@@ -11,7 +12,7 @@ import (
 
 // This file ends all sessions of a user in one step, however many there are. A session carries its user's epoch at the
 // sign-in, and lives while the user has the same epoch. endEpochs adds one to the epoch of the user, so that a
-// revocation is one short commit. Later, the sweep calls purge to remove the rows page by page.
+// revocation is one short commit. After that, Purge removes the rows page by page.
 
 const (
 	// liveSession is the condition that a row of session is of no ended epoch.
@@ -62,6 +63,27 @@ func (c *change) endEpochs(userID int64, except token.SessionID) error {
 		}
 	}
 	return execute(c.conn, "INSERT OR REPLACE INTO session_purge (user_id, epoch) VALUES (?, ?)", userID, epoch)
+}
+
+// Ended returns a channel that receives a value once the epochs of a user have ended.
+func (s *Store) Ended() <-chan struct{} { return s.ended }
+
+// signalEnded sends to Ended if an operation of a commit has ended epochs.
+func (s *Store) signalEnded() {
+	select {
+	case s.ended <- struct{}{}:
+	default: // the receiver has not seen an earlier value yet
+	}
+}
+
+// Purge removes a page of the sessions of ended epochs. In a page, the rows of a user are in the order of their ids,
+// which is the order of the table, so that a commit writes few pages of the file.
+func (s *Store) Purge(ctx context.Context, limit int) (removed int, done bool, err error) {
+	if !s.sessions.HasEndedEpochs() {
+		return 0, true, nil
+	}
+	removed, err = tx(ctx, s, revocation, func(c *change) (int, error) { return c.purge(limit) })
+	return removed, err == nil && !s.sessions.HasEndedEpochs(), err
 }
 
 // purge removes sessions of ended epochs, and their API keys. It visits at most limit rows. It reads session_purge in

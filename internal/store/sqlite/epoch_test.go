@@ -12,17 +12,17 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// mustSweep sweeps page by page until the sweep is done, and returns how many sessions it removed.
-func mustSweep(t *testing.T, s *Store, page int) int {
+// mustPurge purges page by page until nothing remains, and returns how many sessions it removed.
+func mustPurge(t *testing.T, s *Store, page int) int {
 	t.Helper()
 	total := 0
 	for {
-		removed, done, err := s.Sweep(t.Context(), 0, page)
+		removed, done, err := s.Purge(t.Context(), page)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if removed > page {
-			t.Fatalf("a page of the sweep removed %d sessions, want %d at most", removed, page)
+			t.Fatalf("a page of the purge removed %d sessions, want %d at most", removed, page)
 		}
 		total += removed
 		if done {
@@ -143,7 +143,7 @@ func openOther(t *testing.T, s *Store) token.SessionID {
 }
 
 // TestEndOfManySessions resets and suspends a user with 50,000 sessions. Each of the two changes a few rows, and ends
-// all sessions at once. The sweep removes the rows in pages. A crash at any time changes nothing about that.
+// all sessions at once. The purge removes the rows in pages. A crash at any time changes nothing about that.
 func TestEndOfManySessions(t *testing.T) {
 	const sessions, page = 50_000, 500
 	dir := t.TempDir()
@@ -174,8 +174,8 @@ func TestEndOfManySessions(t *testing.T) {
 	mustLive(t, s, 1, ids, kept, opened)
 	mustCount(t, s, "session", sessions+2)
 
-	if removed, done, err := s.Sweep(t.Context(), 0, page); err != nil || removed != page || done {
-		t.Fatalf("the first page of the sweep removed %d sessions, done %v, %v", removed, done, err)
+	if removed, done, err := s.Purge(t.Context(), page); err != nil || removed != page || done {
+		t.Fatalf("the first page of the purge removed %d sessions, done %v, %v", removed, done, err)
 	}
 	mustLive(t, mustOpen(t, copyFiles(t, dir)), 1, some, kept, opened)
 	mustSuspend(t, s, 1)
@@ -184,8 +184,8 @@ func TestEndOfManySessions(t *testing.T) {
 	reopen()
 	mustLive(t, s, 1, ids)
 
-	if removed := mustSweep(t, s, page); removed != sessions+1-page {
-		t.Errorf("the sweep removed %d sessions, want %d", removed, sessions+1-page)
+	if removed := mustPurge(t, s, page); removed != sessions+1-page {
+		t.Errorf("the purge removed %d sessions, want %d", removed, sessions+1-page)
 	}
 	for range 2 {
 		mustLive(t, s, 1, some)
@@ -193,7 +193,7 @@ func TestEndOfManySessions(t *testing.T) {
 		mustCount(t, s, "session", 1)
 		mustCount(t, s, "session_purge", 0)
 		if stats := s.Stats(); stats.Sessions != 1 || s.sessions.HasEndedEpochs() {
-			t.Errorf("after the sweep: %+v, ended epochs: %v", stats, s.sessions.HasEndedEpochs())
+			t.Errorf("after the purge: %+v, ended epochs: %v", stats, s.sessions.HasEndedEpochs())
 		}
 		reopen()
 	}
@@ -234,7 +234,7 @@ func mustHaveNoAPIKey(t *testing.T, s *Store, id int64, hash authority.APIKeyHas
 }
 
 // TestEpochEndsKeysAndRights checks that the end of an epoch takes the API keys of the sessions and the rights of their
-// callers at once, and the sweep removes the rows.
+// callers at once, and the purge removes the rows.
 func TestEpochEndsKeysAndRights(t *testing.T) {
 	for name, end := range epochEnds {
 		t.Run(name, func(t *testing.T) {
@@ -285,8 +285,8 @@ func TestEpochEndsKeysAndRights(t *testing.T) {
 					t.Errorf("a write with an ended %s: %v", caller, err)
 				}
 			}
-			if removed := mustSweep(t, s, 3); removed != len(ids) {
-				t.Errorf("the sweep removed %d sessions, want %d", removed, len(ids))
+			if removed := mustPurge(t, s, 3); removed != len(ids) {
+				t.Errorf("the purge removed %d sessions, want %d", removed, len(ids))
 			}
 			for _, table := range []string{"session", "session_purge", "api_key"} {
 				mustCount(t, s, table, 0)
@@ -340,7 +340,7 @@ func TestEpochEndInOneBatch(t *testing.T) {
 	mustLive(t, mustOpen(t, dir), 1, append(ids, next), ids[0])
 }
 
-// TestEpochEndUnderRaces ends all sessions but one again and again while readers check sessions, and sweeps. An ended
+// TestEpochEndUnderRaces ends all sessions but one again and again while readers check sessions, and purges. An ended
 // session is never found again, and the remaining session is always found.
 func TestEpochEndUnderRaces(t *testing.T) {
 	s, ids := withSessions(t, t.TempDir(), 1)
@@ -389,12 +389,12 @@ func TestEpochEndUnderRaces(t *testing.T) {
 			mustBeAt(t, s, token.SessionID{round, i, 5}, 0)
 		}
 		if round%3 == 0 {
-			mustSweep(t, s, 5)
+			mustPurge(t, s, 5)
 		}
 		group.Wait()
 	}
 	close(stop)
 	readers.Wait()
-	mustSweep(t, s, 5)
+	mustPurge(t, s, 5)
 	mustCount(t, s, "session", 1)
 }

@@ -39,8 +39,8 @@ func TestWithoutReserve(t *testing.T) {
 			t.Errorf("%s: %v", revocation, err)
 		}
 	}
-	if removed, _, err := s.Sweep(t.Context(), testNow, 10); err != nil || removed != 1 {
-		t.Errorf("the sweep removed %d sessions, %v", removed, err)
+	if removed, done, err := s.Purge(t.Context(), 10); err != nil || removed != 1 || !done {
+		t.Errorf("the purge removed %d sessions, done %v, %v", removed, done, err)
 	}
 	_, err = s.CreateUser(t.Context(), authority.Rights{}, authority.User{Login: "b"}, "hash")
 	if !errors.Is(err, fault.ErrUnavailable) {

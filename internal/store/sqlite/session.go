@@ -155,24 +155,17 @@ type sweepPosition struct {
 	next int
 }
 
-// Sweep removes sessions of ended epochs, and once there are none, sessions with an expired token. For the latter it
-// searches the memory, not the file, so that an idle store does not read all of its rows once a minute.
+// Sweep removes sessions with an expired token. It searches the memory, not the file, so that an idle store does not
+// read all of its rows once a minute.
 func (s *Store) Sweep(ctx context.Context, now int64, limit int) (removed int, done bool, err error) {
 	s.sweep.mu.Lock()
 	defer s.sweep.mu.Unlock()
-	if s.sessions.HasEndedEpochs() {
-		removed, err = tx(ctx, s, revocation, func(c *change) (int, error) { return c.purge(limit) })
-		if err != nil || s.sessions.HasEndedEpochs() {
-			return removed, false, err
-		}
-	}
-	ids, next, done := s.sessions.Expired(s.sweep.next, now, limit-removed)
+	ids, next, done := s.sessions.Expired(s.sweep.next, now, limit)
 	if len(ids) > 0 {
-		expired, err := tx(ctx, s, revocation, func(c *change) (int, error) { return c.endExpired(ids, now) })
+		removed, err = tx(ctx, s, revocation, func(c *change) (int, error) { return c.endExpired(ids, now) })
 		if err != nil {
-			return removed, false, err
+			return 0, false, err
 		}
-		removed += expired
 	}
 	s.sweep.next = next
 	return removed, done, nil

@@ -53,6 +53,7 @@ type Store struct {
 	users    *cache[int64, *authority.User]
 	apiKeys  *cache[authority.APIKeyHash, authority.APIKey]
 	sweep    sweepPosition
+	ended    chan struct{} // see Ended
 	metrics  *metrics.Metrics
 }
 
@@ -79,6 +80,7 @@ func Open(dir string, o Options) (*Store, error) {
 		users:   newCache[int64, *authority.User](maxCachedUsers),
 		apiKeys: newCache[authority.APIKeyHash, authority.APIKey](maxCachedAPIKeys),
 		metrics: o.Metrics,
+		ended:   make(chan struct{}, 1),
 	}
 	path := filepath.Join(dir, FileName)
 	if err := checkWAL(path); err != nil {
@@ -93,6 +95,9 @@ func Open(dir string, o Options) (*Store, error) {
 	if err != nil {
 		lock.Unlock()
 		return nil, err
+	}
+	if s.sessions.HasEndedEpochs() { // from before the start
+		s.signalEnded()
 	}
 	s.group = batch.New(maxBatchSize, 1, gatherTime, s.commit)
 	o.Metrics.Register(metrics.Gauges{Sessions: s.SessionCount})
@@ -207,5 +212,5 @@ func (s *Store) Ready(ctx context.Context) error {
 // epochs.
 func (s *Store) Stats() sessionlog.Stats { return s.sessions.Stats() }
 
-// SessionCount returns the number of sessions. The number is always known.
-func (s *Store) SessionCount(context.Context) (int64, bool) { return s.Stats().Sessions, true }
+// SessionCount returns the number of sessions, without those of ended epochs. The number is always known.
+func (s *Store) SessionCount(context.Context) (int64, bool) { return s.sessions.Live(), true }

@@ -36,6 +36,7 @@ var suite = map[string]func(*testing.T, *state){
 	"Sweep":              testSweep,
 	"Reopen":             testReopen,
 
+	"Purge":             testPurge,
 	"SessionCap":        testSessionCap,
 	"SessionCapExpired": testSessionCapExpired,
 	"SessionCapLowered": testSessionCapLowered,
