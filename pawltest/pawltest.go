@@ -67,6 +67,12 @@ func WithTokenLife(d time.Duration) Option {
 	return option(func(c *app.Config) { c.Policy.TokenLife = d })
 }
 
+// WithIdleLife sets how long a session can wait for a refresh, in whole seconds: the current token can be refreshed
+// until then, even though it no longer passes as a bearer. The default is the life of a token.
+func WithIdleLife(d time.Duration) Option {
+	return option(func(c *app.Config) { c.Policy.IdleLife = d })
+}
+
 // WithSessionLife sets how long a session lives from its login, in whole seconds. The default is 30 days.
 func WithSessionLife(d time.Duration) Option {
 	return option(func(c *app.Config) { c.Policy.SessionLife = d })

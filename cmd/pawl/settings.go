@@ -34,7 +34,11 @@ type settings struct {
 	// KeyLead is at least 1m, so that each node has read the new key before it signs.
 	KeyLead time.Duration `default:"${key_lead}" help:"How long a new signing key is published before it signs."`
 
-	TokenLife   time.Duration `default:"${token_life}" help:"Life of a token."`
+	TokenLife time.Duration `default:"${token_life}" help:"Life of a token."`
+
+	// IdleLife is at least TokenLife and at most SessionLife. At 0s it is TokenLife.
+	IdleLife time.Duration `default:"0s" help:"How long a session can wait for a refresh. 0s: as --token-life."`
+
 	SessionLife time.Duration `default:"${session_life}" help:"Life of a session, which no refresh extends."`
 
 	// MaxSessionsPerUser is from 0, which is no cap, to 10000.
@@ -91,6 +95,7 @@ func (s settings) app(data string) (app.Config, error) {
 		KeyLead:        s.KeyLead,
 		Policy: authority.Policy{
 			TokenLife:          s.TokenLife,
+			IdleLife:           s.IdleLife,
 			SessionLife:        s.SessionLife,
 			MaxSessionsPerUser: s.MaxSessionsPerUser,
 			BearerGrace:        s.BearerGrace,
@@ -113,6 +118,7 @@ func (s settings) check() error {
 	}{
 		{name: "key-lead", value: s.KeyLead, min: 2 * keyring.DefaultReload},
 		{name: "token-life", value: s.TokenLife, min: time.Second},
+		{name: "idle-life", value: s.IdleLife},
 		{name: "session-life", value: s.SessionLife, min: time.Second},
 		{name: "bearer-grace", value: s.BearerGrace},
 		{name: "keyless-retry", value: s.Replay},
@@ -122,6 +128,10 @@ func (s settings) check() error {
 			least := shortDuration(d.min)
 			all = append(all, badSetting(d.name, "must be whole seconds, at least %s, at most 10 years", least))
 		}
+	}
+	if s.IdleLife != 0 && (s.IdleLife < s.TokenLife || s.IdleLife > s.SessionLife) {
+		all = append(all, badSetting("idle-life", "must be 0s, or from token-life (%s) to session-life (%s)",
+			shortDuration(s.TokenLife), shortDuration(s.SessionLife)))
 	}
 	if s.MaxSessionsPerUser < 0 || s.MaxSessionsPerUser > 10_000 {
 		all = append(all, badSetting("max-sessions-per-user", "must be from 0, which is no cap, to 10000"))

@@ -182,7 +182,7 @@ func openKeyring(ctx context.Context, c Config, store Store) (signingKeys, error
 		return keyring.Open(ctx, keyring.Config{
 			Store: authority.SigningKeysAs(authority.Rights{}, store), Box: c.MasterKey, Algorithm: c.Algorithm,
 			Lead: c.KeyLead, Reload: c.KeyReload,
-			TokenLife: c.Policy.TokenLife, Clock: c.Clock, Log: c.Log,
+			TokenLife: max(c.Policy.TokenLife, c.Policy.IdleLife), Clock: c.Clock, Log: c.Log,
 		})
 	}
 	keys, err := ReadSigningKeyFile(c.SigningKeyFile)
@@ -240,9 +240,10 @@ func (a *App) Started(ctx context.Context) { a.Authority.Started(ctx, a.settings
 // summary returns the settings that affect security. None of them is a secret.
 func (c *Config) summary() string {
 	p, l := c.Policy, c.Limits
-	return fmt.Sprintf("build %s, store %s, algorithm %s, token life %s, session life %s, bearer grace %s, "+
+	return fmt.Sprintf("build %s, store %s, algorithm %s, token life %s, idle life %s, "+
+		"session life %s, bearer grace %s, "+
 		"keyless retry %s, refresh key %s, verify staleness %s, login rate %d, refresh rate %d, trusted proxies %v, "+
 		"in flight %d, audit age %s, max sessions per user %d", c.Build, c.Store.Kind(), c.Algorithm, p.TokenLife,
-		p.SessionLife, p.BearerGrace, p.ReplayWithoutKey, p.RefreshAPIKey, c.VerifyStaleness, l.LoginRate,
+		p.IdleLife, p.SessionLife, p.BearerGrace, p.ReplayWithoutKey, p.RefreshAPIKey, c.VerifyStaleness, l.LoginRate,
 		l.RefreshRate, l.TrustedProxies, l.MaxInFlight, p.AuditAge, p.MaxSessionsPerUser)
 }

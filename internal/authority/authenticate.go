@@ -58,7 +58,7 @@ func (a *Authority) callerByAPIKey(ctx context.Context, apiKey string) (Caller, 
 		return Caller{}, errAPIKey
 	}
 	if key.Visibility == SessionOnly {
-		_, ok, err := a.findSession(ctx, key.Session, func(s Session) bool { return a.now() < s.Expires })
+		_, ok, err := a.findSession(ctx, key.Session, func(s Session) bool { return a.now() < s.Idle })
 		if err != nil {
 			return Caller{}, fault.FromStore(err, errAPIKey)
 		}

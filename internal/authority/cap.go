@@ -49,7 +49,7 @@ func (s *Session) endReason(now int64) EndReason {
 	switch {
 	case now >= s.Ends:
 		return EndedByEnd
-	case now >= s.Expires:
+	case now >= s.Idle:
 		return EndedByIdle
 	}
 	return 0
@@ -57,7 +57,7 @@ func (s *Session) endReason(now int64) EndReason {
 
 // Excess returns the sessions to end so that the opened session is one of o.MaxSessions. The others are sessions of the
 // same user, or some of them if there are more than o.MaxSessions + MaxEndedAtOnce. Excess reorders others. It prefers
-// sessions that have expired, and then those refreshed longest ago.
+// sessions that have ended by now, and then those refreshed longest ago.
 func (o *Opening) Excess(others []Session) []EndedSession {
 	if o.MaxSessions == 0 || len(others) < o.MaxSessions {
 		return nil

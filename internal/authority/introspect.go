@@ -2,6 +2,7 @@ package authority
 
 import (
 	"context"
+	"errors"
 
 	"github.com/pawlauth/pawl/internal/authority/audit"
 	"github.com/pawlauth/pawl/internal/authority/fault"
@@ -33,14 +34,24 @@ func (a *Authority) Introspect(ctx context.Context, c Caller, text string) (t Ac
 	return t, true, nil
 }
 
-// Revoke ends the session with text as its current token. Any other token is a no-op (RFC 7009, 2.2). To end the
-// session of another user, the caller must be allowed to change the user.
+// Revoke ends the session with text as its current token, even if the token has expired but can still be refreshed. Any
+// other token is a no-op (RFC 7009, 2.2). To end the session of another user, the caller must be allowed to change the
+// user.
 func (a *Authority) Revoke(ctx context.Context, c Caller, text string) error {
-	claims, s, err := a.checkBearer(ctx, text)
+	claims, err := a.verify(ctx, text)
 	switch {
-	case err != nil && fault.KindOf(err) != fault.InvalidSession:
-		return err
-	case err != nil || claims.Generation != s.Session.Generation:
+	case errors.Is(err, token.ErrMalformed), errors.Is(err, token.ErrInvalid):
+		return nil
+	case err != nil && !errors.Is(err, token.ErrExpired):
+		return fault.FromStore(err, nil)
+	}
+	s, err := a.readSession(ctx, claims.Session)
+	switch {
+	case errors.Is(err, fault.ErrNotFound):
+		return nil
+	case err != nil:
+		return fault.FromStore(err, nil)
+	case claims.Generation != s.Session.Generation || a.now() >= s.Session.Idle:
 		return nil
 	}
 	_, err = asCaller(ctx, a, c, func(c Caller) (struct{}, error) {

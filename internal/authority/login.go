@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"time"
 
 	"github.com/pawlauth/pawl/internal/authority/audit"
 	"github.com/pawlauth/pawl/internal/authority/fault"
@@ -20,12 +21,17 @@ type IssuedToken struct {
 
 // issue signs the current token of a session.
 func (a *Authority) issue(s SessionWithUser) (IssuedToken, error) {
-	session, user := s.Session, s.User
-	text, err := a.codec.Sign(token.Claims{
+	session, user := &s.Session, s.User
+	claims := token.Claims{
 		Subject: user.ID, IssuedAt: session.Refreshed, Expires: session.Expires,
 		Session: session.ID, Generation: session.Generation,
 		AuthLevel: user.Level.String(), NetworkID: user.NetworkID, MailboxID: user.MailboxID,
-	})
+		ExternalID: user.ExternalID,
+	}
+	if session.Extras != nil {
+		claims.ActorID, claims.Extra = session.Extras.ActorID, session.Extras.Claims
+	}
+	text, err := a.codec.Sign(claims)
 	return IssuedToken{Token: text, Expires: session.Expires, UserID: user.ID}, err
 }
 
@@ -116,13 +122,7 @@ func (a *Authority) openSession(ctx context.Context, user *User, hash string, fr
 	if err := a.keys.EnsureCurrent(ctx); err != nil {
 		return loginFailure(fault.FromStore(err, nil))
 	}
-	now := a.now()
-	session := Session{
-		UserID: user.ID, Generation: 1, Created: now, Refreshed: now,
-		Expires: now + seconds(min(a.policy.TokenLife, a.policy.SessionLife)),
-		Ends:    now + seconds(a.policy.SessionLife),
-	}
-	rand.Read(session.ID[:]) // never fails (crypto/rand)
+	session := a.newSession(user, from, a.policy.SessionLife, nil)
 	storeCtx, end := a.storeSpan(ctx, "OpenSession")
 	ended, err := a.store.OpenSession(storeCtx, Opening{
 		SessionWithOrigin: SessionWithOrigin{Session: session, Origin: from},
@@ -142,6 +142,18 @@ func (a *Authority) openSession(ctx context.Context, user *User, hash string, fr
 		return loginResult{outcome: LoginFailed, event: event}, err
 	}
 	return loginResult{issued: issued, outcome: LoginOpened, event: event}, nil
+}
+
+// newSession returns the state of a session to be opened. It has a random ID.
+func (a *Authority) newSession(user *User, from Origin, life time.Duration, extras *SessionExtras) Session {
+	now := a.now()
+	s := Session{
+		UserID: user.ID, Generation: 1, Created: now, Refreshed: now, Ends: now + seconds(life),
+		Address: hashAddress(from.IP), Extras: extras,
+	}
+	s.begin(a.policy.lives())
+	rand.Read(s.ID[:]) // never fails (crypto/rand)
+	return s
 }
 
 // rehash replaces a hash whose cost differs from the configured one, or whose format is that of other software. It

@@ -9,14 +9,18 @@ import (
 
 // Policy has the settings of sessions. Points in time are whole seconds, so the fraction of a duration is cut off.
 type Policy struct {
-	// TokenLife is the time from a login or refresh to the token's exp.
+	// TokenLife is the time from a login or refresh to the token's exp. Until then, the token is accepted as a bearer.
 	TokenLife time.Duration
+	// IdleLife is how long after a login or refresh the current token can be refreshed, even though it no longer
+	// passes as a bearer. It is at least TokenLife and at most SessionLife. With 0 it is TokenLife.
+	IdleLife time.Duration
 	// SessionLife is the time from the login to the end of the session, which no refresh extends.
 	SessionLife time.Duration
 	// BearerGrace is how long the token before the current one is still accepted as a bearer. With 0 it is rejected at
 	// once.
 	BearerGrace time.Duration
-	// ReplayWithoutKey is how long a refresh without an Idempotency-Key is replayed. With 0 it is never replayed.
+	// ReplayWithoutKey is how long a refresh without an Idempotency-Key is replayed, whichever key the winner sent.
+	// With 0 it is never replayed.
 	ReplayWithoutKey time.Duration
 	// MaxSessionsPerUser is how many sessions a user may have. A sign-in beyond it ends the session that was refreshed
 	// longest ago. It is at most 10,000, because a sign-in at the cap reads all sessions of its user. With 0 there is
@@ -36,14 +40,44 @@ const (
 	DefaultMaxSessionsPerUser = 1000 // WithDefaults leaves 0, which is no cap
 )
 
-// WithDefaults returns p with TokenLife, SessionLife, RefreshAPIKey and AuditAge set to their defaults where they are
-// zero.
+// WithDefaults returns p with TokenLife, IdleLife, SessionLife, RefreshAPIKey and AuditAge set to their defaults where
+// they are zero.
 func (p Policy) WithDefaults() Policy {
 	p.TokenLife = cmp.Or(p.TokenLife, DefaultTokenLife)
+	p.IdleLife = cmp.Or(p.IdleLife, p.TokenLife)
 	p.SessionLife = cmp.Or(p.SessionLife, DefaultSessionLife)
 	p.RefreshAPIKey = cmp.Or(p.RefreshAPIKey, APIKeyOptional)
 	p.AuditAge = cmp.Or(p.AuditAge, DefaultAuditAge)
 	return p
+}
+
+// lives returns the lives of the current token of each session.
+func (p Policy) lives() Lives {
+	return Lives{Token: seconds(p.TokenLife), Idle: seconds(cmp.Or(p.IdleLife, p.TokenLife))}
+}
+
+// Lives are how long the current token of a session lives after it was issued, in seconds.
+type Lives struct {
+	Token int64 // until the token no longer passes as a bearer
+	Idle  int64 // until the token can no longer be refreshed
+}
+
+// of returns the lives of a session: its own ones where it has them. No token passes as a bearer for longer than it can
+// be refreshed.
+func (l Lives) of(extras *SessionExtras) Lives {
+	if extras != nil {
+		l.Token = cmp.Or(seconds(extras.TokenLife), l.Token)
+		l.Idle = cmp.Or(seconds(extras.IdleLife), l.Idle)
+	}
+	l.Token = min(l.Token, l.Idle)
+	return l
+}
+
+// begin sets the times at which the generation that began at Refreshed expires.
+func (s *Session) begin(l Lives) {
+	l = l.of(s.Extras)
+	s.Expires = min(s.Refreshed+l.Token, s.Ends)
+	s.Idle = min(s.Refreshed+l.Idle, s.Ends)
 }
 
 // RefreshAPIKeyPolicy decides which X-API-Key a refresh needs.
@@ -89,23 +123,29 @@ func classifyReuse(
 	case 2:
 		superseded = s.Previous
 	}
-	if generation+1 == s.Generation && sameIdempotencyKey(s.IdempotencyKey, key) {
+	if generation+1 == s.Generation && s.MayReplay(key) {
 		window := replayWindow
 		if key == (IdempotencyKeyHash{}) {
 			window = p.ReplayWithoutKey
 		}
 		switch {
 		case !within(window, now, superseded):
-		case now < s.Expires:
+		case now < s.Idle:
 			return reuseReplay
 		default:
-			return reuseRace // a retry is never theft, but the successor has expired too
+			return reuseRace // a retry is never theft, but the successor can no longer be refreshed either
 		}
 	}
 	if now-superseded > seconds(raceWindow) {
 		return reuseTheft
 	}
 	return reuseRace
+}
+
+// MayReplay reports whether a request with this idempotency key may get the successor of its token again: one with the
+// winner's key, and one without a key. The policy decides for how long.
+func (s *Session) MayReplay(key IdempotencyKeyHash) bool {
+	return key == (IdempotencyKeyHash{}) || subtle.ConstantTimeCompare(s.IdempotencyKey[:], key[:]) == 1
 }
 
 // acceptsBearer reports whether a session accepts a token of this generation as a bearer.
@@ -123,10 +163,6 @@ func within(window time.Duration, a, b int64) bool { return max(a-b, b-a) < seco
 
 // seconds converts a duration to the unit of points in time.
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
-
-func sameIdempotencyKey(a, b IdempotencyKeyHash) bool {
-	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
-}
 
 // HashIdempotencyKey returns the hash of an Idempotency-Key, and the zero value for an empty one.
 func HashIdempotencyKey(key string) IdempotencyKeyHash {

@@ -44,11 +44,8 @@ func (a *Authority) exchange(
 	now := a.now()
 	switch {
 	case errors.Is(tokenErr, token.ErrExpired):
-		// An expired token may be superseded too. Such a token passes through Rotate. Rotate changes nothing because a
-		// superseded token never becomes current again. classifyReuse then treats the token as if it had not expired.
-		if superseded, outcome, err := a.isSuperseded(ctx, claims); !superseded {
-			return IssuedToken{}, outcome, err
-		}
+		// The session decides. Its current token can be refreshed until its Idle, and a superseded one is treated as if
+		// it had not expired.
 	case errors.Is(tokenErr, token.ErrInvalid):
 		return IssuedToken{}, RefreshUnknown, errSession
 	case tokenErr != nil:
@@ -56,17 +53,21 @@ func (a *Authority) exchange(
 	}
 	storeCtx, end := a.storeSpan(ctx, "Rotate")
 	s, rotated, err := a.store.Rotate(storeCtx, Rotation{
-		Session: claims.Session, From: claims.Generation,
-		At: now, Expires: now + seconds(a.policy.TokenLife), IdempotencyKey: key,
+		Session: claims.Session, From: claims.Generation, At: now, Lives: a.policy.lives(),
+		IdempotencyKey: key, Address: hashAddress(from.IP),
 	})
 	end(err)
 	switch {
+	case errors.Is(err, fault.ErrNotFound) && tokenErr != nil:
+		return IssuedToken{}, RefreshExpired, errSession
 	case errors.Is(err, fault.ErrNotFound):
 		return IssuedToken{}, RefreshEnded, errSession
 	case err != nil:
 		return refreshFailure(fault.FromStore(err, nil))
 	case rotated:
 		return a.issueRefreshed(s, RefreshRotated)
+	case s.Session.Generation == claims.Generation:
+		return IssuedToken{}, RefreshExpired, errSession
 	}
 	switch classifyReuse(s.Session, claims.Generation, claims.IssuedAt, key, now, a.policy) {
 	case reuseReplay:
@@ -76,20 +77,6 @@ func (a *Authority) exchange(
 	default:
 		return IssuedToken{}, RefreshRace, errSession
 	}
-}
-
-// isSuperseded reports whether an expired token is superseded too. If not, isSuperseded also returns the outcome and
-// the error of the refresh.
-func (a *Authority) isSuperseded(ctx context.Context, claims token.Claims) (bool, RefreshOutcome, error) {
-	s, err := a.readSession(ctx, claims.Session)
-	switch {
-	case errors.Is(err, fault.ErrNotFound):
-		return false, RefreshExpired, errSession
-	case err != nil:
-		_, outcome, err := refreshFailure(fault.FromStore(err, nil))
-		return false, outcome, err
-	}
-	return claims.Generation < s.Session.Generation, RefreshExpired, errSession
 }
 
 // issueRefreshed issues the current token of a session as the result of a refresh.

@@ -39,7 +39,7 @@ func (a *Authority) EndSession(ctx context.Context, c Caller, id token.SessionID
 	if err != nil {
 		return fault.FromStore(err, errSessionNotFound)
 	}
-	if a.now() >= s.Session.Expires {
+	if a.now() >= s.Session.Idle {
 		return errSessionNotFound
 	}
 	_, err = asCaller(ctx, a, c, func(c Caller) (struct{}, error) {

@@ -52,18 +52,18 @@ type SessionStore interface {
 	// RecentSession returns a session and its user, or ErrNotFound. Its result may be stale, by as much as the store's
 	// settings permit. A stale result is sufficient to accept a session; before rejecting one, call Session.
 	RecentSession(ctx context.Context, id token.SessionID) (SessionWithUser, error)
-	// Rotate is a compare-and-swap. If the session is at generation r.From, Rotate moves it to the next generation and
-	// returns the new state, with rotated true. If it is at another generation, Rotate changes nothing and returns the
-	// current state. If there is no such session, Rotate returns ErrNotFound. If any number of calls with the same
-	// From run at once, exactly one rotates.
+	// Rotate is a compare-and-swap. If the session is at generation r.From and r.At is before the session's Idle,
+	// Rotate moves the session to the next generation and returns the new state, with rotated true. Otherwise Rotate
+	// changes nothing and returns the current state. If there is no such session, Rotate returns ErrNotFound. If any
+	// number of calls with the same From run at once, exactly one rotates.
 	Rotate(ctx context.Context, r Rotation) (s SessionWithUser, rotated bool, err error)
 	// EndSession ends a session and its API keys of visibility SessionOnly. A missing session is not an error.
 	EndSession(ctx context.Context, r Rights, id token.SessionID) error
 	// EndSessions ends all sessions of a user, and their API keys of visibility SessionOnly.
 	EndSessions(ctx context.Context, r Rights, userID int64, opts EndOptions) error
-	// Sessions returns the sessions of a user expiring after now, oldest first.
+	// Sessions returns the sessions of a user whose Idle is after now, oldest first.
 	Sessions(ctx context.Context, userID, now int64) ([]SessionWithOrigin, error)
-	// Sweep removes at most limit sessions: those that expire at now or before. It visits about limit rows, and the
+	// Sweep removes at most limit sessions: those whose Idle is at now or before. It visits about limit rows, and the
 	// next call continues after them. It returns how many it removed, and whether it has visited every row.
 	Sweep(ctx context.Context, now int64, limit int) (removed int, done bool, err error)
 	// Purge removes the rows of at most limit sessions ended by EndSessions, SetPassword or UpdateUser, and their API
@@ -79,8 +79,23 @@ type Rotation struct {
 	Session        token.SessionID
 	From           uint32             // the required generation of the session
 	At             int64              // the new Refreshed
-	Expires        int64              // the new Expires; limited to the session's Ends
+	Lives          Lives              // of the policy; the session's own lives have priority
 	IdempotencyKey IdempotencyKeyHash // the new IdempotencyKey
+	Address        AddressHash        // the new Address
+}
+
+// Rotates reports whether Rotate moves a session in this state to its next generation.
+func (r Rotation) Rotates(s *Session) bool { return s.Generation == r.From && r.At < s.Idle }
+
+// Apply returns the session as it is after the rotation.
+func (r Rotation) Apply(s Session) Session {
+	s.Generation++
+	s.Previous = s.Refreshed
+	s.Refreshed = r.At
+	s.IdempotencyKey = r.IdempotencyKey
+	s.Address = r.Address
+	s.begin(r.Lives)
+	return s
 }
 
 // UserStore keeps users and the hashes of their passwords.

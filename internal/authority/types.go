@@ -2,6 +2,8 @@ package authority
 
 import (
 	"fmt"
+	"hash/crc32"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -146,15 +148,47 @@ type Session struct {
 	Created        int64              // when the login was
 	Refreshed      int64              // when this generation began: the current token's iat
 	Previous       int64              // when the previous generation began; 0 in generation 1
-	Expires        int64              // the current token's exp, at most Ends
+	Expires        int64              // the current token's exp, at most Idle
+	Idle           int64              // when the current token can no longer be refreshed, at most Ends
 	Ends           int64              // when the session ends; no refresh extends it
 	IdempotencyKey IdempotencyKeyHash // of the refresh that began this generation
+	Address        AddressHash        // of the request that began this generation
+	Extras         *SessionExtras     // nil for most sessions
+}
+
+// AddressHash is a hash of a client's address, and 0 if the address is unknown. It only shows whether two requests came
+// from the same address. Two addresses can have the same hash.
+type AddressHash uint32
+
+// hashAddress returns the hash of a client's address. The addresses of an IPv6 /64 have the same hash, because one
+// subscriber has all of them.
+func hashAddress(ip string) AddressHash {
+	address, err := netip.ParseAddr(ip)
+	if err != nil {
+		return 0
+	}
+	address = address.Unmap()
+	bytes := address.As16()
+	if address.Is6() {
+		clear(bytes[8:])
+	}
+	return max(1, AddressHash(crc32.ChecksumIEEE(bytes[:])))
+}
+
+// SessionExtras has what only some sessions have. It never changes once the session is open.
+type SessionExtras struct {
+	Claims  string // a JSON object put into each token as the claim "ext"; "" is none
+	ActorID int64  // the user who acts for the session's user; 0 is none
+	// TokenLife and IdleLife replace the lives of the policy for this session, in whole seconds. 0 keeps the policy's.
+	TokenLife time.Duration
+	IdleLife  time.Duration
 }
 
 // Origin is where a request came from.
 type Origin struct {
 	IP        string
 	UserAgent string
+	Device    string // a name for the user's device, chosen by the caller who opened the session; may be empty
 }
 
 // SessionWithOrigin is a session and the origin of its login.

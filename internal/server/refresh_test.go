@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"encoding/json"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -98,6 +99,12 @@ func TestReplayWithoutKey(t *testing.T) {
 	b.Clock.Add(5 * time.Second)
 	b.refresh(401, first)
 	b.session(200, second)
+
+	third := b.refresh(200, second, "Idempotency-Key: k1")
+	if replayed := b.refresh(200, second); replayed != third {
+		t.Error("the replay of a refresh with a key returned another token")
+	}
+	b.refresh(401, second, "Idempotency-Key: k2")
 }
 
 // TestReuseEndsSession checks that reuse ends the session only after the first 10 seconds, and that a superseded bearer
@@ -193,6 +200,50 @@ func TestTokenLifeAndSessionLife(t *testing.T) {
 	b.Clock.Add(time.Second) // 100 s after the login
 	b.session(401, second)
 	b.refresh(401, second)
+}
+
+// TestIdleLife checks that an expired token does not pass as a bearer, but can be refreshed until its idle time.
+func TestIdleLife(t *testing.T) {
+	b := start(t, pawltest.WithTokenLife(time.Minute), pawltest.WithIdleLife(time.Hour))
+	first := b.login()
+	b.Clock.Add(time.Minute)
+	b.session(401, first)
+	b.Clock.Add(time.Hour - time.Minute - time.Second)
+	second := b.refresh(200, first)
+	b.session(200, second)
+	b.refresh(401, first)
+	b.Clock.Add(time.Hour)
+	b.refresh(401, second)
+}
+
+// TestIdleLifeAndSessionLife checks that no idle time goes past the end of the session.
+func TestIdleLifeAndSessionLife(t *testing.T) {
+	b := start(t, pawltest.WithTokenLife(time.Minute), pawltest.WithIdleLife(time.Hour),
+		pawltest.WithSessionLife(90*time.Minute))
+	first := b.login()
+	b.Clock.Add(59 * time.Minute)
+	second := b.refresh(200, first)
+	b.Clock.Add(31 * time.Minute)
+	b.refresh(401, second)
+}
+
+// TestIdleSession checks that a session past its token's exp is listed, can be revoked by its token, and ends.
+func TestIdleSession(t *testing.T) {
+	b := start(t, pawltest.WithTokenLife(time.Minute), pawltest.WithIdleLife(time.Hour))
+	first, other := b.login(), b.login()
+	b.Clock.Add(time.Minute)
+	if list := data[[]api.Session](b, "POST", "/v2/auth/sessions", "", apiKey(b.APIKey)); len(list) != 2 {
+		t.Errorf("%d sessions are listed, want 2", len(list))
+	}
+	form := []string{"Content-Type: application/x-www-form-urlencoded", apiKey(b.APIKey)}
+	if _, text := b.send("POST", "/oauth2/introspect", "token="+first, form...); !strings.Contains(text, "false") {
+		t.Errorf("an expired token is introspected as %s", text)
+	}
+	if resp, text := b.send("POST", "/oauth2/revoke", "token="+first, form...); resp.StatusCode != 200 {
+		t.Errorf("revoke: %d %s", resp.StatusCode, text)
+	}
+	b.refresh(401, first)
+	b.refresh(200, other)
 }
 
 // TestClockBackwards checks that setting the clock back does not make a superseded token valid.

@@ -56,7 +56,7 @@ func (b *Batch) Get(id token.SessionID) (State, bool) {
 	} else {
 		e, _ = b.log.get(&id)
 	}
-	return State{Session: e.unpack(), Epoch: e.epoch}, !e.ended() && b.live(&e)
+	return e.state(), !e.ended() && b.live(&e)
 }
 
 func (b *Batch) live(e *entry) bool {

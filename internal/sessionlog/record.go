@@ -17,13 +17,17 @@ import (
 //
 // A record has these fields. A record of an ended session stops after the ID:
 //
-//	1   kind: recordEnded, or recordState with the flags withKey and withEpoch
+//	1   kind: recordEnded, or recordState with any of the flags
 //	16  session ID
-//	8   user ID
+//	8   user ID; its highest bit is set if the session has extras
 //	4   generation, never 0
 //	20  created, refreshed, previous, expires, ends: Unix seconds, 4 bytes each
 //	16  hash of the idempotency key, only withKey
+//	4   hash of the address, only withAddress; 0 without it
+//	4   idle: Unix seconds, only withIdle; equal to expires without it
 //	4   epoch, only withEpoch; 0 without it
+//
+// The first version of Pawl wrote neither withAddress nor withIdle, and no session had extras.
 
 const rowVersion = 1
 
@@ -35,6 +39,9 @@ const (
 	recordState = 2
 	withKey     = 1
 	withEpoch   = 4
+	withAddress = 8
+	withIdle    = 16
+	allFlags    = withKey | withEpoch | withAddress | withIdle
 )
 
 const (
@@ -43,8 +50,10 @@ const (
 	endedSize     = 1 + 16
 	stateSize     = endedSize + 8 + 4 + 5*4
 	keySize       = 16
+	addressSize   = 4
+	idleSize      = 4
 	epochSize     = 4
-	maxRecordSize = stateSize + keySize + epochSize
+	maxRecordSize = stateSize + keySize + addressSize + idleSize + epochSize
 	maxFilled     = RowSize - checksumSize
 
 	generationOffset = endedSize + 8
@@ -59,6 +68,25 @@ var (
 	noIdempotencyKey authority.IdempotencyKeyHash
 )
 
+// recordSizes has the size of the records of each kind, and 0 for an invalid kind.
+var recordSizes = func() (sizes [256]int) {
+	sizes[recordEnded] = endedSize
+	for kind := range sizes {
+		if kind&^allFlags != recordState {
+			continue
+		}
+		sizes[kind] = stateSize
+		for flag, size := range map[int]int{
+			withKey: keySize, withAddress: addressSize, withIdle: idleSize, withEpoch: epochSize,
+		} {
+			if kind&flag != 0 {
+				sizes[kind] += size
+			}
+		}
+	}
+	return sizes
+}()
+
 // appendRecord appends the record of an entry to the records of a row.
 func (e *entry) appendRecord(b []byte) []byte {
 	if e.ended() {
@@ -68,6 +96,12 @@ func (e *entry) appendRecord(b []byte) []byte {
 	kind := byte(recordState)
 	if e.idempotencyKey != noIdempotencyKey {
 		kind |= withKey
+	}
+	if e.address != 0 {
+		kind |= withAddress
+	}
+	if e.idle != e.expires {
+		kind |= withIdle
 	}
 	if e.epoch != 0 {
 		kind |= withEpoch
@@ -80,6 +114,12 @@ func (e *entry) appendRecord(b []byte) []byte {
 	}
 	if kind&withKey != 0 {
 		b = append(b, e.idempotencyKey[:]...)
+	}
+	if kind&withAddress != 0 {
+		b = binary.LittleEndian.AppendUint32(b, uint32(e.address))
+	}
+	if kind&withIdle != 0 {
+		b = binary.LittleEndian.AppendUint32(b, e.idle)
 	}
 	if kind&withEpoch != 0 {
 		b = binary.LittleEndian.AppendUint32(b, e.epoch)
@@ -101,10 +141,19 @@ func (e *entry) decode(record []byte) {
 		at += 4
 	}
 	if record[0]&withKey != 0 {
-		copy(e.idempotencyKey[:], record[stateSize:])
+		at += copy(e.idempotencyKey[:], record[at:])
+	}
+	if record[0]&withAddress != 0 {
+		e.address = authority.AddressHash(binary.LittleEndian.Uint32(record[at:]))
+		at += addressSize
+	}
+	e.idle = e.expires
+	if record[0]&withIdle != 0 {
+		e.idle = binary.LittleEndian.Uint32(record[at:])
+		at += idleSize
 	}
 	if record[0]&withEpoch != 0 {
-		e.epoch = binary.LittleEndian.Uint32(record[len(record)-epochSize:])
+		e.epoch = binary.LittleEndian.Uint32(record[at:])
 	}
 }
 
@@ -116,19 +165,7 @@ func recordSize(b []byte) int {
 	if len(b) == 0 {
 		return 0
 	}
-	size := 0
-	switch b[0] {
-	case recordEnded:
-		size = endedSize
-	case recordState:
-		size = stateSize
-	case recordState | withKey:
-		size = stateSize + keySize
-	case recordState | withEpoch:
-		size = stateSize + epochSize
-	case recordState | withKey | withEpoch:
-		size = maxRecordSize
-	}
+	size := recordSizes[b[0]]
 	if size > len(b) {
 		return 0
 	}

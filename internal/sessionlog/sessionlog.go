@@ -18,7 +18,7 @@
 //
 // # Memory
 //
-// A session is an entry of 68 bytes in one of 256 hash tables (table.go). Entries have no pointers, so that millions of
+// A session is an entry of 76 bytes in one of 256 hash tables (table.go). Entries have no pointers, so that millions of
 // sessions cost the garbage collector nothing.
 //
 // # Epochs
@@ -70,19 +70,24 @@ type shard struct {
 
 func (l *Log) shard(id *token.SessionID) *shard { return &l.shards[id[0]] }
 
-// State is the state of a session.
+// State is the state of a session, without its extras.
 type State struct {
 	authority.Session
-	Epoch uint32 // the user's epoch at the sign-in, or a later one if the session was kept when the others ended
+	Epoch     uint32 // the user's epoch at the sign-in, or a later one if the session was kept when the others ended
+	HasExtras bool   // whether the session has extras, which the log does not contain
+}
+
+func (e *entry) state() State {
+	return State{Session: e.unpack(), Epoch: e.epoch, HasExtras: e.hasExtras()}
 }
 
 // Get returns a session, and whether it exists.
-func (l *Log) Get(id token.SessionID) (authority.Session, bool) {
+func (l *Log) Get(id token.SessionID) (State, bool) {
 	s := l.shard(&id)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	e, ok := s.table.get(&id)
-	return e.unpack(), ok && l.epochs.live(&e)
+	return e.state(), ok && l.epochs.live(&e)
 }
 
 // HasEndedEpochs reports whether sessions of ended epochs may remain to be removed.
@@ -110,9 +115,9 @@ func (l *Log) set(e *entry) {
 	}
 }
 
-// Expired returns sessions whose token had expired at now, from a part of the sessions. A sweep calls it repeatedly:
-// first with position 0, then with the position returned by the previous call, until done is true. It must end the
-// returned sessions before the next call, which may examine the same shard again.
+// Expired returns sessions that could no longer be refreshed at now, from a part of the sessions. A sweep calls it
+// repeatedly: first with position 0, then with the position returned by the previous call, until done is true. It must
+// end the returned sessions before the next call, which may examine the same shard again.
 //
 // A call returns at most limit sessions. Once a call has examined limit sessions, it stops at the end of a shard.
 func (l *Log) Expired(position int, now int64, limit int) (ids []token.SessionID, next int, done bool) {
@@ -126,7 +131,7 @@ func (l *Log) Expired(position int, now int64, limit int) (ids []token.SessionID
 		examined += s.table.count
 		for i := range s.table.slots {
 			e := &s.table.slots[i]
-			if e.ended() || int64(e.expires) > now || !l.epochs.live(e) {
+			if e.ended() || int64(e.idle) > now || !l.epochs.live(e) {
 				continue // EndEpochs has ended the last of these, and the store removes them separately
 			}
 			if len(ids) == limit { // The next call finds the rest of this shard.

@@ -65,11 +65,16 @@ func stateOf(n int, generation uint32) State {
 		Refreshed:  1_795_500_000 + int64(generation),
 		Previous:   1_795_500_000 + int64(generation) - 1,
 		Expires:    1_795_503_600 + int64(generation),
+		Idle:       1_795_503_600 + int64(generation),
 		Ends:       1_795_600_000,
 	}}
 	if generation%2 == 0 {
 		s.IdempotencyKey = authority.IdempotencyKeyHash{byte(generation), byte(n)}
 	}
+	if n%3 == 0 {
+		s.Address = authority.AddressHash(n + 1)
+	}
+	s.HasExtras = n%5 == 0
 	return s
 }
 
@@ -90,12 +95,11 @@ func mustHave(t *testing.T, l *Log, want map[int]uint32) {
 	for n, generation := range want {
 		id := sessionID(n)
 		got, ok := l.Get(id)
-		e, _ := l.get(&id)
 		switch {
 		case ok != (generation > 0):
 			t.Errorf("session %d exists: %v, want generation %d", n, ok, generation)
-		case ok && (State{Session: got, Epoch: e.epoch}) != stateOf(n, generation):
-			t.Errorf("session %d is %+v, epoch %d, want %+v", n, got, e.epoch, stateOf(n, generation))
+		case ok && got != stateOf(n, generation):
+			t.Errorf("session %d is %+v, want %+v", n, got, stateOf(n, generation))
 		}
 		if generation > 0 {
 			live++
@@ -232,7 +236,7 @@ func mustEqualModel(t *testing.T, l *Log, model map[int]authority.Session) {
 	t.Helper()
 	for n := range modelSessions {
 		got, exists := l.Get(sessionID(n))
-		if want, ok := model[n]; exists != ok || got != want {
+		if want, ok := model[n]; exists != ok || got.Session != want {
 			t.Fatalf("session %d is %+v, want %+v", n, got, want)
 		}
 	}
@@ -346,13 +350,20 @@ func TestRecords(t *testing.T) {
 		Refreshed:      1<<32 - 2,
 		Previous:       1<<32 - 3,
 		Expires:        1<<32 - 4,
-		Ends:           1<<32 - 5,
+		Idle:           1<<32 - 5,
+		Ends:           1<<32 - 6,
 		IdempotencyKey: authority.IdempotencyKeyHash{15: 1},
-	}}
+		Address:        1<<32 - 1,
+	}, HasExtras: true}
+	idle, addressAndEpoch := stateOf(4, 1), stateOf(5, 2)
+	idle.Idle = idle.Ends
+	addressAndEpoch.Address, addressAndEpoch.Epoch = 7, 8
 	ended := State{Session: authority.Session{ID: sessionID(3)}}
 	var want []State
 	var filled []byte
-	for _, s := range []State{stateOf(1, 1), stateOf(2, 2), largest, ended, stateOf(3, 2), stateOf(3, 3)} {
+	for _, s := range []State{
+		stateOf(1, 1), stateOf(2, 2), largest, ended, stateOf(3, 2), stateOf(3, 3), idle, addressAndEpoch,
+	} {
 		e := pack(&s)
 		want = append(want, s)
 		filled = e.appendRecord(filled)
@@ -365,10 +376,50 @@ func TestRecords(t *testing.T) {
 	for record := range eachRecord(records) {
 		var e entry
 		e.decode(record)
-		got = append(got, State{Session: e.unpack(), Epoch: e.epoch})
+		got = append(got, e.state())
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("the records are %+v, want %+v", got, want)
+	}
+}
+
+// TestFirstRecords loads the records written before sessions had an idle time of their own, an address and extras.
+func TestFirstRecords(t *testing.T) {
+	var filled []byte
+	for kind := range byte(8) {
+		if kind&^(withKey|withEpoch) != recordState {
+			continue
+		}
+		filled = append(filled, kind)
+		filled = append(filled, append([]byte{kind}, make([]byte, 15)...)...) // the ID
+		filled = append(filled, 9, 0, 0, 0, 0, 0, 0, 0)                       // the user ID
+		for _, n := range []byte{1, 10, 20, 30, 40, 50} {                     // the generation and the times
+			filled = append(filled, n, 0, 0, 0)
+		}
+		if kind&withKey != 0 {
+			filled = append(filled, append([]byte{3}, make([]byte, 15)...)...)
+		}
+		if kind&withEpoch != 0 {
+			filled = append(filled, 4, 0, 0, 0)
+		}
+	}
+	rows := newRows()
+	rows.blobs[1], rows.seqs[1] = frameRow(filled), 1
+	l := mustLoad(t, rows)
+	for _, kind := range []byte{recordState, recordState | withKey, recordState | withEpoch} {
+		want := State{Session: authority.Session{
+			ID: token.SessionID{kind}, UserID: 9, Generation: 1,
+			Created: 10, Refreshed: 20, Previous: 30, Expires: 40, Idle: 40, Ends: 50,
+		}}
+		if kind&withKey != 0 {
+			want.IdempotencyKey = authority.IdempotencyKeyHash{3}
+		}
+		if kind&withEpoch != 0 {
+			want.Epoch = 4
+		}
+		if got, _ := l.Get(want.ID); got != want {
+			t.Errorf("kind %d is %+v, want %+v", kind, got, want)
+		}
 	}
 }
 
@@ -510,7 +561,7 @@ func TestStats(t *testing.T) {
 	for _, l := range []*Log{l, mustLoad(t, rows)} {
 		stats := l.Stats()
 		perSession := float64(stats.Bytes) / sessions
-		if stats.Sessions != sessions || stats.Records != sessions || perSession < 64 || perSession > 100 {
+		if stats.Sessions != sessions || stats.Records != sessions || perSession < 72 || perSession > 112 {
 			t.Errorf("%+v, %.0f bytes for each session", stats, perSession)
 		}
 	}

@@ -4,6 +4,7 @@ package storecopy_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -41,6 +42,10 @@ func must[T any](v T, err error) func(*testing.T) T {
 // fill adds 10 users with 5 sessions each, at different generations, 2 API keys for each user, and 3 signing keys.
 func fill(t *testing.T, s app.Store) {
 	t.Helper()
+	extras := [5]*authority.SessionExtras{
+		2: {Claims: `{"plan":"gold"}`, ActorID: 1},
+		4: {TokenLife: 20 * time.Second, IdleLife: 30 * time.Second},
+	}
 	for i := range 10 {
 		hash := fmt.Sprint("hash", i)
 		externalID := ""
@@ -56,9 +61,10 @@ func fill(t *testing.T, s app.Store) {
 			_, err := s.OpenSession(t.Context(), authority.Opening{
 				SessionWithOrigin: authority.SessionWithOrigin{
 					Session: authority.Session{
-						ID: id, UserID: u.ID, Generation: 1, Created: 1, Refreshed: 1, Expires: 100, Ends: 200,
+						ID: id, UserID: u.ID, Generation: 1, Created: 1, Refreshed: 1,
+						Expires: 100, Idle: 110, Ends: 200, Address: 1<<32 - 1, Extras: extras[n],
 					},
-					Origin: authority.Origin{IP: "192.0.2.1", UserAgent: "test"},
+					Origin: authority.Origin{IP: "192.0.2.1", UserAgent: "test", Device: "phone"},
 				},
 				PasswordHash: hash,
 			})
@@ -67,7 +73,7 @@ func fill(t *testing.T, s app.Store) {
 			}
 			for g := range uint32(n) {
 				_, _, err := s.Rotate(t.Context(), authority.Rotation{
-					Session: id, From: g + 1, At: int64(g) + 2, Expires: 150,
+					Session: id, From: g + 1, At: int64(g) + 2, Lives: authority.Lives{Token: 50, Idle: 60},
 					IdempotencyKey: authority.IdempotencyKeyHash{n},
 				})
 				if err != nil {
@@ -102,9 +108,9 @@ func dump(t *testing.T, s app.Store, box *seal.Box) string {
 		signing = append(signing, must(keyring.Unseal(k, box))(t))
 	}
 	users := must(s.ReadUsers(t.Context(), 0, 1000))(t)
-	sessions := must(s.ReadSessions(t.Context(), token.SessionID{}, 1000))(t)
+	sessions := must(json.Marshal(must(s.ReadSessions(t.Context(), token.SessionID{}, 1000))(t)))(t) // with extras
 	keys := must(s.ReadAPIKeys(t.Context(), 0, 1000))(t)
-	return fmt.Sprintf("%+v\n%+v\n%+v\n%+v", users, sessions, keys, signing)
+	return fmt.Sprintf("%+v\n%s\n%+v\n%+v", users, sessions, keys, signing)
 }
 
 func noProgress(string, int64, int64) {}

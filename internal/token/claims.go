@@ -43,6 +43,11 @@ type Claims struct {
 	AuthLevel  string    // letters only
 	NetworkID  int64
 	MailboxID  int64
+
+	// Most tokens have none of the following claims.
+	ExternalID string // "externalId": the user's id in another system
+	ActorID    int64  // "act": the id of the user who acts for the subject (RFC 8693, 4.1)
+	Extra      string // "ext": a JSON object, see CanonicalExtra
 }
 
 // ID returns the token's jti.
@@ -82,6 +87,12 @@ func appendClaims(b []byte, prefix string, c Claims) ([]byte, error) {
 	b = strconv.AppendInt(b, c.NetworkID, 10)
 	b = append(b, `,"mailboxId":`...)
 	b = strconv.AppendInt(b, c.MailboxID, 10)
+	if c.ExternalID != "" || c.ActorID != 0 || c.Extra != "" {
+		var ok bool
+		if b, ok = appendOptional(b, &c); !ok {
+			return nil, errClaims
+		}
+	}
 	return append(b, '}'), nil
 }
 
@@ -109,6 +120,9 @@ func parseClaims(b []byte, prefix string) (Claims, bool) {
 	c.NetworkID = p.number(math.MaxInt64)
 	p.skip(`,"mailboxId":`)
 	c.MailboxID = p.number(math.MaxInt64)
+	if len(p.rest) > 1 {
+		p.optional(&c)
+	}
 	p.skip(`}`)
 	ok := p.ok && len(p.rest) == 0 && jti == c.Session && c.Generation > 0 && c.Subject > 0
 	return c, ok

@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
@@ -94,6 +95,110 @@ func TestRoundTrip(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestOptionalClaims signs tokens with optional claims, and verifies them with Pawl and with go-jose. A token without
+// them is the same as before there were any.
+func TestOptionalClaims(t *testing.T) {
+	codec, key := newCodec(t, token.HS256)
+	const extra = `{"a":[1,{"b":"}]{\\\""}],"plan":"gold"}`
+	tests := map[string]token.Claims{
+		`"mailboxId":101}`:                                        {},
+		`"mailboxId":101,"externalId":"a\"b\\c é"}`:               {ExternalID: `a"b\c é`},
+		`"mailboxId":101,"act":{"sub":"7"}}`:                      {ActorID: 7},
+		`"mailboxId":101,"ext":` + extra + `}`:                    {Extra: extra},
+		`"externalId":"x","act":{"sub":"7"},"ext":` + extra + `}`: {ExternalID: "x", ActorID: 7, Extra: extra},
+	}
+	for end, optional := range tests {
+		c := claims
+		c.ExternalID, c.ActorID = optional.ExternalID, optional.ActorID
+		c.Extra = optional.Extra
+		text := sign(t, codec, c)
+		if got, err := codec.Verify(text, now); err != nil || got != c {
+			t.Errorf("Verify = %+v, %v; want %+v", got, err, c)
+		}
+		parsed, err := jwt.ParseSigned(text, []jose.SignatureAlgorithm{jose.HS256})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var standard struct {
+			ExternalID string          `json:"externalId"`
+			Act        jwt.Claims      `json:"act"`
+			Ext        json.RawMessage `json:"ext"`
+		}
+		if err := parsed.Claims(joseKey(t, key), &standard); err != nil {
+			t.Fatalf("go-jose: %v", err)
+		}
+		actor := ""
+		if c.ActorID != 0 {
+			actor = "7"
+		}
+		if standard.ExternalID != c.ExternalID || standard.Act.Subject != actor || string(standard.Ext) != c.Extra {
+			t.Errorf("go-jose reads %+v", standard)
+		}
+		payload, err := base64.RawURLEncoding.DecodeString(strings.Split(text, ".")[1])
+		if err != nil || !strings.HasSuffix(string(payload), end) {
+			t.Errorf("the claims are %s, want ...%s", payload, end)
+		}
+	}
+}
+
+// TestOptionalClaimsOutOfRange checks that Sign refuses optional claims that Verify would not return.
+func TestOptionalClaimsOutOfRange(t *testing.T) {
+	codec, _ := newCodec(t, token.HS256)
+	for _, optional := range []token.Claims{
+		{ExternalID: "a\n"}, {ExternalID: "\xff"}, {ActorID: -1},
+		{Extra: "1"}, {Extra: "{"}, {Extra: "{}}"}, {Extra: `{},"sub":{}`}, {Extra: `{"a":"b}`}, {Extra: "{]}"},
+		{Extra: `{"a":"\"}`}, {Extra: "{\n}"}, {Extra: "{}\x00"}, {Extra: "{\"a\":\"\xff\"}"},
+		{Extra: strings.Repeat(`{"a":`, 8) + "{}" + strings.Repeat("}", 8)},
+	} {
+		c := claims
+		c.ExternalID, c.ActorID = optional.ExternalID, optional.ActorID
+		c.Extra = optional.Extra
+		if text, err := codec.Sign(c); err == nil {
+			t.Errorf("Sign accepts %+v as %s", optional, text)
+		}
+	}
+}
+
+// TestCanonicalExtra checks which custom claims are accepted, and in which form.
+func TestCanonicalExtra(t *testing.T) {
+	nested := func(levels int) string {
+		return strings.Repeat(`{"a":`, levels-1) + "{}" + strings.Repeat("}", levels-1)
+	}
+	sized := func(size int) string { return `{"a":"` + strings.Repeat("x", size-len(`{"a":""}`)) + `"}` }
+	codec, _ := newCodec(t, token.HS256)
+	for text, want := range map[string]string{
+		`{}`: `{}`,
+		` { "b" : [ 1.50, -0 ], "a" : "\u00e9\/" } `: `{"a":"é/","b":[1.5,0]}`,
+		`{"id":12345678901234567890}`:                `{"id":12345678901234567890}`,
+		`{"a":{"sub":1}}`:                            `{"a":{"sub":1}}`,
+		`{"a":"sub"}`:                                `{"a":"sub"}`,
+		nested(8):                                    nested(8),
+		sized(1024):                                  sized(1024),
+	} {
+		got, err := token.CanonicalExtra([]byte(text))
+		if err != nil || got != want {
+			t.Errorf("CanonicalExtra(%s) = %s, %v; want %s", text, got, err, want)
+		}
+		c := claims
+		c.Extra = got
+		if read, err := codec.Verify(sign(t, codec, c), now); err != nil || read != c {
+			t.Errorf("Verify = %+v, %v", read, err)
+		}
+	}
+	for text, want := range map[string]string{
+		``: "not valid JSON", `{`: "not valid JSON", `{"a":1}{}`: "not valid JSON",
+		"{\"a\":\"\xff\"}": "not valid JSON",
+		`[]`:               "not an object", `null`: "not an object",
+		`{"a":1,"a":2}`: "twice", `{"a":{"b":1,"b":1}}`: "twice",
+		nested(9): "8 levels", `{"a":` + strings.Repeat("[", 3000) + strings.Repeat("]", 3000) + `}`: "1024 bytes",
+		sized(1025): "1024 bytes", `{"b":1,"sub":"2"}`: "the names", `{"\u0061ct":1}`: "the names",
+	} {
+		if got, err := token.CanonicalExtra([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("CanonicalExtra(%.40s) = %s, %v; want an error with %q", text, got, err, want)
+		}
 	}
 }
 

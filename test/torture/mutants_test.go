@@ -34,8 +34,8 @@ var sqliteMutants = []mutant{
 	{
 		name: "SQLite without compare", // Rotate accepts every generation
 		edits: []edit{
-			{dir: "internal/store/sqlite", old: "if session.Generation == r.From {", new: "if true {"},
-			{dir: "internal/store/sqlite", old: "op.rotated = state.Generation == r.From", new: "op.rotated = true"},
+			{dir: "internal/store/sqlite", old: "if r.Rotates(&session) {", new: "if true {"},
+			{dir: "internal/store/sqlite", old: "op.rotated = r.Rotates(&state.Session)", new: "op.rotated = true"},
 		},
 		kills: 10,
 		found: doubleSuccessors,
@@ -59,7 +59,7 @@ var postgresMutants = []mutant{
 	{
 		name: "PostgreSQL without compare", // Rotate accepts every generation
 		edits: []edit{
-			{dir: "internal/store/postgres", old: "WHERE s.generation = n.origin FOR", new: "WHERE true FOR"},
+			{dir: "internal/store/postgres", old: "WHERE s.generation = n.origin AND n.at", new: "WHERE n.at"},
 			{dir: "internal/store/postgres", old: " AND s.generation = n.origin", new: ""},
 		},
 		kills: 5,

@@ -33,7 +33,7 @@ type Config struct {
 	Algorithm token.Algorithm // of new keys
 	Lead      time.Duration   // from a key's publication to its first token, in whole seconds
 	Reload    time.Duration   // how often Run reads the store; at most half the lead
-	TokenLife time.Duration   // of the tokens signed by the keys, in whole seconds
+	TokenLife time.Duration   // how long a token of the keys can be used, also for a refresh only; in whole seconds
 	Clock     func() time.Time
 	Log       *slog.Logger
 }

@@ -38,7 +38,7 @@ func BenchmarkStore(b *testing.B) {
 		cpu := cluster.CPU()
 		callConcurrently(b, func(i int) error {
 			result, rotated, err := n.Rotate(b.Context(), authority.Rotation{
-				Session: ids[i], From: generations[i].Load(), Expires: farFuture,
+				Session: ids[i], From: generations[i].Load(), Lives: farLives,
 			})
 			if err == nil && rotated {
 				generations[i].Store(result.Session.Generation)

@@ -107,14 +107,9 @@ func (s *Store) WriteUsers(ctx context.Context, users []authority.UserWithHash) 
 
 // WriteSessions adds sessions as they are. Their epoch is 0, as for the users added by WriteUsers.
 func (s *Store) WriteSessions(ctx context.Context, sessions []authority.SessionWithOrigin) error {
-	const columns = "id user_id generation created refreshed previous expires ends attempt idempotency_key " +
-		"ip user_agent"
+	columns := "user_id " + strings.ReplaceAll(sessionInsertColumns, ",", "")
 	return s.copyFrom(ctx, "session", columns, len(sessions), func(i int) []any {
-		r := &sessions[i]
-		return []any{
-			[16]byte(r.ID), r.UserID, int64(r.Generation), r.Created, r.Refreshed, r.Previous, r.Expires, r.Ends,
-			int64(0), idempotencyKeyBytes(r.IdempotencyKey), r.IP, r.UserAgent,
-		}
+		return append([]any{sessions[i].UserID}, sessionInsertValues(&sessions[i])...)
 	})
 }
 

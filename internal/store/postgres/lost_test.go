@@ -113,7 +113,7 @@ func rotateOnBoth(t *testing.T, nodes [2]node, id token.SessionID, from uint32, 
 			} else if firstLeads {
 				n.awaitRotation(id, from, firstReturned)
 			}
-			r := authority.Rotation{Session: id, From: from, At: int64(i), Expires: farFuture}
+			r := authority.Rotation{Session: id, From: from, At: int64(i), Lives: farLives}
 			result, rotated, err := n.Rotate(t.Context(), r)
 			results[i] = rotateResult{rotated: rotated, err: err}
 			if err == nil && rotated && result.Session.Refreshed != int64(i) {

@@ -50,7 +50,7 @@ func TestDatabaseErrors(t *testing.T) {
 	cluster.Exec(t, database, createRefuse)
 	changes := map[string]func(context.Context, token.SessionID) error{
 		"Rotate": func(ctx context.Context, id token.SessionID) error {
-			_, rotated, err := n.Rotate(ctx, authority.Rotation{Session: id, From: 1, Expires: farFuture})
+			_, rotated, err := n.Rotate(ctx, authority.Rotation{Session: id, From: 1, Lives: farLives})
 			if err == nil && !rotated {
 				t.Error("Rotate: not rotated, and no error")
 			}

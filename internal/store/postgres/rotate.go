@@ -104,22 +104,27 @@ func (s *Store) rotateBatch(ops []*rotationOp) {
 	}
 }
 
-// rotateSQL rotates the sessions at the generation seen by their callers.
+// rotateSQL rotates the sessions at the generation seen by their callers, unless they are past their idle time. It
+// calculates the times as authority.Rotation.Apply does.
 //
 // SKIP LOCKED passes over a row locked by another transaction; the next try of the rotation includes the row again. So
 // a batch waits for no lock, two nodes cannot deadlock, and a session that stays locked delays no other session. A
 // superseded token locks nothing.
 const rotateSQL = `
 WITH n AS (
-  SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[])
-    WITH ORDINALITY AS n (id, origin, at, expires, attempt, idempotency_key, ordinal)
+  SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bytea[],
+      $8::bigint[])
+    WITH ORDINALITY AS n (id, origin, at, token_life, idle_life, attempt, idempotency_key, address, ordinal)
 ), locked AS MATERIALIZED (
-  SELECT n.* FROM n JOIN pawl.session s ON s.id = n.id WHERE s.generation = n.origin FOR NO KEY UPDATE OF s SKIP LOCKED
+  SELECT n.* FROM n JOIN pawl.session s ON s.id = n.id
+  WHERE s.generation = n.origin AND n.at < ` + idle + ` FOR NO KEY UPDATE OF s SKIP LOCKED
 )
 UPDATE pawl.session s SET generation = n.origin + 1, previous = s.refreshed, refreshed = n.at,
-  expires = least(n.expires, s.ends), attempt = n.attempt, idempotency_key = n.idempotency_key
+  expires = least(n.at + coalesce(s.token_life, n.token_life), n.at + coalesce(s.idle_life, n.idle_life), s.ends),
+  idle = least(n.at + coalesce(s.idle_life, n.idle_life), s.ends),
+  attempt = n.attempt, idempotency_key = n.idempotency_key, address = n.address
 FROM locked n, pawl.users u
-WHERE s.id = n.id AND u.id = s.user_id AND u.status < $7 AND u.session_epoch = s.epoch AND s.generation = n.origin
+WHERE s.id = n.id AND u.id = s.user_id AND u.status < $9 AND u.session_epoch = s.epoch AND s.generation = n.origin
 RETURNING ` + sessionWithUserColumns + `, n.ordinal`
 
 func rotateArgs(ops []*rotationOp) []any {
@@ -127,19 +132,25 @@ func rotateArgs(ops []*rotationOp) []any {
 	ids := make([][16]byte, n)
 	origins := make([]int64, n)
 	at := make([]int64, n)
-	expires := make([]int64, n)
+	tokenLives := make([]int64, n)
+	idleLives := make([]int64, n)
 	attempts := make([]int64, n)
 	idempotencyKeys := make([][]byte, n)
+	addresses := make([]int64, n)
 	for i, op := range ops {
 		r := &op.Value
 		ids[i] = r.Session
 		origins[i] = int64(r.From)
 		at[i] = r.At
-		expires[i] = r.Expires
+		tokenLives[i] = r.Lives.Token
+		idleLives[i] = r.Lives.Idle
 		attempts[i] = r.attempt
 		idempotencyKeys[i] = idempotencyKeyBytes(r.IdempotencyKey)
+		addresses[i] = int64(r.Address)
 	}
-	return []any{ids, origins, at, expires, attempts, idempotencyKeys, int64(authority.Suspended)}
+	return []any{
+		ids, origins, at, tokenLives, idleLives, attempts, idempotencyKeys, addresses, int64(authority.Suspended),
+	}
 }
 
 // rotatedRow is a session rotated by the statement, and the ordinal of the rotation in its batch, from 1.
@@ -171,8 +182,8 @@ func (s *Store) resolveRest(rest []*rotation) {
 	}
 }
 
-// resolve returns the outcomes of rotations from the current rows. If a row is still at the generation seen by the
-// caller, another transaction had locked it, and the rotation needs another try.
+// resolve returns the outcomes of rotations from the current rows. If a row could still be rotated, another transaction
+// had locked it, and the rotation needs another try.
 //
 // A caller may get the successor of its token if the caller's own attempt made the successor, or as a replay. The
 // standby may not have the successor yet, so resolve waits for it.
@@ -190,11 +201,11 @@ func resolve(ctx context.Context, conn *pgx.Conn, rest []*rotation) ([]outcome, 
 		switch {
 		case !found:
 			outcomes[i] = outcome{err: fault.ErrNotFound}
-		case session.Generation == r.From:
+		case r.Rotates(session):
 			outcomes[i] = outcome{err: errContended, retry: true}
 		default:
 			outcomes[i] = outcome{session: row.session, rotated: next && row.attempt == r.attempt}
-			replay := next && session.IdempotencyKey == r.IdempotencyKey
+			replay := next && session.MayReplay(r.IdempotencyKey)
 			hasSuccessor = hasSuccessor || outcomes[i].rotated || replay
 		}
 	}

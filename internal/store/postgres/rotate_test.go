@@ -93,7 +93,7 @@ func TestNoDeadlock(t *testing.T) {
 			}
 			for _, id := range order {
 				group.Go(func() {
-					r := authority.Rotation{Session: id, From: from, Expires: farFuture}
+					r := authority.Rotation{Session: id, From: from, Lives: farLives}
 					_, rotated, err := n.Rotate(t.Context(), r)
 					if err != nil {
 						t.Error(err)
@@ -136,7 +136,7 @@ func TestMixedBatches(t *testing.T) {
 	var wins [sessions][rounds + 2]atomic.Int32 // by session and generation
 	call := func(s, caller int, from uint32) {
 		result, rotated, err := nodes[(s+caller)%2].Rotate(t.Context(), authority.Rotation{
-			Session: sessionID(byte(s)), From: from, At: int64(caller), Expires: farFuture,
+			Session: sessionID(byte(s)), From: from, At: int64(caller), Lives: farLives,
 			IdempotencyKey: authority.HashIdempotencyKey(fmt.Sprint(caller % 3)),
 		})
 		session := &result.Session
@@ -213,7 +213,7 @@ func TestHotSessions(t *testing.T) {
 		for i := range sessions * callers {
 			s, caller := i/callers, i%callers
 			group.Go(func() {
-				r := authority.Rotation{Session: sessionID(byte(s)), From: from, Expires: farFuture}
+				r := authority.Rotation{Session: sessionID(byte(s)), From: from, Lives: farLives}
 				if s%2 == 1 {
 					r.IdempotencyKey = authority.HashIdempotencyKey("key")
 				}
@@ -277,7 +277,7 @@ func TestEndDuringRefreshes(t *testing.T) {
 		for _, n := range nodes {
 			group.Go(func() {
 				for from := uint32(1); ; refreshes.Add(1) {
-					r := authority.Rotation{Session: id, From: from, Expires: farFuture}
+					r := authority.Rotation{Session: id, From: from, Lives: farLives}
 					result, _, err := n.Rotate(t.Context(), r)
 					if errors.Is(err, fault.ErrNotFound) {
 						return

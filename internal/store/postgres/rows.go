@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"time"
+
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pawlauth/pawl/internal/authority"
@@ -14,13 +16,17 @@ const (
 		"u.level, u.status, u.created"
 	userWithHashColumns = userColumns + ", u.password_hash"
 
-	sessionColumns = "s.id, s.user_id, s.generation, s.created, s.refreshed, s.previous, s.expires, s.ends, " +
-		"s.idempotency_key"
-	sessionWithOriginColumns = sessionColumns + ", s.ip, s.user_agent"
+	sessionColumns = "s.id, s.user_id, s.generation, s.created, s.refreshed, s.previous, s.expires, " + idle +
+		", s.ends, s.idempotency_key, s.address, s.claims, s.actor_id, s.token_life, s.idle_life"
+	sessionWithOriginColumns = sessionColumns + ", s.ip, s.user_agent, s.device"
 	sessionWithUserColumns   = sessionColumns + ", " + userColumns
 
 	apiKeyColumns = "k.id, k.user_id, k.visibility, k.is_primary, k.session_id, k.mask, k.created, k.hash"
 )
+
+// idle is when the current token of a session can no longer be refreshed. Sessions last rotated by the first version of
+// Pawl have no idle time of their own.
+const idle = "greatest(s.idle, s.expires)"
 
 // Sessions and API keys that have ended keep their rows until a sweep. Every statement that reads them uses one of
 // these joins, which leave out the ended ones.
@@ -53,29 +59,77 @@ func scanUserWithHash(row pgx.CollectableRow) (u authority.UserWithHash, err err
 	return u, err
 }
 
-// sessionFields returns the fields of a session. The idempotency key is scanned into bytes, because it may be empty.
-func sessionFields(s *authority.Session, idempotencyKey *[]byte) []any {
+// sessionRow receives the columns of a session.
+type sessionRow struct {
+	session        authority.Session
+	idempotencyKey []byte // may be empty
+	claims         *string
+	actorID        *int64
+	tokenLife      *int64
+	idleLife       *int64
+}
+
+// fields returns the fields of the row, with room for the columns that follow.
+func (r *sessionRow) fields() []any {
+	s := &r.session
+	return append(make([]any, 0, 32),
+		(*[16]byte)(&s.ID), &s.UserID, &s.Generation, &s.Created, &s.Refreshed, &s.Previous, &s.Expires, &s.Idle,
+		&s.Ends, &r.idempotencyKey, (*uint32)(&s.Address), &r.claims, &r.actorID, &r.tokenLife, &r.idleLife)
+}
+
+// complete returns the scanned session.
+func (r *sessionRow) complete() authority.Session {
+	copy(r.session.IdempotencyKey[:], r.idempotencyKey)
+	if r.claims != nil || r.actorID != nil || r.tokenLife != nil || r.idleLife != nil {
+		r.session.Extras = &authority.SessionExtras{
+			Claims: orZero(r.claims), ActorID: orZero(r.actorID),
+			TokenLife: time.Duration(orZero(r.tokenLife)) * time.Second,
+			IdleLife:  time.Duration(orZero(r.idleLife)) * time.Second,
+		}
+	}
+	return r.session
+}
+
+// orZero returns the value of a column, and the zero value for NULL.
+func orZero[T any](p *T) T {
+	if p == nil {
+		return *new(T)
+	}
+	return *p
+}
+
+// extrasValues are the values of claims, actor_id, token_life and idle_life for a statement.
+func extrasValues(e *authority.SessionExtras) []any {
+	if e == nil {
+		return []any{nil, nil, nil, nil}
+	}
 	return []any{
-		(*[16]byte)(&s.ID), &s.UserID, &s.Generation, &s.Created, &s.Refreshed, &s.Previous, &s.Expires, &s.Ends,
-		idempotencyKey,
+		orNull(e.Claims), orNull(e.ActorID), orNull(int64(e.TokenLife / time.Second)),
+		orNull(int64(e.IdleLife / time.Second)),
 	}
 }
 
-func scanSessionWithOrigin(row pgx.CollectableRow) (r authority.SessionWithOrigin, err error) {
-	var idempotencyKey []byte
-	err = row.Scan(append(sessionFields(&r.Session, &idempotencyKey), &r.IP, &r.UserAgent)...)
-	copy(r.IdempotencyKey[:], idempotencyKey)
-	return r, err
+// orNull returns a value for a statement, and NULL for the zero value.
+func orNull[T comparable](v T) *T {
+	if v == *new(T) {
+		return nil
+	}
+	return &v
+}
+
+func scanSessionWithOrigin(row pgx.CollectableRow) (s authority.SessionWithOrigin, err error) {
+	var r sessionRow
+	err = row.Scan(append(r.fields(), &s.IP, &s.UserAgent, &s.Device)...)
+	s.Session = r.complete()
+	return s, err
 }
 
 // scanSessionWithUser reads a session, its user, and the following columns into more.
 func scanSessionWithUser(row pgx.CollectableRow, more ...any) (authority.SessionWithUser, error) {
-	result := authority.SessionWithUser{User: new(authority.User)}
-	var idempotencyKey []byte
-	fields := append(sessionFields(&result.Session, &idempotencyKey), userFields(result.User)...)
-	err := row.Scan(append(fields, more...)...)
-	copy(result.Session.IdempotencyKey[:], idempotencyKey)
-	return result, err
+	var r sessionRow
+	user := new(authority.User)
+	err := row.Scan(append(append(r.fields(), userFields(user)...), more...)...)
+	return authority.SessionWithUser{Session: r.complete(), User: user}, err
 }
 
 // scanAPIKeyRecord reads an API key, and the following columns into more.

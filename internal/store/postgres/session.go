@@ -30,9 +30,9 @@ const (
 	// The statement begins after the user's row is locked, so it includes each session opened before.
 	readOthers = "WITH others AS (SELECT " + sessionWithOriginColumns + fromLiveSession +
 		" WHERE u.id = $1 LIMIT $2) SELECT * FROM others WHERE (SELECT count(*) FROM others) >= $3"
-	insertOpening = `INSERT INTO pawl.session (user_id, epoch, id, generation, created, refreshed, previous, expires,
-		ends, idempotency_key, attempt, ip, user_agent)
-		SELECT id, session_epoch, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $13` + fromOpening
+	insertOpening = "INSERT INTO pawl.session (user_id, epoch, " + sessionInsertColumns + `)
+		SELECT id, session_epoch, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21` +
+		fromOpening
 )
 
 // openSession adds a session, and ends the excess sessions of its user.
@@ -51,11 +51,8 @@ func openSession(ctx context.Context, tx pgx.Tx, o *authority.Opening) ([]author
 			return err
 		})
 	}
-	statements.Queue(insertOpening, append(user,
-		[16]byte(o.ID), int64(o.Generation), o.Created, o.Refreshed, o.Previous, o.Expires, o.Ends,
-		idempotencyKeyBytes(o.IdempotencyKey), o.IP, o.UserAgent)...).Exec(func(tag pgconn.CommandTag) error {
-		return requireRow(tag, nil)
-	})
+	insert := append(user, sessionInsertValues(&o.SessionWithOrigin)...)
+	statements.Queue(insertOpening, insert...).Exec(func(tag pgconn.CommandTag) error { return requireRow(tag, nil) })
 	if err := tx.SendBatch(ctx, &statements).Close(); err != nil {
 		return nil, err
 	}
@@ -69,6 +66,18 @@ func openSession(ctx context.Context, tx pgx.Tx, o *authority.Opening) ([]author
 	}
 	_, err := tx.Exec(ctx, "DELETE FROM pawl.session WHERE id = ANY ($1)", ids)
 	return ended, err
+}
+
+// sessionInsertColumns are the columns of a session, except its user and its epoch.
+const sessionInsertColumns = "id, generation, created, refreshed, previous, expires, idle, ends, attempt, " +
+	"idempotency_key, address, ip, user_agent, device, claims, actor_id, token_life, idle_life"
+
+// sessionInsertValues returns the values of sessionInsertColumns.
+func sessionInsertValues(r *authority.SessionWithOrigin) []any {
+	return append([]any{
+		[16]byte(r.ID), int64(r.Generation), r.Created, r.Refreshed, r.Previous, r.Expires, r.Idle, r.Ends, int64(0),
+		idempotencyKeyBytes(r.IdempotencyKey), int64(r.Address), r.IP, r.UserAgent, r.Device,
+	}, extrasValues(r.Extras)...)
 }
 
 // Session returns a session and its user, as their rows are now.
@@ -130,5 +139,5 @@ func (s *Store) EndSessions(
 // Sessions lists the live sessions of a user.
 func (s *Store) Sessions(ctx context.Context, userID, now int64) ([]authority.SessionWithOrigin, error) {
 	return query(ctx, s, scanSessionWithOrigin, "SELECT "+sessionWithOriginColumns+
-		fromLiveSession+" WHERE u.id = $1 AND s.expires > $2 ORDER BY s.created, s.id", userID, now)
+		fromLiveSession+" WHERE u.id = $1 AND "+idle+" > $2 ORDER BY s.created, s.id", userID, now)
 }

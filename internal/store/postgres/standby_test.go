@@ -59,12 +59,12 @@ func TestStandbyConfirmsChanges(t *testing.T) {
 			return err
 		},
 		"Rotate": func(ctx context.Context) error {
-			return rotate(ctx, authority.Rotation{Session: sessionID(2), From: 1, Expires: farFuture})
+			return rotate(ctx, authority.Rotation{Session: sessionID(2), From: 1, Lives: farLives})
 		},
 		"Rotate with an Idempotency-Key": func(ctx context.Context) error {
 			key := authority.HashIdempotencyKey("k")
 			return rotate(ctx, authority.Rotation{
-				Session: sessionID(3), From: 1, Expires: farFuture, IdempotencyKey: key,
+				Session: sessionID(3), From: 1, Lives: farLives, IdempotencyKey: key,
 			})
 		},
 	}
@@ -94,7 +94,7 @@ func TestStandbyConfirmsReplays(t *testing.T) {
 	var group sync.WaitGroup
 	for key, id := range sessions {
 		r := authority.Rotation{
-			Session: id, From: 1, Expires: farFuture, IdempotencyKey: authority.HashIdempotencyKey(key),
+			Session: id, From: 1, Lives: farLives, IdempotencyKey: authority.HashIdempotencyKey(key),
 		}
 		for range 64 {
 			group.Go(func() {

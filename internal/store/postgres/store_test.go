@@ -31,6 +31,9 @@ func TestConformance(t *testing.T) {
 // farFuture is a time that no test reaches.
 const farFuture = 1 << 40
 
+// farLives are the lives of sessions that never expire in a test.
+var farLives = authority.Lives{Token: farFuture, Idle: farFuture}
+
 // node is the store of a node, with helpers for tests.
 type node struct {
 	*postgres.Store
@@ -85,7 +88,7 @@ func sessionID(number byte) token.SessionID { return token.SessionID{number, 15:
 // sessionOf returns a session in its first generation.
 func sessionOf(user *authority.User, id token.SessionID) authority.SessionWithOrigin {
 	return authority.SessionWithOrigin{Session: authority.Session{
-		ID: id, UserID: user.ID, Generation: 1, Expires: farFuture, Ends: farFuture,
+		ID: id, UserID: user.ID, Generation: 1, Expires: farFuture, Idle: farFuture, Ends: farFuture,
 	}}
 }
 
@@ -107,7 +110,7 @@ func (n node) newSession(user *authority.User, number byte) token.SessionID {
 func (n node) rotate(id token.SessionID, from uint32) (rotated bool, err error) {
 	ctx, cancel := context.WithTimeout(n.t.Context(), 10*time.Second)
 	defer cancel()
-	_, rotated, err = n.Rotate(ctx, authority.Rotation{Session: id, From: from, Expires: farFuture})
+	_, rotated, err = n.Rotate(ctx, authority.Rotation{Session: id, From: from, Lives: farLives})
 	return rotated, err
 }
 

@@ -24,9 +24,9 @@ const (
 	sweepShare = 20
 )
 
-// Sweep removes expired sessions, their API keys, and the ended sessions that Purge left. It reads a page of all
-// sessions in the order of their ids, because an index on the expiry would cost every refresh a second write. One node
-// at a time sweeps. On the other nodes, Sweep reports at once that it is done.
+// Sweep removes sessions past their idle time, their API keys, and the ended sessions that Purge left. It reads a page
+// of all sessions in the order of their ids, because an index on the idle time would cost every refresh a second write.
+// One node at a time sweeps. On the other nodes, Sweep reports at once that it is done.
 func (s *Store) Sweep(ctx context.Context, now int64, limit int) (removed int, done bool, err error) {
 	s.sweep.mu.Lock()
 	defer s.sweep.mu.Unlock()
@@ -49,7 +49,7 @@ func (s *Store) Sweep(ctx context.Context, now int64, limit int) (removed int, d
 		}
 	}
 	if len(ids) > 0 {
-		// A session being refreshed is locked, or no longer expired. It is left to the next sweep.
+		// A session being refreshed is locked, or no longer idle. It is left to the next sweep.
 		const sql = "DELETE FROM pawl.session WHERE id IN (SELECT s.id FROM pawl.session s" +
 			" JOIN pawl.users u ON u.id = s.user_id WHERE s.id = ANY ($1) AND (" + removable + ")" +
 			" ORDER BY s.id FOR UPDATE OF s SKIP LOCKED)"
@@ -71,7 +71,7 @@ func (s *Store) Sweep(ctx context.Context, now int64, limit int) (removed int, d
 // removable is the condition for removing a session in a sweep at the time $2. It compares epochs with "<" and not with
 // "<>", because PostgreSQL may combine the current row of a session with an earlier row of its user. If EndSessions
 // kept the session in between, the epoch of the session is the higher one.
-const removable = "s.expires <= $2 OR s.epoch < u.session_epoch"
+const removable = idle + " <= $2 OR s.epoch < u.session_epoch"
 
 // claimSweep reports whether this node may begin a sweep, because no node has begun one recently.
 func (s *Store) claimSweep(ctx context.Context) (bool, error) {

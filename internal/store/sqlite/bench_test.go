@@ -32,6 +32,7 @@ func BenchmarkStore(b *testing.B) {
 			Created:    1,
 			Refreshed:  1,
 			Expires:    1 << 31,
+			Idle:       1 << 31,
 			Ends:       1 << 31,
 		}}
 		opening := authority.Opening{SessionWithOrigin: record, PasswordHash: "hash"}
@@ -60,7 +61,9 @@ func BenchmarkStore(b *testing.B) {
 		return err == nil
 	})
 	run("rotate", func(id token.SessionID, n uint32) bool {
-		_, rotated, err := s.Rotate(b.Context(), authority.Rotation{Session: id, From: n, At: 2, Expires: 1 << 31})
+		_, rotated, err := s.Rotate(b.Context(), authority.Rotation{
+			Session: id, From: n, At: 2, Lives: authority.Lives{Token: 3600, Idle: 3600},
+		})
 		return err == nil && rotated
 	})
 }

@@ -5,10 +5,12 @@ import (
 	"sync"
 )
 
-// The bounds of the caches. A user takes about 300 bytes, and an API key about 200.
+// The bounds of the caches. A user takes about 300 bytes, an API key about 200, and the extras of a session from 100 to
+// 1,200.
 const (
 	maxCachedUsers   = 1 << 17
 	maxCachedAPIKeys = 1 << 17
+	maxCachedExtras  = 1 << 15
 )
 
 // cache has recently used values from the file. It is never stale: the committer updates it after each commit, before

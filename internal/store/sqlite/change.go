@@ -69,5 +69,6 @@ func (c *change) updateCaches(s *Store) {
 	}
 	if c.deletedUsers {
 		s.users.clear()
+		s.extras.clear() // a restarted copy adds the same sessions again
 	}
 }

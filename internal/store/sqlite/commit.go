@@ -21,8 +21,9 @@ import (
 // operation is one caller's part of a batch: a rotation, or a function that changes the database.
 type operation struct {
 	rotation authority.Rotation
-	session  authority.Session // result of the rotation
-	rotated  bool              // result of the rotation
+	extras   *authority.SessionExtras // of the session to rotate
+	session  authority.Session        // result of the rotation
+	rotated  bool                     // result of the rotation
 
 	run     func(*change) error // nil for a rotation
 	urgency urgency
@@ -176,13 +177,10 @@ func (op *operation) rotate(sessions *sessionlog.Batch) {
 		op.err = fault.ErrNotFound
 		return
 	}
-	op.rotated = state.Generation == r.From
+	op.rotated = r.Rotates(&state.Session)
 	if op.rotated {
-		state.Generation++
-		state.Previous = state.Refreshed
-		state.Refreshed = r.At
-		state.Expires = min(r.Expires, state.Ends)
-		state.IdempotencyKey = r.IdempotencyKey
+		state.Extras = op.extras
+		state.Session = r.Apply(state.Session)
 		sessions.Put(state)
 	}
 	op.session = state.Session

@@ -19,6 +19,8 @@ import (
 
 const testNow = 1_795_500_000
 
+var oneHour = authority.Lives{Token: 3600, Idle: 3600}
+
 func mustOpen(t *testing.T, dir string) *Store {
 	t.Helper()
 	s, err := Open(dir, Options{})
@@ -52,6 +54,7 @@ func withSessions(t *testing.T, dir string, count int) (*Store, []token.SessionI
 			Created:    testNow,
 			Refreshed:  testNow,
 			Expires:    testNow + 1,
+			Idle:       testNow + 1,
 			Ends:       testNow + 10_000,
 		}}
 		if _, err := s.OpenSession(t.Context(), openingOf(r)); err != nil {
@@ -71,8 +74,8 @@ func rotationOf(id token.SessionID, from uint32) authority.Rotation {
 	return authority.Rotation{
 		Session:        id,
 		From:           from,
-		At:             testNow + int64(from),
-		Expires:        testNow + 3600,
+		At:             testNow + int64(from) - 1, // before the first Idle
+		Lives:          oneHour,
 		IdempotencyKey: authority.IdempotencyKeyHash{byte(from)},
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"github.com/pawlauth/pawl/internal/authority"
-	"github.com/pawlauth/pawl/internal/sessionlog"
 	"github.com/pawlauth/pawl/internal/storecopy"
 	"github.com/pawlauth/pawl/internal/token"
 )
@@ -99,8 +98,7 @@ func (s *Store) ReadSessions(
 	ctx context.Context, after token.SessionID, limit int,
 ) ([]authority.SessionWithOrigin, error) {
 	sql := selectSessions + " WHERE id > ? AND " + liveSession + " ORDER BY id LIMIT ?"
-	rows, err := list(ctx, s, sql, args{after[:], int64(limit)}, scanSession)
-	return s.addStates(rows), err
+	return s.listSessions(ctx, sql, args{after[:], int64(limit)})
 }
 
 // ReadAPIKeys returns the first API keys with an ID greater than after.
@@ -129,20 +127,25 @@ func (s *Store) WriteUsers(ctx context.Context, users []authority.UserWithHash) 
 }
 
 // insertSession adds a session of epoch 0, because the users of a copy begin with that epoch.
-const insertSession = "INSERT INTO session (id, user_id, created, ip, user_agent) VALUES (?, ?, ?, ?, ?)"
+const insertSession = "INSERT INTO session (id, user_id, created, ip, user_agent, device) VALUES (?, ?, ?, ?, ?, ?)"
 
 // sessionValues returns the values of insertSession.
 func sessionValues(r *authority.SessionWithOrigin) args {
-	return args{r.ID[:], r.UserID, r.Created, r.IP, r.UserAgent}
+	return args{r.ID[:], r.UserID, r.Created, r.IP, r.UserAgent, r.Device}
 }
 
 // WriteSessions adds sessions without changing any field.
 func (s *Store) WriteSessions(ctx context.Context, sessions []authority.SessionWithOrigin) error {
 	return s.write(ctx, normal, func(c *change) error {
-		for i := range sessions {
-			c.states = append(c.states, sessionlog.State{Session: sessions[i].Session})
+		if err := insertAll(c, insertSession, sessions, sessionValues); err != nil {
+			return err
 		}
-		return insertAll(c, insertSession, sessions, sessionValues)
+		for i := range sessions {
+			if err := c.addSession(&sessions[i].Session, 0); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

@@ -134,7 +134,8 @@ func openOther(t *testing.T, s *Store) token.SessionID {
 		t.Fatal(err)
 	}
 	session := authority.SessionWithOrigin{Session: authority.Session{
-		ID: token.SessionID{9, 9, 9}, UserID: other.ID, Generation: 1, Expires: testNow + 1, Ends: testNow + 1,
+		ID: token.SessionID{9, 9, 9}, UserID: other.ID, Generation: 1,
+		Expires: testNow + 1, Idle: testNow + 1, Ends: testNow + 1,
 	}}
 	if _, err := s.OpenSession(t.Context(), openingOf(session)); err != nil {
 		t.Fatal(err)

@@ -67,6 +67,7 @@ func largeSession(n int) authority.SessionWithOrigin {
 			Created:    largeNow,
 			Refreshed:  largeNow,
 			Expires:    largeNow + 3600,
+			Idle:       largeNow + 3600,
 			Ends:       largeNow + 30*24*3600,
 		},
 		Origin: authority.Origin{IP: "203.0.113.77", UserAgent: "okhttp/4.12.0"},
@@ -175,7 +176,7 @@ func refreshFor(b *testing.B, s *Store, generations []uint32) float64 {
 					Session:        largeID(i),
 					From:           generations[i],
 					At:             largeNow + 10,
-					Expires:        largeNow + 3610,
+					Lives:          oneHour,
 					IdempotencyKey: authority.IdempotencyKeyHash{2, byte(n)},
 				})
 				if err != nil || !rotated {

@@ -21,13 +21,15 @@ var (
 	usersSQL string
 	//go:embed walmark.sql
 	walMarkSQL string
+	//go:embed session_extras.sql
+	sessionExtrasSQL string
 )
 
 // checkpointPages is after how many pages SQLite copies the write-ahead log into the database.
 const checkpointPages = 1000
 
 // migrations has one script for each version of the schema. A released script is never edited.
-var migrations = []string{schemaSQL, usersSQL, walMarkSQL}
+var migrations = []string{schemaSQL, usersSQL, walMarkSQL, sessionExtrasSQL}
 
 // checkApplication rejects a file of another program or of a newer Pawl, before anything in the file changes.
 func checkApplication(conn *sqlite.Conn, path string) error {
@@ -95,7 +97,8 @@ func markBeforeMigration(conn *sqlite.Conn, path string) error {
 // quickCheck reads the schema and one row of each table. It finds a truncated file, or one overwritten at its start, in
 // almost no time.
 func quickCheck(conn *sqlite.Conn, path string) error {
-	tables := "user session session_purge rotation_log api_key signing_key failure_counter event copying wal_mark"
+	tables := "user session session_extras session_purge rotation_log api_key signing_key failure_counter event " +
+		"copying wal_mark"
 	for table := range strings.FieldsSeq(tables) {
 		if err := sqlitex.ExecuteTransient(conn, "SELECT * FROM "+table+" LIMIT 1", nil); err != nil {
 			return fmt.Errorf("%s is damaged: table %s: %w; restore it from a backup", path, table, err)

@@ -2,8 +2,10 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"zombiezen.com/go/sqlite"
 
@@ -18,16 +20,60 @@ import (
 // rotation log has its state from the first generation on.
 func (s *Store) OpenSession(ctx context.Context, o authority.Opening) ([]authority.EndedSession, error) {
 	return tx(ctx, s, normal, func(c *change) ([]authority.EndedSession, error) {
-		epoch, err := queryOne(c.conn, `INSERT INTO session (id, user_id, epoch, created, ip, user_agent)
-			SELECT ?1, id, session_epoch, ?3, ?4, ?5 FROM user WHERE id = ?2 AND status < ?6 AND password_hash = ?7
+		epoch, err := queryOne(c.conn, `INSERT INTO session (id, user_id, epoch, created, ip, user_agent, device)
+			SELECT ?1, id, session_epoch, ?3, ?4, ?5, ?6 FROM user WHERE id = ?2 AND status < ?7 AND password_hash = ?8
 			RETURNING epoch`,
-			args{o.ID[:], o.UserID, o.Created, o.IP, o.UserAgent, int64(authority.Suspended), o.PasswordHash},
-			scanNumber)
+			args{
+				o.ID[:], o.UserID, o.Created, o.IP, o.UserAgent, o.Device, int64(authority.Suspended), o.PasswordHash,
+			}, scanNumber)
 		if err != nil {
 			return nil, err
 		}
-		c.states = append(c.states, sessionlog.State{Session: o.Session, Epoch: uint32(epoch)})
+		if err := c.addSession(&o.Session, uint32(epoch)); err != nil {
+			return nil, err
+		}
 		return c.endExcess(&o, epoch)
+	})
+}
+
+// addSession adds the state and the extras of a session with a row.
+func (c *change) addSession(s *authority.Session, epoch uint32) error {
+	c.states = append(c.states, sessionlog.State{Session: *s, Epoch: epoch, HasExtras: s.Extras != nil})
+	if s.Extras == nil {
+		return nil
+	}
+	return execute(c.conn, `INSERT INTO session_extras (session_id, claims, actor_id, token_life, idle_life)
+		VALUES (?, ?, ?, ?, ?)`, s.ID[:], s.Extras.Claims, s.Extras.ActorID,
+		int64(s.Extras.TokenLife/time.Second), int64(s.Extras.IdleLife/time.Second))
+}
+
+// get returns a session from memory. Only a session with extras needs a query.
+func (s *Store) get(ctx context.Context, id token.SessionID) (authority.Session, error) {
+	state, exists := s.sessions.Get(id)
+	if !exists {
+		return authority.Session{}, fault.ErrNotFound
+	}
+	if state.HasExtras {
+		var err error
+		if state.Extras, err = s.sessionExtras(ctx, id); err != nil {
+			return authority.Session{}, err
+		}
+	}
+	return state.Session, nil
+}
+
+// sessionExtras returns the extras of a session, usually from the cache.
+func (s *Store) sessionExtras(ctx context.Context, id token.SessionID) (*authority.SessionExtras, error) {
+	return s.extras.get(id, func() (*authority.SessionExtras, error) {
+		const sql = "SELECT claims, actor_id, token_life, idle_life FROM session_extras WHERE session_id = ?"
+		return find(ctx, s, sql, args{id[:]}, func(stmt *sqlite.Stmt) *authority.SessionExtras {
+			return &authority.SessionExtras{
+				Claims:    stmt.ColumnText(0),
+				ActorID:   stmt.ColumnInt64(1),
+				TokenLife: time.Duration(stmt.ColumnInt64(2)) * time.Second,
+				IdleLife:  time.Duration(stmt.ColumnInt64(3)) * time.Second,
+			}
+		})
 	})
 }
 
@@ -58,9 +104,9 @@ func (c *change) endExcess(o *authority.Opening, epoch int64) ([]authority.Ended
 
 // Session returns a session and its user.
 func (s *Store) Session(ctx context.Context, id token.SessionID) (authority.SessionWithUser, error) {
-	session, exists := s.sessions.Get(id)
-	if !exists {
-		return authority.SessionWithUser{}, fault.ErrNotFound
+	session, err := s.get(ctx, id)
+	if err != nil {
+		return authority.SessionWithUser{}, err
 	}
 	user, err := s.User(ctx, session.UserID)
 	return authority.SessionWithUser{Session: session, User: user}, err
@@ -71,19 +117,20 @@ func (s *Store) RecentSession(ctx context.Context, id token.SessionID) (authorit
 	return s.Session(ctx, id)
 }
 
-// Rotate submits the rotation to the group commit, unless memory shows that another rotation came first.
+// Rotate submits the rotation to the group commit, unless memory shows that it is too late.
 func (s *Store) Rotate(ctx context.Context, r authority.Rotation) (authority.SessionWithUser, bool, error) {
-	session, exists := s.sessions.Get(r.Session)
-	if !exists {
-		return authority.SessionWithUser{}, false, fault.ErrNotFound
+	session, err := s.get(ctx, r.Session)
+	if err != nil {
+		return authority.SessionWithUser{}, false, err
 	}
 	rotated := false
-	if session.Generation == r.From {
-		op := &batch.Op[operation]{Value: operation{rotation: r}}
+	if r.Rotates(&session) {
+		op := &batch.Op[operation]{Value: operation{rotation: r, extras: session.Extras}}
 		if err := s.submit(ctx, op); err != nil {
 			return authority.SessionWithUser{}, false, err
 		}
 		session, rotated = op.Value.session, op.Value.rotated
+		session.Extras = op.Value.extras
 	}
 	user, err := s.User(context.WithoutCancel(ctx), session.UserID)
 	if err != nil {
@@ -112,35 +159,51 @@ func (c *change) endSessions(userID int64, opts authority.EndOptions) error {
 	return c.endEpochs(userID, opts.Except)
 }
 
-// Sessions lists the sessions of a user with an unexpired token.
+// Sessions lists the sessions of a user that can be refreshed.
 func (s *Store) Sessions(ctx context.Context, userID, now int64) ([]authority.SessionWithOrigin, error) {
 	sql := selectSessions + " WHERE user_id = ?1 AND epoch = (SELECT session_epoch FROM user WHERE user.id = ?1)" +
 		" ORDER BY created, id"
-	rows, err := list(ctx, s, sql, args{userID}, scanSession)
-	expired := func(r authority.SessionWithOrigin) bool { return r.Expires <= now }
-	return slices.DeleteFunc(s.addStates(rows), expired), err
+	rows, err := s.listSessions(ctx, sql, args{userID})
+	expired := func(r authority.SessionWithOrigin) bool { return r.Idle <= now }
+	return slices.DeleteFunc(rows, expired), err
 }
 
-const selectSessions = "SELECT id, ip, user_agent FROM session"
+const selectSessions = "SELECT id, ip, user_agent, device FROM session"
+
+// listSessions returns the sessions of a query that begins with selectSessions.
+func (s *Store) listSessions(ctx context.Context, sql string, a args) ([]authority.SessionWithOrigin, error) {
+	rows, err := list(ctx, s, sql, a, scanSession)
+	if err != nil {
+		return nil, err
+	}
+	return s.addStates(ctx, rows)
+}
 
 // scanSession reads a row of selectSessions. addStates adds the rest.
 func scanSession(stmt *sqlite.Stmt) authority.SessionWithOrigin {
-	r := authority.SessionWithOrigin{Origin: authority.Origin{IP: stmt.ColumnText(1), UserAgent: stmt.ColumnText(2)}}
+	r := authority.SessionWithOrigin{Origin: authority.Origin{
+		IP: stmt.ColumnText(1), UserAgent: stmt.ColumnText(2), Device: stmt.ColumnText(3),
+	}}
 	r.ID = scanSessionID(stmt)
 	return r
 }
 
 // addStates adds to each row the state of its session, and removes the sessions that ended while the rows were read.
-func (s *Store) addStates(rows []authority.SessionWithOrigin) []authority.SessionWithOrigin {
+func (s *Store) addStates(
+	ctx context.Context, rows []authority.SessionWithOrigin,
+) ([]authority.SessionWithOrigin, error) {
 	complete := rows[:0]
 	for _, r := range rows {
-		session, exists := s.sessions.Get(r.ID)
-		if exists {
-			r.Session = session
+		var err error
+		r.Session, err = s.get(ctx, r.ID)
+		switch {
+		case err == nil:
 			complete = append(complete, r)
+		case !errors.Is(err, fault.ErrNotFound):
+			return nil, err
 		}
 	}
-	return complete
+	return complete, nil
 }
 
 func scanSessionID(stmt *sqlite.Stmt) token.SessionID {
@@ -155,7 +218,7 @@ type sweepPosition struct {
 	next int
 }
 
-// Sweep removes sessions with an expired token. It searches the memory, not the file, so that an idle store does not
+// Sweep removes sessions past their idle time. It searches the memory, not the file, so that an idle store does not
 // read all of its rows once a minute.
 func (s *Store) Sweep(ctx context.Context, now int64, limit int) (removed int, done bool, err error) {
 	s.sweep.mu.Lock()
@@ -175,7 +238,7 @@ func (s *Store) Sweep(ctx context.Context, now int64, limit int) (removed int, d
 func (c *change) endExpired(ids []token.SessionID, now int64) (int, error) {
 	for _, id := range ids {
 		session, exists := c.sessions.Get(id)
-		if !exists || session.Expires > now {
+		if !exists || session.Idle > now {
 			continue
 		}
 		if err := c.deleteSessions("id = ?", id[:]); err != nil {

@@ -25,6 +25,7 @@ import (
 	"github.com/pawlauth/pawl/internal/metrics"
 	"github.com/pawlauth/pawl/internal/sessionlog"
 	"github.com/pawlauth/pawl/internal/store/batch"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 // FileName is the database's name in the data folder.
@@ -52,6 +53,7 @@ type Store struct {
 	sessions *sessionlog.Log
 	users    *cache[int64, *authority.User]
 	apiKeys  *cache[authority.APIKeyHash, authority.APIKey]
+	extras   *cache[token.SessionID, *authority.SessionExtras]
 	sweep    sweepPosition
 	ended    chan struct{} // see Ended
 	metrics  *metrics.Metrics
@@ -79,6 +81,7 @@ func Open(dir string, o Options) (*Store, error) {
 		reserve: reserve{path: filepath.Join(dir, reserveName)},
 		users:   newCache[int64, *authority.User](maxCachedUsers),
 		apiKeys: newCache[authority.APIKeyHash, authority.APIKey](maxCachedAPIKeys),
+		extras:  newCache[token.SessionID, *authority.SessionExtras](maxCachedExtras),
 		metrics: o.Metrics,
 		ended:   make(chan struct{}, 1),
 	}

@@ -162,7 +162,7 @@ func TestRefreshesDoNotGrowTheFile(t *testing.T) {
 	ids := make([]token.SessionID, 100)
 	for i := range ids {
 		ids[i] = token.SessionID{byte(i), 1}
-		session := authority.Session{ID: ids[i], UserID: u.ID, Generation: 1, Ends: 1 << 31}
+		session := authority.Session{ID: ids[i], UserID: u.ID, Generation: 1, Idle: 1 << 31, Ends: 1 << 31}
 		opening := authority.Opening{
 			SessionWithOrigin: authority.SessionWithOrigin{Session: session}, PasswordHash: "hash",
 		}
@@ -192,7 +192,7 @@ func refreshAll(t *testing.T, s *sqlite.Store, ids []token.SessionID, from, to u
 					Session:        id,
 					From:           g,
 					At:             1_795_500_000,
-					Expires:        1_795_503_600,
+					Lives:          authority.Lives{Token: 3600, Idle: 3600},
 					IdempotencyKey: authority.IdempotencyKeyHash{1},
 				})
 				if err != nil || !rotated {

@@ -16,7 +16,8 @@ func (s *state) openCapped(u *authority.User, id token.SessionID, at int64, maxS
 	s.Helper()
 	o := opening(u, id)
 	o.Created, o.Refreshed = at, at
-	o.Expires, o.Ends = at+3600, at+10_000
+	o.Expires, o.Idle = at+3600, at+3600
+	o.Ends = at + 10_000
 	o.MaxSessions = maxSessions
 	ended, err := s.OpenSession(s.Context(), o)
 	s.noError(err)
@@ -56,7 +57,7 @@ func testSessionCap(t *testing.T, s *state) {
 	key := authority.APIKey{UserID: u.ID, Visibility: authority.SessionOnly, Session: id(1)}
 	key, err := s.CreateAPIKey(t.Context(), authority.Rights{}, key, authority.APIKeyHash{1})
 	s.noError(err)
-	rotation := authority.Rotation{Session: id(0), From: 1, At: now + 10, Expires: now + 5000}
+	rotation := authority.Rotation{Session: id(0), From: 1, At: now + 10, Lives: oneHour}
 	_, rotated, err := s.Rotate(t.Context(), rotation)
 	s.noError(err)
 	if !rotated {
@@ -82,14 +83,14 @@ func testSessionCap(t *testing.T, s *state) {
 	s.wantSessionsOf(u, id(3), id(4), id(5))
 }
 
-// testSessionCapExpired checks that a sign-in at the cap first ends sessions that have expired.
+// testSessionCapExpired checks that a sign-in at the cap first ends sessions past their idle time.
 func testSessionCapExpired(t *testing.T, s *state) {
 	u := s.newUser("a")
 	short, long := token.SessionID{1}, token.SessionID{2}
 	s.openCapped(u, long, now, 2)
 	o := opening(u, short)
 	o.Created, o.Refreshed = now+10, now+10
-	o.Expires = now + 20
+	o.Expires, o.Idle = now+20, now+20
 	_, err := s.OpenSession(t.Context(), o)
 	s.noError(err)
 	want := []authority.EndedSession{{ID: short, UserID: u.ID, Reason: authority.EndedByIdle}}
@@ -145,7 +146,7 @@ func testSessionCapRace(t *testing.T, s *state) {
 				if _, err := s.OpenSession(t.Context(), o); err != nil {
 					t.Error(err)
 				}
-				rotation := authority.Rotation{Session: o.ID, From: 1, At: now + 1, Expires: now + 3600}
+				rotation := authority.Rotation{Session: o.ID, From: 1, At: now + 1, Lives: oneHour}
 				if _, _, err := s.Rotate(t.Context(), rotation); err != nil && !errors.Is(err, fault.ErrNotFound) {
 					t.Error(err)
 				}

@@ -118,7 +118,7 @@ func (s *scene) endSession() {
 
 func (s *scene) rotate() {
 	s.Helper()
-	rotation := authority.Rotation{Session: s.session.ID, From: 1, At: now, Expires: now + 3600}
+	rotation := authority.Rotation{Session: s.session.ID, From: 1, At: now, Lives: oneHour}
 	if _, rotated, err := s.Rotate(s.Context(), rotation); err != nil || !rotated {
 		s.Fatalf("rotated %v, %v", rotated, err)
 	}

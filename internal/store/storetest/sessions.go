@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
@@ -17,14 +18,16 @@ func testRotate(t *testing.T, s *state) {
 	first := s.newSession(s.newUser("a"))
 	key := authority.HashIdempotencyKey("k1")
 	got, rotated, err := s.Rotate(t.Context(), authority.Rotation{
-		Session: first.ID, From: 1, At: now + 5, Expires: now + 3605, IdempotencyKey: key,
+		Session: first.ID, From: 1, At: now + 5, Lives: authority.Lives{Token: 3600, Idle: 9000}, IdempotencyKey: key,
+		Address: 1<<32 - 1,
 	})
 	s.noError(err)
 	want := first
 	want.Generation = 2
 	want.Previous, want.Refreshed = now, now+5
-	want.Expires = now + 3605
+	want.Expires, want.Idle = now+3605, now+9005
 	want.IdempotencyKey = key
+	want.Address = 1<<32 - 1
 	if !rotated || got.Session != want {
 		t.Fatalf("rotated %v to %+v, want %+v", rotated, got.Session, want)
 	}
@@ -33,7 +36,7 @@ func testRotate(t *testing.T, s *state) {
 	}
 	for _, from := range []uint32{0, 1, 3} {
 		got, rotated, err := s.Rotate(t.Context(), authority.Rotation{
-			Session: first.ID, From: from, At: now + 6, Expires: now + 3606,
+			Session: first.ID, From: from, At: now + 6, Lives: oneHour,
 		})
 		s.noError(err)
 		if rotated || got.Session != want {
@@ -41,19 +44,113 @@ func testRotate(t *testing.T, s *state) {
 		}
 	}
 	got, rotated, err = s.Rotate(t.Context(), authority.Rotation{
-		Session: first.ID, From: 2, At: now + 9000, Expires: now + 12_600,
+		Session: first.ID, From: 2, At: now + 9000, Lives: oneHour,
 	})
 	s.noError(err)
-	if !rotated || got.Session.Expires != first.Ends {
-		t.Errorf("rotated %v, expires %d; want true, the session's end %d", rotated, got.Session.Expires, first.Ends)
+	if !rotated || got.Session.Expires != first.Ends || got.Session.Idle != first.Ends {
+		t.Errorf("rotated %v to %+v; want true, and both times the session's end", rotated, got.Session)
 	}
-	if got.Session.IdempotencyKey != (authority.IdempotencyKeyHash{}) {
-		t.Error("the idempotency key of the refresh before was kept")
+	if got.Session.IdempotencyKey != (authority.IdempotencyKeyHash{}) || got.Session.Address != 0 {
+		t.Error("the idempotency key or the address of the refresh before was kept")
 	}
 	_, _, err = s.Rotate(t.Context(), authority.Rotation{
-		Session: token.SessionID{77}, From: 1, At: now, Expires: now + 1,
+		Session: token.SessionID{77}, From: 1, At: now, Lives: oneHour,
 	})
 	s.wantError(err, fault.ErrNotFound)
+}
+
+// testIdle checks that a session can be refreshed after its token has expired, but not past its idle time, and that
+// lists and sweeps use the idle time too.
+func testIdle(t *testing.T, s *state) {
+	u := s.newUser("a")
+	session := s.newSession(u)
+	rotate := func(from uint32, at int64) (authority.Session, bool) {
+		t.Helper()
+		got, rotated, err := s.Rotate(t.Context(), authority.Rotation{
+			Session: session.ID, From: from, At: at, Lives: authority.Lives{Token: 60, Idle: 600},
+		})
+		s.noError(err)
+		return got.Session, rotated
+	}
+	got, rotated := rotate(1, now)
+	if !rotated || got.Expires != now+60 || got.Idle != now+600 {
+		t.Fatalf("rotated %v to %+v", rotated, got)
+	}
+	if got, rotated = rotate(2, now+599); !rotated || got.Generation != 3 {
+		t.Fatalf("one second before the idle time: rotated %v to %+v", rotated, got)
+	}
+	idle := got.Idle
+	for _, at := range []int64{idle, idle + 1} {
+		if again, rotated := rotate(3, at); rotated || again != got {
+			t.Errorf("%d s past the idle time: rotated %v to %+v", at-idle, rotated, again)
+		}
+	}
+	for at, want := range map[int64]int{idle - 1: 1, idle: 0} {
+		list, err := s.Sessions(t.Context(), u.ID, at)
+		s.noError(err)
+		if len(list) != want {
+			t.Errorf("%d sessions are listed at the idle time %+d s, want %d", len(list), at-idle, want)
+		}
+	}
+	_, _, err := s.Sweep(t.Context(), idle-1, 100)
+	s.noError(err)
+	s.wantSession(session.ID)
+}
+
+// testSessionExtras checks that the extras of a session survive rotations and a restart, and that its own lives have
+// priority over those of the rotation.
+func testSessionExtras(t *testing.T, s *state) {
+	u := s.newUser("a")
+	all := authority.SessionExtras{
+		Claims: `{"plan":"gold"}`, ActorID: u.ID, TokenLife: 10 * time.Second, IdleLife: 50 * time.Second,
+	}
+	lives := authority.Lives{Token: 60, Idle: 600}
+	tests := map[string]struct {
+		extras      *authority.SessionExtras
+		token, idle int64
+	}{
+		"none":       {extras: nil, token: 60, idle: 600},
+		"all":        {extras: &all, token: 10, idle: 50},
+		"token life": {extras: &authority.SessionExtras{TokenLife: 10 * time.Second}, token: 10, idle: 600},
+		"idle life":  {extras: &authority.SessionExtras{IdleLife: 30 * time.Second}, token: 30, idle: 30},
+		"claims":     {extras: &authority.SessionExtras{Claims: all.Claims}, token: 60, idle: 600},
+		"actor":      {extras: &authority.SessionExtras{ActorID: u.ID}, token: 60, idle: 600},
+	}
+	want := map[token.SessionID]authority.Session{}
+	for name, test := range tests {
+		session := opening(u, token.SessionID{byte(len(want)), 8})
+		session.Address, session.Extras = 7, test.extras
+		session.Device = name
+		_, err := s.OpenSession(t.Context(), session)
+		s.noError(err)
+		s.wantEqual(s.wantSession(session.ID), session.Session)
+		got, rotated, err := s.Rotate(t.Context(), authority.Rotation{
+			Session: session.ID, From: 1, At: now + 1, Lives: lives,
+		})
+		s.noError(err)
+		session.Session.Generation, session.Session.Address = 2, 0
+		session.Previous, session.Refreshed = now, now+1
+		session.Expires, session.Idle = now+1+test.token, now+1+test.idle
+		if !rotated {
+			t.Errorf("%s: not rotated", name)
+		}
+		s.wantEqual(got.Session, session.Session)
+		want[session.ID] = session.Session
+	}
+	s.reopen()
+	list, err := s.Sessions(t.Context(), u.ID, now)
+	s.noError(err)
+	if len(list) != len(want) {
+		t.Errorf("%d sessions are listed, want %d", len(list), len(want))
+	}
+	for _, session := range list {
+		s.wantEqual(session.Session, want[session.ID])
+		s.wantEqual(session.Extras, tests[session.Device].extras)
+	}
+	for id := range want {
+		s.noError(s.EndSession(t.Context(), authority.Rights{}, id))
+		s.wantNoSession(id)
+	}
 }
 
 // testRotateRace lets 100 callers rotate from the same generation, for ten generations.
@@ -65,7 +162,7 @@ func testRotateRace(t *testing.T, s *state) {
 		for range 100 {
 			group.Go(func() {
 				got, rotated, err := s.Rotate(t.Context(), authority.Rotation{
-					Session: session.ID, From: from, At: now, Expires: now + 3600,
+					Session: session.ID, From: from, At: now, Lives: oneHour,
 				})
 				if err != nil || got.Session.Generation != from+1 {
 					t.Errorf("generation %d, %v; want %d", got.Session.Generation, err, from+1)
@@ -91,7 +188,7 @@ func testRotateAgainstEnd(t *testing.T, s *state) {
 		for range 10 {
 			group.Go(func() {
 				_, _, err := s.Rotate(t.Context(), authority.Rotation{
-					Session: session.ID, From: 1, At: now, Expires: now + 3600,
+					Session: session.ID, From: 1, At: now, Lives: oneHour,
 				})
 				if err != nil && !errors.Is(err, fault.ErrNotFound) {
 					t.Error(err)
@@ -217,7 +314,7 @@ func testSweep(t *testing.T, s *state) {
 		sessions = append(sessions, session)
 		if i%2 == 0 {
 			_, _, err := s.Rotate(t.Context(), authority.Rotation{
-				Session: session.ID, From: 1, At: now, Expires: now + 9000,
+				Session: session.ID, From: 1, At: now, Lives: authority.Lives{Token: 9000, Idle: 9000},
 			})
 			s.noError(err)
 		}
@@ -251,7 +348,7 @@ func testReopen(t *testing.T, s *state) {
 	u := s.newUser("a")
 	session, ended := s.newSession(u), s.newSession(u)
 	_, _, err := s.Rotate(t.Context(), authority.Rotation{
-		Session: session.ID, From: 1, At: now + 1, Expires: now + 2, IdempotencyKey: authority.HashIdempotencyKey("k"),
+		Session: session.ID, From: 1, At: now + 1, Lives: oneHour, IdempotencyKey: authority.HashIdempotencyKey("k"),
 	})
 	s.noError(err)
 	s.noError(s.EndSession(t.Context(), authority.Rights{}, ended.ID))

@@ -4,6 +4,7 @@ package storetest
 
 import (
 	"errors"
+	"reflect"
 	"sync/atomic"
 	"testing"
 
@@ -17,6 +18,8 @@ import (
 // now is the time of the tests: Unix seconds.
 const now = 1_795_500_000
 
+var oneHour = authority.Lives{Token: 3600, Idle: 3600}
+
 // Store has all methods tested by the suite.
 type Store interface {
 	authority.Store
@@ -28,6 +31,8 @@ type Store interface {
 var suite = map[string]func(*testing.T, *state){
 	"Rotate":             testRotate,
 	"RotateRace":         testRotateRace,
+	"Idle":               testIdle,
+	"SessionExtras":      testSessionExtras,
 	"RotateAgainstEnd":   testRotateAgainstEnd,
 	"SessionNeedsUser":   testSessionNeedsUser,
 	"EndSessions":        testEndSessions,
@@ -103,6 +108,14 @@ func (s *state) noError(err error) {
 	}
 }
 
+// wantEqual compares values with what they point to.
+func (s *state) wantEqual(got, want any) {
+	s.Helper()
+	if !reflect.DeepEqual(got, want) {
+		s.Errorf("%+v, want %+v", got, want)
+	}
+}
+
 // wantError ends the test if the error is another one.
 func (s *state) wantError(err, want error) {
 	s.Helper()
@@ -154,7 +167,7 @@ func opening(u *authority.User, id token.SessionID) authority.Opening {
 		SessionWithOrigin: authority.SessionWithOrigin{
 			Session: authority.Session{
 				ID: id, UserID: u.ID, Generation: 1,
-				Created: now, Refreshed: now, Expires: now + 3600, Ends: now + 10_000,
+				Created: now, Refreshed: now, Expires: now + 3600, Idle: now + 3600, Ends: now + 10_000,
 			},
 			Origin: authority.Origin{IP: "192.0.2.1", UserAgent: "test"},
 		},
@@ -178,6 +191,6 @@ func (s *state) wantNoSession(id token.SessionID) {
 	s.Helper()
 	_, err := s.Session(s.Context(), id)
 	s.wantError(err, fault.ErrNotFound)
-	_, _, err = s.Rotate(s.Context(), authority.Rotation{Session: id, From: 1, At: now, Expires: now + 1})
+	_, _, err = s.Rotate(s.Context(), authority.Rotation{Session: id, From: 1, At: now, Lives: oneHour})
 	s.wantError(err, fault.ErrNotFound)
 }
