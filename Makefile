@@ -43,6 +43,9 @@ model: ## check the model of the rotation, and its mutants, with spin (docs/mode
 bench-large: ## measure the SQLite store with 5,000,000 sessions (some minutes, 2 GB of disk)
 	go test -run '^$$' -bench '^BenchmarkLarge$$' -benchtime 1x -timeout 30m ./internal/store/sqlite
 
+bench-many: deps ## end 1,000,000 sessions of one user on each store, and measure the call and other refreshes (10 minutes, 2 GB of disk)
+	go test -run '^$$' -bench '^BenchmarkMany$$' -benchtime 1x -timeout 1h ./test/many
+
 torture: ## on each store, kill servers KILLS (200) times, or for a time (FOR=2h), and check every answer; check all rights
 	go test -count 1 -timeout 1h -run '^TestRightsTableSeesFaults$$' ./internal/store/storetest -all-mutants
 	go test -race -count 1 -timeout 1h -run '^Test(HeldBody|HeldAtStore|LoopOfWrites|OnPostgres)$$' ./internal/server -whole
@@ -64,4 +67,4 @@ cross: ## build for darwin and windows
 clean: ## remove bin/
 	rm -rf bin
 
-.PHONY: help build deps lint test test-short bench bench-plots bench-large torture torture-postgres model fuzz cross clean
+.PHONY: help build deps lint test test-short bench bench-plots bench-large bench-many torture torture-postgres model fuzz cross clean
