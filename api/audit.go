@@ -24,6 +24,7 @@ const (
 	EventPasswordSet       EventKind = "passwordSet"     // by an administrator
 	EventSigningKeyCreated EventKind = "signingKeyMade"
 	EventSigningKeyRetired EventKind = "signingKeyRetired"
+	EventStoreRestored     EventKind = "storeRestored" // from a backup; every session was ended
 	EventStarted           EventKind = "started"
 	EventEventsLost        EventKind = "eventsLost" // the store lacks some events; the server's log has them
 )

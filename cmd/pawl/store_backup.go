@@ -20,8 +20,7 @@ func (*storeBackupCmd) Help() string {
 	return `Example:
   pawl store backup --data /var/lib/pawl --to /backup/pawl-2026-11-24.db
 
-The server may keep running. To restore the backup, stop the server, and put the file into an empty data folder as
-pawl.db. Then end its sessions, because they are as old as the backup: see docs/operations.md.`
+The server may keep running. To restore the backup, run pawl store restore.`
 }
 
 func (c *storeBackupCmd) Run(ctx context.Context, std stdio) error {

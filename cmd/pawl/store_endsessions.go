@@ -18,7 +18,7 @@ func (*storeEndSessionsCmd) Help() string {
 	return `Example:
   pawl store end-sessions --store sqlite:/var/lib/pawl
 
-Use it on a store that was restored from a backup. There, tokens that have been superseded since are current again. Run
+Use it on a PostgreSQL database that was restored from a backup; pawl store restore does the same for SQLite. There, tokens that have been superseded since are current again. Run
 it before the servers start, because a running server does not notice. Put an address with a password into PAWL_STORE.`
 }
 

@@ -150,6 +150,19 @@ func openStore(ctx context.Context, c StoreConfig) (Store, error) {
 	return sqlite.Open(folder, sqlite.Options{Metrics: c.Metrics})
 }
 
+// CheckStore reads a whole store, and returns what is damaged. A SQLite store must not be in use. A store that is
+// missing or has no administrator is an error, as in OpenStore.
+func CheckStore(ctx context.Context, address StoreAddress) (storecopy.Report, error) {
+	if address.Kind() == SQLite {
+		return sqlite.Check(ctx, address.Folder)
+	}
+	report, err := postgres.Check(ctx, *address.database)
+	if errors.Is(err, storecopy.ErrMissing) || errors.Is(err, storecopy.ErrNoAdministrator) {
+		err = fmt.Errorf("%s: %w", address.location(), err)
+	}
+	return report, err
+}
+
 // requireAdministrator returns storecopy.ErrNoAdministrator for a store without a user of level Root. The target of an
 // incomplete copy may have none yet, and returns storecopy.ErrIncomplete.
 func requireAdministrator(ctx context.Context, store Store) error {

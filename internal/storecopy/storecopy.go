@@ -5,6 +5,7 @@ package storecopy
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/token"
@@ -58,6 +59,18 @@ type Store interface {
 // Counts has the number of rows of each kind in a store.
 type Counts struct {
 	Users, Sessions, APIKeys, SigningKeys int64
+}
+
+// Report is the result of a check of a whole store.
+type Report struct {
+	Counts
+	// Problems has a sentence for each kind of damage. It is empty if the store is whole.
+	Problems []string
+}
+
+// Problem returns the sentence for damaged rows: how many there are, and one of them.
+func Problem(count int64, what, example string) string {
+	return fmt.Sprintf("%d %s, for example %s", count, what, example)
 }
 
 // APIKeyRecord is an API key with its hash.

@@ -36,11 +36,12 @@ func TestMissingStore(t *testing.T) {
 	}
 	for _, data := range []string{missing, empty, unused} {
 		for name, args := range map[string][]string{
-			"--data":  {"serve", "--addr", "127.0.0.1:0", "--data", data},
-			"--data ": {"store", "backup", "--to", copied, "--data", data},
-			" --data": {"user", "import", users, "--data", data},
-			"--from":  {"store", "copy", "--from", "sqlite:" + data, "--to", "sqlite:" + copied},
-			"--store": {"store", "end-sessions", "--store", "sqlite:" + data},
+			"--data":   {"serve", "--addr", "127.0.0.1:0", "--data", data},
+			"--data ":  {"store", "backup", "--to", copied, "--data", data},
+			"--data  ": {"store", "check", "--data", data},
+			" --data":  {"user", "import", users, "--data", data},
+			"--from":   {"store", "copy", "--from", "sqlite:" + data, "--to", "sqlite:" + copied},
+			"--store":  {"store", "end-sessions", "--store", "sqlite:" + data},
 		} {
 			before := durable(t, dir)
 			code, stderr := pawl(t, binary, nil, args...)

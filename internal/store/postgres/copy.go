@@ -58,12 +58,13 @@ func (s *Store) CopyInProgress(ctx context.Context) (bool, error) {
 	return queryOne(ctx, s, pgx.RowTo[bool], "SELECT copying FROM pawl.state")
 }
 
+const countRows = "SELECT (SELECT count(*) FROM pawl.users), (SELECT count(*)" + fromLiveSession + "), " +
+	"(SELECT count(*)" + fromLiveAPIKey + "), (SELECT count(*) FROM pawl.signing_key)"
+
 // Count counts what a copy reads, without a time limit.
 func (s *Store) Count(ctx context.Context) (storecopy.Counts, error) {
-	const sql = "SELECT (SELECT count(*) FROM pawl.users), (SELECT count(*)" + fromLiveSession + "), " +
-		"(SELECT count(*)" + fromLiveAPIKey + "), (SELECT count(*) FROM pawl.signing_key)"
 	return withCopyConn(ctx, s, func(ctx context.Context, conn *pgx.Conn) (n storecopy.Counts, err error) {
-		err = conn.QueryRow(ctx, sql).Scan(&n.Users, &n.Sessions, &n.APIKeys, &n.SigningKeys)
+		err = conn.QueryRow(ctx, countRows).Scan(&n.Users, &n.Sessions, &n.APIKeys, &n.SigningKeys)
 		return n, err
 	})
 }

@@ -10,9 +10,6 @@ import (
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
-
-	"github.com/pawlauth/pawl/internal/authority"
-	"github.com/pawlauth/pawl/internal/storecopy"
 )
 
 // Backup writes a consistent copy of the store in dir to a new file with mode 0600. A server may use the store at the
@@ -20,11 +17,8 @@ import (
 // storecopy.ErrNoAdministrator if the store has no user of level Root.
 func Backup(ctx context.Context, dir, to string) error {
 	path := filepath.Join(dir, FileName)
-	switch info, err := os.Stat(path); {
-	case errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0:
-		return fmt.Errorf("%w in %s", storecopy.ErrMissing, dir)
-	case err != nil:
-		return fmt.Errorf("cannot read the store: %w", err)
+	if err := mustExist(path, dir); err != nil {
+		return err
 	}
 	// A running server has checked its log, and changes the files while they are read here.
 	if err := checkWAL(path); err != nil && !isLocked(dir) {
@@ -39,12 +33,8 @@ func Backup(ctx context.Context, dir, to string) error {
 	if err := checkApplication(conn, path); err != nil {
 		return err
 	}
-	roots, err := count(conn, fmt.Sprintf("user WHERE level = %d", authority.Root))
-	if err != nil {
-		return unreadable(path, err)
-	}
-	if roots == 0 {
-		return fmt.Errorf("%s: %w", dir, storecopy.ErrNoAdministrator)
+	if err := requireAdministrator(conn, path); err != nil {
+		return err
 	}
 	file, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {

@@ -63,23 +63,7 @@ func (s *Store) CopyInProgress(ctx context.Context) (bool, error) {
 
 // Count counts the rows to copy.
 func (s *Store) Count(ctx context.Context) (storecopy.Counts, error) {
-	return read(ctx, s, func(conn *sqlite.Conn) (storecopy.Counts, error) {
-		var n storecopy.Counts
-		tables := map[string]*int64{
-			"user":        &n.Users,
-			"signing_key": &n.SigningKeys,
-
-			"session WHERE " + liveSession: &n.Sessions,
-			"api_key WHERE " + liveAPIKey:  &n.APIKeys,
-		}
-		for from, rows := range tables {
-			var err error
-			if *rows, err = count(conn, from); err != nil {
-				return n, err
-			}
-		}
-		return n, nil
-	})
+	return read(ctx, s, countRows)
 }
 
 func count(conn *sqlite.Conn, from string) (int64, error) {

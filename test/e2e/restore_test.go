@@ -1,0 +1,139 @@
+//go:build linux
+
+package e2e_test
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pawlauth/pawl/api"
+	"github.com/pawlauth/pawl/client"
+)
+
+// run runs a command, which must succeed, and returns its standard output.
+func (s *served) run(args ...string) string {
+	s.Helper()
+	cmd := exec.Command(s.binary, args...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		s.Fatalf("%s: %v: %s", args, err, stderr.String())
+	}
+	return string(out)
+}
+
+// refuse runs a command, which must exit with 1, print want on standard error, and change no file of the data folder.
+func (s *served) refuse(want string, args ...string) {
+	s.Helper()
+	before := checksums(s.T, s.data)
+	if code, stderr := pawl(s.T, s.binary, nil, args...); code != 1 || !strings.Contains(stderr, want) {
+		s.Errorf("%s: exit code %d, standard error %q; want 1 and %q", args, code, stderr, want)
+	}
+	if after := checksums(s.T, s.data); !maps.Equal(before, after) {
+		s.Errorf("%s: the checksums were %x and are now %x", args, before, after)
+	}
+}
+
+// TestRestore makes a backup of a running server, which then has more sessions and dies. It copies the backup over the
+// database, as an operator might, beside the write-ahead log. Every command must refuse these files and leave them
+// alone. "store restore" then restores the backup, keeps the previous files, and ends the sessions.
+func TestRestore(t *testing.T) {
+	s := serve(t, filepath.Join(t.TempDir(), "data"))
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	database := filepath.Join(s.data, "pawl.db")
+	superseded := s.mustLogin()
+	s.run("store", "backup", "--data", s.data, "--to", backup)
+	s.run("store", "check", "--backup", backup)
+	current, err := s.once().Refresh(t.Context(), superseded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.refuseWhileRunning(backup)
+	s.Kill()
+	lost := readFile(t, database)
+	copyFile(t, backup, database)
+	const remedy = "run pawl store restore --from FILE"
+	s.refuse(remedy, "serve", "--addr", "127.0.0.1:0", "--data", s.data)
+	s.refuse(remedy, "store", "check", "--data", s.data)
+	s.refuse(remedy, "store", "backup", "--data", s.data, "--to", backup+"-2")
+	s.refuse(remedy, "store", "end-sessions", "--store", "sqlite:"+s.data)
+	s.refuse("make a backup with pawl store backup", "store", "restore", "--data", s.data, "--from", database)
+	cut := filepath.Join(t.TempDir(), "cut.db")
+	copyFile(t, backup, cut)
+	if err := os.Truncate(cut, 5*4096); err != nil {
+		t.Fatal(err)
+	}
+	s.refuse("", "store", "restore", "--data", s.data, "--from", cut)
+
+	var restored struct {
+		EndedSessions int64
+		Previous      string
+	}
+	out := s.run("store", "restore", "--data", s.data, "--from", backup, "--json")
+	if err := json.Unmarshal([]byte(out), &restored); err != nil || restored.EndedSessions != 1 {
+		t.Errorf("restore: %s, %v; want one ended session", out, err)
+	}
+	for _, name := range []string{"pawl.db", "pawl.db-wal"} {
+		if _, err := os.Stat(filepath.Join(restored.Previous, name)); err != nil {
+			t.Errorf("a previous file is lost: %v", err)
+		}
+	}
+	s.run("store", "check", "--data", s.data)
+	s.start()
+	s.checkToken(false, "superseded after the backup", superseded)
+	s.checkToken(false, "issued after the backup", current.Token)
+	bearer := client.WithBearer(s.mustLogin())
+	events, err := s.once(bearer).Audit(t.Context(), api.AuditRequest{Kind: api.EventStoreRestored})
+	if err != nil || len(events) != 1 {
+		t.Errorf("the audit has the restores %+v, %v; want one", events, err)
+	}
+	s.shutDown()
+
+	// The previous files are still one store.
+	if err := os.WriteFile(filepath.Join(restored.Previous, "pawl.db"), []byte(lost), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.data = restored.Previous
+	s.start()
+	s.checkToken(true, "issued after the backup, in the previous store", current.Token)
+}
+
+// refuseWhileRunning runs the commands that need the folder for themselves.
+func (s *served) refuseWhileRunning(backup string) {
+	s.Helper()
+	for _, args := range [][]string{
+		{"store", "restore", "--data", s.data, "--from", backup},
+		{"store", "check", "--data", s.data},
+	} {
+		if code, stderr := pawl(s.T, s.binary, nil, args...); code != 1 || !strings.Contains(stderr, "another Pawl") {
+			s.Errorf("%s while a server runs: exit code %d, standard error %q", args, code, stderr)
+		}
+	}
+}
+
+// TestRestoreIntoEmptyFolder restores a backup on a new machine, and rejects wrong paths with exit code 2.
+func TestRestoreIntoEmptyFolder(t *testing.T) {
+	s := serve(t, filepath.Join(t.TempDir(), "data"))
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	s.run("store", "backup", "--data", s.data, "--to", backup)
+	s.data = t.TempDir()
+	for _, args := range [][]string{
+		{"--data", s.data + "-typo", "--from", backup},
+		{"--data", s.data, "--from", backup + "-typo"},
+	} {
+		if code, stderr := pawl(t, s.binary, nil, append([]string{"store", "restore"}, args...)...); code != 2 {
+			t.Errorf("%s: exit code %d, standard error %q; want 2", args, code, stderr)
+		}
+	}
+	if out := s.run("store", "restore", "--data", s.data, "--from", backup); strings.Contains(out, "previous") {
+		t.Errorf("restore: %s", out)
+	}
+	s.start()
+	s.checkToken(true, "a new session", s.mustLogin())
+}
