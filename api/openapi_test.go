@@ -41,6 +41,7 @@ func TestShapeFaults(t *testing.T) {
 		`{components: {schemas: {A: {default: 1}}}}`:                  "components.schemas.A: a default",
 		`{requestBody: {schema: {x: {default: true}}}}`:               "requestBody.schema.x: a default",
 		`{components: {headers: {A: {}}, responses: {A: {}}}}`:        "components: A is the name of two components",
+		`{a: {description: One, and two.}}`:                           "a: and two. is null",
 		`{parameters: [{schema: {default: 1}}], example: {const: 1}}`: "",
 	} {
 		var document yaml.Node
@@ -75,6 +76,9 @@ func shapeFaults(document *yaml.Node) (faults []string, objects int) {
 			faults = append(faults, strings.TrimPrefix(path, ".")+": "+fault)
 		}
 		for name, value := range fields {
+			if value.Tag == "!!null" {
+				faults = append(faults, strings.TrimPrefix(path, ".")+": "+name+" is null; quote a text with a comma")
+			}
 			if name != "example" && name != "examples" {
 				visit(path+"."+name, value)
 			}

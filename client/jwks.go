@@ -15,7 +15,8 @@ import (
 
 // JWKSConfig configures a JWKS. Every field is optional: the zero value suits a Pawl with the default settings.
 type JWKSConfig struct {
-	// Issuer is the server's setting "issuer". Empty is "pawl", its default. A token with another iss is rejected.
+	// Issuer is the iss of the server's tokens: its setting "issuer", or else "public-url". Empty is "pawl", for a
+	// server without both. A token with another iss is rejected.
 	Issuer string
 	// Audience is the server's setting "audience". Empty is "pawl", its default. A token without this audience in its
 	// aud is rejected.

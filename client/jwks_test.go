@@ -124,7 +124,7 @@ func TestJWKSCaller(t *testing.T) {
 // TestJWKSFollowsKeys checks that a new key needs no restart, that the tokens of its predecessor still pass, and that
 // those of a leaked key are soon rejected.
 func TestJWKSFollowsKeys(t *testing.T) {
-	p := publish(t, pawltest.WithTokenLife(12*time.Hour))
+	p := publish(t, pawltest.WithTokenLife(72*time.Hour))
 	admin, j := p.Client(client.WithAPIKey(p.AdminAPIKey)), p.jwks()
 	first := p.login(t)
 	check(t, "first key", j, first, nil)

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"net/url"
+	"path"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -19,11 +22,11 @@ import (
 // settings configure tokens, sessions and passwords. serve, dev, init and config have them. Each setting is a flag, a
 // PAWL_* variable, and a name in the file of --config.
 type settings struct {
-	// Issuer and Audience have 1 to 256 bytes.
-	Issuer   string `default:"pawl" help:"Issuer (iss) of tokens."`
+	// Issuer and Audience have at most 256 bytes. If Issuer is empty, it is PublicURL, or else "pawl".
+	Issuer   string `help:"Issuer (iss) of tokens; by default --public-url, or else pawl."`
 	Audience string `default:"pawl" help:"Audience (aud) of tokens."`
 
-	// PublicURL is a scheme and a host. If it is empty, the Host of each request stands for it.
+	// PublicURL is a scheme, a host and perhaps a path. If it is empty, the Host of each request stands for it.
 	PublicURL string `name:"public-url" placeholder:"URL" help:"URL of the server for clients."`
 
 	Algorithm token.Algorithm `default:"HS256" enum:"HS256,ES256,EdDSA,RS256" help:"Signing algorithm (${enum})."`
@@ -136,8 +139,8 @@ func (s settings) check() error {
 	if s.MaxSessionsPerUser < 0 || s.MaxSessionsPerUser > 10_000 {
 		all = append(all, badSetting("max-sessions-per-user", "must be from 0, which is no cap, to 10000"))
 	}
-	if n := len(s.Issuer); n < 1 || n > 256 {
-		all = append(all, badSetting("issuer", "must have 1 to 256 bytes"))
+	if len(s.Issuer) > 256 {
+		all = append(all, badSetting("issuer", "must have at most 256 bytes"))
 	}
 	if n := len(s.Audience); n < 1 || n > 256 {
 		all = append(all, badSetting("audience", "must have 1 to 256 bytes"))
@@ -165,15 +168,21 @@ func (s settings) checkSigningKeyFile() error {
 	return nil
 }
 
-// parsePublicURL checks that a text is empty, or a scheme and a host, and removes slashes at its end.
+// publicPath matches the paths of a public URL. Other characters would need escapes, which gateways treat differently.
+var publicPath = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)*$`)
+
+// parsePublicURL checks that a text is empty, or a scheme, a host and perhaps a path, and removes slashes at its end.
 func parsePublicURL(text string) (string, error) {
 	text = strings.TrimRight(text, "/")
 	if text == "" {
 		return "", nil
 	}
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || text != u.Scheme+"://"+u.Host {
-		return "", badSetting("public-url", "must be a scheme and a host, such as https://auth.example.com")
+	whole := err == nil && u.Host != "" && text == u.Scheme+"://"+u.Host+u.Path && len(text) <= 256
+	if !whole || u.Scheme != "https" && u.Scheme != "http" ||
+		!publicPath.MatchString(u.Path) || path.Clean("/"+u.Path) != cmp.Or(u.Path, "/") {
+		const examples = "https://auth.example.com or https://example.com/auth"
+		return "", badSetting("public-url", "must be a URL such as "+examples)
 	}
 	return text, nil
 }

@@ -37,7 +37,8 @@ type Config struct {
 	// nil MasterKey only for SQLite.
 	MasterKey *seal.Box
 
-	// Issuer and Audience are the claims iss and aud of every token. If empty, they are "pawl".
+	// Issuer and Audience are the claims iss and aud of every token. If Issuer is empty, it is PublicURL, so that it
+	// agrees with the server metadata. If PublicURL is empty too, it is "pawl". If Audience is empty, it is "pawl".
 	Issuer   string
 	Audience string
 	// Algorithm is the algorithm of new signing keys. If empty, it is HS256.
@@ -78,7 +79,7 @@ type Config struct {
 }
 
 func (c *Config) setDefaults() {
-	c.Issuer = cmp.Or(c.Issuer, "pawl")
+	c.Issuer = cmp.Or(c.Issuer, c.PublicURL, "pawl")
 	c.Audience = cmp.Or(c.Audience, "pawl")
 	c.Algorithm = cmp.Or(c.Algorithm, token.HS256)
 	c.KeyLead = cmp.Or(c.KeyLead, keyring.DefaultLead)

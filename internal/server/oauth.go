@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -34,14 +35,21 @@ var oauthErrorTable = map[fault.Kind]struct {
 	fault.Internal:         {http.StatusInternalServerError, "server_error"},
 }
 
-const keyForms = "as X-API-Key, as a Bearer token, or as the password of Basic."
+const keyForms = "as X-API-Key, as a Bearer token, as the password of Basic, or as client_secret in the form."
+
+// The ways to send an API key that the server metadata names. X-API-Key is Pawl's own, and has no registered name.
+var (
+	clientAuthMethods     = []string{"client_secret_basic", "client_secret_post"}
+	introspectAuthMethods = append(slices.Clone(clientAuthMethods), "Bearer")
+)
 
 var (
 	errNoClient = &fault.Error{Kind: fault.InvalidAPIKey, Message: "An API key is missing; send it " + keyForms}
 	errTwoKeys  = invalid("More than one credential was sent; send the API key once: " + keyForms)
 	errFormType = &statusError{http.StatusUnsupportedMediaType,
 		invalid("The body must be a form; send Content-Type: " + formType + ".")}
-	errForm = invalid("The body is not a valid form; encode it as " + formType + ".")
+	errFormTwice = invalid("A field of the form occurs twice; send each field once.")
+	errForm      = invalid("The body is not a valid form; encode it as " + formType + ".")
 )
 
 // isOAuth reports whether the errors of a path have the form of OAuth.
@@ -139,22 +147,9 @@ func (s *server) revoke(ctx context.Context, w http.ResponseWriter, r *http.Requ
 // tokenForm authenticates the caller and reads the token of the form. It ignores the hint, because there is only one
 // type of token.
 func (s *server) tokenForm(ctx context.Context, r *http.Request) (caller authority.Caller, text string, err error) {
-	key, err := clientKey(r)
+	caller, form, err := s.clientForm(ctx, r)
 	if err != nil {
 		return caller, "", err
-	}
-	form, formErr := readForm(r) // before the caller is authenticated, for the same reason as in adapt
-	if caller, err = s.authority.Authenticate(ctx, "", key); err != nil {
-		return caller, "", err
-	}
-	caller.Address = origin(r).IP
-	if formErr != nil {
-		return caller, "", formErr
-	}
-	for _, name := range []string{"token", "token_type_hint"} {
-		if len(form[name]) > 1 {
-			return caller, "", invalid(name + " occurs twice; send it once.") // RFC 6749, 3.2
-		}
 	}
 	if text = form.Get("token"); text == "" {
 		return caller, "", invalid("token is missing; send it in the form.")
@@ -162,28 +157,62 @@ func (s *server) tokenForm(ctx context.Context, r *http.Request) (caller authori
 	return caller, text, nil
 }
 
-// clientKey returns the API key of the caller. The caller may send it in one of three forms, but only once (RFC 6749,
-// 2.3). With Basic, any user name is accepted, because libraries send their client_id there.
-func clientKey(r *http.Request) (string, error) {
-	headers := r.Header["Authorization"]
+// clientForm reads the form of a request and authenticates the client. No field of the form occurs twice (RFC 6749,
+// 3.2).
+func (s *server) clientForm(ctx context.Context, r *http.Request) (authority.Caller, url.Values, error) {
+	form, formErr := readForm(r) // before the caller is authenticated, for the same reason as in adapt
+	key, err := clientKey(r, form)
+	if err != nil {
+		return authority.Caller{}, nil, err
+	}
+	caller, err := s.authority.Authenticate(ctx, "", key)
+	if err != nil {
+		return caller, nil, err
+	}
+	caller.Address = origin(r).IP
+	return caller, form, formErr
+}
+
+// clientKey returns the API key of the caller. The caller may send it in one of four forms, but only once (RFC 6749,
+// 2.3). Any client_id is accepted, because the API key alone identifies the client.
+func clientKey(r *http.Request, form url.Values) (string, error) {
+	var keys []string
 	key, err := apiKey(r)
-	switch {
-	case err != nil:
+	if err != nil {
 		return "", err
-	case len(headers) > 1 || len(headers) == 1 && key != "":
+	}
+	if key != "" {
+		keys = append(keys, key)
+	}
+	for _, header := range r.Header["Authorization"] {
+		if key, ok := keyOfHeader(header); ok {
+			keys = append(keys, key)
+		} else {
+			return "", errNoClient
+		}
+	}
+	keys = append(keys, form["client_secret"]...)
+	switch {
+	case len(keys) > 1:
 		return "", errTwoKeys
-	case len(headers) == 0 && key == "":
+	case len(keys) == 0 || keys[0] == "":
 		return "", errNoClient
-	case key != "":
-		return key, nil
 	}
+	return keys[0], nil
+}
+
+// keyOfHeader returns the API key of an Authorization header. A library that follows RFC 6749, 2.3.1, encodes the
+// password of Basic as in a form, so that "_" becomes "%5F".
+func keyOfHeader(header string) (key string, ok bool) {
+	r := http.Request{Header: http.Header{"Authorization": {header}}}
 	if _, password, ok := r.BasicAuth(); ok {
-		return password, nil
+		if decoded, err := url.QueryUnescape(password); err == nil {
+			return decoded, true
+		}
+		return password, true
 	}
-	if scheme, rest, _ := strings.Cut(headers[0], " "); strings.EqualFold(scheme, "Bearer") {
-		return strings.TrimLeft(rest, " "), nil
-	}
-	return "", errNoClient
+	scheme, rest, _ := strings.Cut(header, " ")
+	return strings.TrimLeft(rest, " "), strings.EqualFold(scheme, "Bearer")
 }
 
 func readForm(r *http.Request) (url.Values, error) {
@@ -200,6 +229,11 @@ func readForm(r *http.Request) (url.Values, error) {
 	form, err := url.ParseQuery(string(body))
 	if err != nil {
 		return nil, errForm
+	}
+	for _, values := range form {
+		if len(values) > 1 {
+			return form, errFormTwice
+		}
 	}
 	return form, nil
 }

@@ -1,9 +1,11 @@
 package server_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +14,6 @@ import (
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/internal/app"
-	"github.com/pawlauth/pawl/internal/authority/keyring"
 	"github.com/pawlauth/pawl/internal/token"
 	"github.com/pawlauth/pawl/pawltest"
 )
@@ -133,51 +134,72 @@ func TestRevokeDuringGrace(t *testing.T) {
 	b.introspect(false, superseded, b.APIKey)
 }
 
+// oauth checks the status and the error code of introspection and revocation. Both must be RFC 6749's (5.2). It leaves
+// out a revocation that would succeed.
+func (b *browser) oauth(status int, code, name, body string, headers ...string) {
+	b.Helper()
+	for _, path := range []string{"/oauth2/introspect", "/oauth2/revoke"} {
+		if status == 200 && path == "/oauth2/revoke" {
+			continue
+		}
+		resp, text := b.form(path, body, headers...)
+		var got api.OAuthError
+		_ = json.Unmarshal([]byte(text), &got)
+		if resp.StatusCode != status || got.Code != code || resp.Header.Get("Cache-Control") != "no-store" {
+			b.Errorf("%s: %s: %d %s %v", name, path, resp.StatusCode, text, resp.Header)
+		}
+		if challenges := resp.Header["Www-Authenticate"]; (len(challenges) == 2) != (status == 401) {
+			b.Errorf("%s: challenges %q", name, challenges)
+		}
+	}
+}
+
+func basic(password string) string {
+	return "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte("anyone:"+password))
+}
+
+// TestOAuthClientAuthentication checks each form of an API key, and that a request has exactly one.
+func TestOAuthClientAuthentication(t *testing.T) {
+	b := start(t)
+	text := b.login()
+	body, secret := "token="+text, "&client_secret="+b.APIKey
+	b.oauth(200, "", "an API key", body, apiKey(b.APIKey))
+	b.oauth(200, "", "a Bearer API key", body, bearer(b.APIKey))
+	b.oauth(200, "", "Basic", body, basic(b.APIKey))
+	b.oauth(200, "", "Basic, encoded as in a form", body, basic(strings.ReplaceAll(b.APIKey, "_", "%5F")))
+	b.oauth(200, "", "client_secret", body+"&client_id=anyone"+secret)
+
+	const code = "invalid_client"
+	b.oauth(401, code, "no API key", body)
+	b.oauth(401, code, "an empty Bearer", body, bearer(""))
+	b.oauth(401, code, "an empty Basic", body, basic(""))
+	b.oauth(401, code, "an empty client_secret", body+"&client_secret=")
+	b.oauth(401, code, "a wrong API key", body, apiKey("pawl_x"))
+	b.oauth(401, code, "Basic with a wrong password", body, basic("x"))
+	b.oauth(401, code, "Basic with a broken escape", body, basic("%zz"))
+	b.oauth(401, code, "a wrong client_secret", body+"&client_secret=x")
+	b.oauth(401, code, "a token instead of an API key", body, bearer(text))
+	b.oauth(401, code, "another scheme", body, "Authorization: Digest x")
+	b.oauth(401, code, "too large without an API key", strings.Repeat("a", api.MaxBodyBytes+9))
+
+	b.oauth(400, "invalid_request", "two API keys", body, apiKey(b.APIKey), bearer(b.APIKey))
+	b.oauth(400, "invalid_request", "Basic and client_secret", body+secret, basic(b.APIKey))
+	b.oauth(400, "invalid_request", "client_secret twice", body+secret+secret)
+}
+
 // TestOAuthErrors checks that errors have the form and the status of RFC 6749, 5.2.
 func TestOAuthErrors(t *testing.T) {
 	b := start(t)
-	key, asBearer := apiKey(b.APIKey), bearer(b.APIKey)
-	text := b.login()
-	basic := func(password string) string {
-		req, _ := http.NewRequest("GET", "/", nil)
-		req.SetBasicAuth("anyone", password)
-		return "Authorization: " + req.Header.Get("Authorization")
-	}
-	check := func(status int, code, name, body string, headers ...string) {
-		t.Helper()
-		for _, path := range []string{"/oauth2/introspect", "/oauth2/revoke"} {
-			if status == 200 && path == "/oauth2/revoke" {
-				continue
-			}
-			resp, text := b.form(path, body, headers...)
-			var got api.OAuthError
-			_ = json.Unmarshal([]byte(text), &got)
-			if resp.StatusCode != status || got.Code != code || resp.Header.Get("Cache-Control") != "no-store" {
-				t.Errorf("%s: %s: %d %s %v", name, path, resp.StatusCode, text, resp.Header)
-			}
-			if challenges := resp.Header["Www-Authenticate"]; (len(challenges) == 2) != (status == 401) {
-				t.Errorf("%s: challenges %q", name, challenges)
-			}
-		}
-	}
-	body := "token=" + text
-	check(200, "", "an API key", body, key)
-	check(200, "", "a Bearer API key", body, asBearer)
-	check(200, "", "Basic", body, basic(b.APIKey))
-	check(401, "invalid_client", "no API key", body)
-	check(401, "invalid_client", "a wrong API key", body, apiKey("pawl_x"))
-	check(401, "invalid_client", "Basic with a wrong password", body, basic("x"))
-	check(401, "invalid_client", "a token instead of an API key", body, bearer(text))
-	check(401, "invalid_client", "another scheme", body, "Authorization: Digest x")
-	check(400, "invalid_request", "two API keys", body, key, asBearer)
-	check(400, "invalid_request", "no token", "token_type_hint=x", key)
-	check(400, "invalid_request", "two tokens", body+"&"+body, key)
-	check(400, "invalid_request", "not a form", "token=%zz", key)
-	check(415, "invalid_request", "JSON", `{"token":"x"}`, key, "Content-Type: application/json")
-	check(413, "invalid_request", "too large", "token="+strings.Repeat("a", api.MaxBodyBytes), key)
-	check(401, "invalid_client", "too large without an API key", strings.Repeat("a", api.MaxBodyBytes+9))
+	const code = "invalid_request"
+	key, body := apiKey(b.APIKey), "token="+b.login()
+	b.oauth(400, code, "no token", "token_type_hint=x", key)
+	b.oauth(400, code, "two tokens", body+"&"+body, key)
+	b.oauth(400, code, "client_id twice", body+"&client_id=a&client_id=b", key)
+	b.oauth(400, code, "not a form", "token=%zz", key)
+	b.oauth(415, code, "JSON", `{"token":"x"}`, key, "Content-Type: application/json")
+	b.oauth(413, code, "too large", "token="+strings.Repeat("a", api.MaxBodyBytes), key)
 
-	resp, answer := b.form("/oauth2/token", body, key)
+	resp, answer := b.form("/oauth2/nothing", body, key)
 	if resp.StatusCode != 404 || !strings.Contains(answer, `"error":"invalid_request"`) {
 		t.Errorf("an unknown path: %d %s", resp.StatusCode, answer)
 	}
@@ -185,7 +207,7 @@ func TestOAuthErrors(t *testing.T) {
 		"/oauth2/introspect": "POST", "/oauth2/revoke": "POST", "/.well-known/jwks.json": "GET, HEAD",
 	} {
 		resp, answer := b.send("PUT", path, "")
-		if resp.StatusCode != 405 || resp.Header.Get("Allow") != allow || !strings.Contains(answer, "invalid_request") {
+		if resp.StatusCode != 405 || resp.Header.Get("Allow") != allow || !strings.Contains(answer, code) {
 			t.Errorf("%s: %d %s %v", path, resp.StatusCode, answer, resp.Header)
 		}
 	}
@@ -217,7 +239,7 @@ func TestJWKS(t *testing.T) {
 				}
 				return
 			}
-			b.Clock.Add(keyring.DefaultLead)
+			b.Clock.Add(keyLead)
 			b.awaitStates("Signing Verifying")
 			second := b.login()
 			if len(set.Keys) != 2 || keyID(t, first) == keyID(t, second) {
@@ -251,12 +273,16 @@ func TestJWKS(t *testing.T) {
 	}
 }
 
-// TestMetadata checks the addresses in the server metadata, and that a client may cache only a configured address.
+// TestMetadata checks the addresses in the server metadata, that a client may cache only a configured address, and that
+// the iss of tokens is the issuer of the metadata wherever a public URL is set.
 func TestMetadata(t *testing.T) {
 	const path, public = "/.well-known/oauth-authorization-server", "https://auth.example.com"
-	check := func(options []pawltest.Option, issuer, base, cache string) {
+	check := func(options []pawltest.Option, issuer, iss, base, cache string) {
 		t.Helper()
 		b := start(t, options...)
+		if got := b.introspect(true, b.login(), b.APIKey).Issuer; got != iss {
+			t.Errorf("tokens have the iss %s, want %s", got, iss)
+		}
 		if base == "" {
 			base = b.URL
 		}
@@ -268,6 +294,11 @@ func TestMetadata(t *testing.T) {
 		if issuer == "" {
 			issuer = base
 		}
+		methods := []string{"client_secret_basic", "client_secret_post"}
+		if !slices.Equal(m.RevocationAuthMethods, methods) ||
+			!slices.Equal(m.IntrospectionAuthMethods, append(methods, "Bearer")) {
+			t.Errorf("methods %q and %q", m.RevocationAuthMethods, m.IntrospectionAuthMethods)
+		}
 		if m.Issuer != issuer || m.JWKS != base+"/.well-known/jwks.json" ||
 			m.Introspection != base+"/oauth2/introspect" || m.Revocation != base+"/oauth2/revoke" {
 			t.Errorf("%+v", m)
@@ -278,7 +309,10 @@ func TestMetadata(t *testing.T) {
 	}
 	publicURL := pawltest.WithConfig(func(c *app.Config) { c.PublicURL = public })
 	publicIssuer := pawltest.WithConfig(func(c *app.Config) { c.Issuer = public })
-	check(nil, "", "", "no-store")
-	check([]pawltest.Option{publicURL}, public, public, "public, max-age=300")
-	check([]pawltest.Option{publicIssuer}, public, "", "no-store")
+	other := pawltest.WithConfig(func(c *app.Config) { c.Issuer = "https://other.example.com" })
+	check(nil, "", "pawl", "", "no-store")
+	check([]pawltest.Option{publicURL}, public, public, public, "public, max-age=300")
+	check([]pawltest.Option{publicIssuer}, public, public, "", "no-store")
+	check([]pawltest.Option{publicURL, other}, "https://other.example.com", "https://other.example.com", public,
+		"public, max-age=300")
 }

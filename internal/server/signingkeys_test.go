@@ -9,16 +9,19 @@ import (
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/internal/app"
-	"github.com/pawlauth/pawl/internal/authority/keyring"
 	"github.com/pawlauth/pawl/internal/token"
 	"github.com/pawlauth/pawl/pawltest"
 )
+
+// keyLead is shorter than the life of a token, so that tokens outlive a rotation.
+const keyLead = 5 * time.Minute
 
 // fastReload makes a node read the signing keys and its clock every few milliseconds.
 func fastReload(alg token.Algorithm) pawltest.Option {
 	return pawltest.WithConfig(func(c *app.Config) {
 		c.Algorithm = alg
 		c.KeyReload = 2 * time.Millisecond
+		c.KeyLead = keyLead
 	})
 }
 
@@ -88,7 +91,7 @@ func TestSigningKeyRotation(t *testing.T) {
 				t.Fatalf("the keys are %s", got)
 			}
 			second := b.signingKeys()[0].KeyID
-			b.Clock.Add(keyring.DefaultLead - time.Second)
+			b.Clock.Add(keyLead - time.Second)
 			if busy = b.refresh(200, busy); keyID(t, busy) != kid(first) {
 				t.Error("the new key signs before the end of its lead")
 			}
@@ -141,7 +144,7 @@ func TestSigningKeyLeaked(t *testing.T) {
 			if at := b.signingKeys()[1].RetirableFrom; at != nil {
 				t.Errorf("the key that still signs is retirable from %s", at)
 			}
-			b.Clock.Add(2 * keyring.DefaultLead)
+			b.Clock.Add(2 * keyLead)
 			b.awaitStates("Retired Signing Retired")
 			b.session(200, b.login())
 		})
@@ -169,7 +172,7 @@ func TestMaxSigningKeys(t *testing.T) {
 	b := start(t, fastReload(token.HS256))
 	for range 7 {
 		b.expect(200, "", "POST", "/v2/signing-keys/rotate", "", b.admin())
-		b.Clock.Add(keyring.DefaultLead)
+		b.Clock.Add(keyLead)
 	}
 	b.expect(400, api.CodeInvalidParameter, "POST", "/v2/signing-keys/rotate", "", b.admin())
 }

@@ -41,8 +41,8 @@ func (s *server) metadata(_ context.Context, w http.ResponseWriter, r *http.Requ
 		Issuer: issuer, JWKS: base + "/.well-known/jwks.json",
 		ResponseTypes: []string{"none"}, GrantTypes: []string{},
 		Introspection:            base + "/oauth2/introspect",
-		IntrospectionAuthMethods: []string{"client_secret_basic", "Bearer"},
-		Revocation:               base + "/oauth2/revoke", RevocationAuthMethods: []string{"client_secret_basic"},
+		IntrospectionAuthMethods: introspectAuthMethods,
+		Revocation:               base + "/oauth2/revoke", RevocationAuthMethods: clientAuthMethods,
 		Documentation: base + "/docs",
 	})
 	return nil

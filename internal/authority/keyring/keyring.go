@@ -20,9 +20,9 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// Defaults of a Config.
+// Defaults of a Config. The lead is longer than the caches of common verifiers, some of which ignore max-age.
 const (
-	DefaultLead   = 5 * time.Minute
+	DefaultLead   = 24 * time.Hour
 	DefaultReload = 30 * time.Second
 )
 
@@ -99,12 +99,16 @@ func Open(ctx context.Context, c Config) (*Keyring, error) {
 // Set returns the keys: first the signing key, then the verifying ones.
 func (r *Keyring) Set() *token.KeySet { return r.set }
 
-// minMaxAge is the shortest time that a verifier may cache the public keys.
-const minMaxAge = 30 * time.Second
+// minMaxAge and maxMaxAge limit how long a verifier may cache the public keys. Verifiers that follow the maximum reject
+// a retired key 5 minutes later.
+const (
+	minMaxAge = 30 * time.Second
+	maxMaxAge = 5 * time.Minute
+)
 
-// MaxAge returns how long a verifier may cache the public keys: half the lead, so that it has a new key before the key
-// signs.
-func (r *Keyring) MaxAge() time.Duration { return max(r.config.Lead/2, minMaxAge) }
+// MaxAge returns how long a verifier may cache the public keys: at most half the lead, so that it has a new key before
+// the key signs.
+func (r *Keyring) MaxAge() time.Duration { return min(max(r.config.Lead/2, minMaxAge), maxMaxAge) }
 
 const (
 	// minReadInterval is the shortest time between two reads of the store for tokens of unknown keys, because any

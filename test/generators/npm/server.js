@@ -1,0 +1,15 @@
+// The server and the user of the test, and two calls that every script needs.
+import assert from "node:assert/strict";
+
+export const { PAWL_URL: url, PAWL_API_KEY: apiKey, PAWL_LOGIN: login, PAWL_PASSWORD: password } = process.env;
+
+// signIn returns the token of a new session.
+export async function signIn() {
+  const response = await fetch(`${url}/v2/auth/login`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ login, password }),
+  });
+  assert.equal(response.status, 200);
+  return (await response.json()).data.token;
+}
