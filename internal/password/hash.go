@@ -61,7 +61,7 @@ type Hasher struct {
 
 // NewHasher returns a hasher with the cost p. A span of the tracer, which may be nil, measures each hash and its wait.
 func NewHasher(p Params, tracer *tracing.Tracer) *Hasher {
-	n := runtime.GOMAXPROCS(0)
+	n := min(runtime.GOMAXPROCS(0), runtime.NumCPU()) // GOMAXPROCS may be higher, so that a thread can wait for a disk
 	h := &Hasher{
 		params:  p.WithDefaults(),
 		admit:   make(chan struct{}, n*(1+maxWaiting)),
