@@ -47,7 +47,7 @@ var allowedImports = map[string][]string{
 	"internal/seal":               {},
 	"internal/server": {
 		"api", "internal/authority", "internal/authority/audit", "internal/authority/fault",
-		"internal/authority/keyring", "internal/authority/throttle", "internal/token",
+		"internal/authority/keyring", "internal/authority/throttle", "internal/recorder", "internal/token",
 	},
 	"internal/sessionlog":  {"internal/authority", "internal/token"},
 	"internal/store/batch": {},

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -114,10 +116,21 @@ type settingsChecker interface{ check() (app.Config, error) }
 // showsProblems is a command that handles the problems of its sources itself.
 type showsProblems interface{ showsProblems() }
 
-// printErrors prints each message on a line of its own.
+// printErrors prints each message on a line of its own. It gives up after logFlushTimeout, so that a stopped reader of
+// standard error cannot keep the process from its end.
 func printErrors(w io.Writer, messages []string) {
+	var text strings.Builder
 	for _, message := range messages {
-		fmt.Fprintf(w, "pawl: %s\n", message)
+		fmt.Fprintf(&text, "pawl: %s\n", message)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = io.WriteString(w, text.String()) // there is no other place for an error
+	}()
+	select {
+	case <-done:
+	case <-time.After(logFlushTimeout):
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os/signal"
 	"path/filepath"
@@ -17,10 +18,12 @@ import (
 )
 
 type devCmd struct {
-	Config   string `placeholder:"FILE" help:"JSON file of settings."`
-	Addr     string `default:"127.0.0.1:8080" help:"Loopback address to listen on."`
-	Data     string `default:"pawl-dev" placeholder:"DIR" help:"Data folder."`
-	settings `embed:""`
+	Config string `placeholder:"FILE" help:"JSON file of settings."`
+	Addr   string `default:"127.0.0.1:8080" help:"Loopback address to listen on."`
+	Data   string `default:"pawl-dev" placeholder:"DIR" help:"Data folder."`
+
+	logSettings `embed:""`
+	settings    `embed:""`
 }
 
 func (c *devCmd) Help() string {
@@ -59,12 +62,23 @@ func (c *devCmd) Run(ctx context.Context, std stdio) error {
 		ctx, stop = signal.NotifyContext(ctx, syscall.SIGHUP) // the terminal was closed
 		defer stop()
 	}
-	log, err := openLog("", std.err)
+	if err := c.checkSigningKeyFile(); err != nil {
+		return err
+	}
+	log, err := c.logSettings.open(std.err)
 	if err != nil {
 		return err
 	}
 	defer log.close()
 	config.Log = log.Logger
+	config.AccessLog = log.access
+	endTraces, err := startTraces(ctx, &config)
+	if err != nil {
+		return err
+	}
+	defer endTraces()
+	level := log.level.Level()
+	log.level.Set(max(level, slog.LevelWarn)) // so that the greeting comes first
 	a, listener, err := open(ctx, config, c.Addr)
 	if err != nil {
 		return err
@@ -74,7 +88,9 @@ func (c *devCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return errors.Join(err, listener.Close(), a.Close())
 	}
+	a.Started(ctx)
 	fmt.Fprint(std.out, devBanner(env.url, path))
+	log.level.Set(level)
 	return serve(ctx, a, listener, server.HTTPConfig{Log: log.Logger})
 }
 

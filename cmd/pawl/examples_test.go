@@ -21,7 +21,9 @@ var (
 // TestExamplesParse parses the commands of all examples in --help, README.md and docs. It also checks that the help of
 // each command has an example.
 func TestExamplesParse(t *testing.T) {
-	for name, value := range map[string]string{"PAWL_LOGIN": "a@example.com", "PAWL_TO": "postgres://"} {
+	for name, value := range map[string]string{
+		"PAWL_LOGIN": "a@example.com", "PAWL_TO": "postgres://", "PAWL_STORE": "postgres://",
+	} {
 		t.Setenv(name, value) // the examples expect these variables
 	}
 	parser, _ := testParser(t)

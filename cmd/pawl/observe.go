@@ -9,14 +9,13 @@ import (
 	"os"
 
 	"github.com/pawlauth/pawl/internal/app"
-	"github.com/pawlauth/pawl/internal/metrics"
 	"github.com/pawlauth/pawl/internal/server"
 	"github.com/pawlauth/pawl/internal/tracing"
 )
 
 // observeSettings configure the log and the metrics. Variables of OpenTelemetry configure the traces.
 type observeSettings struct {
-	LogFile     string `placeholder:"FILE" help:"File for the log, which SIGHUP reopens; if empty, standard error."`
+	logSettings `embed:""`
 	MetricsAddr string `placeholder:"ADDR" help:"Address of /metrics, on loopback or a private network; if empty, off."`
 }
 
@@ -28,18 +27,14 @@ func (s *observeSettings) check() error {
 	return checkAddress("metrics-addr", s.MetricsAddr)
 }
 
-// observe creates metrics and traces, if they are turned on, and puts them into config. The caller calls end after it
-// has closed the app, so that end can send the remaining spans.
-func (s *observeSettings) observe(ctx context.Context, config *app.Config, log *serverLog) (end func(), err error) {
-	if s.MetricsAddr != "" {
-		config.Metrics = metrics.New(config.Build)
-		config.Metrics.Register(metrics.Gauges{LogLinesLost: log.queue.Lost})
-	}
-	traces, err := tracing.Wanted(os.Getenv)
+// startTraces creates the tracer, if traces are turned on, and puts it into config. The caller calls end after it has
+// closed the app, so that end can send the remaining spans.
+func startTraces(ctx context.Context, config *app.Config) (end func(), err error) {
+	wanted, err := tracing.Wanted(os.Getenv)
 	if err != nil {
 		return nil, usagef("%w", err)
 	}
-	if !traces {
+	if !wanted {
 		return func() {}, nil
 	}
 	if config.Tracer, err = tracing.New(ctx, config.Build, config.Log); err != nil {

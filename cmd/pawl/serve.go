@@ -9,11 +9,13 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"syscall"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"github.com/pawlauth/pawl/internal/app"
+	"github.com/pawlauth/pawl/internal/metrics"
 	"github.com/pawlauth/pawl/internal/server"
 	"github.com/pawlauth/pawl/internal/tracing"
 )
@@ -49,24 +51,17 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(filepath.Join(c.Data, devEnvFile)); err == nil && config.Store.Kind() == app.SQLite {
-		return usagef("the data folder %s is one of pawl dev, whose password is public; choose another --data", c.Data)
-	}
-	var pair *certificate
-	if c.TLSCert != "" {
-		if pair, err = loadCertificate(c.TLSCert, c.TLSKey); err != nil {
-			err = usagef("%w; check --tls-cert and --tls-key", err)
-		}
-	}
-	if err = errors.Join(err, c.checkSigningKeyFile()); err != nil {
+	pair, err := c.checkFiles(config)
+	if err != nil {
 		return err
 	}
-	log, err := openLog(c.LogFile, std.err)
+	log, err := c.logSettings.open(std.err)
 	if err != nil {
 		return err
 	}
 	defer log.close()
 	config.Log = log.Logger
+	config.AccessLog = log.access
 	web := server.HTTPConfig{
 		MaxConnections: c.MaxConnections, MaxConnectionsPerAddress: c.MaxConnectionsPerAddress,
 		TrustedProxies: config.Limits.TrustedProxies, Log: log.Logger,
@@ -74,12 +69,17 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	if pair != nil {
 		web.TLS = &tls.Config{GetCertificate: pair.get}
 	}
-	endTraces, err := c.observe(ctx, &config, log)
+	endTraces, err := startTraces(ctx, &config)
 	if err != nil {
 		return err
 	}
 	defer endTraces()
+	if c.MetricsAddr != "" {
+		config.Metrics = metrics.New(config.Build)
+		config.Metrics.Register(metrics.Gauges{LogLinesLost: log.queue.Lost})
+	}
 	config.MustExist = true
+	log.Info("starting", "version", config.Build, "store", config.Store.String(), "procs", runtime.GOMAXPROCS(0))
 	a, listener, err := open(ctx, config, c.Addr)
 	if err != nil {
 		return explainMissing(err, storeFlag(config.Store))
@@ -92,11 +92,37 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 		defer endMetrics()
 	}
 	log.Info("listening", "addr", listener.Addr().String(), "tls", web.TLS != nil)
+	if web.TLS == nil && !isLoopback(listener.Addr()) && len(c.TrustedProxy) == 0 {
+		log.Warn("plain HTTP beyond loopback: the network can read passwords and tokens; " +
+			"set tls-cert and tls-key, or trusted-proxy if a gateway in front has TLS")
+	}
+	a.Started(ctx)
 	notifySystemd(log.Logger, daemon.SdNotifyReady)
 	go reloadOnHangup(ctx, hangups, log, pair)
 	stopNotify := context.AfterFunc(ctx, func() { notifySystemd(log.Logger, daemon.SdNotifyStopping) })
 	defer stopNotify()
 	return serve(ctx, a, listener, web)
+}
+
+// checkFiles reads the files that the settings name, and returns the certificate, if there is one.
+func (c *serveCmd) checkFiles(config app.Config) (pair *certificate, err error) {
+	if c.TLSCert != "" {
+		if pair, err = loadCertificate(c.TLSCert, c.TLSKey); err != nil {
+			err = usagef("%w; check --tls-cert and --tls-key", err)
+		}
+	}
+	var devErr error
+	if _, err := os.Stat(filepath.Join(c.Data, devEnvFile)); err == nil && config.Store.Kind() == app.SQLite {
+		devErr = usagef("the data folder %s is one of pawl dev, whose password is public; choose another --data",
+			c.Data)
+	}
+	return pair, errors.Join(devErr, err, c.checkSigningKeyFile())
+}
+
+// isLoopback reports whether only this machine can reach an address.
+func isLoopback(address net.Addr) bool {
+	tcp, ok := address.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
 }
 
 // check returns the settings as the configuration of an App. The error has all problems.
@@ -141,7 +167,6 @@ func open(ctx context.Context, config app.Config, addr string) (*app.App, net.Li
 // serve serves until ctx ends. It then drains the requests in flight, and closes the app.
 func serve(ctx context.Context, a *app.App, listener net.Listener, c server.HTTPConfig) error {
 	defer tuneHeap(a.Store)()
-	a.Started(ctx)
 	c.Handler = a.Handler
 	web := server.NewHTTPServer(c)
 	failed := make(chan error, 1)
@@ -152,5 +177,10 @@ func serve(ctx context.Context, a *app.App, listener net.Listener, c server.HTTP
 	case <-ctx.Done():
 		err = web.Shutdown(context.WithoutCancel(ctx))
 	}
-	return errors.Join(err, a.Close())
+	if err = errors.Join(err, a.Close()); err != nil {
+		c.Log.Error("stopped", "err", err)
+	} else {
+		c.Log.Info("stopped")
+	}
+	return err
 }

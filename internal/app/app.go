@@ -73,6 +73,8 @@ type Config struct {
 	Clock func() time.Time
 	// Log receives events and errors. If nil, they are discarded.
 	Log *slog.Logger
+	// AccessLog is as in server.Config.
+	AccessLog *slog.Logger
 	// Metrics counts requests and outcomes, and Tracer records spans. Both may be nil.
 	Metrics *metrics.Metrics
 	Tracer  *tracing.Tracer
@@ -121,6 +123,7 @@ func Open(ctx context.Context, c Config) (_ *App, err error) {
 	}
 	store, err := OpenStore(ctx, StoreConfig{
 		Address: c.Store, MustExist: c.MustExist, VerifyStaleness: c.VerifyStaleness, Metrics: c.Metrics,
+		Log: c.Log,
 	})
 	if err != nil {
 		return nil, err
@@ -155,6 +158,7 @@ func Open(ctx context.Context, c Config) (_ *App, err error) {
 	})
 	handler := server.New(server.Config{
 		Authority: domain, Build: c.Build, PublicURL: c.PublicURL, Limits: c.Limits, Log: c.Log,
+		AccessLog: c.AccessLog,
 	})
 	handler = c.Tracer.Handler(c.Metrics.Handler(handler))
 	if c.Wrap != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -111,6 +112,8 @@ type StoreConfig struct {
 	VerifyStaleness time.Duration
 	// Metrics counts commits and failures. Optional.
 	Metrics *metrics.Metrics
+	// Log receives the migrations of the schema. Optional.
+	Log *slog.Logger
 }
 
 // OpenStore opens a store.
@@ -135,6 +138,7 @@ func openStore(ctx context.Context, c StoreConfig) (Store, error) {
 		config.Exclusive = c.Exclusive
 		config.Staleness = c.VerifyStaleness
 		config.Metrics = c.Metrics
+		config.Log = c.Log
 		return postgres.Open(ctx, config)
 	}
 	folder := c.Address.Folder
@@ -147,7 +151,7 @@ func openStore(ctx context.Context, c StoreConfig) (Store, error) {
 			return nil, storecopy.ErrMissing
 		}
 	}
-	return sqlite.Open(folder, sqlite.Options{Metrics: c.Metrics})
+	return sqlite.Open(folder, sqlite.Options{Metrics: c.Metrics, Log: c.Log})
 }
 
 // CheckStore reads a whole store, and returns what is damaged. A SQLite store must not be in use. A store that is

@@ -30,9 +30,10 @@ type Queue struct {
 	closed   bool
 }
 
-// New returns a queue for an output. The caller closes the queue.
-func New(out io.Writer) *Queue {
-	q := &Queue{out: out, report: slog.NewJSONHandler(out, nil), done: make(chan struct{})}
+// New returns a queue for an output. The handler writes the reports of lost lines to the same output. The caller closes
+// the queue.
+func New(out io.Writer, report slog.Handler) *Queue {
+	q := &Queue{out: out, report: report, done: make(chan struct{})}
 	q.changed = sync.NewCond(&q.mu)
 	go q.run()
 	return q

@@ -58,7 +58,7 @@ func (o *output) lines() []string {
 func TestBlockedOutput(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &output{block: make(chan struct{})}
-		q := logqueue.New(out)
+		q := logqueue.New(out, slog.NewJSONHandler(out, nil))
 		const lines = 20_000
 		for i := range lines {
 			if n, err := fmt.Fprintf(q, "%0100d\n", i); n != 101 || err != nil {
@@ -95,7 +95,7 @@ func TestBlockedOutput(t *testing.T) {
 func TestFailingOutput(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &output{failing: true, accepts: len("first\nsec")}
-		q := logqueue.New(out)
+		q := logqueue.New(out, slog.NewJSONHandler(out, nil))
 		q.Write([]byte("first\nsecond\nthird\n"))
 		synctest.Wait()
 		if lost := q.Lost(); lost != 2 {
@@ -116,7 +116,7 @@ func TestFailingOutput(t *testing.T) {
 func TestReportFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &output{failing: true}
-		q := logqueue.New(out)
+		q := logqueue.New(out, slog.NewJSONHandler(out, nil))
 		write := func(line string) {
 			q.Write([]byte(line + "\n"))
 			synctest.Wait()
@@ -144,7 +144,7 @@ func TestReportFails(t *testing.T) {
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &output{}
-		q := logqueue.New(out)
+		q := logqueue.New(out, slog.NewJSONHandler(out, nil))
 		log := slog.New(slog.NewJSONHandler(q, nil))
 		log.Info("last words")
 		q.Close(time.Hour)
@@ -157,7 +157,7 @@ func TestClose(t *testing.T) {
 		}
 
 		blocked := &output{block: make(chan struct{})}
-		q = logqueue.New(blocked)
+		q = logqueue.New(blocked, slog.NewJSONHandler(blocked, nil))
 		q.Write([]byte("a\n"))
 		began := time.Now()
 		q.Close(time.Second)

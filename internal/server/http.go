@@ -42,6 +42,7 @@ type HTTPConfig struct {
 type HTTPServer struct {
 	server http.Server
 	limits connectionLimits
+	log    *slog.Logger
 }
 
 // NewHTTPServer returns a server without a listener.
@@ -50,6 +51,7 @@ func NewHTTPServer(c HTTPConfig) *HTTPServer {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	return &HTTPServer{
+		log: c.Log,
 		server: http.Server{
 			Handler:           c.Handler,
 			TLSConfig:         c.TLS,
@@ -93,10 +95,13 @@ func (s *HTTPServer) Serve(l net.Listener) error {
 func (s *HTTPServer) Shutdown(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
+	s.log.Info("draining: no new connections; the requests in flight may end", "timeout", drainTimeout.String())
 	err := s.server.Shutdown(ctx)
 	if ctx.Err() != nil {
-		err = s.Close()
+		s.log.Warn("drained only in part: the remaining requests are cut off")
+		return s.Close()
 	}
+	s.log.Info("drained")
 	return err
 }
 

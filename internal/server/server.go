@@ -29,6 +29,8 @@ type Config struct {
 	PublicURL string
 	// Limits protects the server from too many requests. The zero value sets no limits.
 	Limits Limits
+	// AccessLog receives a line for each request. If nil, requests are not logged.
+	AccessLog *slog.Logger
 	// Log receives internal errors and the causes of rejected requests. If nil, the server discards them.
 	Log *slog.Logger
 }
@@ -48,7 +50,11 @@ type server struct {
 
 // New returns the handler of the wire contract. It is safe for concurrent use.
 func New(c Config) http.Handler {
-	return newLimiter(c.Limits, newServer(c))
+	limiter := newLimiter(c.Limits, newServer(c))
+	if c.AccessLog == nil {
+		return limiter
+	}
+	return &accessLog{limiter: limiter, log: c.AccessLog}
 }
 
 func newServer(c Config) *server {

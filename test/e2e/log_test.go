@@ -229,6 +229,9 @@ func TestLogIsFlushed(t *testing.T) {
 	if log := readFile(t, path); !strings.Contains(log, `"kind":"logout"`) {
 		t.Errorf("the log has no logout:\n%s", log)
 	}
+	if lines := accessLines(t, path); len(lines) > 0 {
+		t.Errorf("without --access-log the log has %+v", lines)
+	}
 }
 
 func readFile(t *testing.T, path string) string {

@@ -136,7 +136,7 @@ func TestStartRefused(t *testing.T) {
 		"no master key":              {want: "the master key that they were sealed with"},
 		"another master key":         {key: seal.NewKey(), want: thatKey},
 		"missing signing key file":   {key: key, args: noFile, want: "name a file with a JWK"},
-		"invalid signing key file":   {key: key, args: badFile, want: "signing key file"},
+		"invalid signing key file":   {key: key, args: badFile, want: "--signing-key-file cannot be used"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			data := filepath.Join(t.TempDir(), "data")

@@ -24,7 +24,7 @@ const (
 
 // migrate brings the schema "pawl" to the latest version. Nodes starting at the same time wait for the first one. A
 // database of a newer Pawl is rejected and stays unchanged.
-func (s *Store) migrate(ctx context.Context, mustExist bool) error {
+func (s *Store) migrate(ctx context.Context, c Config) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return err
@@ -43,7 +43,7 @@ func (s *Store) migrate(ctx context.Context, mustExist bool) error {
 	case version > latest:
 		return fmt.Errorf("the database has schema version %d, and this Pawl supports versions up to %d: "+
 			"start the newer Pawl", version, latest)
-	case version == 0 && mustExist:
+	case version == 0 && c.MustExist:
 		return storecopy.ErrMissing
 	}
 	own := conn.Hijack() // the lock and its timeout end with this connection
@@ -57,7 +57,11 @@ func (s *Store) migrate(ctx context.Context, mustExist bool) error {
 	if err := createSchema(ctx, own); err != nil {
 		return err
 	}
-	return s.runMigrations(ctx)
+	applied, err := s.runMigrations(ctx)
+	if err == nil && applied > 0 && c.Log != nil {
+		c.Log.Info("schema migrated", "store", "PostgreSQL", "from", version, "to", latest)
+	}
+	return err
 }
 
 // createSchema creates the schema unless it exists. It does not use IF NOT EXISTS, because that needs the right to
@@ -72,21 +76,21 @@ func createSchema(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-// runMigrations runs goose, which needs database/sql.
-func (s *Store) runMigrations(ctx context.Context) error {
+// runMigrations runs goose, which needs database/sql. It returns how many migrations this node has applied.
+func (s *Store) runMigrations(ctx context.Context) (int, error) {
 	db := stdlib.OpenDBFromPool(s.pool)
 	defer db.Close()
 	files, err := fs.Sub(migrationFiles, "migrations")
 	if err != nil {
-		return err
+		return 0, err
 	}
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
 		goose.WithTableName(versionTable), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
-		return err
+		return 0, err
 	}
-	_, err = provider.Up(ctx)
-	return err
+	applied, err := provider.Up(ctx)
+	return len(applied), err
 }
 
 // schemaVersion returns the version of the database's schema, or 0 if there is none.

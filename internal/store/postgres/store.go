@@ -17,6 +17,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -44,6 +45,8 @@ type Config struct {
 	Staleness time.Duration
 	// Metrics is optional.
 	Metrics *metrics.Metrics
+	// Log receives the migrations of the schema. If nil, they are discarded.
+	Log *slog.Logger
 
 	pool *pgxpool.Config // the parsed DSN, if the Config comes from ParseConfig
 }
@@ -139,7 +142,7 @@ func (s *Store) prepare(ctx context.Context, c Config) error {
 			return err
 		}
 	}
-	if err := s.migrate(ctx, c.MustExist); err != nil {
+	if err := s.migrate(ctx, c); err != nil {
 		return err
 	}
 	tables := "users session session_purge api_key signing_key state failure_counter event"

@@ -36,12 +36,21 @@ func Backup(ctx context.Context, dir, to string) error {
 	if err := requireAdministrator(conn, path); err != nil {
 		return err
 	}
+	err = copyTo(conn, to)
+	if errors.Is(err, fs.ErrExist) {
+		err = fmt.Errorf("%w; name a file that does not exist", err)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write the backup: %w", err)
+	}
+	return nil
+}
+
+// copyTo writes a consistent copy of a database to a new file with mode 0600. If it fails, it removes the file.
+func copyTo(conn *sqlite.Conn, to string) error {
 	file, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		if errors.Is(err, fs.ErrExist) {
-			err = fmt.Errorf("%w; name a file that does not exist", err)
-		}
-		return fmt.Errorf("cannot write the backup: %w", err)
+		return err
 	}
 	// VACUUM INTO fills an empty file, and keeps its mode.
 	err = sqlitex.ExecuteTransient(conn, "VACUUM INTO ?", &sqlitex.ExecOptions{Args: []any{to}})
@@ -52,7 +61,7 @@ func Backup(ctx context.Context, dir, to string) error {
 		err = file.Sync()
 	}
 	if err = errors.Join(err, file.Close()); err != nil {
-		return errors.Join(fmt.Errorf("the backup failed, and its file is removed: %w", err), os.Remove(to))
+		return errors.Join(err, os.Remove(to))
 	}
 	return nil
 }

@@ -3,7 +3,11 @@ package sqlite
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
 	"strings"
 
 	"zombiezen.com/go/sqlite"
@@ -55,24 +59,37 @@ func checkApplication(conn *sqlite.Conn, path string) error {
 	return nil
 }
 
-// migrate brings the file to the newest version of the schema, and rejects a damaged file.
-func migrate(conn *sqlite.Conn, path string) error {
+// migrate brings the file to the newest version of the schema, and rejects a damaged file. It first copies a file of an
+// earlier version, so that an operator can go back to the earlier Pawl.
+func migrate(conn *sqlite.Conn, path string, log *slog.Logger) error {
 	version, err := pragma(conn, "user_version")
 	if err != nil {
 		return unreadable(path, err)
 	}
-	if version < int64(len(migrations)) { // Migrate writes to the file even if it is current.
-		if err := markBeforeMigration(conn, path); err != nil {
-			return unreadable(path, err)
-		}
-		schema := sqlitemigration.Schema{AppID: applicationID, Migrations: migrations}
-		if err := sqlitemigration.Migrate(context.Background(), conn, schema); err != nil {
-			return fmt.Errorf("migrating %s: %w", path, err)
-		}
-		if err := execute(conn, fmt.Sprintf("PRAGMA wal_autocheckpoint=%d", checkpointPages)); err != nil {
-			return unreadable(path, err)
+	latest := int64(len(migrations))
+	if version == latest { // Migrate would write to the file even if it is current.
+		return quickCheck(conn, path)
+	}
+	log = log.With("store", path, "from", version, "to", latest)
+	if version > 0 {
+		to := fmt.Sprintf("%s.schema-%d", path, version)
+		log.Info("migrating the schema", "copy", to)
+		if err := replaceCopy(conn, to); err != nil {
+			return fmt.Errorf("cannot copy %s before its schema changes: %w; the copy needs as much space as the file",
+				path, err)
 		}
 	}
+	if err := markBeforeMigration(conn, path); err != nil {
+		return unreadable(path, err)
+	}
+	schema := sqlitemigration.Schema{AppID: applicationID, Migrations: migrations}
+	if err := sqlitemigration.Migrate(context.Background(), conn, schema); err != nil {
+		return fmt.Errorf("migrating %s: %w", path, err)
+	}
+	if err := execute(conn, fmt.Sprintf("PRAGMA wal_autocheckpoint=%d", checkpointPages)); err != nil {
+		return unreadable(path, err)
+	}
+	log.Info("schema migrated")
 	return quickCheck(conn, path)
 }
 
@@ -92,6 +109,19 @@ func markBeforeMigration(conn *sqlite.Conn, path string) error {
 		return err
 	}
 	return mark.beforeCommit(conn) // a transaction of its own
+}
+
+// replaceCopy writes a copy of the database to a file, and replaces an earlier copy. The caller gives a fixed name, so
+// that a server that is restarted again and again keeps only one.
+func replaceCopy(conn *sqlite.Conn, to string) error {
+	temp := to + ".tmp"
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := copyTo(conn, temp); err != nil {
+		return err
+	}
+	return os.Rename(temp, to)
 }
 
 // quickCheck reads the schema and one row of each table. It finds a truncated file, or one overwritten at its start, in

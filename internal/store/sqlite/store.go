@@ -10,9 +10,11 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -57,6 +59,7 @@ type Store struct {
 	sweep    sweepPosition
 	ended    chan struct{} // see Ended
 	metrics  *metrics.Metrics
+	log      *slog.Logger
 }
 
 var _ authority.Store = (*Store)(nil)
@@ -64,6 +67,7 @@ var _ authority.Store = (*Store)(nil)
 // Options are the optional parts of a Store.
 type Options struct {
 	Metrics *metrics.Metrics // counts commits and errors; nil counts nothing
+	Log     *slog.Logger     // receives the migrations of the schema; nil discards them
 }
 
 // Open opens the store in dir, and creates both if necessary. If another process owns the folder, the error names the
@@ -84,6 +88,7 @@ func Open(dir string, o Options) (*Store, error) {
 		extras:  newCache[token.SessionID, *authority.SessionExtras](maxCachedExtras),
 		metrics: o.Metrics,
 		ended:   make(chan struct{}, 1),
+		log:     cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
 	}
 	path := filepath.Join(dir, FileName)
 	if err := checkWAL(path); err != nil {
@@ -167,7 +172,7 @@ func (s *Store) prepare(path string) error {
 			return unreadable(path, err)
 		}
 	}
-	if err := migrate(s.writer, path); err != nil {
+	if err := migrate(s.writer, path, s.log); err != nil {
 		return err
 	}
 	var err error
