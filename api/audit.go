@@ -10,7 +10,7 @@ const (
 	EventRefreshRefused    EventKind = "refreshRefused"
 	EventTheft             EventKind = "theft" // a superseded token ended its session
 	EventLogout            EventKind = "logout"
-	EventSessionEnded      EventKind = "sessionEnded"  // one session, by its id
+	EventSessionEnded      EventKind = "sessionEnded"  // one session, by its id, its times, or the cap
 	EventSessionsReset     EventKind = "sessionsReset" // every session of a user
 	EventAPIKeyCreated     EventKind = "keyMade"
 	EventAPIKeyRemoved     EventKind = "keyRemoved"

@@ -40,11 +40,17 @@ type Server struct {
 	AdminAPIKey string // an API key of the administrator
 	Clock       *Clock // the time of the server
 
+	sweep func(context.Context) error
 	close func()
 }
 
 // Close stops the server and closes its store. The end of the test does so too; a second Close is a no-op.
 func (s *Server) Close() { s.close() }
+
+// Sweep ends the sessions that have timed out for more than a minute by the server's clock. A server does so by itself
+// once a minute, of real time. On PostgreSQL, the nodes together sweep once a minute at most, and Sweep is a no-op in
+// between.
+func (s *Server) Sweep(ctx context.Context) error { return s.sweep(ctx) }
 
 // Client returns a client of the server. It has no credentials unless an option gives it some.
 func (s *Server) Client(options ...client.Option) *client.Client {
@@ -148,7 +154,7 @@ func start(ctx context.Context, dir string, options []Option) (s *Server, stop f
 	if err != nil {
 		return nil, nil, err
 	}
-	s = &Server{Clock: clock}
+	s = &Server{Clock: clock, sweep: a.Authority.Sweep}
 	tenant := authority.Tenant{NetworkID: 1, MailboxID: 101}
 	_, s.APIKey, err = a.Authority.Bootstrap(ctx, authority.User{
 		ID: UserID, Login: Login, Email: Login, FirstName: "John", LastName: "Smith",

@@ -101,8 +101,8 @@ func (a *Authority) Bootstrap(ctx context.Context, u User, passwd string) (user 
 	return user, apiKey, err
 }
 
-// Sweep removes ended sessions, expired failure counters and old audit events, in small steps. It returns once it has
-// visited every row, or when ctx ends.
+// Sweep removes sessions past their idle time, expired failure counters and old audit events, in small steps. It
+// returns once it has visited every row, or when ctx ends.
 func (a *Authority) Sweep(ctx context.Context) error {
 	const (
 		step = 500
@@ -122,11 +122,19 @@ func (a *Authority) Sweep(ctx context.Context) error {
 		}
 	}
 	for {
-		_, done, err := a.store.Sweep(ctx, a.now()-seconds(clockSlack), step)
-		if err != nil || done {
+		begun := time.Now()
+		ended, done, err := a.store.Sweep(ctx, a.now()-seconds(clockSlack), purgePage)
+		if err != nil {
 			return err
 		}
-		if err := ctx.Err(); err != nil {
+		a.audit.RecordAll(ctx, endEvents(ended))
+		if done {
+			return nil
+		}
+		if len(ended) == 0 {
+			begun = time.Now() // a step that only reads does not hold up other writes
+		}
+		if err := pause(ctx, begun); err != nil {
 			return err
 		}
 	}

@@ -44,15 +44,15 @@ var endReasons = []string{
 // String returns the reason for the audit.
 func (r EndReason) String() string { return nameOf(endReasons, int(r)) }
 
-// endReason returns the reason why a session has ended at now, or 0 if it has not.
-func (s *Session) endReason(now int64) EndReason {
+// TimedOut returns why a session has ended at now by its times, or 0 if it has not.
+func (s *Session) TimedOut(now int64) EndReason {
 	switch {
-	case now >= s.Ends:
+	case now < s.Idle:
+		return 0
+	case s.Idle == s.Ends:
 		return EndedByEnd
-	case now >= s.Idle:
-		return EndedByIdle
 	}
-	return 0
+	return EndedByIdle
 }
 
 // Excess returns the sessions to end so that the opened session is one of o.MaxSessions. The others are sessions of the
@@ -65,14 +65,14 @@ func (o *Opening) Excess(others []Session) []EndedSession {
 	now := o.Created
 	slices.SortFunc(others, func(a, b Session) int {
 		return cmp.Or(
-			cmp.Compare(b.endReason(now), a.endReason(now)),
+			cmp.Compare(b.TimedOut(now), a.TimedOut(now)),
 			cmp.Compare(a.Refreshed, b.Refreshed), cmp.Compare(a.Created, b.Created), bytes.Compare(a.ID[:], b.ID[:]),
 		)
 	})
 	ended := make([]EndedSession, len(others)-o.MaxSessions+1)
 	for i := range ended {
 		s := &others[i]
-		ended[i] = EndedSession{ID: s.ID, UserID: s.UserID, Reason: cmp.Or(s.endReason(now), EndedByCap)}
+		ended[i] = EndedSession{ID: s.ID, UserID: s.UserID, Reason: cmp.Or(s.TimedOut(now), EndedByCap)}
 	}
 	return ended
 }

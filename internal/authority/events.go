@@ -24,11 +24,17 @@ func (a *Authority) recordIfDone(ctx context.Context, err error, e audit.Event) 
 
 // recordEnded records the sessions that a store ended by itself.
 func (a *Authority) recordEnded(ctx context.Context, ended []EndedSession) {
-	for _, s := range ended {
-		a.audit.Record(ctx, audit.Event{
-			Kind: audit.SessionEnded, User: s.UserID, Session: s.ID, Detail: s.Reason.String(),
-		})
+	for _, e := range endEvents(ended) {
+		a.audit.Record(ctx, e)
 	}
+}
+
+func endEvents(ended []EndedSession) []audit.Event {
+	events := make([]audit.Event, len(ended))
+	for i, s := range ended {
+		events[i] = audit.Event{Kind: audit.SessionEnded, User: s.UserID, Session: s.ID, Detail: s.Reason.String()}
+	}
+	return events
 }
 
 // Started records the start of a server, with its settings.

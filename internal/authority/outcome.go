@@ -25,23 +25,25 @@ type RefreshOutcome uint8
 
 // The outcomes of a refresh.
 const (
-	RefreshRotated     RefreshOutcome = iota // the session moved to its next generation
-	RefreshReplayed                          // a repeated request got the same successor
-	RefreshRace                              // a superseded token, soon after its rotation
-	RefreshTheft                             // a superseded token, taken for stolen: the session was ended
-	RefreshExpired                           // an expired token
-	RefreshEnded                             // a token of an ended session
-	RefreshUnknown                           // not a token of this server
-	RefreshAPIKey                            // the API key was missing, not valid, or another user's
-	RefreshInvalid                           // the token was missing, or was not a JWT
-	RefreshUnavailable                       // the store was unreachable
-	RefreshFailed                            // an internal error
-	RefreshOutcomes                          // the number of outcomes
+	RefreshRotated       RefreshOutcome = iota // the session moved to its next generation
+	RefreshReplayed                            // a repeated request got the same successor
+	RefreshRace                                // a superseded token, soon after its rotation
+	RefreshRaceElsewhere                       // a race with a refresh from another address
+	RefreshTheft                               // a superseded token, taken for stolen: the session was ended
+	RefreshExpired                             // an expired token
+	RefreshEnded                               // a token of an ended session
+	RefreshUnknown                             // not a token of this server
+	RefreshAPIKey                              // the API key was missing, not valid, or another user's
+	RefreshInvalid                             // the token was missing, or was not a JWT
+	RefreshUnavailable                         // the store was unreachable
+	RefreshFailed                              // an internal error
+	RefreshOutcomes                            // the number of outcomes
 )
 
 // refreshOutcomes are the outcomes' names in the metrics.
 var refreshOutcomes = [RefreshOutcomes]string{
-	"moved", "replayed", "race", "theft", "expired", "ended", "unknown", "key", "invalid", "unavailable", "failed",
+	"moved", "replayed", "race", "raceElsewhere", "theft", "expired", "ended", "unknown", "key", "invalid",
+	"unavailable", "failed",
 }
 
 // String returns the outcome's name in the metrics.
@@ -49,7 +51,10 @@ func (o RefreshOutcome) String() string { return refreshOutcomes[o] }
 
 // rejectionDetails has the details of the event RefreshRefused. For an outcome without a detail, no event is recorded.
 var rejectionDetails = [RefreshOutcomes]string{
-	RefreshRace:    "superseded a moment before",
+	RefreshRace: "superseded a moment before",
+	// The text begins with a word to search for, because the store keeps no level.
+	RefreshRaceElsewhere: "warning: superseded a moment before, by a refresh from another address",
+
 	RefreshExpired: "expired",
 	RefreshEnded:   "session has ended",
 	RefreshUnknown: "not a token of this server",

@@ -6,9 +6,9 @@ import (
 )
 
 const (
-	purgePage = 100 // sessions in one step of a purge
+	purgePage = 100 // sessions in one step of a purge or a sweep
 	// purgeShare makes the pause after a page this many times as long as the page took, so that other writes of the
-	// store wait for a purge only now and then.
+	// store wait for a purge or a sweep only now and then.
 	purgeShare = 4
 	// purgeRetry is how long a purge waits after an error. It is also how often a node looks for the sessions ended by
 	// a node that died.
@@ -41,10 +41,18 @@ func (a *Authority) purgeAll(ctx context.Context) error {
 		if err != nil || done {
 			return err
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(purgeShare * time.Since(begun)):
+		if err := pause(ctx, begun); err != nil {
+			return err
 		}
+	}
+}
+
+// pause waits after a page that began at a time, or until ctx ends.
+func pause(ctx context.Context, begun time.Time) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(purgeShare * time.Since(begun)):
+		return nil
 	}
 }

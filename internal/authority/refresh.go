@@ -25,6 +25,7 @@ func (a *Authority) Refresh(
 	if detail := rejectionDetails[outcome]; detail != "" {
 		a.audit.Record(ctx, audit.Event{
 			Kind: audit.RefreshRefused, User: claims.Subject, Session: claims.Session, Address: from.IP, Detail: detail,
+			Warning: outcome == RefreshRaceElsewhere,
 		})
 	}
 	return issued, err
@@ -51,10 +52,11 @@ func (a *Authority) exchange(
 	case tokenErr != nil:
 		return refreshFailure(fault.FromStore(tokenErr, nil))
 	}
+	address := hashAddress(from.IP)
 	storeCtx, end := a.storeSpan(ctx, "Rotate")
 	s, rotated, err := a.store.Rotate(storeCtx, Rotation{
 		Session: claims.Session, From: claims.Generation, At: now, Lives: a.policy.lives(),
-		IdempotencyKey: key, Address: hashAddress(from.IP),
+		IdempotencyKey: key, Address: address,
 	})
 	end(err)
 	switch {
@@ -74,9 +76,11 @@ func (a *Authority) exchange(
 		return a.issueRefreshed(s, RefreshReplayed)
 	case reuseTheft:
 		return a.endStolen(ctx, s, claims.Generation, from)
-	default:
-		return IssuedToken{}, RefreshRace, errSession
 	}
+	if winner := s.Session.Address; winner != address && winner != 0 && address != 0 {
+		return IssuedToken{}, RefreshRaceElsewhere, errSession
+	}
+	return IssuedToken{}, RefreshRace, errSession
 }
 
 // issueRefreshed issues the current token of a session as the result of a refresh.

@@ -63,9 +63,9 @@ type SessionStore interface {
 	EndSessions(ctx context.Context, r Rights, userID int64, opts EndOptions) error
 	// Sessions returns the sessions of a user whose Idle is after now, oldest first.
 	Sessions(ctx context.Context, userID, now int64) ([]SessionWithOrigin, error)
-	// Sweep removes at most limit sessions: those whose Idle is at now or before. It visits about limit rows, and the
-	// next call continues after them. It returns how many it removed, and whether it has visited every row.
-	Sweep(ctx context.Context, now int64, limit int) (removed int, done bool, err error)
+	// Sweep removes at most limit sessions whose Idle is at now or before, and returns them. It visits a bounded number
+	// of rows, and the next call continues after them. done reports whether it has visited every row.
+	Sweep(ctx context.Context, now int64, limit int) (ended []EndedSession, done bool, err error)
 	// Purge removes the rows of at most limit sessions ended by EndSessions, SetPassword or UpdateUser, and their API
 	// keys. It returns how many it removed, and whether no more remain for this node.
 	Purge(ctx context.Context, limit int) (removed int, done bool, err error)

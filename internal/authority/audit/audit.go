@@ -74,6 +74,7 @@ type Event struct {
 	Address string          // where the request came from; may be empty
 	Request string          // the request's id; may be empty
 	Detail  string          // a few words
+	Warning bool            // logged as a warning; not stored
 }
 
 // Store keeps events. Each method is one atomic step, and durable when it returns nil. The only error of the contract

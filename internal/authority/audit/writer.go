@@ -80,10 +80,7 @@ func (w *Writer) Record(ctx context.Context, e Event) {
 	if w == nil {
 		return
 	}
-	e.At = w.config.Clock().Unix()
-	e.Request = w.config.RequestID(ctx)
-	w.log(ctx, e)
-	w.config.Metrics.AuditEvent(string(e.Kind))
+	w.complete(ctx, &e)
 	if limit := w.limits[e.Kind]; limit != nil && !limit.Allow() {
 		w.lose(1)
 		return
@@ -93,6 +90,26 @@ func (w *Writer) Record(ctx context.Context, e Event) {
 	default:
 		w.lose(1)
 	}
+}
+
+// complete adds the time and the request's id to an event, logs it and counts it.
+func (w *Writer) complete(ctx context.Context, e *Event) {
+	e.At = w.config.Clock().Unix()
+	e.Request = w.config.RequestID(ctx)
+	w.log(ctx, *e)
+	w.config.Metrics.AuditEvent(string(e.Kind))
+}
+
+// RecordAll is Record for the events of background work, which it changes. It waits until the store has added them in
+// one step, so that no number of them fills the queue.
+func (w *Writer) RecordAll(ctx context.Context, events []Event) {
+	if w == nil || len(events) == 0 {
+		return
+	}
+	for i := range events {
+		w.complete(ctx, &events[i])
+	}
+	w.add(events)
 }
 
 // Flush returns when every event recorded before is in the store, or ctx ends.
@@ -201,7 +218,7 @@ func (w *Writer) lose(n int64) {
 // log writes an event to the log. The request's id is missing here, because the log's handler adds it.
 func (w *Writer) log(ctx context.Context, e Event) {
 	level := slog.LevelInfo
-	if e.Kind == Theft || e.Kind == EventsLost {
+	if e.Warning || e.Kind == Theft || e.Kind == EventsLost {
 		level = slog.LevelWarn
 	}
 	attrs := []slog.Attr{slog.String("kind", string(e.Kind)), slog.Int64("at", e.At)}

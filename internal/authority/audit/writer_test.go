@@ -62,6 +62,25 @@ func TestRecordNeverWaits(t *testing.T) {
 	}
 }
 
+// TestRecordAll checks that more events than the queue holds are stored in one step, and counted if the store fails.
+func TestRecordAll(t *testing.T) {
+	store := &gatedStore{gate: make(chan error, 1)}
+	w := newWriter(store)
+	store.gate <- nil
+	w.RecordAll(t.Context(), slices.Repeat([]Event{{Kind: SessionEnded}}, 2*queueSize))
+	if len(store.events) != 2*queueSize || store.events[0].At == 0 {
+		t.Errorf("%d events were stored, the first is %+v", len(store.events), store.events[0])
+	}
+	store.gate <- fault.ErrUnavailable
+	w.RecordAll(t.Context(), []Event{{Kind: SessionEnded}, {Kind: SessionEnded}})
+	w.RecordAll(t.Context(), nil)
+	if _, lost := w.Stats(); lost != 2 {
+		t.Errorf("%d events were lost, want 2", lost)
+	}
+	close(store.gate)
+	w.Close()
+}
+
 // TestFailedEventsAreReported checks that events are counted if the store does not take them, and that the number is
 // stored when the store works again.
 func TestFailedEventsAreReported(t *testing.T) {

@@ -3,10 +3,12 @@ package postgres
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/token"
 )
@@ -22,50 +24,76 @@ const (
 	// sweepShare makes the pause at least this many times as long as the last sweep took, so that the sweeps of a large
 	// table use a small share of the database's time.
 	sweepShare = 20
+	// sweepVisits is how many rows Sweep reads at once for each session that it may remove, because most sessions live.
+	sweepVisits = 5
 )
 
 // Sweep removes sessions past their idle time, their API keys, and the ended sessions that Purge left. It reads a page
 // of all sessions in the order of their ids, because an index on the idle time would cost every refresh a second write.
 // One node at a time sweeps. On the other nodes, Sweep reports at once that it is done.
-func (s *Store) Sweep(ctx context.Context, now int64, limit int) (removed int, done bool, err error) {
+func (s *Store) Sweep(
+	ctx context.Context, now int64, limit int,
+) (ended []authority.EndedSession, done bool, err error) {
 	s.sweep.mu.Lock()
 	defer s.sweep.mu.Unlock()
 	if s.sweep.after == (token.SessionID{}) {
 		claimed, err := s.claimSweep(ctx)
 		if err != nil || !claimed {
-			return 0, true, err
+			return nil, true, err
 		}
 	}
 	const readPage = "SELECT s.id, " + removable + " FROM pawl.session s JOIN pawl.users u ON u.id = s.user_id" +
 		" WHERE s.id > $1 ORDER BY s.id LIMIT $3"
-	page, err := query(ctx, s, scanSweepRow, readPage, [16]byte(s.sweep.after), now, limit)
+	page, err := query(ctx, s, scanSweepRow, readPage, [16]byte(s.sweep.after), now, sweepVisits*limit)
 	if err != nil {
-		return 0, false, err
+		return nil, false, err
 	}
+	done = len(page) < sweepVisits*limit
 	var ids [][16]byte
-	for _, row := range page {
-		if row.removable {
-			ids = append(ids, row.id)
+	for i, row := range page {
+		if !row.removable {
+			continue
+		}
+		if ids = append(ids, row.id); len(ids) == limit && i+1 < len(page) {
+			page, done = page[:i+1], false
+			break
 		}
 	}
-	if len(ids) > 0 {
-		// A session being refreshed is locked, or no longer idle. It is left to the next sweep.
-		const sql = "DELETE FROM pawl.session WHERE id IN (SELECT s.id FROM pawl.session s" +
-			" JOIN pawl.users u ON u.id = s.user_id WHERE s.id = ANY ($1) AND (" + removable + ")" +
-			" ORDER BY s.id FOR UPDATE OF s SKIP LOCKED)"
-		tag, err := s.exec(ctx, sql, ids, now)
-		if err != nil {
-			return 0, false, err
-		}
-		removed = int(tag.RowsAffected())
+	if ended, err = s.removeSwept(ctx, ids, now); err != nil {
+		return nil, false, err
 	}
-	if len(page) == limit {
+	if !done {
 		s.sweep.after = page[len(page)-1].id
-		return removed, false, nil
+		return ended, false, nil
 	}
 	s.sweep.after = token.SessionID{}
 	_, err = s.exec(ctx, "UPDATE pawl.state SET sweep_took = extract(epoch FROM now())::bigint - sweep_begun")
-	return removed, true, err
+	return ended, true, err
+}
+
+// removeSwept removes sessions, and returns those that have ended by their times. A session being refreshed is locked,
+// or no longer idle. It is left to the next sweep.
+func (s *Store) removeSwept(ctx context.Context, ids [][16]byte, now int64) ([]authority.EndedSession, error) {
+	const sql = `WITH swept AS (
+			SELECT s.id, u.session_epoch FROM pawl.session s JOIN pawl.users u ON u.id = s.user_id
+			WHERE s.id = ANY ($1) AND (` + removable + `) ORDER BY s.id FOR UPDATE OF s SKIP LOCKED
+		)
+		DELETE FROM pawl.session s USING swept WHERE s.id = swept.id
+		RETURNING s.id, s.user_id, ` + idle + `, s.ends, s.epoch < swept.session_epoch`
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	removed, err := query(ctx, s, func(row pgx.CollectableRow) (authority.EndedSession, error) {
+		var session authority.Session
+		var before bool // the session ended with an epoch, and so has an event already
+		err := row.Scan((*[16]byte)(&session.ID), &session.UserID, &session.Idle, &session.Ends, &before)
+		e := authority.EndedSession{ID: session.ID, UserID: session.UserID}
+		if !before {
+			e.Reason = session.TimedOut(now)
+		}
+		return e, err
+	}, sql, ids, now)
+	return slices.DeleteFunc(removed, func(e authority.EndedSession) bool { return e.Reason == 0 }), err
 }
 
 // removable is the condition for removing a session in a sweep at the time $2. It compares epochs with "<" and not with

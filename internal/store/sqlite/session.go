@@ -220,30 +220,37 @@ type sweepPosition struct {
 
 // Sweep removes sessions past their idle time. It searches the memory, not the file, so that an idle store does not
 // read all of its rows once a minute.
-func (s *Store) Sweep(ctx context.Context, now int64, limit int) (removed int, done bool, err error) {
+func (s *Store) Sweep(
+	ctx context.Context, now int64, limit int,
+) (ended []authority.EndedSession, done bool, err error) {
 	s.sweep.mu.Lock()
 	defer s.sweep.mu.Unlock()
 	ids, next, done := s.sessions.Expired(s.sweep.next, now, limit)
 	if len(ids) > 0 {
-		removed, err = tx(ctx, s, revocation, func(c *change) (int, error) { return c.endExpired(ids, now) })
+		ended, err = tx(ctx, s, revocation, func(c *change) ([]authority.EndedSession, error) {
+			return c.endExpired(ids, now)
+		})
 		if err != nil {
-			return 0, false, err
+			return nil, false, err
 		}
 	}
 	s.sweep.next = next
-	return removed, done, nil
+	return ended, done, nil
 }
 
 // endExpired ends the sessions, except those refreshed since Expired found them.
-func (c *change) endExpired(ids []token.SessionID, now int64) (int, error) {
+func (c *change) endExpired(ids []token.SessionID, now int64) ([]authority.EndedSession, error) {
+	var ended []authority.EndedSession
 	for _, id := range ids {
 		session, exists := c.sessions.Get(id)
-		if !exists || session.Idle > now {
+		reason := session.TimedOut(now)
+		if !exists || reason == 0 {
 			continue
 		}
 		if err := c.deleteSessions("id = ?", id[:]); err != nil {
-			return 0, err
+			return nil, err
 		}
+		ended = append(ended, authority.EndedSession{ID: id, UserID: session.UserID, Reason: reason})
 	}
-	return len(c.ended), nil
+	return ended, nil
 }

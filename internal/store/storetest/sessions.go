@@ -305,7 +305,8 @@ func testOpenAgainstSuspend(t *testing.T, s *state) {
 	}
 }
 
-// testSweep sweeps ten sessions in steps of four rows. Half of the sessions have expired.
+// testSweep sweeps ten sessions in steps of at most four. Half of the sessions are past their idle time, and one of
+// these has reached its end.
 func testSweep(t *testing.T, s *state) {
 	u := s.newUser("a")
 	var sessions []authority.Session
@@ -319,21 +320,31 @@ func testSweep(t *testing.T, s *state) {
 			s.noError(err)
 		}
 	}
-	total := 0
-	for step := range 5 {
-		removed, done, err := s.Sweep(t.Context(), now+3600, 4)
+	o := opening(u, token.SessionID{200})
+	o.Ends = o.Idle
+	_, err := s.OpenSession(t.Context(), o)
+	s.noError(err)
+	want := map[token.SessionID]authority.EndReason{o.ID: authority.EndedByEnd}
+	for i := 1; i < 10; i += 2 {
+		want[sessions[i].ID] = authority.EndedByIdle
+	}
+	got := map[token.SessionID]authority.EndReason{}
+	for done := false; !done; {
+		var ended []authority.EndedSession
+		ended, done, err = s.Sweep(t.Context(), now+3600, 4)
 		s.noError(err)
-		total += removed
-		if done {
-			break
+		if len(ended) > 4 {
+			t.Errorf("a step removed %d sessions, want at most 4", len(ended))
 		}
-		if step == 4 {
-			t.Fatal("5 steps of 4 rows did not visit all of 10 rows")
+		for _, e := range ended {
+			if _, twice := got[e.ID]; twice || e.UserID != u.ID {
+				t.Errorf("swept %+v, twice %v", e, twice)
+			}
+			got[e.ID] = e.Reason
 		}
 	}
-	if total != 5 {
-		t.Errorf("%d sessions were removed, want 5", total)
-	}
+	s.wantEqual(got, want)
+	s.wantNoSession(o.ID)
 	for i, session := range sessions {
 		if i%2 == 0 {
 			s.wantSession(session.ID)
