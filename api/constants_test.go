@@ -28,7 +28,7 @@ func TestConstantsMatchOpenAPI(t *testing.T) {
 	want := map[string]*base.Schema{
 		"ErrorCode": schema("ErrorCode"), "EventKind": schema("EventKind"), "Level": schema("AuthLevel"),
 		"SigningKeyState": property("SigningKey", "state"), "Status": schema("Status"),
-		"Visibility": schema("Visibility"),
+		"Visibility": schema("Visibility"), "Scope": schema("Scope"),
 	}
 	constants := constantsByType(t)
 	constants["Level"] = slices.DeleteFunc(constants["Level"], func(level string) bool {
@@ -60,6 +60,9 @@ func TestConstantsMatchTheServer(t *testing.T) {
 	}
 	for visibility := authority.Private; visibility <= authority.SessionOnly; visibility++ {
 		want["Visibility"] = append(want["Visibility"], visibility.String())
+	}
+	for scope := authority.FullScope; scope <= authority.OpenSessionsScope; scope++ {
+		want["Scope"] = append(want["Scope"], scope.String())
 	}
 	for _, kind := range audit.Kinds {
 		want["EventKind"] = append(want["EventKind"], string(kind))

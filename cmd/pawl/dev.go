@@ -143,7 +143,7 @@ func ensureUser(ctx context.Context, a *app.App, key, passwd string, u authority
 			return "", "", err
 		}
 	}
-	if key == "" || a.Authority.CheckAPIKey(ctx, key) != nil {
+	if key == "" || a.Authority.CheckAPIKey(ctx, key, 0) != nil {
 		key, err = a.Authority.GeneratePrimaryAPIKey(ctx, root, existing.ID)
 	}
 	return passwd, key, err

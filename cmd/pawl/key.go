@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -14,24 +15,53 @@ type keyCmd struct {
 }
 
 func printKeys(std stdio, asJSON bool, keys ...api.APIKey) error {
-	return printTable(std, asJSON, keys, "ID\tUSER\tKEY\tVISIBILITY\tCREATED", func(k api.APIKey) string {
-		return fmt.Sprintf("%d\t%d\t%s\t%s\t%s", k.KeyID, k.UserID, k.Key, k.Visibility, k.Created)
+	const heading = "ID\tUSER\tKEY\tVISIBILITY\tCREATED\tSCOPE\tEXPIRES\tNAME"
+	return printTable(std, asJSON, keys, heading, func(k api.APIKey) string {
+		scope, expires := string(k.Scope), "-"
+		if k.MaxLevel != "" {
+			scope += " " + string(k.MaxLevel)
+		}
+		if k.ExpiresAt != nil {
+			expires = k.ExpiresAt.String()
+		}
+		return fmt.Sprintf("%d\t%d\t%s\t%s\t%s\t%s\t%s\t%s",
+			k.KeyID, k.UserID, k.Key, k.Visibility, k.Created, scope, expires, cmp.Or(k.Name, "-"))
 	})
 }
 
 type keyCreateCmd struct {
 	remoteUser `embed:""`
 	Visibility api.Visibility `default:"Private" enum:"Private,Shared,Public" help:"Visibility (${enum})."`
+	Scope      api.Scope      `default:"Full" enum:"Full,Verify,OpenSessions" help:"What the key may do (${enum})."`
+	MaxLevel   api.Level      `help:"Highest level of a user whose session an OpenSessions key opens [MailboxUser]."`
+	Name       string         `help:"Note for lists of keys."`
+	Expires    string         `placeholder:"TIME" help:"When the key stops working [never]."`
 }
 
-func (*keyCreateCmd) Help() string { return "Example:\n  pawl key create ada@example.com --json" }
+func (*keyCreateCmd) Help() string {
+	return `Example:
+  pawl key create gateway@example.com --scope Verify --name gateway --expires 2027-05-07T20:00:00Z
+
+A Full key acts as its user. A Verify key checks tokens, and an OpenSessions key opens sessions of other users; both
+may do nothing else.`
+}
 
 func (c *keyCreateCmd) Run(ctx context.Context, std stdio) error {
 	id, err := c.userID(ctx)
 	if err != nil {
 		return err
 	}
-	key, err := c.server.CreateAPIKey(ctx, api.CreateAPIKeyRequest{UserID: id, Visibility: c.Visibility})
+	request := api.CreateAPIKeyRequest{
+		UserID: id, Visibility: c.Visibility, Scope: c.Scope, MaxLevel: c.MaxLevel, Name: c.Name,
+	}
+	var expires api.Time
+	if err := parseTime("expires", c.Expires, &expires); err != nil {
+		return err
+	}
+	if c.Expires != "" {
+		request.ExpiresAt = &expires
+	}
+	key, err := c.server.CreateAPIKey(ctx, request)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -61,15 +62,40 @@ func (a *Authority) apiKeyOwner(ctx context.Context, c Caller, userID int64) (*U
 	return a.changeableUser(ctx, c, userID, true)
 }
 
+// NewAPIKey describes an API key to create. A zero Scope is FullScope. A zero MaxLevel of an OpenSessionsScope key is
+// MailboxUser, or the level of the user if that is lower. If Expires is 0, the key does not expire.
+type NewAPIKey struct {
+	UserID     int64
+	Visibility Visibility
+	Scope      Scope
+	MaxLevel   Level
+	Name       string
+	Expires    int64
+}
+
+// check checks the fields that do not depend on the user of the key.
+func (n NewAPIKey) check(c Caller, now int64) error {
+	switch {
+	case n.MaxLevel != 0 && n.Scope != OpenSessionsScope:
+		return fault.Invalid("maxLevel requires scope OpenSessions.")
+	case n.Expires != 0 && n.Expires <= now:
+		return fault.Invalid("expiresAt must be in the future.")
+	case n.Visibility == SessionOnly && (c.Session == nil || c.User.ID != n.UserID):
+		return errSessionAPIKey
+	}
+	return firstError(checkName("name", &n.Name))
+}
+
 // CreateAPIKey creates an API key. It returns the key's text. The text cannot be shown again.
-func (a *Authority) CreateAPIKey(
-	ctx context.Context, c Caller, userID int64, v Visibility,
-) (key APIKey, text string, err error) {
-	key = APIKey{UserID: userID, Visibility: v}
-	if v == SessionOnly {
-		if c.Session == nil || c.User.ID != userID {
-			return APIKey{}, "", errSessionAPIKey
-		}
+func (a *Authority) CreateAPIKey(ctx context.Context, c Caller, n NewAPIKey) (key APIKey, text string, err error) {
+	if err := n.check(c, a.now()); err != nil {
+		return APIKey{}, "", err
+	}
+	key = APIKey{
+		UserID: n.UserID, Visibility: n.Visibility, Scope: cmp.Or(n.Scope, FullScope), MaxLevel: n.MaxLevel,
+		Name: n.Name, Expires: n.Expires,
+	}
+	if n.Visibility == SessionOnly {
 		key.Session = c.Session.ID
 	}
 	return a.addAPIKey(ctx, c, key)
@@ -77,13 +103,20 @@ func (a *Authority) CreateAPIKey(
 
 // GeneratePrimaryAPIKey creates the user's primary API key, and revokes the earlier one.
 func (a *Authority) GeneratePrimaryAPIKey(ctx context.Context, c Caller, userID int64) (string, error) {
-	_, text, err := a.addAPIKey(ctx, c, APIKey{UserID: userID, Visibility: Private, Primary: true})
+	_, text, err := a.addAPIKey(ctx, c, APIKey{
+		UserID: userID, Visibility: Private, Primary: true, Scope: FullScope,
+	})
 	return text, err
 }
 
+// addAPIKey adds an API key. The key never has more rights than the caller: its user is one that the caller may change,
+// it does not outlive the caller's own API key, and it opens no sessions of users above its user.
 func (a *Authority) addAPIKey(ctx context.Context, c Caller, key APIKey) (APIKey, string, error) {
-	if c.sessionOnlyKey {
+	switch {
+	case c.sessionOnlyKey:
 		return APIKey{}, "", errSessionAPIKeyCreates
+	case c.keyExpires != 0 && (key.Expires == 0 || key.Expires > c.keyExpires):
+		return APIKey{}, "", errAPIKeyOutlives
 	}
 	text, hash := newAPIKey()
 	key.Mask = maskAPIKey(text)
@@ -100,6 +133,12 @@ func (a *Authority) addAPIKey(ctx context.Context, c Caller, key APIKey) (APIKey
 		case len(keys) >= maxAPIKeys && !key.Primary:
 			return APIKey{}, errTooManyAPIKeys
 		}
+		key := key // the write may run again with another owner
+		if key.Scope == OpenSessionsScope {
+			if key.MaxLevel, err = maxLevelOf(key, owner); err != nil {
+				return APIKey{}, err
+			}
+		}
 		created, err := a.store.CreateAPIKey(ctx, c.rightsOn(owner), key, hash)
 		return created, fault.FromStore(err, errUserNotFound)
 	})
@@ -108,9 +147,21 @@ func (a *Authority) addAPIKey(ctx context.Context, c Caller, key APIKey) (APIKey
 	}
 	a.audit.Record(ctx, c.event(audit.Event{
 		Kind: audit.APIKeyCreated, User: key.UserID, Session: key.Session,
-		Detail: fmt.Sprintf("key %d, %s", key.ID, key.Visibility),
+		Detail: fmt.Sprintf("key %d, %s, %s", key.ID, key.Visibility, key.Scope),
 	}))
 	return key, text, nil
+}
+
+// maxLevelOf returns the MaxLevel of a new OpenSessionsScope key.
+func maxLevelOf(key APIKey, owner *User) (Level, error) {
+	level := cmp.Or(key.MaxLevel, max(MailboxUser, owner.Level))
+	switch {
+	case !owner.isAdmin():
+		return 0, errOpenSessionsOwner
+	case level < owner.Level:
+		return 0, errMaxLevel
+	}
+	return level, nil
 }
 
 // APIKeys returns the API keys of a user. A zero visibility matches all. A SessionOnly key stays in the list until its
@@ -125,7 +176,7 @@ func (a *Authority) APIKeys(ctx context.Context, c Caller, userID int64, v Visib
 	}
 	keys := []APIKey{}
 	for _, key := range all {
-		if v == 0 || key.Visibility == v {
+		if (v == 0 || key.Visibility == v) && !key.expired(a.now()) {
 			keys = append(keys, key)
 		}
 	}

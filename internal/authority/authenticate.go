@@ -9,8 +9,8 @@ import (
 )
 
 // Authenticate returns the caller that a bearer token or an API key belongs to. Either may be empty. If both are
-// given, both must be valid, and the bearer's user is the caller.
-func (a *Authority) Authenticate(ctx context.Context, bearer, apiKey string) (Caller, error) {
+// given, both must be valid, and the bearer's user is the caller. The call must be open to each of them.
+func (a *Authority) Authenticate(ctx context.Context, bearer, apiKey string, open Access) (Caller, error) {
 	if bearer == "" && apiKey == "" {
 		return Caller{}, errNoCredentials
 	}
@@ -30,19 +30,24 @@ func (a *Authority) Authenticate(ctx context.Context, bearer, apiKey string) (Ca
 		caller.Session = &s.Session
 		caller.Generation = claims.Generation
 	}
+	if err := open.check(caller); err != nil {
+		return Caller{}, err
+	}
 	caller.grace = a.policy.BearerGrace
-	caller.authenticatedAt = a.now()
 	return caller, nil
 }
 
-// CheckAPIKey returns nil if the API key is valid or empty. A login needs no API key, but an API key in the request
-// must be valid.
-func (a *Authority) CheckAPIKey(ctx context.Context, apiKey string) error {
+// CheckAPIKey returns nil if the API key is empty, or valid and the call is open to it. A login needs no API key, but
+// an API key in the request must be valid.
+func (a *Authority) CheckAPIKey(ctx context.Context, apiKey string, open Access) error {
 	if apiKey == "" {
 		return nil
 	}
-	_, err := a.callerByAPIKey(ctx, apiKey)
-	return err
+	caller, err := a.callerByAPIKey(ctx, apiKey)
+	if err != nil {
+		return err
+	}
+	return open.check(caller)
 }
 
 func (a *Authority) callerByAPIKey(ctx context.Context, apiKey string) (Caller, error) {
@@ -54,7 +59,7 @@ func (a *Authority) callerByAPIKey(ctx context.Context, apiKey string) (Caller, 
 	if err != nil {
 		return Caller{}, fault.FromStore(err, errAPIKey)
 	}
-	if !user.Status.MaySignIn() {
+	if !user.Status.MaySignIn() || key.expired(a.now()) {
 		return Caller{}, errAPIKey
 	}
 	if key.Visibility == SessionOnly {
@@ -66,7 +71,10 @@ func (a *Authority) callerByAPIKey(ctx context.Context, apiKey string) (Caller, 
 			return Caller{}, errAPIKey
 		}
 	}
-	return Caller{User: user, APIKeyID: key.ID, sessionOnlyKey: key.Visibility == SessionOnly}, nil
+	return Caller{
+		User: user, APIKeyID: key.ID, sessionOnlyKey: key.Visibility == SessionOnly,
+		scope: key.Scope, maxLevel: key.MaxLevel, keyExpires: key.Expires,
+	}, nil
 }
 
 // checkBearer returns the claims and the session of a token accepted as a bearer. For any other token the error is

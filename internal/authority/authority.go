@@ -101,14 +101,21 @@ func (a *Authority) Bootstrap(ctx context.Context, u User, passwd string) (user 
 	return user, apiKey, err
 }
 
-// Sweep removes sessions past their idle time, expired failure counters and old audit events, in small steps. It
-// returns once it has visited every row, or when ctx ends.
+// Sweep removes sessions past their idle time, expired API keys and failure counters, and old audit events, in small
+// steps. It returns once it has visited every row, or when ctx ends.
 func (a *Authority) Sweep(ctx context.Context) error {
 	const (
 		step = 500
-		// clockSlack delays the removal of a session, because a node whose clock is behind may still accept it.
+		// clockSlack delays the removal of a session or an API key, because a node whose clock is behind may still
+		// accept it.
 		clockSlack = time.Minute
 	)
+	for removed := step; removed == step && ctx.Err() == nil; {
+		var err error
+		if removed, err = a.store.SweepAPIKeys(ctx, a.now()-seconds(clockSlack), step); err != nil {
+			return err
+		}
+	}
 	for removed := step; removed == step && ctx.Err() == nil; {
 		var err error
 		if removed, err = a.throttle.Sweep(ctx, step); err != nil {

@@ -54,7 +54,7 @@ func (m *sessionModel) login() {
 
 // accepted reports whether the token of a generation is accepted as a bearer.
 func (m *sessionModel) accepted(i int) bool {
-	_, err := m.a.Authenticate(m.Context(), m.tokens[i], "")
+	_, err := m.a.Authenticate(m.Context(), m.tokens[i], "", 0)
 	return err == nil
 }
 
@@ -74,7 +74,7 @@ func (m *sessionModel) check(t *rapid.T) {
 // refresh uses the token of a generation for a refresh.
 func (m *sessionModel) refresh(t *rapid.T, i int, key string) {
 	last, now := len(m.tokens)-1, m.now
-	got, err := m.a.Refresh(m.Context(), m.tokens[i], "", authority.HashIdempotencyKey(key), authority.Origin{})
+	got, err := m.a.Refresh(m.Context(), m.tokens[i], "", 0, authority.HashIdempotencyKey(key), authority.Origin{})
 	switch {
 	case err != nil && i == last:
 		if !m.ended && now < m.expires {

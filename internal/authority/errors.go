@@ -24,6 +24,10 @@ var (
 		"Your level does not allow this; ask an administrator.")
 	errTenant = fault.New(fault.AccessDenied,
 		"You do not administer this network or mailbox; ask its administrator.")
+	errScope = fault.New(fault.AccessDenied,
+		"The scope of the API key does not allow this; use an API key of scope Full.")
+	errActorSession = fault.New(fault.AccessDenied,
+		"A session with an actor cannot do this; sign in as the actor.")
 	errOwnStatus = fault.New(fault.AccessDenied,
 		"You cannot suspend or remove yourself; ask another administrator.")
 	errOwnPassword = fault.New(fault.AccessDenied,
@@ -32,6 +36,10 @@ var (
 		"This user is the last active Root; make another user Root first.")
 	errSessionAPIKeyCreates = fault.New(fault.AccessDenied,
 		"A Session API key cannot create API keys; send the bearer token instead.")
+	errAPIKeyOutlives = fault.New(fault.AccessDenied,
+		"expiresAt must not be later than that of the API key in the request.")
+	errMaxLevel = fault.New(fault.AccessDenied,
+		"maxLevel is above the level of the user; choose a lower one.")
 	errTokenOwner = fault.New(fault.AccessDenied,
 		"The token belongs to a user whose sessions you may not end; ask an administrator.")
 
@@ -47,6 +55,8 @@ var (
 	errUserIDMissing  = fault.Invalid("userId is missing; send a positive integer.")
 	errTooManyAPIKeys = fault.Invalid(fmt.Sprintf(
 		"userId has %d API keys, the maximum; remove one first.", maxAPIKeys))
+	errOpenSessionsOwner = fault.Invalid(
+		"scope OpenSessions requires a user who is an administrator; choose another user or scope.")
 	errSessionAPIKey = fault.Invalid(
 		"visibility Session requires the user's own bearer token; send it, or choose another visibility.")
 )

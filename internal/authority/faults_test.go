@@ -76,7 +76,7 @@ func TestRefreshDuringFault(t *testing.T) {
 			a, store, current := newFaulty(t)
 			refresh := func() (string, error) {
 				key := authority.HashIdempotencyKey("k")
-				issued, err := a.Refresh(t.Context(), current, "", key, authority.Origin{})
+				issued, err := a.Refresh(t.Context(), current, "", 0, key, authority.Origin{})
 				return issued.Token, err
 			}
 			store.Set(mode)
@@ -104,7 +104,7 @@ func TestRefreshDuringFault(t *testing.T) {
 // TestLogoutDuringFault checks that a logout returns "unavailable" if the store fails, before or after the commit.
 func TestLogoutDuringFault(t *testing.T) {
 	a, store, current := newFaulty(t)
-	caller, err := a.Authenticate(t.Context(), current, "")
+	caller, err := a.Authenticate(t.Context(), current, "", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,6 +128,6 @@ func expectUnavailable(t *testing.T, err error) {
 
 // accepted reports whether a token is accepted as a bearer.
 func accepted(ctx context.Context, a *authority.Authority, text string) bool {
-	_, err := a.Authenticate(ctx, text, "")
+	_, err := a.Authenticate(ctx, text, "", 0)
 	return err == nil
 }

@@ -13,14 +13,14 @@ import (
 // Refresh exchanges the current token of a session for the next one. As soon as it succeeds, the former token is
 // rejected on every node. A request repeated after a lost response gets the same successor (see classifyReuse).
 func (a *Authority) Refresh(
-	ctx context.Context, text, apiKey string, key IdempotencyKeyHash, from Origin,
+	ctx context.Context, text, apiKey string, open Access, key IdempotencyKeyHash, from Origin,
 ) (IssuedToken, error) {
 	if text == "" {
 		a.metrics.Refresh(RefreshInvalid.String())
 		return IssuedToken{}, fault.Invalid("token is missing; send the current token.")
 	}
 	claims, tokenErr := a.verify(ctx, text)
-	issued, outcome, err := a.exchange(ctx, claims, tokenErr, apiKey, key, from)
+	issued, outcome, err := a.exchange(ctx, claims, tokenErr, apiKey, open, key, from)
 	a.metrics.Refresh(outcome.String())
 	if detail := rejectionDetails[outcome]; detail != "" {
 		a.audit.Record(ctx, audit.Event{
@@ -34,12 +34,13 @@ func (a *Authority) Refresh(
 // exchange is Refresh after the call of verify, which returned claims and tokenErr. All rejected tokens get the same
 // error, so that a thief learns nothing from it. The outcome is for the metrics and the audit.
 func (a *Authority) exchange(
-	ctx context.Context, claims token.Claims, tokenErr error, apiKey string, key IdempotencyKeyHash, from Origin,
+	ctx context.Context, claims token.Claims, tokenErr error, apiKey string, open Access, key IdempotencyKeyHash,
+	from Origin,
 ) (IssuedToken, RefreshOutcome, error) {
 	if errors.Is(tokenErr, token.ErrMalformed) {
 		return refreshFailure(fault.Invalid("token is not a JWT; send the current token as it was issued."))
 	}
-	if err := a.checkRefreshKey(ctx, apiKey, claims); err != nil {
+	if err := a.checkRefreshKey(ctx, apiKey, open, claims); err != nil {
 		return refreshFailure(err)
 	}
 	now := a.now()
@@ -113,7 +114,7 @@ func (a *Authority) endStolen(
 func refreshFailure(err error) (IssuedToken, RefreshOutcome, error) {
 	outcome := RefreshFailed
 	switch fault.KindOf(err) {
-	case fault.InvalidAPIKey:
+	case fault.InvalidAPIKey, fault.AccessDenied:
 		outcome = RefreshAPIKey
 	case fault.InvalidParameter:
 		outcome = RefreshInvalid
@@ -125,7 +126,7 @@ func refreshFailure(err error) (IssuedToken, RefreshOutcome, error) {
 
 // checkRefreshKey checks the API key of a refresh against the policy. The claims have no subject if the token is not
 // of this server.
-func (a *Authority) checkRefreshKey(ctx context.Context, apiKey string, claims token.Claims) error {
+func (a *Authority) checkRefreshKey(ctx context.Context, apiKey string, open Access, claims token.Claims) error {
 	if apiKey == "" {
 		if a.policy.RefreshAPIKey == APIKeyOptional {
 			return nil
@@ -134,6 +135,9 @@ func (a *Authority) checkRefreshKey(ctx context.Context, apiKey string, claims t
 	}
 	caller, err := a.callerByAPIKey(ctx, apiKey)
 	if err != nil {
+		return err
+	}
+	if err := open.check(caller); err != nil {
 		return err
 	}
 	if a.policy.RefreshAPIKey == APIKeyBound && claims.Subject != 0 && caller.User.ID != claims.Subject {

@@ -28,9 +28,11 @@ type Actor struct {
 	Session    token.SessionID // the session of the bearer token; zero without one
 	Generation uint32          // the generation of the bearer token
 	Grace      time.Duration   // Policy.BearerGrace
-	At         int64           // when the authority checked the token
+	At         int64           // when the write began: the time at which the token and the API key must be valid
 
-	APIKey int64 // the id of the API key; 0 without one
+	APIKey   int64 // the id of the API key; 0 without one
+	Scope    Scope // of the API key
+	MaxLevel Level // of the API key
 }
 
 // Target is the user changed by a write. The ID is 0 if the write changes no existing user.
@@ -46,7 +48,7 @@ type Target struct {
 type Present struct {
 	Actor   *User    // nil: there is no such user
 	Session *Session // nil: the session has ended
-	APIKey  bool     // whether the API key exists; for a SessionOnly key, its session must exist too
+	APIKey  *APIKey  // nil: there is no such key, or it is a SessionOnly one and its session has ended
 	Target  *User    // nil: there is no such user
 }
 
@@ -65,7 +67,7 @@ func (r Rights) Check(p Present) error {
 	case a.Session != (token.SessionID{}) &&
 		(p.Session == nil || !acceptsBearer(*p.Session, a.Generation, a.At, policy)):
 		return fault.ErrActorEnded
-	case a.APIKey != 0 && !p.APIKey:
+	case a.APIKey != 0 && !a.mayUse(p.APIKey):
 		return fault.ErrActorEnded
 	case p.Actor.Level != a.Level || p.Actor.Tenant != a.Tenant:
 		return fault.ErrRightsChanged
@@ -79,6 +81,11 @@ func (r Rights) Check(p Present) error {
 	return nil
 }
 
+// mayUse reports whether an API key gives the caller the rights of the Actor.
+func (a Actor) mayUse(key *APIKey) bool {
+	return key != nil && !key.expired(a.At) && key.Scope == a.Scope && key.MaxLevel == a.MaxLevel
+}
+
 func targetOf(u *User) Target {
 	return Target{ID: u.ID, Level: u.Level, Tenant: u.Tenant, Status: u.Status}
 }
@@ -87,7 +94,8 @@ func targetOf(u *User) Target {
 func (c Caller) rightsOn(target *User) Rights {
 	r := Rights{Actor: Actor{
 		UserID: c.User.ID, Level: c.User.Level, Tenant: c.User.Tenant,
-		Generation: c.Generation, Grace: c.grace, At: c.authenticatedAt, APIKey: c.APIKeyID,
+		Generation: c.Generation, Grace: c.grace, At: c.checkedAt,
+		APIKey: c.APIKeyID, Scope: c.scope, MaxLevel: c.maxLevel,
 	}}
 	if c.Session != nil {
 		r.Actor.Session = c.Session.ID
@@ -107,6 +115,7 @@ const maxRightsChecks = 100
 func asCaller[T any](ctx context.Context, a *Authority, c Caller, write func(Caller) (T, error)) (T, error) {
 	var none T
 	for range maxRightsChecks {
+		c.checkedAt = a.now() // because a request may wait long for a password hash
 		result, err := write(c)
 		switch {
 		case errors.Is(err, fault.ErrActorEnded):

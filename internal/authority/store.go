@@ -181,4 +181,6 @@ type APIKeyStore interface {
 	APIKeys(ctx context.Context, userID int64) ([]APIKey, error)
 	// DeleteAPIKey removes an API key. It returns ErrNotFound if there is none.
 	DeleteAPIKey(ctx context.Context, r Rights, id int64) error
+	// SweepAPIKeys removes API keys that expire at now or before, at most limit, and returns how many it removed.
+	SweepAPIKeys(ctx context.Context, now int64, limit int) (removed int, err error)
 }

@@ -212,7 +212,14 @@ type APIKey struct {
 	Session    token.SessionID // the session that a SessionOnly key ends with; zero for others
 	Mask       string          // shown in lists instead of the key
 	Created    int64
+	Scope      Scope
+	MaxLevel   Level  // the highest level of a user whose session an OpenSessionsScope key opens; 0 for other scopes
+	Name       string // may be empty
+	Expires    int64  // when the key stops working; 0 is never
 }
+
+// expired reports whether the key has stopped working.
+func (k APIKey) expired(now int64) bool { return k.Expires != 0 && now >= k.Expires }
 
 // Caller is the user making a request, with a bearer token or an API key.
 type Caller struct {
@@ -222,7 +229,10 @@ type Caller struct {
 	APIKeyID   int64    // 0 for a caller with a bearer token alone
 	Address    string   // where the request came from, for the audit; may be empty
 
-	sessionOnlyKey  bool          // whether the API key is a SessionOnly one
-	grace           time.Duration // Policy.BearerGrace
-	authenticatedAt int64
+	sessionOnlyKey bool          // whether the API key is a SessionOnly one
+	scope          Scope         // of the API key; 0 without one
+	maxLevel       Level         // of the API key
+	keyExpires     int64         // APIKey.Expires
+	grace          time.Duration // Policy.BearerGrace
+	checkedAt      int64         // when the write began; asCaller sets it
 }

@@ -30,15 +30,23 @@ type endpoint func(ctx context.Context, s *server, r *http.Request) (response, e
 
 // public adapts a handler open to all clients. The adapter reads a body if T has fields.
 func public[T any](handler func(context.Context, request, T) (response, error)) endpoint {
-	return adapt(false, handler)
+	return adapt(nil, handler)
 }
 
-// authenticated adapts a handler for callers with a token or an API key.
-func authenticated[T any](handler func(context.Context, request, T) (response, error)) endpoint {
-	return adapt(true, handler)
+// authenticated adapts a handler for callers with a token or an API key. The endpoint is closed to API keys of a narrow
+// scope and to sessions with an actor, unless open names them.
+func authenticated[T any](
+	handler func(context.Context, request, T) (response, error), open ...authority.Access,
+) endpoint {
+	var all authority.Access
+	for _, access := range open {
+		all |= access
+	}
+	return adapt(&all, handler)
 }
 
-func adapt[T any](authenticate bool, handler func(context.Context, request, T) (response, error)) endpoint {
+// adapt adapts a handler. If open is nil, the adapter does not authenticate.
+func adapt[T any](open *authority.Access, handler func(context.Context, request, T) (response, error)) endpoint {
 	hasBody := reflect.TypeFor[T]().NumField() > 0
 	return func(ctx context.Context, s *server, r *http.Request) (response, error) {
 		// The body comes first: a client may send it long after the headers, and the caller may have been signed out
@@ -49,9 +57,9 @@ func adapt[T any](authenticate bool, handler func(context.Context, request, T) (
 			bodyErr = decode(r, &body)
 		}
 		req := request{http: r}
-		if authenticate {
+		if open != nil {
 			var err error
-			if req.caller, err = s.authenticate(ctx, r); err != nil {
+			if req.caller, err = s.authenticate(ctx, r, *open); err != nil {
 				return response{}, err
 			}
 		}
@@ -62,8 +70,8 @@ func adapt[T any](authenticate bool, handler func(context.Context, request, T) (
 	}
 }
 
-// authenticate returns the caller named by the credentials of a request.
-func (s *server) authenticate(ctx context.Context, r *http.Request) (authority.Caller, error) {
+// authenticate returns the caller named by the credentials of a request. The endpoint must be open to the caller.
+func (s *server) authenticate(ctx context.Context, r *http.Request, open authority.Access) (authority.Caller, error) {
 	key, err := apiKey(r)
 	if err != nil {
 		return authority.Caller{}, err
@@ -72,7 +80,7 @@ func (s *server) authenticate(ctx context.Context, r *http.Request) (authority.C
 	if err != nil {
 		return authority.Caller{}, err
 	}
-	caller, err := s.authority.Authenticate(ctx, bearer, key)
+	caller, err := s.authority.Authenticate(ctx, bearer, key, open)
 	caller.Address = origin(r).IP
 	return caller, err
 }

@@ -27,10 +27,18 @@ func (s *server) readAPIKeyBack(context.Context, request, none) (response, error
 
 // wireAPIKey converts an API key to its form on the wire. text is the API key itself or its mask.
 func wireAPIKey(k authority.APIKey, text string) api.APIKey {
-	return api.APIKey{
+	wire := api.APIKey{
 		KeyID: k.ID, UserID: k.UserID, Key: text,
 		Visibility: api.Visibility(k.Visibility.String()), Created: wireTime(k.Created),
+		Scope: api.Scope(k.Scope.String()), Name: k.Name,
 	}
+	if k.MaxLevel != 0 {
+		wire.MaxLevel = api.Level(k.MaxLevel.String())
+	}
+	if k.Expires != 0 {
+		wire.ExpiresAt = new(wireTime(k.Expires))
+	}
+	return wire
 }
 
 func (s *server) createAPIKey(ctx context.Context, r request, body api.CreateAPIKeyRequest) (response, error) {
@@ -38,7 +46,21 @@ func (s *server) createAPIKey(ctx context.Context, r request, body api.CreateAPI
 	if err != nil {
 		return response{}, err
 	}
-	key, text, err := s.authority.CreateAPIKey(ctx, r.caller, body.UserID, visibility)
+	scope, err := optional("scope", body.Scope, authority.ParseScope)
+	if err != nil {
+		return response{}, err
+	}
+	maxLevel, err := optional("maxLevel", body.MaxLevel, authority.ParseLevel)
+	if err != nil {
+		return response{}, err
+	}
+	n := authority.NewAPIKey{
+		UserID: body.UserID, Visibility: visibility, Scope: scope, MaxLevel: maxLevel, Name: body.Name,
+	}
+	if body.ExpiresAt != nil {
+		n.Expires = max(1, body.ExpiresAt.Unix()) // 0 would be never
+	}
+	key, text, err := s.authority.CreateAPIKey(ctx, r.caller, n)
 	return secret(wireAPIKey(key, text)), err
 }
 

@@ -38,7 +38,7 @@ func (s *server) login(ctx context.Context, r request, body api.LoginRequest) (r
 	if err != nil {
 		return response{}, err
 	}
-	if err := s.authority.CheckAPIKey(ctx, key); err != nil {
+	if err := s.authority.CheckAPIKey(ctx, key, loginOpen); err != nil {
 		return response{}, err
 	}
 	form, login := asToken, cmp.Or(body.Login, body.LoginName)
@@ -62,7 +62,7 @@ func (s *server) refresh(ctx context.Context, r request, body api.RefreshRequest
 		}
 	}
 	idempotencyKey := authority.HashIdempotencyKey(r.http.Header.Get("Idempotency-Key"))
-	token, err := s.authority.Refresh(ctx, current, key, idempotencyKey, origin(r.http))
+	token, err := s.authority.Refresh(ctx, current, key, refreshOpen, idempotencyKey, origin(r.http))
 	return issued(form, token, err)
 }
 

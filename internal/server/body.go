@@ -146,6 +146,8 @@ func typeName(t reflect.Type) string {
 	switch {
 	case t == nil:
 		return "of another type"
+	case t == reflect.TypeFor[api.Time]():
+		return "a time such as 2026-05-07T20:00:00Z"
 	case t.Kind() == reflect.String:
 		return "a string"
 	case t.Kind() == reflect.Int64:

@@ -28,7 +28,7 @@ func (s *server) forwardAuth(w http.ResponseWriter, r *http.Request) {
 	h["Cache-Control"] = noStore
 	r.Pattern = forwardPath // also for the paths below it
 	ctx := s.requestContext(w, r)
-	caller, err := s.authenticate(ctx, r)
+	caller, err := s.authenticate(ctx, r, forwardOpen)
 	if err == nil {
 		err = checkRequirements(r.URL.RawQuery, caller.User)
 	}

@@ -111,7 +111,7 @@ func writeOAuth(w http.ResponseWriter, status int, cache string, data any) {
 // introspect answers /oauth2/introspect (RFC 7662). An inactive token and a token hidden from the caller get the same
 // response.
 func (s *server) introspect(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
-	caller, text, err := s.tokenForm(ctx, r)
+	caller, text, err := s.tokenForm(ctx, r, introspectOpen)
 	if err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func (s *server) introspect(ctx context.Context, w http.ResponseWriter, r *http.
 
 // revoke answers /oauth2/revoke. RFC 7009 requires 200 for an invalid token too.
 func (s *server) revoke(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
-	caller, text, err := s.tokenForm(ctx, r)
+	caller, text, err := s.tokenForm(ctx, r, revokeOpen)
 	if err == nil {
 		err = s.authority.Revoke(ctx, caller, text)
 	}
@@ -146,8 +146,10 @@ func (s *server) revoke(ctx context.Context, w http.ResponseWriter, r *http.Requ
 
 // tokenForm authenticates the caller and reads the token of the form. It ignores the hint, because there is only one
 // type of token.
-func (s *server) tokenForm(ctx context.Context, r *http.Request) (caller authority.Caller, text string, err error) {
-	caller, form, err := s.clientForm(ctx, r)
+func (s *server) tokenForm(
+	ctx context.Context, r *http.Request, open authority.Access,
+) (caller authority.Caller, text string, err error) {
+	caller, form, err := s.clientForm(ctx, r, open)
 	if err != nil {
 		return caller, "", err
 	}
@@ -159,13 +161,15 @@ func (s *server) tokenForm(ctx context.Context, r *http.Request) (caller authori
 
 // clientForm reads the form of a request and authenticates the client. No field of the form occurs twice (RFC 6749,
 // 3.2).
-func (s *server) clientForm(ctx context.Context, r *http.Request) (authority.Caller, url.Values, error) {
+func (s *server) clientForm(
+	ctx context.Context, r *http.Request, open authority.Access,
+) (authority.Caller, url.Values, error) {
 	form, formErr := readForm(r) // before the caller is authenticated, for the same reason as in adapt
 	key, err := clientKey(r, form)
 	if err != nil {
 		return authority.Caller{}, nil, err
 	}
-	caller, err := s.authority.Authenticate(ctx, "", key)
+	caller, err := s.authority.Authenticate(ctx, "", key, open)
 	if err != nil {
 		return caller, nil, err
 	}

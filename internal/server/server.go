@@ -75,22 +75,37 @@ const (
 	forwardPath = "/forward-auth"
 )
 
-// routes adds every path. A public endpoint is open to all clients; an authenticated one needs a token or an API key.
+// The calls outside authenticated name here the callers that they are open to, besides those with a bearer or an API
+// key of scope Full. A login and a refresh need no API key, but they must be open to one in the request.
+const (
+	loginOpen      authority.Access = 0
+	refreshOpen    authority.Access = 0
+	introspectOpen                  = authority.VerifyKeys
+	revokeOpen     authority.Access = 0
+	forwardOpen                     = authority.VerifyKeys | authority.ActorSessions
+)
+
+// routes adds every path. A public endpoint is open to all clients. An authenticated one needs a token or an API key,
+// and names the API keys of a narrow scope and the sessions with an actor that it is open to.
 func (s *server) routes() {
+	const (
+		verifyKeys = authority.VerifyKeys
+		actors     = authority.ActorSessions
+	)
 	s.handle(loginPath, methods{"POST": public(s.login)})
 	s.handle(refreshPath, methods{"POST": public(s.refresh)})
-	s.handle("/v2/auth/logout", methods{"POST": authenticated(s.logout)})
-	s.handle("/v2/auth/session", methods{"POST": authenticated(s.session)})
+	s.handle("/v2/auth/logout", methods{"POST": authenticated(s.logout, actors)})
+	s.handle("/v2/auth/session", methods{"POST": authenticated(s.session, verifyKeys, actors)})
 	s.handle("/v2/auth/password", methods{"PUT": authenticated(s.changePassword)})
 	s.handle("/v2/auth/version", methods{"GET": public(s.version)})
-	s.handle("/v2/auth/sessions", methods{"POST": authenticated(s.sessions)})
+	s.handle("/v2/auth/sessions", methods{"POST": authenticated(s.sessions, actors)})
 	s.handle("/v2/auth/sessions/{id}", methods{"DELETE": authenticated(s.endSession)})
 
 	s.handle("/v2/users", methods{"POST": authenticated(s.createUser), "PUT": authenticated(s.updateUser)})
-	s.handle("/v2/users/me", methods{"GET": authenticated(s.me)})
-	s.handle("/v2/users/{id}", methods{"GET": authenticated(s.user), "DELETE": authenticated(s.terminateUser)})
-	s.handle("/v2/users/list", methods{"POST": authenticated(s.listUsers)})
-	s.handle("/v2/users/by-name", methods{"POST": authenticated(s.userByName)})
+	s.handle("/v2/users/me", methods{"GET": authenticated(s.me, actors)})
+	s.handle("/v2/users/{id}", methods{"GET": authenticated(s.user, actors), "DELETE": authenticated(s.terminateUser)})
+	s.handle("/v2/users/list", methods{"POST": authenticated(s.listUsers, actors)})
+	s.handle("/v2/users/by-name", methods{"POST": authenticated(s.userByName, actors)})
 	s.handle("/v2/users/role", methods{"POST": authenticated(s.setRole)})
 	s.handle("/v2/users/set-network-mailbox", methods{"POST": authenticated(s.setTenant)})
 	s.handle("/v2/users/password", methods{"POST": authenticated(s.setPassword)})

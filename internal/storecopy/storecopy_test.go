@@ -82,12 +82,21 @@ func fill(t *testing.T, s app.Store) {
 			}
 		}
 		for n, key := range []authority.APIKey{
-			{UserID: u.ID, Visibility: authority.Private, Primary: true, Mask: "m", Created: 6},
+			{
+				UserID: u.ID, Visibility: authority.Private, Primary: true, Mask: "m", Created: 6,
+				Scope: authority.OpenSessionsScope, MaxLevel: authority.General, Name: "n", Expires: 99,
+			},
 			{UserID: u.ID, Visibility: authority.SessionOnly, Session: token.SessionID{byte(i), 1, 1}},
 		} {
 			must(s.CreateAPIKey(t.Context(), authority.Rights{}, key, authority.APIKeyHash{byte(i), byte(n)}))(t)
 		}
 	}
+	fillSigningKeys(t, s)
+}
+
+// fillSigningKeys adds 3 signing keys, and retires one of them.
+func fillSigningKeys(t *testing.T, s app.Store) {
+	t.Helper()
 	for _, alg := range []token.Algorithm{token.HS256, token.ES256, token.EdDSA} {
 		must(keyring.Open(t.Context(), keyring.Config{
 			Store: authority.SigningKeysAs(authority.Rights{}, s), Algorithm: alg, Lead: 5 * time.Minute,

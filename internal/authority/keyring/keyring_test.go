@@ -175,7 +175,7 @@ func TestForgedTokensRarelyReadTheStore(t *testing.T) {
 	for range 10 {
 		group.Go(func() {
 			for range 100 {
-				if _, err := a.Authenticate(t.Context(), forged, ""); err == nil {
+				if _, err := a.Authenticate(t.Context(), forged, "", 0); err == nil {
 					t.Error("a forged token is accepted")
 				}
 			}
@@ -201,7 +201,7 @@ func TestUnknownKeyDuringOutage(t *testing.T) {
 	awaitAlgorithm(t, other, token.EdDSA)
 	text := signToken(t, other.Set())
 	kind := func() fault.Kind {
-		_, err := a.Authenticate(t.Context(), text, "")
+		_, err := a.Authenticate(t.Context(), text, "", 0)
 		known, ok := errors.AsType[*fault.Error](err)
 		if !ok {
 			t.Fatalf("%v", err)

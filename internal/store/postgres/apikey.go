@@ -20,8 +20,8 @@ func (s *Store) CreateAPIKey(
 		lockUser      = "SELECT 1 FROM pawl.users WHERE id = $1 AND status <> $2 FOR NO KEY UPDATE"
 		deletePrimary = "DELETE FROM pawl.api_key WHERE user_id = $1 AND is_primary"
 		insert        = `INSERT INTO pawl.api_key AS k
-				(user_id, hash, visibility, is_primary, session_id, mask, created)
-			SELECT $1, $2, $3, $4, $5, $6, $7
+				(user_id, hash, visibility, is_primary, session_id, mask, created, scope, max_level, name, expires)
+			SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11
 			WHERE $5::uuid IS NULL OR EXISTS (SELECT 1` + fromLiveSession + ` WHERE s.id = $5)
 			RETURNING ` + apiKeyColumns
 	)
@@ -35,7 +35,8 @@ func (s *Store) CreateAPIKey(
 			}
 		}
 		return collectOne(ctx, tx, scanAPIKey, insert,
-			k.UserID, hash[:], int64(k.Visibility), k.Primary, sessionOrNull(k.Session), k.Mask, k.Created)
+			k.UserID, hash[:], int64(k.Visibility), k.Primary, sessionOrNull(k.Session), k.Mask, k.Created,
+			int64(k.Scope), int64(k.MaxLevel), k.Name, k.Expires)
 	})
 }
 
@@ -68,4 +69,12 @@ func (s *Store) DeleteAPIKey(ctx context.Context, r authority.Rights, id int64) 
 		return cmp.Or(s.confirm(ctx), err)
 	}
 	return err
+}
+
+// SweepAPIKeys removes expired API keys. It leaves those locked by another transaction to the next sweep.
+func (s *Store) SweepAPIKeys(ctx context.Context, now int64, limit int) (int, error) {
+	const sql = `DELETE FROM pawl.api_key WHERE id IN (SELECT id FROM pawl.api_key
+		WHERE expires > 0 AND expires <= $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`
+	tag, err := s.exec(ctx, sql, now, limit)
+	return int(tag.RowsAffected()), err
 }

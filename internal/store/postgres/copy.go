@@ -116,11 +116,12 @@ func (s *Store) WriteSessions(ctx context.Context, sessions []authority.SessionW
 
 // WriteAPIKeys adds API keys as they are.
 func (s *Store) WriteAPIKeys(ctx context.Context, keys []storecopy.APIKeyRecord) error {
-	const columns = "id user_id hash visibility is_primary session_id mask created"
+	const columns = "id user_id hash visibility is_primary session_id mask created scope max_level name expires"
 	return s.copyFrom(ctx, "api_key", columns, len(keys), func(i int) []any {
 		k := &keys[i]
 		return []any{
 			k.ID, k.UserID, k.Hash[:], int64(k.Visibility), k.Primary, sessionOrNull(k.Session), k.Mask, k.Created,
+			int64(k.Scope), int64(k.MaxLevel), k.Name, k.Expires,
 		}
 	})
 }

@@ -58,11 +58,14 @@ func checkRights(ctx context.Context, tx pgx.Tx, r authority.Rights) error {
 		}
 	}
 	if r.Actor.APIKey != 0 {
-		tag, err := tx.Exec(ctx, "SELECT 1"+fromLiveAPIKey+" AND k.id = $1 FOR UPDATE OF k", r.Actor.APIKey)
-		if err != nil {
+		key, err := collectOne(ctx, tx, scanAPIKey,
+			"SELECT "+apiKeyColumns+fromLiveAPIKey+" AND k.id = $1 FOR UPDATE OF k", r.Actor.APIKey)
+		switch {
+		case err == nil:
+			present.APIKey = &key
+		case !errors.Is(err, pgx.ErrNoRows):
 			return err
 		}
-		present.APIKey = tag.RowsAffected() == 1
 	}
 	return r.Check(present)
 }

@@ -21,7 +21,8 @@ const (
 	sessionWithOriginColumns = sessionColumns + ", s.ip, s.user_agent, s.device"
 	sessionWithUserColumns   = sessionColumns + ", " + userColumns
 
-	apiKeyColumns = "k.id, k.user_id, k.visibility, k.is_primary, k.session_id, k.mask, k.created, k.hash"
+	apiKeyColumns = "k.id, k.user_id, k.visibility, k.is_primary, k.session_id, k.mask, k.created, k.hash, " +
+		"k.scope, k.max_level, k.name, k.expires"
 )
 
 // idle is when the current token of a session can no longer be refreshed. Sessions last rotated by the first version of
@@ -136,7 +137,10 @@ func scanSessionWithUser(row pgx.CollectableRow, more ...any) (authority.Session
 func scanAPIKeyRecord(row pgx.CollectableRow, more ...any) (k storecopy.APIKeyRecord, err error) {
 	var session *[16]byte
 	var hash []byte
-	fields := []any{&k.ID, &k.UserID, (*uint8)(&k.Visibility), &k.Primary, &session, &k.Mask, &k.Created, &hash}
+	fields := []any{
+		&k.ID, &k.UserID, (*uint8)(&k.Visibility), &k.Primary, &session, &k.Mask, &k.Created, &hash,
+		(*uint8)(&k.Scope), (*uint8)(&k.MaxLevel), &k.Name, &k.Expires,
+	}
 	err = row.Scan(append(fields, more...)...)
 	if session != nil {
 		k.Session = *session

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	apiKeyColumns = "id, user_id, visibility, is_primary, session_id, mask, created"
+	apiKeyColumns = "id, user_id, visibility, is_primary, session_id, mask, created, scope, max_level, name, expires"
 	selectAPIKeys = "SELECT " + apiKeyColumns + " FROM api_key"
 )
 
@@ -23,6 +23,10 @@ func scanAPIKey(stmt *sqlite.Stmt) authority.APIKey {
 		Primary:    stmt.ColumnBool(3),
 		Mask:       stmt.ColumnText(5),
 		Created:    stmt.ColumnInt64(6),
+		Scope:      authority.Scope(stmt.ColumnInt64(7)),
+		MaxLevel:   authority.Level(stmt.ColumnInt64(8)),
+		Name:       stmt.ColumnText(9),
+		Expires:    stmt.ColumnInt64(10),
 	}
 	stmt.ColumnBytes(4, k.Session[:])
 	return k
@@ -44,13 +48,14 @@ func (s *Store) CreateAPIKey(
 				return authority.APIKey{}, err
 			}
 		}
-		return queryOne(c.conn, `INSERT INTO api_key (user_id, hash, visibility, is_primary, session_id, mask, created)
-			SELECT id, ?2, ?3, ?4, ?5, ?6, ?7 FROM user WHERE id = ?1 AND status <> ?8
+		return queryOne(c.conn, `INSERT INTO api_key (user_id, hash, visibility, is_primary, session_id, mask, created,
+				scope, max_level, name, expires)
+			SELECT id, ?2, ?3, ?4, ?5, ?6, ?7, ?9, ?10, ?11, ?12 FROM user WHERE id = ?1 AND status <> ?8
 			AND (?5 IS NULL OR EXISTS (SELECT 1 FROM session WHERE session.id = ?5 AND `+liveSession+`))
 			RETURNING `+apiKeyColumns,
 			args{
 				k.UserID, hash[:], int64(k.Visibility), k.Primary, nullableSession(k.Session), k.Mask, k.Created,
-				int64(authority.Terminated),
+				int64(authority.Terminated), int64(k.Scope), int64(k.MaxLevel), k.Name, k.Expires,
 			}, scanAPIKey)
 	})
 }
@@ -102,5 +107,14 @@ func (s *Store) DeleteAPIKey(ctx context.Context, r authority.Rights, id int64) 
 			return fault.ErrNotFound
 		}
 		return nil
+	})
+}
+
+// SweepAPIKeys removes expired API keys.
+func (s *Store) SweepAPIKeys(ctx context.Context, now int64, limit int) (int, error) {
+	return tx(ctx, s, normal, func(c *change) (int, error) {
+		err := c.deleteAPIKeys(
+			"id IN (SELECT id FROM api_key WHERE expires > 0 AND expires <= ? LIMIT ?)", now, int64(limit))
+		return len(c.deletedAPIKeys), err
 	})
 }

@@ -90,7 +90,7 @@ func (s *Store) ReadAPIKeys(ctx context.Context, after int64, limit int) ([]stor
 	sql := "SELECT " + apiKeyColumns + ", hash FROM api_key WHERE id > ? AND " + liveAPIKey + " ORDER BY id LIMIT ?"
 	return list(ctx, s, sql, args{after, int64(limit)}, func(stmt *sqlite.Stmt) storecopy.APIKeyRecord {
 		record := storecopy.APIKeyRecord{APIKey: scanAPIKey(stmt)}
-		stmt.ColumnBytes(7, record.Hash[:])
+		stmt.ColumnBytes(11, record.Hash[:])
 		return record
 	})
 }
@@ -136,11 +136,11 @@ func (s *Store) WriteSessions(ctx context.Context, sessions []authority.SessionW
 // WriteAPIKeys adds API keys without changing any field.
 func (s *Store) WriteAPIKeys(ctx context.Context, keys []storecopy.APIKeyRecord) error {
 	return s.write(ctx, normal, func(c *change) error {
-		sql := "INSERT INTO api_key (" + apiKeyColumns + ", hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+		sql := "INSERT INTO api_key (" + apiKeyColumns + ", hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 		return insertAll(c, sql, keys, func(k *storecopy.APIKeyRecord) args {
 			return args{
 				k.ID, k.UserID, int64(k.Visibility), k.Primary, nullableSession(k.Session), k.Mask, k.Created,
-				k.Hash[:],
+				int64(k.Scope), int64(k.MaxLevel), k.Name, k.Expires, k.Hash[:],
 			}
 		})
 	})

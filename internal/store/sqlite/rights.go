@@ -51,12 +51,13 @@ func (c *change) checkRights(r authority.Rights) error {
 		}
 	}
 	if r.Actor.APIKey != 0 {
-		sql := "SELECT id FROM api_key WHERE id = ? AND " + liveAPIKey
-		found, err := queryAll(c.conn, sql, args{r.Actor.APIKey}, scanNumber)
-		if err != nil {
+		key, err := queryOne(c.conn, selectAPIKeys+" WHERE id = ? AND "+liveAPIKey, args{r.Actor.APIKey}, scanAPIKey)
+		switch {
+		case err == nil:
+			present.APIKey = &key
+		case !errors.Is(err, fault.ErrNotFound):
 			return err
 		}
-		present.APIKey = len(found) == 1
 	}
 	return r.Check(present)
 }

@@ -27,13 +27,15 @@ var (
 	walMarkSQL string
 	//go:embed session_extras.sql
 	sessionExtrasSQL string
+	//go:embed apikeys.sql
+	apiKeysSQL string
 )
 
 // checkpointPages is after how many pages SQLite copies the write-ahead log into the database.
 const checkpointPages = 1000
 
 // migrations has one script for each version of the schema. A released script is never edited.
-var migrations = []string{schemaSQL, usersSQL, walMarkSQL, sessionExtrasSQL}
+var migrations = []string{schemaSQL, usersSQL, walMarkSQL, sessionExtrasSQL, apiKeysSQL}
 
 // checkApplication rejects a file of another program or of a newer Pawl, before anything in the file changes.
 func checkApplication(conn *sqlite.Conn, path string) error {

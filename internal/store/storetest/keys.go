@@ -25,7 +25,14 @@ func testAPIKeys(t *testing.T, s *state) {
 		UserID: u.ID, Visibility: authority.Private, Primary: true, Mask: "m", Created: now,
 	}
 	first := create(primary, 1)
-	shared := create(authority.APIKey{UserID: u.ID, Visibility: authority.Shared, Created: now}, 2)
+	shared := create(authority.APIKey{
+		UserID: u.ID, Visibility: authority.Shared, Created: now, Scope: authority.OpenSessionsScope,
+		MaxLevel: authority.TPUser, Name: "name", Expires: now + 5,
+	}, 2)
+	if shared.Scope != authority.OpenSessionsScope || shared.MaxLevel != authority.TPUser || shared.Name != "name" ||
+		shared.Expires != now+5 {
+		t.Errorf("created %+v", shared)
+	}
 	k, owner, err := s.APIKeyByHash(t.Context(), authority.APIKeyHash{1})
 	s.noError(err)
 	if k != first || owner.ID != u.ID {
@@ -45,6 +52,32 @@ func testAPIKeys(t *testing.T, s *state) {
 	s.wantError(err, fault.ErrNotFound)
 	unowned := authority.APIKey{UserID: 99, Visibility: authority.Private}
 	_, err = s.CreateAPIKey(t.Context(), authority.Rights{}, unowned, authority.APIKeyHash{4})
+	s.wantError(err, fault.ErrNotFound)
+}
+
+// testAPIKeySweep removes three of five API keys in steps of two: those with an expiry that has passed.
+func testAPIKeySweep(t *testing.T, s *state) {
+	u := s.newUser("a")
+	for i, expires := range []int64{0, now, now + 1, now - 1, 1} {
+		key := authority.APIKey{UserID: u.ID, Visibility: authority.Private, Expires: expires}
+		_, err := s.CreateAPIKey(t.Context(), authority.Rights{}, key, authority.APIKeyHash{byte(i)})
+		s.noError(err)
+		_, _, err = s.APIKeyByHash(t.Context(), authority.APIKeyHash{byte(i)}) // and into the cache
+		s.noError(err)
+	}
+	for _, want := range []int{2, 1, 0} {
+		removed, err := s.SweepAPIKeys(t.Context(), now, 2)
+		s.noError(err)
+		if removed != want {
+			t.Errorf("%d API keys were removed, want %d", removed, want)
+		}
+	}
+	keys, err := s.APIKeys(t.Context(), u.ID)
+	s.noError(err)
+	if len(keys) != 2 || keys[0].Expires != 0 || keys[1].Expires != now+1 {
+		t.Errorf("kept %+v, want the first and the third", keys)
+	}
+	_, _, err = s.APIKeyByHash(t.Context(), authority.APIKeyHash{1})
 	s.wantError(err, fault.ErrNotFound)
 }
 

@@ -21,7 +21,7 @@ import (
 var withoutRights = strings.Fields(`
 	OpenSession Session RecentSession Rotate Sessions Sweep Purge Ended
 	User UserByLogin UserByExternalID ListUsers
-	APIKeyByHash APIKey APIKeys SigningKeys
+	APIKeyByHash APIKey APIKeys SweepAPIKeys SigningKeys
 	BeginAttempt ResolveAttempt SweepAttempts
 	AddEvents Events SweepEvents
 	Ready Close
@@ -75,6 +75,9 @@ var losses = map[string]loss{
 	"password changed":   {with: withEnding, want: fault.ErrActorEnded, happens: (*scene).changePassword},
 	"API key removed":    {with: withKey, want: fault.ErrActorEnded, happens: (*scene).deleteKey},
 	"API key replaced":   {with: withKey, want: fault.ErrActorEnded, happens: (*scene).replaceKey},
+	"API key expired":    {with: withKey, want: fault.ErrActorEnded, happens: (*scene).expireKey},
+	"scope widened":      {with: withKey, want: fault.ErrActorEnded, happens: (*scene).widenScope},
+	"max level raised":   {with: withKey, want: fault.ErrActorEnded, happens: (*scene).raiseMaxLevel},
 	"suspended":          {with: withAny, want: fault.ErrActorEnded, happens: setStatus(actorOf, authority.Suspended)},
 	"terminated":         {with: withAny, want: fault.ErrActorEnded, happens: setStatus(actorOf, authority.Terminated)},
 	"demoted":            {with: withAny, want: fault.ErrRightsChanged, happens: setLevel(actorOf, authority.General)},

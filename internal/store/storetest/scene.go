@@ -41,7 +41,10 @@ func (s *state) newScene(with credential, self bool) *scene {
 		sc.target = sc.actor
 	}
 	sc.session, sc.targetSession = s.newSession(sc.actor), s.newSession(sc.target)
-	key := authority.APIKey{UserID: sc.actor.ID, Visibility: authority.Private, Primary: true}
+	key := authority.APIKey{
+		UserID: sc.actor.ID, Visibility: authority.Private, Primary: true,
+		Scope: authority.OpenSessionsScope, MaxLevel: authority.MailboxUser, Expires: now + 100,
+	}
 	if with == sessionKey {
 		key = authority.APIKey{UserID: sc.actor.ID, Visibility: authority.SessionOnly, Session: sc.session.ID}
 	}
@@ -66,6 +69,7 @@ func (s *state) newScene(with credential, self bool) *scene {
 	}
 	if with != bearer {
 		sc.rights.Actor.APIKey = sc.key.ID
+		sc.rights.Actor.Scope, sc.rights.Actor.MaxLevel = sc.key.Scope, sc.key.MaxLevel
 	}
 	return sc
 }
@@ -144,6 +148,13 @@ func (s *scene) replaceKey() {
 	s.Helper()
 	s.newKey(authority.APIKey{UserID: s.actor.ID, Visibility: authority.Private, Primary: true})
 }
+
+// expireKey moves the caller's clock to the end of the API key.
+func (s *scene) expireKey() { s.rights.Actor.At = s.key.Expires }
+
+// widenScope and raiseMaxLevel give the caller more than the API key has.
+func (s *scene) widenScope()    { s.rights.Actor.Scope = authority.FullScope }
+func (s *scene) raiseMaxLevel() { s.rights.Actor.MaxLevel = authority.Root }
 
 func actorOf(s *scene) *authority.User  { return s.actor }
 func targetOf(s *scene) *authority.User { return s.target }

@@ -64,6 +64,7 @@ var suite = map[string]func(*testing.T, *state){
 
 	"APIKeys":        testAPIKeys,
 	"SessionAPIKeys": testSessionAPIKeys,
+	"APIKeySweep":    testAPIKeySweep,
 	"SigningKeys":    testSigningKeys,
 	"RetireRace":     testRetireRace,
 
