@@ -49,7 +49,7 @@ bench-many: deps ## end 1,000,000 sessions of one user on each store, and measur
 torture: ## on each store, kill servers KILLS (200) times, or for a time (FOR=2h), and check every answer; check all rights
 	go test -count 1 -timeout 1h -run '^TestRightsTableSeesFaults$$' ./internal/store/storetest -all-mutants
 	go test -race -count 1 -timeout 1h -run '^Test(HeldBody|HeldAtStore|LoopOfWrites|OnPostgres)$$' ./internal/server -whole
-	go test -race -count 1 -timeout 0 -v -run '^TestTorture(Postgres)?$$' ./test/torture -kills $(KILLS) -for $(FOR)
+	go test -race -count 1 -timeout 0 -v -run '^TestTorture' ./test/torture -kills $(KILLS) -for $(FOR)
 
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@set -e; for package in $$(go list ./...); do \

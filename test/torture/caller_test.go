@@ -10,7 +10,7 @@ import (
 // session is one sign-in that a client's workers share.
 type session struct {
 	user   int64
-	resets bool
+	family *family
 
 	mu         sync.Mutex // guards the fields below
 	current    credential
@@ -43,7 +43,7 @@ func (s *session) note(with credential, got answer) {
 		return
 	}
 	s.rejections++
-	if got == done {
+	if got != rejected {
 		s.rejections = 0
 	}
 }
@@ -68,27 +68,29 @@ func (s *session) anySuperseded(pick func(int) int) (credential, bool) {
 
 const (
 	workersOfSession = 3
-	maxPause         = 10 * time.Millisecond // between two calls; it keeps the history short enough to check
-	theftAfter       = 13 * time.Second      // past the race window by any clock
+	maxIdle          = 10 * time.Millisecond // between two calls; it keeps the history short enough to check
+	wakeAfter        = 13 * time.Second      // past the race window and the tokens' lives, by any clock
 )
 
-// caller signs in repeatedly. Its workers share each session.
+// caller signs in repeatedly as one member of a family. Its workers share each session.
 type caller struct {
 	workers [workersOfSession]*worker
+	family  *family
 	user    int64
 	login   string
-	resets  bool // whether the workers sometimes reset the user; a reset also ends the sessions for the thief
-	patient bool // whether run waits for at least one theft
+	repeats bool // whether each parked session waits for a replay, instead of a theft
+	patient bool // whether run waits for at least one of the two
 
-	used   bool // whether the caller has used a session
 	parked []parked
-	thefts int
+	used   int // parked sessions that were used again
+	began  bool
 }
 
-// parked is an idle session. Once the race window has passed, the thief uses one of its superseded tokens.
+// parked is an idle session. Once the race window has passed and the tokens have expired, it is used again.
 type parked struct {
 	*session
 	since time.Time
+	lost  request // the last refresh, whose response the client has not seen; zero without one
 }
 
 // loginRetry is the pause after a failed login. It is shorter than Retry-After.
@@ -96,24 +98,28 @@ const loginRetry = 200 * time.Millisecond
 
 // run uses sessions until stop is closed. Then it inspects each parked session.
 func (c *caller) run(stop <-chan struct{}) {
+	w := c.workers[0]
 	for !closed(stop) {
-		token, got, ok := c.workers[0].do(request{kind: login, user: c.user, login: c.login})
+		got, ok := w.do(request{
+			kind: login, user: c.user, login: c.login, value: c.family.anyPassword(c.user, w.random),
+		})
 		if !ok {
 			return
 		}
-		if got == done {
-			c.use(&session{user: c.user, resets: c.resets, current: token}, stop)
-			c.steal()
+		if got.answer == done {
+			c.use(&session{user: c.user, family: c.family, current: got.credential}, stop)
+			c.wake()
 			continue
 		}
 		time.Sleep(loginRetry)
 	}
-	if c.patient && c.thefts == 0 && len(c.parked) > 0 {
-		time.Sleep(time.Until(c.parked[0].since.Add(theftAfter)))
-		c.steal()
+	if c.patient && c.used == 0 && len(c.parked) > 0 {
+		time.Sleep(time.Until(c.parked[0].since.Add(wakeAfter)))
+		c.wake()
 	}
-	for _, s := range c.parked {
-		c.workers[0].inspect(s.session)
+	for _, p := range c.parked {
+		c.resume(p)
+		w.inspect(p.session)
 	}
 }
 
@@ -122,20 +128,30 @@ func (c *caller) run(stop <-chan struct{}) {
 func (c *caller) use(s *session, stop <-chan struct{}) {
 	w := c.workers[0]
 	way, calls := w.random.IntN(4), 20+w.random.IntN(100)
-	if !c.used || way == 0 {
-		c.used = true
+	if !c.began || way == 0 {
+		c.began = true
 		c.work(s, 5, stop)
-		c.parked = append(c.parked, parked{session: s, since: time.Now()})
+		c.park(s)
 		return
 	}
 	c.work(s, calls, stop)
 	switch {
 	case way == 1:
 		w.do(request{kind: logout, user: s.user, with: s.now()})
-	case way == 2 && s.resets:
+	case way == 2 && !s.family.quiet:
 		w.do(request{kind: reset, user: s.user})
 	}
 	w.inspect(s)
+}
+
+// park leaves a session idle. If the caller repeats, the client loses the response of a last refresh.
+func (c *caller) park(s *session) {
+	p := parked{session: s, since: time.Now()}
+	if c.repeats {
+		p.lost = request{kind: refresh, user: s.user, with: s.now(), key: rand.Text()[:8]}
+		c.workers[0].insist(p.lost)
+	}
+	c.parked = append(c.parked, p)
 }
 
 // work lets each worker make the given number of calls.
@@ -145,7 +161,7 @@ func (c *caller) work(s *session, calls int, stop <-chan struct{}) {
 		group.Go(func() {
 			for n := 0; n < calls && !closed(stop) && !s.abandoned(); n++ {
 				w.act(s)
-				time.Sleep(time.Duration(w.random.Int64N(int64(maxPause))))
+				time.Sleep(time.Duration(w.random.Int64N(int64(maxIdle))))
 			}
 		})
 	}
@@ -165,12 +181,16 @@ func closed(stop <-chan struct{}) bool {
 func (w *worker) act(s *session) {
 	current := s.now()
 	hangUp := w.random.IntN(30) == 0
+	if s.user == s.family.admin && w.random.IntN(3) == 0 {
+		w.administer(s, hangUp)
+		return
+	}
 	switch n := w.random.IntN(1000); {
 	case n < 450:
 		w.exchange(s, hangUp)
 	case n < 750:
-		_, got, _ := w.do(request{kind: verify, user: s.user, with: current, hangUp: hangUp})
-		s.note(current, got)
+		got, _ := w.do(request{kind: verify, user: s.user, with: current, hangUp: hangUp})
+		s.note(current, got.answer)
 	case n < 850:
 		if old, ok := s.anySuperseded(w.random.IntN); ok {
 			w.do(request{kind: verify, user: s.user, with: old})
@@ -181,7 +201,7 @@ func (w *worker) act(s *session) {
 		}
 	case n < 995:
 		w.do(request{kind: logout, user: s.user, with: current, hangUp: hangUp})
-	case n < 997 && s.resets:
+	case n < 997 && !s.family.quiet:
 		w.do(request{kind: reset, user: s.user, hangUp: hangUp})
 	}
 }
@@ -200,13 +220,13 @@ func (w *worker) idempotencyKey() string {
 func (w *worker) exchange(s *session, hangUp bool) {
 	r := request{kind: refresh, user: s.user, with: s.now(), key: w.idempotencyKey(), hangUp: hangUp}
 	for range 4 {
-		next, got, ok := w.do(r)
-		s.note(r.with, got)
+		got, ok := w.do(r)
+		s.note(r.with, got.answer)
 		discarded := w.random.IntN(4) == 0 && r.key != "" || w.random.IntN(50) == 0
-		if got == done && !discarded {
-			s.advance(next)
+		if got.answer == done && !discarded {
+			s.advance(got.credential)
 		}
-		if !ok || got == rejected || got == done && !discarded {
+		if !ok || got.answer == rejected || got.answer == done && !discarded {
 			return
 		}
 		r.hangUp = false
@@ -223,17 +243,29 @@ func (w *worker) inspect(s *session) {
 	w.exchange(s, false)
 }
 
-// steal refreshes with a superseded token of each session that has been parked for long enough.
-func (c *caller) steal() {
-	for len(c.parked) > 0 && time.Since(c.parked[0].since) >= theftAfter {
-		s := c.parked[0].session
+// wake uses each session that has been parked for long enough: it repeats the lost refresh, or refreshes with a
+// superseded token as a thief would. The session's own refresh before that shows that the session is active.
+func (c *caller) wake() {
+	w := c.workers[0]
+	for len(c.parked) > 0 && time.Since(c.parked[0].since) >= wakeAfter {
+		p := c.parked[0]
 		c.parked = slices.Delete(c.parked, 0, 1)
-		w := c.workers[0]
-		w.do(request{kind: verify, user: s.user, with: s.now()})
-		if old, ok := s.anySuperseded(w.random.IntN); ok {
-			w.do(request{kind: refresh, user: s.user, with: old})
-			c.thefts++
+		c.used++
+		if old, ok := p.anySuperseded(w.random.IntN); !c.resume(p) && ok {
+			w.exchange(p.session, false)
+			w.do(request{kind: refresh, user: p.user, with: old})
 		}
-		w.inspect(s)
+		w.inspect(p.session)
 	}
+}
+
+// resume repeats the lost refresh of a parked session. It reports whether there was one.
+func (c *caller) resume(p parked) bool {
+	if p.lost.key == "" {
+		return false
+	}
+	if got, _ := c.workers[0].insist(p.lost); got.answer == done {
+		p.advance(got.credential)
+	}
+	return true
 }

@@ -129,9 +129,47 @@ var reuseCases = []historyCase{
 		newCall(refresh, 10500, 10510, first, rejected), newCall(verify, 10520, 10530, second, rejected)}},
 }
 
+// shortLived returns a token with the life that the model assumes.
+func shortLived(generation uint32, second int64) claims {
+	c := token(generation, second)
+	c.expires = c.issued + tokenLife
+	return c
+}
+
+var (
+	shortFirst  = shortLived(1, 0)
+	shortSecond = shortLived(2, 0)
+)
+
+var expiryCases = []historyCase{
+	{name: "expired", legal: true, calls: []*call{
+		newCall(verify, 1000, 1010, shortFirst, done), newCall(verify, 5000, 5010, shortFirst, rejected)}},
+	{name: "expired too early", calls: []*call{newCall(verify, 1000, 1010, shortFirst, rejected)}},
+	{name: "expired too late", calls: []*call{newCall(verify, 5000, 5010, shortFirst, done)}},
+	{name: "refreshed after the expiry", legal: true, seen: seen{lateTokens: 1}, calls: []*call{
+		refreshed(5000, 5010, shortFirst, "", shortLived(2, 5))}},
+	{name: "refresh after the expiry refused", calls: []*call{newCall(refresh, 5000, 5010, shortFirst, rejected)}},
+	{name: "refreshed after the idle time", seen: seen{lateTokens: 1}, calls: []*call{
+		refreshed(28_000, 28_010, shortFirst, "", shortLived(2, 28))}},
+	{name: "refresh after the idle time refused", legal: true, calls: []*call{
+		newCall(refresh, 28_000, 28_010, shortFirst, rejected)}},
+	{name: "replayed after the expiry", legal: true, seen: seen{replays: 1, lateReplays: 1}, calls: []*call{
+		refreshed(20, 30, shortFirst, "a", shortSecond), refreshed(15_000, 15_010, shortFirst, "a", shortSecond)}},
+	{name: "replay after the expiry refused", calls: []*call{
+		refreshed(20, 30, shortFirst, "a", shortSecond),
+		keyed("a", newCall(refresh, 15_000, 15_010, shortFirst, rejected))}},
+	{name: "replay after the expiry taken for theft", calls: []*call{
+		refreshed(20, 30, shortFirst, "a", shortSecond),
+		keyed("a", newCall(refresh, 15_000, 15_010, shortFirst, none)),
+		newCall(refresh, 15_020, 15_030, shortSecond, rejected)}},
+	{name: "replay after the successor's idle time refused", legal: true, calls: []*call{
+		refreshed(20, 30, shortFirst, "a", shortSecond),
+		keyed("a", newCall(refresh, 28_000, 28_010, shortFirst, rejected))}},
+}
+
 // TestCheckHistories applies the model and the counts to correct and to faulty histories.
 func TestCheckHistories(t *testing.T) {
-	for _, c := range slices.Concat(rotationCases, replayCases, endCases, reuseCases) {
+	for _, c := range slices.Concat(rotationCases, replayCases, endCases, reuseCases, expiryCases) {
 		t.Run(c.name, func(t *testing.T) {
 			begin := newCall(login, 0, 10, claims{}, done)
 			begin.got = first

@@ -11,8 +11,10 @@ type faults struct {
 
 // seen counts the situations that a run must contain to be significant.
 type seen struct {
-	replays int // repeated refreshes that returned the same successor
-	thefts  int // refreshes of an active session with a superseded token after the race window
+	replays     int // repeated refreshes that returned the same successor
+	lateReplays int // the replays of a token that had expired
+	thefts      int // refreshes of an active session with a superseded token after the race window
+	lateTokens  int // successful refreshes of the current token after it expired
 }
 
 // count counts the faults and situations in the calls of one session. The first call must be the login.
@@ -36,8 +38,14 @@ func count(calls []*call) (f faults, s seen) {
 		switch {
 		case first == nil:
 			successors[c.with.generation] = c
+			if c.afterExpiry() {
+				s.lateTokens++
+			}
 		case c.key != "" && c.key == first.key && c.got == first.got:
 			s.replays++
+			if c.afterExpiry() {
+				s.lateReplays++
+			}
 		default:
 			doubled[c.with.generation] = true
 		}
@@ -46,20 +54,23 @@ func count(calls []*call) (f faults, s seen) {
 	return f, s
 }
 
+// afterExpiry reports whether the call began after its token expired, by any clock.
+func (c *call) afterExpiry() bool { return c.start/int64(time.Second)-1 > c.with.expires }
+
 // isTheft reports whether the server rejected a refresh that came after the race window by any clock, although the
 // server had just accepted the session's current token.
 func isTheft(late *call, calls []*call) bool {
 	if late.kind != refresh || late.answer != rejected {
 		return false
 	}
-	afterWindow, active := false, false
+	var afterWindow, active bool
 	for _, c := range calls {
 		age := time.Duration(late.start - c.end)
 		if c.kind == refresh && c.answer == done && c.with == late.with && age > (raceWindow+1)*time.Second {
 			afterWindow = true
 		}
 		later := c.with.generation > late.with.generation
-		if c.kind == verify && c.answer == done && later && 0 < age && age < time.Second {
+		if (c.kind == verify || c.kind == refresh) && c.answer == done && later && 0 < age && age < 5*time.Second {
 			active = true
 		}
 	}
@@ -76,9 +87,16 @@ func isLost(ack *call, calls []*call) bool {
 	return false
 }
 
-// explained reports whether an earlier call explains a rejection: it may have refreshed the token, ended the session,
-// or used a superseded token late enough to be taken for a thief.
+// explained reports whether time or an earlier call explains a rejection. The call may have refreshed the token, ended
+// the session, or used a superseded token late enough to be taken for a thief.
 func explained(rejection *call, calls []*call) bool {
+	end := rejection.with.expires
+	if rejection.kind == refresh {
+		end = rejection.with.issued + idleLife
+	}
+	if rejection.end/int64(time.Second)+1 >= end {
+		return true
+	}
 	for _, c := range calls {
 		if c.start > rejection.end || c == rejection {
 			continue

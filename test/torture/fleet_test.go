@@ -2,7 +2,10 @@ package torture_test
 
 import (
 	"math/rand/v2"
+	"os"
 	"sync"
+	"syscall"
+	"time"
 )
 
 // node is a running server.
@@ -12,6 +15,8 @@ type node struct {
 	// kill kills the process with SIGKILL. It returns when no request to the node can take effect any more: if the node
 	// uses a database, the database must have closed the node's connections.
 	kill func()
+	// signal sends SIGSTOP or SIGCONT to the process.
+	signal func(os.Signal)
 }
 
 // starter starts the node with this number, for the first time or after a kill. All nodes share their state. The
@@ -25,6 +30,7 @@ type life struct {
 	// killed is the time of the kill in Unix nanoseconds, or 0. The goroutine that kills writes it; other goroutines
 	// read it only after the workers have ended.
 	killed int64
+	gone   chan struct{} // closed after the kill
 }
 
 // fleet has the nodes of a run. One goroutine starts and kills nodes, many goroutines pick nodes.
@@ -47,7 +53,7 @@ func newFleet(nodes int, start starter) *fleet {
 }
 
 func (f *fleet) startNode(i int) {
-	l := &life{node: f.start(i), number: i}
+	l := &life{node: f.start(i), number: i, gone: make(chan struct{})}
 	f.mu.Lock()
 	f.lives[i] = l
 	f.mu.Unlock()
@@ -59,9 +65,18 @@ func (f *fleet) kill(i int, now func() int64) {
 	l := f.lives[i] // only this goroutine writes it
 	l.kill()
 	l.killed = now()
+	close(l.gone)
 	f.mu.Lock()
 	f.lives[i] = nil
 	f.mu.Unlock()
+}
+
+// pause stops a node under load for a while. The node stays among the nodes to pick, because a client cannot tell.
+func (f *fleet) pause(i int, d time.Duration) {
+	l := f.lives[i] // only this goroutine writes it
+	l.signal(syscall.SIGSTOP)
+	time.Sleep(d)
+	l.signal(syscall.SIGCONT)
 }
 
 // close makes all current and future calls of pick return nil.

@@ -1,6 +1,7 @@
 package torture_test
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/pawlauth/pawl/api"
 )
 
 // kind is the kind of a call.
@@ -20,6 +23,17 @@ const (
 	verify  kind = "verify"
 	logout  kind = "logout"
 	reset   kind = "reset"
+	useKey  kind = "use key"
+
+	// The kinds below change a user. They are calls of the Root or of the family's admin.
+
+	setStatus   kind = "set status"
+	setLevel    kind = "set level"
+	setNetwork  kind = "set network"
+	setMailbox  kind = "set mailbox"
+	setPassword kind = "set password"
+	newKey      kind = "new key"
+	removeKey   kind = "remove key"
 )
 
 // answer is the outcome of a call from the client's point of view.
@@ -29,6 +43,7 @@ const (
 	none     answer = "no answer" // disconnected, 503, or 429 to a login: the call may have taken effect
 	done     answer = "200"
 	rejected answer = "401"
+	denied   answer = "403" // or 404: the caller is signed in, but may not change the user
 )
 
 // claims identifies a token by its content.
@@ -41,6 +56,7 @@ type claims struct {
 // credential is a token with its claims.
 type credential struct {
 	claims
+	view
 	text string
 }
 
@@ -55,9 +71,12 @@ func parse(text string) (credential, error) {
 		return credential{}, err
 	}
 	var content struct {
-		ID      string `json:"jti"`
-		Issued  int64  `json:"iat"`
-		Expires int64  `json:"exp"`
+		ID      string    `json:"jti"`
+		Issued  int64     `json:"iat"`
+		Expires int64     `json:"exp"`
+		Level   api.Level `json:"authLevel"`
+		Network int64     `json:"networkId"`
+		Mailbox int64     `json:"mailboxId"`
 	}
 	if err := json.Unmarshal(payload, &content); err != nil {
 		return credential{}, err
@@ -68,28 +87,63 @@ func parse(text string) (credential, error) {
 		claims: claims{
 			session: session, generation: uint32(generation), issued: content.Issued, expires: content.Expires,
 		},
+		view: view{level: content.Level, network: content.Network, mailbox: content.Mailbox},
 		text: text,
 	}, err
+}
+
+// view is what an answer shows of a user.
+type view struct {
+	level            api.Level
+	network, mailbox int64
 }
 
 // call is one call with its answer.
 type call struct {
 	worker     int // unique for each goroutine
 	kind       kind
-	user       int64  // the owner of the session, or the user to reset
-	with       claims // the token of the request; zero for a login or a reset
+	user       int64  // the owner of the session or the API key, or the user to change
+	byAdmin    bool   // whether the caller is the family's admin; else it is the user, or the Root
+	with       claims // the token of the request; zero without one
+	apiKey     int64  // the API key of the request; in newKey and removeKey, the API key that is created or removed
+	value      string // the password of a login, or the new value of a change
 	key        string // the Idempotency-Key
 	life       *life  // the node between two kills
 	start, end int64  // Unix nanoseconds; without an answer, the call cannot take effect after end
 	answer     answer
 	got        claims // the token of a 200
+	seen       *view  // the user of the session or the API key, if the answer shows it
 	odd        string // a description of an answer that violates the contract, or ""
+	was        kind   // the kind before as changed it, or ""
+}
+
+// as returns the call as it concerns a session: a change with a token is a check of the token, and a suspension ends
+// the sessions of the user.
+func (c *call) as(k kind) *call {
+	other := *c
+	other.was, other.kind = c.kind, k
+	switch {
+	case k == reset:
+		other.with = claims{}
+	case c.answer == denied:
+		other.answer = done // the token was accepted
+	}
+	return &other
 }
 
 func (c *call) String() string {
-	text := fmt.Sprintf("worker %-3d node %d %-7s", c.worker, c.life.number, c.kind)
+	text := fmt.Sprintf("worker %-3d node %d %-7s", c.worker, c.life.number, cmp.Or(c.was, c.kind))
+	if c.byAdmin {
+		text += " by the admin"
+	}
 	if c.with.generation > 0 {
 		text += fmt.Sprintf(" generation %d", c.with.generation)
+	}
+	if c.apiKey != 0 {
+		text += fmt.Sprintf(" API key %d", c.apiKey)
+	}
+	if c.value != "" {
+		text += fmt.Sprintf(" %q", c.value)
 	}
 	if c.key != "" {
 		text += " key " + c.key
@@ -98,12 +152,16 @@ func (c *call) String() string {
 	if c.got.generation > 0 {
 		text += fmt.Sprintf(", generation %d issued %d", c.got.generation, c.got.issued)
 	}
+	if c.seen != nil {
+		text += fmt.Sprintf(", %s of network %d, mailbox %d", c.seen.level, c.seen.network, c.seen.mailbox)
+	}
 	return text + c.odd
 }
 
 // history has all calls of a run.
 type history struct {
-	began time.Time // its monotonic part orders the calls
+	began    time.Time // its monotonic part orders the calls
+	families []*family
 
 	mu    sync.Mutex // guards the field below
 	calls []*call
@@ -137,18 +195,23 @@ func (h *history) close() {
 	h.calls = kept
 }
 
-// sessions returns the calls of each session. A reset belongs to each of the user's sessions that overlap with it,
-// because the contract promises that each session ends, but not that all end at the same instant.
+// sessions returns the calls of each session. A reset or a suspension belongs to each of the user's sessions that
+// overlap with it. Each of these sessions is checked on its own.
 func (h *history) sessions() map[string][]*call {
-	sessions, resets := map[string][]*call{}, map[int64][]*call{}
+	sessions, ends := map[string][]*call{}, map[int64][]*call{}
 	for _, c := range h.calls {
 		switch {
 		case c.kind == reset:
-			resets[c.user] = append(resets[c.user], c)
+			ends[c.user] = append(ends[c.user], c)
 		case c.kind == login && c.answer == done:
 			sessions[c.got.session] = append(sessions[c.got.session], c)
-		case c.kind != login:
+		case c.kind == refresh || c.kind == verify || c.kind == logout:
 			sessions[c.with.session] = append(sessions[c.with.session], c)
+		case c.with.session != "" && c.answer != none:
+			sessions[c.with.session] = append(sessions[c.with.session], c.as(verify))
+		}
+		if c.kind == setStatus && c.value == string(api.StatusSuspended) && (c.answer == done || c.answer == none) {
+			ends[c.user] = append(ends[c.user], c.as(reset))
 		}
 	}
 	for id, calls := range sessions {
@@ -156,11 +219,21 @@ func (h *history) sessions() map[string][]*call {
 		for _, c := range calls {
 			first, last = min(first, c.start), max(last, c.end)
 		}
-		for _, c := range resets[calls[0].user] {
+		for _, c := range ends[owner(calls)] {
 			if c.end >= first && c.start <= last {
 				sessions[id] = append(sessions[id], c)
 			}
 		}
 	}
 	return sessions
+}
+
+// owner returns the owner of the session with these calls. A call of an admin is about another user.
+func owner(calls []*call) int64 {
+	for _, c := range calls {
+		if !c.byAdmin {
+			return c.user
+		}
+	}
+	return 0 // the calls of the session have no login, which is a fault that its check finds
 }

@@ -6,17 +6,19 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// The contract's windows (section 4), in seconds.
+// The contract's windows (section 5) and the settings of the servers, in seconds. A token expires within a history, and
+// can be refreshed after that.
 const (
 	retryWindow = 120
 	raceWindow  = 10
+	tokenLife   = 3
+	idleLife    = 25
 )
 
 // row is the model's state of a session. It is zero before the login and after the end.
 type row struct {
 	generation      uint32
 	entered, before span   // the beginnings of this generation and the previous one
-	expires         int64  // the expiry of the current token; 0 while no client has the token
 	key             string // the Idempotency-Key of the last rotation
 }
 
@@ -24,6 +26,12 @@ type row struct {
 type span struct{ from, to int64 }
 
 func at(second int64) span { return span{second, second} }
+
+// isBefore returns whether this point in time may come before another one, and whether it may not.
+func (s span) isBefore(end span) (may, mayNot bool) { return s.from < end.to, s.to >= end.from }
+
+// idle returns when the current token can no longer be refreshed.
+func (r row) idle() span { return span{r.entered.from + idleLife, r.entered.to + idleLife} }
 
 // step is one step of the model: a call, or half of a logout.
 type step struct {
@@ -81,10 +89,11 @@ func model() porcupine.Model {
 func (r row) after(s step) []row {
 	switch s.kind {
 	case login:
-		next := row{generation: 1, entered: at(s.got.issued), expires: s.got.expires}
-		return only(r == row{} && s.got.generation == 1, next)
+		return only(r == row{} && s.got.generation == 1, row{generation: 1, entered: at(s.got.issued)})
 	case verify:
-		return only((s.answer == done) == (r.generation == s.with.generation), r)
+		valid, expired := s.during().isBefore(at(s.with.expires))
+		current := r.generation == s.with.generation
+		return only(s.answer == done && current && valid || s.answer != done && (!current || expired), r)
 	case refresh:
 		return r.refreshed(s)
 	}
@@ -103,16 +112,23 @@ func only(possible bool, r row) []row {
 }
 
 // refreshed returns the possible states after a refresh.
-func (r row) refreshed(s step) []row {
+func (r row) refreshed(s step) (next []row) {
 	switch {
 	case r == row{}:
 		return only(s.answer != done, r)
-	case s.with.generation == r.generation:
-		return r.rotated(s)
 	case s.with.generation < r.generation:
 		return r.reused(s)
+	case s.with.generation > r.generation:
+		return nil // the server has not issued this token yet
 	}
-	return nil // the server has not issued this token yet
+	inTime, late := s.during().isBefore(r.idle())
+	if inTime {
+		next = r.rotated(s)
+	}
+	if late && s.answer != done {
+		next = append(next, r)
+	}
+	return next
 }
 
 // rotated returns the possible states after a refresh with the current token.
@@ -121,7 +137,7 @@ func (r row) rotated(s step) []row {
 	if s.answer == none {
 		return []row{r, next}
 	}
-	next.entered, next.expires = at(s.got.issued), s.got.expires
+	next.entered = at(s.got.issued)
 	return only(s.answer == done && s.got.generation == next.generation, next)
 }
 
@@ -137,7 +153,13 @@ func (r row) reused(s step) (next []row) {
 	}
 	age := span{now.from - supersededAt.to, now.to - supersededAt.from}
 	if s.with.generation+1 == r.generation && s.key != "" && s.key == r.key && age.from < retryWindow {
-		next = r.replayed(s)
+		inTime, late := now.isBefore(r.idle())
+		if inTime {
+			next = r.replayed(s)
+		}
+		if late && s.answer != done {
+			next = append(next, r) // a retry is never theft
+		}
 		if age.to < retryWindow {
 			return next
 		}
@@ -159,8 +181,7 @@ func (r row) replayed(s step) []row {
 	if s.answer == none {
 		return []row{r}
 	}
-	same := s.got.generation == r.generation && (r.expires == 0 || r.expires == s.got.expires) &&
-		r.entered.from <= s.got.issued && s.got.issued <= r.entered.to
-	r.entered, r.expires = at(s.got.issued), s.got.expires
+	same := s.got.generation == r.generation && r.entered.from <= s.got.issued && s.got.issued <= r.entered.to
+	r.entered = at(s.got.issued)
 	return only(s.answer == done && same, r)
 }

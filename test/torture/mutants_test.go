@@ -15,30 +15,36 @@ import (
 
 // mutant is Pawl with a deliberate fault. The torture test must find the fault, otherwise its success means nothing.
 //
-// The faults are not in the production sources: "go build -overlay" replaces source files with edited copies.
+// The faults are not in the production sources: "go build -overlay" replaces source files with edited copies. One
+// binary has all faults. The environment selects the fault by the mutant's name.
 type mutant struct {
-	name  string
-	edits []edit
-	kills int                // how many kills the test needs to find the fault
-	found func(*report) bool // whether the count that is named after the fault is above 0
+	name   string
+	edits  []edit
+	long   bool               // whether only "make torture" runs it
+	kills  int                // how many kills are checked together
+	rounds int                // the test finds the fault within so many runs with as many kills
+	found  func(*report) bool // whether the checks for this kind of fault have found it
 }
 
 // edit replaces old with new in the sources of a package. The package must contain old exactly once, because an edit
-// that matches nothing would silently have no effect.
+// that matches nothing would silently have no effect. In new, MUTANT stands for an expression that is true if the
+// mutant is selected.
 type edit struct{ dir, old, new string }
 
-func doubleSuccessors(r *report) bool { return r.double > 0 }
-func lostRefreshes(r *report) bool    { return r.lost > 0 }
+func doubleSuccessors(r *report) bool { return r.illegal > 0 && r.double > 0 }
+func lostRefreshes(r *report) bool    { return r.illegal > 0 && r.lost > 0 }
+func endedAccepted(r *report) bool    { return r.illegal > 0 && r.superseded > 0 }
+func illegalSessions(r *report) bool  { return r.illegal > 0 }
+func illegalFamilies(r *report) bool  { return r.illegalUsers > 0 }
 
 var sqliteMutants = []mutant{
 	{
 		name: "SQLite without compare", // Rotate accepts every generation
-		edits: []edit{
-			{dir: "internal/store/sqlite", old: "if r.Rotates(&session) {", new: "if true {"},
-			{dir: "internal/store/sqlite", old: "op.rotated = r.Rotates(&state.Session)", new: "op.rotated = true"},
-		},
-		kills: 10,
-		found: doubleSuccessors,
+		edits: []edit{{
+			dir: "internal/authority", old: "return s.Generation == r.From && r.At < s.Idle",
+			new: "return MUTANT || s.Generation == r.From && r.At < s.Idle",
+		}},
+		kills: 5, rounds: 3, found: doubleSuccessors,
 	},
 	{
 		// Rotations stay in memory. Without the fsync alone, a kill would lose nothing, because the kernel still has
@@ -47,11 +53,74 @@ var sqliteMutants = []mutant{
 		edits: []edit{{
 			dir: "internal/sessionlog",
 			old: "if err := b.rows.append(rows, &b.changes[i]); err != nil {",
-			new: "if b.changes[i].generation > 1 {\ncontinue\n}\n" +
+			new: "if MUTANT && b.changes[i].generation > 1 {\ncontinue\n}\n" +
 				"if err := b.rows.append(rows, &b.changes[i]); err != nil {",
 		}},
-		kills: 10,
-		found: lostRefreshes,
+		kills: 5, rounds: 3, found: lostRefreshes,
+	},
+	{
+		name: "SQLite keeps the sessions of a suspended user",
+		edits: []edit{{
+			dir: "internal/store/sqlite",
+			old: "if !user.Status.MaySignIn() {\n\t\t\tif err := c.endEpochs(",
+			new: "if !MUTANT && !user.Status.MaySignIn() {\n\t\t\tif err := c.endEpochs(",
+		}},
+		kills: 6, rounds: 4, found: endedAccepted,
+	},
+	{
+		// A write does not check that the caller still has the rights. It also waits, because its transaction would
+		// begin microseconds after the check of the authority.
+		name: "SQLite without rights",
+		edits: []edit{
+			{
+				dir: "internal/store/sqlite", old: "if r.Actor.UserID == 0 {",
+				new: "if MUTANT || r.Actor.UserID == 0 {",
+			},
+			{
+				dir: "internal/store/sqlite", old: "return tx(ctx, s, u, func(c *change) (T, error) {\n\t\tif err",
+				new: "_ = MUTANT && wait()\nreturn tx(ctx, s, u, func(c *change) (T, error) {\nif err",
+			},
+		},
+		kills: 10, rounds: 4, found: illegalFamilies,
+	},
+	{
+		name: "SQLite accepts removed API keys", // because they stay in the cache
+		edits: []edit{{
+			dir: "internal/store/sqlite", old: "s.apiKeys.remove(", new: "if MUTANT {\ncontinue\n}\ns.apiKeys.remove(",
+		}},
+		kills: 6, rounds: 6, found: illegalFamilies, long: true,
+	},
+	{
+		name: "SQLite shows a user as it was", // because a change leaves it in the cache
+		edits: []edit{{
+			dir: "internal/store/sqlite", old: "if c.user != nil {", new: "if !MUTANT && c.user != nil {",
+		}},
+		kills: 6, rounds: 4, found: illegalFamilies, long: true,
+	},
+	{
+		name: "any password", // a former one, for example
+		edits: []edit{{
+			dir: "internal/authority", old: "case !right:\n\t\treturn login",
+			new: "case !MUTANT && !right:\nreturn login",
+		}},
+		kills: 6, rounds: 4, found: illegalFamilies, long: true,
+	},
+	{
+		name: "replays of expired tokens refused",
+		edits: []edit{{
+			dir: "internal/authority", old: "case reuseReplay:\n", new: "case reuseReplay:\n" +
+				"if MUTANT && tokenErr != nil {\nreturn IssuedToken{}, RefreshExpired, errSession\n}\n",
+		}},
+		kills: 14, rounds: 4, found: illegalSessions,
+	},
+	{
+		name: "expired tokens refused, although their idle time has not passed",
+		edits: []edit{{
+			dir: "internal/authority", old: "case errors.Is(tokenErr, token.ErrExpired):\n\t\t// The session",
+			new: "case MUTANT && tokenErr != nil:\nreturn IssuedToken{}, RefreshUnknown, errSession\n" +
+				"case errors.Is(tokenErr, token.ErrExpired):\n// The session",
+		}},
+		kills: 14, rounds: 4, found: lostRefreshes, long: true,
 	},
 }
 
@@ -59,23 +128,57 @@ var postgresMutants = []mutant{
 	{
 		name: "PostgreSQL without compare", // Rotate accepts every generation
 		edits: []edit{
-			{dir: "internal/store/postgres", old: "WHERE s.generation = n.origin AND n.at", new: "WHERE n.at"},
-			{dir: "internal/store/postgres", old: " AND s.generation = n.origin", new: ""},
+			{dir: "internal/store/postgres", old: "const rotateSQL =", new: "var rotateSQL ="},
+			{
+				dir: "internal/store/postgres", old: "WHERE s.generation = n.origin AND",
+				new: "WHERE (s.generation = n.origin OR ` + fmt.Sprint(MUTANT) + `) AND",
+			},
+			{
+				dir: "internal/store/postgres", old: " AND s.generation = n.origin\n",
+				new: " AND (s.generation = n.origin OR ` + fmt.Sprint(MUTANT) + `)\n",
+			},
 		},
-		kills: 5,
-		found: doubleSuccessors,
+		kills: 5, rounds: 3, found: doubleSuccessors,
+	},
+	{
+		name: "PostgreSQL without rights", // a write does not check that the caller still has them
+		edits: []edit{{
+			dir: "internal/store/postgres", old: "if r.Actor.UserID == 0 {", new: "if MUTANT || r.Actor.UserID == 0 {",
+		}},
+		kills: 10, rounds: 6, found: illegalFamilies,
 	},
 }
 
+var allMutants = slices.Concat(sqliteMutants, postgresMutants)
+
 const moduleRoot = "../.."
 
-// build builds the mutant's binary and returns its path.
-func (m mutant) build(t *testing.T) string {
+// mutantVariable is the environment variable that selects a mutant by its name.
+const mutantVariable = "TORTURE_MUTANT"
+
+const selector = `package %s
+
+import (
+	"os"
+	"time"
+)
+
+func mutated(name string) bool { return os.Getenv(%q) == name }
+
+func wait() bool {
+	time.Sleep(3 * time.Millisecond)
+	return true
+}
+`
+
+// buildMutants builds the binary with all faults, and returns its path.
+func buildMutants(t *testing.T) string {
 	t.Helper()
 	var overlay struct{ Replace map[string]string }
 	overlay.Replace = map[string]string{}
-	for path, source := range m.sources(t) {
-		replacement := filepath.Join(t.TempDir(), filepath.Base(path))
+	dir := t.TempDir()
+	for path, source := range editedSources(t) {
+		replacement := filepath.Join(dir, fmt.Sprint(len(overlay.Replace), ".go"))
 		if err := os.WriteFile(replacement, []byte(source), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -85,30 +188,34 @@ func (m mutant) build(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(t.TempDir(), "overlay.json")
+	file := filepath.Join(dir, "overlay.json")
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return testbin.Build(t, "-overlay", file)
 }
 
-// sources returns the edited sources of all packages that the mutant edits, by their absolute paths.
-func (m mutant) sources(t *testing.T) map[string]string {
+// editedSources returns the sources with the faults of all mutants, by their absolute paths.
+func editedSources(t *testing.T) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	for _, e := range m.edits {
-		dir, err := filepath.Abs(filepath.Join(moduleRoot, e.dir))
-		if err != nil {
-			t.Fatal(err)
+	for _, m := range allMutants {
+		for _, e := range m.edits {
+			dir, err := filepath.Abs(filepath.Join(moduleRoot, e.dir))
+			if err != nil {
+				t.Fatal(err)
+			}
+			sources, err := readPackage(dir, all)
+			if err == nil {
+				e.new = strings.ReplaceAll(e.new, "MUTANT", fmt.Sprintf("mutated(%q)", m.name))
+				err = e.apply(sources)
+			}
+			if err != nil {
+				t.Fatalf("mutant %q, %s: %v; adapt its edits to the sources", m.name, e.dir, err)
+			}
+			maps.Copy(all, sources)
+			all[filepath.Join(dir, "mutated.go")] = fmt.Sprintf(selector, filepath.Base(dir), mutantVariable)
 		}
-		sources, err := readPackage(dir, all)
-		if err == nil {
-			err = e.apply(sources)
-		}
-		if err != nil {
-			t.Fatalf("mutant %q, %s: %v; adapt its edits to the sources", m.name, e.dir, err)
-		}
-		maps.Copy(all, sources)
 	}
 	return all
 }
@@ -153,13 +260,11 @@ func (e edit) apply(sources map[string]string) error {
 	return nil
 }
 
-// TestMutantsApply checks the edits of all mutants without building them, so that a change of the stores that breaks an
-// edit is found early.
+// TestMutantsApply checks the edits of all mutants without building them. It finds a change of the sources that breaks
+// an edit early.
 func TestMutantsApply(t *testing.T) {
-	for _, m := range slices.Concat(sqliteMutants, postgresMutants) {
-		if len(m.sources(t)) == 0 {
-			t.Errorf("mutant %q edits nothing", m.name)
-		}
+	if len(editedSources(t)) == 0 {
+		t.Error("the mutants edit nothing")
 	}
 }
 

@@ -6,7 +6,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
+	"slices"
 	"testing"
 	"time"
 
@@ -42,14 +44,24 @@ func postgres(t *testing.T, binary string) plan {
 	start := func(number int) node {
 		name := fmt.Sprint("node", number)
 		s := testbin.StartServe(t, binary, []string{masterKey},
-			"--store", dsn+"&application_name="+name,
-			"--password-memory", "8", "--password-passes", "1")
-		return node{url: s.URL, adminKey: created.APIKey, kill: func() {
-			s.Kill()
-			d.awaitDisconnect(name)
-		}}
+			slices.Concat(settings, []string{"--store", dsn + "&application_name=" + name})...)
+		return node{
+			url: s.URL, adminKey: created.APIKey,
+			kill: func() {
+				s.Kill()
+				d.awaitDisconnect(name)
+			},
+			signal: func(sig os.Signal) { _ = s.Process.Signal(sig) }, // an error means that it has exited
+		}
 	}
-	return plan{start: start, nodes: 3, users: 4, outage: d.outage}
+	return plan{start: start, nodes: 3, families: 3, outage: d.outage, freeze: d.freeze}
+}
+
+// freeze pauses the processes of the database.
+func (d *database) freeze(pause time.Duration) {
+	resume := d.cluster.Pause()
+	time.Sleep(pause)
+	resume()
 }
 
 // outage kills the database and starts it again.
@@ -94,9 +106,11 @@ func TestTorturePostgresSeesFaults(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds another binary")
 	}
+	binary := buildMutants(t)
 	for _, m := range postgresMutants {
 		t.Run(m.name, func(t *testing.T) {
-			checkFound(t, m, torture(t, postgres(t, m.build(t)), m.kills, 0))
+			t.Setenv(mutantVariable, m.name)
+			m.checkFound(t, postgres(t, binary))
 		})
 	}
 }

@@ -13,23 +13,28 @@ import (
 
 // report has the figures and the faults of a run.
 type report struct {
-	calls, unanswered, kills, outages, sessions int
+	calls, unanswered, kills, outages, pauses, sessions, changes, refusals int
 	seen
 	faults
-	odd     int // answers that violate the contract on their own
-	illegal int // sessions whose history is not linearizable
-	text    strings.Builder
+	odd          int // answers that violate the contract on their own
+	illegal      int // sessions whose history is not linearizable
+	illegalUsers int // families whose history is not linearizable
+	text         strings.Builder
 }
 
 func (r *report) String() string {
-	return fmt.Sprintf("%d kills, %d outages, %d calls (%d without an answer), %d sessions; %d replays, %d thefts.\n"+
+	return fmt.Sprintf("%d kills, %d outages, %d pauses, %d calls (%d without an answer), %d sessions; %d replays "+
+		"(%d of expired tokens), %d refreshes of expired tokens, %d thefts; %d changes by admins (%d refused).\n"+
 		"Acknowledged refreshes lost: %d. Double successors: %d. Superseded tokens accepted: %d. "+
-		"Answers that violate the contract: %d. Sessions not linearizable: %d.\n%s",
-		r.kills, r.outages, r.calls, r.unanswered, r.sessions, r.replays, r.thefts,
-		r.lost, r.double, r.superseded, r.odd, r.illegal, r.text.String())
+		"Answers that violate the contract: %d. Sessions not linearizable: %d. Families not linearizable: %d.\n%s",
+		r.kills, r.outages, r.pauses, r.calls, r.unanswered, r.sessions, r.replays, r.lateReplays, r.lateTokens,
+		r.thefts, r.changes, r.refusals,
+		r.lost, r.double, r.superseded, r.odd, r.illegal, r.illegalUsers, r.text.String())
 }
 
-func (r *report) good() bool { return r.faults == faults{} && r.odd == 0 && r.illegal == 0 }
+func (r *report) good() bool {
+	return r.faults == faults{} && r.odd == 0 && r.illegal == 0 && r.illegalUsers == 0
+}
 
 // add adds the figures and the text of another report.
 func (r *report) add(o *report) {
@@ -38,9 +43,13 @@ func (r *report) add(o *report) {
 	r.sessions += o.sessions
 	r.kills += o.kills
 	r.outages += o.outages
+	r.pauses += o.pauses
+	r.changes += o.changes
+	r.refusals += o.refusals
 	r.addCounts(o.faults, o.seen)
 	r.odd += o.odd
 	r.illegal += o.illegal
+	r.illegalUsers += o.illegalUsers
 	r.text.WriteString(o.text.String())
 }
 
@@ -49,6 +58,8 @@ func (r *report) addCounts(f faults, s seen) {
 	r.double += f.double
 	r.superseded += f.superseded
 	r.replays += s.replays
+	r.lateReplays += s.lateReplays
+	r.lateTokens += s.lateTokens
 	r.thefts += s.thefts
 }
 
@@ -58,12 +69,18 @@ const checkTimeout = time.Minute
 // maxPrinted limits how many sessions and how many odd answers are printed.
 const maxPrinted = 2
 
-// check counts the faults of all sessions, and checks with porcupine that each session is linearizable.
-func (h *history) check() *report {
-	r := &report{calls: len(h.calls)}
+// check counts the faults of a history, and checks with porcupine that each session and each family is linearizable.
+func (r *report) check(h *history) {
+	r.calls = len(h.calls)
 	for _, c := range h.calls {
 		if c.answer == none {
 			r.unanswered++
+		}
+		if c.byAdmin && c.answer == done {
+			r.changes++
+		}
+		if c.byAdmin && (c.answer == denied || c.answer == rejected) {
+			r.refusals++
 		}
 		if c.odd != "" {
 			r.odd++
@@ -75,21 +92,31 @@ func (h *history) check() *report {
 	sessions := h.sessions()
 	r.sessions = len(sessions)
 	for _, id := range slices.Sorted(maps.Keys(sessions)) {
-		r.checkSession(id, sessions[id])
-	}
-	return r
-}
-
-func (r *report) checkSession(id string, calls []*call) {
-	found, saw := count(calls)
-	r.addCounts(found, saw)
-	if result := porcupine.CheckOperationsTimeout(model(), operations(calls), checkTimeout); result != porcupine.Ok {
-		r.illegal++
-		if r.illegal <= maxPrinted {
-			fmt.Fprintf(&r.text, "Session %s: %s, %+v\n", id, result, found)
-			r.explain(calls)
+		calls := sessions[id]
+		found, saw := count(calls)
+		r.addCounts(found, saw)
+		if !r.isLinearizable(fmt.Sprintf("Session %s, %+v", id, found), r.illegal, model(), operations(calls)) {
+			r.illegal++
 		}
 	}
+	for _, f := range h.families {
+		if !r.isLinearizable("Family of "+f.adminLogin, r.illegalUsers, f.model(), f.operations(h.calls)) {
+			r.illegalUsers++
+		}
+	}
+}
+
+// isLinearizable reports whether a model explains the operations. If not, and few histories were printed before, it
+// prints the history.
+func (r *report) isLinearizable(name string, printed int, m porcupine.Model, ops []porcupine.Operation) bool {
+	result := porcupine.CheckOperationsTimeout(m, ops, checkTimeout)
+	if result != porcupine.Ok && printed < maxPrinted {
+		fmt.Fprintf(&r.text, "%s: %s\n", name, result)
+		if result == porcupine.Illegal {
+			r.explain(m, ops)
+		}
+	}
+	return result == porcupine.Ok
 }
 
 // callsBefore is how many calls are printed before the first unexplained call.
@@ -97,41 +124,44 @@ const callsBefore = 30
 
 // explain prints the calls around the first unexplained call: of the calls that are missing from the longest partial
 // linearization, the call that returned first.
-func (r *report) explain(calls []*call) {
-	_, info := porcupine.CheckOperationsVerbose(model(), operations(calls), checkTimeout)
+func (r *report) explain(m porcupine.Model, ops []porcupine.Operation) {
+	_, info := porcupine.CheckOperationsVerbose(m, ops, checkTimeout)
 	var longest []porcupine.Operation
 	for _, partial := range info.PartialLinearizationsOperations()[0] {
 		if len(partial) > len(longest) {
 			longest = partial
 		}
 	}
-	placed := map[*call]bool{}
+	placed := map[step]bool{}
 	for _, op := range longest {
-		placed[op.Input.(step).call] = true
+		placed[op.Input.(step)] = true
 	}
-	calls = slices.SortedFunc(slices.Values(calls), func(a, b *call) int { return cmp.Compare(a.end, b.end) })
-	unexplained := slices.IndexFunc(calls, func(c *call) bool {
-		return !placed[c] && !(c.kind == verify && c.answer == none)
+	ops = slices.SortedFunc(slices.Values(ops), func(a, b porcupine.Operation) int {
+		return cmp.Compare(a.Return, b.Return)
 	})
+	unexplained := slices.IndexFunc(ops, func(op porcupine.Operation) bool { return !placed[op.Input.(step)] })
 	if unexplained < 0 {
-		return // the check timed out
+		return // this check timed out
 	}
-	first := slices.MinFunc(calls, func(a, b *call) int { return cmp.Compare(a.start, b.start) }).start
-	shown := calls[max(0, unexplained-callsBefore):min(len(calls), unexplained+5)]
+	first := slices.MinFunc(ops, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) }).Call
+	shown := ops[max(0, unexplained-callsBefore):min(len(ops), unexplained+5)]
 	fmt.Fprintf(&r.text, "    from     to ms\n")
 	killed := map[*life]bool{}
-	for _, c := range shown {
+	for i, op := range shown {
+		s := op.Input.(step)
 		for _, earlier := range shown {
-			if l := earlier.life; l.killed > shown[0].end && l.killed < c.end && !killed[l] {
+			l := earlier.Input.(step).life
+			if l.killed > shown[0].Return && l.killed < op.Return && !killed[l] {
 				killed[l] = true
 				fmt.Fprintf(&r.text, "            %9.2f kill -9\n", ms(l.killed-first))
 			}
 		}
 		mark := " "
-		if c == calls[unexplained] {
+		if i == unexplained-max(0, unexplained-callsBefore) {
 			mark = ">"
 		}
-		fmt.Fprintf(&r.text, "%s %9.2f %9.2f %v\n", mark, ms(c.start-first), ms(c.end-first), c)
+		fmt.Fprintf(&r.text, "%s %9.2f %9.2f user %d, %s: %v\n", mark, ms(op.Call-first), ms(op.Return-first),
+			s.user, s.kind, s.call)
 	}
 }
 

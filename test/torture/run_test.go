@@ -8,33 +8,41 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/client"
 	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
 // plan configures a run.
 type plan struct {
-	start starter
-	nodes int
-	users int // each user has callersOfUser callers
-	seed  uint64
-	name  string               // the prefix of the users' logins
-	more  func(kills int) bool // reports whether to kill another node
+	start    starter
+	nodes    int
+	families int
+	seed     uint64
+	name     string               // the prefix of the users' logins
+	more     func(kills int) bool // reports whether to kill another node
+	// killsOfHistory is the number of kills that are checked together. 0 means the default.
+	killsOfHistory int
 	// outage, if set, makes the shared state of the nodes fail. It returns when the state is available again.
-	outage  func()
-	patient bool // whether to wait for a theft, which takes 13 seconds
+	outage func()
+	// freeze, if set, pauses the shared state of the nodes.
+	freeze  func(time.Duration)
+	patient bool // whether to wait for a theft and a late replay, which takes 13 seconds
 }
 
-// callersOfUser is more than one, so that a reset also ends the sessions of another caller.
-const callersOfUser = 2
+// callersOfVictim is more than one, so that a reset also ends the sessions of another caller.
+const callersOfVictim = 2
 
-// maxLife limits the time between the start and the kill of a node.
-const maxLife = 450 * time.Millisecond
+const (
+	maxLife  = 450 * time.Millisecond // limits the time between the start and the kill of a node
+	maxPause = 700 * time.Millisecond // of a node or the shared state
+)
 
-// outageEvery is the number of kills for each outage. The first outage comes after half of them, so that a short run
-// has one too.
-const outageEvery = 8
+// outageEvery is the number of kills for each outage and for each freeze. The first ones come after a part of them, so
+// that a short run has them too. pauseEvery is the number of kills for each pause of a node.
+const (
+	outageEvery = 8
+	pauseEvery  = 3
+)
 
 // run kills nodes under load, and checks their answers. The seed determines the choices of the workers, but not the
 // scheduling of the machine.
@@ -43,24 +51,34 @@ func run(t *testing.T, p plan) *report {
 	random := rand.New(rand.NewPCG(p.seed, 0))
 	h := &history{began: time.Now()}
 	f := newFleet(p.nodes, p.start)
-	callers := newCallers(t, p, f, h)
 	stop := make(chan struct{})
+	clients := newClients(t, p, f, h)
 	var group sync.WaitGroup
 	finish := sync.OnceFunc(func() { close(stop); group.Wait() })
 	// If a node does not start, the test ends here. Close the fleet first, because the workers would wait for the node.
 	defer finish()
 	defer f.close()
-	for _, c := range callers {
-		group.Go(func() { c.run(stop) })
+	for _, run := range clients {
+		group.Go(func() { run(stop) })
 	}
-	kills, outages := 0, 0
-	for ; p.more(kills); kills++ {
-		if p.outage != nil && kills%outageEvery == outageEvery/2 {
-			time.Sleep(time.Duration(random.Int64N(int64(maxLife))))
+	r := &report{}
+	upTo := func(d time.Duration) time.Duration { return time.Duration(random.Int64N(int64(d))) }
+	for ; p.more(r.kills); r.kills++ {
+		switch {
+		case p.outage != nil && r.kills%outageEvery == outageEvery/2:
+			time.Sleep(upTo(maxLife))
 			p.outage()
-			outages++
+			r.outages++
+		case p.freeze != nil && r.kills%outageEvery == outageEvery/4:
+			time.Sleep(upTo(maxLife))
+			p.freeze(upTo(maxPause))
+			r.pauses++
+		case r.kills%pauseEvery == 0:
+			time.Sleep(upTo(maxLife))
+			f.pause(random.IntN(p.nodes), upTo(maxPause))
+			r.pauses++
 		}
-		time.Sleep(time.Duration(random.Int64N(int64(maxLife))))
+		time.Sleep(upTo(maxLife))
 		victim := random.IntN(p.nodes)
 		f.kill(victim, h.now)
 		f.startNode(victim)
@@ -70,33 +88,38 @@ func run(t *testing.T, p plan) *report {
 		f.kill(i, h.now)
 	}
 	h.close()
-	r := h.check()
-	r.kills, r.outages = kills, outages
+	r.check(h)
 	return r
 }
 
-// newCallers creates the users, and returns their callers.
-func newCallers(t *testing.T, p plan, f *fleet, h *history) (callers []*caller) {
+// newClients creates the users, and returns what their callers and the Root do until a channel is closed.
+func newClients(t *testing.T, p plan, f *fleet, h *history) (clients []func(stop <-chan struct{})) {
 	t.Helper()
 	shared := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	t.Cleanup(shared.CloseIdleConnections)
-	admin := testbin.Client(t, f.lives[0].url, client.WithAPIKey(f.lives[0].adminKey))
 	number := 0
-	for i := range p.users {
-		name := fmt.Sprintf("%s-%d@example.com", p.name, i)
-		user, err := admin.CreateUser(t.Context(), api.CreateUserRequest{Login: name, Email: name, Password: password})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for range callersOfUser {
-			c := &caller{user: user.UserID, login: name, resets: i%2 == 0, patient: p.patient}
-			for j := range c.workers {
-				number++
-				random := rand.New(rand.NewPCG(p.seed, uint64(number)))
-				c.workers[j] = &worker{number: number, random: random, fleet: f, history: h, http: shared}
-			}
-			callers = append(callers, c)
-		}
+	newWorker := func() *worker {
+		number++
+		random := rand.New(rand.NewPCG(p.seed, uint64(number)))
+		return &worker{number: number, random: random, fleet: f, history: h, http: shared}
 	}
-	return callers
+	admin := testbin.Client(t, f.lives[0].url, client.WithAPIKey(f.lives[0].adminKey))
+	for i := range p.families {
+		one := newFamily(t, admin, fmt.Sprintf("%s-%d", p.name, i), int64(10*(i+1)), i%2 == 1)
+		h.families = append(h.families, one)
+		callers := []*caller{{user: one.admin, login: one.adminLogin}}
+		for j := range callersOfVictim {
+			callers = append(callers, &caller{user: one.victim, login: one.victimLogin, repeats: j == 0})
+		}
+		for _, c := range callers {
+			c.family, c.patient = one, p.patient
+			for k := range c.workers {
+				c.workers[k] = newWorker()
+			}
+			clients = append(clients, c.run)
+		}
+		root := newWorker()
+		clients = append(clients, func(stop <-chan struct{}) { root.disturb(one, stop) })
+	}
+	return clients
 }

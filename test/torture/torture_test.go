@@ -1,15 +1,19 @@
-// Package torture_test kills the real binary at random moments while clients refresh, and checks that their answers are
+// Package torture_test kills and pauses the real binary at random moments under load, and checks that its answers are
 // linearizable: some order of the calls, each between its request and its response, must explain every answer.
 //
 // Callers sign in and share each session among workers (caller_test.go), which send calls to a fleet of nodes
-// (worker_test.go, fleet_test.go). The history of all calls (history_test.go) is checked twice: by counting plain
-// faults (count_test.go), and by porcupine against a model of the contract (model_test.go). Binaries with deliberate
-// faults show that the checks find them (mutants_test.go).
+// (worker_test.go, fleet_test.go). Each caller is a member of a family: an administrator changes a user, and the Root
+// takes the rights of both away and gives them back (family_test.go). The history of all calls (history_test.go) is
+// checked twice: by counting plain faults (count_test.go), and by porcupine against a model of the contract, one of a
+// session (model_test.go) and one of a family (familymodel_test.go). Binaries with deliberate faults show that the
+// checks find them (mutants_test.go).
 package torture_test
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -31,13 +35,21 @@ func killsOr(short int) int {
 	return short
 }
 
-// sqlite returns a starter of "pawl dev" on one data folder. Password hashes are cheap, because they are not under
-// test.
+// settings are the flags of every node. Password hashes are cheap, because they are not under test.
+var settings = []string{
+	"--password-memory", "8", "--password-passes", "1",
+	"--token-life", fmt.Sprint(tokenLife, "s"), "--idle-life", fmt.Sprint(idleLife, "s"),
+}
+
+// sqlite returns a starter of "pawl dev" on one data folder.
 func sqlite(t *testing.T, binary string) starter {
 	data := filepath.Join(t.TempDir(), "data")
 	return func(int) node {
-		dev := testbin.StartDev(t, binary, data, "--password-memory", "8", "--password-passes", "1")
-		return node{url: dev.Env["PAWL_URL"], adminKey: dev.Env["PAWL_ADMIN_API_KEY"], kill: dev.Kill}
+		dev := testbin.StartDev(t, binary, data, settings...)
+		return node{
+			url: dev.Env["PAWL_URL"], adminKey: dev.Env["PAWL_ADMIN_API_KEY"], kill: dev.Kill,
+			signal: func(s os.Signal) { _ = dev.Process.Signal(s) }, // an error means that it has exited
+		}
 	}
 }
 
@@ -57,7 +69,7 @@ func torture(t *testing.T, p plan, kills int, during time.Duration) *report {
 	if p.seed == 0 {
 		p.seed = uint64(began.UnixNano())
 	}
-	p.more = func(n int) bool { return n < killsOfHistory && more(n) }
+	p.more = func(n int) bool { return n < cmp.Or(p.killsOfHistory, killsOfHistory) && more(n) }
 	for round := 0; more(0) && total.good(); round++ {
 		p.name = fmt.Sprint("round-", round)
 		t.Logf("%s: seed %d", p.name, p.seed)
@@ -69,7 +81,7 @@ func torture(t *testing.T, p plan, kills int, during time.Duration) *report {
 
 // TestTorture kills one node on SQLite. It is short in "make test" and long in "make torture".
 func TestTorture(t *testing.T) {
-	p := plan{start: sqlite(t, testbin.Build(t)), nodes: 1, users: 4, patient: true}
+	p := plan{start: sqlite(t, testbin.Build(t)), nodes: 1, families: 3, patient: true}
 	wanted := killsOr(20)
 	if testing.Short() {
 		wanted, p.patient = min(wanted, 5), false
@@ -85,30 +97,37 @@ func checkReport(t *testing.T, p plan, r *report) {
 	if !r.good() {
 		t.Error("the answers violate the contract")
 	}
-	if r.kills == 0 || r.replays == 0 || p.outage != nil && r.outages == 0 || p.patient && r.thefts == 0 {
-		t.Error("the run is not significant: it lacks kills, outages, replays or thefts")
+	if r.kills == 0 || r.replays == 0 || r.pauses == 0 || r.changes == 0 || r.refusals == 0 ||
+		p.outage != nil && r.outages == 0 || p.patient && (r.thefts == 0 || r.lateReplays == 0 || r.lateTokens == 0) {
+		t.Error("the run is not significant: one of its figures is 0")
 	}
 }
 
-// TestTortureSeesFaults checks that both porcupine and the count that is named after the fault find each mutant of the
-// SQLite store.
+// TestTortureSeesFaults checks that porcupine finds each mutant of the SQLite store, and the count that is named after
+// the fault too, if there is one.
 func TestTortureSeesFaults(t *testing.T) {
 	if testing.Short() {
-		t.Skip("builds two more binaries")
+		t.Skip("builds another binary")
 	}
+	binary := buildMutants(t)
 	for _, m := range sqliteMutants {
+		if m.long && *kills == 0 {
+			continue
+		}
 		t.Run(m.name, func(t *testing.T) {
-			r := torture(t, plan{start: sqlite(t, m.build(t)), nodes: 1, users: 4}, m.kills, 0)
-			checkFound(t, m, r)
+			t.Setenv(mutantVariable, m.name)
+			m.checkFound(t, plan{start: sqlite(t, binary), nodes: 1, families: 3})
 		})
 	}
 }
 
 // checkFound fails the test unless a run has found the mutant's fault.
-func checkFound(t *testing.T, m mutant, r *report) {
+func (m mutant) checkFound(t *testing.T, p plan) {
 	t.Helper()
+	p.killsOfHistory = m.kills
+	r := torture(t, p, m.rounds*m.kills, 0)
 	t.Log(r)
-	if r.illegal == 0 || !m.found(r) {
+	if !m.found(r) {
 		t.Errorf("the torture test does not find the fault of %q", m.name)
 	}
 }

@@ -242,11 +242,7 @@ func Exec(t TB, dsn string, statements ...string) {
 
 // Kill ends the server and all its processes with SIGKILL, as a power cut would. It returns when all have exited.
 func (c *Cluster) Kill() {
-	leader := c.cmd.Process.Pid
-	// A stopped leader starts no process that the list would lack. An error means that it has exited.
-	_ = syscall.Kill(leader, syscall.SIGSTOP)
-	awaitState(leader, "T")
-	pids := append(children(leader), leader)
+	pids := c.pause()
 	for _, pid := range pids {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
@@ -256,11 +252,34 @@ func (c *Cluster) Kill() {
 	}
 }
 
-// awaitState waits until a process has reached a state or no longer exists.
-func awaitState(pid int, state string) {
+// Pause stops all processes of the server, like a machine without processor time, until resume is called.
+func (c *Cluster) Pause() (resume func()) {
+	pids := c.pause()
+	for _, pid := range pids {
+		_ = syscall.Kill(pid, syscall.SIGSTOP) // an error means that it has exited
+		awaitState(pid, "TZ")
+	}
+	return func() {
+		for _, pid := range pids {
+			_ = syscall.Kill(pid, syscall.SIGCONT)
+		}
+	}
+}
+
+// pause stops the leader, and returns the ids of all processes of the server. A stopped leader starts no process that
+// the list would lack.
+func (c *Cluster) pause() (pids []int) {
+	leader := c.cmd.Process.Pid
+	_ = syscall.Kill(leader, syscall.SIGSTOP) // an error means that it has exited
+	awaitState(leader, "T")
+	return append(children(leader), leader)
+}
+
+// awaitState waits until a process has reached one of the states or no longer exists.
+func awaitState(pid int, states string) {
 	for {
 		fields := stat(fmt.Sprintf("/proc/%d/stat", pid))
-		if len(fields) == 0 || fields[0] == state {
+		if len(fields) == 0 || strings.Contains(states, fields[0]) {
 			return
 		}
 		time.Sleep(time.Millisecond)
