@@ -43,6 +43,7 @@ type lossy struct {
 
 	mu   sync.Mutex // guards the fields below
 	drop int        // the number of responses to lose
+	down bool       // whether no request reaches Pawl
 	seen []*http.Request
 }
 
@@ -56,6 +57,9 @@ func newLossy(t *testing.T, options ...pawltest.Option) *lossy {
 }
 
 func (l *lossy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if l.isDown() {
+		panic(http.ErrAbortHandler)
+	}
 	req, err := http.NewRequestWithContext(r.Context(), r.Method, l.URL+r.URL.Path, r.Body)
 	if err != nil {
 		panic(err)
@@ -84,6 +88,20 @@ func (l *lossy) lose(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.drop, l.seen = n, nil
+}
+
+// cut cuts or restores the connection to Pawl, and clears the list of requests.
+func (l *lossy) cut(down bool) {
+	l.lose(0)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.down = down
+}
+
+func (l *lossy) isDown() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.down
 }
 
 // requests returns the requests since the last lose.

@@ -20,6 +20,7 @@ const (
 	defaultRefreshBefore = time.Minute
 	renewTimeout         = time.Minute     // for one renewal with its retries
 	renewPause           = 5 * time.Second // after a failed renewal, or one whose token was rejected
+	replayWindow         = 2 * time.Minute // for so long after a refresh, the server repeats its response
 )
 
 // TokenConfig configures a TokenSource. It needs a Token, or a Login with its Password, or both.
@@ -50,7 +51,8 @@ type TokenConfig struct {
 // an oauth2.TokenSource. It is safe for concurrent use: there is one renewal at a time, and every caller waits for it.
 //
 // A wrong local clock is tolerated, because the source counts the life of a token (exp − iat) from the request for it.
-// Time during a suspend of the machine counts too, so the token is renewed when the machine wakes.
+// Time during a suspend of the machine counts too, so the token is renewed when the machine wakes. The session survives
+// that as long as the server's idle-life permits.
 //
 // Give a session to one source only. If two sources begin with the same token, their refreshes race, and one of them
 // loses the session.
@@ -169,25 +171,36 @@ func (s *TokenSource) renew(rejected string) (api.Token, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), renewTimeout)
 	defer cancel()
-	t, issuedAt, err := s.fetch(ctx)
-	if err != nil {
-		return s.pause(err)
+	for tries := 1; ; tries++ {
+		t, issuedAt, err := s.fetch(ctx)
+		if err != nil {
+			return s.pause(err)
+		}
+		s.set(t, issuedAt)
+		// The successor from an earlier refresh can have expired meanwhile, and still be refreshed.
+		if t, err = s.store(); err != nil || tries == 2 || s.valid(s.config.Clock()) {
+			return t, err
+		}
 	}
-	s.set(t, issuedAt)
-	return s.store()
 }
 
-// fetch refreshes the token, or signs in if there is none. A refresh with an unknown outcome may have happened, so
-// fetch repeats it with the same idempotency key. The successor then counts as issued at the time of the first attempt.
+// fetch refreshes the token, or signs in if there is none. An expired token can still be refreshed if the server's
+// idle-life permits it, so fetch tries that once before it signs in. A refresh with an unknown outcome may have
+// happened, so fetch repeats it with the same idempotency key. The successor then counts as issued at the time of the
+// first attempt, or at the earliest time whose refresh the server still repeats.
 func (s *TokenSource) fetch(ctx context.Context) (t api.Token, issuedAt time.Time, err error) {
 	if s.token.Token != "" {
 		if s.idempotencyKey == "" {
 			s.idempotencyKey = rand.Text()
 			s.refreshedAt = s.config.Clock()
 		}
+		issuedAt, now := s.refreshedAt, s.config.Clock()
+		if elapsed(issuedAt, now) > replayWindow {
+			issuedAt = now.Add(-replayWindow)
+		}
 		t, err = s.client.RefreshWithIdempotencyKey(ctx, s.token.Token, s.idempotencyKey)
 		if !errors.Is(err, ErrInvalidSession) {
-			return t, s.refreshedAt, err
+			return t, issuedAt, err
 		}
 		s.end(err)
 	}

@@ -197,6 +197,97 @@ func TestLostRefreshOfSource(t *testing.T) {
 	}
 }
 
+// TestOutageAroundRenewal loses every response for 90 seconds. The source keeps its session: it finds the successor
+// from the first lost refresh, and no audit event reports a theft.
+func TestOutageAroundRenewal(t *testing.T) {
+	tests := map[string]struct {
+		options []pawltest.Option
+		begins  time.Duration // of the outage, since the login
+	}{
+		"before exp": {begins: time.Hour - 10*time.Second},
+		"around exp, idle life": {
+			options: []pawltest.Option{pawltest.WithIdleLife(24 * time.Hour)}, begins: time.Hour - 10*time.Second,
+		},
+		"after exp, idle life": {
+			options: []pawltest.Option{pawltest.WithIdleLife(24 * time.Hour)}, begins: 8 * time.Hour,
+		},
+		"short life": {
+			options: []pawltest.Option{pawltest.WithTokenLife(30 * time.Second), pawltest.WithIdleLife(time.Hour)},
+			begins:  25 * time.Second,
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			l := newLossy(t, test.options...)
+			start := l.login(t)
+			s := l.source(client.TokenConfig{Token: start})
+			l.Clock.Add(test.begins)
+			for range 9 {
+				l.lose(1)
+				if token, err := s.Token(); err == nil && token.AccessToken != start.Token {
+					t.Fatal("the source has a token that it cannot have")
+				}
+				l.Clock.Add(10 * time.Second)
+			}
+			l.lose(0)
+			if fresh := tokenOf(t, s); !l.passes(t, fresh) || slices.Contains(l.paths(), "/v2/auth/login") {
+				t.Errorf("the session is lost; calls %v", l.paths())
+			}
+			events, err := l.Client(client.WithAPIKey(l.AdminAPIKey)).Audit(t.Context(), api.AuditRequest{
+				Kind: api.EventTheft,
+			})
+			if err != nil || len(events) > 0 {
+				t.Errorf("events %+v, %v; want no theft", events, err)
+			}
+		})
+	}
+}
+
+// TestIdleSource leaves a source unused for a night. If the server's idle life permits it, the source refreshes the
+// expired token, once. Otherwise one refresh is tried before a login.
+func TestIdleSource(t *testing.T) {
+	for idle, want := range map[time.Duration][]string{
+		24 * time.Hour: {"/v2/auth/refresh"},
+		4 * time.Hour:  {"/v2/auth/refresh", "/v2/auth/login"},
+	} {
+		l := newLossy(t, pawltest.WithIdleLife(idle))
+		start := l.login(t)
+		s := l.source(client.TokenConfig{Token: start, Login: pawltest.Login, Password: pawltest.Password})
+		l.Clock.Add(8 * time.Hour)
+		l.lose(0)
+		first := tokenOf(t, s)
+		if first == start.Token || !l.passes(t, first) || tokenOf(t, s) != first || !slices.Equal(l.paths(), want) {
+			t.Errorf("idle life %v: calls %v, want %v", idle, l.paths(), want)
+		}
+	}
+}
+
+// TestOfflineSource begins a renewal while the server cannot be reached, and repeats it hours later. The successor is
+// young, so the source does not refresh it again at once.
+func TestOfflineSource(t *testing.T) {
+	l := newLossy(t, pawltest.WithIdleLife(24*time.Hour))
+	s := l.source(client.TokenConfig{Token: l.login(t)})
+	l.Clock.Add(59*time.Minute + 30*time.Second)
+	l.cut(true)
+	tokenOf(t, s)
+	l.Clock.Add(3 * time.Hour)
+	if _, err := s.Token(); err == nil || errors.Is(err, client.ErrInvalidSession) {
+		t.Errorf("an expired token and no connection: %v, want the error of the connection", err)
+	}
+	l.Clock.Add(10 * time.Second)
+	l.cut(false)
+	fresh, err := s.Token()
+	if err != nil || !l.passes(t, fresh.AccessToken) {
+		t.Fatalf("back online: %v", err)
+	}
+	if left := fresh.Expiry.Sub(l.Clock.Now()); left < 58*time.Minute-time.Second {
+		t.Errorf("the successor expires in %v, want 58 minutes or more", left)
+	}
+	if tokenOf(t, s) != fresh.AccessToken || len(l.paths()) != 1 {
+		t.Errorf("calls %v, want one refresh", l.paths())
+	}
+}
+
 // TestLoginOfSource checks that a source with a login signs in at first, and again when the session has ended.
 func TestLoginOfSource(t *testing.T) {
 	l := newLossy(t)

@@ -16,6 +16,7 @@ func TestReplayAfterExpiry(t *testing.T) {
 	tests := []struct {
 		rotation, repeated time.Duration // since the login
 		replayed           bool
+		idle               time.Duration // 0 is the life of a token
 	}{
 		{rotation: life - 2*time.Second, repeated: life - 1*time.Second, replayed: true},
 		{rotation: life - 2*time.Second, repeated: life + 1*time.Second, replayed: true},
@@ -24,10 +25,20 @@ func TestReplayAfterExpiry(t *testing.T) {
 		{rotation: life - 2*time.Second, repeated: life + 118*time.Second, replayed: false},
 		{rotation: life - 1*time.Second, repeated: life + 118*time.Second, replayed: true},
 		{rotation: life - 1*time.Second, repeated: life + 121*time.Second, replayed: false},
+
+		{rotation: life - 2*time.Second, repeated: life - 1*time.Second, replayed: true, idle: 2 * life},
+		{rotation: life - 2*time.Second, repeated: life + 117*time.Second, replayed: true, idle: 2 * life},
+		{rotation: life - 2*time.Second, repeated: life + 119*time.Second, replayed: false, idle: 2 * life},
+		{rotation: life, repeated: life + 1*time.Second, replayed: true, idle: 2 * life},
+		{rotation: life, repeated: life + 11*time.Second, replayed: true, idle: 2 * life},
+		{rotation: life, repeated: life + 119*time.Second, replayed: true, idle: 2 * life},
+		{rotation: life, repeated: life + 121*time.Second, replayed: false, idle: 2 * life},
+		{rotation: 2*life - 1*time.Second, repeated: 2*life + 118*time.Second, replayed: true, idle: 2 * life},
+		{rotation: 2*life - 1*time.Second, repeated: 2*life + 119*time.Second, replayed: false, idle: 2 * life},
 	}
 	for _, test := range tests {
-		t.Run(fmt.Sprint(test.rotation, " ", test.repeated), func(t *testing.T) {
-			b := start(t, pawltest.WithTokenLife(life))
+		t.Run(fmt.Sprint(test.rotation, " ", test.repeated, " ", test.idle), func(t *testing.T) {
+			b := start(t, pawltest.WithTokenLife(life), pawltest.WithIdleLife(test.idle))
 			old := b.login()
 			b.Clock.Add(test.rotation)
 			successor := b.refresh(200, old, "Idempotency-Key: lost")
@@ -45,6 +56,20 @@ func TestReplayAfterExpiry(t *testing.T) {
 			b.refresh(200, successor)
 		})
 	}
+}
+
+// TestReplayOfAnIdleSuccessor repeats a refresh when the successor has expired, but can still be refreshed.
+func TestReplayOfAnIdleSuccessor(t *testing.T) {
+	b := start(t, pawltest.WithTokenLife(30*time.Second), pawltest.WithIdleLife(time.Hour))
+	old := b.login()
+	b.Clock.Add(25 * time.Second)
+	successor := b.refresh(200, old, "Idempotency-Key: lost")
+	b.Clock.Add(40 * time.Second)
+	if got := b.refresh(200, old, "Idempotency-Key: lost"); got != successor {
+		t.Error("the repeated refresh returned another token than the first")
+	}
+	b.session(401, successor)
+	b.session(200, b.refresh(200, successor))
 }
 
 // TestReplayOfAnExpiredSuccessor repeats a refresh when the successor has expired too: there is nothing left to return,
@@ -72,4 +97,20 @@ func TestExpiredTokenWithoutKey(t *testing.T) {
 	b.session(200, successor)
 	b.refresh(401, stolen, "Idempotency-Key: owner")
 	b.session(401, successor)
+}
+
+// TestReuseOfIdleToken checks that a superseded token past its exp is taken for a race and for theft at the same times
+// as any other.
+func TestReuseOfIdleToken(t *testing.T) {
+	b := start(t, pawltest.WithTokenLife(time.Minute), pawltest.WithIdleLife(time.Hour))
+	first := b.login()
+	b.Clock.Add(2 * time.Minute)
+	second := b.refresh(200, first)
+	b.Clock.Add(10 * time.Second)
+	b.refresh(401, first)
+	b.session(200, second)
+	b.Clock.Add(time.Second)
+	b.refresh(401, first)
+	b.session(401, second)
+	b.refresh(401, second)
 }
