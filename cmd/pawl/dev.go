@@ -22,8 +22,9 @@ type devCmd struct {
 	Addr   string `default:"127.0.0.1:8080" help:"Loopback address to listen on."`
 	Data   string `default:"pawl-dev" placeholder:"DIR" help:"Data folder."`
 
-	logSettings `embed:""`
-	settings    `embed:""`
+	browserSettings `embed:""`
+	logSettings     `embed:""`
+	settings        `embed:""`
 }
 
 func (c *devCmd) Help() string {
@@ -49,7 +50,7 @@ func (c *devCmd) check() (app.Config, error) {
 		addrErr = badSetting("addr", "must be on loopback, such as 127.0.0.1:8080; use pawl serve for other clients")
 	}
 	config, err := c.app(c.Data)
-	return config, errors.Join(addrErr, err)
+	return config, errors.Join(addrErr, err, c.browserSettings.apply(&config, false))
 }
 
 func (c *devCmd) Run(ctx context.Context, std stdio) error {

@@ -27,6 +27,7 @@ type serveCmd struct {
 	TLSCert string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM; with --tls-key turns on HTTPS."`
 	TLSKey  string `name:"tls-key" placeholder:"FILE" help:"Private key, PEM."`
 
+	browserSettings `embed:""`
 	limitSettings   `embed:""`
 	storeSettings   `embed:""`
 	observeSettings `embed:""`
@@ -140,7 +141,8 @@ func (c *serveCmd) check() (app.Config, error) {
 	}
 	return config, errors.Join(
 		checkAddress("addr", c.Addr), tlsErr, c.storeSettings.apply(&config), err,
-		c.limitSettings.apply(&config), c.observeSettings.check(), tracesErr)
+		c.browserSettings.apply(&config, c.TLSCert != ""), c.limitSettings.apply(&config),
+		c.observeSettings.check(), tracesErr)
 }
 
 // checkAddress checks the address in a flag, named without hyphens.

@@ -58,9 +58,10 @@ type Config struct {
 	// Rules are the requirements for new passwords.
 	Rules password.Rules
 
-	// PublicURL and Limits are as in server.Config.
-	PublicURL string
-	Limits    server.Limits
+	// PublicURL, AllowedOrigins and Limits are as in server.Config.
+	PublicURL      string
+	AllowedOrigins []string
+	Limits         server.Limits
 	// Build is the version of the program.
 	Build string
 	// Wrap wraps the HTTP handler, outside of metrics and traces.
@@ -157,8 +158,8 @@ func Open(ctx context.Context, c Config) (_ *App, err error) {
 		SigningKeys: func() int { return len(keys.Set().Keys()) },
 	})
 	handler := server.New(server.Config{
-		Authority: domain, Build: c.Build, PublicURL: c.PublicURL, Limits: c.Limits, Log: c.Log,
-		AccessLog: c.AccessLog,
+		Authority: domain, Build: c.Build, PublicURL: c.PublicURL, AllowedOrigins: c.AllowedOrigins,
+		Limits: c.Limits, Log: c.Log, AccessLog: c.AccessLog,
 	})
 	handler = c.Tracer.Handler(c.Metrics.Handler(handler))
 	if c.Wrap != nil {
@@ -248,7 +249,8 @@ func (c *Config) summary() string {
 	return fmt.Sprintf("build %s, store %s, algorithm %s, token life %s, idle life %s, "+
 		"session life %s, bearer grace %s, "+
 		"keyless retry %s, refresh key %s, verify staleness %s, login rate %d, refresh rate %d, trusted proxies %v, "+
-		"in flight %d, audit age %s, max sessions per user %d", c.Build, c.Store.Kind(), c.Algorithm, p.TokenLife,
-		p.IdleLife, p.SessionLife, p.BearerGrace, p.ReplayWithoutKey, p.RefreshAPIKey, c.VerifyStaleness, l.LoginRate,
-		l.RefreshRate, l.TrustedProxies, l.MaxInFlight, p.AuditAge, p.MaxSessionsPerUser)
+		"in flight %d, audit age %s, max sessions per user %d, allowed origins %v", c.Build, c.Store.Kind(),
+		c.Algorithm, p.TokenLife, p.IdleLife, p.SessionLife, p.BearerGrace, p.ReplayWithoutKey, p.RefreshAPIKey,
+		c.VerifyStaleness, l.LoginRate, l.RefreshRate, l.TrustedProxies, l.MaxInFlight, p.AuditAge,
+		p.MaxSessionsPerUser, c.AllowedOrigins)
 }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rs/cors"
 	"golang.org/x/time/rate"
 
 	"github.com/pawlauth/pawl/internal/authority/fault"
@@ -33,18 +34,27 @@ type limiter struct {
 	Limits
 	next     *server
 	inFlight atomic.Int64
-	rates    map[string]*rateTable // by path; nil for a path without a rate
+	origins  crossOrigin
+	rules    map[string]pathRules // of the paths without a variable
 }
 
-func newLimiter(l Limits, next *server) *limiter {
-	h := &limiter{Limits: l, next: next, rates: map[string]*rateTable{}}
-	for path := range next.spellings.exact {
-		h.rates[path] = nil
+// pathRules has the limits of a path.
+type pathRules struct {
+	rate *rateTable // nil: no limit
+	cors *cors.Cors // nil: no other origin may read the responses
+}
+
+func newLimiter(c Config, next *server) *limiter {
+	h := &limiter{
+		Limits: c.Limits, next: next, origins: newCrossOrigin(c.AllowedOrigins), rules: map[string]pathRules{},
 	}
-	for path, perMinute := range map[string]int{loginPath: l.LoginRate, refreshPath: l.RefreshRate} {
-		if perMinute > 0 {
-			h.rates[path] = &rateTable{perMinute: perMinute, young: map[string]*rate.Limiter{}}
+	rates := map[string]int{loginPath: c.Limits.LoginRate, refreshPath: c.Limits.RefreshRate}
+	for path := range next.spellings.exact {
+		rules := pathRules{cors: h.origins.of(path)}
+		if perMinute := rates[path]; perMinute > 0 {
+			rules.rate = &rateTable{perMinute: perMinute, young: map[string]*rate.Limiter{}}
 		}
+		h.rules[path] = rules
 	}
 	return h
 }
@@ -56,13 +66,15 @@ var errAtCapacity = &fault.Error{
 }
 
 // ServeHTTP answers or rejects a request. It first replaces the path by its canonical spelling, so that no spelling
-// avoids the rate of its path, and a proxy's address by the client's.
+// avoids the rules of its path, and a proxy's address by the client's.
 func (h *limiter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	outer := r
-	table, known := h.rates[r.URL.Path]
+	rules, known := h.rules[r.URL.Path]
 	if !known {
 		r = h.next.spellings.canonical(r)
-		table = h.rates[r.URL.Path]
+		if rules, known = h.rules[r.URL.Path]; !known {
+			rules.cors = h.origins.of(r.URL.Path)
+		}
 	}
 	if len(h.TrustedProxies) > 0 {
 		r = h.withClientAddress(r)
@@ -70,7 +82,22 @@ func (h *limiter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r != outer {
 		defer func(inner *http.Request) { outer.Pattern = inner.Pattern }(r) // for the metrics
 	}
-	h.admit(w, r, table)
+	if rules.cors != nil {
+		if isPreflight(r) {
+			h.answerPreflight(w, r, rules.cors)
+			return
+		}
+		rules.cors.HandlerFunc(w, r) // adds headers for an allowed origin, also to errors
+	}
+	h.admit(w, r, rules.rate)
+}
+
+// answerPreflight answers a preflight with 204, and with the headers that the browser needs if its origin is allowed.
+// It does not ask the store or count a request.
+func (h *limiter) answerPreflight(w http.ResponseWriter, r *http.Request, rules *cors.Cors) {
+	setRequestID(w, r)
+	r.Pattern = h.next.route(r) // for the metrics
+	rules.HandlerFunc(w, r)
 }
 
 // admit answers or rejects a request whose path has this rate. It always admits health checks, because a busy server is

@@ -27,6 +27,9 @@ type Config struct {
 	// PublicURL is where clients reach the server, such as https://auth.example.com without a slash at the end. If
 	// empty, the server metadata has the Host of each request, and must not be cached.
 	PublicURL string
+	// AllowedOrigins are the origins of web pages whose scripts may call the server, such as https://app.example.com.
+	// CheckOrigins must accept them.
+	AllowedOrigins []string
 	// Limits protects the server from too many requests. The zero value sets no limits.
 	Limits Limits
 	// AccessLog receives a line for each request. If nil, requests are not logged.
@@ -50,7 +53,7 @@ type server struct {
 
 // New returns the handler of the wire contract. It is safe for concurrent use.
 func New(c Config) http.Handler {
-	limiter := newLimiter(c.Limits, newServer(c))
+	limiter := newLimiter(c, newServer(c))
 	if c.AccessLog == nil {
 		return limiter
 	}

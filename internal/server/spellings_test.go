@@ -12,7 +12,7 @@ import (
 // must have the same response.
 func TestSpellings(t *testing.T) {
 	s := newServer(Config{})
-	h := newLimiter(Limits{}, s)
+	h := newLimiter(Config{}, s)
 	answer := func(method, path string) string { // the pattern, the status, Allow, Location and the body
 		r, w := httptest.NewRequest(method, path, nil), httptest.NewRecorder()
 		r.Header.Set("X-Request-Id", "a")
