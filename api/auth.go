@@ -57,17 +57,30 @@ type VersionInfo struct {
 
 // SessionsRequest is the body of POST /v2/auth/sessions.
 type SessionsRequest struct {
-	UserID *int64 `json:"userId,omitzero"` // for administrators; nil is the caller
+	UserID         *int64 `json:"userId,omitzero"`         // for administrators; nil is the caller
+	All            bool   `json:"all,omitzero"`            // for administrators: of all users that they may change
+	PageNo         *int64 `json:"pageNo,omitzero"`         // from 1; nil is 1
+	RecordsPerPage *int64 `json:"recordsPerPage,omitzero"` // at most 500; nil is 100
+}
+
+// EndSessionsRequest is the body of POST /v2/auth/sessions/end-all.
+type EndSessionsRequest struct {
+	ExceptCurrent bool `json:"exceptCurrent,omitzero"` // keeps the session of the request
 }
 
 // Session is a live session in a list.
 type Session struct {
 	SessionID     string `json:"sessionId"`
+	UserID        int64  `json:"userId"`
 	Current       bool   `json:"current"` // it is the session of the request
 	Created       Time   `json:"created"`
 	LastRefreshed *Time  `json:"lastRefreshed"` // nil before the first refresh
 	ExpiresAt     Time   `json:"expiresAt"`     // the exp of its current token
+	IdleUntil     Time   `json:"idleUntil"`     // until when its current token can be refreshed
+	EndsAt        Time   `json:"endsAt"`        // when it ends; no refresh extends it
 	Refreshes     int64  `json:"refreshes"`     // since the sign-in
 	IP            string `json:"ip"`            // address of the sign-in
 	UserAgent     string `json:"userAgent"`     // User-Agent of the sign-in
+	Device        string `json:"device"`        // name of the device; empty if it has none
+	ActorID       *int64 `json:"actorId"`       // the user who acts for the session's user; nil if there is none
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"iter"
 	"net/url"
 
 	"github.com/pawlauth/pawl/api"
@@ -70,9 +71,28 @@ func (c *Client) Version(ctx context.Context) (api.VersionInfo, error) {
 	return do[api.VersionInfo](ctx, c, get("/v2/auth/version"))
 }
 
-// Sessions lists the live sessions of the caller, or of r.UserID if the caller administers that user.
+// Sessions returns one page of the live sessions of the caller. If the caller is an administrator, r can also select
+// the sessions of another user, or of all users that the caller administers.
 func (c *Client) Sessions(ctx context.Context, r api.SessionsRequest) ([]api.Session, error) {
 	return do[[]api.Session](ctx, c, post("/v2/auth/sessions", r).idempotent())
+}
+
+// AllSessions returns an iterator over the sessions of Sessions, from r's page to the last. It fetches each page when
+// the loop reaches it, with 500 sessions a page unless r.RecordsPerPage is set. If sessions end between two pages, the
+// iteration can miss others. The first error ends the iteration.
+func (c *Client) AllSessions(ctx context.Context, r api.SessionsRequest) iter.Seq2[api.Session, error] {
+	return allPages(r.PageNo, r.RecordsPerPage, func(page, size *int64) ([]api.Session, error) {
+		r := r
+		r.PageNo, r.RecordsPerPage = page, size
+		return c.Sessions(ctx, r)
+	})
+}
+
+// EndOwnSessions ends every session of the caller, and returns how many ended. With exceptCurrent it keeps the session
+// of the client's bearer.
+func (c *Client) EndOwnSessions(ctx context.Context, exceptCurrent bool) (int64, error) {
+	r := api.EndSessionsRequest{ExceptCurrent: exceptCurrent}
+	return do[int64](ctx, c, post("/v2/auth/sessions/end-all", r))
 }
 
 // EndSession ends one session. It returns ErrObjectNotFound if the session has ended already.

@@ -87,7 +87,23 @@ func TestSessionCalls(t *testing.T) {
 	c.check("Login with the new password", err, true)
 	sessions, err = admin.Sessions(ctx, api.SessionsRequest{UserID: &u.UserID})
 	c.check("Sessions of another user", err, len(sessions) == 1)
+	all := 0
+	for s, err := range admin.AllSessions(ctx, api.SessionsRequest{All: true, RecordsPerPage: new(int64(1))}) {
+		c.check("AllSessions", err, s.UserID == u.UserID)
+		all++
+	}
+	c.check("AllSessions, the number", nil, all == 1)
 	c.check("EndSession", self.With(client.WithBearer(token.Token)).EndSession(ctx, sessions[0].SessionID), true)
+	_, err = server.Client().Login(ctx, "ada@x.example", "N3w$ecret!")
+	c.check("Login again", err, true)
+	token, err = server.Client().Login(ctx, "ada@x.example", "N3w$ecret!")
+	c.check("Login again", err, true)
+	self = self.With(client.WithBearer(token.Token))
+	ended, err := self.EndOwnSessions(ctx, true)
+	c.check("EndOwnSessions", err, ended == 1)
+	c.check("ResetMe", self.ResetMe(ctx), true)
+	_, err = self.Session(ctx)
+	c.check("Session after ResetMe", nil, errors.Is(err, client.ErrInvalidSession))
 }
 
 // TestAPIKeyCalls makes each call about API keys against a real server.

@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/go-jose/go-jose/v4"
+
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/client"
 	"github.com/pawlauth/pawl/pawltest"

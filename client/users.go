@@ -31,32 +31,11 @@ func (c *Client) ListUsers(ctx context.Context, r api.ListUsersRequest) ([]api.U
 // AllUsers returns an iterator over the users of ListUsers, from r's page to the last. It fetches each page when the
 // loop reaches it, with 500 users a page unless r.RecordsPerPage is set. The first error ends the iteration.
 func (c *Client) AllUsers(ctx context.Context, r api.ListUsersRequest) iter.Seq2[api.User, error] {
-	page, size := int64(1), int64(500)
-	if r.PageNo != nil {
-		page = *r.PageNo
-	}
-	if r.RecordsPerPage != nil {
-		size = *r.RecordsPerPage
-	}
-	r.RecordsPerPage = &size
-	return func(yield func(api.User, error) bool) {
-		for r, n := r, page; ; n++ {
-			r.PageNo = &n
-			users, err := c.ListUsers(ctx, r)
-			if err != nil {
-				yield(api.User{}, err)
-				return
-			}
-			for _, u := range users {
-				if !yield(u, nil) {
-					return
-				}
-			}
-			if int64(len(users)) < size {
-				return
-			}
-		}
-	}
+	return allPages(r.PageNo, r.RecordsPerPage, func(page, size *int64) ([]api.User, error) {
+		r := r
+		r.PageNo, r.RecordsPerPage = page, size
+		return c.ListUsers(ctx, r)
+	})
 }
 
 // UsersByName returns a list with the user of that login, or an empty list if the user does not exist or the caller may
@@ -101,6 +80,11 @@ func (c *Client) GeneratePassword(ctx context.Context, r api.GeneratePasswordReq
 // ResetUser ends every session of a user.
 func (c *Client) ResetUser(ctx context.Context, userID int64) error {
 	return doNoData(ctx, c, post(fmt.Sprintf("/v2/users/reset/%d", userID), nil).idempotent())
+}
+
+// ResetMe ends every session of the caller. EndOwnSessions can keep the current one.
+func (c *Client) ResetMe(ctx context.Context) error {
+	return doNoData(ctx, c, post("/v2/users/reset/me", nil))
 }
 
 // TerminateUser sets a user to api.StatusTerminated permanently. Its sessions and API keys end.

@@ -52,12 +52,7 @@ func (a *Authority) Events(ctx context.Context, c Caller, f audit.Filter, page i
 	if err := checkPage(page, f.Limit); err != nil {
 		return nil, err
 	}
-	if c.User.Level >= NetworkAdmin {
-		f.NetworkID = &c.User.NetworkID
-	}
-	if c.User.Level >= MailboxAdmin {
-		f.MailboxID = &c.User.MailboxID
-	}
+	f.NetworkID, f.MailboxID = c.administered()
 	f.HighestLevel = uint8(c.User.Level)
 	a.audit.Flush(ctx)
 	f.Offset = (page - 1) * f.Limit

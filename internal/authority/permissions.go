@@ -20,6 +20,17 @@ func (u *User) administers(t Tenant) bool {
 	return false
 }
 
+// administered returns the network and the mailbox of the users that an admin administers. A nil one is any.
+func (c Caller) administered() (networkID, mailboxID *int64) {
+	if c.User.Level >= NetworkAdmin {
+		networkID = &c.User.NetworkID
+	}
+	if c.User.Level >= MailboxAdmin {
+		mailboxID = &c.User.MailboxID
+	}
+	return networkID, mailboxID
+}
+
 // isAdmin reports whether the user is an admin of any tenant.
 func (u *User) isAdmin() bool { return u.Level <= NetworkAdmin || u.Level == MailboxAdmin }
 

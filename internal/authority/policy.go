@@ -23,8 +23,7 @@ type Policy struct {
 	// With 0 it is never replayed.
 	ReplayWithoutKey time.Duration
 	// MaxSessionsPerUser is how many sessions a user may have. A sign-in beyond it ends the session that was refreshed
-	// longest ago. It is at most 10,000, because a sign-in at the cap reads all sessions of its user. With 0 there is
-	// no cap.
+	// longest ago. It is at most HighestSessionCap. With 0 there is no cap.
 	MaxSessionsPerUser int
 	// RefreshAPIKey decides whether a refresh needs an API key.
 	RefreshAPIKey RefreshAPIKeyPolicy
@@ -39,6 +38,10 @@ const (
 	DefaultAuditAge           = 90 * 24 * time.Hour
 	DefaultMaxSessionsPerUser = 1000 // WithDefaults leaves 0, which is no cap
 )
+
+// HighestSessionCap is the highest Policy.MaxSessionsPerUser. A sign-in at the cap reads all sessions of its user, and
+// so may a page of a user's sessions.
+const HighestSessionCap = 10_000
 
 // WithDefaults returns p with TokenLife, IdleLife, SessionLife, RefreshAPIKey and AuditAge set to their defaults where
 // they are zero.

@@ -1,8 +1,10 @@
 package authority
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/pawlauth/pawl/internal/authority/audit"
 	"github.com/pawlauth/pawl/internal/authority/fault"
@@ -21,15 +23,36 @@ func (a *Authority) Logout(ctx context.Context, c Caller) error {
 	return a.recordIfDone(ctx, err, event)
 }
 
-// Sessions returns the sessions of a user; 0 means the caller.
-func (a *Authority) Sessions(ctx context.Context, c Caller, userID int64) ([]SessionWithOrigin, error) {
-	if userID == 0 {
-		userID = c.User.ID
-	}
-	if _, err := a.changeableUser(ctx, c, userID, true); err != nil {
+// SessionQuery selects sessions to list.
+type SessionQuery struct {
+	UserID int64 // the user of the sessions; 0 is the caller
+	All    bool  // the sessions of every user that the caller may change, instead of those of one user
+	Page   int64 // from 1
+	Limit  int64 // sessions of a page
+}
+
+// Sessions returns a page of the live sessions of the caller, of a user that the caller may change, or of all those
+// users.
+func (a *Authority) Sessions(ctx context.Context, c Caller, q SessionQuery) ([]SessionWithOrigin, error) {
+	if err := checkPage(q.Page, q.Limit); err != nil {
 		return nil, err
 	}
-	sessions, err := a.store.Sessions(ctx, userID, a.now())
+	f := SessionFilter{Now: a.now(), Offset: (q.Page - 1) * q.Limit, Limit: q.Limit}
+	switch {
+	case q.All && q.UserID != 0:
+		return nil, fault.Invalid("userId and all exclude each other; send one of them.")
+	case q.All && !c.User.isAdmin():
+		return nil, errLevel
+	case q.All:
+		f.HighestLevel = c.User.Level
+		f.NetworkID, f.MailboxID = c.administered()
+	default:
+		f.UserID = cmp.Or(q.UserID, c.User.ID)
+		if _, err := a.changeableUser(ctx, c, f.UserID, true); err != nil {
+			return nil, err
+		}
+	}
+	sessions, err := a.store.Sessions(ctx, f)
 	return sessions, fault.FromStore(err, nil)
 }
 
@@ -50,6 +73,26 @@ func (a *Authority) EndSession(ctx context.Context, c Caller, id token.SessionID
 		return struct{}{}, fault.FromStore(a.endSession(ctx, c.rightsOn(owner), id), errSessionNotFound)
 	})
 	return a.recordIfDone(ctx, err, c.event(audit.Event{Kind: audit.SessionEnded, User: s.User.ID, Session: id}))
+}
+
+// EndOwnSessions ends all sessions of the caller, or all but the one of the request, and returns how many it ended.
+func (a *Authority) EndOwnSessions(ctx context.Context, c Caller, exceptCurrent bool) (int64, error) {
+	ended, err := asCaller(ctx, a, c, func(c Caller) (int64, error) {
+		opts := EndOptions{CountAt: a.now()}
+		if exceptCurrent && c.Session != nil {
+			opts.Except = c.Session.ID
+		}
+		storeCtx, end := a.storeSpan(ctx, "EndSessions")
+		ended, err := a.store.EndSessions(storeCtx, c.rightsOn(c.User), c.User.ID, opts)
+		end(err)
+		return ended, fault.FromStore(err, nil)
+	})
+	detail := fmt.Sprintf("%d sessions", ended)
+	if exceptCurrent {
+		detail += ", all but the current one"
+	}
+	event := c.event(audit.Event{Kind: audit.SessionsReset, User: c.User.ID, Detail: detail})
+	return ended, a.recordIfDone(ctx, err, event)
 }
 
 // readSession is Store.Session within a span.

@@ -59,10 +59,14 @@ type SessionStore interface {
 	Rotate(ctx context.Context, r Rotation) (s SessionWithUser, rotated bool, err error)
 	// EndSession ends a session and its API keys of visibility SessionOnly. A missing session is not an error.
 	EndSession(ctx context.Context, r Rights, id token.SessionID) error
-	// EndSessions ends all sessions of a user, and their API keys of visibility SessionOnly.
-	EndSessions(ctx context.Context, r Rights, userID int64, opts EndOptions) error
-	// Sessions returns the sessions of a user whose Idle is after now, oldest first.
-	Sessions(ctx context.Context, userID, now int64) ([]SessionWithOrigin, error)
+	// EndSessions ends all sessions of a user, and their API keys of visibility SessionOnly. It returns how many it
+	// ended if opts.CountAt is set, else 0.
+	EndSessions(ctx context.Context, r Rights, userID int64, opts EndOptions) (ended int64, err error)
+	// Sessions returns a page of sessions whose Idle is after f.Now, in an order that does not change while sessions
+	// are refreshed: those of one user follow each other, oldest first unless the user has more than HighestSessionCap
+	// sessions. The work for a page depends on the page's end, not on the number of sessions after it, or on the number
+	// of ended ones.
+	Sessions(ctx context.Context, f SessionFilter) ([]SessionWithOrigin, error)
 	// Sweep removes at most limit sessions whose Idle is at now or before, and returns them. It visits a bounded number
 	// of rows, and the next call continues after them. done reports whether it has visited every row.
 	Sweep(ctx context.Context, now int64, limit int) (ended []EndedSession, done bool, err error)
@@ -72,6 +76,17 @@ type SessionStore interface {
 	// Ended returns a channel with room for one value. The store sends to it when there are rows to purge: after this
 	// node has ended the sessions of a user, and after a start. The channel is never closed.
 	Ended() <-chan struct{}
+}
+
+// SessionFilter selects sessions.
+type SessionFilter struct {
+	UserID int64 // the sessions of this user; 0 selects those of every user matched by the next fields
+	// NetworkID, MailboxID and HighestLevel select users. A zero field matches all. A MailboxID needs a NetworkID.
+	NetworkID, MailboxID *int64
+	HighestLevel         Level
+	Now                  int64
+	Offset               int64
+	Limit                int64 // 0 selects none
 }
 
 // Rotation describes a rotation of a session.
@@ -135,6 +150,9 @@ type PasswordChange struct {
 type EndOptions struct {
 	Except        token.SessionID       // the session to keep; may be zero
 	ClearAttempts *throttle.AccountHash // remove the failure counters of this account in the same step; may be nil
+	// CountAt counts the ended sessions whose Idle is after it. 0 counts none: the end of many sessions takes no time,
+	// but counting them does. SetPassword ignores it.
+	CountAt int64
 }
 
 // UserFilter selects users. A zero field matches all.

@@ -234,7 +234,7 @@ func (a *Authority) ResetUser(ctx context.Context, c Caller, id int64) error {
 			opts.ClearAttempts = new(throttle.HashLogin(user.Login))
 		}
 		storeCtx, end := a.storeSpan(ctx, "EndSessions")
-		err = a.store.EndSessions(storeCtx, c.rightsOn(user), id, opts)
+		_, err = a.store.EndSessions(storeCtx, c.rightsOn(user), id, opts)
 		end(err)
 		return user, fault.FromStore(err, errUserNotFound)
 	})

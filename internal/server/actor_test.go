@@ -57,6 +57,10 @@ var writeCalls = map[string]writeCall{
 		}},
 	"DELETE /v2/auth/sessions/{sessionId}": {level: "NetworkAdmin", spare: (*actor).addSession,
 		request: func(_ *actor, id string) (string, string) { return "/v2/auth/sessions/" + id, "" }},
+	"POST /v2/auth/sessions/end-all": {level: "NetworkAdmin", own: true, untargeted: true,
+		request: func(*actor, string) (string, string) {
+			return "/v2/auth/sessions/end-all", `{"exceptCurrent":true}` // so that the caller can repeat it
+		}},
 	"POST /v2/users": {level: "NetworkAdmin", untargeted: true, request: func(a *actor, _ string) (string, string) {
 		return "/v2/users", fmt.Sprintf(`{"login":"made%d-%d@example.com","password":"Sup3r$ecret!",`+
 			`"email":"m@example.com","networkId":%[1]d,"mailboxId":1}`, a.network, a.next())
@@ -80,6 +84,8 @@ var writeCalls = map[string]writeCall{
 	}},
 	"POST /v2/users/reset/{id}": {level: "NetworkAdmin", spare: (*actor).addSession,
 		request: func(a *actor, _ string) (string, string) { return fmt.Sprint("/v2/users/reset/", a.targetID), "" }},
+	// The same write as reset/{id}, which cannot be repeated, because it ends the caller's session.
+	"POST /v2/users/reset/me": {},
 	"POST /v2/users/key-generate/{id}": {level: "NetworkAdmin",
 		request: func(a *actor, _ string) (string, string) {
 			return fmt.Sprint("/v2/users/key-generate/", a.targetID), ""

@@ -93,15 +93,19 @@ func (s *server) version(context.Context, request, none) (response, error) {
 	return ok(api.VersionInfo{Version: api.Version, Build: s.build}), nil
 }
 
+// sessionsPerPage is the size of a page of sessions if the request has none.
+const sessionsPerPage = 100
+
 func (s *server) sessions(ctx context.Context, r request, body api.SessionsRequest) (response, error) {
-	var userID int64
+	query := authority.SessionQuery{All: body.All, Page: orDefault(body.PageNo, 1)}
+	query.Limit = orDefault(body.RecordsPerPage, sessionsPerPage)
 	if body.UserID != nil {
-		userID = *body.UserID
-		if userID <= 0 {
+		query.UserID = *body.UserID
+		if query.UserID <= 0 {
 			return response{}, invalid("userId must be a positive integer.")
 		}
 	}
-	records, err := s.authority.Sessions(ctx, r.caller, userID)
+	records, err := s.authority.Sessions(ctx, r.caller, query)
 	list := make([]api.Session, len(records))
 	for i, record := range records {
 		list[i] = wireSession(record, r.caller)
@@ -111,15 +115,25 @@ func (s *server) sessions(ctx context.Context, r request, body api.SessionsReque
 
 func wireSession(record authority.SessionWithOrigin, caller authority.Caller) api.Session {
 	out := api.Session{
-		SessionID: record.ID.String(), Current: caller.Session != nil && caller.Session.ID == record.ID,
-		Created: wireTime(record.Created), ExpiresAt: wireTime(record.Expires),
-		Refreshes: int64(record.Generation) - 1, IP: record.IP, UserAgent: record.UserAgent,
+		SessionID: record.ID.String(), UserID: record.UserID,
+		Current: caller.Session != nil && caller.Session.ID == record.ID,
+		Created: wireTime(record.Created), ExpiresAt: wireTime(record.Expires), IdleUntil: wireTime(record.Idle),
+		EndsAt: wireTime(record.Ends), Refreshes: int64(record.Generation) - 1,
+		IP: record.IP, UserAgent: record.UserAgent, Device: record.Device,
+	}
+	if record.Extras != nil && record.Extras.ActorID != 0 {
+		out.ActorID = &record.Extras.ActorID
 	}
 	if record.Generation > 1 {
 		refreshed := wireTime(record.Refreshed)
 		out.LastRefreshed = &refreshed
 	}
 	return out
+}
+
+func (s *server) endOwnSessions(ctx context.Context, r request, body api.EndSessionsRequest) (response, error) {
+	ended, err := s.authority.EndOwnSessions(ctx, r.caller, body.ExceptCurrent)
+	return ok(ended), err
 }
 
 func (s *server) endSession(ctx context.Context, r request, _ none) (response, error) {

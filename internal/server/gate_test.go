@@ -52,7 +52,9 @@ func (g *gate) EndSession(ctx context.Context, r authority.Rights, id token.Sess
 	return g.Store.EndSession(ctx, r, id)
 }
 
-func (g *gate) EndSessions(ctx context.Context, r authority.Rights, id int64, opts authority.EndOptions) error {
+func (g *gate) EndSessions(
+	ctx context.Context, r authority.Rights, id int64, opts authority.EndOptions,
+) (int64, error) {
 	g.pass(r)
 	return g.Store.EndSessions(ctx, r, id, opts)
 }

@@ -102,6 +102,7 @@ func (s *server) routes() {
 	s.handle("/v2/auth/password", methods{"PUT": authenticated(s.changePassword)})
 	s.handle("/v2/auth/version", methods{"GET": public(s.version)})
 	s.handle("/v2/auth/sessions", methods{"POST": authenticated(s.sessions, actors)})
+	s.handle("/v2/auth/sessions/end-all", methods{"POST": authenticated(s.endOwnSessions)})
 	s.handle("/v2/auth/sessions/{id}", methods{"DELETE": authenticated(s.endSession)})
 
 	s.handle("/v2/users", methods{"POST": authenticated(s.createUser), "PUT": authenticated(s.updateUser)})
@@ -113,6 +114,7 @@ func (s *server) routes() {
 	s.handle("/v2/users/set-network-mailbox", methods{"POST": authenticated(s.setTenant)})
 	s.handle("/v2/users/password", methods{"POST": authenticated(s.setPassword)})
 	s.handle("/v2/users/generate-password", methods{"POST": authenticated(s.generatePassword)})
+	s.handle("/v2/users/reset/me", methods{"POST": authenticated(s.resetMe)})
 	s.handle("/v2/users/reset/{id}", methods{"POST": authenticated(s.resetUser)})
 	s.handle("/v2/users/key-generate/{id}", methods{"POST": authenticated(s.generateAPIKey)})
 	s.handle("/v2/users/key/{id}", methods{"GET": public(s.readAPIKeyBack)})

@@ -167,6 +167,10 @@ func (s *server) generatePassword(_ context.Context, _ request, body api.Generat
 	return secret(text), err
 }
 
+func (s *server) resetMe(ctx context.Context, r request, _ none) (response, error) {
+	return ok(true), s.authority.ResetUser(ctx, r.caller, r.caller.User.ID)
+}
+
 func (s *server) resetUser(ctx context.Context, r request, _ none) (response, error) {
 	return s.withUser(ctx, r, s.authority.ResetUser)
 }

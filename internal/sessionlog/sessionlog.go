@@ -90,6 +90,12 @@ func (l *Log) Get(id token.SessionID) (State, bool) {
 	return e.state(), ok && l.epochs.live(&e)
 }
 
+// Find is Get, but it also finds the sessions of ended epochs until End removes them.
+func (l *Log) Find(id token.SessionID) (State, bool) {
+	e, ok := l.get(&id)
+	return e.state(), ok
+}
+
 // HasEndedEpochs reports whether sessions of ended epochs may remain to be removed.
 func (l *Log) HasEndedEpochs() bool { return l.epochs.count.Load() > 0 }
 

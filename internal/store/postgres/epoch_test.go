@@ -83,6 +83,12 @@ func (n node) sweepAll(page int) {
 	}
 }
 
+// endSessions ends the sessions of a user.
+func (n node) endSessions(ctx context.Context, userID int64, opts authority.EndOptions) error {
+	_, err := n.EndSessions(ctx, authority.Rights{}, userID, opts)
+	return err
+}
+
 // purgeAll purges in pages, and returns how many sessions it removed. A page reads and locks no row of another page.
 func (n node) purgeAll(page int) (total int) {
 	n.t.Helper()
@@ -118,7 +124,7 @@ func (n node) manyEnds() []manyEnd {
 	ctx := n.t.Context()
 	return []manyEnd{
 		{name: "reset", number: 50_000, end: func(id int64, _ token.SessionID) error {
-			return n.EndSessions(ctx, authority.Rights{}, id, authority.EndOptions{})
+			return n.endSessions(ctx, id, authority.EndOptions{})
 		}},
 		{name: "suspend", number: 20_000, end: func(id int64, _ token.SessionID) error {
 			return n.setStatus(id, authority.Suspended)
@@ -127,7 +133,7 @@ func (n node) manyEnds() []manyEnd {
 			return n.setStatus(id, authority.Terminated)
 		}},
 		{name: "reset except one", number: 500, keeps: true, end: func(id int64, except token.SessionID) error {
-			return n.EndSessions(ctx, authority.Rights{}, id, authority.EndOptions{Except: except})
+			return n.endSessions(ctx, id, authority.EndOptions{Except: except})
 		}},
 		{name: "password except one", number: 500, keeps: true, end: func(id int64, except token.SessionID) error {
 			return n.SetPassword(ctx, authority.Rights{}, id, authority.PasswordChange{
@@ -176,7 +182,7 @@ func (n node) checkManyEnd(dsn string, number int, c manyEnd) (ended int, live [
 	for _, id := range live {
 		n.mustRotate(id, 1)
 	}
-	list, err := n.Sessions(n.t.Context(), user.ID, 1)
+	list, err := n.Sessions(n.t.Context(), authority.SessionFilter{UserID: user.ID, Now: 1, Limit: 1000})
 	if err != nil || len(list) != len(live) {
 		n.t.Errorf("%s: the list has %d sessions, %v; want %d", c.name, len(list), err, len(live))
 	}
@@ -225,7 +231,7 @@ func TestSweepSkipsLockedSessions(t *testing.T) {
 	n := openNode(t, postgres.Config{DSN: dsn})
 	user := n.newUser("a")
 	ids := insertSessions(t, dsn, user, 10)
-	if err := n.EndSessions(t.Context(), authority.Rights{}, user.ID, authority.EndOptions{}); err != nil {
+	if err := n.endSessions(t.Context(), user.ID, authority.EndOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	lock := openTransaction(t, dsn, "SELECT 1 FROM pawl.session WHERE id = $1 FOR UPDATE", [16]byte(ids[0]))
@@ -262,7 +268,7 @@ func TestNodesPurgeTogether(t *testing.T) {
 			for round := range byte(5) {
 				id := n.newSession(user, 16*i+round)
 				n.mustRotate(id, 1)
-				if err := n.EndSessions(t.Context(), authority.Rights{}, user.ID, authority.EndOptions{}); err != nil {
+				if err := n.endSessions(t.Context(), user.ID, authority.EndOptions{}); err != nil {
 					t.Error(err)
 				}
 				total.Add(1)
@@ -347,7 +353,7 @@ func TestSessionCount(t *testing.T) {
 		}
 	}
 	want("before the end", 4000)
-	if err := n.EndSessions(t.Context(), authority.Rights{}, user.ID, authority.EndOptions{}); err != nil {
+	if err := n.endSessions(t.Context(), user.ID, authority.EndOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	want("before the purge", 1000)
@@ -362,7 +368,7 @@ func TestEndedSessionStaysEnded(t *testing.T) {
 	user, other := n.newUser("a"), n.newUser("b")
 	ended, others := n.newSession(user, 1), n.newSession(other, 2)
 	for _, except := range []token.SessionID{{}, ended, others, ended} {
-		err := n.EndSessions(t.Context(), authority.Rights{}, user.ID, authority.EndOptions{Except: except})
+		_, err := n.EndSessions(t.Context(), authority.Rights{}, user.ID, authority.EndOptions{Except: except})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -400,7 +406,7 @@ func TestAPIKeysOfEndedSessions(t *testing.T) {
 		keys = append(keys, key)
 	}
 	opts := authority.EndOptions{Except: kept}
-	if err := n.EndSessions(t.Context(), authority.Rights{}, user.ID, opts); err != nil {
+	if _, err := n.EndSessions(t.Context(), authority.Rights{}, user.ID, opts); err != nil {
 		t.Fatal(err)
 	}
 	for i, want := range []error{fault.ErrNotFound, nil} {
@@ -462,7 +468,7 @@ func TestKeptSessionDuringRefreshes(t *testing.T) {
 	chores.Go(func() {
 		for ctx.Err() == nil {
 			opts := authority.EndOptions{Except: id}
-			if err := nodes[1].EndSessions(context.Background(), authority.Rights{}, user.ID, opts); err != nil {
+			if _, err := nodes[1].EndSessions(context.Background(), authority.Rights{}, user.ID, opts); err != nil {
 				t.Error(err)
 			}
 		}
@@ -489,7 +495,7 @@ func TestEndReachesStaleNodes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := nodes[0].EndSessions(t.Context(), authority.Rights{}, user.ID, authority.EndOptions{}); err != nil {
+	if _, err := nodes[0].EndSessions(t.Context(), authority.Rights{}, user.ID, authority.EndOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := nodes[0].RecentSession(t.Context(), id); !errors.Is(err, fault.ErrNotFound) {
@@ -505,5 +511,65 @@ func TestEndReachesStaleNodes(t *testing.T) {
 			t.Fatalf("the other node: %v, want ErrNotFound", err)
 		}
 		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// sessionReads returns how many rows and index entries of sessions a call reads.
+func sessionReads(t *testing.T, dsn string, call func(n node)) float64 {
+	t.Helper()
+	reads := func() float64 {
+		return queryNumber(t, dsn, "SELECT seq_tup_read + idx_tup_fetch + (SELECT sum(idx_tup_read) "+
+			"FROM pg_stat_all_indexes WHERE relid = t.relid) FROM pg_stat_all_tables t "+
+			"WHERE relid = 'pawl.session'::regclass")
+	}
+	before := reads()
+	n := open(t, postgres.Config{DSN: dsn})
+	call(n)
+	n.close() // its connections report their counters
+	return reads() - before
+}
+
+// TestPageReadsFewSessions lists a page of sessions, and opens a session, next to very many live and ended sessions.
+// Both read few of them.
+func TestPageReadsFewSessions(t *testing.T) {
+	cluster := pgtest.Start(t)
+	dsn := cluster.DSN(cluster.Database(t))
+	n := openNode(t, postgres.Config{DSN: dsn})
+	ended, user := n.newUser("a"), n.newUser("b")
+	last := n.newUser("c")
+	insertSessions(t, dsn, ended, 50_000)
+	if err := n.endSessions(t.Context(), ended.ID, authority.EndOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	insertSessions(t, dsn, user, 50_000)
+	insertSessions(t, dsn, last, 150)
+	pgtest.Exec(t, dsn, "ANALYZE pawl.session", "ANALYZE pawl.users")
+	network := int64(0)
+	for name, f := range map[string]authority.SessionFilter{
+		"a page of a user":      {UserID: user.ID},
+		"the last user":         {UserID: last.ID, Offset: 100},
+		"no live session":       {UserID: ended.ID},
+		"a page of all users":   {},
+		"a page of the network": {NetworkID: &network, HighestLevel: authority.MailboxUser},
+	} {
+		f.Now, f.Limit = 1, 100
+		reads := sessionReads(t, dsn, func(n node) {
+			if _, err := n.Sessions(t.Context(), f); err != nil {
+				t.Error(err)
+			}
+		})
+		if reads > 1000 {
+			t.Errorf("%s reads %v rows", name, reads)
+		}
+	}
+	reads := sessionReads(t, dsn, func(n node) {
+		o := openingOf(user, sessionID(1))
+		o.MaxSessions = 10
+		if ended, err := n.OpenSession(t.Context(), o); err != nil || len(ended) != authority.MaxEndedAtOnce+1 {
+			t.Errorf("a sign-in ended %d sessions, %v; want %d", len(ended), err, authority.MaxEndedAtOnce+1)
+		}
+	})
+	if reads > 1000 {
+		t.Errorf("a sign-in reads %v rows", reads)
 	}
 }

@@ -60,7 +60,7 @@ func TestDatabaseErrors(t *testing.T) {
 			return n.EndSession(ctx, authority.Rights{}, id)
 		},
 		"EndSessions": func(ctx context.Context, _ token.SessionID) error {
-			return n.EndSessions(ctx, authority.Rights{}, user.ID, authority.EndOptions{})
+			return n.endSessions(ctx, user.ID, authority.EndOptions{})
 		},
 		"OpenSession": func(ctx context.Context, id token.SessionID) error {
 			id[14]++

@@ -266,7 +266,7 @@ func TestEndDuringRefreshes(t *testing.T) {
 	ends := []func(token.SessionID) error{
 		func(id token.SessionID) error { return nodes[0].EndSession(t.Context(), authority.Rights{}, id) },
 		func(token.SessionID) error {
-			return nodes[1].EndSessions(t.Context(), authority.Rights{}, user.ID, authority.EndOptions{})
+			return nodes[1].endSessions(t.Context(), user.ID, authority.EndOptions{})
 		},
 		func(token.SessionID) error { return setStatus(authority.Suspended) },
 	}

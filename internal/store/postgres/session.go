@@ -27,9 +27,11 @@ const (
 	fromOpening = " FROM pawl.users u WHERE u.id = $1 AND u.status < $2 AND u.password_hash = $3"
 	lockOpening = "SELECT 1" + fromOpening + exclusive
 	// readOthers reads the sessions of a user that Opening.Excess decides on, if there are so many that one must end.
-	// The statement begins after the user's row is locked, so it includes each session opened before.
-	readOthers = "WITH others AS (SELECT " + sessionWithOriginColumns + fromLiveSession +
-		" WHERE u.id = $1 LIMIT $2) SELECT * FROM others WHERE (SELECT count(*) FROM others) >= $3"
+	// The statement begins after the user's row is locked, so it includes each session opened before. The order makes
+	// it read a range of the index, and nothing beyond the limit.
+	readOthers = "WITH others AS (SELECT " + sessionWithOriginColumns + ` FROM pawl.session s
+		WHERE s.user_id = $1 AND s.epoch = (SELECT session_epoch FROM pawl.users WHERE id = $1)
+		ORDER BY s.created, s.id LIMIT $2) SELECT * FROM others WHERE (SELECT count(*) FROM others) >= $3`
 	insertOpening = "INSERT INTO pawl.session (user_id, epoch, " + sessionInsertColumns + `)
 		SELECT id, session_epoch, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21` +
 		fromOpening
@@ -114,9 +116,17 @@ func (s *Store) EndSession(ctx context.Context, r authority.Rights, id token.Ses
 // SetPassword does, so that the two cannot deadlock.
 func (s *Store) EndSessions(
 	ctx context.Context, r authority.Rights, userID int64, opts authority.EndOptions,
-) error {
-	const update = "UPDATE pawl.users SET session_epoch = session_epoch + 1 WHERE id = $1"
-	exists, err := withRights(ctx, s, r, func(ctx context.Context, tx pgx.Tx) (exists bool, err error) {
+) (ended int64, err error) {
+	const (
+		update = "UPDATE pawl.users SET session_epoch = session_epoch + 1 WHERE id = $1"
+		count  = "SELECT count(*) FROM pawl.session s JOIN pawl.users u ON u.id = s.user_id " +
+			"AND s.epoch = u.session_epoch - 1 WHERE u.id = $1 AND " + idle + " > $2"
+	)
+	type result struct {
+		exists bool
+		ended  int64
+	}
+	done, err := withRights(ctx, s, r, func(ctx context.Context, tx pgx.Tx) (done result, err error) {
 		tag, err := tx.Exec(ctx, update, userID)
 		if err == nil {
 			err = endEpochs(ctx, tx, userID, opts.Except)
@@ -124,20 +134,18 @@ func (s *Store) EndSessions(
 		if err == nil {
 			err = clearAttempts(ctx, tx, opts.ClearAttempts)
 		}
-		return tag.RowsAffected() == 1, err
+		if err == nil && opts.CountAt != 0 {
+			done.ended, err = collectOne(ctx, tx, pgx.RowTo[int64], count, userID, opts.CountAt)
+		}
+		done.exists = tag.RowsAffected() == 1
+		return done, err
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if !exists {
-		return s.confirm(ctx)
+	if !done.exists {
+		return 0, s.confirm(ctx)
 	}
 	s.userEnded(userID)
-	return nil
-}
-
-// Sessions lists the live sessions of a user.
-func (s *Store) Sessions(ctx context.Context, userID, now int64) ([]authority.SessionWithOrigin, error) {
-	return query(ctx, s, scanSessionWithOrigin, "SELECT "+sessionWithOriginColumns+
-		fromLiveSession+" WHERE u.id = $1 AND "+idle+" > $2 ORDER BY s.created, s.id", userID, now)
+	return done.ended, nil
 }

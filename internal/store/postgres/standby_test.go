@@ -47,7 +47,7 @@ func TestStandbyConfirmsChanges(t *testing.T) {
 	changes := map[string]func(context.Context) error{
 		"EndSession": func(ctx context.Context) error { return n.EndSession(ctx, authority.Rights{}, sessionID(1)) },
 		"EndSessions": func(ctx context.Context) error {
-			return n.EndSessions(ctx, authority.Rights{}, user.ID, authority.EndOptions{})
+			return n.endSessions(ctx, user.ID, authority.EndOptions{})
 		},
 		"DeleteAPIKey": func(ctx context.Context) error { return n.DeleteAPIKey(ctx, authority.Rights{}, key.ID) },
 		"SetPassword": func(ctx context.Context) error {

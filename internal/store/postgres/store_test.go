@@ -197,7 +197,7 @@ func TestNodesShareCounters(t *testing.T) {
 		t.Errorf("two nodes admitted %d attempts, want 5", n)
 	}
 	options := authority.EndOptions{ClearAttempts: new(account)}
-	if err := nodes[0].EndSessions(t.Context(), authority.Rights{}, 0, options); err != nil {
+	if _, err := nodes[0].EndSessions(t.Context(), authority.Rights{}, 0, options); err != nil {
 		t.Fatal(err)
 	}
 	wait, _, err := nodes[1].BeginAttempt(t.Context(), throttle.Attempt{Account: account, Address: "a", At: 1000})

@@ -34,7 +34,7 @@ func newCheckedStore(t *testing.T) (dir string) {
 		t.Fatal(err)
 	}
 	keep := authority.EndOptions{Except: ids[7]}
-	if err := s.EndSessions(t.Context(), authority.Rights{}, 1, keep); err != nil {
+	if _, err := s.EndSessions(t.Context(), authority.Rights{}, 1, keep); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {

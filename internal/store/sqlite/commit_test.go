@@ -69,6 +69,11 @@ func openingOf(r authority.SessionWithOrigin) authority.Opening {
 	return authority.Opening{SessionWithOrigin: r, PasswordHash: "hash"}
 }
 
+// sessionsOf lists the sessions of a user.
+func sessionsOf(t *testing.T, s *Store, userID, at int64) ([]authority.SessionWithOrigin, error) {
+	return s.Sessions(t.Context(), authority.SessionFilter{UserID: userID, Now: at, Limit: 1000})
+}
+
 // rotationOf returns the rotation of a session to the generation after from.
 func rotationOf(id token.SessionID, from uint32) authority.Rotation {
 	return authority.Rotation{
@@ -162,7 +167,7 @@ func TestFailedOperationIsUndoneAlone(t *testing.T) {
 		if u, err := s.User(t.Context(), 1); err != nil || u.Login != "a" {
 			t.Errorf("the user is %+v, %v", u, err)
 		}
-		if records, err := s.Sessions(t.Context(), 1, testNow); err != nil || len(records) != 2 {
+		if records, err := sessionsOf(t, s, 1, testNow); err != nil || len(records) != 2 {
 			t.Errorf("the sessions are %+v, %v", records, err)
 		}
 	}
@@ -232,7 +237,7 @@ func TestManyEndsLeaveNothing(t *testing.T) {
 	if err := s.WriteSessions(t.Context(), rows); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.EndSessions(t.Context(), authority.Rights{}, 1, authority.EndOptions{}); err != nil {
+	if _, err := s.EndSessions(t.Context(), authority.Rights{}, 1, authority.EndOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if removed, _, err := s.Purge(t.Context(), 2*len(rows)); err != nil || removed != len(rows)+1 {
@@ -314,7 +319,7 @@ func TestCompactionUnderLoad(t *testing.T) {
 				}
 				want[i] = 0
 			}
-			if _, err := s.Sessions(t.Context(), 1, testNow); err != nil {
+			if _, err := sessionsOf(t, s, 1, testNow); err != nil {
 				t.Error(err)
 			}
 		})

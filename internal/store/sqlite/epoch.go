@@ -65,6 +65,19 @@ func (c *change) endEpochs(userID int64, except token.SessionID) error {
 	return execute(c.conn, "INSERT OR REPLACE INTO session_purge (user_id, epoch) VALUES (?, ?)", userID, epoch)
 }
 
+// countEnded counts the sessions of the last epoch before a lowest live one whose Idle is after a time.
+func (s *Store) countEnded(ctx context.Context, lowest lowestEpoch, at int64) (ended int64, err error) {
+	return read(ctx, s, func(conn *sqlite.Conn) (ended int64, err error) {
+		sql := "SELECT id FROM session WHERE user_id = ? AND epoch = ?"
+		err = query(conn, sql, args{lowest.userID, int64(lowest.epoch) - 1}, func(stmt *sqlite.Stmt) {
+			if session, exists := s.sessions.Find(scanSessionID(stmt)); exists && session.Idle > at {
+				ended++
+			}
+		})
+		return ended, err
+	})
+}
+
 // Ended returns a channel that receives a value once the epochs of a user have ended.
 func (s *Store) Ended() <-chan struct{} { return s.ended }
 
@@ -79,6 +92,8 @@ func (s *Store) signalEnded() {
 // Purge removes a page of the sessions of ended epochs. In a page, the rows of a user are in the order of their ids,
 // which is the order of the table, so that a commit writes few pages of the file.
 func (s *Store) Purge(ctx context.Context, limit int) (removed int, done bool, err error) {
+	s.purging.Lock()
+	defer s.purging.Unlock()
 	if !s.sessions.HasEndedEpochs() {
 		return 0, true, nil
 	}

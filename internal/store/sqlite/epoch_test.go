@@ -58,6 +58,12 @@ func mustWriteFew(t *testing.T, s *Store, operation func() error) {
 	}
 }
 
+// endSessions ends the sessions of user 1.
+func endSessions(t *testing.T, s *Store, opts authority.EndOptions) error {
+	_, err := s.EndSessions(t.Context(), authority.Rights{}, 1, opts)
+	return err
+}
+
 func mustSuspend(t *testing.T, s *Store, userID int64) {
 	t.Helper()
 	suspended := authority.Suspended
@@ -81,7 +87,7 @@ func mustLive(t *testing.T, s *Store, userID int64, ids []token.SessionID, live 
 			t.Fatalf("a rotation of session %v: %v; want it live: %v", id, err, want)
 		}
 	}
-	listed, err := s.Sessions(t.Context(), userID, 0)
+	listed, err := sessionsOf(t, s, userID, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +166,7 @@ func TestEndOfManySessions(t *testing.T) {
 
 	kept, opened := ids[7], token.SessionID{8, 8, 8}
 	mustWriteFew(t, s, func() error {
-		return s.EndSessions(t.Context(), authority.Rights{}, 1, authority.EndOptions{Except: kept})
+		return endSessions(t, s, authority.EndOptions{Except: kept})
 	})
 	mustLive(t, s, 1, ids, kept)
 	mustCount(t, s, "session", sessions+1)
@@ -203,7 +209,7 @@ func TestEndOfManySessions(t *testing.T) {
 // epochEnds has each operation that ends all sessions of user 1.
 var epochEnds = map[string]func(*testing.T, *Store) error{
 	"reset": func(t *testing.T, s *Store) error {
-		return s.EndSessions(t.Context(), authority.Rights{}, 1, authority.EndOptions{})
+		return endSessions(t, s, authority.EndOptions{})
 	},
 	"password": func(t *testing.T, s *Store) error {
 		change := authority.PasswordChange{Hash: "hash", EndSessions: true}
@@ -382,7 +388,7 @@ func TestEpochEndUnderRaces(t *testing.T) {
 			})
 		}
 		opened.Wait()
-		err := s.EndSessions(t.Context(), authority.Rights{}, 1, authority.EndOptions{Except: kept})
+		_, err := s.EndSessions(t.Context(), authority.Rights{}, 1, authority.EndOptions{Except: kept})
 		if err != nil {
 			t.Fatal(err)
 		}

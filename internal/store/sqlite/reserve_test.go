@@ -30,7 +30,7 @@ func TestWithoutReserve(t *testing.T) {
 	_, suspendErr := s.UpdateUser(t.Context(), authority.Rights{}, 1, authority.UserChange{Status: &suspended})
 	for revocation, err := range map[string]error{
 		"end a session":        s.EndSession(t.Context(), authority.Rights{}, ids[0]),
-		"end sessions":         s.EndSessions(t.Context(), authority.Rights{}, 1, authority.EndOptions{Except: ids[0]}),
+		"end sessions":         endSessions(t, s, authority.EndOptions{Except: ids[0]}),
 		"suspend a user":       suspendErr,
 		"delete an API key":    s.DeleteAPIKey(t.Context(), authority.Rights{}, key.ID),
 		"retire a signing key": s.RetireSigningKey(t.Context(), authority.Rights{}, "old", testNow),

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 
@@ -144,11 +143,23 @@ func (s *Store) EndSession(ctx context.Context, r authority.Rights, id token.Ses
 	return s.writeAs(ctx, r, revocation, func(c *change) error { return c.deleteSessions("id = ?", id[:]) })
 }
 
-// EndSessions ends the sessions of a user except one, and their API keys.
+// EndSessions ends the sessions of a user except one, and their API keys. It counts the ended sessions after the
+// commit, so that other writes do not wait for the count. Meanwhile it keeps the purge from removing them.
 func (s *Store) EndSessions(
 	ctx context.Context, r authority.Rights, userID int64, opts authority.EndOptions,
-) error {
-	return s.writeAs(ctx, r, revocation, func(c *change) error { return c.endSessions(userID, opts) })
+) (ended int64, err error) {
+	if opts.CountAt != 0 {
+		s.purging.Lock()
+		defer s.purging.Unlock()
+	}
+	epochs, err := txAs(ctx, s, r, revocation, func(c *change) ([]lowestEpoch, error) {
+		err := c.endSessions(userID, opts)
+		return c.endedEpochs, err
+	})
+	if err != nil || len(epochs) == 0 || opts.CountAt == 0 {
+		return 0, err
+	}
+	return s.countEnded(context.WithoutCancel(ctx), epochs[0], opts.CountAt)
 }
 
 // endSessions ends the sessions of a user except one, and clears the failure counters if the options require it.
@@ -157,15 +168,6 @@ func (c *change) endSessions(userID int64, opts authority.EndOptions) error {
 		return err
 	}
 	return c.endEpochs(userID, opts.Except)
-}
-
-// Sessions lists the sessions of a user that can be refreshed.
-func (s *Store) Sessions(ctx context.Context, userID, now int64) ([]authority.SessionWithOrigin, error) {
-	sql := selectSessions + " WHERE user_id = ?1 AND epoch = (SELECT session_epoch FROM user WHERE user.id = ?1)" +
-		" ORDER BY created, id"
-	rows, err := s.listSessions(ctx, sql, args{userID})
-	expired := func(r authority.SessionWithOrigin) bool { return r.Idle <= now }
-	return slices.DeleteFunc(rows, expired), err
 }
 
 const selectSessions = "SELECT id, ip, user_agent, device FROM session"

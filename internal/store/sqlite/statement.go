@@ -49,8 +49,17 @@ func executeOne(conn *sqlite.Conn, sql string, a ...any) error {
 	return nil
 }
 
-// query executes a statement, and calls row at each row. query prepares the statement once for each connection.
+// query executes a statement, and calls row at each row.
 func query(conn *sqlite.Conn, sql string, a args, row func(*sqlite.Stmt)) error {
+	return queryWhile(conn, sql, a, func(stmt *sqlite.Stmt) (bool, error) {
+		row(stmt)
+		return true, nil
+	})
+}
+
+// queryWhile executes a statement, and calls row at each row until row returns false or an error. queryWhile prepares
+// the statement once for each connection. row may execute other statements.
+func queryWhile(conn *sqlite.Conn, sql string, a args, row func(*sqlite.Stmt) (more bool, err error)) error {
 	stmt, err := conn.Prepare(sql)
 	if err != nil {
 		return err
@@ -58,11 +67,13 @@ func query(conn *sqlite.Conn, sql string, a args, row func(*sqlite.Stmt)) error 
 	defer reset(stmt)
 	bind(stmt, a)
 	for {
-		more, err := stmt.Step()
-		if err != nil || !more {
+		found, err := stmt.Step()
+		if err != nil || !found {
 			return err
 		}
-		row(stmt)
+		if more, err := row(stmt); err != nil || !more {
+			return err
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -57,6 +58,7 @@ type Store struct {
 	apiKeys  *cache[authority.APIKeyHash, authority.APIKey]
 	extras   *cache[token.SessionID, *authority.SessionExtras]
 	sweep    sweepPosition
+	purging  sync.Mutex    // held while a page is purged, and while ended sessions are counted
 	ended    chan struct{} // see Ended
 	metrics  *metrics.Metrics
 	log      *slog.Logger

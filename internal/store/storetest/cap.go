@@ -27,15 +27,14 @@ func (s *state) openCapped(u *authority.User, id token.SessionID, at int64, maxS
 // wantSessionsOf compares the sessions of a user with those of the ids, in any order.
 func (s *state) wantSessionsOf(u *authority.User, want ...token.SessionID) {
 	s.Helper()
-	list, err := s.Sessions(s.Context(), u.ID, now)
+	list, err := s.sessionsOf(u, now)
 	s.noError(err)
 	got := []token.SessionID{}
 	for _, r := range list {
 		got = append(got, r.ID)
 	}
-	compare := func(a, b token.SessionID) int { return slices.Compare(a[:], b[:]) }
-	slices.SortFunc(got, compare)
-	slices.SortFunc(want, compare)
+	slices.SortFunc(got, compareIDs)
+	slices.SortFunc(want, compareIDs)
 	if !slices.Equal(got, want) {
 		s.Fatalf("sessions %v, want %v", got, want)
 	}
@@ -74,7 +73,7 @@ func testSessionCap(t *testing.T, s *state) {
 	s.wantSession(others.ID)
 
 	// Sessions of an ended epoch do not count.
-	s.noError(s.EndSessions(t.Context(), authority.Rights{}, u.ID, authority.EndOptions{Except: id(3)}))
+	s.mustEndSessions(u.ID, authority.EndOptions{Except: id(3)})
 	for n := byte(4); n < 6; n++ {
 		if ended := s.openCapped(u, id(n), now+30, 3); len(ended) > 0 {
 			t.Errorf("session %d of 3 ended %v", n, ended)
@@ -119,7 +118,7 @@ func testSessionCapLowered(t *testing.T, s *state) {
 		for _, e := range ended {
 			s.wantNoSession(e.ID)
 		}
-		list, err := s.Sessions(t.Context(), u.ID, now)
+		list, err := s.sessionsOf(u, now)
 		s.noError(err)
 		if len(list) != present {
 			t.Fatalf("%d sessions, want %d", len(list), present)
@@ -150,14 +149,14 @@ func testSessionCapRace(t *testing.T, s *state) {
 				if _, _, err := s.Rotate(t.Context(), rotation); err != nil && !errors.Is(err, fault.ErrNotFound) {
 					t.Error(err)
 				}
-				list, err := s.Sessions(t.Context(), u.ID, now)
+				list, err := s.sessionsOf(u, now)
 				if err != nil || len(list) > maxSessions {
 					t.Errorf("%d sessions, %v; want at most %d", len(list), err, maxSessions)
 				}
 			})
 		}
 		group.Wait()
-		if list, err := s.Sessions(t.Context(), u.ID, now); err != nil || len(list) != maxSessions {
+		if list, err := s.sessionsOf(u, now); err != nil || len(list) != maxSessions {
 			t.Errorf("%d sessions, %v; want %d", len(list), err, maxSessions)
 		}
 	}

@@ -130,7 +130,7 @@ func (s *scene) rotate() {
 
 func (s *scene) endSessions() {
 	s.Helper()
-	s.noError(s.EndSessions(s.Context(), authority.Rights{}, s.actor.ID, authority.EndOptions{}))
+	s.mustEndSessions(s.actor.ID, authority.EndOptions{})
 }
 
 func (s *scene) changePassword() {

@@ -86,7 +86,7 @@ func testIdle(t *testing.T, s *state) {
 		}
 	}
 	for at, want := range map[int64]int{idle - 1: 1, idle: 0} {
-		list, err := s.Sessions(t.Context(), u.ID, at)
+		list, err := s.sessionsOf(u, at)
 		s.noError(err)
 		if len(list) != want {
 			t.Errorf("%d sessions are listed at the idle time %+d s, want %d", len(list), at-idle, want)
@@ -138,7 +138,7 @@ func testSessionExtras(t *testing.T, s *state) {
 		want[session.ID] = session.Session
 	}
 	s.reopen()
-	list, err := s.Sessions(t.Context(), u.ID, now)
+	list, err := s.sessionsOf(u, now)
 	s.noError(err)
 	if len(list) != len(want) {
 		t.Errorf("%d sessions are listed, want %d", len(list), len(want))
@@ -226,19 +226,19 @@ func testEndSessions(t *testing.T, s *state) {
 	a, b := s.newUser("a"), s.newUser("b")
 	ended, kept := s.newSession(a), s.newSession(a)
 	other := s.newSession(b)
-	s.noError(s.EndSessions(t.Context(), authority.Rights{}, a.ID, authority.EndOptions{Except: kept.ID}))
+	s.mustEndSessions(a.ID, authority.EndOptions{Except: kept.ID})
 	s.wantNoSession(ended.ID)
 	s.wantSession(kept.ID)
-	s.noError(s.EndSessions(t.Context(), authority.Rights{}, a.ID, authority.EndOptions{}))
+	s.mustEndSessions(a.ID, authority.EndOptions{})
 	s.wantNoSession(kept.ID)
 	s.wantSession(other.ID)
 	s.noError(s.EndSession(t.Context(), authority.Rights{}, ended.ID)) // no error for an ended session
-	list, err := s.Sessions(t.Context(), b.ID, now)
+	list, err := s.sessionsOf(b, now)
 	s.noError(err)
 	if len(list) != 1 || list[0].Session != other || list[0].IP != "192.0.2.1" {
 		t.Errorf("sessions %+v, want %+v", list, other)
 	}
-	list, err = s.Sessions(t.Context(), b.ID, other.Expires)
+	list, err = s.sessionsOf(b, other.Expires)
 	s.noError(err)
 	if len(list) != 0 {
 		t.Errorf("the list has an expired session: %+v", list)

@@ -41,11 +41,14 @@ var suite = map[string]func(*testing.T, *state){
 	"Sweep":              testSweep,
 	"Reopen":             testReopen,
 
-	"Purge":             testPurge,
-	"SessionCap":        testSessionCap,
-	"SessionCapExpired": testSessionCapExpired,
-	"SessionCapLowered": testSessionCapLowered,
-	"SessionCapRace":    testSessionCapRace,
+	"Purge":              testPurge,
+	"SessionPages":       testSessionPages,
+	"SessionPagesOfNone": testSessionPagesOfNone,
+	"EndSessionsCount":   testEndSessionsCount,
+	"SessionCap":         testSessionCap,
+	"SessionCapExpired":  testSessionCapExpired,
+	"SessionCapLowered":  testSessionCapLowered,
+	"SessionCapRace":     testSessionCapRace,
 
 	"Users":       testUsers,
 	"ListUsers":   testListUsers,
@@ -149,6 +152,19 @@ func (s *state) setStatus(id int64, status authority.Status) *authority.User {
 	u, err := s.UpdateUser(s.Context(), authority.Rights{}, id, authority.UserChange{Status: &status})
 	s.noError(err)
 	return u
+}
+
+// mustEndSessions ends the sessions of a user without a caller, and returns how many it ended.
+func (s *state) mustEndSessions(userID int64, opts authority.EndOptions) int64 {
+	s.Helper()
+	ended, err := s.EndSessions(s.Context(), authority.Rights{}, userID, opts)
+	s.noError(err)
+	return ended
+}
+
+// sessionsOf lists the sessions of a user.
+func (s *state) sessionsOf(u *authority.User, at int64) ([]authority.SessionWithOrigin, error) {
+	return s.Sessions(s.Context(), authority.SessionFilter{UserID: u.ID, Now: at, Limit: 1000})
 }
 
 // newSession opens a session of generation 1. The session expires in an hour and ends in 10,000 seconds.
