@@ -19,6 +19,14 @@ type Introspection struct {
 	MailboxID int64 `json:"mailboxId"`
 }
 
+// TokenResponse is the response of POST /oauth2/token (RFC 6749, 5.1). Both tokens are the session's one current token.
+type TokenResponse struct {
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"` // "Bearer"
+	ExpiresIn    int64  `json:"expires_in"` // seconds
+	RefreshToken string `json:"refresh_token"`
+}
+
 // OAuthError is the response of a failed call below /oauth2 (RFC 6749, 5.2).
 type OAuthError struct {
 	Code        string `json:"error"`
@@ -31,6 +39,8 @@ type ServerMetadata struct {
 	JWKS                     string   `json:"jwks_uri"`
 	ResponseTypes            []string `json:"response_types_supported"`
 	GrantTypes               []string `json:"grant_types_supported"`
+	Token                    string   `json:"token_endpoint"`
+	TokenAuthMethods         []string `json:"token_endpoint_auth_methods_supported"`
 	Introspection            string   `json:"introspection_endpoint"`
 	IntrospectionAuthMethods []string `json:"introspection_endpoint_auth_methods_supported"`
 	Revocation               string   `json:"revocation_endpoint"`

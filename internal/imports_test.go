@@ -71,6 +71,7 @@ var allowedImports = map[string][]string{
 	"internal/test/testbin":  {"client"},
 	"internal/token":         {},
 	"internal/tracing":       {"internal/recorder"},
+	"internal/trust":         {},
 	"internal/userimport": {
 		"internal/authority", "internal/authority/audit", "internal/authority/fault", "internal/password",
 		"internal/prepare",

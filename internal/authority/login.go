@@ -16,6 +16,7 @@ import (
 type IssuedToken struct {
 	Token   string
 	Expires int64 // the token's exp
+	Life    int64 // seconds from now to Expires
 	UserID  int64
 }
 
@@ -32,7 +33,9 @@ func (a *Authority) issue(s SessionWithUser) (IssuedToken, error) {
 		claims.ActorID, claims.Extra = session.Extras.ActorID, session.Extras.Claims
 	}
 	text, err := a.codec.Sign(claims)
-	return IssuedToken{Token: text, Expires: session.Expires, UserID: user.ID}, err
+	return IssuedToken{
+		Token: text, Expires: session.Expires, Life: session.Expires - a.now(), UserID: user.ID,
+	}, err
 }
 
 // loginResult is how a sign-in ended.

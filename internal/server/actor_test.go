@@ -16,7 +16,8 @@ import (
 // readCalls are the calls of openapi.yaml that change nothing on behalf of a caller. A login and a refresh change a
 // session, but not with the rights of a caller: TestOpenAgainstSuspend and testRotateAgainstEnd cover them.
 var readCalls = []string{
-	"POST /v2/auth/login", "POST /v2/auth/refresh", "POST /v2/auth/session", "POST /v2/auth/sessions",
+	"POST /v2/auth/login", "POST /v2/auth/refresh", "POST /oauth2/token", "POST /v2/auth/session",
+	"POST /v2/auth/sessions",
 	"GET /v2/auth/version", "GET /v2/users/me", "GET /v2/users/{id}", "POST /v2/users/list", "POST /v2/users/by-name",
 	"POST /v2/users/generate-password", "GET /v2/users/key/{id}", "GET /v2/audit", "POST /v2/keys/list",
 	"POST /v2/keys/get-key", "POST /v2/signing-keys/list", "POST /oauth2/introspect", "GET /.well-known/jwks.json",

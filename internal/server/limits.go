@@ -56,6 +56,9 @@ func newLimiter(c Config, next *server) *limiter {
 		}
 		h.rules[path] = rules
 	}
+	grant := h.rules[grantPath]
+	grant.rate = h.rules[refreshPath].rate // the same exchange in another form
+	h.rules[grantPath] = grant
 	return h
 }
 

@@ -84,6 +84,9 @@ func (s *server) failOAuth(w http.ResponseWriter, r *http.Request, err error) {
 	if special, ok := errors.AsType[*statusError](err); ok {
 		row.status = special.status
 	}
+	if special, ok := errors.AsType[*grantError](err); ok {
+		row.code = special.code
+	}
 	if row.status == http.StatusUnauthorized {
 		w.Header()["Www-Authenticate"] = []string{`Bearer realm="pawl"`, `Basic realm="pawl"`}
 	}

@@ -17,7 +17,7 @@ import (
 // closed to them.
 var narrowCalls = map[api.Scope][]string{
 	api.ScopeVerify:       {"POST /oauth2/introspect", "GET /forward-auth", "POST /v2/auth/session"},
-	api.ScopeOpenSessions: {},
+	api.ScopeOpenSessions: {"POST /oauth2/token"},
 }
 
 // publicCalls read no credentials.
@@ -69,6 +69,9 @@ func TestScopes(t *testing.T) {
 		for scope, key := range keys {
 			if name == "POST /v2/auth/refresh" {
 				body = tokenBody(b.login()) // because the token is checked before the API key
+			}
+			if name == "POST /oauth2/token" {
+				body = "grant_type=refresh_token&refresh_token=" + b.login()
 			}
 			resp, text := b.send(method, path, body, key, "Content-Type: "+mediaType(path))
 			refused := strings.Contains(text, "The scope of the API key does not allow this") || resp.StatusCode == 403

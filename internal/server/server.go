@@ -73,6 +73,7 @@ func newServer(c Config) *server {
 const (
 	loginPath   = "/v2/auth/login"
 	refreshPath = "/v2/auth/refresh"
+	grantPath   = "/oauth2/token"
 	healthPath  = "/healthz"
 	readyPath   = "/readyz"
 	forwardPath = "/forward-auth"
@@ -83,6 +84,7 @@ const (
 const (
 	loginOpen      authority.Access = 0
 	refreshOpen    authority.Access = 0
+	grantOpen                       = authority.OpenSessionsKeys
 	introspectOpen                  = authority.VerifyKeys
 	revokeOpen     authority.Access = 0
 	forwardOpen                     = authority.VerifyKeys | authority.ActorSessions
@@ -130,6 +132,7 @@ func (s *server) routes() {
 	s.handle("/v2/signing-keys/rotate", methods{"POST": authenticated(s.rotateSigningKey)})
 	s.handle("/v2/audit", methods{"GET": authenticated(s.events)})
 
+	s.handleOAuth(grantPath, http.MethodPost, s.grantToken)
 	s.handleOAuth("/oauth2/introspect", http.MethodPost, s.introspect)
 	s.handleOAuth("/oauth2/revoke", http.MethodPost, s.revoke)
 	s.handleOAuth("/.well-known/jwks.json", http.MethodGet, s.jwks)

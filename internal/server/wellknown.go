@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/pawlauth/pawl/api"
@@ -29,8 +30,7 @@ func (s *server) jwks(ctx context.Context, w http.ResponseWriter, _ *http.Reques
 }
 
 // metadata answers with the server metadata of RFC 8414. The RFC requires response types, but Pawl has no authorization
-// endpoint, so the value is the registered "none". Grant types are an empty list, because a login is not a grant of
-// OAuth. If the list were missing, clients would assume two unsupported grants.
+// endpoint, so the value is the registered "none".
 func (s *server) metadata(_ context.Context, w http.ResponseWriter, r *http.Request) error {
 	base, cache := s.base(r)
 	issuer := s.authority.Issuer()
@@ -39,7 +39,8 @@ func (s *server) metadata(_ context.Context, w http.ResponseWriter, r *http.Requ
 	}
 	writeOAuth(w, http.StatusOK, cache, api.ServerMetadata{
 		Issuer: issuer, JWKS: base + "/.well-known/jwks.json",
-		ResponseTypes: []string{"none"}, GrantTypes: []string{},
+		ResponseTypes: []string{"none"}, GrantTypes: grantTypes,
+		Token: base + grantPath, TokenAuthMethods: append(slices.Clone(clientAuthMethods), "none"),
 		Introspection:            base + "/oauth2/introspect",
 		IntrospectionAuthMethods: introspectAuthMethods,
 		Revocation:               base + "/oauth2/revoke", RevocationAuthMethods: clientAuthMethods,

@@ -64,10 +64,11 @@ func ParseIssuers(text []byte) ([]Issuer, error) {
 			return nil, fmt.Errorf("trusted issuer %d: issuer %q occurs twice; keep one", i+1, issuer.Name)
 		}
 		names[issuer.Name] = true
+		own := issuer.ExternalIDPrefix
 		for prefix, other := range prefixes {
-			if strings.HasPrefix(prefix, issuer.ExternalIDPrefix) || strings.HasPrefix(issuer.ExternalIDPrefix, prefix) {
+			if strings.HasPrefix(prefix, own) || strings.HasPrefix(own, prefix) {
 				return nil, fmt.Errorf("trusted issuer %d: with externalIdPrefix %q it could name users of %s; "+
-					"give each issuer a prefix that does not begin with another's", i+1, issuer.ExternalIDPrefix, other)
+					"give each issuer a prefix that does not begin with another's", i+1, own, other)
 			}
 		}
 		prefixes[issuer.ExternalIDPrefix] = issuer.Name

@@ -103,7 +103,8 @@ func (p *provider) claims(changes map[string]any) map[string]any {
 
 func sign(algorithm jose.SignatureAlgorithm, key any, id string, claims any) string {
 	options := (&jose.SignerOptions{}).WithType("JWT")
-	signer := must(jose.NewSigner(jose.SigningKey{Algorithm: algorithm, Key: jose.JSONWebKey{Key: key, KeyID: id}}, options))
+	signing := jose.SigningKey{Algorithm: algorithm, Key: jose.JSONWebKey{Key: key, KeyID: id}}
+	signer := must(jose.NewSigner(signing, options))
 	text, ok := claims.([]byte)
 	if !ok {
 		text = must(json.Marshal(claims))
@@ -189,7 +190,8 @@ func TestReject(t *testing.T) {
 	p.reject(t, sign(jose.RS256, weakKey, "w", p.claims(nil)), "not one of its issuer")
 	p.reject(t, parts[0]+"."+parts[1]+"."+parts[0], "not one of its issuer")
 	p.reject(t, sign(jose.ES256, ecKey, "e", []byte(`{"iss":"https://idp.example.com","iss":"x"}`)), "not valid JSON")
-	p.reject(t, sign(jose.HS256, must(json.Marshal(published(&ecKey.PublicKey, "e", ""))), "e", p.claims(nil)), "not a JWT")
+	secret := must(json.Marshal(published(&ecKey.PublicKey, "e", "")))
+	p.reject(t, sign(jose.HS256, secret, "e", p.claims(nil)), "not a JWT")
 	p.reject(t, "eyJhbGciOiJub25lIn0."+parts[1]+".", "not a JWT")
 	p.reject(t, strings.Repeat("a", 17<<10), "more than 16384 bytes")
 	for _, text := range []string{"", ".", "..", "...", valid + ".", " " + valid, "{}"} {
@@ -220,7 +222,8 @@ func TestUnreachable(t *testing.T) {
 	p := newProvider(t, published(&ecKey.PublicKey, "e", "ES256"))
 	unavailable := func(what string) {
 		t.Helper()
-		if _, err := p.Verify(t.Context(), sign(jose.ES256, ecKey, "e", p.claims(nil))); !errors.Is(err, trust.ErrUnavailable) {
+		_, err := p.Verify(t.Context(), sign(jose.ES256, ecKey, "e", p.claims(nil)))
+		if !errors.Is(err, trust.ErrUnavailable) {
 			t.Errorf("%s: %v, want ErrUnavailable", what, err)
 		}
 		p.now = p.now.Add(5 * time.Second)

@@ -1,0 +1,80 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/pawlauth/pawl/api"
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+)
+
+const grantRefreshToken = "refresh_token" // RFC 6749, 6
+
+// grantTypes are the grants of /oauth2/token, for the server metadata.
+var grantTypes = []string{grantRefreshToken}
+
+// grantError is an error with a code that no kind of fault has (RFC 6749, 5.2).
+type grantError struct {
+	code string
+	err  *fault.Error
+}
+
+func (e *grantError) Error() string { return e.err.Error() }
+func (e *grantError) Unwrap() error { return e.err }
+
+var errGrantType = &grantError{"unsupported_grant_type", invalid("grant_type must be " + grantRefreshToken + ".")}
+
+// grantToken answers /oauth2/token (RFC 6749, 5.1), so that OAuth libraries can keep a session.
+func (s *server) grantToken(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
+	form, err := readForm(r)
+	if err != nil {
+		return err
+	}
+	var issued authority.IssuedToken
+	switch form.Get("grant_type") {
+	case grantRefreshToken:
+		issued, err = s.grantByRefreshToken(ctx, r, form)
+	case "":
+		err = invalid("grant_type is missing; send it in the form.")
+	default:
+		err = errGrantType
+	}
+	if err != nil {
+		return err
+	}
+	writeOAuth(w, http.StatusOK, "no-store", api.TokenResponse{
+		AccessToken: issued.Token, TokenType: "Bearer", ExpiresIn: issued.Life, RefreshToken: issued.Token,
+	})
+	return nil
+}
+
+// grantByRefreshToken refreshes a session. The client needs no API key, unless the setting refresh-key requires one.
+func (s *server) grantByRefreshToken(
+	ctx context.Context, r *http.Request, form url.Values,
+) (authority.IssuedToken, error) {
+	text := form.Get("refresh_token")
+	if text == "" {
+		return authority.IssuedToken{}, invalid("refresh_token is missing; send the current token in the form.")
+	}
+	key, err := clientKey(r, form)
+	if err != nil && !isPublicClient(r, form) {
+		return authority.IssuedToken{}, err
+	}
+	idempotencyKey := authority.HashIdempotencyKey(r.Header.Get("Idempotency-Key"))
+	issued, err := s.authority.Refresh(ctx, text, key, grantOpen, idempotencyKey, origin(r))
+	if kind := fault.KindOf(err); err != nil && (kind == fault.InvalidSession || kind == fault.InvalidParameter) {
+		known := &fault.Error{Kind: fault.InvalidParameter, Message: "The refresh token is not valid; sign in again."}
+		err = &grantError{"invalid_grant", known}
+	}
+	return issued, err
+}
+
+// isPublicClient reports whether a client sends no API key. Some libraries then send a client_id with an empty password
+// (RFC 6749, 2.3.1).
+func isPublicClient(r *http.Request, form url.Values) bool {
+	_, password, basic := r.BasicAuth()
+	return r.Header["X-Api-Key"] == nil && form.Get("client_secret") == "" &&
+		(r.Header["Authorization"] == nil || basic && password == "")
+}
