@@ -135,29 +135,35 @@ func TestSourceAfterSuspend(t *testing.T) {
 // first attempt, so it must be renewed a minute earlier.
 func TestLateReplayCountsFromTheFirstAttempt(t *testing.T) {
 	l := newLossy(t)
-	s := l.source(client.TokenConfig{Token: l.login(t), RefreshBefore: 5 * time.Minute})
+	var stored api.Token
+	s := l.source(client.TokenConfig{
+		Token: l.login(t), RefreshBefore: 5 * time.Minute,
+		OnRefresh: func(t api.Token) error { stored = t; return nil },
+	})
 	l.Clock.Add(55 * time.Minute)
 	l.lose(1)
 	tokenOf(t, s)
 	l.Clock.Add(time.Minute)
-	successor, err := s.Token()
-	if want := l.Clock.Now().Add(59 * time.Minute); err != nil || !successor.Expiry.Equal(want) {
-		t.Errorf("the successor expires at %v, %v, want %v", successor.Expiry, err, want)
+	successor := tokenOf(t, s)
+	want := api.NewTime(l.Clock.Now().Add(59 * time.Minute))
+	if stored.Token != successor || stored.ExpiresAt != want {
+		t.Errorf("the successor expires at %v, want %v", stored.ExpiresAt, want)
 	}
 	l.Clock.Add(54 * time.Minute)
-	if token := tokenOf(t, s); token == successor.AccessToken || !l.passes(t, token) {
+	if token := tokenOf(t, s); token == successor || !l.passes(t, token) {
 		t.Error("the source did not renew the successor 55 minutes after the first attempt")
 	}
 }
 
 // TestOpaqueToken checks that a source works with tokens without claims.
 func TestOpaqueToken(t *testing.T) {
+	var stored api.Token
 	s := client.NewTokenSource(scripted(t, &script{responses: []response{success}}), client.TokenConfig{
 		Login: "a", Password: "b", Clock: func() time.Time { return time.Date(2026, 5, 7, 19, 0, 0, 0, time.UTC) },
+		OnRefresh: func(t api.Token) error { stored = t; return nil },
 	})
-	token, err := s.Token()
-	if err != nil || token.AccessToken != "t" || token.Expiry.Hour() != 20 {
-		t.Errorf("token %+v, %v", token, err)
+	if token := tokenOf(t, s); token != "t" || stored.ExpiresAt.Hour() != 20 {
+		t.Errorf("token %s, stored %+v", token, stored)
 	}
 }
 

@@ -84,7 +84,8 @@ func ExampleWithAPIKey() {
 	// ada@example.com MailboxUser <nil>
 }
 
-// A long-running program stores its token, and signs in only if it has none or its session has ended.
+// A long-running program stores its token, and signs in only if it has none or its session has ended. For requests, see
+// the example of Transport.
 func ExampleTokenSource() {
 	server, stop := startPawl()
 	defer stop()
@@ -101,7 +102,7 @@ func ExampleTokenSource() {
 			return nil // a real program writes t to a file of mode 0600
 		},
 	})
-	token, err := source.Token() // or oauth2.NewClient(ctx, source)
+	token, err := source.Token()
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -113,7 +114,7 @@ func ExampleTokenSource() {
 	// Bearer true
 }
 
-// Requests to any server carry the token, also after its renewal.
+// Requests to any server carry the token, also after its renewal. An oauth2.Transport works too.
 func ExampleTransport() {
 	server, stop := startPawl()
 	defer stop()
@@ -132,7 +133,18 @@ func ExampleTransport() {
 	}
 	defer resp.Body.Close()
 	fmt.Println(resp.Status)
-	// Output: 200 OK
+
+	library := &http.Client{Transport: &oauth2.Transport{Source: source}, Timeout: 10 * time.Second}
+	resp, err = library.Get(server.URL + "/v2/users/me")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	fmt.Println(resp.Status)
+	// Output:
+	// 200 OK
+	// 200 OK
 }
 
 // A server asks Pawl for the caller of each request.

@@ -21,6 +21,11 @@ const (
 	renewTimeout         = time.Minute     // for one renewal with its retries
 	renewPause           = 5 * time.Second // after a failed renewal, or one whose token was rejected
 	replayWindow         = 2 * time.Minute // for so long after a refresh, the server repeats its response
+
+	// oauth2Margin is how long before Expiry package oauth2 treats a token as expired.
+	oauth2Margin = 10 * time.Second
+	// reuse is how long package oauth2 may reuse a token: long enough for a caller who checks Token.Valid at once.
+	reuse = 50 * time.Millisecond
 )
 
 // TokenConfig configures a TokenSource. It needs a Token, or a Login with its Password, or both.
@@ -49,6 +54,8 @@ type TokenConfig struct {
 
 // TokenSource returns a valid token, and renews it in time: by a refresh, or by a login if the session has ended. It is
 // an oauth2.TokenSource. It is safe for concurrent use: there is one renewal at a time, and every caller waits for it.
+//
+// For requests, prefer [Transport] to oauth2.NewClient: only Transport repeats a request that is answered with 401.
 //
 // A wrong local clock is tolerated, because the source counts the life of a token (exp − iat) from the request for it.
 // Time during a suspend of the machine counts too, so the token is renewed when the machine wakes. The session survives
@@ -107,18 +114,26 @@ func (s *TokenSource) restore(t api.Token) {
 	}
 }
 
-// Token returns a valid token. It is TokenContext without a context; a renewal takes at most 1 minute.
+// Token is TokenContext without a context; a renewal takes at most 1 minute.
 func (s *TokenSource) Token() (*oauth2.Token, error) { return s.TokenContext(context.Background()) }
 
-// TokenContext returns a valid token. It returns ErrInvalidSession if the session has ended and there is no Login. If a
-// renewal fails for another reason, the present token is returned until its exp, and the error after that. If ctx ends
-// first, TokenContext returns its cause, and the renewal continues for the other callers.
+// TokenContext returns a valid token. Ask for it before each request, because another user of the source may supersede
+// it. The Expiry is therefore only about 10 seconds ahead, and not the exp of the token: it makes oauth2.NewClient and
+// oauth2.ReuseTokenSource ask each time instead of keeping a dead token. OnRefresh gets the exp.
+//
+// TokenContext returns ErrInvalidSession if the session has ended and there is no Login. If a renewal fails for another
+// reason, the present token is returned until its exp, and the error after that. If ctx ends first, TokenContext
+// returns its cause, and the renewal continues for the other callers.
 func (s *TokenSource) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 	t, err := s.get(ctx, "")
 	if err != nil {
 		return nil, err
 	}
-	return &oauth2.Token{AccessToken: t.Token, TokenType: "Bearer", Expiry: t.ExpiresAt.Time}, nil
+	expiry := time.Now().Add(oauth2Margin + reuse) // by the clock of package oauth2
+	if t.ExpiresAt.Before(expiry) {
+		expiry = t.ExpiresAt.Time
+	}
+	return &oauth2.Token{AccessToken: t.Token, TokenType: "Bearer", Expiry: expiry}, nil
 }
 
 // get returns a valid token. If rejected is not empty, a server has answered that token with 401, and get returns

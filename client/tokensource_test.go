@@ -37,7 +37,8 @@ func tokenOf(t *testing.T, s *client.TokenSource) string {
 func TestTokenIsRefreshedInTime(t *testing.T) {
 	l := newLossy(t)
 	start := l.login(t)
-	s := l.source(client.TokenConfig{Token: start})
+	var stored api.Token
+	s := l.source(client.TokenConfig{Token: start, OnRefresh: func(t api.Token) error { stored = t; return nil }})
 	l.Clock.Add(53*time.Minute - time.Second)
 	if tokenOf(t, s) != start.Token || len(l.paths()) != 0 {
 		t.Error("the source refreshed the token too early")
@@ -47,11 +48,40 @@ func TestTokenIsRefreshedInTime(t *testing.T) {
 	if err != nil || fresh.AccessToken == start.Token || fresh.TokenType != "Bearer" {
 		t.Fatalf("token %+v, %v, want a new one", fresh, err)
 	}
-	if want := l.Clock.Now().Add(time.Hour); !fresh.Expiry.Equal(want) {
-		t.Errorf("the token expires at %v, want %v", fresh.Expiry, want)
+	want := api.NewTime(l.Clock.Now().Add(time.Hour))
+	if stored.Token != fresh.AccessToken || stored.ExpiresAt != want {
+		t.Errorf("the token expires at %v, want %v", stored.ExpiresAt, want)
 	}
 	if !l.passes(t, fresh.AccessToken) || tokenOf(t, s) != fresh.AccessToken || len(l.paths()) != 1 {
 		t.Errorf("calls %v, want one refresh, and the same token again", l.paths())
+	}
+}
+
+// TestOAuth2AsksEachTime checks that package oauth2 does not keep a token that another user of the source has renewed.
+func TestOAuth2AsksEachTime(t *testing.T) {
+	l := newLossy(t)
+	s := l.source(client.TokenConfig{Login: pawltest.Login, Password: pawltest.Password})
+	wrapped := oauth2.ReuseTokenSource(nil, s) // as oauth2.NewClient has it
+	first, err := wrapped.Token()
+	if err != nil || !first.Valid() {
+		t.Fatalf("token %+v, %v", first, err)
+	}
+	l.Clock.Add(59*time.Minute + 30*time.Second)
+	fresh := tokenOf(t, s)
+	if fresh == first.AccessToken {
+		t.Fatal("the source did not renew the token")
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		got, err := wrapped.Token()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.AccessToken == fresh {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the wrapper keeps the superseded token")
+		}
 	}
 }
 
@@ -266,7 +296,10 @@ func TestIdleSource(t *testing.T) {
 // young, so the source does not refresh it again at once.
 func TestOfflineSource(t *testing.T) {
 	l := newLossy(t, pawltest.WithIdleLife(24*time.Hour))
-	s := l.source(client.TokenConfig{Token: l.login(t)})
+	var stored api.Token
+	s := l.source(client.TokenConfig{
+		Token: l.login(t), OnRefresh: func(t api.Token) error { stored = t; return nil },
+	})
 	l.Clock.Add(59*time.Minute + 30*time.Second)
 	l.cut(true)
 	tokenOf(t, s)
@@ -280,7 +313,7 @@ func TestOfflineSource(t *testing.T) {
 	if err != nil || !l.passes(t, fresh.AccessToken) {
 		t.Fatalf("back online: %v", err)
 	}
-	if left := fresh.Expiry.Sub(l.Clock.Now()); left < 58*time.Minute-time.Second {
+	if left := stored.ExpiresAt.Sub(l.Clock.Now()); left < 58*time.Minute-time.Second {
 		t.Errorf("the successor expires in %v, want 58 minutes or more", left)
 	}
 	if tokenOf(t, s) != fresh.AccessToken || len(l.paths()) != 1 {
