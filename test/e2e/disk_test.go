@@ -18,6 +18,9 @@ import (
 	"testing"
 	"time"
 
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
 	"github.com/pawlauth/pawl/client"
 	"github.com/pawlauth/pawl/internal/test/testbin"
 )
@@ -256,6 +259,66 @@ func TestFullDisk(t *testing.T) {
 	load(t, chains, allRefreshed, func() {})
 	check("once the disk has space again", chains)
 	s.checkToken(true, "a new session", s.mustLogin())
+}
+
+// queued returns the number of users whose ended sessions wait for the purge.
+func (s *served) queued() int64 {
+	s.Helper()
+	conn, err := sqlite.OpenConn(filepath.Join(s.data, "pawl.db"), sqlite.OpenReadOnly)
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer conn.Close()
+	users, err := sqlitex.ResultInt64(conn.Prep("SELECT count(*) FROM session_purge"))
+	if err != nil {
+		s.Fatal(err)
+	}
+	return users
+}
+
+// TestPurgeOnFullDisk ends the sessions of a user on a full disk. The purge must remove their rows with the space of
+// the reserve, and must leave enough of it for later sign-outs and a restart.
+func TestPurgeOnFullDisk(t *testing.T) {
+	disk := smallDisk(t, "32m")
+	ballast := filepath.Join(disk, "ballast")
+	s := serve(t, filepath.Join(disk, "data"))
+	const sessions = 900
+	tokens := make([]string, sessions)
+	var group sync.WaitGroup
+	for worker := range 8 {
+		group.Go(func() {
+			for i := worker; i < sessions && !t.Failed(); i += 8 {
+				var err error
+				if tokens[i], err = s.login(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	fill(t, ballast)
+	self := s.once(client.WithBearer(tokens[0]))
+	ended, err := self.EndOwnSessions(t.Context(), true)
+	if err != nil || ended != sessions-1 {
+		t.Fatalf("%d sessions ended on a full disk, %v; want %d", ended, err, sessions-1)
+	}
+	s.checkToken(true, "kept on a full disk", tokens[0])
+	s.checkToken(false, "ended on a full disk", tokens[sessions-1])
+	await(t, "the purge on a full disk", func() bool { return s.queued() == 0 })
+	if err := s.logout(tokens[0]); err != nil {
+		t.Errorf("a sign-out on a full disk after the purge: %v", err)
+	}
+	s.restart()
+	for _, token := range tokens {
+		s.checkToken(false, "after a restart on a full disk", token)
+	}
+	if scrape := s.scrape(); !strings.Contains(scrape, "\npawl_sessions 0\n") {
+		t.Errorf("sessions remain after the purge:\n%s", scrape)
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "a login once the disk has space again", func() bool { _, err := s.login(); return err == nil })
 }
 
 // TestStartOnFullDisk restarts a server on a full disk. The server must start and end sessions as long as it has its
