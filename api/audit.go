@@ -42,13 +42,15 @@ type Event struct {
 	Detail    string    `json:"detail"`    // a few words for people; may be empty
 }
 
-// AuditRequest is the query of GET /v2/audit. A zero filter matches every event visible to the caller.
+// AuditRequest is the query of GET /v2/audit. A zero filter matches every event visible to the caller. After excludes
+// PageNo.
 type AuditRequest struct {
 	UserID         int64
 	Kind           EventKind
 	SessionID      string
-	From           Time  // the earliest time, included
-	To             Time  // the latest time, included
-	PageNo         int64 // from 1; 0 is 1
-	RecordsPerPage int64 // at most 500; 0 is 25
+	From           Time   // the earliest time, included
+	To             Time   // the latest time, included
+	After          *int64 // selects the events after the one with this id, oldest first; 0 is before the first event
+	PageNo         int64  // from 1; 0 is 1
+	RecordsPerPage int64  // at most 500; 0 is 25
 }

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -121,6 +123,51 @@ func TestAPIKeyCalls(t *testing.T) {
 	primary, err := admin.PrimaryAPIKey(ctx, u.UserID)
 	c.check("PrimaryAPIKey", err, primary == keys[0])
 	c.check("DeleteAPIKey", admin.DeleteAPIKey(ctx, created.KeyID), true)
+}
+
+// TestAllEvents checks that AllEvents returns every event once and in order, for several sizes of a page, and stops
+// after an error.
+func TestAllEvents(t *testing.T) {
+	server := newPawl(t)
+	admin := server.Client(client.WithAPIKey(server.AdminAPIKey))
+	for range 3 {
+		if _, err := admin.Login(t.Context(), pawltest.Login, pawltest.Password); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := admin.Audit(t.Context(), api.AuditRequest{RecordsPerPage: 500})
+	if err != nil || len(want) < 7 {
+		t.Fatalf("%d events, %v", len(want), err)
+	}
+	slices.Reverse(want)
+	for size := range int64(9) {
+		for skipped := range 3 {
+			request := api.AuditRequest{RecordsPerPage: size}
+			if skipped > 0 {
+				request.After = &want[skipped-1].EventID
+			}
+			var got []api.Event
+			for e, err := range admin.AllEvents(t.Context(), request) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, e)
+			}
+			if !reflect.DeepEqual(got, want[skipped:]) {
+				t.Errorf("pages of %d, %d skipped: %+v, want %+v", size, skipped, got, want[skipped:])
+			}
+		}
+	}
+	n := 0
+	for _, err := range admin.AllEvents(t.Context(), api.AuditRequest{Kind: "nothing"}) {
+		n++
+		if !errors.Is(err, client.ErrInvalidParameter) {
+			t.Errorf("an unknown kind: %v", err)
+		}
+	}
+	if n != 1 {
+		t.Errorf("the iteration continued %d times after an error", n-1)
+	}
 }
 
 // TestAllUsers checks that AllUsers returns every user once, for several sizes of a page, and stops after an error.

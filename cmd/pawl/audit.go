@@ -4,12 +4,16 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pawlauth/pawl/api"
+	"github.com/pawlauth/pawl/client"
 )
 
 type auditCmd struct {
@@ -19,6 +23,7 @@ type auditCmd struct {
 	Session string        `help:"Show events of this session only."`
 	From    string        `placeholder:"TIME" help:"Show no events before this time (2026-05-07T20:00:00Z)."`
 	To      string        `placeholder:"TIME" help:"Show no events after this time."`
+	After   *int64        `placeholder:"ID" help:"Show the events after the one with this id, the oldest first."`
 	Limit   int64         `default:"50" help:"Number of events, at most 500."`
 	Follow  bool          `help:"Keep printing new events; with --json, one on each line."`
 }
@@ -26,7 +31,9 @@ type auditCmd struct {
 func (*auditCmd) Help() string {
 	return `Example:
   pawl audit --kind loginFailed --from 2026-05-07T20:00:00Z
-  pawl audit --follow --json`
+  pawl audit --follow --json
+
+A program that must see every event once keeps the id of its last event, and continues with --follow --after ID.`
 }
 
 func (c *auditCmd) Run(ctx context.Context, std stdio) error {
@@ -34,19 +41,26 @@ func (c *auditCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
+	if c.Follow {
+		return c.follow(ctx, std, request)
+	}
 	events, err := c.server.Audit(ctx, request)
 	if err != nil {
 		return err
 	}
-	slices.Reverse(events) // the newest last, as in a log
-	if c.Follow {
-		return c.follow(ctx, std, request, events)
-	}
+	oldestFirst(request, events)
 	return printTable(std, c.JSON, events, "TIME\tKIND\tUSER\tCALLER\tADDRESS\tSESSION\tDETAIL", eventRow)
 }
 
+// oldestFirst orders the events of a response as in a log.
+func oldestFirst(r api.AuditRequest, events []api.Event) {
+	if r.After == nil {
+		slices.Reverse(events)
+	}
+}
+
 func (c *auditCmd) request(ctx context.Context) (api.AuditRequest, error) {
-	r := api.AuditRequest{Kind: c.Kind, SessionID: c.Session, PageNo: 1, RecordsPerPage: c.Limit}
+	r := api.AuditRequest{Kind: c.Kind, SessionID: c.Session, After: c.After, RecordsPerPage: c.Limit}
 	if c.Limit < 1 || c.Limit > 500 {
 		return r, usagef("--limit must be from 1 to 500")
 	}
@@ -74,7 +88,9 @@ func parseTime(flag, value string, t *api.Time) error {
 	return nil
 }
 
-func eventRow(e api.Event) string {
+func eventRow(e api.Event) string { return strings.Join(eventCells(e), "\t") }
+
+func eventCells(e api.Event) []string {
 	id := func(p *int64) string {
 		if p == nil {
 			return "-"
@@ -85,73 +101,85 @@ func eventRow(e api.Event) string {
 	if e.SessionID != nil {
 		session = *e.SessionID
 	}
-	return fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s\t%s",
-		e.Time, e.Kind, id(e.UserID), id(e.CallerID), cmp.Or(e.Address, "-"), session, e.Detail)
+	return []string{
+		e.Time.String(), string(e.Kind), id(e.UserID), id(e.CallerID), cmp.Or(e.Address, "-"), session, e.Detail,
+	}
 }
 
 const (
 	followInterval = time.Second
-	// followOverlap is how far each query reaches back, because nodes add their events with a delay.
-	followOverlap = 15 * time.Second
+	followPage     = 500
+	// followColumns has the widths that fit the usual values, because follow cannot know the later ones.
+	followColumns = "%-20s  %-17s  %-8s  %-8s  %-15s  %-22s  %s\n"
 )
 
-// follow prints the events, and then new ones until ctx ends. The queries overlap, so a repeated event is recognized by
-// its id.
-func (c *auditCmd) follow(ctx context.Context, std stdio, r api.AuditRequest, events []api.Event) error {
-	printed := map[int64]api.Time{}
+// follow prints the newest events, and then new ones until ctx ends. It prints each page before it reads the next one.
+// While the server is unreachable, it tries again.
+func (c *auditCmd) follow(ctx context.Context, std stdio, r api.AuditRequest) error {
+	if !c.JSON {
+		fmt.Fprintf(std.out, followColumns, "TIME", "KIND", "USER", "CALLER", "ADDRESS", "SESSION", "DETAIL")
+	}
 	tick := time.NewTicker(followInterval)
 	defer tick.Stop()
-	for {
+	for unreachable := false; ; {
+		events, err := c.server.Audit(ctx, r)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil && isFinal(err):
+			return err
+		case err != nil && !unreachable:
+			fmt.Fprintf(std.err, "pawl: %v; trying again until the server answers\n", err)
+		}
+		unreachable = err != nil
+		oldestFirst(r, events)
 		for _, e := range events {
-			if _, ok := printed[e.EventID]; ok {
-				continue
-			}
-			printed[e.EventID] = e.Time
-			if from := e.Time.Add(-followOverlap); from.After(r.From.Time) {
-				r.From = api.NewTime(from)
-			}
 			if err := c.printEvent(std, e); err != nil {
 				return err
 			}
 		}
-		for id, at := range printed {
-			if at.Before(r.From.Time) {
-				delete(printed, id)
-			}
+		more := int64(len(events)) == r.RecordsPerPage && r.After != nil
+		if err == nil {
+			r.After = new(lastEvent(r, events))
+			r.RecordsPerPage = followPage
+		}
+		if more {
+			continue
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		var err error
-		if events, err = c.allEvents(ctx, r); err != nil && ctx.Err() == nil {
-			return err
-		}
 	}
+}
+
+// isFinal reports whether the server has rejected a request, which will not change by itself.
+func isFinal(err error) bool {
+	rejected, ok := errors.AsType[*client.Error](err)
+	return ok && rejected.Status >= 400 && rejected.Status < 500 && rejected.Status != http.StatusTooManyRequests
+}
+
+// lastEvent returns the id after which a follower continues.
+func lastEvent(r api.AuditRequest, events []api.Event) int64 {
+	var last int64
+	if r.After != nil {
+		last = *r.After
+	}
+	for _, e := range events {
+		last = max(last, e.EventID)
+	}
+	return last
 }
 
 func (c *auditCmd) printEvent(std stdio, e api.Event) error {
 	if c.JSON {
 		return json.NewEncoder(std.out).Encode(e)
 	}
-	_, err := fmt.Fprintln(std.out, eventRow(e))
-	return err
-}
-
-// allEvents returns the events of all pages, the oldest first. Without a start time it reads only one page.
-func (c *auditCmd) allEvents(ctx context.Context, r api.AuditRequest) ([]api.Event, error) {
-	const pageSize = 500
-	var all []api.Event
-	for r.RecordsPerPage = pageSize; ; r.PageNo++ {
-		page, err := c.server.Audit(ctx, r)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, page...)
-		if len(page) < pageSize || r.From.IsZero() {
-			slices.Reverse(all)
-			return all, nil
-		}
+	cells := []any{}
+	for _, cell := range eventCells(e) {
+		cells = append(cells, cell)
 	}
+	_, err := fmt.Fprintf(std.out, followColumns, cells...)
+	return err
 }

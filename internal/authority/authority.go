@@ -96,7 +96,7 @@ func (a *Authority) Bootstrap(ctx context.Context, u User, passwd string) (user 
 	if err != nil {
 		return nil, "", fault.FromStore(err, nil)
 	}
-	a.audit.Record(ctx, audit.Event{Kind: audit.UserCreated, User: user.ID, Detail: user.Level.String()})
+	a.audit.Record(ctx, user.event(audit.Event{Kind: audit.UserCreated, Detail: user.Level.String()}))
 	apiKey, err = a.GeneratePrimaryAPIKey(ctx, Caller{User: user}, user.ID)
 	return user, apiKey, err
 }

@@ -2,6 +2,7 @@ package authority
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/pawlauth/pawl/internal/authority/audit"
 	"github.com/pawlauth/pawl/internal/authority/fault"
@@ -11,6 +12,13 @@ import (
 func (c Caller) event(e audit.Event) audit.Event {
 	e.Caller = c.User.ID
 	e.Address = c.Address
+	return e
+}
+
+// event returns an event about the user.
+func (u *User) event(e audit.Event) audit.Event {
+	e.User = u.ID
+	e.Tenant = audit.Tenant{NetworkID: u.NetworkID, MailboxID: u.MailboxID, Known: true}
 	return e
 }
 
@@ -42,9 +50,13 @@ func (a *Authority) Started(ctx context.Context, settings string) {
 	a.audit.Record(ctx, audit.Event{Kind: audit.Started, Detail: settings})
 }
 
-// Events returns a page of events about the users of the tenants that the caller administers, newest first. Root,
-// TechOps and NetOps get the events about the users of all tenants, and also the events about no user. The page has no
-// events about users above the caller. It includes every event recorded before the call.
+// maxOffset bounds how many events a page number may skip, because the store reads them all. After has no bound.
+const maxOffset = 100_000
+
+// Events returns a page of events about the users of the tenants that the caller administers: newest first, or with
+// f.After oldest first. An event belongs to the tenant that its user had at that time. Root, TechOps and NetOps get the
+// events about the users of all tenants, and also the events about no user. The page has no events about users above
+// the caller. It includes every event recorded before the call.
 func (a *Authority) Events(ctx context.Context, c Caller, f audit.Filter, page int64) ([]audit.Event, error) {
 	if !c.User.isAdmin() {
 		return nil, errLevel
@@ -52,10 +64,17 @@ func (a *Authority) Events(ctx context.Context, c Caller, f audit.Filter, page i
 	if err := checkPage(page, f.Limit); err != nil {
 		return nil, err
 	}
+	f.Offset = (page - 1) * f.Limit
+	switch {
+	case f.After != nil && page > 1:
+		return nil, fault.Invalid("pageNo and after exclude each other; send after with the last eventId of a page.")
+	case f.Offset > maxOffset:
+		return nil, fault.Invalid(fmt.Sprintf("pageNo skips more than %d events; narrow the query with to, "+
+			"or read forward with after.", maxOffset))
+	}
 	f.NetworkID, f.MailboxID = c.administered()
 	f.HighestLevel = uint8(c.User.Level)
 	a.audit.Flush(ctx)
-	f.Offset = (page - 1) * f.Limit
 	events, err := a.store.Events(ctx, f)
 	return events, fault.FromStore(err, nil)
 }

@@ -61,7 +61,7 @@ func (a *Authority) Revoke(ctx context.Context, c Caller, text string) error {
 		}
 		return struct{}{}, fault.FromStore(a.endSession(ctx, c.rightsOn(owner), s.Session.ID), errTokenOwner)
 	})
-	return a.recordIfDone(ctx, err, c.event(audit.Event{
-		Kind: audit.SessionEnded, User: s.User.ID, Session: s.Session.ID, Detail: "token revoked",
-	}))
+	return a.recordIfDone(ctx, err, c.event(s.User.event(audit.Event{
+		Kind: audit.SessionEnded, Session: s.Session.ID, Detail: "token revoked",
+	})))
 }

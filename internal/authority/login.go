@@ -86,10 +86,13 @@ func loginFailure(err error) (loginResult, error) {
 	return loginResult{outcome: outcome}, err
 }
 
-// loginRejection returns the result of a sign-in with rejected credentials. Only the audit gets the detail; the
-// response does not.
-func loginRejection(userID int64, from Origin, detail string) (loginResult, error) {
-	event := audit.Event{Kind: audit.LoginFailed, User: userID, Address: from.IP, Detail: detail}
+// loginRejection returns the result of a sign-in with rejected credentials. The user is nil for an unknown login. Only
+// the audit gets the detail; the response does not.
+func loginRejection(user *User, from Origin, detail string) (loginResult, error) {
+	event := audit.Event{Kind: audit.LoginFailed, Address: from.IP, Detail: detail}
+	if user != nil {
+		event = user.event(event)
+	}
 	return loginResult{outcome: LoginRejected, event: event}, errCredentials
 }
 
@@ -106,13 +109,13 @@ func (a *Authority) checkCredentials(ctx context.Context, login, passwd string, 
 	case err != nil:
 		return loginFailure(hasherError(err))
 	case unknown:
-		return loginRejection(0, from, "unknown login")
+		return loginRejection(nil, from, "unknown login")
 	case hash == "":
-		return loginRejection(user.ID, from, "no password")
+		return loginRejection(user, from, "no password")
 	case !right:
-		return loginRejection(user.ID, from, "wrong password")
+		return loginRejection(user, from, "wrong password")
 	case !user.Status.MaySignIn():
-		return loginRejection(user.ID, from, user.Status.String())
+		return loginRejection(user, from, user.Status.String())
 	}
 	if outdated {
 		hash = a.rehash(ctx, user, passwd, hash)
@@ -134,12 +137,12 @@ func (a *Authority) openSession(ctx context.Context, user *User, hash string, fr
 	end(err)
 	switch {
 	case errors.Is(err, fault.ErrNotFound):
-		return loginRejection(user.ID, from, "suspended, or the password was changed, during the sign-in")
+		return loginRejection(user, from, "suspended, or the password was changed, during the sign-in")
 	case err != nil:
 		return loginFailure(fault.FromStore(err, nil))
 	}
 	a.recordEnded(ctx, ended)
-	event := audit.Event{Kind: audit.Login, User: user.ID, Session: session.ID, Caller: user.ID, Address: from.IP}
+	event := user.event(audit.Event{Kind: audit.Login, Session: session.ID, Caller: user.ID, Address: from.IP})
 	issued, err := a.issue(SessionWithUser{Session: session, User: user})
 	if err != nil {
 		return loginResult{outcome: LoginFailed, event: event}, err

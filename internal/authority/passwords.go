@@ -70,7 +70,7 @@ func (a *Authority) ChangePassword(
 		err := a.store.SetPassword(ctx, c.rightsOn(c.User), c.User.ID, change)
 		return struct{}{}, fault.FromStore(err, errCredentials)
 	})
-	return a.recordIfDone(ctx, err, c.event(audit.Event{Kind: audit.PasswordChanged, User: c.User.ID}))
+	return a.recordIfDone(ctx, err, c.event(c.User.event(audit.Event{Kind: audit.PasswordChanged})))
 }
 
 // checkOwnPassword returns the hash of the caller's password if passwd is right. A wrong password counts as a failed
@@ -96,7 +96,7 @@ func (a *Authority) matchPassword(ctx context.Context, c Caller, passwd string) 
 	case err != nil:
 		return "", hasherError(err)
 	case !right:
-		event := audit.Event{Kind: audit.PasswordFailed, User: c.User.ID, Detail: "wrong current password"}
+		event := c.User.event(audit.Event{Kind: audit.PasswordFailed, Detail: "wrong current password"})
 		a.audit.Record(ctx, c.event(event))
 		return "", errCredentials
 	}

@@ -102,11 +102,11 @@ func (a *Authority) endStolen(
 	if err := a.endSession(ctx, Rights{}, s.Session.ID); err != nil {
 		return refreshFailure(fault.FromStore(err, nil))
 	}
-	a.audit.Record(ctx, audit.Event{
-		Kind: audit.Theft, User: s.User.ID, Session: s.Session.ID, Address: from.IP,
+	a.audit.Record(ctx, s.User.event(audit.Event{
+		Kind: audit.Theft, Session: s.Session.ID, Address: from.IP,
 		Detail: fmt.Sprintf("superseded token, generation %d of %d; the session was ended",
 			generation, s.Session.Generation),
-	})
+	}))
 	return IssuedToken{}, RefreshTheft, errSession
 }
 

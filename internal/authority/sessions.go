@@ -19,7 +19,7 @@ func (a *Authority) Logout(ctx context.Context, c Caller) error {
 	_, err := asCaller(ctx, a, c, func(c Caller) (struct{}, error) {
 		return struct{}{}, fault.FromStore(a.endSession(ctx, c.rightsOn(nil), c.Session.ID), nil)
 	})
-	event := c.event(audit.Event{Kind: audit.Logout, User: c.User.ID, Session: c.Session.ID})
+	event := c.event(c.User.event(audit.Event{Kind: audit.Logout, Session: c.Session.ID}))
 	return a.recordIfDone(ctx, err, event)
 }
 
@@ -72,7 +72,7 @@ func (a *Authority) EndSession(ctx context.Context, c Caller, id token.SessionID
 		}
 		return struct{}{}, fault.FromStore(a.endSession(ctx, c.rightsOn(owner), id), errSessionNotFound)
 	})
-	return a.recordIfDone(ctx, err, c.event(audit.Event{Kind: audit.SessionEnded, User: s.User.ID, Session: id}))
+	return a.recordIfDone(ctx, err, c.event(s.User.event(audit.Event{Kind: audit.SessionEnded, Session: id})))
 }
 
 // EndOwnSessions ends all sessions of the caller, or all but the one of the request, and returns how many it ended.

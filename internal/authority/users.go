@@ -57,7 +57,7 @@ func (a *Authority) CreateUser(ctx context.Context, c Caller, n NewUser) (*User,
 		if err != nil {
 			return nil, fault.FromStore(err, nil)
 		}
-		a.audit.Record(ctx, c.event(audit.Event{Kind: audit.UserCreated, User: user.ID, Detail: user.Level.String()}))
+		a.audit.Record(ctx, c.event(user.event(audit.Event{Kind: audit.UserCreated, Detail: user.Level.String()})))
 		return user, nil
 	})
 }
@@ -200,6 +200,9 @@ func (a *Authority) TerminateUser(ctx context.Context, c Caller, id int64) error
 
 // updateUser changes a user and records an event for each kind of change.
 func (a *Authority) updateUser(ctx context.Context, c Caller, target *User, change UserChange) (*User, error) {
+	if change.NetworkID != nil || change.MailboxID != nil {
+		a.audit.Flush(ctx) // so that the store adds all earlier events to the present tenant
+	}
 	user, err := a.store.UpdateUser(ctx, c.rightsOn(target), target.ID, change)
 	switch {
 	case errors.Is(err, fault.ErrLastRoot):
@@ -209,7 +212,7 @@ func (a *Authority) updateUser(ctx context.Context, c Caller, target *User, chan
 	}
 	record := func(changed bool, kind audit.Kind, detail string) {
 		if changed {
-			a.audit.Record(ctx, c.event(audit.Event{Kind: kind, User: user.ID, Detail: detail}))
+			a.audit.Record(ctx, c.event(user.event(audit.Event{Kind: kind, Detail: detail})))
 		}
 	}
 	record(change.Email != nil || change.FirstName != nil || change.LastName != nil, audit.UserChanged, "")

@@ -68,6 +68,8 @@ func eventField(f *audit.Filter, page *int64, name, value string) (err error) {
 		*page, err = positive("pageNo", value)
 	case "recordsperpage":
 		f.Limit, err = positive("recordsPerPage", value)
+	case "after":
+		f.After, err = eventID("after", value)
 	case "from":
 		f.From, err = unixTime("from", value)
 	case "to":
@@ -90,6 +92,15 @@ func positive(field, value string) (int64, error) {
 		return 0, invalid(field + " must be a positive integer.")
 	}
 	return n, nil
+}
+
+// eventID parses the id of an event. The id 0 is before the first event.
+func eventID(field, value string) (*int64, error) {
+	id, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || id < 0 {
+		return nil, invalid(field + " must be 0 or the eventId of an event.")
+	}
+	return &id, nil
 }
 
 func unixTime(field, value string) (int64, error) {

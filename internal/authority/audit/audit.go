@@ -69,6 +69,7 @@ type Event struct {
 	At      int64 // Unix seconds
 	Kind    Kind
 	User    int64           // the user it is about; 0 if there is none
+	Tenant  Tenant          // of the user at that time; if it is not known, the store takes the present one
 	Session token.SessionID // the session it is about; zero if there is none
 	Caller  int64           // the user who caused it; 0 if unknown
 	Address string          // where the request came from; may be empty
@@ -77,12 +78,20 @@ type Event struct {
 	Warning bool            // logged as a warning; not stored
 }
 
+// Tenant is the network and the mailbox of a user. It is not known if there is no user, and for events from before Pawl
+// kept tenants.
+type Tenant struct {
+	NetworkID, MailboxID int64
+	Known                bool
+}
+
 // Store keeps events. Each method is one atomic step, and durable when it returns nil. The only error of the contract
 // is fault.ErrUnavailable: the store is unreachable or cannot write.
 type Store interface {
-	// AddEvents adds all of the events or none, and assigns increasing IDs.
+	// AddEvents adds all of the events or none, and assigns increasing IDs. An event never appears after one with a
+	// higher ID, so that a reader of Filter.After misses none.
 	AddEvents(ctx context.Context, events []Event) error
-	// Events returns a page of the events selected by f, newest first.
+	// Events returns a page of the events selected by f: the newest first, or with f.After the oldest first.
 	Events(ctx context.Context, f Filter) ([]Event, error)
 	// SweepEvents removes events older than a time, at most limit, and returns how many it removed.
 	SweepEvents(ctx context.Context, before int64, limit int) (removed int, err error)
@@ -94,7 +103,9 @@ type Filter struct {
 	Kind     Kind
 	Session  token.SessionID
 	From, To int64 // Unix seconds, both included
-	// NetworkID and MailboxID select events about users now in this network and mailbox.
+	// After selects the events with a higher ID.
+	After *int64
+	// NetworkID and MailboxID select events about users in this network and mailbox at that time.
 	NetworkID *int64
 	MailboxID *int64
 	// HighestLevel leaves out events about users now above this level (authority.Level). Events about no known user

@@ -11,35 +11,66 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-const eventColumns = "at, kind, user_id, session_id, caller_id, address, request, detail"
+const eventColumns = "at, kind, user_id, session_id, caller_id, address, request, detail, network_id, mailbox_id"
+
+// lockEvents makes the transactions that add events follow one another, so that events appear in the order of their
+// ids. eventLock is the key of its advisory lock ("Pawn" in ASCII).
+const (
+	eventLock  = 0x5061776e
+	lockEvents = "SELECT pg_advisory_xact_lock($1)"
+)
+
+// addEvents adds events in their order. It is one statement, so that a node that disappears does not keep the lock.
+const addEvents = `WITH locked AS MATERIALIZED (` + lockEvents + `)
+	INSERT INTO pawl.event (` + eventColumns + `)
+	SELECT n.at, n.kind, n.user_id, n.session_id, n.caller_id, n.address, n.request, n.detail,
+		CASE WHEN n.known THEN n.network_id ELSE u.network_id END,
+		CASE WHEN n.known THEN n.mailbox_id ELSE u.mailbox_id END
+	FROM locked, unnest($2::bigint[], $3::text[], $4::bigint[], $5::uuid[], $6::bigint[], $7::text[], $8::text[],
+			$9::text[], $10::bigint[], $11::bigint[], $12::boolean[]) WITH ORDINALITY
+		AS n (at, kind, user_id, session_id, caller_id, address, request, detail, network_id, mailbox_id, known, nr)
+	LEFT JOIN pawl.users u ON u.id = n.user_id AND NOT n.known
+	ORDER BY n.nr`
 
 // AddEvents adds events.
 func (s *Store) AddEvents(ctx context.Context, events []audit.Event) error {
-	var batch pgx.Batch
-	for i := range events {
-		e := &events[i]
-		batch.Queue("INSERT INTO pawl.event ("+eventColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-			e.At, string(e.Kind), e.User, sessionOrNull(e.Session), e.Caller, e.Address, e.Request, e.Detail)
-	}
-	_, err := withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (none, error) {
-		return none{}, tx.SendBatch(ctx, &batch).Close()
-	})
+	_, err := s.exec(ctx, addEvents, int64(eventLock),
+		column(events, func(e *audit.Event) int64 { return e.At }),
+		column(events, func(e *audit.Event) string { return string(e.Kind) }),
+		column(events, func(e *audit.Event) int64 { return e.User }),
+		column(events, func(e *audit.Event) *[16]byte { return sessionOrNull(e.Session) }),
+		column(events, func(e *audit.Event) int64 { return e.Caller }),
+		column(events, func(e *audit.Event) string { return e.Address }),
+		column(events, func(e *audit.Event) string { return e.Request }),
+		column(events, func(e *audit.Event) string { return e.Detail }),
+		column(events, func(e *audit.Event) int64 { return e.Tenant.NetworkID }),
+		column(events, func(e *audit.Event) int64 { return e.Tenant.MailboxID }),
+		column(events, func(e *audit.Event) bool { return e.Tenant.Known }))
 	return err
 }
 
-// Events returns a page of events, the newest first.
+// Events returns a page of events.
 func (s *Store) Events(ctx context.Context, f audit.Filter) ([]audit.Event, error) {
 	where, args := eventsWhere(f)
 	scan := func(row pgx.CollectableRow) (e audit.Event, err error) {
 		var session *[16]byte
-		err = row.Scan(&e.ID, &e.At, &e.Kind, &e.User, &session, &e.Caller, &e.Address, &e.Request, &e.Detail)
+		var networkID, mailboxID *int64
+		err = row.Scan(&e.ID, &e.At, &e.Kind, &e.User, &session, &e.Caller, &e.Address, &e.Request, &e.Detail,
+			&networkID, &mailboxID)
 		if session != nil {
 			e.Session = *session
 		}
+		if networkID != nil && mailboxID != nil {
+			e.Tenant = audit.Tenant{NetworkID: *networkID, MailboxID: *mailboxID, Known: true}
+		}
 		return e, err
 	}
+	order := "at DESC, id DESC"
+	if f.After != nil {
+		order = "id"
+	}
 	return query(ctx, s, scan, "SELECT id, "+eventColumns+" FROM pawl.event e WHERE "+where+
-		" ORDER BY at DESC, id DESC LIMIT $1 OFFSET $2", args...)
+		" ORDER BY "+order+" LIMIT $1 OFFSET $2", args...)
 }
 
 func eventsWhere(f audit.Filter) (string, []any) {
@@ -64,11 +95,14 @@ func eventsWhere(f audit.Filter) (string, []any) {
 	if f.To != 0 {
 		add("at <= $%d", f.To)
 	}
+	if f.After != nil {
+		add("id > $%d", *f.After)
+	}
 	if f.NetworkID != nil {
-		add("user_id IN (SELECT id FROM pawl.users WHERE network_id = $%d)", *f.NetworkID)
+		add("network_id = $%d", *f.NetworkID)
 	}
 	if f.MailboxID != nil {
-		add("user_id IN (SELECT id FROM pawl.users WHERE mailbox_id = $%d)", *f.MailboxID)
+		add("mailbox_id = $%d", *f.MailboxID)
 	}
 	if f.HighestLevel != 0 {
 		add("NOT EXISTS (SELECT 1 FROM pawl.users u WHERE u.id = e.user_id AND u.level < $%d)", int64(f.HighestLevel))

@@ -27,10 +27,12 @@ const (
 		WHERE NOT EXISTS (SELECT 1 FROM pawl.users u WHERE u.login_folded = n.folded)
 			AND NOT EXISTS (SELECT 1 FROM pawl.users u WHERE u.external_id = n.external AND u.external_id <> '')
 		ORDER BY n.folded
-		ON CONFLICT DO NOTHING RETURNING id, login_folded
+		ON CONFLICT DO NOTHING RETURNING id, login_folded, network_id, mailbox_id
 	), events AS (
-		INSERT INTO pawl.event (at, kind, user_id, session_id, caller_id, address, request, detail)
-		SELECT $13::bigint, $14::text, id, $15::uuid, $16::bigint, $17::text, $18::text, $19::text FROM added
+		INSERT INTO pawl.event (at, kind, user_id, session_id, caller_id, address, request, detail, network_id,
+			mailbox_id)
+		SELECT $13::bigint, $14::text, id, $15::uuid, $16::bigint, $17::text, $18::text, $19::text, network_id,
+			mailbox_id FROM added
 	)
 	SELECT login_folded FROM added`
 
@@ -73,6 +75,9 @@ func (s *Store) ImportUsers(
 				return nil, err
 			}
 		}
+		if _, err := tx.Exec(ctx, lockEvents, int64(eventLock)); err != nil {
+			return nil, err
+		}
 		added, err := collect(ctx, tx, pgx.RowTo[string], addUsers, args...)
 		if err != nil {
 			return nil, err
@@ -95,11 +100,11 @@ func (s *Store) ImportUsers(
 	})
 }
 
-// column returns one field of each user, for an array of a statement.
-func column[T any](users []authority.UserWithHash, field func(*authority.UserWithHash) T) []T {
-	values := make([]T, len(users))
-	for i := range users {
-		values[i] = field(&users[i])
+// column returns one field of each row, for an array of a statement.
+func column[Row, T any](rows []Row, field func(*Row) T) []T {
+	values := make([]T, len(rows))
+	for i := range rows {
+		values[i] = field(&rows[i])
 	}
 	return values
 }

@@ -9,13 +9,18 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-const insertEvent = `INSERT INTO event (at, kind, user_id, session_id, caller_id, address, request, detail)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
+// insertEvent adds an event. If the tenant is not given, it is the present one of the user.
+const insertEvent = `INSERT INTO event (at, kind, user_id, session_id, caller_id, address, request, detail,
+		network_id, mailbox_id)
+	SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,
+		iif(?9, ?10, (SELECT network_id FROM user WHERE id = ?3)),
+		iif(?9, ?11, (SELECT mailbox_id FROM user WHERE id = ?3))`
 
 // eventValues returns the values of insertEvent.
 func eventValues(e *audit.Event) args {
 	return args{
 		e.At, string(e.Kind), e.User, nullableSession(e.Session), e.Caller, e.Address, e.Request, e.Detail,
+		e.Tenant.Known, e.Tenant.NetworkID, e.Tenant.MailboxID,
 	}
 }
 
@@ -31,6 +36,9 @@ func scanEvent(stmt *sqlite.Stmt) audit.Event {
 		Detail:  stmt.ColumnText(8),
 	}
 	stmt.ColumnBytes(4, e.Session[:])
+	if !stmt.ColumnIsNull(9) {
+		e.Tenant = audit.Tenant{NetworkID: stmt.ColumnInt64(9), MailboxID: stmt.ColumnInt64(10), Known: true}
+	}
 	return e
 }
 
@@ -39,11 +47,15 @@ func (s *Store) AddEvents(ctx context.Context, events []audit.Event) error {
 	return s.write(ctx, normal, func(c *change) error { return insertAll(c, insertEvent, events, eventValues) })
 }
 
-// Events returns a page of events, the newest first.
+// Events returns a page of events.
 func (s *Store) Events(ctx context.Context, f audit.Filter) ([]audit.Event, error) {
 	where := eventConditions(f)
-	sql := "SELECT id, at, kind, user_id, session_id, caller_id, address, request, detail FROM event" + where.sql() +
-		" ORDER BY at DESC, id DESC LIMIT ? OFFSET ?"
+	order := "at DESC, id DESC"
+	if f.After != nil {
+		order = "id"
+	}
+	sql := "SELECT id, at, kind, user_id, session_id, caller_id, address, request, detail, network_id, mailbox_id" +
+		" FROM event" + where.sql() + " ORDER BY " + order + " LIMIT ? OFFSET ?"
 	return list(ctx, s, sql, append(where.args, f.Limit, f.Offset), scanEvent)
 }
 
@@ -64,11 +76,14 @@ func eventConditions(f audit.Filter) conditions {
 	if f.To != 0 {
 		where.add("at <= ?", f.To)
 	}
+	if f.After != nil {
+		where.add("id > ?", *f.After)
+	}
 	if f.NetworkID != nil {
-		where.add("user_id IN (SELECT id FROM user WHERE network_id = ?)", *f.NetworkID)
+		where.add("network_id = ?", *f.NetworkID)
 	}
 	if f.MailboxID != nil {
-		where.add("user_id IN (SELECT id FROM user WHERE mailbox_id = ?)", *f.MailboxID)
+		where.add("mailbox_id = ?", *f.MailboxID)
 	}
 	if f.HighestLevel != 0 {
 		where.add("NOT EXISTS (SELECT 1 FROM user WHERE id = event.user_id AND level < ?)", int64(f.HighestLevel))

@@ -23,6 +23,8 @@ var (
 	schemaSQL string
 	//go:embed users.sql
 	usersSQL string
+	//go:embed event_tenant.sql
+	eventTenantSQL string
 	//go:embed walmark.sql
 	walMarkSQL string
 	//go:embed session_extras.sql
@@ -35,7 +37,7 @@ var (
 const checkpointPages = 1000
 
 // migrations has one script for each version of the schema. A released script is never edited.
-var migrations = []string{schemaSQL, usersSQL, walMarkSQL, sessionExtrasSQL, apiKeysSQL}
+var migrations = []string{schemaSQL, usersSQL, walMarkSQL, sessionExtrasSQL, apiKeysSQL, eventTenantSQL}
 
 // checkApplication rejects a file of another program or of a newer Pawl, before anything in the file changes.
 func checkApplication(conn *sqlite.Conn, path string) error {

@@ -79,6 +79,9 @@ var suite = map[string]func(*testing.T, *state){
 	"AttemptsMaxAccounts":  testAttemptsMaxAccounts,
 
 	"Events":      testEvents,
+	"EventsAfter": testEventsAfter,
+	"EventsOrder": testEventsOrder,
+	"EventsMoved": testEventsOfMovedUser,
 	"EventsSweep": testEventsSweep,
 }
 
