@@ -59,8 +59,11 @@ func (c *benchCmd) Run(ctx context.Context, std stdio) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	progress := func(text string) { fmt.Fprintf(std.err, "\r%-60s", text) } // overwrites the line
-	defer fmt.Fprintln(std.err)
+	progress := func(string) {}
+	if isTerminal(std.err) {
+		progress = func(text string) { fmt.Fprintf(std.err, "\r%-60s", text) } // overwrites the line
+		defer fmt.Fprintln(std.err)
+	}
 	load, err := bench.Open(ctx, c.URL, c.Login, c.Passwd, c.Sessions, progress)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,7 +53,9 @@ type cli struct {
 
 const description = `Pawl keeps sessions for an HTTP API.
 
-Settings come from flags, then PAWL_* variables, then the file of --config.`
+Settings come from flags, then PAWL_* variables, then the file of --config. Commands for a running server find it by
+PAWL_URL, and need an API key in PAWL_API_KEY. "pawl help COMMAND" explains a command, "pawl --version" prints the
+version.`
 
 // newParser returns a parser that fills c.
 func newParser(c *cli, sources *sources, options ...kong.Option) (*kong.Kong, error) {
@@ -66,9 +69,7 @@ func newParser(c *cli, sources *sources, options ...kong.Option) (*kong.Kong, er
 
 // run carries out one command line and returns the exit code.
 func run(ctx context.Context, args []string, std stdio) int {
-	if len(args) == 0 {
-		args = []string{"--help"}
-	}
+	args = withoutSynonyms(args)
 	sources := loadSources(args)
 	exited := -1
 	var c cli
@@ -108,6 +109,19 @@ func run(ctx context.Context, args []string, std stdio) int {
 		return exitUsage
 	}
 	return exitFailed
+}
+
+// withoutSynonyms replaces what other programs understand, too: help COMMAND, --version and -v.
+func withoutSynonyms(args []string) []string {
+	switch {
+	case len(args) == 0:
+		return []string{"--help"}
+	case args[0] == "help":
+		return append(slices.Clone(args[1:]), "--help")
+	case args[0] == "--version" || args[0] == "-v":
+		return append([]string{"version"}, args[1:]...)
+	}
+	return args
 }
 
 // settingsChecker is a command with settings. check returns all problems of their values.

@@ -155,17 +155,21 @@ func devBanner(url, path string) string {
 	if !filepath.IsAbs(path) {
 		source = "./" + path // else "." searches PATH
 	}
-	return fmt.Sprintf(`Pawl listens on %s
-Users, passwords and API keys are in %s
+	return fmt.Sprintf(`Pawl listens on %[1]s
+Users, passwords and API keys are in %[2]s
+The API, with a form for each call: %[1]s/docs
 
 Sign in:
-  set -a; . %s; set +a
+  set -a; . %[3]s; set +a
   T=$(curl -s "$PAWL_URL/v2/auth/login" -H 'Content-Type: application/json' \
     -d "{\"login\":\"$PAWL_LOGIN\",\"password\":\"$PAWL_PASSWORD\"}" | sed 's/.*"token":"\([^"]*\)".*/\1/')
 
 Refresh (the same token again is rejected):
   curl -s -X POST "$PAWL_URL/v2/auth/refresh" -H "X-API-Key: $ECGRID_API_KEY" \
     -H 'Content-Type: application/json' -d "{ \"token\": \"$T\" }"
+
+Manage it, as its administrator:
+  pawl user list
 
 Ctrl-C stops the server. The next start on the same folder continues with the same state.
 `, url, path, shellQuote(source))

@@ -43,6 +43,7 @@ func (e devEnv) write(path string) error {
 		{"ECGRID_API_KEY", e.apiKey},
 		{"PAWL_LOGIN", devLogin},
 		{"PAWL_PASSWORD", devPassword},
+		{"PAWL_API_KEY", e.adminKey}, // for the commands
 		{"PAWL_ADMIN_LOGIN", devAdmin},
 		{"PAWL_ADMIN_PASSWORD", e.adminPassword},
 		{"PAWL_ADMIN_API_KEY", e.adminKey},

@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +37,7 @@ func TestInterrupt(t *testing.T) {
 	}
 	importUsers := []string{"user", "import", "-", "--format", "jsonl", "--data", data}
 	for name, args := range map[string][]string{
-		"login":   {"login", "--login", "a@b.c"},
+		"login":   {"login", "a@b.c"},
 		"refresh": {"refresh"},
 		"import":  importUsers,
 	} {
@@ -75,5 +78,37 @@ func wantInterrupted(t *testing.T, ctx context.Context, args []string, in io.Rea
 		}
 	case <-time.After(30 * time.Second):
 		t.Error("the command still runs 30 seconds after the interrupt")
+	}
+}
+
+// TestInterruptedImport interrupts an import between two pages. The message has the number of durable users, which a
+// second import finds unchanged.
+func TestInterruptedImport(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	std := stdio{in: strings.NewReader(""), out: io.Discard, err: io.Discard}
+	if code := run(t.Context(), []string{"init", "--login", "root@example.com", "--data", data}, std); code != exitOK {
+		t.Fatalf("pawl init: exit code %d", code)
+	}
+	var text strings.Builder
+	const hash = "$2b$04$o9DuE/Ry9/y.ybnUfqYzQuutFLv2bXfwdOJ0IQQ5.sR.eOs1vN2yG"
+	for i := range 3500 {
+		fmt.Fprintf(&text, `{"login":"u%d@example.com","passwordHash":"%s"}`+"\n", i, hash)
+	}
+	args := []string{"user", "import", "-", "--format", "jsonl", "--data", data}
+	ctx, interrupt := context.WithCancel(t.Context())
+	users := text.String()
+	half := io.MultiReader(strings.NewReader(users[:len(users)/2]), silent{onRead: interrupt})
+	var stderr, stdout strings.Builder
+	code := run(ctx, args, stdio{in: half, out: io.Discard, err: &stderr})
+	sentence := regexp.MustCompile(`canceled; (\d+) users are imported permanently, 0 were unchanged`)
+	durable := sentence.FindStringSubmatch(stderr.String())
+	if code != exitFailed || durable == nil {
+		t.Fatalf("exit code %d: %s", code, &stderr)
+	}
+	code = run(t.Context(), args, stdio{in: strings.NewReader(users), out: &stdout, err: io.Discard})
+	n, err := strconv.Atoi(durable[1])
+	want := fmt.Sprintf("Imported %d, unchanged %d, left out 0.\n", 3500-n, n)
+	if code != exitOK || stdout.String() != want || err != nil {
+		t.Errorf("exit code %d: %s, want %s", code, &stdout, want)
 	}
 }

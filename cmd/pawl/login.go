@@ -1,39 +1,43 @@
 package main
 
 import (
-	"bufio"
+	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"os"
-	"strings"
 
 	"github.com/pawlauth/pawl/api"
 )
 
 type loginCmd struct {
 	remote `embed:""`
-	Login  string `required:"" help:"Login (PAWL_LOGIN)."`
+	User   string `arg:"" optional:"" help:"Login of the user."`
+	Login  string `help:"The same as a flag (PAWL_LOGIN)."`
 	Passwd string `name:"password" hidden:"" help:"Read from PAWL_PASSWORD."`
 }
 
 func (*loginCmd) Help() string {
-	return `The password comes from PAWL_PASSWORD if PAWL_LOGIN is the same login or empty, else from standard input.
+	return `The password comes from PAWL_PASSWORD if PAWL_LOGIN is the same login or empty. Otherwise a terminal asks for it,
+and a pipe or file has it as one line.
 
 Example:
-  pawl login --login ada@example.com < password.txt`
+  pawl login ada@example.com < password.txt`
 }
 
 func (c *loginCmd) Run(ctx context.Context, std stdio) error {
+	login := cmp.Or(c.User, c.Login)
+	if login == "" {
+		return usagef("the login is missing; give it as an argument, or set PAWL_LOGIN")
+	}
 	password := c.Passwd
-	// PAWL_LOGIN and PAWL_PASSWORD go together, for example in the dev.env of pawl dev.
-	if login := os.Getenv("PAWL_LOGIN"); password == "" || login != "" && login != c.Login {
+	// PAWL_LOGIN and PAWL_PASSWORD belong together, for example in the dev.env of pawl dev.
+	if owner := os.Getenv("PAWL_LOGIN"); password == "" || owner != "" && owner != login {
 		var err error
-		if password, err = readSecret(ctx, std.in, "password"); err != nil {
+		if password, err = readSecret(ctx, std, "password"); err != nil {
 			return err
 		}
 	}
-	token, err := c.server.Login(ctx, c.Login, password)
+	token, err := c.server.Login(ctx, login, password)
 	if err != nil {
 		return err
 	}
@@ -46,19 +50,4 @@ func printToken(std stdio, asJSON bool, token api.Token) error {
 	}
 	_, err := fmt.Fprintln(std.out, token.Token)
 	return err
-}
-
-// readSecret reads one line. In an error, what is its name.
-func readSecret(ctx context.Context, in io.Reader, what string) (string, error) {
-	input := untilDone(ctx, in)
-	defer input.Close()
-	line, err := bufio.NewReader(io.LimitReader(input, api.MaxBodyBytes)).ReadString('\n')
-	if err != nil && err != io.EOF {
-		return "", fmt.Errorf("cannot read standard input: %w", err)
-	}
-	line = strings.TrimRight(line, "\r\n")
-	if line == "" {
-		return "", usagef("send the %s on standard input, as one line", what)
-	}
-	return line, nil
 }

@@ -7,14 +7,16 @@ import (
 	"time"
 )
 
-// progress is one line of text, overwritten as the work proceeds.
+// progress is one line of text, overwritten as the work proceeds. It is only for a terminal, because elsewhere the line
+// would be many.
 type progress struct {
-	out   io.Writer
-	last  time.Time
-	shown bool
+	out      io.Writer
+	terminal bool
+	last     time.Time
+	shown    bool
 }
 
-func newProgress(out io.Writer) *progress { return &progress{out: out} }
+func newProgress(out io.Writer) *progress { return &progress{out: out, terminal: isTerminal(out)} }
 
 // show writes how much of the work is done.
 func (p *progress) show(what string, done, total int64) {
@@ -40,7 +42,7 @@ func (p *progress) bar(done, total int64, words string) {
 
 // due reports whether to write now: five times a second, and at the end.
 func (p *progress) due(done, total int64) bool {
-	if (done < total || total == 0) && time.Since(p.last) < 200*time.Millisecond {
+	if !p.terminal || (done < total || total == 0) && time.Since(p.last) < 200*time.Millisecond {
 		return false
 	}
 	p.last = time.Now()

@@ -9,7 +9,7 @@ type refreshCmd struct {
 func (*refreshCmd) Help() string { return "Example:\n  pawl refresh < token.txt > token.new" }
 
 func (c *refreshCmd) Run(ctx context.Context, std stdio) error {
-	current, err := readSecret(ctx, std.in, "token")
+	current, err := readSecret(ctx, std, "token")
 	if err != nil {
 		return err
 	}

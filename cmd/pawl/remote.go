@@ -13,7 +13,7 @@ import (
 // remote is embedded by each command for a running server. The API key comes from the environment alone, because every
 // user of the machine can read the arguments of a process.
 type remote struct {
-	URL    string `name:"url" default:"${url}" help:"Address of the server (PAWL_URL)."`
+	URL    string `name:"url" default:"${url}" help:"Server (PAWL_URL); its API key is in PAWL_API_KEY."`
 	APIKey string `name:"api-key" hidden:"" help:"Read from PAWL_API_KEY."`
 	JSON   bool   `name:"json" help:"Print JSON."`
 

@@ -66,16 +66,21 @@ type signingKeyRetireCmd struct {
 	remote `embed:""`
 	ID     string `arg:"" help:"Id of the signing key, from \"pawl signing-key list\"."`
 	Now    bool   `help:"Retire a leaked key at once. Its tokens are rejected, and if it signs, a new key replaces it."`
+	Yes    bool   `help:"With --now, do not ask first."`
 }
 
 func (*signingKeyRetireCmd) Help() string {
-	return `Put -- before an id that begins with a hyphen.
+	return `Put -- before an id that begins with a hyphen. With --now, the command asks first, and a script needs --yes.
 
 Example:
   pawl signing-key retire oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U`
 }
 
 func (c *signingKeyRetireCmd) Run(ctx context.Context, std stdio) error {
+	question := "Every token of the key is rejected at once, and their users have to sign in again."
+	if err := askFirst(ctx, std, c.Yes || !c.Now, question); err != nil {
+		return err
+	}
 	if err := c.server.RetireSigningKey(ctx, api.RetireSigningKeyRequest{KeyID: c.ID, Now: c.Now}); err != nil {
 		return err
 	}

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/pawlauth/pawl/client"
 )
 
 // sources has the settings that are not on the command line. As a resolver of kong it supplies the value of each
@@ -258,6 +260,9 @@ func (s *sources) explain(parsed *kong.Context, err error) []string {
 			all = append(all, s.explain(parsed, err)...)
 		}
 		return all
+	}
+	if failed, ok := errors.AsType[*client.Error](err); ok && parsed != nil && parsed.Selected() != nil {
+		return []string{strings.Replace(err.Error(), failed.Error(), explainServer(parsed, failed), 1)}
 	}
 	bad, ok := errors.AsType[settingError](err)
 	if !ok {

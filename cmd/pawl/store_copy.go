@@ -22,7 +22,8 @@ func (*storeCopyCmd) Help() string {
   pawl store copy --from sqlite:/var/lib/pawl --to postgres://pawl@db/pawl --master-key-file master.key
 
 Stop the servers of both stores first. If the copy is interrupted, run the same line again; it starts over. A server
-refuses to start on an incomplete copy. Put an address with a password into PAWL_FROM or PAWL_TO.`
+refuses to start on an incomplete copy. The copy leaves the audit and the failure counters behind: keep the old store
+for as long as you need its audit. Put an address with a password into PAWL_FROM or PAWL_TO.`
 }
 
 func (c *storeCopyCmd) Run(ctx context.Context, std stdio) (err error) {

@@ -18,7 +18,7 @@ type userCmd struct {
 	Suspend  userSuspendCmd  `cmd:"" help:"Suspend a user and end all sessions of the user."`
 	Resume   userResumeCmd   `cmd:"" help:"Activate a suspended user."`
 	Role     userRoleCmd     `cmd:"" help:"Change the level, network or mailbox of a user."`
-	Password userPasswordCmd `cmd:"" help:"Set the password of a user, read from standard input."`
+	Password userPasswordCmd `cmd:"" help:"Set the password of a user, from a prompt or from standard input."`
 	Reset    userResetCmd    `cmd:"" help:"End all sessions of a user."`
 	Remove   userRemoveCmd   `cmd:"" help:"Terminate a user permanently."`
 }
@@ -159,7 +159,10 @@ type userPasswordCmd struct {
 }
 
 func (*userPasswordCmd) Help() string {
-	return "Example:\n  pawl user password ada@example.com < new-password.txt"
+	return `A terminal asks for the password twice; a pipe or file has it as one line.
+
+Example:
+  pawl user password ada@example.com < new-password.txt`
 }
 
 func (c *userPasswordCmd) Run(ctx context.Context, std stdio) error {
@@ -167,7 +170,7 @@ func (c *userPasswordCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	secret, err := readSecret(ctx, std.in, "new password")
+	secret, err := readNewSecret(ctx, std, "new password")
 	if err != nil {
 		return err
 	}
@@ -196,16 +199,26 @@ func (c *userResetCmd) Run(ctx context.Context, std stdio) error {
 
 type userRemoveCmd struct {
 	remoteUser `embed:""`
+	Yes        bool `help:"Do not ask first."`
 }
 
-func (*userRemoveCmd) Help() string { return "Example:\n  pawl user remove ada@example.com" }
+func (*userRemoveCmd) Help() string {
+	return `Asks first on a terminal. A script needs --yes.
+
+Example:
+  pawl user remove ada@example.com --yes`
+}
 
 func (c *userRemoveCmd) Run(ctx context.Context, std stdio) error {
-	id, err := c.userID(ctx)
+	user, err := c.user(ctx)
 	if err != nil {
 		return err
 	}
-	if err := c.server.TerminateUser(ctx, id); err != nil {
+	question := fmt.Sprintf("User %d, %q, is terminated permanently.", user.UserID, user.Login)
+	if err := askFirst(ctx, std, c.Yes, question); err != nil {
+		return err
+	}
+	if err := c.server.TerminateUser(ctx, user.UserID); err != nil {
 		return err
 	}
 	return c.confirm(std, "The user is terminated. All sessions have ended, and all API keys are removed.")

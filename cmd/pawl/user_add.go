@@ -18,7 +18,7 @@ type userAddCmd struct {
 	Level         api.Level `default:"MailboxUser" help:"Level."`
 	NetworkID     *int64    `name:"network" help:"Network; if not given, that of the caller."`
 	MailboxID     *int64    `name:"mailbox" help:"Mailbox; if not given, that of the caller."`
-	PasswordStdin bool      `xor:"password" help:"Read the password from standard input instead of generating one."`
+	PasswordStdin bool      `xor:"password" help:"Read the password from standard input or a prompt."`
 	NoPassword    bool      `xor:"password" help:"Create a user who cannot sign in with a password."`
 }
 
@@ -39,7 +39,7 @@ func (c *userAddCmd) Run(ctx context.Context, std stdio) error {
 	switch {
 	case c.NoPassword:
 	case c.PasswordStdin:
-		password, err = readSecret(ctx, std.in, "password")
+		password, err = readNewSecret(ctx, std, "password")
 	default:
 		password, err = c.server.GeneratePassword(ctx, api.GeneratePasswordRequest{Length: new(int64(20))})
 		created.Password = password

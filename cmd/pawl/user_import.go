@@ -27,7 +27,7 @@ type userImportCmd struct {
 
 	NetworkID int64 `name:"network" default:"1" help:"Network of users whose line has none."`
 	MailboxID int64 `name:"mailbox" default:"1" help:"Mailbox of users whose line has none."`
-	DryRun    bool  `help:"Only read the file and report its bad lines; open no store."`
+	DryRun    bool  `help:"Only report bad lines and users that occur twice; open no store."`
 	JSON      bool  `name:"json" help:"Print JSON."`
 }
 
@@ -87,11 +87,16 @@ func (c *userImportCmd) Run(ctx context.Context, std stdio) (err error) {
 	switch {
 	case err == nil:
 		return c.print(std, summary)
-	case summary.Lines == 0:
+	case summary.Lines == 0 && ctx.Err() == nil:
 		return err // the file itself is bad
+	case c.DryRun:
+		return fmt.Errorf("the file was read in part: %w", err)
 	}
-	return fmt.Errorf("the import was interrupted: %w; %d users are imported, and the same command imports the rest",
-		err, summary.Imported)
+	if c.JSON {
+		err = errors.Join(err, printJSON(std.out, summary))
+	}
+	return fmt.Errorf("the import was interrupted: %w; %d users are imported permanently, %d were unchanged, "+
+		"and the same command imports the rest", err, summary.Imported, summary.Unchanged)
 }
 
 // fileFormat returns the format stated by --format or the name of the file.

@@ -1,6 +1,7 @@
 package userimport
 
 import (
+	"bytes"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // columns are the columns of a CSV file, each one of fieldNames.
@@ -15,6 +17,14 @@ type columns []string
 
 // readHeader reads the first line of a CSV file.
 func readHeader(line []byte) (columns, error) {
+	for _, separator := range []string{";", "\t"} {
+		isField := func(name string) bool {
+			return slices.Contains(fieldNames, canonicalName(strings.Trim(name, ` "`)))
+		}
+		if names := strings.Split(string(line), separator); len(names) > 1 && slices.ContainsFunc(names, isField) {
+			return nil, fmt.Errorf("the columns are separated by %q; save the file with commas", separator)
+		}
+	}
 	header, err := readRow(line)
 	if err != nil {
 		return nil, err
@@ -78,7 +88,10 @@ func (c columns) read(line []byte) (f fields, err error) {
 // readRow reads one line by itself. No field of a user spans lines, so an unclosed quote must not swallow the following
 // lines.
 func readRow(line []byte) ([]string, error) {
-	r := csv.NewReader(strings.NewReader(strings.ToValidUTF8(string(line), "\x00")))
+	if !utf8.Valid(line) {
+		return nil, errors.New("the line is not UTF-8; save the file in UTF-8 (in Excel as \"CSV UTF-8\")")
+	}
+	r := csv.NewReader(bytes.NewReader(line))
 	row, err := r.Read()
 	if err != nil {
 		return nil, errors.New("the line is not CSV: a quote is missing, or is not doubled")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // maxLine is the length of the longest line in bytes, the same as for a request body of the API.
@@ -21,6 +22,30 @@ type lines struct {
 }
 
 func newLines(r io.Reader) *lines { return &lines{in: bufio.NewReaderSize(r, maxLine)} }
+
+// The errors of files that spreadsheets save, but that are not text in UTF-8.
+var (
+	errUTF16    = errors.New("the file is in UTF-16; save it in UTF-8 (in Excel as \"CSV UTF-8\")")
+	errWorkbook = errors.New("the file is a workbook of a spreadsheet; save it as text (in Excel as \"CSV UTF-8\")")
+)
+
+// checkStart returns an error if the first bytes show that the file is not text in UTF-8.
+func (l *lines) checkStart() error {
+	start, err := l.in.Peek(4)
+	if len(start) < 2 {
+		if err == io.EOF {
+			return nil
+		}
+		return err
+	}
+	switch text := string(start); {
+	case strings.HasPrefix(text, "\xff\xfe"), strings.HasPrefix(text, "\xfe\xff"), text[0] == 0, text[1] == 0:
+		return errUTF16
+	case text == "PK\x03\x04", text == "\xd0\xcf\x11\xe0":
+		return errWorkbook
+	}
+	return nil
+}
 
 // next returns the next line without its line break. The slice is valid until the next call. The error is errLongLine
 // for a skipped line, io.EOF after the last line, or an error of the reader.

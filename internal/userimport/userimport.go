@@ -30,7 +30,8 @@ const (
 
 // Config configures Run.
 type Config struct {
-	// Store receives the users. If nil, Run only reads the file.
+	// Store receives the users. If nil, Run only reads the file. It then needs about 100 bytes of memory for each user,
+	// to find those that occur twice.
 	Store  Store
 	Format Format
 	// Tenant is the tenant of users without one in their line.
@@ -54,7 +55,7 @@ type Summary struct {
 // Run imports a file. Each page of users is one durable step. An error ends the import between two pages: the imported
 // users stay, and the same file may be imported again. A skipped line is not an error.
 func Run(ctx context.Context, file io.Reader, c Config) (Summary, error) {
-	i := importer{Config: c, lines: newLines(file), logins: map[string]bool{}}
+	i := importer{Config: c, lines: newLines(file), logins: map[string]bool{}, found: newOccurrences()}
 	err := i.run(ctx)
 	return i.summary, err
 }
@@ -65,6 +66,7 @@ type importer struct {
 	lines   *lines
 	columns columns // the columns of a CSV file; nil before the first line
 	summary Summary
+	found   *occurrences // of a file without a store
 
 	// The current page.
 	users   []authority.UserWithHash
@@ -73,6 +75,9 @@ type importer struct {
 }
 
 func (i *importer) run(ctx context.Context) error {
+	if err := i.lines.checkStart(); err != nil {
+		return fmt.Errorf("cannot read the file: %w", err)
+	}
 	for {
 		line, err := i.lines.next()
 		switch {
@@ -130,13 +135,20 @@ func (i *importer) skip(line int64, reason error) {
 	i.Skipped(line, reason)
 }
 
-// flush adds the current page to the store, and begins the next one.
+// flush adds the current page to the store, and begins the next one. It does not end with ctx in the middle of a page,
+// so that the summary has exactly the durable users.
 func (i *importer) flush(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if i.Store != nil && len(i.users) > 0 {
-		results, err := Import(ctx, i.Store, i.users, i.Clock().Unix())
+	if i.Store == nil {
+		for n, user := range i.users {
+			if err := i.found.add(user, i.numbers[n]); err != nil {
+				i.skip(i.numbers[n], err)
+			}
+		}
+	} else if len(i.users) > 0 {
+		results, err := Import(context.WithoutCancel(ctx), i.Store, i.users, i.Clock().Unix())
 		if err != nil {
 			return err
 		}

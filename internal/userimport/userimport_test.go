@@ -332,7 +332,7 @@ func TestBadCSV(t *testing.T) {
 		`"a@example.com,` + bcrypt + ",7":   "a quote is missing",
 		"a@example.com," + bcrypt:           "has 2 fields, but the first line has 3",
 		"a@example.com," + bcrypt + ",x":    "networkId must be a whole number",
-		"a\xff@example.com," + bcrypt + ",": "login must have",
+		"a\xff@example.com," + bcrypt + ",": "the line is not UTF-8; save",
 	} {
 		text := "\xef\xbb\xbf" + head + good + line + "\n" + good
 		summary, skipped, err := reading{format: userimport.CSV, text: text}.run(t.Context())
@@ -347,7 +347,12 @@ func TestBadCSV(t *testing.T) {
 		}
 	}
 	for header, want := range map[string]string{
-		"login;passwordHash":       "there is no field",
+		"login;passwordHash":       `separated by ";"; save the file with commas`,
+		"Login\tpasswordHash":      `separated by "\t"`,
+		"Pr\xe9nom,login":          "line 1: the line is not UTF-8",
+		"PK\x03\x04login,email":    "a workbook of a spreadsheet",
+		"\xff\xfel\x00o\x00":       "the file is in UTF-16; save it in UTF-8",
+		"l\x00o\x00g\x00":          "the file is in UTF-16",
 		"login,email":              "the first line must name",
 		"externalId,passwordHash":  "the first line must name",
 		"login,LOGIN,passwordHash": "twice",

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/creack/pty"
+
 	"github.com/pawlauth/pawl/internal/store/sqlite"
 	"github.com/pawlauth/pawl/internal/test/testbin"
 )
@@ -81,17 +83,21 @@ func killInTheMiddle(t *testing.T, cmd *exec.Cmd, part string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stderr, err := cmd.StderrPipe()
+	controller, terminal, err := pty.Open() // progress is for terminals only
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
+	defer controller.Close()
+	cmd.Stderr = terminal
+	err = cmd.Start()
+	terminal.Close()
+	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := io.WriteString(stdin, part); err != nil {
 		t.Error(err)
 	}
-	progress, err := bufio.NewReader(stderr).ReadString('s')
+	progress, err := bufio.NewReader(controller).ReadString('s')
 	if err != nil || !strings.Contains(progress, " lines") {
 		t.Errorf("the import prints %q, %v; want its progress", progress, err)
 	}
