@@ -18,10 +18,13 @@ import (
 )
 
 type configCmd struct {
-	Show configShowCmd `cmd:"" default:"withargs" help:"Show the effective settings and their sources (the default)."`
+	Show  configShowCmd  `cmd:"" default:"withargs" help:"Show the effective settings and their sources (the default)."`
+	Check configCheckCmd `cmd:"" help:"Check the settings, and the files, store and addresses that they name."`
 }
 
-func (*configCmd) Help() string { return "Example:\n  pawl config --config pawl.json" }
+func (*configCmd) Help() string {
+	return "Example:\n  pawl config --config pawl.json\n  pawl config check --config pawl.json"
+}
 
 // configShowCmd has the flags of serve, and shows their effective values.
 type configShowCmd struct {

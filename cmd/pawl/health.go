@@ -28,6 +28,15 @@ Example:
 }
 
 func (c *healthCmd) Run(ctx context.Context, std stdio) error {
+	if err := c.query(ctx); err != nil {
+		return err
+	}
+	_, err := io.WriteString(std.out, "ok\n")
+	return err
+}
+
+// query returns nil if the server answers with 200.
+func (c *healthCmd) query(ctx context.Context) error {
 	url, err := c.url()
 	if err != nil {
 		return err
@@ -50,8 +59,7 @@ func (c *healthCmd) Run(ctx context.Context, std stdio) error {
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s answers %s", url, response.Status)
 	}
-	_, err = io.WriteString(std.out, "ok\n")
-	return err
+	return nil
 }
 
 // url returns the URL to query for a server with this --addr on the same machine.

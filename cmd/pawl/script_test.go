@@ -1,11 +1,19 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
+	"math/big"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -32,12 +40,34 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+// writeCertificate is the command "certificate FILE KEYFILE DAYS NAME" of a script. It writes a certificate that
+// expires after a number of days, and its key.
+func writeCertificate(ts *testscript.TestScript, _ bool, args []string) {
+	days, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	secret, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ts.Check(err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: args[3:], NotBefore: time.Now().AddDate(0, 0, days-90),
+		NotAfter: time.Now().AddDate(0, 0, days).Add(time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, secret.Public(), secret)
+	ts.Check(err)
+	key, err := x509.MarshalPKCS8PrivateKey(secret)
+	ts.Check(err)
+	for file, block := range map[string]*pem.Block{
+		args[0]: {Type: "CERTIFICATE", Bytes: der}, args[1]: {Type: "PRIVATE KEY", Bytes: key},
+	} {
+		ts.Check(os.WriteFile(ts.MkAbs(file), pem.EncodeToMemory(block), 0o600))
+	}
+}
+
 // TestScripts runs the command lines of testdata/script. Each script has a server at PAWL_URL. The traffic of the
 // server is checked against the OpenAPI file.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata/script",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "certificate": writeCertificate},
 		Setup: func(env *testscript.Env) error {
 			t := env.T().(testing.TB)
 			server := pawltest.New(t, pawltest.WithHandler(apicheck.Handler(t)))

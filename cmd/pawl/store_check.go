@@ -10,8 +10,8 @@ import (
 )
 
 type storeCheckCmd struct {
-	Data   string `default:"pawl-data" placeholder:"DIR" help:"Data folder."`
-	Store  string `default:"sqlite:" placeholder:"ADDRESS" help:"Store: sqlite: (in --data) or postgres://..."`
+	Data   string `default:"${data}" placeholder:"DIR" help:"Data folder."`
+	Store  string `default:"${store}" placeholder:"ADDRESS" help:"Store: sqlite: (in --data) or postgres://..."`
 	Backup string `placeholder:"FILE" help:"Check this backup instead."`
 	JSON   bool   `name:"json" help:"Print JSON."`
 }
@@ -33,7 +33,7 @@ func (c *storeCheckCmd) Run(ctx context.Context, std stdio) error {
 	if c.Backup != "" {
 		report, err = sqlite.CheckFile(ctx, c.Backup)
 	} else {
-		address, parseErr := parseStore("--store", c.Store, c.Data)
+		address, parseErr := parseStore("store", c.Store, c.Data)
 		if parseErr != nil {
 			return parseErr
 		}

@@ -10,7 +10,7 @@ import (
 )
 
 type storeRestoreCmd struct {
-	Data string `default:"pawl-data" placeholder:"DIR" help:"Data folder."`
+	Data string `default:"${data}" placeholder:"DIR" help:"Data folder."`
 	From string `required:"" placeholder:"FILE" help:"Backup to restore, from pawl store backup."`
 	JSON bool   `name:"json" help:"Print JSON."`
 }

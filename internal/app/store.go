@@ -14,7 +14,9 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/keyring"
 	"github.com/pawlauth/pawl/internal/metrics"
+	"github.com/pawlauth/pawl/internal/seal"
 	"github.com/pawlauth/pawl/internal/store/postgres"
 	"github.com/pawlauth/pawl/internal/store/sqlite"
 	"github.com/pawlauth/pawl/internal/storecopy"
@@ -165,6 +167,31 @@ func CheckStore(ctx context.Context, address StoreAddress) (storecopy.Report, er
 		err = fmt.Errorf("%s: %w", address.location(), err)
 	}
 	return report, err
+}
+
+// InspectStore reads what a server needs of a store, and changes nothing. Servers may use the store at the same time.
+// It returns an error if a server with this master key could not start.
+func InspectStore(ctx context.Context, address StoreAddress, masterKey *seal.Box) (storecopy.Inspection, error) {
+	var found storecopy.Inspection
+	var err error
+	if address.Kind() == SQLite {
+		found, err = sqlite.Inspect(ctx, address.Folder)
+	} else {
+		found, err = postgres.Inspect(ctx, *address.database)
+		if errors.Is(err, storecopy.ErrMissing) || errors.Is(err, storecopy.ErrNoAdministrator) {
+			err = fmt.Errorf("%s: %w", address.location(), err)
+		}
+	}
+	if err == nil && found.Schema > found.Latest {
+		err = fmt.Errorf("%s has schema version %d, and this Pawl supports versions up to %d: start the newer Pawl",
+			address.location(), found.Schema, found.Latest)
+	}
+	for _, key := range found.SigningKeys {
+		if err == nil {
+			_, err = keyring.Unseal(key, masterKey)
+		}
+	}
+	return found, err
 }
 
 // requireAdministrator returns storecopy.ErrNoAdministrator for a store without a user of level Root. The target of an

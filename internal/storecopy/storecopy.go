@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/keyring"
 	"github.com/pawlauth/pawl/internal/token"
 )
 
@@ -66,6 +67,12 @@ type Report struct {
 	Counts
 	// Problems has a sentence for each kind of damage. It is empty if the store is whole.
 	Problems []string
+}
+
+// Inspection is what a server needs of a store, read without a change.
+type Inspection struct {
+	Schema, Latest int64                // the version of the schema, and the one that a start migrates it to
+	SigningKeys    []keyring.SigningKey // unretired, with ID and JWK only
 }
 
 // Problem returns the sentence for damaged rows: how many there are, and one of them.

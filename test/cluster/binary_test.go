@@ -68,6 +68,29 @@ func TestExchange(t *testing.T) {
 	c.everywhere(first, 401)
 }
 
+// TestConfigCheck checks the settings of a node while another node runs: the database, the master key, and a database
+// that is missing, unreachable, or without a schema.
+func TestConfigCheck(t *testing.T) {
+	binary := testbin.Build(t)
+	cluster := pgtest.Start(t)
+	masterKey := seal.NewKey()
+	dsn := initDatabase(t, binary, cluster, masterKey)
+	for want, env := range map[string][]string{
+		"":                               {"PAWL_STORE=" + dsn, "PAWL_MASTER_KEY=" + masterKey},
+		"sealed with another master key": {"PAWL_STORE=" + dsn, "PAWL_MASTER_KEY=" + seal.NewKey()},
+		"run pawl init first, or check PAWL_STORE": {
+			"PAWL_STORE=" + cluster.DSN(cluster.Database(t)), "PAWL_MASTER_KEY=" + masterKey,
+		},
+		"create it with createdb": {"PAWL_STORE=" + cluster.DSN("nothing"), "PAWL_MASTER_KEY=" + masterKey},
+	} {
+		stdout, stderr, err := pawl(t, binary, append(env, "PAWL_ADDR=127.0.0.1:0"), "config", "check")
+		ok := strings.Contains(stdout, "store     ok  postgres")
+		if (err == nil) != (want == "") || ok != (want == "") || !strings.Contains(stderr, want) {
+			t.Errorf("config check: %v, want %q\n%s%s", err, want, stdout, stderr)
+		}
+	}
+}
+
 // initDatabase creates a database with an administrator, and returns its address.
 func initDatabase(t *testing.T, binary string, cluster *pgtest.Cluster, masterKey string) string {
 	t.Helper()

@@ -213,6 +213,10 @@ func TestLogMigration(t *testing.T) {
 	if err := os.WriteFile(copied, []byte("of an earlier attempt"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	check, err := exec.Command(binary, "config", "check", "--data", data, "--addr", "127.0.0.1:0").CombinedOutput()
+	if err != nil || !strings.Contains(string(check), "schema 1; the next start migrates it to ") {
+		t.Errorf("config check: %v\n%s", err, check)
+	}
 	start := []string{binary, "serve", "--data", data, "--addr", "127.0.0.1:0"}
 	log := logOfStart(t, nil, start...)
 	for _, want := range []string{
