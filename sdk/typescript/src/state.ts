@@ -1,0 +1,96 @@
+import type { Answer, TokenData } from "./http.js";
+
+/** Where a session keeps its state. localStorage and sessionStorage fit, and so does anything like them. */
+export interface StateStorage {
+  getItem(key: string): string | null;
+  setItem(key: string, value: string): void;
+  removeItem(key: string): void;
+}
+
+/** The state that all tabs share. Times are in milliseconds. */
+export interface State {
+  /** The current token; "" in cookie mode. */
+  token: string;
+  userId: number;
+  /** How long the token lives from `answered` on. */
+  life: number;
+  /** Server time of the answer that brought the token. */
+  answered: number;
+  /** Local time of that answer. Only differences to it are used, so that a wrong clock does no harm. */
+  local: number;
+  /** The Idempotency-Key of a refresh that may be in flight; "" if there is none. */
+  pending: string;
+}
+
+/** Returns the state after an answer with a token. */
+export function stateOf({ data, date }: Answer<TokenData>): State {
+  const expires = Date.parse(data.expiresAt);
+  // A browser hides Date from other origins unless the server exposes it, as Pawl does. The token's iat is the next best.
+  const answered = date || 1000 * Number(claims(data.token)["iat"]) || Date.now();
+  return {
+    token: data.token,
+    userId: data.userId,
+    life: Math.max(0, expires - answered),
+    answered,
+    local: Date.now(),
+    pending: "",
+  };
+}
+
+/** Returns the claims of a token without a check; {} if it has none, as in cookie mode. */
+function claims(token: string): Record<string, unknown> {
+  try {
+    const payload = token.split(".")[1] ?? "";
+    return JSON.parse(atob(payload.replace(/-/g, "+").replace(/_/g, "/")));
+  } catch {
+    return {};
+  }
+}
+
+/** Storage for programs without localStorage. It ends with the page or process. */
+export function memoryStorage(): StateStorage {
+  const items = new Map<string, string>();
+  return {
+    getItem: (key) => items.get(key) ?? null,
+    setItem: (key, value) => void items.set(key, value),
+    removeItem: (key) => void items.delete(key),
+  };
+}
+
+/** Returns localStorage, or storage in memory where there is none, or where the browser denies it. */
+export function defaultStorage(): StateStorage {
+  try {
+    if (typeof localStorage !== "undefined") {
+      localStorage.getItem("pawl");
+      return localStorage;
+    }
+  } catch {
+    // A browser that blocks storage throws.
+  }
+  return memoryStorage();
+}
+
+/** Reads and writes the state under one name. */
+export class StateStore {
+  constructor(
+    private readonly storage: StateStorage,
+    private readonly name: string,
+  ) {}
+
+  read(): State | undefined {
+    try {
+      const state = JSON.parse(this.storage.getItem(this.name) ?? "null");
+      return state && typeof state.token === "string" && state.life >= 0 ? state : undefined;
+    } catch {
+      return undefined; // another program has written here
+    }
+  }
+
+  write(state: State): void {
+    this.storage.setItem(this.name, JSON.stringify(state));
+  }
+
+  remove(): void {
+    this.storage.removeItem(this.name);
+  }
+}
