@@ -4,13 +4,14 @@ import (
 	"testing"
 
 	"github.com/pawlauth/pawl/internal/test/apicheck"
+	"github.com/pawlauth/pawl/internal/test/npmtest"
 	"github.com/pawlauth/pawl/pawltest"
 )
 
 // TestOAuthLibraries runs two strict OAuth client libraries against the metadata, the introspection and the revocation.
 // Both encode the API key as RFC 6749, 2.3.1, requires it.
 func TestOAuthLibraries(t *testing.T) {
-	dir := npmFolder(t)
+	dir := npmtest.Folder(t, "npm")
 	for _, library := range []string{"oauth4webapi", "openid-client"} {
 		t.Run(library, func(t *testing.T) {
 			server := pawltest.New(t, pawltest.WithHandler(apicheck.Handler(t)))

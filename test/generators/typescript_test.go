@@ -7,13 +7,14 @@ import (
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/internal/test/apicheck"
+	"github.com/pawlauth/pawl/internal/test/npmtest"
 	"github.com/pawlauth/pawl/pawltest"
 )
 
 // TestTypeScriptGenerators generates a client with each TypeScript generator, compiles the clients with a script for
 // each, and runs the scripts on a live server.
 func TestTypeScriptGenerators(t *testing.T) {
-	dir := npmFolder(t)
+	dir := npmtest.Folder(t, "npm")
 	server := pawltest.New(t, pawltest.WithHandler(apicheck.Handler(t)))
 	if err := os.WriteFile(filepath.Join(dir, "openapi.yaml"), []byte(api.OpenAPI()), 0o600); err != nil {
 		t.Fatal(err)

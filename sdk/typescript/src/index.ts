@@ -1,5 +1,5 @@
 import { PawlError, signedOut } from "./errors.js";
-import { call, type Call, type TokenData } from "./http.js";
+import { call, type Answer, type Call, type TokenData } from "./http.js";
 import { defaultStorage, stateOf, StateStore, type State, type StateStorage } from "./state.js";
 
 export { PawlError, type ErrorCode } from "./errors.js";
@@ -207,19 +207,29 @@ class BrowserSession implements Session {
     // the same key, and so gets the same successor.
     state.pending ||= crypto.randomUUID();
     this.store.write(state);
+    let answer: Answer<TokenData> | PawlError;
     try {
-      return this.accept(stateOf(await this.persist(state)));
+      answer = await this.persist(state);
     } catch (e) {
-      if (e instanceof PawlError && !e.temporary) {
-        this.forget();
-        throw signedOut();
+      if (!(e instanceof PawlError) || e.temporary) {
+        throw e; // the state stays, with its key
       }
-      throw e; // the state stays, with its key
+      answer = e;
     }
+    // Without Web Locks another tab may have moved on meanwhile. What it has stored is newer than this answer.
+    const now = this.required();
+    if (!same(now, state)) {
+      return now;
+    }
+    if (answer instanceof PawlError) {
+      this.forget();
+      throw signedOut();
+    }
+    return this.accept(stateOf(answer));
   }
 
   /** Repeats a refresh with the same key until there is an answer. */
-  private async persist(state: State): ReturnType<typeof call<TokenData>> {
+  private async persist(state: State): Promise<Answer<TokenData>> {
     const body = this.cookie ? {} : { token: state.token };
     let headers: Record<string, string> = { "Idempotency-Key": state.pending };
     for (let attempt = 1; ; attempt++) {
@@ -242,7 +252,7 @@ class BrowserSession implements Session {
     }
   }
 
-  private call<T>(path: string, c: Call): ReturnType<typeof call<T>> {
+  private call<T>(path: string, c: Call): Promise<Answer<T>> {
     return call<T>(this.send, this.options.url.replace(/\/+$/, "") + path, {
       ...c,
       credentials: this.cookie ? "include" : "omit",
