@@ -45,7 +45,8 @@ func TestLinks(t *testing.T) {
 
 // skipDir reports whether a directory has no sources of the module.
 func skipDir(path string, d fs.DirEntry) bool {
-	return d.IsDir() && path != ".." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "node_modules")
+	generated := d.Name() == "node_modules" || d.Name() == "dist"
+	return d.IsDir() && path != ".." && (strings.HasPrefix(d.Name(), ".") || generated)
 }
 
 // documents returns the paths of the Markdown files of the repository.

@@ -116,14 +116,15 @@ func TestPackage(t *testing.T) {
 	for name, text := range map[string]string{
 		"package.json": `{"type":"module","private":true}`,
 		"main.ts":      consumer,
-		"tsconfig.json": `{"compilerOptions":{"strict":true,"module":"NodeNext","target":"ES2022","lib":["ES2022","DOM"],
-			"types":[],"outDir":"out"},"files":["main.ts"]}`,
+		"tsconfig.json": `{"compilerOptions":{"strict":true,"module":"NodeNext","target":"ES2022",
+			"lib":["ES2022","DOM"],"types":[],"outDir":"out"},"files":["main.ts"]}`,
 	} {
 		if err := os.WriteFile(filepath.Join(project, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	run(t, project, nil, "npm", "install", "--no-audit", "--no-fund", filepath.Join(dir, "pawl-client-0.1.0.tgz"))
+	packed := filepath.Join(dir, "pawl-client-0.1.0.tgz")
+	run(t, project, nil, "npm", "install", "--no-audit", "--no-fund", packed)
 	run(t, project, nil, filepath.Join(dir, "node_modules/.bin/tsc"), "-p", ".")
 	if got := run(t, project, nil, "node", "out/main.js"); got != "works\n" {
 		t.Errorf("printed %q", got)

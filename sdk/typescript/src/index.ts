@@ -42,7 +42,7 @@ export interface Session {
   fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>;
   /** Ends the session, here and in every tab. */
   logout(): Promise<void>;
-  /** Stops timers and listeners. The session itself goes on for other tabs and the next page. */
+  /** Stops timers and listeners. The session stays for other tabs and the next page. */
   close(): void;
 }
 
@@ -137,7 +137,7 @@ class BrowserSession implements Session {
       if (state) {
         await this.call("/v2/auth/logout", this.withToken(state)).catch((e: PawlError) => {
           if (e.errorCode !== "InvalidSession") {
-            throw e; // an ended session is as good as a logout
+            throw e; // a logout is complete if the session has ended
           }
         });
       }
@@ -340,7 +340,7 @@ function margin(state: State): number {
   return Math.min(60_000, Math.max(state.life / 5, Math.min(1500, state.life / 2)));
 }
 
-/** Whether two states have the same token. In cookie mode only the time of the answer tells them apart. */
+/** Whether two states have the same token. In cookie mode they differ in the time of the answer only. */
 function same(a: State, b: State): boolean {
   return a.token === b.token && a.local === b.local;
 }

@@ -16,7 +16,7 @@ export interface State {
   life: number;
   /** Server time of the answer that brought the token. */
   answered: number;
-  /** Local time of that answer. Only differences to it are used, so that a wrong clock does no harm. */
+  /** Local time of that answer. Only differences to it are used, so a wrong clock is harmless. */
   local: number;
   /** The Idempotency-Key of a refresh that may be in flight; "" if there is none. */
   pending: string;
