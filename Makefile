@@ -4,6 +4,7 @@ FAILOVERS ?= 20
 MICRO = '^Benchmark(Parse|Verify|Sign|Encode|Handler|Store)'
 KILLS ?= 200
 FOR ?= 0
+STRICT =
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,7 +21,7 @@ lint: ## check formatting, run vet and staticcheck
 	go tool staticcheck ./...
 
 test: deps lint ## run every test with the race detector; about 10 minutes on 2 cores
-	go test -race -timeout 20m ./...
+	go run ./test/run $(STRICT) -race -timeout 20m ./...
 
 test-short: ## run the tests without the long ones; installs nothing
 	go test -short ./...
