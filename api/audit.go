@@ -40,6 +40,9 @@ type Event struct {
 	Address   string    `json:"address"`   // the client's IP address; empty if unknown
 	RequestID string    `json:"requestId"` // the X-Request-Id of the request; empty without a request
 	Detail    string    `json:"detail"`    // a few words for people; may be empty
+	// ActorID is the user who acts in the session for the session's user (OpenSessionRequest.ActorID); nil if there is
+	// none.
+	ActorID *int64 `json:"actorId,omitzero"`
 }
 
 // AuditRequest is the query of GET /v2/audit. A zero filter matches every event visible to the caller. After excludes

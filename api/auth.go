@@ -1,5 +1,7 @@
 package api
 
+import "encoding/json"
+
 // LoginRequest is the body of POST /v2/auth/login. The vendor's pages have several forms of it, with different names
 // for the login. The server takes the first non-empty field of Login, LoginName, Email and Username. A form with Email
 // or Username is answered with a [TokenPair], the others with a [Token].
@@ -66,6 +68,35 @@ type SessionsRequest struct {
 // EndSessionsRequest is the body of POST /v2/auth/sessions/end-all.
 type EndSessionsRequest struct {
 	ExceptCurrent bool `json:"exceptCurrent,omitzero"` // keeps the session of the request
+}
+
+// OpenSessionRequest is the body of POST /v2/auth/sessions/open. Exactly one of UserID, Login and ExternalID is set.
+// The response is a Token.
+type OpenSessionRequest struct {
+	UserID     int64  `json:"userId,omitzero"`
+	Login      string `json:"login,omitzero"`
+	LoginName  string `json:"loginName,omitzero"` // the login, under the vendor's other name
+	ExternalID string `json:"externalId,omitzero"`
+	// User is the user to create if there is no user with that login or external id. The fields of an existing user
+	// stay as they are. A missing login or external id is that of the request.
+	User *CreateUserRequest `json:"user,omitzero"`
+
+	Device    string `json:"device,omitzero"`    // a name for the user's device, at most 64 characters
+	IP        string `json:"ip,omitzero"`        // the user's address; empty is that of the request
+	UserAgent string `json:"userAgent,omitzero"` // of the user's browser; empty is that of the request
+
+	// Claims is a JSON object of at most 1 KiB. Every token of the session has it as the claim "ext".
+	Claims json.RawMessage `json:"claims,omitzero"`
+
+	// TokenLife, IdleLife and SessionLife replace the server's settings of these names, in seconds. They may only be
+	// shorter.
+	TokenLife   *int64 `json:"tokenLife,omitzero"`
+	IdleLife    *int64 `json:"idleLife,omitzero"`
+	SessionLife *int64 `json:"sessionLife,omitzero"`
+
+	// ActorID is the user who acts for the session's user, for example in support. The tokens have the claim "act"
+	// (RFC 8693, 4.1), and the audit names the actor.
+	ActorID *int64 `json:"actorId,omitzero"`
 }
 
 // Session is a live session in a list.

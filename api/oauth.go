@@ -1,5 +1,7 @@
 package api
 
+import "encoding/json"
+
 // Introspection is the response of POST /oauth2/introspect (RFC 7662, 2.2). An inactive token has Active alone, and
 // every other field is zero.
 type Introspection struct {
@@ -17,6 +19,15 @@ type Introspection struct {
 	AuthLevel Level `json:"authLevel"`
 	NetworkID int64 `json:"networkId"`
 	MailboxID int64 `json:"mailboxId"`
+
+	ExternalID string          `json:"externalId,omitzero"` // the present one of the user; empty if there is none
+	Actor      *Actor          `json:"act,omitzero"`        // nil if no user acts for the token's user
+	Extra      json.RawMessage `json:"ext,omitzero"`        // OpenSessionRequest.Claims; nil if there are none
+}
+
+// Actor is the user who acts for the user of a token (RFC 8693, 4.1).
+type Actor struct {
+	Subject string `json:"sub"` // the userId in decimal
 }
 
 // TokenResponse is the response of POST /oauth2/token (RFC 6749, 5.1). Both tokens are the session's one current token.

@@ -47,6 +47,13 @@ func doToken(ctx context.Context, c *Client, x call) (api.Token, error) {
 	return t, err
 }
 
+// OpenSession opens a session for a user authenticated by the calling program, and returns the session's first token.
+// The client needs an API key of api.ScopeOpenSessions or api.ScopeFull, or the bearer of an administrator. It
+// returns ErrObjectNotFound if there is no such user and r has no user to create.
+func (c *Client) OpenSession(ctx context.Context, r api.OpenSessionRequest) (api.Token, error) {
+	return doToken(ctx, c, post("/v2/auth/sessions/open", r))
+}
+
 // Logout ends the session of the client's bearer. With an API key alone it is a no-op.
 func (c *Client) Logout(ctx context.Context) error {
 	return doNoData(ctx, c, post("/v2/auth/logout", nil))

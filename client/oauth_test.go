@@ -3,6 +3,7 @@ package client_test
 import (
 	"errors"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -26,7 +27,7 @@ func TestIntrospectAndRevoke(t *testing.T) {
 	if err := c.Revoke(ctx, token.Token); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := c.Introspect(ctx, token.Token); err != nil || got != (api.Introspection{}) {
+	if got, err := c.Introspect(ctx, token.Token); err != nil || !reflect.DeepEqual(got, api.Introspection{}) {
 		t.Errorf("introspection of a revoked token %+v, %v, want an inactive one", got, err)
 	}
 	admin, err := server.Client().Login(ctx, pawltest.AdminLogin, pawltest.AdminPassword)

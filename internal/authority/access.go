@@ -34,7 +34,7 @@ const (
 
 // check returns nil if the call is open to both credentials of the caller: the API key and the session.
 func (a Access) check(c Caller) error {
-	if c.Session != nil && c.Session.Extras != nil && c.Session.Extras.ActorID != 0 && a&ActorSessions == 0 {
+	if c.Session.actorID() != 0 && a&ActorSessions == 0 {
 		return errActorSession
 	}
 	switch {

@@ -11,7 +11,10 @@ import (
 // Opening describes a session to open.
 type Opening struct {
 	SessionWithOrigin
-	PasswordHash string // the required hash of the user's password
+	// PasswordHash is the required hash of the user's password. OpenSessionFor ignores it.
+	PasswordHash string
+	// NewUser is the user to create for OpenSessionFor; nil if the user exists.
+	NewUser *UserWithHash
 	// MaxSessions is Policy.MaxSessionsPerUser.
 	MaxSessions int
 }
@@ -22,9 +25,10 @@ const MaxEndedAtOnce = 100
 
 // EndedSession is a session that a store ended by itself.
 type EndedSession struct {
-	ID     token.SessionID
-	UserID int64
-	Reason EndReason
+	ID      token.SessionID
+	UserID  int64
+	ActorID int64 // SessionExtras.ActorID
+	Reason  EndReason
 }
 
 // EndReason is why a store ended a session by itself.
@@ -72,7 +76,9 @@ func (o *Opening) Excess(others []Session) []EndedSession {
 	ended := make([]EndedSession, len(others)-o.MaxSessions+1)
 	for i := range ended {
 		s := &others[i]
-		ended[i] = EndedSession{ID: s.ID, UserID: s.UserID, Reason: cmp.Or(s.TimedOut(now), EndedByCap)}
+		ended[i] = EndedSession{
+			ID: s.ID, UserID: s.UserID, ActorID: s.actorID(), Reason: cmp.Or(s.TimedOut(now), EndedByCap),
+		}
 	}
 	return ended
 }

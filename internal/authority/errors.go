@@ -26,6 +26,14 @@ var (
 		"You do not administer this network or mailbox; ask its administrator.")
 	errScope = fault.New(fault.AccessDenied,
 		"The scope of the API key does not allow this; use an API key of scope Full.")
+	errUserAbove = fault.New(fault.AccessDenied,
+		"The user is above your level; ask an administrator.")
+	errAboveMaxLevel = fault.New(fault.AccessDenied,
+		"The user is above the maxLevel of the API key; use another API key.")
+	errUserSuspended = fault.New(fault.AccessDenied,
+		"The user may not sign in; set the status to Active first.")
+	errSessionActor = fault.New(fault.AccessDenied,
+		"actorId must be another user who may sign in and administers this user.")
 	errActorSession = fault.New(fault.AccessDenied,
 		"A session with an actor cannot do this; sign in as the actor.")
 	errOwnStatus = fault.New(fault.AccessDenied,
@@ -43,6 +51,8 @@ var (
 	errTokenOwner = fault.New(fault.AccessDenied,
 		"The token belongs to a user whose sessions you may not end; ask an administrator.")
 
+	errNoUserToOpen = fault.New(fault.NotFound,
+		"User not found; check userId, login or externalId, or send user to create one.")
 	errUserNotFound = fault.New(fault.NotFound,
 		"User not found; check the userId.")
 	errAPIKeyNotFound = fault.New(fault.NotFound,

@@ -12,6 +12,9 @@ import (
 func (c Caller) event(e audit.Event) audit.Event {
 	e.Caller = c.User.ID
 	e.Address = c.Address
+	if actor := c.Session.actorID(); actor != 0 {
+		e.Actor = actor
+	}
 	return e
 }
 
@@ -40,7 +43,9 @@ func (a *Authority) recordEnded(ctx context.Context, ended []EndedSession) {
 func endEvents(ended []EndedSession) []audit.Event {
 	events := make([]audit.Event, len(ended))
 	for i, s := range ended {
-		events[i] = audit.Event{Kind: audit.SessionEnded, User: s.UserID, Session: s.ID, Detail: s.Reason.String()}
+		events[i] = audit.Event{
+			Kind: audit.SessionEnded, User: s.UserID, Session: s.ID, Actor: s.ActorID, Detail: s.Reason.String(),
+		}
 	}
 	return events
 }

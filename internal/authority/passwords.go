@@ -115,6 +115,14 @@ func (a *Authority) hashNewPassword(ctx context.Context, field, passwd string) (
 	return hash, hasherError(err)
 }
 
+// hashIfAny is hashNewPassword, and returns "" for a user without a password.
+func (a *Authority) hashIfAny(ctx context.Context, field, passwd string) (string, error) {
+	if passwd == "" {
+		return "", nil
+	}
+	return a.hashNewPassword(ctx, field, passwd)
+}
+
 // GeneratePassword returns a random password of 8 to 128 characters that keeps the rules. It is longer than requested
 // if the rules require that.
 func (a *Authority) GeneratePassword(length int64) (string, error) {

@@ -24,7 +24,8 @@ func (a *Authority) Refresh(
 	a.metrics.Refresh(outcome.String())
 	if detail := rejectionDetails[outcome]; detail != "" {
 		a.audit.Record(ctx, audit.Event{
-			Kind: audit.RefreshRefused, User: claims.Subject, Session: claims.Session, Address: from.IP, Detail: detail,
+			Kind: audit.RefreshRefused, User: claims.Subject, Session: claims.Session, Actor: claims.ActorID,
+			Address: from.IP, Detail: detail,
 			Warning: outcome == RefreshRaceElsewhere,
 		})
 	}
@@ -103,7 +104,7 @@ func (a *Authority) endStolen(
 		return refreshFailure(fault.FromStore(err, nil))
 	}
 	a.audit.Record(ctx, s.User.event(audit.Event{
-		Kind: audit.Theft, Session: s.Session.ID, Address: from.IP,
+		Kind: audit.Theft, Session: s.Session.ID, Actor: s.Session.actorID(), Address: from.IP,
 		Detail: fmt.Sprintf("superseded token, generation %d of %d; the session was ended",
 			generation, s.Session.Generation),
 	}))

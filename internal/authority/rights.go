@@ -17,6 +17,8 @@ import (
 type Rights struct {
 	Actor  Actor
 	Target Target
+	// SessionActor is the user who is to act in a new session (SessionExtras.ActorID). The ID is 0 if there is none.
+	SessionActor Target
 }
 
 // Actor is the caller of a write. It has a bearer token, an API key, or both.
@@ -35,7 +37,7 @@ type Actor struct {
 	MaxLevel Level // of the API key
 }
 
-// Target is the user changed by a write. The ID is 0 if the write changes no existing user.
+// Target is a user on whose rights a write depends: usually the user changed by it. The ID is 0 if there is none.
 type Target struct {
 	ID     int64
 	Level  Level
@@ -50,11 +52,13 @@ type Present struct {
 	Session *Session // nil: the session has ended
 	APIKey  *APIKey  // nil: there is no such key, or it is a SessionOnly one and its session has ended
 	Target  *User    // nil: there is no such user
+
+	SessionActor *User // nil: there is no such user
 }
 
 // Check returns nil if the caller still has the rights. It returns fault.ErrActorEnded if the caller is no longer
 // signed in, and fault.ErrNotFound if the target does not exist. It returns fault.ErrRightsChanged if the caller's
-// level or tenant has changed, or the target's level, tenant or status.
+// level or tenant has changed, or the level, tenant or status of the target or the session actor.
 func (r Rights) Check(p Present) error {
 	a := r.Actor
 	if a.UserID == 0 {
@@ -71,11 +75,11 @@ func (r Rights) Check(p Present) error {
 		return fault.ErrActorEnded
 	case p.Actor.Level != a.Level || p.Actor.Tenant != a.Tenant:
 		return fault.ErrRightsChanged
-	case r.Target.ID == 0:
-		return nil
-	case p.Target == nil:
+	case r.Target.ID != 0 && p.Target == nil:
 		return fault.ErrNotFound
-	case targetOf(p.Target) != r.Target:
+	case r.Target.ID != 0 && targetOf(p.Target) != r.Target:
+		return fault.ErrRightsChanged
+	case r.SessionActor.ID != 0 && (p.SessionActor == nil || targetOf(p.SessionActor) != r.SessionActor):
 		return fault.ErrRightsChanged
 	}
 	return nil

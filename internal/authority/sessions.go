@@ -72,7 +72,9 @@ func (a *Authority) EndSession(ctx context.Context, c Caller, id token.SessionID
 		}
 		return struct{}{}, fault.FromStore(a.endSession(ctx, c.rightsOn(owner), id), errSessionNotFound)
 	})
-	return a.recordIfDone(ctx, err, c.event(s.User.event(audit.Event{Kind: audit.SessionEnded, Session: id})))
+	return a.recordIfDone(ctx, err, c.event(s.User.event(audit.Event{
+		Kind: audit.SessionEnded, Session: id, Actor: s.Session.actorID(),
+	})))
 }
 
 // EndOwnSessions ends all sessions of the caller, or all but the one of the request, and returns how many it ended.

@@ -47,6 +47,10 @@ type SessionStore interface {
 	// calls never leave a user with more than o.MaxSessions sessions. It reads at most o.MaxSessions + MaxEndedAtOnce
 	// sessions of the user; each call ends some of a larger excess.
 	OpenSession(ctx context.Context, o Opening) ([]EndedSession, error)
+	// OpenSessionFor is OpenSession for a caller who has authenticated the user by other means than a password. If
+	// o.NewUser is set, OpenSessionFor creates the user in the same step, and returns the errors of CreateUser. It
+	// returns the session's user.
+	OpenSessionFor(ctx context.Context, r Rights, o Opening) (*User, []EndedSession, error)
 	// Session returns a session and its user, or ErrNotFound.
 	Session(ctx context.Context, id token.SessionID) (SessionWithUser, error)
 	// RecentSession returns a session and its user, or ErrNotFound. Its result may be stale, by as much as the store's

@@ -156,6 +156,14 @@ type Session struct {
 	Extras         *SessionExtras     // nil for most sessions
 }
 
+// actorID returns the user who acts for the session's user, or 0.
+func (s *Session) actorID() int64 {
+	if s == nil || s.Extras == nil {
+		return 0
+	}
+	return s.Extras.ActorID
+}
+
 // AddressHash is a hash of a client's address, and 0 if the address is unknown. It only shows whether two requests came
 // from the same address. Two addresses can have the same hash.
 type AddressHash uint32

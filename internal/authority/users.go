@@ -20,12 +20,12 @@ type NewUser struct {
 	Level                                                   Level
 }
 
-// user returns the user to create, with defaults for the missing fields.
-func (n NewUser) user(c Caller, now int64) (User, error) {
+// user returns the user to create, with defaults for the missing fields. home is the tenant of the caller.
+func (n NewUser) user(home Tenant, now int64) (User, error) {
 	u := User{
 		Login: strings.TrimSpace(n.Login), ExternalID: n.ExternalID, Email: n.Email,
 		FirstName: n.FirstName, LastName: n.LastName,
-		Tenant: c.User.Tenant.override(n.NetworkID, n.MailboxID),
+		Tenant: home.override(n.NetworkID, n.MailboxID),
 		Level:  cmp.Or(n.Level, MailboxUser), Status: Active, Created: now,
 	}
 	return u, CheckUser(u)
@@ -36,18 +36,16 @@ func (a *Authority) CreateUser(ctx context.Context, c Caller, n NewUser) (*User,
 	if !c.User.isAdmin() {
 		return nil, errLevel
 	}
-	u, err := n.user(c, a.now())
+	u, err := n.user(c.User.Tenant, a.now())
 	if err != nil {
 		return nil, err
 	}
 	if err := c.mayAssign(u.Level, u.Tenant); err != nil {
 		return nil, err
 	}
-	hash := "" // of a user without a password
-	if n.Password != "" {
-		if hash, err = a.hashNewPassword(ctx, "password", n.Password); err != nil {
-			return nil, err
-		}
+	hash, err := a.hashIfAny(ctx, "password", n.Password)
+	if err != nil {
+		return nil, err
 	}
 	return asCaller(ctx, a, c, func(c Caller) (*User, error) {
 		if err := c.mayAssign(u.Level, u.Tenant); err != nil {

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -66,7 +67,7 @@ func newActor(g *gated, call writeCall, byKey bool, network int) *actor {
 	a.token = a.signIn("actor")
 	a.credentials = bearer(a.token)
 	if byKey {
-		key := a.newKey(a.id)
+		key := a.newKey(a.id, call.scope)
 		a.keyID, a.credentials = key.KeyID, apiKey(key.Key)
 	}
 	return a
@@ -106,13 +107,12 @@ func (a *actor) addSession() string {
 // addKey creates an API key of the target.
 func (a *actor) addKey() string {
 	a.Helper()
-	return fmt.Sprint(a.newKey(a.targetID).KeyID)
+	return fmt.Sprint(a.newKey(a.targetID, "").KeyID)
 }
 
-func (a *actor) newKey(userID int64) api.APIKey {
+func (a *actor) newKey(userID int64, scope api.Scope) api.APIKey {
 	a.Helper()
-	body := fmt.Sprintf(`{"userId":%d,"visibility":"Private"}`, userID)
-	return data[api.APIKey](a.browser, "POST", "/v2/keys/create", body, a.admin())
+	return a.createKey(userID, fmt.Sprintf(`"scope":%q`, cmp.Or(scope, api.ScopeFull)))
 }
 
 // addVictim creates a user to terminate.

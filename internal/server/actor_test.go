@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/internal/test/apicheck"
 )
 
@@ -29,6 +30,8 @@ var readCalls = []string{
 type writeCall struct {
 	// level is the caller's; it is high enough for the call.
 	level string
+	// scope is that of the caller's API key; empty is Full.
+	scope api.Scope
 	// own is set if every user may make the call for themself, so that a demotion or a move takes no right away.
 	own bool
 	// untargeted is set if the call changes no existing user, so that a change of the target takes no right away.
@@ -55,6 +58,10 @@ var writeCalls = map[string]writeCall{
 	"PUT /v2/auth/password": {level: "NetworkAdmin", own: true, untargeted: true,
 		request: func(*actor, string) (string, string) {
 			return "/v2/auth/password", fmt.Sprintf(`{"currentPassword":%q,"newPassword":%[1]q}`, actorPassword)
+		}},
+	"POST /v2/auth/sessions/open": {level: "NetworkAdmin", scope: "OpenSessions",
+		request: func(a *actor, _ string) (string, string) {
+			return "/v2/auth/sessions/open", fmt.Sprintf(`{"userId":%d}`, a.targetID)
 		}},
 	"DELETE /v2/auth/sessions/{sessionId}": {level: "NetworkAdmin", spare: (*actor).addSession,
 		request: func(_ *actor, id string) (string, string) { return "/v2/auth/sessions/" + id, "" }},

@@ -35,6 +35,9 @@ func wireEvent(e audit.Event) api.Event {
 	if e.Caller != 0 {
 		out.CallerID = &e.Caller
 	}
+	if e.Actor != 0 {
+		out.ActorID = &e.Actor
+	}
 	if e.Session != (token.SessionID{}) {
 		out.SessionID = new(e.Session.String())
 	}

@@ -45,14 +45,18 @@ func apiKey(r *http.Request) (string, error) {
 
 // origin returns the address and the User-Agent of a request's client.
 func origin(r *http.Request) authority.Origin {
-	const maxUserAgent = 256 // bytes
 	ip, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		ip = r.RemoteAddr
 	}
-	agent := r.UserAgent()
+	return authority.Origin{IP: ip, UserAgent: shortUserAgent(r.UserAgent())}
+}
+
+// shortUserAgent returns the beginning of a User-Agent, because a client may send any length.
+func shortUserAgent(agent string) string {
+	const maxUserAgent = 256 // bytes
 	if len(agent) > maxUserAgent {
 		agent = agent[:maxUserAgent]
 	}
-	return authority.Origin{IP: ip, UserAgent: strings.ToValidUTF8(agent, "")}
+	return strings.ToValidUTF8(agent, "")
 }

@@ -47,6 +47,13 @@ func (g *gate) pass(r authority.Rights) {
 	<-held.release
 }
 
+func (g *gate) OpenSessionFor(
+	ctx context.Context, r authority.Rights, o authority.Opening,
+) (*authority.User, []authority.EndedSession, error) {
+	g.pass(r)
+	return g.Store.OpenSessionFor(ctx, r, o)
+}
+
 func (g *gate) EndSession(ctx context.Context, r authority.Rights, id token.SessionID) error {
 	g.pass(r)
 	return g.Store.EndSession(ctx, r, id)

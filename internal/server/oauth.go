@@ -126,12 +126,19 @@ func (s *server) introspect(ctx context.Context, w http.ResponseWriter, r *http.
 		writeOAuth(w, http.StatusOK, "no-store", map[string]bool{"active": false})
 		return nil
 	}
-	writeOAuth(w, http.StatusOK, "no-store", api.Introspection{
+	answer := api.Introspection{
 		Active: true, Subject: strconv.FormatInt(t.Subject, 10), Username: t.User.Login, TokenType: "Bearer",
 		Issuer: t.Issuer, Audience: t.Audience, IssuedAt: t.IssuedAt, Expires: t.Expires,
 		ID: t.ID(), SessionID: t.Session.String(), AuthLevel: api.Level(t.User.Level.String()),
-		NetworkID: t.User.NetworkID, MailboxID: t.User.MailboxID,
-	})
+		NetworkID: t.User.NetworkID, MailboxID: t.User.MailboxID, ExternalID: t.User.ExternalID,
+	}
+	if t.ActorID != 0 {
+		answer.Actor = &api.Actor{Subject: strconv.FormatInt(t.ActorID, 10)}
+	}
+	if t.Extra != "" {
+		answer.Extra = json.RawMessage(t.Extra)
+	}
+	writeOAuth(w, http.StatusOK, "no-store", answer)
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -64,7 +65,7 @@ func TestIntrospect(t *testing.T) {
 		ID: got.SessionID + ".2", SessionID: got.SessionID,
 		AuthLevel: "MailboxAdmin", NetworkID: 1, MailboxID: 101,
 	}
-	if got != want {
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	ended := b.login()

@@ -17,7 +17,13 @@ import (
 // closed to them.
 var narrowCalls = map[api.Scope][]string{
 	api.ScopeVerify:       {"POST /oauth2/introspect", "GET /forward-auth", "POST /v2/auth/session"},
-	api.ScopeOpenSessions: {"POST /oauth2/token"},
+	api.ScopeOpenSessions: {"POST /v2/auth/sessions/open", "POST /oauth2/token"},
+}
+
+// actorCalls are the calls that are open to a session with an actor.
+var actorCalls = []string{
+	"POST /v2/auth/logout", "POST /v2/auth/session", "POST /v2/auth/sessions", "GET /v2/users/me", "GET /v2/users/{id}",
+	"POST /v2/users/list", "POST /v2/users/by-name", "GET /forward-auth",
 }
 
 // publicCalls read no credentials.
@@ -79,6 +85,24 @@ func TestScopes(t *testing.T) {
 			if refused == (open || scope == api.ScopeFull) {
 				t.Errorf("%s with an API key of scope %s: %d %s", name, scope, resp.StatusCode, text)
 			}
+		}
+	}
+}
+
+// TestActorCalls makes every call with a session with an actor. The calls below /oauth2 take no bearer of a session.
+func TestActorCalls(t *testing.T) {
+	b := startGated(t).browser
+	open := fmt.Sprintf(`{"userId":%d,"actorId":%d}`, pawltest.UserID, pawltest.AdminID)
+	for _, name := range calls(t) {
+		method, path, body := minimalCall(name)
+		if strings.HasPrefix(path, "/oauth2/") || path == "/v2/auth/login" || path == "/v2/auth/refresh" {
+			continue
+		}
+		token := b.open(b.admin(), open).Token
+		resp, text := b.send(method, path, body, bearer(token))
+		refused := strings.Contains(text, "A session with an actor cannot do this") || resp.StatusCode == 403
+		if refused == (slices.Contains(publicCalls, name) || slices.Contains(actorCalls, name)) {
+			t.Errorf("%s with an actor: %d %s", name, resp.StatusCode, text)
 		}
 	}
 }

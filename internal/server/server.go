@@ -84,19 +84,21 @@ const (
 const (
 	loginOpen      authority.Access = 0
 	refreshOpen    authority.Access = 0
-	grantOpen                       = authority.OpenSessionsKeys
-	introspectOpen                  = authority.VerifyKeys
+	grantOpen                       = openKeys
+	introspectOpen                  = verifyKeys
 	revokeOpen     authority.Access = 0
-	forwardOpen                     = authority.VerifyKeys | authority.ActorSessions
+	forwardOpen                     = verifyKeys | actors
+)
+
+const (
+	verifyKeys = authority.VerifyKeys
+	openKeys   = authority.OpenSessionsKeys
+	actors     = authority.ActorSessions
 )
 
 // routes adds every path. A public endpoint is open to all clients. An authenticated one needs a token or an API key,
 // and names the API keys of a narrow scope and the sessions with an actor that it is open to.
 func (s *server) routes() {
-	const (
-		verifyKeys = authority.VerifyKeys
-		actors     = authority.ActorSessions
-	)
 	s.handle(loginPath, methods{"POST": public(s.login)})
 	s.handle(refreshPath, methods{"POST": public(s.refresh)})
 	s.handle("/v2/auth/logout", methods{"POST": authenticated(s.logout, actors)})
@@ -105,6 +107,7 @@ func (s *server) routes() {
 	s.handle("/v2/auth/version", methods{"GET": public(s.version)})
 	s.handle("/v2/auth/sessions", methods{"POST": authenticated(s.sessions, actors)})
 	s.handle("/v2/auth/sessions/end-all", methods{"POST": authenticated(s.endOwnSessions)})
+	s.handle("/v2/auth/sessions/open", methods{"POST": authenticated(s.openSession, openKeys)})
 	s.handle("/v2/auth/sessions/{id}", methods{"DELETE": authenticated(s.endSession)})
 
 	s.handle("/v2/users", methods{"POST": authenticated(s.createUser), "PUT": authenticated(s.updateUser)})

@@ -66,15 +66,21 @@ func levelChange(name api.Level) (authority.Level, error) {
 }
 
 func (s *server) createUser(ctx context.Context, r request, body api.CreateUserRequest) (response, error) {
-	level, err := optional("authLevel", body.AuthLevel, authority.ParseLevel)
+	user, err := newUser("", body)
 	if err != nil {
 		return response{}, err
 	}
-	return userResponse(s.authority.CreateUser(ctx, r.caller, authority.NewUser{
+	return userResponse(s.authority.CreateUser(ctx, r.caller, user))
+}
+
+// newUser converts a user to create. prefix is what the names of the fields begin with in an error.
+func newUser(prefix string, body api.CreateUserRequest) (authority.NewUser, error) {
+	level, err := optional(prefix+"authLevel", body.AuthLevel, authority.ParseLevel)
+	return authority.NewUser{
 		Login: cmp.Or(body.Login, body.LoginName), Password: body.Password, ExternalID: body.ExternalID,
 		Email: body.Email, FirstName: body.FirstName, LastName: body.LastName,
 		NetworkID: unlessZero(body.NetworkID), MailboxID: unlessZero(body.MailboxID), Level: level,
-	}))
+	}, err
 }
 
 // unlessZero returns the id of a network or a mailbox, or nil for 0. Clients of the vendor's API send 0 for an id that

@@ -72,6 +72,7 @@ type Event struct {
 	Tenant  Tenant          // of the user at that time; if it is not known, the store takes the present one
 	Session token.SessionID // the session it is about; zero if there is none
 	Caller  int64           // the user who caused it; 0 if unknown
+	Actor   int64           // the user who acts in the session for the session's user; 0 if there is none
 	Address string          // where the request came from; may be empty
 	Request string          // the request's id; may be empty
 	Detail  string          // a few words

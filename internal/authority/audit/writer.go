@@ -228,6 +228,9 @@ func (w *Writer) log(ctx context.Context, e Event) {
 	if e.Caller != 0 {
 		attrs = append(attrs, slog.Int64("caller", e.Caller))
 	}
+	if e.Actor != 0 {
+		attrs = append(attrs, slog.Int64("actor", e.Actor))
+	}
 	if e.Session != (token.SessionID{}) {
 		attrs = append(attrs, slog.Any("session", e.Session))
 	}

@@ -11,7 +11,8 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-const eventColumns = "at, kind, user_id, session_id, caller_id, address, request, detail, network_id, mailbox_id"
+const eventColumns = "at, kind, user_id, session_id, caller_id, address, request, detail, network_id, mailbox_id, " +
+	"actor_id"
 
 // lockEvents makes the transactions that add events follow one another, so that events appear in the order of their
 // ids. eventLock is the key of its advisory lock ("Pawn" in ASCII).
@@ -25,10 +26,12 @@ const addEvents = `WITH locked AS MATERIALIZED (` + lockEvents + `)
 	INSERT INTO pawl.event (` + eventColumns + `)
 	SELECT n.at, n.kind, n.user_id, n.session_id, n.caller_id, n.address, n.request, n.detail,
 		CASE WHEN n.known THEN n.network_id ELSE u.network_id END,
-		CASE WHEN n.known THEN n.mailbox_id ELSE u.mailbox_id END
+		CASE WHEN n.known THEN n.mailbox_id ELSE u.mailbox_id END,
+		n.actor_id
 	FROM locked, unnest($2::bigint[], $3::text[], $4::bigint[], $5::uuid[], $6::bigint[], $7::text[], $8::text[],
-			$9::text[], $10::bigint[], $11::bigint[], $12::boolean[]) WITH ORDINALITY
-		AS n (at, kind, user_id, session_id, caller_id, address, request, detail, network_id, mailbox_id, known, nr)
+			$9::text[], $10::bigint[], $11::bigint[], $12::boolean[], $13::bigint[]) WITH ORDINALITY
+		AS n (at, kind, user_id, session_id, caller_id, address, request, detail, network_id, mailbox_id, known,
+			actor_id, nr)
 	LEFT JOIN pawl.users u ON u.id = n.user_id AND NOT n.known
 	ORDER BY n.nr`
 
@@ -45,7 +48,8 @@ func (s *Store) AddEvents(ctx context.Context, events []audit.Event) error {
 		column(events, func(e *audit.Event) string { return e.Detail }),
 		column(events, func(e *audit.Event) int64 { return e.Tenant.NetworkID }),
 		column(events, func(e *audit.Event) int64 { return e.Tenant.MailboxID }),
-		column(events, func(e *audit.Event) bool { return e.Tenant.Known }))
+		column(events, func(e *audit.Event) bool { return e.Tenant.Known }),
+		column(events, func(e *audit.Event) int64 { return e.Actor }))
 	return err
 }
 
@@ -56,7 +60,7 @@ func (s *Store) Events(ctx context.Context, f audit.Filter) ([]audit.Event, erro
 		var session *[16]byte
 		var networkID, mailboxID *int64
 		err = row.Scan(&e.ID, &e.At, &e.Kind, &e.User, &session, &e.Caller, &e.Address, &e.Request, &e.Detail,
-			&networkID, &mailboxID)
+			&networkID, &mailboxID, &e.Actor)
 		if session != nil {
 			e.Session = *session
 		}

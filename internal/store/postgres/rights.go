@@ -21,7 +21,7 @@ func withRights[T any](
 	ctx context.Context, s *Store, r authority.Rights, op func(context.Context, pgx.Tx) (T, error),
 ) (T, error) {
 	return withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (T, error) {
-		if err := checkRights(ctx, tx, r); err != nil {
+		if err := checkRights(ctx, tx, r, deletable); err != nil {
 			var zero T
 			return zero, err
 		}
@@ -34,10 +34,12 @@ func withRights[T any](
 const (
 	shared    = " FOR SHARE"
 	exclusive = " FOR NO KEY UPDATE"
+	deletable = " FOR UPDATE"
 )
 
-// checkRights locks what the rights name, and checks the rights.
-func checkRights(ctx context.Context, tx pgx.Tx, r authority.Rights) error {
+// checkRights locks what the rights name, and checks the rights. The session and the API key of the caller are locked
+// with the given strength: deletable, because a caller may end the one used for the call, or shared.
+func checkRights(ctx context.Context, tx pgx.Tx, r authority.Rights, strength string) error {
 	if r.Actor.UserID == 0 {
 		return nil
 	}
@@ -46,9 +48,8 @@ func checkRights(ctx context.Context, tx pgx.Tx, r authority.Rights) error {
 		return err
 	}
 	if r.Actor.Session != (token.SessionID{}) {
-		// Exclusive, because a caller may end the session used for the call.
 		session, err := collectOne(ctx, tx, scanSessionWithOrigin,
-			"SELECT "+sessionWithOriginColumns+fromLiveSession+" WHERE s.id = $1 FOR UPDATE OF s",
+			"SELECT "+sessionWithOriginColumns+fromLiveSession+" WHERE s.id = $1"+strength+" OF s",
 			[16]byte(r.Actor.Session))
 		switch {
 		case err == nil:
@@ -59,7 +60,7 @@ func checkRights(ctx context.Context, tx pgx.Tx, r authority.Rights) error {
 	}
 	if r.Actor.APIKey != 0 {
 		key, err := collectOne(ctx, tx, scanAPIKey,
-			"SELECT "+apiKeyColumns+fromLiveAPIKey+" AND k.id = $1 FOR UPDATE OF k", r.Actor.APIKey)
+			"SELECT "+apiKeyColumns+fromLiveAPIKey+" AND k.id = $1"+strength+" OF k", r.Actor.APIKey)
 		switch {
 		case err == nil:
 			present.APIKey = &key
@@ -70,9 +71,9 @@ func checkRights(ctx context.Context, tx pgx.Tx, r authority.Rights) error {
 	return r.Check(present)
 }
 
-// lockUsers locks the caller and the target, in the order of their ids.
+// lockUsers locks the caller, the target and the session actor, in the order of their ids.
 func lockUsers(ctx context.Context, tx pgx.Tx, r authority.Rights) (present authority.Present, err error) {
-	ids := []int64{r.Actor.UserID, r.Target.ID}
+	ids := []int64{r.Actor.UserID, r.Target.ID, r.SessionActor.ID}
 	slices.Sort(ids)
 	for _, id := range slices.Compact(ids) {
 		lock := shared
@@ -91,6 +92,9 @@ func lockUsers(ctx context.Context, tx pgx.Tx, r authority.Rights) (present auth
 		}
 		if id == r.Target.ID {
 			present.Target = user
+		}
+		if id == r.SessionActor.ID {
+			present.SessionActor = user
 		}
 	}
 	return present, nil

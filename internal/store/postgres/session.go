@@ -15,7 +15,7 @@ import (
 // password, and against other sign-ins of the user, until the commit.
 func (s *Store) OpenSession(ctx context.Context, o authority.Opening) ([]authority.EndedSession, error) {
 	ended, err := withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) ([]authority.EndedSession, error) {
-		return openSession(ctx, tx, &o)
+		return openSession(ctx, tx, &o, &o.PasswordHash)
 	})
 	for _, e := range ended {
 		s.stale.addEnded(e.ID)
@@ -23,8 +23,42 @@ func (s *Store) OpenSession(ctx context.Context, o authority.Opening) ([]authori
 	return ended, err
 }
 
+// opened is the result of OpenSessionFor.
+type opened struct {
+	user  *authority.User
+	ended []authority.EndedSession
+}
+
+// OpenSessionFor adds a session, and its user too if there is a new one. It locks the caller's API key or session
+// shared, because a server opens many sessions at once with one API key.
+func (s *Store) OpenSessionFor(
+	ctx context.Context, r authority.Rights, o authority.Opening,
+) (*authority.User, []authority.EndedSession, error) {
+	result, err := withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (result opened, err error) {
+		if err := checkRights(ctx, tx, r, shared); err != nil {
+			return result, err
+		}
+		o := o
+		if o.NewUser != nil {
+			if result.user, err = createUser(ctx, tx, o.NewUser); err != nil {
+				return result, err
+			}
+			o.UserID = result.user.ID
+		}
+		if result.ended, err = openSession(ctx, tx, &o, nil); err == nil && result.user == nil {
+			result.user, err = collectOne(ctx, tx, scanUser, selectUser, o.UserID)
+		}
+		return result, err
+	})
+	for _, e := range result.ended {
+		s.stale.addEnded(e.ID)
+	}
+	return result.user, result.ended, err
+}
+
 const (
-	fromOpening = " FROM pawl.users u WHERE u.id = $1 AND u.status < $2 AND u.password_hash = $3"
+	fromOpening = " FROM pawl.users u" +
+		" WHERE u.id = $1 AND u.status < $2 AND u.password_hash = coalesce($3, u.password_hash)"
 	lockOpening = "SELECT 1" + fromOpening + exclusive
 	// readOthers reads the sessions of a user that Opening.Excess decides on, if there are so many that one must end.
 	// The statement begins after the user's row is locked, so it includes each session opened before. The order makes
@@ -37,9 +71,12 @@ const (
 		fromOpening
 )
 
-// openSession adds a session, and ends the excess sessions of its user.
-func openSession(ctx context.Context, tx pgx.Tx, o *authority.Opening) ([]authority.EndedSession, error) {
-	user := []any{o.UserID, int64(authority.Suspended), o.PasswordHash}
+// openSession adds a session, and ends the excess sessions of its user. Any password hash of the user is right if
+// passwordHash is nil.
+func openSession(
+	ctx context.Context, tx pgx.Tx, o *authority.Opening, passwordHash *string,
+) ([]authority.EndedSession, error) {
+	user := []any{o.UserID, int64(authority.Suspended), passwordHash}
 	var others []authority.Session
 	var statements pgx.Batch
 	statements.Queue(lockOpening, user...)

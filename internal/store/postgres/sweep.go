@@ -79,15 +79,16 @@ func (s *Store) removeSwept(ctx context.Context, ids [][16]byte, now int64) ([]a
 			WHERE s.id = ANY ($1) AND (` + removable + `) ORDER BY s.id FOR UPDATE OF s SKIP LOCKED
 		)
 		DELETE FROM pawl.session s USING swept WHERE s.id = swept.id
-		RETURNING s.id, s.user_id, ` + idle + `, s.ends, s.epoch < swept.session_epoch`
+		RETURNING s.id, s.user_id, ` + idle + `, s.ends, coalesce(s.actor_id, 0), s.epoch < swept.session_epoch`
 	if len(ids) == 0 {
 		return nil, nil
 	}
 	removed, err := query(ctx, s, func(row pgx.CollectableRow) (authority.EndedSession, error) {
 		var session authority.Session
 		var before bool // the session ended with an epoch, and so has an event already
-		err := row.Scan((*[16]byte)(&session.ID), &session.UserID, &session.Idle, &session.Ends, &before)
-		e := authority.EndedSession{ID: session.ID, UserID: session.UserID}
+		var actorID int64
+		err := row.Scan((*[16]byte)(&session.ID), &session.UserID, &session.Idle, &session.Ends, &actorID, &before)
+		e := authority.EndedSession{ID: session.ID, UserID: session.UserID, ActorID: actorID}
 		if !before {
 			e.Reason = session.TimedOut(now)
 		}

@@ -18,6 +18,12 @@ import (
 func (s *Store) CreateUser(
 	ctx context.Context, r authority.Rights, u authority.User, passwordHash string,
 ) (*authority.User, error) {
+	return withRights(ctx, s, r, func(ctx context.Context, tx pgx.Tx) (*authority.User, error) {
+		return createUser(ctx, tx, &authority.UserWithHash{User: u, PasswordHash: passwordHash})
+	})
+}
+
+func createUser(ctx context.Context, tx pgx.Tx, u *authority.UserWithHash) (*authority.User, error) {
 	const (
 		passID = "SELECT setval('pawl.users_id_seq', greatest($1, (SELECT last_value FROM pawl.users_id_seq)))"
 		insert = `INSERT INTO pawl.users AS u (id, login, login_folded, external_id, password_hash, email, first_name,
@@ -26,22 +32,22 @@ func (s *Store) CreateUser(
 				$2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 			RETURNING ` + userColumns
 	)
-	return withRights(ctx, s, r, func(ctx context.Context, tx pgx.Tx) (*authority.User, error) {
-		if u.ID != 0 {
-			if _, err := tx.Exec(ctx, passID, u.ID); err != nil {
-				return nil, err
-			}
+	if u.ID != 0 {
+		if _, err := tx.Exec(ctx, passID, u.ID); err != nil {
+			return nil, err
 		}
-		return collectOne(ctx, tx, scanUser, insert,
-			u.ID, u.Login, prepare.LoginKey(u.Login), u.ExternalID, passwordHash, u.Email, u.FirstName, u.LastName,
-			u.NetworkID, u.MailboxID, int64(u.Level), int64(u.Status), u.Created)
-	})
+	}
+	return collectOne(ctx, tx, scanUser, insert,
+		u.ID, u.Login, prepare.LoginKey(u.Login), u.ExternalID, u.PasswordHash, u.Email, u.FirstName, u.LastName,
+		u.NetworkID, u.MailboxID, int64(u.Level), int64(u.Status), u.Created)
 }
 
 // User returns a user.
 func (s *Store) User(ctx context.Context, id int64) (*authority.User, error) {
-	return queryOne(ctx, s, scanUser, "SELECT "+userColumns+" FROM pawl.users u WHERE u.id = $1", id)
+	return queryOne(ctx, s, scanUser, selectUser, id)
 }
+
+const selectUser = "SELECT " + userColumns + " FROM pawl.users u WHERE u.id = $1"
 
 // UserByLogin finds a user by the prepared form of the login. A login without a prepared form does not exist.
 func (s *Store) UserByLogin(
@@ -125,7 +131,7 @@ func (s *Store) UpdateUser(
 				return nil, err
 			}
 		}
-		if err := checkRights(ctx, tx, r); err != nil {
+		if err := checkRights(ctx, tx, r, deletable); err != nil {
 			return nil, err
 		}
 		user, err := collectOne(ctx, tx, scanUser, update, c.Email, c.FirstName, c.LastName, c.NetworkID, c.MailboxID,

@@ -11,16 +11,17 @@ import (
 
 // insertEvent adds an event. If the tenant is not given, it is the present one of the user.
 const insertEvent = `INSERT INTO event (at, kind, user_id, session_id, caller_id, address, request, detail,
-		network_id, mailbox_id)
+		network_id, mailbox_id, actor_id)
 	SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,
 		iif(?9, ?10, (SELECT network_id FROM user WHERE id = ?3)),
-		iif(?9, ?11, (SELECT mailbox_id FROM user WHERE id = ?3))`
+		iif(?9, ?11, (SELECT mailbox_id FROM user WHERE id = ?3)),
+		?12`
 
 // eventValues returns the values of insertEvent.
 func eventValues(e *audit.Event) args {
 	return args{
 		e.At, string(e.Kind), e.User, nullableSession(e.Session), e.Caller, e.Address, e.Request, e.Detail,
-		e.Tenant.Known, e.Tenant.NetworkID, e.Tenant.MailboxID,
+		e.Tenant.Known, e.Tenant.NetworkID, e.Tenant.MailboxID, e.Actor,
 	}
 }
 
@@ -34,6 +35,7 @@ func scanEvent(stmt *sqlite.Stmt) audit.Event {
 		Address: stmt.ColumnText(6),
 		Request: stmt.ColumnText(7),
 		Detail:  stmt.ColumnText(8),
+		Actor:   stmt.ColumnInt64(11),
 	}
 	stmt.ColumnBytes(4, e.Session[:])
 	if !stmt.ColumnIsNull(9) {
@@ -54,8 +56,8 @@ func (s *Store) Events(ctx context.Context, f audit.Filter) ([]audit.Event, erro
 	if f.After != nil {
 		order = "id"
 	}
-	sql := "SELECT id, at, kind, user_id, session_id, caller_id, address, request, detail, network_id, mailbox_id" +
-		" FROM event" + where.sql() + " ORDER BY " + order + " LIMIT ? OFFSET ?"
+	sql := "SELECT id, at, kind, user_id, session_id, caller_id, address, request, detail, network_id, mailbox_id," +
+		" actor_id FROM event" + where.sql() + " ORDER BY " + order + " LIMIT ? OFFSET ?"
 	return list(ctx, s, sql, append(where.args, f.Limit, f.Offset), scanEvent)
 }
 

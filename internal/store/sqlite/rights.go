@@ -45,6 +45,11 @@ func (c *change) checkRights(r authority.Rights) error {
 	if present.Target, err = c.findUser(r.Target.ID); err != nil {
 		return err
 	}
+	if r.SessionActor.ID != 0 {
+		if present.SessionActor, err = c.findUser(r.SessionActor.ID); err != nil {
+			return err
+		}
+	}
 	if r.Actor.Session != (token.SessionID{}) {
 		if state, exists := c.sessions.Get(r.Actor.Session); exists {
 			present.Session = &state.Session

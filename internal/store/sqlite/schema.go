@@ -31,13 +31,15 @@ var (
 	sessionExtrasSQL string
 	//go:embed apikeys.sql
 	apiKeysSQL string
+	//go:embed event_actor.sql
+	eventActorSQL string
 )
 
 // checkpointPages is after how many pages SQLite copies the write-ahead log into the database.
 const checkpointPages = 1000
 
 // migrations has one script for each version of the schema. A released script is never edited.
-var migrations = []string{schemaSQL, usersSQL, walMarkSQL, sessionExtrasSQL, apiKeysSQL, eventTenantSQL}
+var migrations = []string{schemaSQL, usersSQL, walMarkSQL, sessionExtrasSQL, apiKeysSQL, eventTenantSQL, eventActorSQL}
 
 // checkApplication rejects a file of another program or of a newer Pawl, before anything in the file changes.
 func checkApplication(conn *sqlite.Conn, path string) error {

@@ -19,20 +19,51 @@ import (
 // rotation log has its state from the first generation on.
 func (s *Store) OpenSession(ctx context.Context, o authority.Opening) ([]authority.EndedSession, error) {
 	return tx(ctx, s, normal, func(c *change) ([]authority.EndedSession, error) {
-		epoch, err := queryOne(c.conn, `INSERT INTO session (id, user_id, epoch, created, ip, user_agent, device)
-			SELECT ?1, id, session_epoch, ?3, ?4, ?5, ?6 FROM user WHERE id = ?2 AND status < ?7 AND password_hash = ?8
-			RETURNING epoch`,
-			args{
-				o.ID[:], o.UserID, o.Created, o.IP, o.UserAgent, o.Device, int64(authority.Suspended), o.PasswordHash,
-			}, scanNumber)
-		if err != nil {
-			return nil, err
-		}
-		if err := c.addSession(&o.Session, uint32(epoch)); err != nil {
-			return nil, err
-		}
-		return c.endExcess(&o, epoch)
+		return c.openSession(o, o.PasswordHash)
 	})
+}
+
+// opened is the result of OpenSessionFor.
+type opened struct {
+	user  *authority.User
+	ended []authority.EndedSession
+}
+
+// OpenSessionFor adds a session, and its user too if there is a new one.
+func (s *Store) OpenSessionFor(
+	ctx context.Context, r authority.Rights, o authority.Opening,
+) (*authority.User, []authority.EndedSession, error) {
+	result, err := txAs(ctx, s, r, normal, func(c *change) (result opened, err error) {
+		o := o
+		if o.NewUser != nil {
+			if result.user, err = c.createUser(o.NewUser); err != nil {
+				return result, err
+			}
+			o.UserID = result.user.ID
+		}
+		if result.ended, err = c.openSession(o, nil); err == nil && result.user == nil {
+			result.user, err = c.findUser(o.UserID)
+		}
+		return result, err
+	})
+	return result.user, result.ended, err
+}
+
+// openSession adds a session. Any password hash of the user is right if passwordHash is nil.
+func (c *change) openSession(o authority.Opening, passwordHash any) ([]authority.EndedSession, error) {
+	epoch, err := queryOne(c.conn, `INSERT INTO session (id, user_id, epoch, created, ip, user_agent, device)
+		SELECT ?1, id, session_epoch, ?3, ?4, ?5, ?6 FROM user
+		WHERE id = ?2 AND status < ?7 AND password_hash = coalesce(?8, password_hash) RETURNING epoch`,
+		args{
+			o.ID[:], o.UserID, o.Created, o.IP, o.UserAgent, o.Device, int64(authority.Suspended), passwordHash,
+		}, scanNumber)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.addSession(&o.Session, uint32(epoch)); err != nil {
+		return nil, err
+	}
+	return c.endExcess(&o, epoch)
 }
 
 // addSession adds the state and the extras of a session with a row.
@@ -93,12 +124,24 @@ func (c *change) endExcess(o *authority.Opening, epoch int64) ([]authority.Ended
 		}
 	}
 	ended := o.Excess(others)
-	for _, s := range ended {
-		if err := c.deleteSessions("id = ?", s.ID[:]); err != nil {
+	for i := range ended {
+		if err := c.deleteEnded(&ended[i]); err != nil {
 			return nil, err
 		}
 	}
 	return ended, nil
+}
+
+// deleteEnded deletes a session ended by the store, and completes e. The memory has no extras.
+func (c *change) deleteEnded(e *authority.EndedSession) error {
+	if state, exists := c.sessions.Get(e.ID); exists && state.HasExtras {
+		var err error
+		const sql = "SELECT actor_id FROM session_extras WHERE session_id = ?"
+		if e.ActorID, err = queryOne(c.conn, sql, args{e.ID[:]}, scanNumber); err != nil {
+			return err
+		}
+	}
+	return c.deleteSessions("id = ?", e.ID[:])
 }
 
 // Session returns a session and its user.
@@ -249,10 +292,11 @@ func (c *change) endExpired(ids []token.SessionID, now int64) ([]authority.Ended
 		if !exists || reason == 0 {
 			continue
 		}
-		if err := c.deleteSessions("id = ?", id[:]); err != nil {
+		e := authority.EndedSession{ID: id, UserID: session.UserID, Reason: reason}
+		if err := c.deleteEnded(&e); err != nil {
 			return nil, err
 		}
-		ended = append(ended, authority.EndedSession{ID: id, UserID: session.UserID, Reason: reason})
+		ended = append(ended, e)
 	}
 	return ended, nil
 }

@@ -61,14 +61,17 @@ func userValues(u *authority.UserWithHash) args {
 func (s *Store) CreateUser(
 	ctx context.Context, r authority.Rights, u authority.User, passwordHash string,
 ) (*authority.User, error) {
-	values := userValues(&authority.UserWithHash{User: u, PasswordHash: passwordHash})
 	return txAs(ctx, s, r, normal, func(c *change) (*authority.User, error) {
-		if err := c.checkExternalID(0, u.ExternalID); err != nil {
-			return nil, err
-		}
-		user, err := queryOne(c.conn, insertUser+" RETURNING "+userColumns, values, scanUser)
-		return user, unique(err)
+		return c.createUser(&authority.UserWithHash{User: u, PasswordHash: passwordHash})
 	})
+}
+
+func (c *change) createUser(u *authority.UserWithHash) (*authority.User, error) {
+	if err := c.checkExternalID(0, u.ExternalID); err != nil {
+		return nil, err
+	}
+	user, err := queryOne(c.conn, insertUser+" RETURNING "+userColumns, userValues(u), scanUser)
+	return user, unique(err)
 }
 
 // checkExternalID returns ErrExternalIDTaken if another user than userID has the external id.

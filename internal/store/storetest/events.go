@@ -21,7 +21,7 @@ func testEvents(t *testing.T, s *state) {
 		{At: now, Kind: audit.Started, Detail: "0"},
 		{
 			At: now + 1, Kind: audit.Login, User: a.ID, Session: token.SessionID{1}, Caller: a.ID,
-			Address: "192.0.2.1", Request: "r", Detail: "1", Tenant: tenantOf(a),
+			Actor: b.ID, Address: "192.0.2.1", Request: "r", Detail: "1", Tenant: tenantOf(a),
 		},
 		{At: now + 1, Kind: audit.Login, User: b.ID, Session: token.SessionID{2}, Detail: "2"},
 		{At: now + 3, Kind: audit.Logout, User: a.ID, Session: token.SessionID{1}, Detail: "3", Tenant: tenantOf(a)},

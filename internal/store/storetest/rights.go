@@ -14,6 +14,7 @@ import (
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/authority/keyring"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 // withoutRights are the methods of authority.Store that make no write on behalf of a caller: they read, they are
@@ -31,6 +32,11 @@ var withoutRights = strings.Fields(`
 // of the store. The arguments of two calls differ where equal ones would change nothing.
 var rightsWrites = map[string]func(*scene) []any{
 	"EndSession": func(s *scene) []any { return []any{s.targetSession.ID} },
+	"OpenSessionFor": func(s *scene) []any {
+		o := opening(s.target, token.SessionID{})
+		copy(o.ID[:], s.unique())
+		return []any{o}
+	},
 	"EndSessions": func(s *scene) []any {
 		return []any{s.target.ID, authority.EndOptions{ClearAttempts: s.targetAccount()}}
 	},

@@ -50,6 +50,10 @@ var suite = map[string]func(*testing.T, *state){
 	"SessionCapLowered":  testSessionCapLowered,
 	"SessionCapRace":     testSessionCapRace,
 
+	"OpenFor":       testOpenFor,
+	"OpenForRace":   testOpenForRace,
+	"OpenForRights": testOpenForRights,
+
 	"Users":       testUsers,
 	"ListUsers":   testListUsers,
 	"Search":      testSearch,

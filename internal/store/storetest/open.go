@@ -1,0 +1,140 @@
+package storetest
+
+import (
+	"errors"
+	"sync"
+	"testing"
+
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/token"
+)
+
+// openingFor returns the opening of a session for a new user with an external id.
+func openingFor(externalID, login string, id token.SessionID) authority.Opening {
+	o := opening(&authority.User{}, id)
+	o.PasswordHash = ""
+	o.NewUser = &authority.UserWithHash{User: authority.User{
+		Login: login, ExternalID: externalID, Level: authority.MailboxUser, Status: authority.Active, Created: now,
+		Tenant: authority.Tenant{NetworkID: 1, MailboxID: 2},
+	}}
+	return o
+}
+
+// testOpenFor opens sessions without a password, for an existing user and for a new one.
+func testOpenFor(t *testing.T, s *state) {
+	existing := s.newUser("a")
+	o := opening(existing, token.SessionID{1})
+	o.PasswordHash = "wrong"
+	o.Session.Extras = &authority.SessionExtras{Claims: `{"a":1}`, ActorID: existing.ID}
+	u, ended, err := s.OpenSessionFor(t.Context(), authority.Rights{}, o)
+	s.noError(err)
+	if *u != *existing || len(ended) > 0 {
+		t.Errorf("user %+v and ended %v, want %+v and none", u, ended, existing)
+	}
+	s.wantEqual(s.wantSession(o.ID), o.Session)
+
+	o = openingFor("x", "new", token.SessionID{2})
+	u, _, err = s.OpenSessionFor(t.Context(), authority.Rights{}, o)
+	s.noError(err)
+	want := o.NewUser.User
+	want.ID = u.ID
+	if *u != want || u.ID == 0 || u.ID == existing.ID {
+		t.Errorf("new user %+v, want %+v", u, want)
+	}
+	if got := s.wantSession(o.ID); got.UserID != u.ID {
+		t.Errorf("the session is of user %d, want %d", got.UserID, u.ID)
+	}
+	s.reopen()
+	if got, hash, err := s.UserByLogin(t.Context(), "new"); err != nil || *got != want || hash != "" {
+		t.Errorf("stored %+v with hash %q, %v; want %+v", got, hash, err, want)
+	}
+	s.wantSession(o.ID)
+
+	o.ID = token.SessionID{3}
+	o.NewUser.Login = "y"
+	_, _, err = s.OpenSessionFor(t.Context(), authority.Rights{}, o)
+	s.wantError(err, fault.ErrExternalIDTaken)
+	o.NewUser.Login, o.NewUser.ExternalID = "new", "y"
+	_, _, err = s.OpenSessionFor(t.Context(), authority.Rights{}, o)
+	s.wantError(err, fault.ErrDuplicate)
+	o.NewUser.Login, o.NewUser.Status = "suspended", authority.Suspended
+	_, _, err = s.OpenSessionFor(t.Context(), authority.Rights{}, o)
+	s.wantError(err, fault.ErrNotFound)
+	s.wantNoSession(o.ID)
+	for _, login := range []string{"suspended", "y"} { // nothing is left of a call that failed
+		_, _, err = s.UserByLogin(t.Context(), login)
+		s.wantError(err, fault.ErrNotFound)
+	}
+	s.setStatus(existing.ID, authority.Suspended)
+	_, _, err = s.OpenSessionFor(t.Context(), authority.Rights{}, opening(existing, token.SessionID{4}))
+	s.wantError(err, fault.ErrNotFound)
+	s.wantNoSession(token.SessionID{4})
+}
+
+// testOpenForRace lets ten callers open a session for one new user at the same time, ten times. One call creates the
+// user; the others fail, and open a session of the same user with a second call.
+func testOpenForRace(t *testing.T, s *state) {
+	for round := range byte(10) {
+		var group sync.WaitGroup
+		var mu sync.Mutex // guards created
+		created := 0
+		externalID := string('a' + rune(round))
+		for i := range byte(10) {
+			group.Go(func() {
+				o := openingFor(externalID, "login "+externalID, token.SessionID{round, i, 5})
+				_, _, err := s.OpenSessionFor(t.Context(), authority.Rights{}, o)
+				if errors.Is(err, fault.ErrDuplicate) {
+					u, err := s.UserByExternalID(t.Context(), externalID)
+					if err == nil {
+						_, _, err = s.OpenSessionFor(t.Context(), authority.Rights{}, opening(u, o.ID))
+					}
+					if err != nil {
+						t.Error(err)
+					}
+					return
+				}
+				if err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				created++
+			})
+		}
+		group.Wait()
+		u, err := s.UserByExternalID(t.Context(), externalID)
+		s.noError(err)
+		list, err := s.Sessions(t.Context(), authority.SessionFilter{UserID: u.ID, Now: now, Limit: 99})
+		s.noError(err)
+		if created != 1 || len(list) != 10 {
+			t.Fatalf("%d callers created the user, who has %d sessions; want 1 and 10", created, len(list))
+		}
+	}
+}
+
+// testOpenForRights checks that a caller who has lost the rights creates no user, and that a change of the session's
+// actor is noticed.
+func testOpenForRights(t *testing.T, s *state) {
+	sc := s.newScene(apiKey, false)
+	sc.rights.Target = authority.Target{}
+	o := openingFor("x", "new", token.SessionID{1})
+	s.setStatus(sc.actor.ID, authority.Suspended)
+	_, _, err := s.OpenSessionFor(t.Context(), sc.rights, o)
+	s.wantError(err, fault.ErrActorEnded)
+	_, err = s.UserByExternalID(t.Context(), "x")
+	s.wantError(err, fault.ErrNotFound)
+
+	for name, happens := range map[string]func(*scene){
+		"demoted": setLevel(targetOf, authority.General), "moved": setNetwork(targetOf),
+		"suspended": setStatus(targetOf, authority.Suspended),
+	} {
+		sc := s.newScene(both, false)
+		sc.rights.Target, sc.rights.SessionActor = authority.Target{}, sc.rights.Target
+		o := openingFor(sc.unique(), sc.unique(), token.SessionID{9, byte(len(name))})
+		happens(sc)
+		_, _, err := s.OpenSessionFor(t.Context(), sc.rights, o)
+		s.wantError(err, fault.ErrRightsChanged)
+		s.wantNoSession(o.ID)
+	}
+}
