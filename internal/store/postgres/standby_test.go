@@ -84,7 +84,7 @@ func TestStandbyConfirmsChanges(t *testing.T) {
 }
 
 // TestStandbyConfirmsReplays makes many identical rotations at once, with and without an Idempotency-Key, while no
-// standby answers. No caller gets the successor.
+// standby answers. No caller gets the successor, and neither does a caller who repeats a rotation without its key.
 func TestStandbyConfirmsReplays(t *testing.T) {
 	cluster := pgtest.Start(t)
 	n := openNode(t, postgres.Config{DSN: cluster.DSN(cluster.Database(t))})
@@ -107,6 +107,10 @@ func TestStandbyConfirmsReplays(t *testing.T) {
 		}
 	}
 	group.Wait()
+	result, _, err := n.Rotate(t.Context(), authority.Rotation{Session: sessions["key"], From: 1, Lives: farLives})
+	if !errors.Is(err, fault.ErrUnavailable) {
+		t.Errorf("repeated without its key: generation %d, %v; want ErrUnavailable", result.Session.Generation, err)
+	}
 	setStandby(t, cluster, "")
 }
 
