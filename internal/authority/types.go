@@ -2,7 +2,6 @@ package authority
 
 import (
 	"fmt"
-	"hash/crc32"
 	"net/netip"
 	"slices"
 	"strings"
@@ -145,6 +144,7 @@ type Session struct {
 	ID             token.SessionID
 	UserID         int64
 	Generation     uint32             // starts at 1 and goes up by one at each refresh
+	Address        AddressHash        // of the request that began this generation
 	Created        int64              // when the login was
 	Refreshed      int64              // when this generation began: the current token's iat
 	Previous       int64              // when the previous generation began; 0 in generation 1
@@ -152,7 +152,6 @@ type Session struct {
 	Idle           int64              // when the current token can no longer be refreshed, at most Ends
 	Ends           int64              // when the session ends; no refresh extends it
 	IdempotencyKey IdempotencyKeyHash // of the refresh that began this generation
-	Address        AddressHash        // of the request that began this generation
 	Extras         *SessionExtras     // nil for most sessions
 }
 
@@ -180,7 +179,12 @@ func hashAddress(ip string) AddressHash {
 	if address.Is6() {
 		clear(bytes[8:])
 	}
-	return max(1, AddressHash(crc32.ChecksumIEEE(bytes[:])))
+	const basis, prime = 2166136261, 16777619 // FNV-1a; hash/fnv and hash/crc32 allocate
+	hash := uint32(basis)
+	for _, b := range bytes {
+		hash = (hash ^ uint32(b)) * prime
+	}
+	return max(1, AddressHash(hash))
 }
 
 // SessionExtras has what only some sessions have. It never changes once the session is open.

@@ -83,13 +83,16 @@ func (s *Store) get(ctx context.Context, id token.SessionID) (authority.Session,
 	if !exists {
 		return authority.Session{}, fault.ErrNotFound
 	}
+	err := s.addExtras(ctx, &state)
+	return state.Session, err
+}
+
+// addExtras adds the extras to the state of a session that has any.
+func (s *Store) addExtras(ctx context.Context, state *sessionlog.State) (err error) {
 	if state.HasExtras {
-		var err error
-		if state.Extras, err = s.sessionExtras(ctx, id); err != nil {
-			return authority.Session{}, err
-		}
+		state.Extras, err = s.sessionExtras(ctx, state.ID)
 	}
-	return state.Session, nil
+	return err
 }
 
 // sessionExtras returns the extras of a session, usually from the cache.
@@ -146,12 +149,15 @@ func (c *change) deleteEnded(e *authority.EndedSession) error {
 
 // Session returns a session and its user.
 func (s *Store) Session(ctx context.Context, id token.SessionID) (authority.SessionWithUser, error) {
-	session, err := s.get(ctx, id)
-	if err != nil {
+	state, exists := s.sessions.Get(id)
+	if !exists {
+		return authority.SessionWithUser{}, fault.ErrNotFound
+	}
+	if err := s.addExtras(ctx, &state); err != nil {
 		return authority.SessionWithUser{}, err
 	}
-	user, err := s.User(ctx, session.UserID)
-	return authority.SessionWithUser{Session: session, User: user}, err
+	user, err := s.User(ctx, state.UserID)
+	return authority.SessionWithUser{Session: state.Session, User: user}, err
 }
 
 // RecentSession is Session, because memory is never stale.
