@@ -1,9 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/pawlauth/pawl/api"
 )
@@ -25,7 +25,7 @@ func printKeys(std stdio, asJSON bool, keys ...api.APIKey) error {
 			expires = k.ExpiresAt.String()
 		}
 		return fmt.Sprintf("%d\t%d\t%s\t%s\t%s\t%s\t%s\t%s",
-			k.KeyID, k.UserID, k.Key, k.Visibility, k.Created, scope, expires, cmp.Or(k.Name, "-"))
+			k.KeyID, k.UserID, k.Key, k.Visibility, k.Created, scope, expires, cell(k.Name))
 	})
 }
 
@@ -35,12 +35,12 @@ type keyCreateCmd struct {
 	Scope      api.Scope      `default:"Full" enum:"Full,Verify,OpenSessions" help:"What the key may do (${enum})."`
 	MaxLevel   api.Level      `help:"Highest level of a user whose session an OpenSessions key opens [MailboxUser]."`
 	Name       string         `help:"Note for lists of keys."`
-	Expires    string         `placeholder:"TIME" help:"When the key stops working [never]."`
+	Expires    string         `placeholder:"TIME" help:"When the key stops working: a time, or 90d from now [never]."`
 }
 
 func (*keyCreateCmd) Help() string {
 	return `Example:
-  pawl key create gateway@example.com --scope Verify --name gateway --expires 2027-05-07T20:00:00Z
+  pawl key create gateway@example.com --scope Verify --name gateway --expires 365d
 
 A Full key acts as its user. A Verify key checks tokens, and an OpenSessions key opens sessions of other users; both
 may do nothing else.`
@@ -54,18 +54,29 @@ func (c *keyCreateCmd) Run(ctx context.Context, std stdio) error {
 	request := api.CreateAPIKeyRequest{
 		UserID: id, Visibility: c.Visibility, Scope: c.Scope, MaxLevel: c.MaxLevel, Name: c.Name,
 	}
-	var expires api.Time
-	if err := parseTime("expires", c.Expires, &expires); err != nil {
+	if request.ExpiresAt, err = c.expiry(); err != nil {
 		return err
-	}
-	if c.Expires != "" {
-		request.ExpiresAt = &expires
 	}
 	key, err := c.server.CreateAPIKey(ctx, request)
 	if err != nil {
 		return err
 	}
 	return printKeys(std, c.JSON, key)
+}
+
+// expiry returns the value of --expires, or nil if there is none.
+func (c *keyCreateCmd) expiry() (*api.Time, error) {
+	if c.Expires == "" {
+		return nil, nil
+	}
+	if life, err := parseDuration(c.Expires); err == nil {
+		return new(api.NewTime(time.Now().Add(life))), nil
+	}
+	t := new(api.Time)
+	if t.UnmarshalText([]byte(c.Expires)) != nil {
+		return nil, badSetting("expires", "must be a time such as 2027-05-07T20:00:00Z, or a duration such as 90d")
+	}
+	return t, nil
 }
 
 type keyListCmd struct {

@@ -12,6 +12,7 @@ import (
 
 type sessionCmd struct {
 	List sessionListCmd `cmd:"" help:"List the sessions of a user, or of all users."`
+	Open sessionOpenCmd `cmd:"" help:"Open a session for a user authenticated elsewhere."`
 	End  sessionEndCmd  `cmd:"" help:"End one session."`
 }
 
