@@ -117,6 +117,31 @@ func TestLogoutDuringFault(t *testing.T) {
 	}
 }
 
+// TestSignInDuringFault signs in while the store cannot record the outcome. The client must not learn that a password
+// is wrong, and the attempts must count all the same. A right password signs in.
+func TestSignInDuringFault(t *testing.T) {
+	for _, mode := range []storetest.Fault{storetest.NotCommitted, storetest.Committed} {
+		a, store, _ := newFaulty(t)
+		login := func(passwd, ip string) error {
+			_, err := a.Login(t.Context(), adaLogin, passwd, authority.Origin{IP: ip})
+			return err
+		}
+		store.Set(mode)
+		for range 5 {
+			expectUnavailable(t, login("wrong", "192.0.2.2"))
+		}
+		store.Set(storetest.NoFault)
+		if err := login("wrong", "192.0.2.2"); fault.KindOf(err) != fault.RateLimited {
+			t.Errorf("fault %d: after five attempts: %v, want RateLimited", mode, err)
+		}
+		a, store, _ = newFaulty(t)
+		store.Set(mode)
+		if err := login(adaPassword, "192.0.2.1"); err != nil {
+			t.Errorf("fault %d: a right password: %v", mode, err)
+		}
+	}
+}
+
 // expectUnavailable checks that an error is "unavailable", with a time to retry after.
 func expectUnavailable(t *testing.T, err error) {
 	t.Helper()

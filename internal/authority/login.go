@@ -68,7 +68,10 @@ func (a *Authority) login(ctx context.Context, login, passwd string, from Origin
 	}
 	defer attempt.Release()
 	result, err := a.checkCredentials(ctx, login, passwd, from)
-	attempt.Resolve(ctx, err)
+	if unrecorded := attempt.Resolve(ctx, err); unrecorded != nil {
+		result.outcome = LoginUnavailable
+		return result, unrecorded
+	}
 	return result, err
 }
 

@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/pawlauth/pawl/internal/authority/audit"
@@ -82,8 +83,7 @@ func (a *Authority) checkOwnPassword(ctx context.Context, c Caller, passwd strin
 	}
 	defer attempt.Release()
 	hash, err := a.matchPassword(ctx, c, passwd)
-	attempt.Resolve(ctx, err)
-	return hash, err
+	return hash, cmp.Or(attempt.Resolve(ctx, err), err)
 }
 
 func (a *Authority) matchPassword(ctx context.Context, c Caller, passwd string) (string, error) {

@@ -30,6 +30,9 @@ type Counter struct {
 	Failures    int64 // in a row
 	LastFailure int64 // when the last failure was
 	Expires     int64 // when the counter expires; from then on it counts as zero
+
+	Reserved     int64 // the attempts in progress, which have no row here
+	LastReserved int64 // when the last of them began
 }
 
 // Counters are the counters that an attempt may be subject to. A known address is subject to its own counter alone, so
@@ -39,40 +42,62 @@ type Counters struct {
 	Account, Address Counter
 }
 
-// Begin counts an attempt as failed, or returns how long it must wait.
-func (t Counters) Begin(now int64) (next Counters, wait time.Duration) {
-	if t.Known != nil {
-		known := t.Known.at(now)
-		next.Known = new(known.failed(now, knownLife))
-		return next, known.wait(now, freeFailures, maxFailures)
+// Reserve counts a reservation in the counters that it shares with attempt a. known reports whether the address of the
+// reservation was known to its account. A reservation that has ended by its age is ignored.
+func (t *Counters) Reserve(a, reserved Attempt, known bool) {
+	sameAccount, sameAddress := reserved.Account == a.Account, reserved.Address == a.Address
+	switch {
+	case reserved.Ended(a.At):
+	case known:
+		if sameAccount && sameAddress && t.Known != nil {
+			t.Known.reserve(reserved.At)
+		}
+	default:
+		if sameAccount {
+			t.Account.reserve(reserved.At)
+		}
+		if sameAddress {
+			t.Address.reserve(reserved.At)
+		}
 	}
-	account, address := t.Account.at(now), t.Address.at(now)
-	next.Account, next.Address = account.failed(now, lifeWithoutWait), address.failed(now, 0)
-	next.Address.Expires = now + seconds(addressLife)
-	return next, max(account.wait(now, freeFailures, maxFailures), address.wait(now, freeAddressFailures, 0))
 }
 
-// Resolve returns the counters after the outcome of an attempt counted as failed by Begin.
-func (t Counters) Resolve(now int64, known bool, o Outcome) Counters {
-	if !known {
-		t.Address = t.Address.withoutLastFailure()
+func (t *Counter) reserve(at int64) {
+	t.Reserved++
+	t.LastReserved = max(t.LastReserved, at)
+}
+
+// Wait returns how long an attempt must wait.
+func (t Counters) Wait(now int64) time.Duration {
+	if t.Known != nil {
+		return t.Known.at(now).wait(now, freeFailures, maxFailures)
 	}
+	account, address := t.Account.at(now), t.Address.at(now)
+	return max(account.wait(now, freeFailures, maxFailures), address.wait(now, freeAddressFailures, 0))
+}
+
+// Resolve returns the counters after the outcome of an attempt that began at a point in time. known reports whether its
+// address was known then.
+func (t Counters) Resolve(at int64, known bool, o Outcome) Counters {
 	switch {
+	case o == Unchecked:
 	case o == Succeeded:
-		t.Account = t.Account.succeeded(now, known)
-		t.Known = &Counter{LastFailure: now, Expires: now + seconds(knownLife)}
+		t.Account = t.Account.succeeded(at, known)
+		t.Known = &Counter{LastFailure: at, Expires: at + seconds(knownLife)}
 	case known && t.Known != nil:
-		t.Known = new(t.Known.withoutLastFailure())
-	case !known:
-		t.Account = t.Account.withoutLastFailure()
+		t.Known = new(t.Known.at(at).failed(at, knownLife))
+	default:
+		t.Account = t.Account.at(at).failed(at, lifeWithoutWait)
+		t.Address = t.Address.at(at).failed(at, 0)
+		t.Address.Expires = at + seconds(addressLife)
 	}
 	return t
 }
 
-// at returns the counter, or the zero value if it is expired.
+// at returns the counter, without its failures if it is expired.
 func (t Counter) at(now int64) Counter {
 	if t.Expires <= now {
-		return Counter{}
+		return Counter{Reserved: t.Reserved, LastReserved: t.LastReserved}
 	}
 	return t
 }
@@ -91,11 +116,6 @@ func (t Counter) failed(now int64, life time.Duration) Counter {
 	return t
 }
 
-func (t Counter) withoutLastFailure() Counter {
-	t.Failures = max(t.Failures-1, 0)
-	return t
-}
-
 // succeeded returns an account's counter after a sign-in. A sign-in from an unknown address clears the counter. A
 // sign-in from a known address does not, because the counted failures came from other addresses, and an account in
 // daily use would otherwise allow unlimited guessing. It only unlocks an account with maxFailures.
@@ -110,18 +130,20 @@ func (t Counter) succeeded(now int64, known bool) Counter {
 	return t
 }
 
-// wait returns how long the next attempt must wait: 0 while Failures is below free, 1 s when it equals free, and twice
-// as long after each further failure, up to maxWait. From limit failures on, an attempt must always wait. A limit of 0
-// means no limit. If the clock went back, the wait is still at most maxWait.
+// wait returns how long the next attempt must wait. A reservation counts as a failure. The wait is 0 while there are
+// fewer than free, 1 s when there are free, and twice as long after each further failure, up to maxWait. From limit
+// failures on, an attempt must always wait. A limit of 0 means no limit. If the clock went back, the wait is still at
+// most maxWait.
 func (t Counter) wait(now, free, limit int64) time.Duration {
+	failures := t.Failures + t.Reserved
 	switch {
-	case limit > 0 && t.Failures >= limit:
+	case limit > 0 && failures >= limit:
 		return maxWait
-	case t.Failures < free:
+	case failures < free:
 		return 0
 	}
-	full := min(time.Second<<min(t.Failures-free, 20), maxWait)
-	rest := t.LastFailure + seconds(full) - now
+	full := min(time.Second<<min(failures-free, 20), maxWait)
+	rest := max(t.LastFailure, t.LastReserved) + seconds(full) - now
 	return time.Duration(min(max(rest, 0), seconds(maxWait))) * time.Second
 }
 

@@ -19,32 +19,48 @@ import (
 //
 // Counters has the rules for the rows. Each method is one atomic step, and durable when it returns nil. The only error
 // of the contract is fault.ErrUnavailable: the store is unreachable or cannot write.
+//
+// A store also keeps a reservation for each attempt in progress. The reservation counts as a failure in the counters
+// that the attempt is subject to, so that concurrent attempts cannot exceed the limits. It ends when the attempt is
+// resolved, when the process of the attempt dies, or after ReservationLife. An attempt that was cut off by a crash
+// therefore does not count.
 type Store interface {
-	// BeginAttempt reads the counters of an attempt (Counters.Begin). If the attempt need not wait, it is counted as
-	// failed in the same step, so that concurrent attempts cannot exceed the limits. If it must wait, BeginAttempt
-	// returns how long, and changes nothing. known reports whether the address is known to the account. Pass it on to
-	// ResolveAttempt.
+	// BeginAttempt reads the counters of an attempt (Counters.Wait). If the attempt need not wait, it is reserved in
+	// the same step. If it must wait, BeginAttempt returns how long, and changes nothing. known reports whether the
+	// address is known to the account. Pass it on to ResolveAttempt.
 	BeginAttempt(ctx context.Context, a Attempt) (wait time.Duration, known bool, err error)
-	// ResolveAttempt updates the counters of an attempt once its outcome is known (Counters.Resolve).
+	// ResolveAttempt updates the counters of an attempt once its outcome is known (Counters.Resolve), and then ends its
+	// reservation. It works even if the reservation has ended.
 	ResolveAttempt(ctx context.Context, a Attempt, known bool, o Outcome) error
 	// SweepAttempts removes counters that are expired at now. If there are more than maxAccounts counters of accounts,
 	// it also removes those expiring first. It removes at most limit of both together, and returns how many.
 	SweepAttempts(ctx context.Context, now int64, maxAccounts, limit int) (removed int, err error)
 }
 
+// ReservationLife is longer than a request with a password may take.
+const ReservationLife = 15 * time.Second
+
 // Attempt is one check of a password.
 type Attempt struct {
+	ID      AttemptID
 	Account AccountHash
 	Address string // see AddressBlock
 	At      int64
 }
 
-// Outcome is how an attempt ended. A wrong password needs no outcome, because an attempt already counts as failed.
+// Ended reports whether the reservation of an attempt has ended by its age.
+func (a Attempt) Ended(now int64) bool { return a.At+seconds(ReservationLife) <= now }
+
+// AttemptID identifies an attempt. It is random.
+type AttemptID [16]byte
+
+// Outcome is how an attempt ended.
 type Outcome uint8
 
 // The outcomes.
 const (
-	Succeeded Outcome = iota // clears the counter, and makes the address known to the account
+	Failed    Outcome = iota // the password was wrong, or the user may not sign in
+	Succeeded                // clears the counter, and makes the address known to the account
 	Unchecked                // the password was not checked: the attempt does not count
 )
 

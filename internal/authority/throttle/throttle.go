@@ -1,14 +1,16 @@
 // Package throttle slows down failed sign-ins, so that passwords cannot be guessed.
 //
-// Each attempt begins as a failure counted in the store (see Store), and its outcome is resolved afterwards. Attempts
-// begun at the same time are therefore all counted. After a few failures in a row the next attempt has to wait, longer
-// with each failure (counters.go). Known addresses, from which an account signed in before, have counters of their own,
-// so that other addresses cannot lock the account's owner out. A keyed semaphore limits how many attempts of one
-// address at one account run at the same time, because the attempts of one client would otherwise throttle each other.
+// Each attempt begins with a reservation in the store (see Store), which counts as a failure until its outcome is
+// resolved. Attempts begun at the same time are therefore all counted. After a few failures in a row the next attempt
+// has to wait, longer with each failure (counters.go). Known addresses, from which an account signed in before, have
+// counters of their own, so that other addresses cannot lock the account's owner out. A keyed semaphore limits how many
+// attempts of one address at one account run at the same time, because the attempts of one client would otherwise
+// throttle each other.
 package throttle
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"time"
 
@@ -38,6 +40,7 @@ func New(c Config) *Throttle { return &Throttle{config: c, semaphore: newSemapho
 // store is unreachable or too many attempts are in progress.
 func (t *Throttle) Begin(ctx context.Context, login, ip string) (*Pending, error) {
 	attempt := Attempt{Account: HashLogin(login), Address: AddressBlock(ip), At: t.config.Clock().Unix()}
+	rand.Read(attempt.ID[:]) // never fails (crypto/rand)
 	release, err := t.semaphore.acquire(ctx, attempt)
 	if err != nil {
 		return nil, fault.Busy(err)
@@ -78,28 +81,33 @@ const resolveTimeout = 2 * time.Second
 
 // Resolve records the outcome of an attempt: err is nil if the password was right, and of kind
 // fault.InvalidCredentials if it was wrong. With any other error the password was not checked, and the attempt does
-// not count. Resolve works even if ctx has ended. A failure to record is logged: the counters then have one failure
-// too many.
-func (p *Pending) Resolve(ctx context.Context, err error) {
-	outcome := Succeeded
+// not count. Resolve works even if ctx has ended.
+//
+// Resolve returns an error of kind fault.Unavailable if it could not record a wrong password. The client must then get
+// this error, because it may learn that a password is wrong only if that counts.
+func (p *Pending) Resolve(ctx context.Context, err error) error {
+	outcome := Unchecked
 	switch {
 	case err == nil:
+		outcome = Succeeded
 	case fault.KindOf(err) == fault.InvalidCredentials:
-		return // the attempt began as a failure
-	default:
-		outcome = Unchecked
+		outcome = Failed
 	}
 	c := p.throttle.config
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), resolveTimeout)
 	defer cancel()
 	ctx, end := c.Tracer.Start(ctx, "store ResolveAttempt")
-	err = c.Store.ResolveAttempt(ctx, p.attempt, p.known, outcome)
-	end(err)
-	if err != nil {
-		c.Log.WarnContext(ctx, "failure counters not updated", "err", err)
+	storeErr := c.Store.ResolveAttempt(ctx, p.attempt, p.known, outcome)
+	end(storeErr)
+	if storeErr != nil {
+		c.Log.WarnContext(ctx, "failure counters not updated", "err", storeErr)
+		if outcome == Failed {
+			return fault.FromStore(storeErr, nil)
+		}
 	}
+	return nil
 }
 
-// Release lets the next attempt of the same address at the same account run. An unresolved attempt stays counted as a
-// failure.
+// Release lets the next attempt of the same address at the same account run. The reservation of an unresolved attempt
+// stays for ReservationLife.
 func (p *Pending) Release() { p.release() }

@@ -18,7 +18,7 @@ const (
 )
 
 // newPool opens a pool of prepared connections, each with the shared lock unless the store locks exclusively.
-func newPool(ctx context.Context, c Config) (*pgxpool.Pool, error) {
+func newPool(ctx context.Context, c Config, node int32) (*pgxpool.Pool, error) {
 	if c.pool == nil {
 		parsed, err := ParseConfig(c.DSN)
 		if err != nil {
@@ -28,10 +28,14 @@ func newPool(ctx context.Context, c Config) (*pgxpool.Pool, error) {
 	}
 	config := c.pool.Copy()
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
-		if err := prepareConnection(ctx, conn); err != nil || c.Exclusive {
-			return err
+		err := prepareConnection(ctx, conn)
+		if err == nil && !c.Exclusive {
+			err = lockShared(ctx, conn)
 		}
-		return lockShared(ctx, conn)
+		if err == nil {
+			err = lockNode(ctx, conn, node)
+		}
+		return err
 	}
 	config.MinConns = 1 // one connection always holds the lock
 	pool, err := pgxpool.NewWithConfig(ctx, config)

@@ -15,7 +15,7 @@ import (
 func Inspect(ctx context.Context, c Config) (found storecopy.Inspection, err error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	pool, err := newPool(ctx, c)
+	pool, err := newPool(ctx, c, 0)
 	if err != nil {
 		return found, err
 	}

@@ -18,6 +18,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
@@ -77,6 +78,7 @@ type Store struct {
 	stale     *staleCache   // nil if every check reads the row
 	lockConn  *pgxpool.Conn // holds the exclusive lock; nil if the store shares its database
 	metrics   *metrics.Metrics
+	node      int32 // the number of the node, which is random
 	estimate  estimate
 
 	stopBackground context.CancelFunc
@@ -94,11 +96,13 @@ var (
 func Open(ctx context.Context, c Config) (*Store, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	pool, err := newPool(ctx, c)
+	node := int32(rand.Uint32())
+	pool, err := newPool(ctx, c, node)
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{
+		node:      node,
 		pool:      pool,
 		bulkSlots: make(chan struct{}, max(1, pool.Config().MaxConns-reservedConns)),
 		metrics:   c.Metrics,
@@ -145,7 +149,7 @@ func (s *Store) prepare(ctx context.Context, c Config) error {
 	if err := s.migrate(ctx, c); err != nil {
 		return err
 	}
-	tables := "users session session_purge api_key signing_key state failure_counter event"
+	tables := "users session session_purge api_key signing_key state failure_counter attempt event"
 	for table := range strings.FieldsSeq(tables) {
 		if _, err := s.pool.Exec(ctx, "SELECT * FROM pawl."+table+" LIMIT 0"); err != nil {
 			return err

@@ -182,7 +182,8 @@ func TestNodesShareCounters(t *testing.T) {
 	var group sync.WaitGroup
 	for i := range 40 {
 		group.Go(func() {
-			attempt := throttle.Attempt{Account: account, Address: fmt.Sprint(i), At: 1000}
+			id := throttle.AttemptID{byte(i + 1)}
+			attempt := throttle.Attempt{ID: id, Account: account, Address: fmt.Sprint(i), At: 1000}
 			wait, _, err := nodes[i%2].BeginAttempt(t.Context(), attempt)
 			if err != nil {
 				t.Error(err)

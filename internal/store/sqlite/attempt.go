@@ -2,6 +2,8 @@ package sqlite
 
 import (
 	"context"
+	"maps"
+	"sync"
 	"time"
 
 	"zombiezen.com/go/sqlite"
@@ -9,54 +11,65 @@ import (
 	"github.com/pawlauth/pawl/internal/authority/throttle"
 )
 
-// attemptStart is the result of BeginAttempt.
-type attemptStart struct {
-	wait         time.Duration
-	knownAddress bool
+// reservations has the attempts in progress. They are in memory alone, because no other process uses the store. So they
+// end with the process.
+type reservations struct {
+	mu   sync.Mutex // guards live
+	live map[throttle.AttemptID]reservation
 }
 
-// BeginAttempt counts an attempt as failed, unless it has to wait. It first reads the counters through a reader. An
-// attempt that has to wait is thereby rejected without a commit, so that a flood of such attempts does not delay other
-// writes.
+type reservation struct {
+	throttle.Attempt
+	known bool
+}
+
+// BeginAttempt reserves an attempt, unless it has to wait. It holds the lock while it reads the counters. Concurrent
+// attempts are therefore reserved one after the other, and a failure that is committed meanwhile still has its
+// reservation: it counts twice instead of not at all.
 func (s *Store) BeginAttempt(ctx context.Context, a throttle.Attempt) (wait time.Duration, known bool, err error) {
+	r := &s.reservations
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	counters, err := lookUp(ctx, s, func(conn *sqlite.Conn) (throttle.Counters, error) {
 		return readCounters(conn, a)
 	})
 	if err != nil {
 		return 0, false, err
 	}
-	if _, wait := counters.Begin(a.At); wait > 0 {
-		return wait, false, nil
+	for _, other := range r.live {
+		counters.Reserve(a, other.Attempt, other.known)
 	}
-	start, err := tx(ctx, s, normal, func(c *change) (attemptStart, error) { return beginAttempt(c.conn, a) })
-	return start.wait, start.knownAddress, err
-}
-
-func beginAttempt(conn *sqlite.Conn, a throttle.Attempt) (attemptStart, error) {
-	counters, err := readCounters(conn, a)
-	if err != nil {
-		return attemptStart{}, err
+	known = counters.Known != nil
+	if wait := counters.Wait(a.At); wait > 0 {
+		return wait, known, nil
 	}
-	next, wait := counters.Begin(a.At)
-	start := attemptStart{wait: wait, knownAddress: next.Known != nil}
-	switch {
-	case wait > 0:
-		return start, nil
-	case start.knownAddress:
-		return start, saveCounter(conn, a.Account, a.Address, *next.Known)
-	}
-	return start, saveCounters(conn, a, next)
+	r.live[a.ID] = reservation{Attempt: a, known: known}
+	return 0, known, nil
 }
 
 // ResolveAttempt updates the counters once the outcome of an attempt is known.
 func (s *Store) ResolveAttempt(ctx context.Context, a throttle.Attempt, known bool, o throttle.Outcome) error {
-	return s.write(ctx, normal, func(c *change) error {
-		counters, err := readCounters(c.conn, a)
+	if o != throttle.Unchecked {
+		err := s.write(ctx, normal, func(c *change) error {
+			counters, err := readCounters(c.conn, a)
+			if err != nil {
+				return err
+			}
+			return saveCounters(c.conn, a, counters.Resolve(a.At, known, o))
+		})
 		if err != nil {
 			return err
 		}
-		return saveCounters(c.conn, a, counters.Resolve(a.At, known, o))
-	})
+	}
+	s.reservations.end(func(r reservation) bool { return r.ID == a.ID })
+	return nil
+}
+
+// end ends the reservations for which ended returns true.
+func (r *reservations) end(ended func(reservation) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	maps.DeleteFunc(r.live, func(_ throttle.AttemptID, other reservation) bool { return ended(other) })
 }
 
 // readCounters reads the counters for an attempt.
@@ -105,12 +118,13 @@ func saveCounter(conn *sqlite.Conn, account throttle.AccountHash, address string
 		account[:], address, c.Failures, c.LastFailure, c.Expires)
 }
 
-// clearAttempts removes the counters of an account; nil is a no-op. It keeps the row of a known address without
-// failures, so that the address stays known.
+// clearAttempts removes the counters and reservations of an account; nil is a no-op. It keeps the row of a known
+// address without failures, so that the address stays known.
 func (c *change) clearAttempts(account *throttle.AccountHash) error {
 	if account == nil {
 		return nil
 	}
+	c.clearedAccount = account
 	return execute(c.conn, "DELETE FROM failure_counter WHERE account = ? AND (address = '' OR failed > 0)", account[:])
 }
 
@@ -118,6 +132,7 @@ func (c *change) clearAttempts(account *throttle.AccountHash) error {
 // of the excess accounts, beginning with the first to expire. It counts the accounts through a reader, so that the
 // count does not delay commits.
 func (s *Store) SweepAttempts(ctx context.Context, now int64, maxAccounts, limit int) (int, error) {
+	s.reservations.end(func(r reservation) bool { return r.Ended(now) })
 	expired, err := s.deleteRows(ctx, `DELETE FROM failure_counter WHERE (account, address) IN
 		(SELECT account, address FROM failure_counter WHERE forget <= ? LIMIT ?)`, now, int64(limit))
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"zombiezen.com/go/sqlite"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/throttle"
 	"github.com/pawlauth/pawl/internal/sessionlog"
 	"github.com/pawlauth/pawl/internal/token"
 )
@@ -19,8 +20,9 @@ type change struct {
 	endedEpochs    []lowestEpoch // by endEpochs
 	purged         []int64       // the users without a session of an ended epoch
 	deletedAPIKeys []authority.APIKeyHash
-	user           *authority.User // the changed user, or nil
-	deletedUsers   bool            // all users were deleted
+	user           *authority.User       // the changed user, or nil
+	deletedUsers   bool                  // all users were deleted
+	clearedAccount *throttle.AccountHash // the account without counters, or nil
 }
 
 // deleteSessions deletes sessions and their API keys.

@@ -25,6 +25,7 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/throttle"
 	"github.com/pawlauth/pawl/internal/metrics"
 	"github.com/pawlauth/pawl/internal/sessionlog"
 	"github.com/pawlauth/pawl/internal/store/batch"
@@ -58,10 +59,12 @@ type Store struct {
 	apiKeys  *cache[authority.APIKeyHash, authority.APIKey]
 	extras   *cache[token.SessionID, *authority.SessionExtras]
 	sweep    sweepPosition
-	purging  sync.Mutex    // held while a page is purged, and while ended sessions are counted
-	ended    chan struct{} // see Ended
 	metrics  *metrics.Metrics
-	log      *slog.Logger
+
+	reservations reservations
+	purging      sync.Mutex    // held while a page is purged, and while ended sessions are counted
+	ended        chan struct{} // see Ended
+	log          *slog.Logger
 }
 
 var _ authority.Store = (*Store)(nil)
@@ -83,14 +86,15 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		lock:    lock,
-		reserve: reserve{path: filepath.Join(dir, reserveName)},
-		users:   newCache[int64, *authority.User](maxCachedUsers),
-		apiKeys: newCache[authority.APIKeyHash, authority.APIKey](maxCachedAPIKeys),
-		extras:  newCache[token.SessionID, *authority.SessionExtras](maxCachedExtras),
-		metrics: o.Metrics,
-		ended:   make(chan struct{}, 1),
-		log:     cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
+		lock:         lock,
+		reserve:      reserve{path: filepath.Join(dir, reserveName)},
+		users:        newCache[int64, *authority.User](maxCachedUsers),
+		apiKeys:      newCache[authority.APIKeyHash, authority.APIKey](maxCachedAPIKeys),
+		extras:       newCache[token.SessionID, *authority.SessionExtras](maxCachedExtras),
+		metrics:      o.Metrics,
+		reservations: reservations{live: map[throttle.AttemptID]reservation{}},
+		ended:        make(chan struct{}, 1),
+		log:          cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
 	}
 	path := filepath.Join(dir, FileName)
 	if err := checkWAL(path); err != nil {

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"crypto/rand"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,14 +12,28 @@ import (
 )
 
 func newAttempt(login, address string, at int64) throttle.Attempt {
-	return throttle.Attempt{Account: throttle.HashLogin(login), Address: address, At: at}
+	a := throttle.Attempt{Account: throttle.HashLogin(login), Address: address, At: at}
+	rand.Read(a.ID[:])
+	return a
 }
 
-// fail begins an attempt, leaves it a failure, and returns how long it must wait.
-func (s *state) fail(login, address string, at int64) time.Duration {
+// begin begins an attempt, leaves it in progress, and returns how long it must wait.
+func (s *state) begin(login, address string, at int64) time.Duration {
 	s.Helper()
 	wait, _, err := s.BeginAttempt(s.Context(), newAttempt(login, address, at))
 	s.noError(err)
+	return wait
+}
+
+// fail begins an attempt and lets it fail if it need not wait. It returns how long the attempt must wait.
+func (s *state) fail(login, address string, at int64) time.Duration {
+	s.Helper()
+	attempt := newAttempt(login, address, at)
+	wait, known, err := s.BeginAttempt(s.Context(), attempt)
+	s.noError(err)
+	if wait == 0 {
+		s.noError(s.ResolveAttempt(s.Context(), attempt, known, throttle.Failed))
+	}
 	return wait
 }
 
@@ -137,6 +152,52 @@ func testAttemptsRace(t *testing.T, s *state) {
 	}
 }
 
+// testAttemptsInProgress leaves attempts in progress. They count as failures until they are resolved, the process dies,
+// or ReservationLife has passed. A failure that is resolved after that counts.
+func testAttemptsInProgress(t *testing.T, s *state) {
+	const life = int64(throttle.ReservationLife / time.Second)
+	begin := func(n int, login, address string, at int64) {
+		t.Helper()
+		for range n {
+			if wait := s.begin(login, address, at); wait != 0 {
+				t.Fatalf("an attempt at %q from %q must wait %v", login, address, wait)
+			}
+		}
+	}
+	s.resolve("ada", "home", now, throttle.Succeeded, false)
+	begin(5, "ada", "home", now) // a known address
+	begin(5, "ada", "other", now)
+	for i := range 45 {
+		begin(1, string(rune('A'+i)), "other", now) // with the 5 above, 50 from one address
+	}
+	others := [][2]string{{"ada", "home"}, {"ada", "third"}, {"new", "other"}}
+	for _, o := range others {
+		s.wantSomeWait(o[0], o[1], now)
+	}
+	for _, o := range others {
+		begin(1, o[0], o[1], now+life)
+	}
+	for range 2 {
+		s.reopen() // ends all attempts in progress
+		for _, o := range others {
+			for s.begin(o[0], o[1], now) > 0 { // until the database notices the end of the process
+				time.Sleep(time.Millisecond)
+			}
+		}
+	}
+	s.reopen()
+
+	slow := newAttempt("ada", "home", now)
+	_, known, err := s.BeginAttempt(t.Context(), slow)
+	s.noError(err)
+	for range 4 {
+		s.fail("ada", "home", now+life)
+	}
+	s.wantWait("ada", "third", now+life, 0)
+	s.noError(s.ResolveAttempt(t.Context(), slow, known, throttle.Failed))
+	s.wantSomeWait("ada", "home", now)
+}
+
 // testAttemptsSweep sweeps counters after a day, in steps of two.
 func testAttemptsSweep(t *testing.T, s *state) {
 	s.fail("few", "a", now)
@@ -161,8 +222,7 @@ func testAttemptsSweep(t *testing.T, s *state) {
 // testAttemptsMaxAccounts sweeps while there are too many counters of accounts. The first to expire are removed. The
 // counters of addresses and the known addresses stay.
 func testAttemptsMaxAccounts(t *testing.T, s *state) {
-	s.fail("ada", "home", now)
-	s.noError(s.ResolveAttempt(t.Context(), newAttempt("ada", "home", now), false, throttle.Succeeded))
+	s.resolve("ada", "home", now, throttle.Succeeded, false)
 	for range 5 {
 		s.fail("many", "a", now)
 	}

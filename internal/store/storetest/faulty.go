@@ -7,6 +7,7 @@ import (
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/authority/throttle"
 	"github.com/pawlauth/pawl/internal/token"
 )
 
@@ -20,7 +21,7 @@ const (
 	Committed          // the change happens, and the caller gets an error
 )
 
-// Faulty is a store whose Rotate and EndSession can be made to fail.
+// Faulty is a store whose Rotate, EndSession and ResolveAttempt can be made to fail.
 type Faulty struct {
 	authority.Store
 	mode atomic.Int32
@@ -49,6 +50,19 @@ func (f *Faulty) EndSession(ctx context.Context, r authority.Rights, id token.Se
 		return errFault
 	}
 	err := f.Store.EndSession(ctx, r, id)
+	if mode == Committed && err == nil {
+		return errFault
+	}
+	return err
+}
+
+// ResolveAttempt is that of the store, or fails.
+func (f *Faulty) ResolveAttempt(ctx context.Context, a throttle.Attempt, known bool, o throttle.Outcome) error {
+	mode := Fault(f.mode.Load())
+	if mode == NotCommitted {
+		return errFault
+	}
+	err := f.Store.ResolveAttempt(ctx, a, known, o)
 	if mode == Committed && err == nil {
 		return errFault
 	}

@@ -79,6 +79,7 @@ var suite = map[string]func(*testing.T, *state){
 	"AttemptsKnownAddress": testAttemptsKnownAddress,
 	"AttemptsOfAddress":    testAttemptsOfAddress,
 	"AttemptsRace":         testAttemptsRace,
+	"AttemptsInProgress":   testAttemptsInProgress,
 	"AttemptsSweep":        testAttemptsSweep,
 	"AttemptsMaxAccounts":  testAttemptsMaxAccounts,
 
