@@ -119,6 +119,23 @@ func TestSigningKeyRotation(t *testing.T) {
 	}
 }
 
+// TestSigningKeyOfIdleToken checks that a key stays for as long as its tokens can be refreshed, even though they no
+// longer pass as a bearer.
+func TestSigningKeyOfIdleToken(t *testing.T) {
+	b := start(t, fastReload(token.EdDSA), pawltest.WithIdleLife(10*time.Hour))
+	first, idle := b.signingKeys()[0].KeyID, b.login()
+	b.expect(200, "", "POST", "/v2/signing-keys/rotate", "", b.admin())
+	b.Clock.Add(keyLead)
+	b.awaitStates("Signing Verifying")
+	b.Clock.Add(9 * time.Hour)
+	b.retire(400, api.CodeInvalidParameter, first, false)
+	if fresh := b.refresh(200, idle); keyID(t, fresh) == first {
+		t.Error("the previous key signs")
+	}
+	b.Clock.Add(time.Hour + keyLead)
+	b.retire(200, "", first, false)
+}
+
 // TestSigningKeyLeaked checks that retiring a key with now rejects all of its tokens at once, and that another key
 // signs.
 func TestSigningKeyLeaked(t *testing.T) {
