@@ -23,6 +23,7 @@ type devCmd struct {
 	Data   string `default:"pawl-dev" placeholder:"DIR" help:"Data folder."`
 
 	browserSettings `embed:""`
+	issuerSettings  `embed:""`
 	logSettings     `embed:""`
 	settings        `embed:""`
 }
@@ -50,7 +51,7 @@ func (c *devCmd) check() (app.Config, error) {
 		addrErr = badSetting("addr", "must be on loopback, such as 127.0.0.1:8080; use pawl serve for other clients")
 	}
 	config, err := c.app(c.Data)
-	return config, errors.Join(addrErr, err, c.browserSettings.apply(&config, false))
+	return config, errors.Join(addrErr, err, c.browserSettings.apply(&config, false), c.issuerSettings.apply(&config))
 }
 
 func (c *devCmd) Run(ctx context.Context, std stdio) error {

@@ -28,6 +28,7 @@ type serveCmd struct {
 	TLSKey  string `name:"tls-key" placeholder:"FILE" help:"Private key, PEM."`
 
 	browserSettings `embed:""`
+	issuerSettings  `embed:""`
 	limitSettings   `embed:""`
 	storeSettings   `embed:""`
 	observeSettings `embed:""`
@@ -141,7 +142,8 @@ func (c *serveCmd) check() (app.Config, error) {
 	}
 	return config, errors.Join(
 		checkAddress("addr", c.Addr), tlsErr, c.storeSettings.apply(&config), err,
-		c.browserSettings.apply(&config, c.TLSCert != ""), c.limitSettings.apply(&config),
+		c.browserSettings.apply(&config, c.TLSCert != ""), c.issuerSettings.apply(&config),
+		c.limitSettings.apply(&config),
 		c.observeSettings.check(), tracesErr)
 }
 

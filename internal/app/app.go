@@ -23,6 +23,7 @@ import (
 	"github.com/pawlauth/pawl/internal/storecopy"
 	"github.com/pawlauth/pawl/internal/token"
 	"github.com/pawlauth/pawl/internal/tracing"
+	"github.com/pawlauth/pawl/internal/trust"
 )
 
 // Config configures an App. Store is required; every other field is optional.
@@ -62,6 +63,8 @@ type Config struct {
 	PublicURL      string
 	AllowedOrigins []string
 	Limits         server.Limits
+	// TrustedIssuers are the issuers whose assertions open sessions. If empty, there is none.
+	TrustedIssuers []trust.Issuer
 	// Build is the version of the program.
 	Build string
 	// Wrap wraps the HTTP handler, outside of metrics and traces.
@@ -101,7 +104,7 @@ func (c *Config) Validate() error {
 			"make one with openssl rand -base64 32, and give every node the same one " +
 			"as --master-key-file or PAWL_MASTER_KEY")
 	}
-	return nil
+	return authority.CheckIssuers(c.TrustedIssuers)
 }
 
 // App is a running Pawl.
@@ -151,7 +154,7 @@ func Open(ctx context.Context, c Config) (_ *App, err error) {
 	domain := authority.New(authority.Config{
 		Store: store, Keys: keys, Issuer: c.Issuer, Audience: c.Audience,
 		Passwords: passwords, Rules: c.Rules, Policy: c.Policy, Clock: c.Clock, Log: c.Log,
-		Audit: auditor, Metrics: c.Metrics, Tracer: c.Tracer,
+		Assertions: c.assertions(), Audit: auditor, Metrics: c.Metrics, Tracer: c.Tracer,
 	})
 	c.Metrics.Register(metrics.Gauges{
 		Passwords: passwords.Stats, Audit: auditor.Stats,
@@ -174,6 +177,14 @@ func Open(ctx context.Context, c Config) (_ *App, err error) {
 	a.background.Go(func() { domain.Purge(background) })
 	a.background.Go(func() { keys.Run(background) })
 	return a, nil
+}
+
+// assertions returns the verifier for the trusted issuers, or nil if there are none.
+func (c *Config) assertions() authority.Assertions {
+	if len(c.TrustedIssuers) == 0 {
+		return nil
+	}
+	return trust.New(trust.Config{Issuers: c.TrustedIssuers, Clock: c.Clock})
 }
 
 // signingKeys is a *keyring.Keyring or a *keyring.Static.

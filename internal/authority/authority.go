@@ -39,9 +39,11 @@ type Config struct {
 	Policy    Policy
 	Clock     func() time.Time
 	Log       *slog.Logger
-	Audit     *audit.Writer
-	Metrics   *metrics.Metrics
-	Tracer    *tracing.Tracer
+	// Assertions verifies assertions. If nil, the server trusts no issuers.
+	Assertions Assertions
+	Audit      *audit.Writer
+	Metrics    *metrics.Metrics
+	Tracer     *tracing.Tracer
 }
 
 // Authority authenticates users and decides what they may do. It is safe for concurrent use. All state that its
@@ -59,6 +61,8 @@ type Authority struct {
 	metrics   *metrics.Metrics
 	tracer    *tracing.Tracer
 	throttle  *throttle.Throttle
+
+	assertions Assertions // nil: no trusted issuers
 }
 
 // New returns an Authority.
@@ -68,7 +72,8 @@ func New(c Config) *Authority {
 		store: c.Store, keys: c.Keys, codec: token.NewCodec(c.Issuer, c.Audience, c.Keys.Set()),
 		passwords: c.Passwords, rules: c.Rules, policy: c.Policy,
 		clock: c.Clock, log: c.Log, audit: c.Audit, metrics: c.Metrics, tracer: c.Tracer,
-		throttle: throttle.New(throttle.Config{Store: c.Store, Clock: c.Clock, Log: c.Log, Tracer: c.Tracer}),
+		assertions: c.Assertions,
+		throttle:   throttle.New(throttle.Config{Store: c.Store, Clock: c.Clock, Log: c.Log, Tracer: c.Tracer}),
 	}
 }
 

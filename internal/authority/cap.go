@@ -17,6 +17,14 @@ type Opening struct {
 	NewUser *UserWithHash
 	// MaxSessions is Policy.MaxSessionsPerUser.
 	MaxSessions int
+	// Assertion is the assertion that opens the session. OpenSessionFor accepts each one once; nil if there is none.
+	Assertion *UsedAssertion
+}
+
+// UsedAssertion identifies an assertion, so that it cannot open a second session.
+type UsedAssertion struct {
+	ID      [32]byte // trust.Assertion.ID
+	Expires int64    // when the store may forget the ID, because the assertion is invalid by then
 }
 
 // MaxEndedAtOnce is how many excess sessions one OpenSession ends beyond the one that makes room for the new session.

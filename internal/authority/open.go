@@ -28,6 +28,8 @@ type OpenRequest struct {
 	TokenLife, IdleLife, SessionLife *int64
 	// ActorID is the user who acts for the session's user.
 	ActorID *int64
+	// Assertion is the assertion that names the user; nil if the caller has authenticated the user by itself.
+	Assertion *UsedAssertion
 }
 
 // maxDevice is how many characters the name of a device may have.
@@ -191,6 +193,7 @@ func (a *Authority) openOnce(
 	opened.from = r.From
 	o := Opening{
 		SessionWithOrigin: SessionWithOrigin{Session: s, Origin: r.From}, MaxSessions: a.policy.MaxSessionsPerUser,
+		Assertion: r.Assertion,
 	}
 	rights := c.rightsOn(user)
 	if user == nil {

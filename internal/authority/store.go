@@ -48,8 +48,9 @@ type SessionStore interface {
 	// sessions of the user; each call ends some of a larger excess.
 	OpenSession(ctx context.Context, o Opening) ([]EndedSession, error)
 	// OpenSessionFor is OpenSession for a caller who has authenticated the user by other means than a password. If
-	// o.NewUser is set, OpenSessionFor creates the user in the same step, and returns the errors of CreateUser. It
-	// returns the session's user.
+	// o.NewUser is set, OpenSessionFor creates the user in the same step, and returns the errors of CreateUser. If
+	// o.Assertion is set, it is marked as used in the same step; ErrAssertionUsed means that it was used before.
+	// OpenSessionFor returns the session's user.
 	OpenSessionFor(ctx context.Context, r Rights, o Opening) (*User, []EndedSession, error)
 	// Session returns a session and its user, or ErrNotFound.
 	Session(ctx context.Context, id token.SessionID) (SessionWithUser, error)

@@ -2,18 +2,23 @@ package server
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
-const grantRefreshToken = "refresh_token" // RFC 6749, 6
+const (
+	grantRefreshToken = "refresh_token"                               // RFC 6749, 6
+	grantJWTBearer    = "urn:ietf:params:oauth:grant-type:jwt-bearer" // RFC 7523, 2.1
+)
 
 // grantTypes are the grants of /oauth2/token, for the server metadata.
-var grantTypes = []string{grantRefreshToken}
+var grantTypes = []string{grantRefreshToken, grantJWTBearer}
 
 // grantError is an error with a code that no kind of fault has (RFC 6749, 5.2).
 type grantError struct {
@@ -24,7 +29,8 @@ type grantError struct {
 func (e *grantError) Error() string { return e.err.Error() }
 func (e *grantError) Unwrap() error { return e.err }
 
-var errGrantType = &grantError{"unsupported_grant_type", invalid("grant_type must be " + grantRefreshToken + ".")}
+var errGrantType = &grantError{"unsupported_grant_type", invalid(
+	"grant_type must be " + grantRefreshToken + " or " + grantJWTBearer + ".")}
 
 // grantToken answers /oauth2/token (RFC 6749, 5.1), so that OAuth libraries can keep a session.
 func (s *server) grantToken(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
@@ -36,6 +42,8 @@ func (s *server) grantToken(ctx context.Context, w http.ResponseWriter, r *http.
 	switch form.Get("grant_type") {
 	case grantRefreshToken:
 		issued, err = s.grantByRefreshToken(ctx, r, form)
+	case grantJWTBearer:
+		issued, err = s.grantByAssertion(ctx, r, form)
 	case "":
 		err = invalid("grant_type is missing; send it in the form.")
 	default:
@@ -64,9 +72,39 @@ func (s *server) grantByRefreshToken(
 	}
 	idempotencyKey := authority.HashIdempotencyKey(r.Header.Get("Idempotency-Key"))
 	issued, err := s.authority.Refresh(ctx, text, key, grantOpen, idempotencyKey, origin(r))
-	if kind := fault.KindOf(err); err != nil && (kind == fault.InvalidSession || kind == fault.InvalidParameter) {
+	if kind := fault.KindOf(err); kind == fault.InvalidSession || kind == fault.InvalidParameter {
 		known := &fault.Error{Kind: fault.InvalidParameter, Message: "The refresh token is not valid; sign in again."}
 		err = &grantError{"invalid_grant", known}
+	}
+	return issued, err
+}
+
+// grantByAssertion opens a session for the user named by an assertion. The client authenticates with an API key, or as
+// an admin with a token.
+func (s *server) grantByAssertion(
+	ctx context.Context, r *http.Request, form url.Values,
+) (authority.IssuedToken, error) {
+	assertion := form.Get("assertion")
+	if assertion == "" {
+		return authority.IssuedToken{}, invalid("assertion is missing; send a JWT of a trusted issuer in the form.")
+	}
+	key, err := clientKey(r, form)
+	if err != nil {
+		return authority.IssuedToken{}, err
+	}
+	bearer := ""
+	if strings.Count(key, ".") == 2 { // a token instead of an API key
+		bearer, key = key, ""
+	}
+	caller, err := s.authority.Authenticate(ctx, bearer, key, grantOpen)
+	if err != nil {
+		return authority.IssuedToken{}, err
+	}
+	caller.Address = origin(r).IP
+	issued, err := s.authority.OpenByAssertion(ctx, caller, assertion, origin(r))
+	switch known, _ := errors.AsType[*fault.Error](err); fault.KindOf(err) {
+	case fault.InvalidParameter, fault.NotFound, fault.Duplicate, fault.AccessDenied:
+		err = &grantError{"invalid_grant", &fault.Error{Kind: fault.InvalidParameter, Message: known.Message}}
 	}
 	return issued, err
 }

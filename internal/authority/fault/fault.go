@@ -65,6 +65,8 @@ var (
 	ErrDuplicate = errors.New("duplicate")
 	// ErrExternalIDTaken is the ErrDuplicate of an external id.
 	ErrExternalIDTaken = fmt.Errorf("%w external id", ErrDuplicate)
+	// ErrAssertionUsed means that an assertion has opened a session before. Nothing was changed.
+	ErrAssertionUsed = errors.New("the assertion was used before")
 	// ErrActorEnded means that the caller of a write is no longer signed in. Nothing was changed.
 	ErrActorEnded = errors.New("the caller is no longer signed in")
 	// ErrRightsChanged means that the rights of the caller of a write changed since they were checked. Nothing was
@@ -79,6 +81,7 @@ var (
 
 var (
 	errLoginTaken      = New(Duplicate, "The login is taken; choose another.")
+	errAssertionUsed   = New(InvalidParameter, "The assertion was used before; get a new one from the issuer.")
 	errExternalIDTaken = New(Duplicate, "The externalId belongs to another user; remove it there first.")
 )
 
@@ -97,6 +100,8 @@ func FromStore(err error, notFound *Error) error {
 		return errExternalIDTaken
 	case errors.Is(err, ErrDuplicate):
 		return errLoginTaken
+	case errors.Is(err, ErrAssertionUsed):
+		return errAssertionUsed
 	case errors.Is(err, ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return unavailable("The store is unreachable; retry after 1 s.", err)
 	}

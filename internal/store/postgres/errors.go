@@ -71,7 +71,8 @@ func explain(err error) error {
 // isContract reports whether an error is one of the Store's contract already.
 func isContract(err error) bool {
 	for _, known := range []error{
-		fault.ErrNotFound, fault.ErrActorEnded, fault.ErrRightsChanged, fault.ErrLastRoot, storecopy.ErrNotEmpty,
+		fault.ErrNotFound, fault.ErrActorEnded, fault.ErrRightsChanged, fault.ErrLastRoot, fault.ErrAssertionUsed,
+		storecopy.ErrNotEmpty,
 	} {
 		if errors.Is(err, known) {
 			return true

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/token"
 )
 
@@ -38,6 +39,9 @@ func (s *Store) OpenSessionFor(
 		if err := checkRights(ctx, tx, r, shared); err != nil {
 			return result, err
 		}
+		if err := useAssertion(ctx, tx, o); err != nil {
+			return result, err
+		}
 		o := o
 		if o.NewUser != nil {
 			if result.user, err = createUser(ctx, tx, o.NewUser); err != nil {
@@ -54,6 +58,25 @@ func (s *Store) OpenSessionFor(
 		s.stale.addEnded(e.ID)
 	}
 	return result.user, result.ended, err
+}
+
+// useAssertion marks the assertion of an opening as used. It also forgets a few expired ones, so that the table stays
+// as small as the assertions of a few minutes.
+func useAssertion(ctx context.Context, tx pgx.Tx, o authority.Opening) error {
+	if o.Assertion == nil {
+		return nil
+	}
+	const forget = `DELETE FROM pawl.used_assertion WHERE id IN (SELECT id FROM pawl.used_assertion
+		WHERE expires <= $1 ORDER BY expires LIMIT 10 FOR UPDATE SKIP LOCKED)`
+	if _, err := tx.Exec(ctx, forget, o.Created); err != nil {
+		return err
+	}
+	const use = "INSERT INTO pawl.used_assertion (id, expires) VALUES ($1, $2) ON CONFLICT DO NOTHING"
+	done, err := tx.Exec(ctx, use, o.Assertion.ID[:], o.Assertion.Expires)
+	if err == nil && done.RowsAffected() == 0 {
+		err = fault.ErrAssertionUsed
+	}
+	return err
 }
 
 const (

@@ -34,6 +34,9 @@ func (s *Store) OpenSessionFor(
 	ctx context.Context, r authority.Rights, o authority.Opening,
 ) (*authority.User, []authority.EndedSession, error) {
 	result, err := txAs(ctx, s, r, normal, func(c *change) (result opened, err error) {
+		if err := c.useAssertion(o); err != nil {
+			return result, err
+		}
 		o := o
 		if o.NewUser != nil {
 			if result.user, err = c.createUser(o.NewUser); err != nil {
@@ -47,6 +50,25 @@ func (s *Store) OpenSessionFor(
 		return result, err
 	})
 	return result.user, result.ended, err
+}
+
+// useAssertion marks the assertion of an opening as used. It also forgets a few expired ones, so that the table stays
+// as small as the assertions of a few minutes.
+func (c *change) useAssertion(o authority.Opening) error {
+	if o.Assertion == nil {
+		return nil
+	}
+	const forget = `DELETE FROM used_assertion WHERE id IN
+		(SELECT id FROM used_assertion WHERE expires <= ? ORDER BY expires LIMIT 10)`
+	if err := execute(c.conn, forget, o.Created); err != nil {
+		return err
+	}
+	err := unique(execute(c.conn, "INSERT INTO used_assertion (id, expires) VALUES (?, ?)",
+		o.Assertion.ID[:], o.Assertion.Expires))
+	if errors.Is(err, fault.ErrDuplicate) {
+		return fault.ErrAssertionUsed
+	}
+	return err
 }
 
 // openSession adds a session. Any password hash of the user is right if passwordHash is nil.

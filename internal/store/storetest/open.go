@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/pawlauth/pawl/internal/authority"
@@ -137,4 +138,45 @@ func testOpenForRights(t *testing.T, s *state) {
 		s.wantError(err, fault.ErrRightsChanged)
 		s.wantNoSession(o.ID)
 	}
+}
+
+// testAssertionOnce checks that an assertion opens one session, however many calls use it at once and after a restart,
+// and that a failed call does not use it up.
+func testAssertionOnce(t *testing.T, s *state) {
+	u := s.newUser("a")
+	used := &authority.UsedAssertion{ID: [32]byte{1}, Expires: now + 60}
+	failing := opening(u, token.SessionID{9})
+	failing.UserID = u.ID + 1000
+	failing.Assertion = used
+	if _, _, err := s.OpenSessionFor(t.Context(), authority.Rights{}, failing); !errors.Is(err, fault.ErrNotFound) {
+		t.Errorf("a user who does not exist: %v", err)
+	}
+	var group sync.WaitGroup
+	var opened atomic.Int64
+	for i := range byte(20) {
+		group.Go(func() {
+			o := opening(u, token.SessionID{i, 7})
+			o.Assertion = used
+			_, _, err := s.OpenSessionFor(t.Context(), authority.Rights{}, o)
+			switch {
+			case err == nil:
+				opened.Add(1)
+			case !errors.Is(err, fault.ErrAssertionUsed):
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if n := opened.Load(); n != 1 {
+		t.Errorf("one assertion opened %d sessions", n)
+	}
+	s.reopen()
+	o := opening(u, token.SessionID{30})
+	o.Assertion = used
+	if _, _, err := s.OpenSessionFor(t.Context(), authority.Rights{}, o); !errors.Is(err, fault.ErrAssertionUsed) {
+		t.Errorf("after a restart: %v", err)
+	}
+	o.Assertion = &authority.UsedAssertion{ID: [32]byte{2}, Expires: now + 60}
+	_, _, err := s.OpenSessionFor(t.Context(), authority.Rights{}, o)
+	s.noError(err)
 }

@@ -53,6 +53,7 @@ var suite = map[string]func(*testing.T, *state){
 	"OpenFor":       testOpenFor,
 	"OpenForRace":   testOpenForRace,
 	"OpenForRights": testOpenForRights,
+	"AssertionOnce": testAssertionOnce,
 
 	"Users":       testUsers,
 	"ListUsers":   testListUsers,

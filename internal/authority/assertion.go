@@ -1,0 +1,82 @@
+package authority
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/trust"
+)
+
+// Assertions verifies the assertions of trusted issuers. *trust.Verifier is one.
+type Assertions interface {
+	Verify(ctx context.Context, text string) (trust.Assertion, error)
+}
+
+// CheckIssuers returns an error if the users of a trusted issuer could not be created. The error names the issuer.
+func CheckIssuers(issuers []trust.Issuer) error {
+	for i := range issuers {
+		if _, err := newUserOf(&trust.Assertion{Issuer: &issuers[i]}); err != nil {
+			return fmt.Errorf("trusted issuer %d: create.%w", i+1, err)
+		}
+	}
+	return nil
+}
+
+// TrustsIssuers reports whether there are trusted issuers.
+func (a *Authority) TrustsIssuers() bool { return a.assertions != nil }
+
+// OpenByAssertion opens a session for the user named by an assertion of a trusted issuer (RFC 7523, 2.1). The caller
+// needs the rights of OpenSession. Each assertion opens one session: the store marks it as used in the same step.
+func (a *Authority) OpenByAssertion(ctx context.Context, c Caller, text string, from Origin) (IssuedToken, error) {
+	if a.assertions == nil {
+		return IssuedToken{}, fault.Invalid("assertion: this server trusts no issuers; configure trusted-issuers.")
+	}
+	assertion, err := a.assertions.Verify(ctx, text)
+	if invalid, ok := errors.AsType[*trust.InvalidError](err); ok {
+		return IssuedToken{}, fault.Invalid(invalid.Reason)
+	}
+	if err != nil {
+		return IssuedToken{}, fault.FromStore(fmt.Errorf("%w: %w", fault.ErrUnavailable, err), nil)
+	}
+	user, err := newUserOf(&assertion)
+	if err != nil {
+		return IssuedToken{}, err
+	}
+	return a.OpenSession(ctx, c, OpenRequest{
+		ExternalID: assertion.ExternalID, NewUser: user, From: from,
+		Assertion: &UsedAssertion{ID: assertion.ID, Expires: assertion.Expires},
+	})
+}
+
+// newUserOf returns the user to create for an assertion, or nil if its issuer creates none. The login is the external
+// id, because the issuer's own user names may be taken here by other users.
+func newUserOf(assertion *trust.Assertion) (*NewUser, error) {
+	create := assertion.Issuer.Create
+	if create == nil {
+		return nil, nil
+	}
+	n := NewUser{Login: assertion.ExternalID, ExternalID: assertion.ExternalID}
+	if create.AuthLevel != "" {
+		level, err := ParseLevel("authLevel", create.AuthLevel)
+		if err != nil {
+			return nil, err
+		}
+		n.Level = level
+	}
+	if create.NetworkID != 0 {
+		n.NetworkID = &create.NetworkID
+	}
+	if create.MailboxID != 0 {
+		n.MailboxID = &create.MailboxID
+	}
+	named := n
+	named.Email = assertion.Email
+	named.FirstName = assertion.FirstName
+	named.LastName = assertion.LastName
+	if _, err := named.user(Tenant{}, 0); err == nil {
+		return &named, nil
+	}
+	return &n, nil // the claims of the profile are not valid here, which is no reason to reject the user
+}
