@@ -58,7 +58,7 @@ func (s *Store) migrate(ctx context.Context, c Config) error {
 		return err
 	}
 	applied, err := s.runMigrations(ctx)
-	if err == nil && applied > 0 && c.Log != nil {
+	if err == nil && applied > 0 && version > 0 && c.Log != nil {
 		c.Log.Info("schema migrated", "store", "PostgreSQL", "from", version, "to", latest)
 	}
 	return err

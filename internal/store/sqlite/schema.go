@@ -100,7 +100,9 @@ func migrate(conn *sqlite.Conn, path string, log *slog.Logger) error {
 	if err := execute(conn, fmt.Sprintf("PRAGMA wal_autocheckpoint=%d", checkpointPages)); err != nil {
 		return unreadable(path, err)
 	}
-	log.Info("schema migrated")
+	if version > 0 {
+		log.Info("schema migrated")
+	}
 	return quickCheck(conn, path)
 }
 
