@@ -3,7 +3,9 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -98,6 +100,10 @@ func (c *Client) attempt(ctx context.Context, x call, body []byte) (json.RawMess
 	c.setHeaders(req.Header, x)
 	resp, err := c.http.Do(req)
 	if err != nil {
+		if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok { // another attempt would fail, too
+			return nil, time.Time{}, fmt.Errorf("the certificate of the server is not trusted: %w; "+
+				"check the address, or trust the authority of the certificate", err)
+		}
 		return nil, time.Time{}, &lostError{fmt.Errorf("the server is unreachable: %w; is it running?", err)}
 	}
 	defer resp.Body.Close()

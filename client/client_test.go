@@ -4,11 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/pawlauth/pawl/api"
@@ -272,6 +276,30 @@ func TestNotPawl(t *testing.T) {
 		} else if strings.Contains(err.Error(), "(,") {
 			t.Errorf("%s: error %v has an empty code", address, err)
 		}
+	}
+}
+
+// TestUntrustedCertificate calls a server with an unknown certificate. The error names the remedy, and comes without
+// another attempt.
+func TestUntrustedCertificate(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	var handshakes atomic.Int64
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			handshakes.Add(1)
+		}
+	}
+	server.StartTLS()
+	defer server.Close()
+	c, err := client.New(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Version(t.Context())
+	const want = "trust the authority of the certificate"
+	if err == nil || !strings.Contains(err.Error(), want) || handshakes.Load() != 1 {
+		t.Errorf("%d attempts: %v", handshakes.Load(), err)
 	}
 }
 

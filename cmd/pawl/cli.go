@@ -85,9 +85,10 @@ func run(ctx context.Context, args []string, std stdio) int {
 	}
 	if err != nil {
 		failed, _ := errors.AsType[*kong.ParseError](err)
-		err = errors.Join(err, sources.problems()) // a misspelt variable may be the reason for a missing flag
+		// A misspelt variable may be the reason for a missing flag.
+		err = errors.Join(explainParse(failed), sources.problems())
 		printErrors(std.err, sources.explain(failed.Context, err))
-		fmt.Fprintln(std.err, `Run "pawl --help" for all commands, or "pawl COMMAND --help" for one of them.`)
+		fmt.Fprintf(std.err, "Run \"%s --help\" for help.\n", commandPath(failed.Context))
 		return exitUsage
 	}
 	selected := command.Selected().Target.Addr().Interface()
@@ -104,6 +105,7 @@ func run(ctx context.Context, args []string, std stdio) int {
 	if err == nil {
 		return exitOK
 	}
+	err = missingKey(command, err)
 	printErrors(std.err, sources.explain(command, err))
 	if isUsage(err) {
 		return exitUsage

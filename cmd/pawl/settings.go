@@ -59,9 +59,9 @@ type settings struct {
 	// PasswordRule is classes (8 characters or more, of all four classes) or length (15 or more, of any class).
 	PasswordRule string `default:"classes" enum:"classes,length" help:"Rule for new passwords (${enum})."`
 
-	PasswordMemory uint32 `default:"${password_memory}" help:"Memory of argon2id, from 8 to 1048576 KiB."`
-	PasswordPasses uint32 `default:"${password_passes}" help:"Passes of argon2id, from 1 to 64."`
-	PasswordLanes  uint8  `default:"${password_lanes}" help:"Lanes of argon2id, from 1 to 255."`
+	PasswordMemory int `default:"${password_memory}" help:"Memory of argon2id, from 8 to 1048576 KiB."`
+	PasswordPasses int `default:"${password_passes}" help:"Passes of argon2id, from 1 to 64."`
+	PasswordLanes  int `default:"${password_lanes}" help:"Lanes of argon2id, from 1 to 255."`
 }
 
 // defaults has the defaults that several commands share, and those that belong to another package.
@@ -106,9 +106,11 @@ func (s settings) app(data string) (app.Config, error) {
 			RefreshAPIKey:      authority.RefreshAPIKeyPolicy(s.RefreshKey),
 			AuditAge:           s.AuditAge,
 		},
-		Argon2: password.Params{MemoryKiB: s.PasswordMemory, Passes: s.PasswordPasses, Lanes: s.PasswordLanes},
-		Rules:  password.Rules{LongInsteadOfClasses: s.PasswordRule == "length"},
-		Build:  thisBuild().Version,
+		Argon2: password.Params{
+			MemoryKiB: uint32(s.PasswordMemory), Passes: uint32(s.PasswordPasses), Lanes: uint8(s.PasswordLanes),
+		},
+		Rules: password.Rules{LongInsteadOfClasses: s.PasswordRule == "length"},
+		Build: thisBuild().Version,
 	}, errors.Join(s.check(), err)
 }
 
@@ -151,7 +153,7 @@ func (s settings) check() error {
 	if s.PasswordPasses < 1 || s.PasswordPasses > 64 {
 		all = append(all, badSetting("password-passes", "must be from 1 to 64"))
 	}
-	if s.PasswordLanes < 1 {
+	if s.PasswordLanes < 1 || s.PasswordLanes > 255 {
 		all = append(all, badSetting("password-lanes", "must be from 1 to 255"))
 	}
 	return errors.Join(all...)

@@ -77,7 +77,7 @@ Example:
 }
 
 func (c *signingKeyRetireCmd) Run(ctx context.Context, std stdio) error {
-	question := "Every token of the key is rejected at once, and their users have to sign in again."
+	question := "This rejects every token of the key at once, so that their users have to sign in again."
 	if err := askFirst(ctx, std, c.Yes || !c.Now, question); err != nil {
 		return err
 	}

@@ -145,10 +145,8 @@ func checkValue(flag *kong.Flag, value any) error {
 		switch target.Kind() {
 		case reflect.Bool:
 			return errors.New("must be true or false")
-		case reflect.Int, reflect.Uint32:
+		case reflect.Int:
 			return fmt.Errorf("must be a whole number, and %q is none", value)
-		case reflect.Uint8:
-			return fmt.Errorf("must be a whole number up to 255, and %q is none", value)
 		}
 		return err
 	}
@@ -267,7 +265,7 @@ func (s *sources) explain(parsed *kong.Context, err error) []string {
 	bad, ok := errors.AsType[settingError](err)
 	if !ok {
 		// Advice such as "choose another --addr" names the flag.
-		return []string{flagInText.ReplaceAllStringFunc(err.Error(), func(flag string) string {
+		return []string{flagInText.ReplaceAllStringFunc(explainUnreachable(err.Error()), func(flag string) string {
 			name := flag[len("--"):]
 			switch source := s.source(parsed, name); source {
 			case "flag", "default":

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 
+	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/storecopy"
 )
 
@@ -12,6 +13,22 @@ type storeCmd struct {
 	Restore     storeRestoreCmd     `cmd:"" help:"Replace the embedded store by a backup, and end all its sessions."`
 	Check       storeCheckCmd       `cmd:"" help:"Check that a store or a backup is whole, with all servers stopped."`
 	EndSessions storeEndSessionsCmd `cmd:"" help:"End every session of a store that was restored from a backup."`
+}
+
+// embeddedStore is embedded by each command for the SQLite store alone, so that the command does not take the data
+// folder for the store of a server on PostgreSQL.
+type embeddedStore struct {
+	Data  string `default:"${data}" placeholder:"DIR" help:"Data folder."`
+	Store string `default:"${store}" hidden:"" help:"Store of the server."`
+}
+
+// folder returns the data folder.
+func (e embeddedStore) folder() (string, error) {
+	address, err := parseStore("store", e.Store, e.Data)
+	if err == nil && address.Kind() != app.SQLite {
+		err = badSetting("store", "names PostgreSQL, which its own tools back up and restore: see docs/operations.md")
+	}
+	return address.Folder, err
 }
 
 // explainMissing adds the remedy to the error of a store that does not exist or has no administrator. A wrong flag is

@@ -11,7 +11,8 @@ import (
 )
 
 type storeBackupCmd struct {
-	Data string `default:"${data}" placeholder:"DIR" help:"Data folder."`
+	embeddedStore `embed:""`
+
 	To   string `required:"" placeholder:"FILE" help:"File to write; it must not exist."`
 	JSON bool   `name:"json" help:"Print JSON."`
 }
@@ -24,15 +25,19 @@ The server may keep running. To restore the backup, run pawl store restore.`
 }
 
 func (c *storeBackupCmd) Run(ctx context.Context, std stdio) error {
+	data, err := c.folder()
+	if err != nil {
+		return err
+	}
 	done := make(chan error, 1)
-	go func() { done <- sqlite.Backup(ctx, c.Data, c.To) }()
+	go func() { done <- sqlite.Backup(ctx, data, c.To) }()
 	progress := newProgress(std.err)
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			progress.show("bytes", fileSize(c.To), fileSize(filepath.Join(c.Data, sqlite.FileName)))
+			progress.show("bytes", fileSize(c.To), fileSize(filepath.Join(data, sqlite.FileName)))
 			continue
 		case err := <-done:
 			progress.end()

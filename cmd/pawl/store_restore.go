@@ -10,7 +10,8 @@ import (
 )
 
 type storeRestoreCmd struct {
-	Data string `default:"${data}" placeholder:"DIR" help:"Data folder."`
+	embeddedStore `embed:""`
+
 	From string `required:"" placeholder:"FILE" help:"Backup to restore, from pawl store backup."`
 	JSON bool   `name:"json" help:"Print JSON."`
 }
@@ -24,13 +25,17 @@ into a new folder inside of the data folder. If it is interrupted, run the same 
 }
 
 func (c *storeRestoreCmd) Run(ctx context.Context, std stdio) error {
-	for flag, path := range map[string]string{"--data": c.Data, "--from": c.From} {
+	data, err := c.folder()
+	if err != nil {
+		return err
+	}
+	for flag, path := range map[string]string{"--data": data, "--from": c.From} {
 		if _, err := os.Stat(path); err != nil {
 			return usagef("%w; check %s", err, flag)
 		}
 	}
 	progress := newProgress(std.err)
-	restored, err := sqlite.Restore(ctx, c.From, c.Data, time.Now(), progress.show)
+	restored, err := sqlite.Restore(ctx, c.From, data, time.Now(), progress.show)
 	progress.end()
 	switch {
 	case err != nil:
@@ -42,7 +47,7 @@ func (c *storeRestoreCmd) Run(ctx context.Context, std stdio) error {
 		})
 	}
 	_, err = fmt.Fprintf(std.out, "Restored %s from %s: %d users, %d keys, %d signing keys; %d sessions were ended.\n",
-		c.Data, c.From, restored.Users, restored.APIKeys, restored.SigningKeys, restored.Ended)
+		data, c.From, restored.Users, restored.APIKeys, restored.SigningKeys, restored.Ended)
 	if err == nil && restored.Previous != "" {
 		_, err = fmt.Fprintf(std.out, "The previous files are in %s; delete them when you no longer need them.\n",
 			restored.Previous)

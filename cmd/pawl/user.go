@@ -214,7 +214,7 @@ func (c *userRemoveCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	question := fmt.Sprintf("User %d, %q, is terminated permanently.", user.UserID, user.Login)
+	question := fmt.Sprintf("This terminates user %d, %q, permanently.", user.UserID, user.Login)
 	if err := askFirst(ctx, std, c.Yes, question); err != nil {
 		return err
 	}

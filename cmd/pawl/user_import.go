@@ -161,7 +161,7 @@ func (c *userImportCmd) print(std stdio, s userimport.Summary) error {
 		_, err = fmt.Fprintf(std.out, "Imported %d, unchanged %d, left out %d.\n", s.Imported, s.Unchanged, s.LeftOut)
 	}
 	if err == nil && s.LeftOut > 0 {
-		err = fmt.Errorf("%d lines were skipped; correct them, and run the same command again", s.LeftOut)
+		err = fmt.Errorf("skipped lines: %d; correct them, and run the same command again", s.LeftOut)
 	}
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/alecthomas/kong"
 
@@ -27,6 +28,10 @@ var apiFields = map[string][]string{
 	"lastName":       {"last-name"},
 	"externalId":     {"external-id"},
 	"maxLevel":       {"max-level"},
+	"tokenLife":      {"max-token-life"},
+	"idleLife":       {"max-idle-life"},
+	"sessionLife":    {"max-session-life"},
+	"actorId":        {"actor"},
 	"login":          {"login", "user"},
 }
 
@@ -42,11 +47,15 @@ var apiPhrases = strings.NewReplacer(
 	"send it as X-API-Key", "put it into PAWL_API_KEY",
 	"X-API-Key", "PAWL_API_KEY",
 	"newPassword", "the new password",
+	"check userId, login or externalId, or send user to create one", `"pawl user list" has the logins and ids`,
 )
 
 // inCommandWords returns a message of the server in the words of a command: flags and arguments instead of fields.
 func inCommandWords(parsed *kong.Context, message string) string {
 	message = apiPhrases.Replace(strings.TrimSuffix(message, "."))
+	if len(message) > 1 && unicode.IsUpper(rune(message[0])) && !unicode.IsUpper(rune(message[1])) {
+		return strings.ToLower(message[:1]) + message[1:] // it follows "pawl: "
+	}
 	if parsed == nil || parsed.Selected() == nil {
 		return message
 	}
@@ -82,15 +91,34 @@ func explainServer(parsed *kong.Context, e *client.Error) string {
 	if e.Code == "" {
 		return e.Error() // the response is not from Pawl
 	}
-	refused := errors.Is(e, client.ErrInvalidAPIKey) || errors.Is(e, client.ErrInvalidSession)
-	if key := findFlag(parsed, "api-key"); refused && key != nil {
-		if key.Target.String() == "" && parsed.Selected().Name != "refresh" {
-			return "an API key is missing; put one into PAWL_API_KEY " +
-				"(pawl init printed one, and pawl dev writes one to dev.env)"
-		}
-		if errors.Is(e, client.ErrInvalidAPIKey) {
-			return "the API key in PAWL_API_KEY is not valid; check that it is whole, or ask for a new one"
-		}
+	if errors.Is(e, client.ErrInvalidAPIKey) {
+		return "the API key in PAWL_API_KEY is not valid; check that it is whole, or ask for a new one"
 	}
 	return inCommandWords(parsed, e.Message)
+}
+
+// missingKey returns a usage error for a call that was rejected because there is no API key, and other errors
+// unchanged.
+func missingKey(parsed *kong.Context, err error) error {
+	rejected := errors.Is(err, client.ErrInvalidAPIKey) || errors.Is(err, client.ErrInvalidSession)
+	key := findFlag(parsed, "api-key")
+	if !rejected || key == nil || key.Target.String() != "" || parsed.Selected().Name == "refresh" {
+		return err
+	}
+	return usagef("an API key is missing; put one into PAWL_API_KEY " +
+		"(pawl init printed one, and pawl dev writes one to dev.env)")
+}
+
+var requestInError = regexp.MustCompile(`[A-Z][a-z]+ "(https?://[^/"]+)[^"]*": `)
+
+// explainUnreachable returns the message for an error of the connection without the call of the API.
+func explainUnreachable(message string) string {
+	if found := requestInError.FindStringSubmatch(message); found != nil {
+		message = strings.Replace(message, found[0], "", 1)
+		message = strings.Replace(message, "the server is unreachable", "the server at "+found[1]+" is unreachable", 1)
+		message = strings.Replace(message, "is it running?", "is it running, and is PAWL_URL its address?", 1)
+		message = strings.Replace(message, "check the address, or trust the authority of the certificate",
+			"check PAWL_URL, or name a file with its authority in SSL_CERT_FILE", 1)
+	}
+	return message
 }

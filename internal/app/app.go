@@ -217,7 +217,7 @@ func ReadSigningKeyFile(path string) ([]*token.Key, error) {
 	}
 	keys, err := token.ParseJWKSet(text)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w; name a file with a JWK or a JWK set", path, err)
 	}
 	if !keys[0].CanSign() {
 		return nil, fmt.Errorf("%s: the first key is public and cannot sign; put the private key first", path)

@@ -178,9 +178,9 @@ func InspectStore(ctx context.Context, address StoreAddress, masterKey *seal.Box
 		found, err = sqlite.Inspect(ctx, address.Folder)
 	} else {
 		found, err = postgres.Inspect(ctx, *address.database)
-		if errors.Is(err, storecopy.ErrMissing) || errors.Is(err, storecopy.ErrNoAdministrator) {
-			err = fmt.Errorf("%s: %w", address.location(), err)
-		}
+	}
+	if err == storecopy.ErrMissing || err == storecopy.ErrNoAdministrator { // without the place
+		err = fmt.Errorf("%w in %s", err, address.location())
 	}
 	if err == nil && found.Schema > found.Latest {
 		err = fmt.Errorf("%s has schema version %d, and this Pawl supports versions up to %d: start the newer Pawl",

@@ -83,6 +83,8 @@ func (i *importer) run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
+		case err == io.EOF && i.Format == CSV && i.columns == nil:
+			return errors.New("the file is empty; its first line must name the columns")
 		case err == io.EOF:
 			return i.flush(ctx)
 		case errors.Is(err, errLongLine):
