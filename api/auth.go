@@ -11,10 +11,13 @@ type LoginRequest struct {
 	Email     string `json:"email,omitzero"`
 	Username  string `json:"username,omitzero"`
 	Password  string `json:"password"`
+	// Cookie is for browsers: the token is set as a cookie, and is empty in the response.
+	Cookie bool `json:"cookie,omitzero"`
 }
 
-// RefreshRequest is the body of POST /v2/auth/refresh. It has the current token in one of the two fields, or in both. A
-// request with RefreshToken is answered with a [TokenPair], others with a [Token].
+// RefreshRequest is the body of POST /v2/auth/refresh. It has the current token in one of the two fields, or in both.
+// If both are empty, a browser's cookie has the token. A request with RefreshToken is answered with a [TokenPair],
+// others with a [Token].
 type RefreshRequest struct {
 	Token        string `json:"token,omitzero"`
 	RefreshToken string `json:"refreshToken,omitzero"`

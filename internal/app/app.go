@@ -59,9 +59,10 @@ type Config struct {
 	// Rules are the requirements for new passwords.
 	Rules password.Rules
 
-	// PublicURL, AllowedOrigins and Limits are as in server.Config.
+	// PublicURL, AllowedOrigins, Cookie and Limits are as in server.Config.
 	PublicURL      string
 	AllowedOrigins []string
+	Cookie         server.CookieMode
 	Limits         server.Limits
 	// TrustedIssuers are the issuers whose assertions open sessions. If empty, there is none.
 	TrustedIssuers []trust.Issuer
@@ -162,7 +163,7 @@ func Open(ctx context.Context, c Config) (_ *App, err error) {
 	})
 	handler := server.New(server.Config{
 		Authority: domain, Build: c.Build, PublicURL: c.PublicURL, AllowedOrigins: c.AllowedOrigins,
-		Limits: c.Limits, Log: c.Log, AccessLog: c.AccessLog,
+		Cookie: c.Cookie, Limits: c.Limits, Log: c.Log, AccessLog: c.AccessLog,
 	})
 	handler = c.Tracer.Handler(c.Metrics.Handler(handler))
 	if c.Wrap != nil {
@@ -260,8 +261,8 @@ func (c *Config) summary() string {
 	return fmt.Sprintf("build %s, store %s, algorithm %s, token life %s, idle life %s, "+
 		"session life %s, bearer grace %s, "+
 		"keyless retry %s, refresh key %s, verify staleness %s, login rate %d, refresh rate %d, trusted proxies %v, "+
-		"in flight %d, audit age %s, max sessions per user %d, allowed origins %v", c.Build, c.Store.Kind(),
+		"in flight %d, audit age %s, max sessions per user %d, allowed origins %v, cookie %s", c.Build, c.Store.Kind(),
 		c.Algorithm, p.TokenLife, p.IdleLife, p.SessionLife, p.BearerGrace, p.ReplayWithoutKey, p.RefreshAPIKey,
 		c.VerifyStaleness, l.LoginRate, l.RefreshRate, l.TrustedProxies, l.MaxInFlight, p.AuditAge,
-		p.MaxSessionsPerUser, c.AllowedOrigins)
+		p.MaxSessionsPerUser, c.AllowedOrigins, cmp.Or(c.Cookie, server.CookieOff))
 }

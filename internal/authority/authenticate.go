@@ -91,7 +91,7 @@ func (a *Authority) checkBearer(ctx context.Context, text string) (token.Claims,
 		return acceptsBearer(s, claims.Generation, a.now(), a.policy)
 	})
 	if err != nil {
-		return token.Claims{}, SessionWithUser{}, fault.FromStore(err, errSession)
+		return token.Claims{}, SessionWithUser{}, fault.FromStore(err, errSessionEnded)
 	}
 	if !ok {
 		return token.Claims{}, SessionWithUser{}, errSession

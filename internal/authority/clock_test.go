@@ -74,7 +74,9 @@ func (m *sessionModel) check(t *rapid.T) {
 // refresh uses the token of a generation for a refresh.
 func (m *sessionModel) refresh(t *rapid.T, i int, key string) {
 	last, now := len(m.tokens)-1, m.now
-	got, err := m.a.Refresh(m.Context(), m.tokens[i], "", 0, authority.HashIdempotencyKey(key), authority.Origin{})
+	got, err := m.a.Refresh(m.Context(), authority.RefreshRequest{
+		Token: m.tokens[i], IdempotencyKey: authority.HashIdempotencyKey(key),
+	})
 	switch {
 	case err != nil && i == last:
 		if !m.ended && now < m.expires {

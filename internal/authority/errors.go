@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/pawlauth/pawl/internal/authority/fault"
@@ -14,6 +15,8 @@ var (
 		"No credentials were sent; sign in and send the token as a bearer, or send an API key.")
 	errSession = fault.New(fault.InvalidSession,
 		"The token is not valid any more; sign in again.")
+	// errSessionEnded has the message of errSession, so that a thief cannot tell them apart.
+	errSessionEnded = fault.New(fault.InvalidSession, errSession.Message)
 
 	errAPIKey = fault.New(fault.InvalidAPIKey,
 		"The API key is not valid; check that it is whole, or ask for a new one.")
@@ -70,3 +73,7 @@ var (
 	errSessionAPIKey = fault.Invalid(
 		"visibility Session requires the user's own bearer token; send it, or choose another visibility.")
 )
+
+// SessionEnded reports whether an error means that the session of a token has ended. For a superseded or forged token,
+// SessionEnded returns false.
+func SessionEnded(err error) bool { return errors.Is(err, errSessionEnded) }

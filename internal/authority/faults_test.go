@@ -76,7 +76,7 @@ func TestRefreshDuringFault(t *testing.T) {
 			a, store, current := newFaulty(t)
 			refresh := func() (string, error) {
 				key := authority.HashIdempotencyKey("k")
-				issued, err := a.Refresh(t.Context(), current, "", 0, key, authority.Origin{})
+				issued, err := a.Refresh(t.Context(), authority.RefreshRequest{Token: current, IdempotencyKey: key})
 				return issued.Token, err
 			}
 			store.Set(mode)

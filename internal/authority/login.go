@@ -17,6 +17,7 @@ type IssuedToken struct {
 	Token   string
 	Expires int64 // the token's exp
 	Life    int64 // seconds from now to Expires
+	Idle    int64 // seconds from now until the token can no longer be refreshed
 	UserID  int64
 }
 
@@ -33,8 +34,9 @@ func (a *Authority) issue(s SessionWithUser) (IssuedToken, error) {
 		claims.ActorID, claims.Extra = session.Extras.ActorID, session.Extras.Claims
 	}
 	text, err := a.codec.Sign(claims)
+	now := a.now()
 	return IssuedToken{
-		Token: text, Expires: session.Expires, Life: session.Expires - a.now(), UserID: user.ID,
+		Token: text, Expires: session.Expires, Life: session.Expires - now, Idle: session.Idle - now, UserID: user.ID,
 	}, err
 }
 

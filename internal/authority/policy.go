@@ -96,6 +96,7 @@ const (
 const (
 	replayWindow = 2 * time.Minute  // how long a refresh with the same Idempotency-Key is replayed
 	raceWindow   = 10 * time.Second // how long a superseded token is taken for a race of the client's own requests
+	sharedWindow = 10 * time.Second // how long a refresh of a shared token is replayed, with any key and without one
 )
 
 // reuseKind is what a superseded token at the refresh endpoint is taken for.
@@ -113,9 +114,8 @@ const (
 // classifyReuse uses the time of its issue instead. Such a token is theft if it was issued longer ago than raceWindow.
 // If such a token always counted as a race, a thief could stay undetected by refreshing every few seconds. A clock that
 // goes back never makes a reuse a theft.
-func classifyReuse(
-	s Session, generation uint32, issued int64, key IdempotencyKeyHash, now int64, p Policy,
-) reuseKind {
+func classifyReuse(s Session, issued int64, r Rotation, p Policy) reuseKind {
+	generation, now := r.From, r.At
 	if generation >= s.Generation {
 		return reuseRace // the token is not superseded, so it cannot be theft
 	}
@@ -126,13 +126,9 @@ func classifyReuse(
 	case 2:
 		superseded = s.Previous
 	}
-	if generation+1 == s.Generation && s.MayReplay(key) {
-		window := replayWindow
-		if key == (IdempotencyKeyHash{}) {
-			window = p.ReplayWithoutKey
-		}
+	if generation+1 == s.Generation && r.MayReplay(&s) {
 		switch {
-		case !within(window, now, superseded):
+		case !within(r.replayWindow(&s, p), now, superseded):
 		case now < s.Idle:
 			return reuseReplay
 		default:
@@ -145,10 +141,30 @@ func classifyReuse(
 	return reuseRace
 }
 
-// MayReplay reports whether a request with this idempotency key may get the successor of its token again: one with the
-// winner's key, and one without a key. The policy decides for how long.
-func (s *Session) MayReplay(key IdempotencyKeyHash) bool {
-	return key == (IdempotencyKeyHash{}) || subtle.ConstantTimeCompare(s.IdempotencyKey[:], key[:]) == 1
+// MayReplay reports whether the request of a rotation may get the successor of its token again: one with the winner's
+// key, one without a key, and one with a shared token. The policy decides for how long.
+func (r *Rotation) MayReplay(s *Session) bool {
+	return r.Shared || r.IdempotencyKey == (IdempotencyKeyHash{}) || r.hasKeyOf(s)
+}
+
+// hasKeyOf reports whether the request of a rotation has the idempotency key of the winner.
+func (r *Rotation) hasKeyOf(s *Session) bool {
+	return subtle.ConstantTimeCompare(s.IdempotencyKey[:], r.IdempotencyKey[:]) == 1
+}
+
+// replayWindow returns how long the request of a rotation is replayed, if MayReplay.
+func (r *Rotation) replayWindow(s *Session, p Policy) time.Duration {
+	var window time.Duration
+	switch {
+	case r.IdempotencyKey == (IdempotencyKeyHash{}):
+		window = p.ReplayWithoutKey
+	case r.hasKeyOf(s):
+		window = replayWindow
+	}
+	if r.Shared {
+		window = max(window, sharedWindow)
+	}
+	return window
 }
 
 // acceptsBearer reports whether a session accepts a token of this generation as a bearer.

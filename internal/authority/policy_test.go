@@ -29,14 +29,20 @@ func TestPolicyWithAnyClock(t *testing.T) {
 			t.Errorf("accepted as a bearer: %v, want %v", got, want)
 		}
 		key := keys.Draw(t, "repeated key")
-		switch classifyReuse(s, generation, second.Draw(t, "issued"), key, now, p) {
+		r := Rotation{From: generation, At: now, IdempotencyKey: key, Shared: rapid.Bool().Draw(t, "shared")}
+		switch classifyReuse(s, second.Draw(t, "issued"), r, p) {
 		case reuseReplay:
-			window := replayWindow
-			if key == (IdempotencyKeyHash{}) {
+			var window time.Duration
+			switch key {
+			case IdempotencyKeyHash{}:
 				window = p.ReplayWithoutKey
+			case s.IdempotencyKey:
+				window = replayWindow
 			}
-			mayReplay := key == s.IdempotencyKey || key == (IdempotencyKeyHash{})
-			if !predecessor || !mayReplay || now >= s.Idle || since >= seconds(window) {
+			if r.Shared {
+				window = max(window, sharedWindow)
+			}
+			if !predecessor || now >= s.Idle || since >= seconds(window) {
 				t.Error("replayed")
 			}
 		case reuseTheft:

@@ -10,22 +10,31 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
+// RefreshRequest describes a refresh.
+type RefreshRequest struct {
+	Token          string
+	APIKey         string // "" if the request has none
+	Open           Access // the API keys that the call is open to
+	IdempotencyKey IdempotencyKeyHash
+	// Shared means that the tabs of a browser share the token as a cookie, and may refresh it at once.
+	Shared bool
+	From   Origin
+}
+
 // Refresh exchanges the current token of a session for the next one. As soon as it succeeds, the former token is
 // rejected on every node. A request repeated after a lost response gets the same successor (see classifyReuse).
-func (a *Authority) Refresh(
-	ctx context.Context, text, apiKey string, open Access, key IdempotencyKeyHash, from Origin,
-) (IssuedToken, error) {
-	if text == "" {
+func (a *Authority) Refresh(ctx context.Context, r RefreshRequest) (IssuedToken, error) {
+	if r.Token == "" {
 		a.metrics.Refresh(RefreshInvalid.String())
 		return IssuedToken{}, fault.Invalid("token is missing; send the current token.")
 	}
-	claims, tokenErr := a.verify(ctx, text)
-	issued, outcome, err := a.exchange(ctx, claims, tokenErr, apiKey, open, key, from)
+	claims, tokenErr := a.verify(ctx, r.Token)
+	issued, outcome, err := a.exchange(ctx, claims, tokenErr, r)
 	a.metrics.Refresh(outcome.String())
 	if detail := rejectionDetails[outcome]; detail != "" {
 		a.audit.Record(ctx, audit.Event{
 			Kind: audit.RefreshRefused, User: claims.Subject, Session: claims.Session, Actor: claims.ActorID,
-			Address: from.IP, Detail: detail,
+			Address: r.From.IP, Detail: detail,
 			Warning: outcome == RefreshRaceElsewhere,
 		})
 	}
@@ -35,16 +44,14 @@ func (a *Authority) Refresh(
 // exchange is Refresh after the call of verify, which returned claims and tokenErr. All rejected tokens get the same
 // error, so that a thief learns nothing from it. The outcome is for the metrics and the audit.
 func (a *Authority) exchange(
-	ctx context.Context, claims token.Claims, tokenErr error, apiKey string, open Access, key IdempotencyKeyHash,
-	from Origin,
+	ctx context.Context, claims token.Claims, tokenErr error, r RefreshRequest,
 ) (IssuedToken, RefreshOutcome, error) {
 	if errors.Is(tokenErr, token.ErrMalformed) {
 		return refreshFailure(fault.Invalid("token is not a JWT; send the current token as it was issued."))
 	}
-	if err := a.checkRefreshKey(ctx, apiKey, open, claims); err != nil {
+	if err := a.checkRefreshKey(ctx, r.APIKey, r.Open, claims); err != nil {
 		return refreshFailure(err)
 	}
-	now := a.now()
 	switch {
 	case errors.Is(tokenErr, token.ErrExpired):
 		// The session decides. Its current token can be refreshed until its Idle, and a superseded one is treated as if
@@ -54,32 +61,32 @@ func (a *Authority) exchange(
 	case tokenErr != nil:
 		return refreshFailure(fault.FromStore(tokenErr, nil))
 	}
-	address := hashAddress(from.IP)
+	rotation := Rotation{
+		Session: claims.Session, From: claims.Generation, At: a.now(), Lives: a.policy.lives(),
+		IdempotencyKey: r.IdempotencyKey, Shared: r.Shared, Address: hashAddress(r.From.IP),
+	}
 	storeCtx, end := a.storeSpan(ctx, "Rotate")
-	s, rotated, err := a.store.Rotate(storeCtx, Rotation{
-		Session: claims.Session, From: claims.Generation, At: now, Lives: a.policy.lives(),
-		IdempotencyKey: key, Address: address,
-	})
+	s, rotated, err := a.store.Rotate(storeCtx, rotation)
 	end(err)
 	switch {
 	case errors.Is(err, fault.ErrNotFound) && tokenErr != nil:
-		return IssuedToken{}, RefreshExpired, errSession
+		return IssuedToken{}, RefreshExpired, errSessionEnded
 	case errors.Is(err, fault.ErrNotFound):
-		return IssuedToken{}, RefreshEnded, errSession
+		return IssuedToken{}, RefreshEnded, errSessionEnded
 	case err != nil:
 		return refreshFailure(fault.FromStore(err, nil))
 	case rotated:
 		return a.issueRefreshed(s, RefreshRotated)
 	case s.Session.Generation == claims.Generation:
-		return IssuedToken{}, RefreshExpired, errSession
+		return IssuedToken{}, RefreshExpired, errSessionEnded
 	}
-	switch classifyReuse(s.Session, claims.Generation, claims.IssuedAt, key, now, a.policy) {
+	switch classifyReuse(s.Session, claims.IssuedAt, rotation, a.policy) {
 	case reuseReplay:
 		return a.issueRefreshed(s, RefreshReplayed)
 	case reuseTheft:
-		return a.endStolen(ctx, s, claims.Generation, from)
+		return a.endStolen(ctx, s, claims.Generation, r.From)
 	}
-	if winner := s.Session.Address; winner != address && winner != 0 && address != 0 {
+	if winner, own := s.Session.Address, rotation.Address; winner != own && winner != 0 && own != 0 {
 		return IssuedToken{}, RefreshRaceElsewhere, errSession
 	}
 	return IssuedToken{}, RefreshRace, errSession
@@ -108,7 +115,7 @@ func (a *Authority) endStolen(
 		Detail: fmt.Sprintf("superseded token, generation %d of %d; the session was ended",
 			generation, s.Session.Generation),
 	}))
-	return IssuedToken{}, RefreshTheft, errSession
+	return IssuedToken{}, RefreshTheft, errSessionEnded
 }
 
 // refreshFailure returns the outcome of a refresh that failed before its token was accepted or rejected.

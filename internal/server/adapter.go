@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"reflect"
@@ -13,13 +14,15 @@ import (
 type request struct {
 	http   *http.Request
 	caller authority.Caller // set for authenticated endpoints
+	cookie bool             // whether the token of the caller was in the cookie
 }
 
 // response is what a handler returns on success.
 type response struct {
 	data    any
 	message string
-	secret  bool // it has a token or an API key and must not be cached
+	secret  bool   // it has a token or an API key and must not be cached
+	cookie  string // the value of Set-Cookie, or ""
 }
 
 func ok(data any) response     { return response{data: data} }
@@ -59,7 +62,7 @@ func adapt[T any](open *authority.Access, handler func(context.Context, request,
 		req := request{http: r}
 		if open != nil {
 			var err error
-			if req.caller, err = s.authenticate(ctx, r, *open); err != nil {
+			if req.caller, req.cookie, err = s.authenticate(ctx, r, *open, unsafeMethod); err != nil {
 				return response{}, err
 			}
 		}
@@ -70,19 +73,30 @@ func adapt[T any](open *authority.Access, handler func(context.Context, request,
 	}
 }
 
-// authenticate returns the caller named by the credentials of a request. The endpoint must be open to the caller.
-func (s *server) authenticate(ctx context.Context, r *http.Request, open authority.Access) (authority.Caller, error) {
+// authenticate returns the caller named by the credentials of a request, and whether the token was in the cookie. The
+// endpoint must be open to the caller. method is what a page of another origin must not send (see cookies.check).
+func (s *server) authenticate(
+	ctx context.Context, r *http.Request, open authority.Access, method string,
+) (caller authority.Caller, byCookie bool, err error) {
 	key, err := apiKey(r)
 	if err != nil {
-		return authority.Caller{}, err
+		return caller, false, err
 	}
 	bearer, err := bearerToken(r)
 	if err != nil {
-		return authority.Caller{}, err
+		return caller, false, err
 	}
-	caller, err := s.authority.Authenticate(ctx, bearer, key, open)
+	cookie, err := s.cookies.token(r, method)
+	if err != nil {
+		return caller, false, err
+	}
+	byCookie = cookie != ""
+	caller, err = s.authority.Authenticate(ctx, cmp.Or(bearer, cookie), key, open)
 	caller.Address = origin(r).IP
-	return caller, err
+	if err != nil && byCookie {
+		err = cookieError{err}
+	}
+	return caller, byCookie, err
 }
 
 // serve runs an endpoint and writes its response.
@@ -95,6 +109,9 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
 	}
 	if result.secret {
 		w.Header()["Cache-Control"] = noStore
+	}
+	if result.cookie != "" {
+		w.Header().Add("Set-Cookie", result.cookie)
 	}
 	write(w, http.StatusOK, api.Envelope[any]{Success: true, Data: result.data, Message: result.message})
 }

@@ -24,16 +24,33 @@ const (
 	asPair                    // api.TokenPair
 )
 
-// issued returns the response of a login or a refresh.
-func issued(form answerForm, i authority.IssuedToken, err error) (response, error) {
+// issued returns the response of a login or a refresh. With a cookie, the token is in the cookie alone.
+func (s *server) issued(form answerForm, cookie bool, i authority.IssuedToken, err error) (response, error) {
+	if err != nil {
+		return response{}, err
+	}
+	set := ""
+	if cookie {
+		set = s.cookies.set(i)
+		i.Token = ""
+	}
 	token := api.Token{Token: i.Token, ExpiresAt: wireTime(i.Expires), UserID: i.UserID}
 	if form == asPair {
-		return secret(api.TokenPair{Token: token, RefreshToken: i.Token}), err
+		return response{data: api.TokenPair{Token: token, RefreshToken: i.Token}, secret: true, cookie: set}, nil
 	}
-	return secret(token), err
+	return response{data: token, secret: true, cookie: set}, nil
 }
 
 func (s *server) login(ctx context.Context, r request, body api.LoginRequest) (response, error) {
+	if body.Cookie {
+		if s.cookies == nil {
+			return response{}, errNoCookies
+		}
+		// Else a page of another origin could sign the browser in as another user.
+		if err := s.cookies.check(r.http, unsafeMethod); err != nil {
+			return response{}, err
+		}
+	}
 	key, err := apiKey(r.http)
 	if err != nil {
 		return response{}, err
@@ -46,14 +63,10 @@ func (s *server) login(ctx context.Context, r request, body api.LoginRequest) (r
 		form, login = asPair, cmp.Or(body.Email, body.Username)
 	}
 	token, err := s.authority.Login(ctx, login, body.Password, origin(r.http))
-	return issued(form, token, err)
+	return s.issued(form, body.Cookie, token, err)
 }
 
 func (s *server) refresh(ctx context.Context, r request, body api.RefreshRequest) (response, error) {
-	key, err := apiKey(r.http)
-	if err != nil {
-		return response{}, err
-	}
 	form, current := asToken, body.Token
 	if body.RefreshToken != "" {
 		form, current = asPair, body.RefreshToken
@@ -61,13 +74,34 @@ func (s *server) refresh(ctx context.Context, r request, body api.RefreshRequest
 			return response{}, invalid("token and refreshToken differ; send the current token as one of them.")
 		}
 	}
-	idempotencyKey := authority.HashIdempotencyKey(r.http.Header.Get("Idempotency-Key"))
-	token, err := s.authority.Refresh(ctx, current, key, refreshOpen, idempotencyKey, origin(r.http))
-	return issued(form, token, err)
+	byCookie := false
+	if current == "" {
+		cookie, err := s.cookies.token(r.http, unsafeMethod)
+		if err != nil {
+			return response{}, err
+		}
+		current, byCookie = cookie, cookie != ""
+	}
+	key, err := apiKey(r.http)
+	if err != nil {
+		return response{}, err
+	}
+	token, err := s.authority.Refresh(ctx, authority.RefreshRequest{
+		Token: current, APIKey: key, Open: refreshOpen, Shared: byCookie, From: origin(r.http),
+		IdempotencyKey: authority.HashIdempotencyKey(r.http.Header.Get("Idempotency-Key")),
+	})
+	if err != nil && byCookie {
+		err = cookieError{err}
+	}
+	return s.issued(form, byCookie, token, err)
 }
 
 func (s *server) logout(ctx context.Context, r request, _ none) (response, error) {
-	return response{message: "Session terminated."}, s.authority.Logout(ctx, r.caller)
+	result := response{message: "Session terminated."}
+	if r.cookie {
+		result.cookie = s.cookies.clear()
+	}
+	return result, s.authority.Logout(ctx, r.caller)
 }
 
 func (s *server) session(_ context.Context, r request, _ none) (response, error) {

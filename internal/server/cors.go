@@ -32,7 +32,8 @@ var (
 // most.
 const preflightAge = 2 * 60 * 60
 
-func newCrossOrigin(allowed []string) crossOrigin {
+func newCrossOrigin(config Config) crossOrigin {
+	allowed := config.AllowedOrigins
 	c := crossOrigin{public: cors.New(cors.Options{
 		AllowedOrigins: []string{"*"}, AllowedMethods: []string{http.MethodGet, http.MethodHead},
 		AllowedHeaders: []string{"*"}, ExposedHeaders: exposedHeaders, MaxAge: preflightAge,
@@ -45,6 +46,7 @@ func newCrossOrigin(allowed []string) crossOrigin {
 				http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete,
 			},
 			AllowedHeaders: requestHeaders, ExposedHeaders: exposedHeaders, MaxAge: preflightAge,
+			AllowCredentials: config.Cookie != "" && config.Cookie != CookieOff,
 		})
 	}
 	return c

@@ -69,6 +69,7 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	known := s.explain(w, r, err)
+	s.cookies.clearIfEnded(w.Header(), err)
 	row := errorTable[known.Kind]
 	if special, ok := errors.AsType[*statusError](err); ok {
 		row.status = special.status

@@ -1,8 +1,10 @@
 package server
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,15 +22,27 @@ func isForwardAuth(path string) bool {
 // headers name the caller. All of them are always set, so that a gateway that copies them overwrites a client's own
 // headers under these names.
 //
+// The method of the gateway's question may differ from the method of the request in question. X-Forwarded-Method names
+// the latter.
+//
 // The query can require more of the caller: level=NetworkAdmin requires NetworkAdmin or a higher level, and network=7
 // requires network 7 or a level that covers every network. If a name occurs more than once, each value must hold, so
-// that additions by a client cannot remove a requirement of the gateway.
+// that additions by a client cannot remove a requirement of the gateway. preflight=allow lets CORS preflights pass,
+// with a 204 that names no caller, because browsers send them without credentials.
 func (s *server) forwardAuth(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h["Cache-Control"] = noStore
 	r.Pattern = forwardPath // also for the paths below it
+	method := r.Header.Get("X-Forwarded-Method")
+	if passesPreflight(r, cmp.Or(method, r.Method)) {
+		for _, name := range callerHeaders {
+			h[name] = []string{""}
+		}
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
 	ctx := s.requestContext(w, r)
-	caller, err := s.authenticate(ctx, r, forwardOpen)
+	caller, _, err := s.authenticate(ctx, r, forwardOpen, cmp.Or(method, unsafeMethod))
 	if err == nil {
 		err = checkRequirements(r.URL.RawQuery, caller.User)
 	}
@@ -47,6 +61,22 @@ func (s *server) forwardAuth(w http.ResponseWriter, r *http.Request) {
 		h.Set("X-Auth-Session-Id", caller.Session.ID.String())
 	}
 	w.WriteHeader(http.StatusOK)
+}
+
+// callerHeaders are the headers that name the caller.
+var callerHeaders = []string{
+	"X-Auth-User-Id", "X-Auth-Login", "X-Auth-Level", "X-Auth-Network-Id", "X-Auth-Mailbox-Id", "X-Auth-Session-Id",
+}
+
+// passesPreflight reports whether the request in question is a preflight, and the gateway lets preflights pass. A
+// gateway that appends the path of the request also appends its query, which the client chooses. So preflight=allow
+// counts only without an appended path.
+func passesPreflight(r *http.Request, method string) bool {
+	if method != http.MethodOptions || r.URL.Path != forwardPath || r.Header.Get("Origin") == "" ||
+		r.Header.Get("Access-Control-Request-Method") == "" {
+		return false
+	}
+	return slices.Contains(strings.Split(r.URL.RawQuery, "&"), "preflight=allow")
 }
 
 // rejectForward answers with the status of an error, and no body.

@@ -71,7 +71,9 @@ func (s *server) grantByRefreshToken(
 		return authority.IssuedToken{}, err
 	}
 	idempotencyKey := authority.HashIdempotencyKey(r.Header.Get("Idempotency-Key"))
-	issued, err := s.authority.Refresh(ctx, text, key, grantOpen, idempotencyKey, origin(r))
+	issued, err := s.authority.Refresh(ctx, authority.RefreshRequest{
+		Token: text, APIKey: key, Open: grantOpen, IdempotencyKey: idempotencyKey, From: origin(r),
+	})
 	if kind := fault.KindOf(err); kind == fault.InvalidSession || kind == fault.InvalidParameter {
 		known := &fault.Error{Kind: fault.InvalidParameter, Message: "The refresh token is not valid; sign in again."}
 		err = &grantError{"invalid_grant", known}

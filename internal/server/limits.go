@@ -46,7 +46,7 @@ type pathRules struct {
 
 func newLimiter(c Config, next *server) *limiter {
 	h := &limiter{
-		Limits: c.Limits, next: next, origins: newCrossOrigin(c.AllowedOrigins), rules: map[string]pathRules{},
+		Limits: c.Limits, next: next, origins: newCrossOrigin(c), rules: map[string]pathRules{},
 	}
 	rates := map[string]int{loginPath: c.Limits.LoginRate, refreshPath: c.Limits.RefreshRate}
 	for path := range next.spellings.exact {

@@ -32,7 +32,7 @@ func (s *server) openSession(ctx context.Context, r request, body api.OpenSessio
 		open.NewUser = &user
 	}
 	token, err := s.authority.OpenSession(ctx, r.caller, open)
-	return issued(asToken, token, err)
+	return s.issued(asToken, false, token, err)
 }
 
 // originOfUser returns the origin of the user's own request as the caller has sent it, and that of the caller's request

@@ -30,6 +30,8 @@ type Config struct {
 	// AllowedOrigins are the origins of web pages whose scripts may call the server, such as https://app.example.com.
 	// CheckOrigins must accept them.
 	AllowedOrigins []string
+	// Cookie lets browsers keep their token in a cookie. The zero value is CookieOff.
+	Cookie CookieMode
 	// Limits protects the server from too many requests. The zero value sets no limits.
 	Limits Limits
 	// AccessLog receives a line for each request. If nil, requests are not logged.
@@ -45,6 +47,7 @@ type server struct {
 	publicURL string
 	log       *slog.Logger
 	deadlines deadlines
+	cookies   *cookies // nil: the server sets no cookies
 	mux       *http.ServeMux
 	paths     []string    // the patterns of openapi.yaml
 	spellings spellings   // of all paths
@@ -64,7 +67,10 @@ func newServer(c Config) *server {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &server{authority: c.Authority, build: c.Build, publicURL: c.PublicURL, log: c.Log, mux: http.NewServeMux()}
+	s := &server{
+		authority: c.Authority, build: c.Build, publicURL: c.PublicURL, log: c.Log,
+		cookies: newCookies(c), mux: http.NewServeMux(),
+	}
 	s.routes()
 	return s
 }

@@ -29,11 +29,14 @@ func (s *spellings) add(pattern string) {
 // or matches no path. It does not change a path with unusual percent-encoding.
 func (s *spellings) canonical(r *http.Request) *http.Request {
 	path := r.URL.Path
-	if s.exact[path] || isForwardAuth(path) || r.URL.RawPath != "" {
+	if s.exact[path] || r.URL.RawPath != "" {
 		return r
 	}
 	trimmed := strings.TrimSuffix(path, "/")
 	lower := lowerASCII(trimmed)
+	if lower == forwardPath && trimmed != path || isForwardAuth(path) {
+		return r // a gateway has appended the path of its request
+	}
 	if !s.exact[lower] {
 		lower = s.withVariable(trimmed, lower)
 	}

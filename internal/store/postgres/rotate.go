@@ -205,7 +205,7 @@ func resolve(ctx context.Context, conn *pgx.Conn, rest []*rotation) ([]outcome, 
 			outcomes[i] = outcome{err: errContended, retry: true}
 		default:
 			outcomes[i] = outcome{session: row.session, rotated: next && row.attempt == r.attempt}
-			replay := next && session.MayReplay(r.IdempotencyKey)
+			replay := next && r.MayReplay(session)
 			hasSuccessor = hasSuccessor || outcomes[i].rotated || replay
 		}
 	}

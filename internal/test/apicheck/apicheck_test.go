@@ -42,6 +42,13 @@ func refresh(sent string, status int, answer, headers, fault string) exchange {
 	}
 }
 
+// login returns a successful login whose check finds this fault.
+func login(sent, fault string) exchange {
+	x := refresh(sent, 200, good, secret, fault)
+	x.path = "/v2/auth/login"
+	return x
+}
+
 // get returns a GET request without a body whose check finds this fault.
 func get(path string, status int, answer, headers, fault string) exchange {
 	return exchange{method: "GET", path: path, status: status, answer: answer, headers: headers, fault: fault}
@@ -69,8 +76,6 @@ func TestCheckFindsFaults(t *testing.T) {
 	noID := replace(challenge, "X-Request-Id: a", "A: b")
 	put := refresh(sent, 200, good, secret, "does not have this call")
 	put.method = "PUT"
-	noPassword := refresh(`{"login":"a"}`, 200, good, secret, "the request")
-	noPassword.path = "/v2/auth/login"
 	for name, test := range map[string]exchange{
 		"valid":                 refresh(sent, 200, good, secret, ""),
 		"rejected":              refresh(sent, 401, bad, challenge, ""),
@@ -97,8 +102,8 @@ func TestCheckFindsFaults(t *testing.T) {
 		"health":                get("/healthz", 200, `{"status":"ok"}`, secret, ""),
 		"unknown health":        get("/readyz", 200, `{"status":"fine"}`, secret, "status"),
 		"gateway without level": get("/forward-auth", 200, ``, noLevel, "X-Auth-Level"),
-		"request without field": noPassword,
-		"request without body":  refresh(``, 200, good, secret, "the request"),
+		"request without field": login(`{"login":"a"}`, "the request"),
+		"request without body":  login(``, "the request"),
 		"request of wrong type": refresh(`{"token":1}`, 200, good, secret, "the request"),
 		"request with one more": refresh(replace(sent, "{", `{"x":1,`), 200, good, secret, "the request"),
 	} {
