@@ -30,8 +30,13 @@ type MiddlewareConfig struct {
 	// then passes until its exp, and the caller has no Login (see JWKS). Pawl is still asked about every request with
 	// an API key, because only Pawl can check one.
 	JWKS *JWKS
+	// Cookie, if set, also lets a browser send its token as the cookie of Pawl's cookie mode. An Authorization header
+	// comes first. A browser sends the cookie with the requests of every page of the same site, so Cookie checks each
+	// request that has it. The zero CrossOriginProtection admits the pages of the guarded server's own origin, and
+	// AddTrustedOrigin admits others. GET, HEAD and OPTIONS are always admitted, so they must not change anything.
+	Cookie *http.CrossOriginProtection
 	// Refuse writes the response to a rejected request. Its err is an *Error: the Status is 401 if the credentials are
-	// the reason, and 503 if Pawl could not be asked. Nil writes Pawl's envelope.
+	// the reason, 403 if Cookie is, and 503 if Pawl could not be asked. Nil writes Pawl's envelope.
 	Refuse func(w http.ResponseWriter, r *http.Request, err error)
 	// Clock returns the time. Nil is time.Now.
 	Clock func() time.Time
@@ -112,7 +117,7 @@ type verifier struct {
 }
 
 func (v *verifier) verify(r *http.Request) (api.SessionInfo, error) {
-	sent, err := credentialsOf(r)
+	sent, err := v.credentials(r)
 	if err != nil {
 		return api.SessionInfo{}, err
 	}
@@ -148,6 +153,38 @@ var errNoUser = errors.New("client: the response has no user; is the address rig
 
 // credentials are the credentials of a guarded request.
 type credentials struct{ bearer, apiKey string }
+
+// credentials returns the credentials of a request, from its headers or, if the configuration permits, from the cookie.
+func (v *verifier) credentials(r *http.Request) (credentials, error) {
+	if v.config.Cookie == nil || len(r.Header["Authorization"]) > 0 {
+		return credentialsOf(r)
+	}
+	cookie, err := r.Cookie(cookieName)
+	if err != nil || cookie.Value == "" {
+		return credentialsOf(r)
+	}
+	if v.config.Cookie.Check(r) != nil {
+		return credentials{}, errForeignPage
+	}
+	var sent credentials
+	if len(r.Header["X-Api-Key"]) > 0 {
+		if sent, err = credentialsOf(r); err != nil {
+			return sent, err
+		}
+	}
+	if sent.bearer = cookie.Value; len(sent.bearer) > token.MaxLength {
+		return sent, errInvalidToken
+	}
+	return sent, nil
+}
+
+// cookieName is the name of Pawl's session cookie.
+const cookieName = "__Host-pawl"
+
+var errForeignPage = &Error{
+	Status: http.StatusForbidden, Code: api.CodeAccessDenied,
+	Message: "The request is from a page of another origin; ask the operator to allow the origin.",
+}
 
 // credentialsOf reads Authorization (RFC 6750, 2.1) and X-API-Key. It rejects values longer than any token, because
 // Pawl would answer such a header without an envelope.

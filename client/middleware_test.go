@@ -31,10 +31,15 @@ func guarded(t *testing.T, c *client.Client, config client.MiddlewareConfig) str
 	})).ServeHTTP)
 }
 
-// ask sends a request with headers of the form "Name: value", and returns the response with its body.
+// ask sends a request with headers of the form "Name: value", and returns the response with its body. A method may come
+// before the URL.
 func ask(t *testing.T, url string, headers ...string) (*http.Response, string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
+	method, rest, ok := strings.Cut(url, " ")
+	if !ok {
+		method, rest = "GET", url
+	}
+	req, err := http.NewRequestWithContext(t.Context(), method, rest, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,5 +246,61 @@ func TestMiddlewareNotPawl(t *testing.T) {
 		if got, err := newClient(t, other).Login(t.Context(), "a", "b"); err == nil {
 			t.Errorf("%s: the login returned %v", text, got)
 		}
+	}
+}
+
+// TestMiddlewareCookie checks requests with the session cookie, from pages of each kind.
+func TestMiddlewareCookie(t *testing.T) {
+	l := newLossy(t)
+	trusting := http.NewCrossOriginProtection()
+	if err := trusting.AddTrustedOrigin("https://app.example.com"); err != nil {
+		t.Fatal(err)
+	}
+	urls := map[string]string{
+		"without": guarded(t, l.client, client.MiddlewareConfig{}),
+		"own":     guarded(t, l.client, client.MiddlewareConfig{Cookie: &http.CrossOriginProtection{}}),
+		"trusted": guarded(t, l.client, client.MiddlewareConfig{Cookie: trusting}),
+	}
+	token := l.login(t).Token
+	session, wrong := "Cookie: a=b; __Host-pawl="+token, "Cookie: __Host-pawl=x"
+	const (
+		ownPage, ownSite = "Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: same-site"
+		app, evil        = "Origin: https://app.example.com", "Origin: https://evil.example"
+	)
+	for name, test := range map[string]struct {
+		url     string
+		headers []string
+		status  int
+		code    api.ErrorCode
+	}{
+		"not configured":          {"without", []string{session, ownPage}, 401, api.CodeInvalidSession},
+		"own page":                {"own", []string{session, ownPage}, 200, ""},
+		"a program":               {"own", []string{session}, 200, ""},
+		"an empty cookie":         {"own", []string{"Cookie: __Host-pawl=", ownPage}, 401, api.CodeInvalidSession},
+		"an ended session":        {"own", []string{wrong, ownPage}, 401, api.CodeInvalidSession},
+		"a long cookie":           {"own", []string{wrong + strings.Repeat("x", 5000)}, 401, api.CodeInvalidSession},
+		"with an API key":         {"own", []string{session, "X-Api-Key: " + l.AdminAPIKey}, 200, ""},
+		"with a wrong API key":    {"own", []string{session, "X-Api-Key: x"}, 401, api.CodeInvalidAPIKey},
+		"with Authorization":      {"own", []string{session, "Authorization: Bearer x"}, 401, api.CodeInvalidSession},
+		"a bearer, wrong cookie":  {"own", []string{wrong, evil, "Authorization: Bearer " + token}, 200, ""},
+		"another page":            {"own", []string{session, ownSite, app}, 403, api.CodeAccessDenied},
+		"an old browser":          {"own", []string{session, evil}, 403, api.CodeAccessDenied},
+		"a trusted page":          {"trusted", []string{session, ownSite, app}, 200, ""},
+		"a page not trusted":      {"trusted", []string{session, ownSite, evil}, 403, api.CodeAccessDenied},
+		"no cookie, another page": {"own", []string{ownSite, app}, 401, api.CodeInvalidSession},
+	} {
+		t.Run(name, func(t *testing.T) {
+			resp, text := ask(t, "POST "+urls[test.url], test.headers...)
+			if resp.StatusCode != test.status || !strings.Contains(text, string(test.code)) {
+				t.Errorf("%d %s, want %d %s", resp.StatusCode, text, test.status, test.code)
+			}
+			if test.status == 200 && text != "4821" {
+				t.Errorf("the caller is user %s", text)
+			}
+		})
+	}
+	// Another page may follow a link, because a GET changes nothing.
+	if resp, text := ask(t, urls["own"], session, "Sec-Fetch-Site: cross-site"); resp.StatusCode != 200 {
+		t.Errorf("a link from another page: %d %s", resp.StatusCode, text)
 	}
 }
