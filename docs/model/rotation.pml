@@ -3,7 +3,8 @@
  * Refreshers, a bearer check and an administrator run forever against one row.
  * They send any token that ever left a node, with or without the
  * Idempotency-Key, to any node. A client that retries, its second tab and a
- * thief are therefore all among them. Nodes crash, commits fail, answers are lost.
+ * thief are therefore all among them. Nodes crash, commits fail, answers are
+ * lost, tokens expire, and a sweep removes what has expired or ended.
  *
  * OWNED is one node that keeps the row in memory (SQLite). Without it two nodes
  * share a store and read the row each time. BREAK_* are mutants; each must
@@ -31,15 +32,26 @@ bool one_successor = true; /* a token has one successor, for every caller and re
 bool never_lost = true;    /* a refresh that was answered survives any fault */
 bool stays_revoked = true; /* no token passes that was sent after the end was answered */
 bool superseded_rejected = true; /* no token passes that was sent after its successor left */
+bool retry_answered = true; /* a lost answer is repeated, whatever has expired; a retry is no theft */
 #ifndef CLAIMS
-#define CLAIMS one_successor && never_lost && stays_revoked && superseded_rejected
+#define CLAIMS one_successor && never_lost && stays_revoked && superseded_rejected && retry_answered
 #endif
 
 /* The row, and its state in the open transaction; generation 0 is no row.
- * mint distinguishes two tokens of one generation, as iat and the signature do. */
-typedef Row { byte gen; byte mint; bool key }
+ * mint distinguishes two tokens of one generation, as iat and the signature do.
+ * life is the state of the current token: it passes as a bearer, or can only be
+ * refreshed, or its idle time has passed. */
+typedef Row { byte gen; byte mint; bool key; byte life }
+#define PASSES 0
+#define REFRESHABLE 1
+#define LAPSED 2
 Row row, tx;
-bool may = true; /* the user may sign in; false only in a mutant */
+
+/* The user. A suspension or a reset begins a new epoch of the user, and the
+ * session is of an earlier one from then on. SQLite changes the user in the
+ * same transaction as the session, PostgreSQL in another one, beside it. */
+bool may = true;  /* the user's status permits a sign-in */
+bool over, tx_over; /* the session's epoch has ended */
 #define NO_WRITER 255
 byte writer = NO_WRITER; /* the node whose transaction is open */
 bool rotated;         /* the transaction has a rotation */
@@ -52,7 +64,8 @@ byte faults;
 byte answered = 1;             /* the newest generation */
 byte mint_of[GENERATIONS + 1]; /* of each generation that left; 0 is none yet */
 byte gave[GENERATIONS + 1];    /* the successor of each: generation and mint */
-bool ended;                    /* the end of the session */
+bool ended;                    /* the end of the session was answered */
+bool ending;                   /* the end of the session has begun */
 
 /* Requests: a step is staged in a transaction, and is done or dead with it. */
 #define REQUESTS 3
@@ -63,11 +76,11 @@ mtype state[REQUESTS] = idle;
 byte at[REQUESTS]; /* the node */
 
 inline copy(to, from_) {
-	to.gen = from_.gen; to.mint = from_.mint; to.key = from_.key
+	to.gen = from_.gen; to.mint = from_.mint; to.key = from_.key; to.life = from_.life
 }
 
 inline remove(row_) {
-	row_.gen = 0; row_.mint = 0; row_.key = false
+	row_.gen = 0; row_.mint = 0; row_.key = false; row_.life = PASSES
 }
 
 inline any_node(n) {
@@ -94,12 +107,21 @@ inline any_token(token, newest) {
 
 inline begin(n) {
 	if
-	:: writer == NO_WRITER -> copy(tx, row); writer = n
+	:: writer == NO_WRITER -> copy(tx, row); tx_over = over; writer = n
 	:: else
 	fi
 }
 
-inline close_() { writer = NO_WRITER; committed = false; rotated = false; copy(tx, row) }
+inline close_() {
+	writer = NO_WRITER; committed = false; rotated = false; copy(tx, row); tx_over = false
+}
+
+/* The epoch as a step in the open transaction sees it. */
+#ifdef OWNED
+#define epoch_over tx_over
+#else
+#define epoch_over over
+#endif
 
 #ifdef BREAK_ANSWER_BEFORE_COMMIT
 #define STAGED done
@@ -108,14 +130,21 @@ inline close_() { writer = NO_WRITER; committed = false; rotated = false; copy(t
 #endif
 
 #if defined(BREAK_COMPARE_LEFT_OUT)
-#define current(from) (tx.gen != 0 && tx.gen < GENERATIONS)
+#define compared(from) (tx.gen != 0 && tx.gen < GENERATIONS)
 #elif defined(BREAK_COMPARE_BEFORE_LOCK)
-#define current(from) (before == from && tx.gen != 0)
+#define compared(from) (before == from && tx.gen != 0)
 #elif defined(BREAK_ROW_BROUGHT_BACK)
-#define current(from) (tx.gen == from || tx.gen == 0)
+#define compared(from) (tx.gen == from || tx.gen == 0)
 #else
-#define current(from) (tx.gen == from)
+#define compared(from) (tx.gen == from)
 #endif
+
+#ifdef BREAK_EPOCH_UNCHECKED
+#define live may
+#else
+#define live (may && !epoch_over)
+#endif
+#define current(from) (compared(from) && live && tx.life != LAPSED)
 
 #ifdef BREAK_REPLAY_TO_ANY
 #define lost_answer(from) (from < tx.gen)
@@ -123,24 +152,39 @@ inline close_() { writer = NO_WRITER; committed = false; rotated = false; copy(t
 #define lost_answer(from) (from + 1 == tx.gen && key && tx.key)
 #endif
 
-/* rotate is Store.Rotate and the decision of policy.go. The model has no time,
- * so each window is both open and closed. */
+/* rotate is Store.Rotate and the decision of policy.go. Each window (the race,
+ * the replay, the life of a superseded token) is both open and closed at each
+ * decision. */
 inline rotate() {
 	if
-	:: current(from) && may ->
+	:: current(from) ->
 #if defined(BREAK_COMPARE_BEFORE_LOCK) || defined(BREAK_ROW_BROUGHT_BACK)
 		tx.gen = from;
 #endif
-		tx.gen++; tx.key = key; rotated = true;
+		tx.gen++; tx.key = key; tx.life = PASSES; rotated = true;
 		tx.mint = 1 + (mint_of[tx.gen] == 1); /* another one, if one left before a rollback */
 		outcome = moved
-	:: !(current(from) && may) && from < tx.gen ->
+	:: !current(from) && live && from < tx.gen ->
 		if
-		:: lost_answer(from) -> outcome = replay
-		:: outcome = refused
-		:: outcome = theft
+		:: lost_answer(from) -> /* the window of the replay is open */
+			if
+			:: true -> outcome = (tx.life == LAPSED -> refused : replay)
+#ifdef BREAK_EXPIRY_FIRST
+			:: true -> outcome = refused
+#endif
+#ifdef BREAK_THEFT_FIRST
+			:: true -> outcome = theft
+#endif
+			fi;
+			retry_answered = outcome == (tx.life == LAPSED -> refused : replay);
+			assert(CLAIMS)
+		:: true -> outcome = refused
+		:: true -> outcome = theft
 		fi
-	:: else -> outcome = refused
+	:: else -> outcome = refused;
+		/* The newest token is refused only if it is superseded, has lapsed, or its session ends. */
+		never_lost = old || ending || (tx.gen != 0 && tx.gen != from) || tx.life == LAPSED;
+		assert(CLAIMS)
 	fi
 }
 
@@ -202,7 +246,7 @@ next:
 		state[r] == dead || open_to(at[r]);
 		if
 		:: state[r] == dead -> goto end_
-		:: else -> begin(at[r]); remove(tx); state[r] = STAGED
+		:: else -> begin(at[r]); remove(tx); ending = true; state[r] = STAGED
 		fi
 	};
 	atomic { finished(r); ended = ended || state[r] == done };
@@ -217,29 +261,38 @@ end_:
 	}
 }
 
-/* Admin ends the session: a logout, a reset, or the suspension of its user. Each
- * removes the row, so a user who is resumed has no session to come back to. */
+/* Admin ends the session alone, by removing its row, or with a new epoch of its
+ * user: a suspension or a reset. Later, the user can be resumed. */
 proctype Admin() {
 next:
 	if
-	:: atomic { !ended; any_node(at[ADMIN]); open_to(at[ADMIN]); begin(at[ADMIN]); remove(tx); state[ADMIN] = STAGED }
-#ifdef BREAK_SUSPEND_KEEPS_SESSIONS
-	:: atomic { may -> may = false; ended = true; goto next }
+	:: atomic { !ended; any_node(at[ADMIN]); open_to(at[ADMIN]);
+		begin(at[ADMIN]); remove(tx); ending = true; state[ADMIN] = STAGED }
+#ifdef OWNED
+	:: atomic { !ended; open_to(at[ADMIN]); begin(at[ADMIN]); tx_over = true; ending = true; state[ADMIN] = STAGED }
+#else
+	:: atomic { !ended; over = true; ending = true; state[ADMIN] = done }
+#endif
+#ifdef BREAK_SUSPEND_KEEPS_EPOCH
+	:: atomic { may -> may = false; ending = true; ended = true; goto next }
 	:: atomic { !may -> may = true; goto next }
 #endif
 	fi;
 	atomic { finished(ADMIN); ended = ended || state[ADMIN] == done; state[ADMIN] = idle; at[ADMIN] = 0; goto next }
 }
 
+/* The epoch and the row as a read sees them together. */
+#define live_gen (over -> 0 : row.gen)
+
 inline check_bearer() {
 	if
-	:: seen == token && may ->
+	:: seen == token && may && !(row.gen == token && row.life != PASSES) ->
 		superseded_rejected = !old;
 		assert(CLAIMS);
 		stays_revoked = !late;
 		assert(CLAIMS)
 	:: seen != token -> /* refused: it must not be the current token */
-		never_lost = old || row.gen != token;
+		never_lost = old || ending || row.gen != token || row.life != PASSES;
 		assert(CLAIMS)
 	:: else
 	fi
@@ -258,7 +311,7 @@ next:
 		seen = memory[n];
 		if
 		:: seen != 0 -> check_bearer(); goto end_
-		:: else -> seen = row.gen
+		:: else -> seen = live_gen
 		fi
 	};
 	atomic {
@@ -274,7 +327,7 @@ next:
 		check_bearer()
 	};
 #else
-		seen = row.gen; check_bearer()
+		seen = live_gen; check_bearer()
 	};
 #endif
 end_:
@@ -303,18 +356,25 @@ proctype Committer() {
 	do
 	:: d_step { writer != NO_WRITER && !committed -> copy(row, tx);
 #ifdef OWNED
-		committed = true;
+		committed = true; over = tx_over;
 #ifdef BREAK_CALLER_BEFORE_MEMORY
 		finish(staged, writer, done)
 #endif
 #else
+#ifdef BREAK_EPOCH_RENEWED
+		over = over && !rotated;
+#endif
 		finish(staged, writer, done); close_()
 #endif
 		}
 #ifdef OWNED
 	:: d_step { committed;
 #ifndef BREAK_MEMORY_BEHIND
+#ifdef BREAK_EPOCH_BEHIND
 		memory[0] = (memory[0] != 0 || rotated -> row.gen : 0);
+#else
+		memory[0] = (memory[0] != 0 || rotated -> live_gen : 0);
+#endif
 		overtaken = true;
 #endif
 		finish(staged, writer, done); close_() }
@@ -346,10 +406,33 @@ proctype Faults() {
 	od
 }
 
+/* Time passes between two transactions: the current token expires and then lapses. */
+proctype Clock() {
+	do
+	:: d_step { writer == NO_WRITER && row.gen != 0 && row.life != LAPSED -> row.life++; copy(tx, row) }
+	od
+}
+
+#ifdef BREAK_SWEEP_BY_EXPIRY
+#define removable (over || row.life != PASSES)
+#else
+#define removable (over || row.life == LAPSED)
+#endif
+
+/* Sweeper removes the row of a session that has lapsed or whose epoch has ended. */
+proctype Sweeper() {
+	do
+	:: d_step { writer == NO_WRITER && row.gen != 0 && removable ->
+		ending = ending || row.life == LAPSED;
+		remove(row); copy(tx, row);
+		memory[0] = 0; overtaken = true }
+	od
+}
+
 init {
 	atomic {
 		row.gen = 1; copy(tx, row);
 		run Refresher(0); run Refresher(1); run Admin(); run Checker();
-		run Committer(); run Faults()
+		run Committer(); run Clock(); run Sweeper(); run Faults()
 	}
 }
