@@ -92,5 +92,10 @@ func candidates(node *kong.Node, words []string) []string {
 	return slices.DeleteFunc(all, func(word string) bool { return word == "" || !strings.HasPrefix(word, last) })
 }
 
-// visibleFlags returns the flags of a node and of the nodes above it, without hidden ones.
-func visibleFlags(node *kong.Node) []*kong.Flag { return slices.Concat(node.AllFlags(true)...) }
+// visibleFlags returns the flags of a node, of the nodes above it, and of its default command, without hidden ones.
+func visibleFlags(node *kong.Node) []*kong.Flag {
+	if node.DefaultCmd != nil {
+		node = node.DefaultCmd
+	}
+	return slices.Concat(node.AllFlags(true)...)
+}

@@ -177,5 +177,5 @@ func (c *configCheckCmd) checkListen(ctx context.Context, flag, address string) 
 	if errors.Is(err, syscall.EADDRINUSE) && health.query(ctx) == nil {
 		return address + " is in use by a Pawl that runs already", true, nil
 	}
-	return "", false, badSetting(flag, "cannot be used: %w", err)
+	return "", false, usageError{explainListen(err, flag)}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -52,7 +51,7 @@ const maxMetricsConnections = 64
 func serveMetrics(addr string, page, health http.Handler, log *slog.Logger) (end func(), err error) {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("cannot listen for metrics: %w; choose another --metrics-addr", err)
+		return nil, explainListen(err, "metrics-addr")
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", page)

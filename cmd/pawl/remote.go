@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/pawlauth/pawl/api"
@@ -23,7 +24,7 @@ type remote struct {
 // AfterApply creates the client. kong calls it once the flags are set, so that an invalid address is a usage error.
 func (r *remote) AfterApply() (err error) {
 	if r.server, err = client.New(r.URL, client.WithAPIKey(r.APIKey)); err != nil {
-		return badSetting("url", "is invalid: %w", err)
+		return badSetting("url", "is invalid: %s", strings.TrimPrefix(err.Error(), "client: "))
 	}
 	return nil
 }

@@ -163,9 +163,21 @@ func open(ctx context.Context, config app.Config, addr string) (*app.App, net.Li
 	}
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("cannot listen: %w; choose another --addr", err), a.Close())
+		return nil, nil, errors.Join(explainListen(err, "addr"), a.Close())
 	}
 	return a, listener, nil
+}
+
+// explainListen returns the error of a listener with what to do. flag names its address, without hyphens.
+func explainListen(err error, flag string) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("cannot listen: %w by another process; stop it, or choose another --%s", err, flag)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("cannot listen: %w; ports below 1024 need CAP_NET_BIND_SERVICE, so grant it, "+
+			"or choose another --%s", err, flag)
+	}
+	return fmt.Errorf("cannot listen: %w; choose another --%s", err, flag)
 }
 
 // serve serves until ctx ends. It then drains the requests in flight, and closes the app.

@@ -43,6 +43,7 @@ var apiPhrases = strings.NewReplacer(
 	"check the userId", `"pawl user list" has the ids`,
 	"check the keyId", `"pawl key list" has the ids`,
 	"use PUT /v2/auth/password", "ask another administrator",
+	"see /docs for all paths", "is PAWL_URL the address of the server?",
 	"sign in again", `sign in again with "pawl login"`,
 	"send it as X-API-Key", "put it into PAWL_API_KEY",
 	"X-API-Key", "PAWL_API_KEY",
@@ -73,7 +74,7 @@ func inCommandWords(parsed *kong.Context, message string) string {
 				return "<" + name + ">"
 			}
 		}
-		return field
+		return "the " + field
 	})
 }
 

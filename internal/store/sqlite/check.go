@@ -72,7 +72,7 @@ func mustExist(path, where string) error {
 		return fmt.Errorf("%w in %s", storecopy.ErrMissing, where)
 	}
 	if err != nil {
-		return fmt.Errorf("cannot read the store: %w", err)
+		return fmt.Errorf("cannot read the store: %w; run this as the user that Pawl runs as", err)
 	}
 	return nil
 }
