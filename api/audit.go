@@ -24,7 +24,8 @@ const (
 	EventPasswordSet       EventKind = "passwordSet"     // by an administrator
 	EventSigningKeyCreated EventKind = "signingKeyMade"
 	EventSigningKeyRetired EventKind = "signingKeyRetired"
-	EventStoreRestored     EventKind = "storeRestored" // from a backup; every session was ended
+	EventSigningKeySealed  EventKind = "signingKeySealed" // with the master key, at a start
+	EventStoreRestored     EventKind = "storeRestored"    // from a backup; every session was ended
 	EventStarted           EventKind = "started"
 	EventEventsLost        EventKind = "eventsLost" // the store lacks some events; the server's log has them
 )

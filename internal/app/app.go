@@ -151,6 +151,7 @@ func Open(ctx context.Context, c Config) (_ *App, err error) {
 	auditor := audit.NewWriter(audit.Config{
 		Store: store, Clock: c.Clock, Log: c.Log, Metrics: c.Metrics, RequestID: server.RequestID,
 	})
+	recordSealed(ctx, auditor, keys)
 	passwords := password.NewHasher(c.Argon2, c.Tracer)
 	domain := authority.New(authority.Config{
 		Store: store, Keys: keys, Issuer: c.Issuer, Audience: c.Audience,
@@ -208,6 +209,17 @@ func openKeyring(ctx context.Context, c Config, store Store) (signingKeys, error
 		return nil, fmt.Errorf("the signing key file: %w", err)
 	}
 	return keyring.NewStatic(keys)
+}
+
+// recordSealed records the signing keys that the start has sealed.
+func recordSealed(ctx context.Context, auditor *audit.Writer, keys signingKeys) {
+	ring, ok := keys.(*keyring.Keyring)
+	if !ok {
+		return // a file has no sealed keys
+	}
+	for _, id := range ring.SealedAtStart() {
+		auditor.Record(ctx, audit.Event{Kind: audit.SigningKeySealed, Detail: "key " + id + ", with the master key"})
+	}
 }
 
 // ReadSigningKeyFile reads a file for Config.SigningKeyFile.

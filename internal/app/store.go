@@ -186,6 +186,9 @@ func InspectStore(ctx context.Context, address StoreAddress, masterKey *seal.Box
 		err = fmt.Errorf("%s has schema version %d, and this Pawl supports versions up to %d: start the newer Pawl",
 			address.location(), found.Schema, found.Latest)
 	}
+	if err == nil && masterKey != nil {
+		err = keyring.RequireUniform(found.SigningKeys)
+	}
 	for _, key := range found.SigningKeys {
 		if err == nil {
 			_, err = keyring.Unseal(key, masterKey)

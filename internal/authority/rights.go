@@ -148,6 +148,7 @@ func (c Caller) errEnded() *fault.Error {
 type SigningKeyStore interface {
 	SigningKeys(ctx context.Context) ([]keyring.SigningKey, error)
 	AddSigningKey(ctx context.Context, r Rights, k keyring.SigningKey, first bool) error
+	SealSigningKeys(ctx context.Context, keys []keyring.Sealing) error
 	RetireSigningKey(ctx context.Context, r Rights, id string, at int64) error
 }
 

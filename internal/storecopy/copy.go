@@ -72,6 +72,9 @@ func copySigningKeys(ctx context.Context, from, to Store, box *seal.Box) error {
 	if err != nil {
 		return err
 	}
+	if err := keyring.RequireUniform(newestFirst); err != nil {
+		return err
+	}
 	for _, key := range slices.Backward(newestFirst) {
 		if key, err = keyring.Unseal(key, box); err != nil {
 			return err

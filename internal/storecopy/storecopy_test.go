@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -159,6 +160,22 @@ func TestThereAndBack(t *testing.T) {
 		if u := must(s.CreateUser(t.Context(), authority.Rights{}, user, "hash"))(t); u.ID != 11 {
 			t.Errorf("the next user has the id %d, want 11", u.ID)
 		}
+	}
+}
+
+// TestPlantedKey checks that a copy does not seal a signing key in plaintext beside sealed ones.
+func TestPlantedKey(t *testing.T) {
+	box := must(seal.NewBox(seal.NewKey()))(t)
+	from, to := open(t, "sqlite:"+t.TempDir()), open(t, "sqlite:"+t.TempDir())
+	sealed := keyring.Seal(keyring.SigningKey{ID: "sealed", JWK: "{}"}, box)
+	for _, k := range []keyring.SigningKey{sealed, {ID: "planted", JWK: "{}"}} {
+		if err := from.AddSigningKey(t.Context(), authority.Rights{}, k, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := storecopy.Copy(t.Context(), from, to, box, noProgress)
+	if err == nil || !strings.Contains(err.Error(), `"planted"`) {
+		t.Errorf("a copy: %v, want an error that names the key", err)
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 // signIns is a server whose password hashes take long, so that the test can interrupt them.
 type signIns struct {
 	*served
-	env, args []string
+	args []string
 }
 
 // onEachStore runs a test with a server on each store.
@@ -29,7 +29,8 @@ func onEachStore(t *testing.T, test func(*signIns)) {
 		t.Helper()
 		args = append(args, "--password-memory", "65536", "--password-passes", "8")
 		created := testbin.Init(t, binary, env, args...)
-		s := &signIns{served: &served{T: t, binary: binary, password: created.Password}, env: env, args: args}
+		server := &served{T: t, binary: binary, password: created.Password, env: env}
+		s := &signIns{served: server, args: args}
 		s.start()
 		test(s)
 	}

@@ -61,6 +61,8 @@ type served struct {
 	*testing.T
 	*testbin.Server
 	binary, data, password string
+
+	env []string // more variables
 }
 
 const admin = "admin@example.com"
@@ -80,7 +82,7 @@ func serve(t *testing.T, data string) *served {
 
 func (s *served) start() {
 	s.Helper()
-	s.Server = testbin.StartServe(s.T, s.binary, nil, "--data", s.data,
+	s.Server = testbin.StartServe(s.T, s.binary, s.env, "--data", s.data,
 		"--password-memory", "8", "--password-passes", "1", "--metrics-addr", "127.0.0.1:0")
 }
 

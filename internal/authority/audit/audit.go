@@ -35,6 +35,7 @@ const (
 	PasswordSet       Kind = "passwordSet"
 	SigningKeyCreated Kind = "signingKeyMade"
 	SigningKeyRetired Kind = "signingKeyRetired"
+	SigningKeySealed  Kind = "signingKeySealed"
 	StoreRestored     Kind = "storeRestored"
 	Started           Kind = "started"
 	EventsLost        Kind = "eventsLost"
@@ -44,7 +45,7 @@ const (
 var Kinds = []Kind{
 	Login, LoginFailed, RefreshRefused, Theft, Logout, SessionEnded, SessionsReset, APIKeyCreated, APIKeyRemoved,
 	UserCreated, UserChanged, RoleChanged, TenantChanged, StatusChanged, PasswordChanged, PasswordFailed, PasswordSet,
-	SigningKeyCreated, SigningKeyRetired, StoreRestored, Started, EventsLost,
+	SigningKeyCreated, SigningKeyRetired, SigningKeySealed, StoreRestored, Started, EventsLost,
 }
 
 // ParseKind returns the kind with a name. The error names the field.

@@ -42,6 +42,7 @@ type Config struct {
 type Keyring struct {
 	config     Config
 	set        *token.KeySet
+	sealed     []string     // see SealedAtStart
 	staleAfter atomic.Int64 // until when the keys are current: Unix seconds
 
 	mu       sync.Mutex // guards the fields below, and is held while the store is read
@@ -57,10 +58,15 @@ type nodeKey struct {
 	key *token.Key
 }
 
-// Open reads the keys of the store. If there is none, it adds one that signs at once. If the newest key has another
-// algorithm than c.Algorithm, it adds one that signs after the lead.
+// Open reads the keys of the store. With a master key, it first seals them, if none of them is sealed yet. If there is
+// no key, Open adds one that signs at once. If the newest key has another algorithm than c.Algorithm, it adds one that
+// signs after the lead.
 func Open(ctx context.Context, c Config) (*Keyring, error) {
 	r := &Keyring{config: c, set: new(token.KeySet)}
+	var err error
+	if r.sealed, err = sealAll(ctx, c.Store, c.Box); err != nil {
+		return nil, err
+	}
 	for try := 0; ; try++ {
 		now := c.Clock().Unix()
 		keys, err := r.read(ctx)
@@ -95,6 +101,9 @@ func Open(ctx context.Context, c Config) (*Keyring, error) {
 		}
 	}
 }
+
+// SealedAtStart returns the ids of the keys that Open has sealed.
+func (r *Keyring) SealedAtStart() []string { return r.sealed }
 
 // Set returns the keys: first the signing key, then the verifying ones.
 func (r *Keyring) Set() *token.KeySet { return r.set }

@@ -13,6 +13,7 @@ import (
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/authority/keyring"
+	"github.com/pawlauth/pawl/internal/seal"
 	"github.com/pawlauth/pawl/internal/store/sqlite"
 	"github.com/pawlauth/pawl/internal/token"
 )
@@ -153,6 +154,90 @@ func TestKeyOfAnotherID(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), `"planted"`) {
 			t.Errorf("%s: %v, want an error that names the key", alg, err)
 		}
+	}
+}
+
+// newBox returns a box with a new master key.
+func newBox(t *testing.T) *seal.Box {
+	t.Helper()
+	box, err := seal.NewBox(seal.NewKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return box
+}
+
+// plant adds a new key in plaintext, as someone can who has the database but not the master key.
+func (s *testStore) plant(t *testing.T, alg token.Algorithm) string {
+	t.Helper()
+	key, err := token.GenerateKey(alg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jwk, err := key.MarshalJWK()
+	if err != nil {
+		t.Fatal(err)
+	}
+	planted := keyring.SigningKey{ID: key.ID(), JWK: string(jwk), PublishedAt: start, SignsFrom: start}
+	if err := s.AddSigningKey(t.Context(), authority.Rights{}, planted, false); err != nil {
+		t.Fatal(err)
+	}
+	return key.ID()
+}
+
+// TestSealAtStart starts with a master key on keys in plaintext. The start seals all of them, once, and their tokens
+// stay valid. Without the master key, no further start succeeds.
+func TestSealAtStart(t *testing.T) {
+	s := newTestStore(t)
+	before := s.open(t, token.HS256)
+	text := signToken(t, before.Set())
+	s.open(t, token.ES256) // publishes a second key
+	sealed := s.config(token.ES256)
+	sealed.Box = newBox(t)
+	for _, want := range []int{2, 0} {
+		ring, err := keyring.Open(t.Context(), sealed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ids := ring.SealedAtStart(); len(ids) != want {
+			t.Errorf("the start has sealed %q, want %d keys", ids, want)
+		}
+		if _, err := token.NewCodec("pawl", "pawl", ring.Set()).Verify(text, time.Unix(start, 0)); err != nil {
+			t.Errorf("a token from before: %v", err)
+		}
+	}
+	keys, err := s.SigningKeys(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range keys {
+		if !seal.Sealed(k.JWK) {
+			t.Errorf("key %s is in plaintext", k.ID)
+		}
+	}
+	if _, err := keyring.Open(t.Context(), s.config(token.ES256)); !errors.Is(err, keyring.ErrMasterKeyMissing) {
+		t.Errorf("without the master key: %v", err)
+	}
+}
+
+// TestPlantedKey adds a key in plaintext beside sealed ones. A running node keeps its keys, and no node starts.
+func TestPlantedKey(t *testing.T) {
+	s := newTestStore(t)
+	config := s.config(token.HS256)
+	config.Box = newBox(t)
+	ring, err := keyring.Open(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := s.plant(t, token.HS256)
+	if _, err := ring.List(t.Context()); err == nil || !strings.Contains(err.Error(), id) {
+		t.Errorf("the list of keys: %v, want an error that names %q", err, id)
+	}
+	if n := len(ring.Set().Keys()); n != 1 {
+		t.Errorf("the node has %d keys, want its own", n)
+	}
+	if _, err := keyring.Open(t.Context(), config); err == nil || !strings.Contains(err.Error(), id) {
+		t.Errorf("a start: %v, want an error that names %q", err, id)
 	}
 }
 

@@ -1,6 +1,7 @@
 package keyring
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -56,8 +57,63 @@ func Unseal(k SigningKey, box *seal.Box) (SigningKey, error) {
 	return k, nil
 }
 
-// parseSigningKey returns the key of a stored one.
+// sealAll seals the keys of a store without a sealed key, and returns their ids. It runs at a start with a master key.
+// It first checks that each key is the one of its id.
+func sealAll(ctx context.Context, store Store, box *seal.Box) (ids []string, err error) {
+	stored, err := store.SigningKeys(ctx)
+	if err != nil || box == nil {
+		return nil, err
+	}
+	if err := RequireUniform(stored); err != nil {
+		return nil, err
+	}
+	var sealings []Sealing
+	for _, k := range stored {
+		sealed := Seal(k, box)
+		if sealed == k {
+			continue
+		}
+		if _, err := parseSigningKey(k, nil); err != nil {
+			return nil, err
+		}
+		sealings = append(sealings, Sealing{ID: k.ID, Plaintext: k.JWK, Sealed: sealed.JWK})
+		ids = append(ids, k.ID)
+	}
+	if len(sealings) == 0 {
+		return nil, nil
+	}
+	return ids, store.SealSigningKeys(ctx, sealings)
+}
+
+// RequireUniform returns an error if a key is in plaintext although another one is sealed. Someone who can write to the
+// database, but does not have the master key, may have added it.
+func RequireUniform(keys []SigningKey) error {
+	var sealed, plain string
+	for _, k := range keys {
+		switch {
+		case k.RetiredAt != 0:
+		case seal.Sealed(k.JWK):
+			sealed = k.ID
+		default:
+			plain = k.ID
+		}
+	}
+	if sealed != "" && plain != "" {
+		return errPlaintext(plain)
+	}
+	return nil
+}
+
+func errPlaintext(id string) error {
+	return fmt.Errorf("the signing key %q in the store is not sealed with the master key, although others are: "+
+		"find out who added it, and delete its row of signing_key, which ends its tokens", id)
+}
+
+// parseSigningKey returns the key of a stored one. With a box, the key must be sealed.
 func parseSigningKey(k SigningKey, box *seal.Box) (*token.Key, error) {
+	if box != nil && !seal.Sealed(k.JWK) {
+		return nil, errPlaintext(k.ID)
+	}
 	k, err := Unseal(k, box)
 	if err != nil {
 		return nil, err

@@ -2,11 +2,13 @@ package postgres
 
 import (
 	"context"
+	"errors"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/authority/keyring"
 )
 
@@ -28,6 +30,26 @@ func (s *Store) AddSigningKey(
 	const sql = "INSERT INTO pawl.signing_key (" + signingKeyColumns + `) SELECT $1, $2, $4, $5, $6
 		WHERE NOT $3 OR NOT EXISTS (SELECT 1 FROM pawl.signing_key) ON CONFLICT (id) DO NOTHING`
 	_, err := s.changeSigningKeys(ctx, r, sql, k.ID, k.JWK, first, k.PublishedAt, k.SignsFrom, k.RetiredAt)
+	return err
+}
+
+// SealSigningKeys replaces the JWKs of keys.
+func (s *Store) SealSigningKeys(ctx context.Context, keys []keyring.Sealing) error {
+	_, err := withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (none, error) {
+		if _, err := tx.Exec(ctx, "SELECT 1 FROM pawl.state FOR UPDATE"); err != nil {
+			return none{}, err
+		}
+		for _, k := range keys {
+			const sql = "UPDATE pawl.signing_key SET jwk = $3 WHERE id = $1 AND jwk = $2"
+			if err := requireRow(tx.Exec(ctx, sql, k.ID, k.Plaintext, k.Sealed)); err != nil {
+				return none{}, err
+			}
+		}
+		return none{}, nil
+	})
+	if errors.Is(err, fault.ErrNotFound) {
+		return nil
+	}
 	return err
 }
 

@@ -2,10 +2,13 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 
 	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/authority/keyring"
 )
 
@@ -32,6 +35,28 @@ func (s *Store) AddSigningKey(
 			WHERE NOT ?6 OR NOT EXISTS (SELECT 1 FROM signing_key) ON CONFLICT (id) DO NOTHING`,
 			k.ID, k.JWK, k.PublishedAt, k.SignsFrom, k.RetiredAt, first)
 	})
+}
+
+// SealSigningKeys replaces the JWKs of keys. secure_delete overwrites the plaintext in the file.
+func (s *Store) SealSigningKeys(ctx context.Context, keys []keyring.Sealing) error {
+	err := s.write(ctx, normal, func(c *change) error {
+		// A pragma takes effect when it is prepared, so it cannot be one of the cached statements.
+		if err := sqlitex.ExecuteTransient(c.conn, "PRAGMA secure_delete = ON", nil); err != nil {
+			return err
+		}
+		defer func() { _ = sqlitex.ExecuteTransient(c.conn, "PRAGMA secure_delete = OFF", nil) }()
+		for _, k := range keys {
+			const sql = "UPDATE signing_key SET jwk = ?3 WHERE id = ?1 AND jwk = ?2"
+			if err := executeOne(c.conn, sql, k.ID, k.Plaintext, k.Sealed); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if errors.Is(err, fault.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 // RetireSigningKey retires a signing key, unless it is the last one.

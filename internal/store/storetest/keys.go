@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -102,6 +103,46 @@ func testSessionAPIKeys(t *testing.T, s *state) {
 	s.noError(err)
 	_, err = s.CreateAPIKey(t.Context(), authority.Rights{}, key(ended), authority.APIKeyHash{5})
 	s.wantError(err, fault.ErrNotFound)
+}
+
+// testSealSigningKeys seals keys in many calls at once. Afterwards each key has the JWK of the same call. A call for a
+// key that was changed meanwhile changes no key.
+func testSealSigningKeys(t *testing.T, s *state) {
+	plain := []keyring.SigningKey{
+		{ID: "a", JWK: "plain a", PublishedAt: now}, {ID: "b", JWK: "plain b", SignsFrom: now},
+	}
+	for _, k := range plain {
+		s.noError(s.AddSigningKey(t.Context(), authority.Rights{}, k, false))
+	}
+	seal := func(by string) error {
+		return s.SealSigningKeys(t.Context(), []keyring.Sealing{
+			{ID: "a", Plaintext: "plain a", Sealed: "a by " + by},
+			{ID: "b", Plaintext: "plain b", Sealed: "b by " + by},
+		})
+	}
+	var group sync.WaitGroup
+	for i := range 10 {
+		group.Go(func() {
+			if err := seal(fmt.Sprint(i)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	s.reopen()
+	keys, err := s.SigningKeys(t.Context())
+	s.noError(err)
+	_, by, _ := strings.Cut(keys[0].JWK, " by ")
+	plain[0].JWK, plain[1].JWK = "a by "+by, "b by "+by
+	if want := []keyring.SigningKey{plain[1], plain[0]}; by == "" || !slices.Equal(keys, want) {
+		t.Errorf("keys %+v, want %+v", keys, want)
+	}
+	s.noError(s.SealSigningKeys(t.Context(), []keyring.Sealing{
+		{ID: "a", Plaintext: plain[0].JWK, Sealed: "again"}, {ID: "b", Plaintext: "plain b", Sealed: "again"},
+	}))
+	if again, err := s.SigningKeys(t.Context()); err != nil || !slices.Equal(again, keys) {
+		t.Errorf("after a call for a changed key: %+v, %v; want %+v", again, err, keys)
+	}
 }
 
 // testSigningKeys lets ten nodes add the first key at the same time. One node succeeds. Then the test retires keys.

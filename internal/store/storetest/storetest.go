@@ -74,6 +74,7 @@ var suite = map[string]func(*testing.T, *state){
 	"SessionAPIKeys": testSessionAPIKeys,
 	"APIKeySweep":    testAPIKeySweep,
 	"SigningKeys":    testSigningKeys,
+	"SealKeys":       testSealSigningKeys,
 	"RetireRace":     testRetireRace,
 
 	"Attempts":             testAttempts,
