@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -38,66 +37,66 @@ const (
 )
 
 // checkRights locks what the rights name, and checks the rights. The session and the API key of the caller are locked
-// with the given strength: deletable, because a caller may end the one used for the call, or shared.
+// with the given strength: deletable, because a caller may end the one used for the call, or shared. All locks take one
+// round trip to the server.
 func checkRights(ctx context.Context, tx pgx.Tx, r authority.Rights, strength string) error {
 	if r.Actor.UserID == 0 {
 		return nil
 	}
-	present, err := lockUsers(ctx, tx, r)
-	if err != nil {
-		return err
-	}
+	var present authority.Present
+	var locks pgx.Batch
+	lockUsers(&locks, r, &present)
 	if r.Actor.Session != (token.SessionID{}) {
-		session, err := collectOne(ctx, tx, scanSessionWithOrigin,
-			"SELECT "+sessionWithOriginColumns+fromLiveSession+" WHERE s.id = $1"+strength+" OF s",
-			[16]byte(r.Actor.Session))
-		switch {
-		case err == nil:
-			present.Session = &session.Session
-		case !errors.Is(err, pgx.ErrNoRows):
-			return err
-		}
+		sql := "SELECT " + sessionWithOriginColumns + fromLiveSession + " WHERE s.id = $1" + strength + " OF s"
+		locks.Queue(sql, [16]byte(r.Actor.Session)).Query(eachRow(scanSessionWithOrigin,
+			func(s authority.SessionWithOrigin) { present.Session = &s.Session }))
 	}
 	if r.Actor.APIKey != 0 {
-		key, err := collectOne(ctx, tx, scanAPIKey,
-			"SELECT "+apiKeyColumns+fromLiveAPIKey+" AND k.id = $1"+strength+" OF k", r.Actor.APIKey)
-		switch {
-		case err == nil:
-			present.APIKey = &key
-		case !errors.Is(err, pgx.ErrNoRows):
-			return err
-		}
+		sql := "SELECT " + apiKeyColumns + fromLiveAPIKey + " AND k.id = $1" + strength + " OF k"
+		locks.Queue(sql, r.Actor.APIKey).Query(eachRow(scanAPIKey,
+			func(k authority.APIKey) { present.APIKey = &k }))
+	}
+	if err := tx.SendBatch(ctx, &locks).Close(); err != nil {
+		return err
 	}
 	return r.Check(present)
 }
 
-// lockUsers locks the caller, the target and the session actor, in the order of their ids.
-func lockUsers(ctx context.Context, tx pgx.Tx, r authority.Rights) (present authority.Present, err error) {
+// lockUsers adds the locks of the caller, the target and the session actor to a batch, in the order of their ids.
+func lockUsers(locks *pgx.Batch, r authority.Rights, present *authority.Present) {
 	ids := []int64{r.Actor.UserID, r.Target.ID, r.SessionActor.ID}
 	slices.Sort(ids)
 	for _, id := range slices.Compact(ids) {
+		if id == 0 {
+			continue
+		}
 		lock := shared
 		if id == r.Target.ID {
 			lock = exclusive
 		}
-		user, err := collectOne(ctx, tx, scanUser, "SELECT "+userColumns+" FROM pawl.users u WHERE u.id = $1"+lock, id)
-		if errors.Is(err, pgx.ErrNoRows) {
-			continue
-		}
-		if err != nil {
-			return present, err
-		}
-		if id == r.Actor.UserID {
-			present.Actor = user
-		}
-		if id == r.Target.ID {
-			present.Target = user
-		}
-		if id == r.SessionActor.ID {
-			present.SessionActor = user
-		}
+		locks.Queue(selectUser+lock, id).Query(eachRow(scanUser, func(user *authority.User) {
+			if id == r.Actor.UserID {
+				present.Actor = user
+			}
+			if id == r.Target.ID {
+				present.Target = user
+			}
+			if id == r.SessionActor.ID {
+				present.SessionActor = user
+			}
+		}))
 	}
-	return present, nil
+}
+
+// eachRow returns a function that calls use with each row of a statement in a batch.
+func eachRow[T any](scan pgx.RowToFunc[T], use func(T)) func(pgx.Rows) error {
+	return func(rows pgx.Rows) error {
+		all, err := pgx.CollectRows(rows, scan)
+		for _, row := range all {
+			use(row)
+		}
+		return err
+	}
 }
 
 // lockRoots locks a user and all active users of level Root, and reports whether the user is one of the latter. If

@@ -15,16 +15,16 @@ import (
 // OpenSession adds a session of a user who may sign in. It locks the user's row against a change of the status or the
 // password, and against other sign-ins of the user, until the commit.
 func (s *Store) OpenSession(ctx context.Context, o authority.Opening) ([]authority.EndedSession, error) {
-	ended, err := withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) ([]authority.EndedSession, error) {
+	result, err := withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (opened, error) {
 		return openSession(ctx, tx, &o, &o.PasswordHash)
 	})
-	for _, e := range ended {
+	for _, e := range result.ended {
 		s.stale.addEnded(e.ID)
 	}
-	return ended, err
+	return result.ended, err
 }
 
-// opened is the result of OpenSessionFor.
+// opened is the result of openSession: the user of the new session, and the sessions that it ended.
 type opened struct {
 	user  *authority.User
 	ended []authority.EndedSession
@@ -35,24 +35,22 @@ type opened struct {
 func (s *Store) OpenSessionFor(
 	ctx context.Context, r authority.Rights, o authority.Opening,
 ) (*authority.User, []authority.EndedSession, error) {
-	result, err := withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (result opened, err error) {
+	result, err := withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (opened, error) {
 		if err := checkRights(ctx, tx, r, shared); err != nil {
-			return result, err
+			return opened{}, err
 		}
 		if err := useAssertion(ctx, tx, o); err != nil {
-			return result, err
+			return opened{}, err
 		}
 		o := o
 		if o.NewUser != nil {
-			if result.user, err = createUser(ctx, tx, o.NewUser); err != nil {
-				return result, err
+			user, err := createUser(ctx, tx, o.NewUser)
+			if err != nil {
+				return opened{}, err
 			}
-			o.UserID = result.user.ID
+			o.UserID = user.ID
 		}
-		if result.ended, err = openSession(ctx, tx, &o, nil); err == nil && result.user == nil {
-			result.user, err = collectOne(ctx, tx, scanUser, selectUser, o.UserID)
-		}
-		return result, err
+		return openSession(ctx, tx, &o, nil)
 	})
 	for _, e := range result.ended {
 		s.stale.addEnded(e.ID)
@@ -82,7 +80,7 @@ func useAssertion(ctx context.Context, tx pgx.Tx, o authority.Opening) error {
 const (
 	fromOpening = " FROM pawl.users u" +
 		" WHERE u.id = $1 AND u.status < $2 AND u.password_hash = coalesce($3, u.password_hash)"
-	lockOpening = "SELECT 1" + fromOpening + exclusive
+	lockOpening = "SELECT " + userColumns + fromOpening + exclusive
 	// readOthers reads the sessions of a user that Opening.Excess decides on, if there are so many that one must end.
 	// The statement begins after the user's row is locked, so it includes each session opened before. The order makes
 	// it read a range of the index, and nothing beyond the limit.
@@ -98,36 +96,30 @@ const (
 // passwordHash is nil.
 func openSession(
 	ctx context.Context, tx pgx.Tx, o *authority.Opening, passwordHash *string,
-) ([]authority.EndedSession, error) {
+) (result opened, err error) {
 	user := []any{o.UserID, int64(authority.Suspended), passwordHash}
 	var others []authority.Session
 	var statements pgx.Batch
-	statements.Queue(lockOpening, user...)
+	statements.Queue(lockOpening, user...).Query(eachRow(scanUser, func(u *authority.User) { result.user = u }))
 	if o.MaxSessions > 0 {
 		limit := o.MaxSessions + authority.MaxEndedAtOnce
-		statements.Queue(readOthers, o.UserID, limit, o.MaxSessions).Query(func(rows pgx.Rows) error {
-			records, err := pgx.CollectRows(rows, scanSessionWithOrigin)
-			for _, r := range records {
-				others = append(others, r.Session)
-			}
-			return err
-		})
+		statements.Queue(readOthers, o.UserID, limit, o.MaxSessions).Query(eachRow(scanSessionWithOrigin,
+			func(r authority.SessionWithOrigin) { others = append(others, r.Session) }))
 	}
 	insert := append(user, sessionInsertValues(&o.SessionWithOrigin)...)
 	statements.Queue(insertOpening, insert...).Exec(func(tag pgconn.CommandTag) error { return requireRow(tag, nil) })
 	if err := tx.SendBatch(ctx, &statements).Close(); err != nil {
-		return nil, err
+		return result, err
 	}
-	ended := o.Excess(others)
-	if len(ended) == 0 {
-		return nil, nil
+	if result.ended = o.Excess(others); len(result.ended) == 0 {
+		return result, nil
 	}
-	ids := make([][16]byte, len(ended))
-	for i := range ended {
-		ids[i] = ended[i].ID
+	ids := make([][16]byte, len(result.ended))
+	for i := range ids {
+		ids[i] = result.ended[i].ID
 	}
-	_, err := tx.Exec(ctx, "DELETE FROM pawl.session WHERE id = ANY ($1)", ids)
-	return ended, err
+	_, err = tx.Exec(ctx, "DELETE FROM pawl.session WHERE id = ANY ($1)", ids)
+	return result, err
 }
 
 // sessionInsertColumns are the columns of a session, except its user and its epoch.
