@@ -73,12 +73,15 @@ func TestAllSessions(t *testing.T) {
 		network, mailbox int
 		sees             string // the users whose sessions this user lists
 	}{
-		{login: "root", level: "Root", network: 7, mailbox: 70, sees: "root netops admin7 box70 user70 user71 admin8"},
-		{login: "netops", level: "NetOps", network: 7, mailbox: 70, sees: "netops admin7 box70 user70 user71 admin8"},
-		{login: "admin7", level: "NetworkAdmin", network: 7, mailbox: 71, sees: "admin7 box70 user70 user71"},
+		{login: "root", level: "Root", network: 7, mailbox: 70,
+			sees: "root netops admin7 box70 user70 user71 user72 admin8"},
+		{login: "netops", level: "NetOps", network: 7, mailbox: 70,
+			sees: "netops admin7 box70 user70 user71 user72 admin8"},
+		{login: "admin7", level: "NetworkAdmin", network: 7, mailbox: 71, sees: "admin7 box70 user70 user71 user72"},
 		{login: "box70", level: "MailboxAdmin", network: 7, mailbox: 70, sees: "box70 user70"},
 		{login: "user70", level: "MailboxUser", network: 7, mailbox: 70},
 		{login: "user71", level: "NetworkUser", network: 7, mailbox: 71},
+		{login: "user72", level: "MailboxUser", network: 7, mailbox: 72},
 		{login: "admin8", level: "NetworkAdmin", network: 8, mailbox: 70, sees: "admin8"},
 	}
 	logins, keys := map[int64]string{}, map[string]string{}
