@@ -26,12 +26,15 @@ const root = "../.." // the directory in which the READMEs' commands run
 func TestAPIs(t *testing.T) {
 	need(t, "bash", "curl", "jq")
 	binary := testbin.Build(t)
-	for name, flags := range map[string][]string{"middleware": nil, "gateway": nil, "jwks": {"--algorithm", "ES256"}} {
+	for name, flags := range map[string][]string{
+		"middleware": nil, "gateway": nil, "jwks": {"--algorithm", "ES256"},
+		"own-login": {"--token-life", "10m"}, // so short that each page refreshes the token
+	} {
 		t.Run(name, func(t *testing.T) {
 			data := t.TempDir()
 			dev := testbin.StartDev(t, binary, data, flags...)
 			blocks := codeBlocks(t, filepath.Join(root, "examples/go", name, "README.md"))
-			api, gateway := startAPI(t, blocks[0], dev.Env["PAWL_URL"])
+			api, gateway := startAPI(t, strings.ReplaceAll(blocks[0], "./pawl-dev", data), dev.Env["PAWL_URL"])
 			var commands, want string
 			for i, block := range blocks[1:] {
 				if i%2 == 0 {
