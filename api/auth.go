@@ -2,15 +2,17 @@ package api
 
 import "encoding/json"
 
-// LoginRequest is the body of POST /v2/auth/login. The vendor's pages have several forms of it, with different names
-// for the login. The server takes the first non-empty field of Login, LoginName, Email and Username. A form with Email
-// or Username is answered with a [TokenPair], the others with a [Token].
+// LoginRequest is the body of POST /v2/auth/login. The vendor's pages have several forms of it. It has an APIKey, or a
+// Password and a login in one of four fields; the server takes the first non-empty one of Login, LoginName, Email and
+// Username. A form with APIKey is answered with a [TokenWithSessionKey], one with Email or Username with a [TokenPair],
+// and the others with a [Token].
 type LoginRequest struct {
 	Login     string `json:"login,omitzero"`
 	LoginName string `json:"loginName,omitzero"`
 	Email     string `json:"email,omitzero"`
 	Username  string `json:"username,omitzero"`
-	Password  string `json:"password"`
+	Password  string `json:"password,omitzero"`
+	APIKey    string `json:"apiKey,omitzero"`
 	// Cookie is for browsers: the token is set as a cookie, and is empty in the response.
 	Cookie bool `json:"cookie,omitzero"`
 }
@@ -35,6 +37,12 @@ type Token struct {
 type TokenPair struct {
 	Token
 	RefreshToken string `json:"refreshToken"`
+}
+
+// TokenWithSessionKey is the response of a login with APIKey. The session key is the token.
+type TokenWithSessionKey struct {
+	Token
+	SessionKey string `json:"sessionKey"`
 }
 
 // SessionInfo is the response of POST /v2/auth/session: the caller, as the server has it now.

@@ -16,6 +16,12 @@ func (c *Client) Login(ctx context.Context, login, password string) (api.Token, 
 	return doToken(ctx, c, post("/v2/auth/login", api.LoginRequest{Login: login, Password: password}))
 }
 
+// LoginWithAPIKey opens a session of an API key's user, and returns its first token. The key must be of api.ScopeFull.
+// It returns ErrInvalidAPIKey if the key is not valid.
+func (c *Client) LoginWithAPIKey(ctx context.Context, key string) (api.Token, error) {
+	return doToken(ctx, c, post("/v2/auth/login", api.LoginRequest{APIKey: key}))
+}
+
 // Refresh exchanges a token for its successor. As soon as it succeeds, the token itself is rejected. It
 // returns ErrInvalidSession if the token is expired or superseded, or if its session has ended: sign in again.
 //

@@ -45,6 +45,8 @@ var (
 		"You cannot set your own password here; use PUT /v2/auth/password.")
 	errLastRoot = fault.New(fault.AccessDenied,
 		"This user is the last active Root; make another user Root first.")
+	errSessionAPIKeyOpens = fault.New(fault.AccessDenied,
+		"A Session API key cannot open a session; use the session that it belongs to.")
 	errSessionAPIKeyCreates = fault.New(fault.AccessDenied,
 		"A Session API key cannot create API keys; send the bearer token instead.")
 	errAPIKeyOutlives = fault.New(fault.AccessDenied,

@@ -22,6 +22,7 @@ type answerForm uint8
 const (
 	asToken answerForm = iota // api.Token
 	asPair                    // api.TokenPair
+	asKey                     // api.TokenWithSessionKey
 )
 
 // issued returns the response of a login or a refresh. With a cookie, the token is in the cookie alone.
@@ -35,10 +36,14 @@ func (s *server) issued(form answerForm, cookie bool, i authority.IssuedToken, e
 		i.Token = ""
 	}
 	token := api.Token{Token: i.Token, ExpiresAt: wireTime(i.Expires), UserID: i.UserID}
-	if form == asPair {
-		return response{data: api.TokenPair{Token: token, RefreshToken: i.Token}, secret: true, cookie: set}, nil
+	result := response{data: token, secret: true, cookie: set}
+	switch form {
+	case asPair:
+		result.data = api.TokenPair{Token: token, RefreshToken: i.Token}
+	case asKey:
+		result.data = api.TokenWithSessionKey{Token: token, SessionKey: i.Token}
 	}
-	return response{data: token, secret: true, cookie: set}, nil
+	return result, nil
 }
 
 func (s *server) login(ctx context.Context, r request, body api.LoginRequest) (response, error) {
@@ -57,6 +62,13 @@ func (s *server) login(ctx context.Context, r request, body api.LoginRequest) (r
 	}
 	if err := s.authority.CheckAPIKey(ctx, key, loginOpen); err != nil {
 		return response{}, err
+	}
+	if body.APIKey != "" {
+		if cmp.Or(body.Login, body.LoginName, body.Email, body.Username, body.Password) != "" {
+			return response{}, invalid("apiKey replaces a login and a password; send one or the other.")
+		}
+		token, err := s.authority.LoginWithAPIKey(ctx, body.APIKey, loginOpen, origin(r.http))
+		return s.issued(asKey, body.Cookie, token, err)
 	}
 	form, login := asToken, cmp.Or(body.Login, body.LoginName)
 	if login == "" {

@@ -32,7 +32,10 @@ func FuzzEnvelope(f *testing.F) {
 		}
 		issued := base64.RawURLEncoding.EncodeToString([]byte(text)) // like a token
 		token := api.Token{Token: issued, ExpiresAt: expires, UserID: number}
-		for _, data := range []any{token, api.TokenPair{Token: token, RefreshToken: issued}, session} {
+		for _, data := range []any{
+			token, api.TokenPair{Token: token, RefreshToken: issued},
+			api.TokenWithSessionKey{Token: token, SessionKey: issued}, session,
+		} {
 			e := api.Envelope[any]{Success: true, Data: data}
 			var want bytes.Buffer
 			encoder := json.NewEncoder(&want)

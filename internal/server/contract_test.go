@@ -102,6 +102,7 @@ func (b *browser) contract(token string, do do) {
 	do("logout by API key", "POST", "/v2/auth/logout", "", apiKey(b.APIKey))
 	login := `{"username":"jsmith@example.com","password":"N3w$ecret!"}`
 	pair := tokenOf(do("login with username", "POST", "/v2/auth/login", login))
+	do("login with an API key", "POST", "/v2/auth/login", `{"apiKey":"`+b.APIKey+`"}`)
 	pair = tokenOf(do("refresh with refreshToken", "POST", "/v2/auth/refresh", `{"refreshToken":"`+pair+`"}`))
 	do("logout", "POST", "/v2/auth/logout", "", bearer(pair))
 	again := tokenOf(do("login again", "POST", "/v2/auth/login", login))

@@ -26,6 +26,9 @@ func appendEnvelope(b []byte, e api.Envelope[any]) []byte {
 		case api.TokenPair:
 			b = append(appendToken(b, data.Token), `,"refreshToken":"`...)
 			b, ok = append(append(b, data.RefreshToken...), `"}`...), true
+		case api.TokenWithSessionKey:
+			b = append(appendToken(b, data.Token), `,"sessionKey":"`...)
+			b, ok = append(append(b, data.SessionKey...), `"}`...), true
 		case api.SessionInfo:
 			b, ok = appendSession(b, data)
 		}

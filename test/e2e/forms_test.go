@@ -27,6 +27,7 @@ type form struct {
 const (
 	alone = "token expiresAt userId"
 	pair  = "token expiresAt userId refreshToken"
+	keyed = "token expiresAt userId sessionKey"
 )
 
 var forms = map[string]form{
@@ -63,6 +64,12 @@ var forms = map[string]form{
 	"C": {
 		login: `{"username":"LOGIN","password":"PASSWORD"}`, refresh: `{"refreshToken":"TOKEN"}`,
 		headers: "Content-Type: application/json", data: pair, dataOfRefreshes: pair,
+	},
+	"D": {
+		login: `{ "apiKey": "KEY" }`, headers: "Content-Type: application/json", data: keyed,
+	},
+	"D, names in another case": {
+		login: `{"ApiKey":"KEY","Login":null}`, headers: "X-API-Key: KEY\nContent-Type: application/json", data: keyed,
 	},
 	"B, refreshed as A": {
 		login: `{"email":"LOGIN","password":"PASSWORD"}`, refresh: `{"token":"TOKEN"}`,

@@ -1,6 +1,7 @@
 package apicheck
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -42,11 +43,22 @@ func refresh(sent string, status int, answer, headers, fault string) exchange {
 	}
 }
 
-// login returns a successful login whose check finds this fault.
-func login(sent, fault string) exchange {
-	x := refresh(sent, 200, good, secret, fault)
-	x.path = "/v2/auth/login"
-	return x
+// request returns the request of an exchange. A change has an API key, which other calls may not need.
+func (x exchange) request() *http.Request {
+	r := httptest.NewRequest(x.method, x.path, nil)
+	if x.method == http.MethodPut {
+		r.Header.Set("X-API-Key", "pawl_x")
+	}
+	return r
+}
+
+// changed returns a successful change of a password whose check finds this fault.
+func changed(sent, fault string) exchange {
+	const answer = `{"success":true,"data":null,"errorCode":"","message":"Password updated successfully."}`
+	return exchange{
+		method: "PUT", path: "/v2/auth/password", sent: sent,
+		status: 200, answer: answer, headers: plain, fault: fault,
+	}
 }
 
 // get returns a GET request without a body whose check finds this fault.
@@ -102,9 +114,10 @@ func TestCheckFindsFaults(t *testing.T) {
 		"health":                get("/healthz", 200, `{"status":"ok"}`, secret, ""),
 		"unknown health":        get("/readyz", 200, `{"status":"fine"}`, secret, "status"),
 		"gateway without level": get("/forward-auth", 200, ``, noLevel, "X-Auth-Level"),
-		"request without field": login(`{"login":"a"}`, "the request"),
-		"request without body":  login(``, "the request"),
+		"request without field": changed(`{"newPassword":"N3w$ecret!"}`, "the request"),
+		"request without body":  changed(``, "the request"),
 		"request of wrong type": refresh(`{"token":1}`, 200, good, secret, "the request"),
+		"request with fields":   changed(`{"currentPassword":"a","newPassword":"N3w$ecret!"}`, ""),
 		"request with one more": refresh(replace(sent, "{", `{"x":1,`), 200, good, secret, "the request"),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -115,7 +128,7 @@ func TestCheckFindsFaults(t *testing.T) {
 			}
 			recorder.WriteHeader(test.status)
 			_, _ = recorder.WriteString(test.answer)
-			fault := c.check(httptest.NewRequest(test.method, test.path, nil), []byte(test.sent), recorder)
+			fault := c.check(test.request(), []byte(test.sent), recorder)
 			if (fault == "") != (test.fault == "") || !strings.Contains(fault, test.fault) {
 				t.Errorf("check = %q, want %q", fault, test.fault)
 			}
