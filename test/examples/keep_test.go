@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/pawlauth/pawl/api"
+	"github.com/pawlauth/pawl/client"
 	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
@@ -53,6 +55,35 @@ func TestKeepSession(t *testing.T) {
 		const fast = "import runpy, sys, time; now = time.time; time.time = lambda: now() + 7200; " +
 			"sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
 		run(t, pythonWithRequests(t), "-c", fast, filepath.Join(folder, "python/keep_session.py"))
+	})
+}
+
+// TestSessionKey runs the examples that sign in with an API key. Each must open one session, and one more after the
+// first has ended.
+func TestSessionKey(t *testing.T) {
+	folder, err := filepath.Abs("../../examples")
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary := testbin.Build(t)
+	run := func(t *testing.T, program ...string) {
+		dev := testbin.StartDev(t, binary, t.TempDir())
+		want := "signed in as user 4821\nafter the end of the session: signed in again\n"
+		if got := runWith(t, dev.Env, program...); got != want {
+			t.Errorf("printed:\n%s\nwant:\n%s", got, want)
+		}
+		admin := testbin.Client(t, dev.Env["PAWL_URL"], client.WithAPIKey(dev.Env["PAWL_ADMIN_API_KEY"]))
+		events, err := admin.Audit(t.Context(), api.AuditRequest{Kind: api.EventLogin})
+		if err != nil || len(events) != 2 {
+			t.Errorf("%d sessions were opened, want 2; %v", len(events), err)
+		}
+	}
+	t.Run("node", func(t *testing.T) {
+		need(t, "node")
+		run(t, "node", filepath.Join(folder, "node/session-key.mjs"))
+	})
+	t.Run("python", func(t *testing.T) {
+		run(t, pythonWithRequests(t), filepath.Join(folder, "python/session_key.py"))
 	})
 }
 
