@@ -27,7 +27,7 @@ var reservedNames = []string{
 // of a token's own claims. The result is in the form of RFC 8785, but integers keep all of their digits.
 func CanonicalExtra(text []byte) (string, error) {
 	if len(text) > 4*maxExtraSize {
-		return "", tooLarge
+		return "", errTooLarge
 	}
 	value := jsontext.Value(bytes.Clone(text))
 	if err := value.Canonicalize(jsontext.CanonicalizeRawInts(false)); err != nil {
@@ -40,7 +40,7 @@ func CanonicalExtra(text []byte) (string, error) {
 		return "", errors.New("claims is not an object; send one JSON object")
 	}
 	if len(value) > maxExtraSize {
-		return "", tooLarge
+		return "", errTooLarge
 	}
 	decoder := jsontext.NewDecoder(bytes.NewReader(value))
 	for {
@@ -59,4 +59,4 @@ func CanonicalExtra(text []byte) (string, error) {
 	}
 }
 
-var tooLarge = fmt.Errorf("claims is too large; use at most %d bytes", maxExtraSize)
+var errTooLarge = fmt.Errorf("claims is too large; use at most %d bytes", maxExtraSize)

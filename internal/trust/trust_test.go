@@ -232,11 +232,13 @@ func TestUnreachable(t *testing.T) {
 		_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: p.keys})
 	})
 	for what, serve := range map[string]http.HandlerFunc{
-		"an error":   func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
-		"rubbish":    func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) },
-		"no keys":    func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"keys":[]}`)) },
-		"too large":  func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 1<<20)) },
-		"a redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://x.invalid/", 302) },
+		"an error":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
+		"rubbish":   func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) },
+		"no keys":   func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"keys":[]}`)) },
+		"too large": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 1<<20)) },
+		"a redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://x.invalid/", http.StatusFound)
+		},
 	} {
 		p.serve = serve
 		unavailable(what)

@@ -17,7 +17,8 @@ export interface paths {
          * Sign in.
          * @description The vendor publishes several forms of this call. The server takes the login from the first of `login`,
          *     `loginName`, `email` and `username` that the body has. A response to `email` or `username` also has
-         *     `refreshToken`, with the value of `token`.
+         *     `refreshToken`, with the value of `token`. With `"cookie": true` a browser gets the token as the cookie
+         *     `__Host-pawl`, and the tokens of the response are empty; the setting `cookie` must allow it.
          */
         post: operations["login"];
         delete?: never;
@@ -163,6 +164,28 @@ export interface paths {
          * @description With `exceptCurrent`, the session of the request continues. The answer is the number of sessions that ended.
          */
         post: operations["endSessions"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/auth/sessions/open": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Open a session for a user authenticated elsewhere.
+         * @description For a backend with a sign-in of its own. The caller has an API key of the scope `OpenSessions` or `Full`, or is an
+         *     administrator with a bearer. The user is in a tenant that the caller administers, and not above the caller. A key
+         *     of the scope `OpenSessions` opens no session of a user above its `maxLevel`.
+         */
+        post: operations["openSession"];
         delete?: never;
         options?: never;
         head?: never;
@@ -659,11 +682,16 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Exchange a token for the next one, for OAuth libraries (RFC 6749, 6).
-         * @description The same exchange as `/v2/auth/refresh`, by the same rules, in the form of OAuth. Both tokens of the response are
+         * Refresh a session, or open one by an assertion, for OAuth libraries (RFC 6749, 5.1).
+         * @description With `refresh_token`, the same exchange as `/v2/auth/refresh`, by the same rules. Both tokens of the response are
          *     the session's new current token. `Idempotency-Key` works as there. A client with an API key sends it as the
          *     password of Basic, as `client_secret` in the form, as `X-API-Key`, or as a Bearer; whether one is needed depends
          *     on the setting `refresh-key`. A token that cannot be refreshed is `invalid_grant`.
+         *
+         *     With `urn:ietf:params:oauth:grant-type:jwt-bearer`, the assertion of a trusted issuer (the setting
+         *     `trusted-issuers`) opens a session for the user that it names. The client needs an API key of scope
+         *     `OpenSessions` or `Full`, or an administrator's token as a Bearer. An assertion is valid for at most 10 minutes,
+         *     and opens one session.
          */
         post: operations["grantToken"];
         delete?: never;
@@ -839,6 +867,8 @@ export interface components {
         Time: string;
         SessionId: string;
         JWT: string;
+        /** @description A JWT. It is empty if the token was set as a cookie. */
+        IssuedToken: string;
         /**
          * @description The levels, from the highest to the lowest.
          * @enum {string}
@@ -873,12 +903,14 @@ export interface components {
         LoginRequest: {
             login?: components["schemas"]["Login"];
             loginName?: components["schemas"]["Login"];
+            /** @description By default false. */
+            cookie?: boolean;
             email?: components["schemas"]["Login"];
             username?: components["schemas"]["Login"];
             /** Format: password */
             password: string;
         };
-        /** @description The current token in one of the two fields, or in both. */
+        /** @description The current token in one of the two fields, or in both. Both are absent if the token is in the cookie. */
         RefreshRequest: {
             token?: components["schemas"]["JWT"];
             refreshToken?: components["schemas"]["JWT"];
@@ -903,6 +935,32 @@ export interface components {
         EndSessionsRequest: {
             /** @description By default false. */
             exceptCurrent?: boolean;
+        };
+        /** @description Exactly one of `userId`, `login` (or `loginName`) and `externalId`; everything else is optional. `user` is created if there is no user with that login or external id; its missing login or external id is that of the request. The fields of an existing user stay as they are. */
+        OpenSessionRequest: {
+            userId?: components["schemas"]["UserId"];
+            login?: components["schemas"]["Login"];
+            loginName?: components["schemas"]["Login"];
+            externalId?: components["schemas"]["ExternalId"];
+            user?: components["schemas"]["CreateUserRequest"];
+            /** @description A name for the user's device. */
+            device?: string;
+            /** @description The address of the user. By default that of the request. */
+            ip?: string;
+            /** @description The User-Agent of the user. By default that of the request. */
+            userAgent?: string;
+            /** @description At most 1 KiB and 8 levels. Every token of the session has it as the claim `ext`. No name is that of a registered claim (RFC 7519) or of another claim of the tokens. */
+            claims?: {
+                [key: string]: unknown;
+            };
+            /** @description In seconds; at most the setting token-life. */
+            tokenLife?: number;
+            /** @description In seconds; at most the setting idle-life. */
+            idleLife?: number;
+            /** @description In seconds; at most the setting session-life. */
+            sessionLife?: number;
+            /** @description The user who acts for the session's user. The tokens have the claim `act` (RFC 8693, 4.1), and the audit names the actor. The actor administers the user. The session cannot change passwords, API keys, levels or other sessions. */
+            actorId?: components["schemas"]["UserId"];
         };
         /** @description One of `login` and `loginName`; everything else is optional. */
         CreateUserRequest: {
@@ -1016,9 +1074,11 @@ export interface components {
         };
         GrantForm: {
             /** @enum {string} */
-            grant_type: "refresh_token";
-            /** @description The session's current token. */
-            refresh_token: string;
+            grant_type: "refresh_token" | "urn:ietf:params:oauth:grant-type:jwt-bearer";
+            /** @description The session's current token, for `refresh_token`. */
+            refresh_token?: string;
+            /** @description A JWT of a trusted issuer, for `jwt-bearer`. */
+            assertion?: string;
             /** @description Ignored, because the API key alone identifies the client. */
             client_id?: string;
             /**
@@ -1070,7 +1130,7 @@ export interface components {
              */
             retired: string | null;
         };
-        /** @description An inactive token has `active` alone. An active one has every field. */
+        /** @description An inactive token has `active` alone. An active one has every field, but `externalId`, `act` and `ext` only if the user or the session has them. */
         Introspection: {
             active: boolean;
             /** @description The userId. */
@@ -1089,6 +1149,16 @@ export interface components {
             authLevel?: components["schemas"]["AuthLevel"];
             networkId?: components["schemas"]["NetworkId"];
             mailboxId?: components["schemas"]["MailboxId"];
+            externalId?: components["schemas"]["ExternalId"];
+            /** @description The user who acts for the token's user (RFC 8693, 4.1). */
+            act?: {
+                /** @description The userId of the actor. */
+                sub: string;
+            };
+            /** @description The claims that the session was opened with. */
+            ext?: {
+                [key: string]: unknown;
+            };
         };
         /** @description RFC 6749, section 5.2. */
         OAuthError: {
@@ -1121,7 +1191,7 @@ export interface components {
             /** Format: uri */
             jwks_uri: string;
             response_types_supported: "none"[];
-            grant_types_supported: "refresh_token"[];
+            grant_types_supported: ("refresh_token" | "urn:ietf:params:oauth:grant-type:jwt-bearer")[];
             /** Format: uri */
             token_endpoint: string;
             token_endpoint_auth_methods_supported: ("client_secret_basic" | "client_secret_post" | "none")[];
@@ -1139,10 +1209,10 @@ export interface components {
          *     with `refreshToken`, has it.
          */
         Token: {
-            token: components["schemas"]["JWT"];
+            token: components["schemas"]["IssuedToken"];
             expiresAt: components["schemas"]["Time"];
             userId: components["schemas"]["UserId"];
-            refreshToken?: components["schemas"]["JWT"];
+            refreshToken?: components["schemas"]["IssuedToken"];
         };
         SessionInfo: {
             userId: components["schemas"]["UserId"];
@@ -1263,7 +1333,7 @@ export interface components {
             message: components["schemas"]["NoMessage"];
         };
         /** @enum {string} */
-        EventKind: "login" | "loginFailed" | "refreshRefused" | "theft" | "logout" | "sessionEnded" | "sessionsReset" | "keyMade" | "keyRemoved" | "userMade" | "userChanged" | "roleChanged" | "placeChanged" | "statusChanged" | "passwordChanged" | "passwordFailed" | "passwordSet" | "signingKeyMade" | "signingKeyRetired" | "storeRestored" | "started" | "eventsLost";
+        EventKind: "login" | "loginFailed" | "refreshRefused" | "theft" | "logout" | "sessionEnded" | "sessionsReset" | "keyMade" | "keyRemoved" | "userMade" | "userChanged" | "roleChanged" | "placeChanged" | "statusChanged" | "passwordChanged" | "passwordFailed" | "passwordSet" | "signingKeyMade" | "signingKeyRetired" | "signingKeySealed" | "storeRestored" | "started" | "eventsLost";
         Event: {
             eventId: components["schemas"]["EventId"];
             time: components["schemas"]["Time"];
@@ -1283,6 +1353,8 @@ export interface components {
             address: string;
             requestId: string;
             detail: string;
+            /** @description The user who acts in the session for its user; missing if there is none. */
+            actorId?: components["schemas"]["UserId"];
         };
         EventsEnvelope: {
             success: components["schemas"]["Success"];
@@ -1652,7 +1724,7 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
                 /**
                  * @example {
@@ -1957,6 +2029,66 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    openSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "externalId": "auth0|5f7c8ec7",
+                 *       "user": {
+                 *         "login": "ada@example.com"
+                 *       },
+                 *       "device": "phone",
+                 *       "ip": "192.0.2.1",
+                 *       "claims": {
+                 *         "plan": "gold"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["OpenSessionRequest"];
+            };
+        };
+        responses: {
+            /** @description The first token of the session. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    "Cache-Control": components["headers"]["NoStore"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": true,
+                     *       "data": {
+                     *         "token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJwYXdsIn0.c2lnbmF0dXJl",
+                     *         "expiresAt": "2026-05-07T20:00:00Z",
+                     *         "userId": 4821
+                     *       },
+                     *       "errorCode": "",
+                     *       "message": ""
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TokenEnvelope"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["NotJSON"];
             429: components["responses"]["RateLimited"];
@@ -3377,7 +3509,8 @@ export interface operations {
                      *         "none"
                      *       ],
                      *       "grant_types_supported": [
-                     *         "refresh_token"
+                     *         "refresh_token",
+                     *         "urn:ietf:params:oauth:grant-type:jwt-bearer"
                      *       ],
                      *       "token_endpoint": "https://auth.example.com/oauth2/token",
                      *       "token_endpoint_auth_methods_supported": [
