@@ -49,8 +49,10 @@ var allowedImports = map[string][]string{
 	"internal/seal":               {},
 	"internal/server": {
 		"api", "internal/authority", "internal/authority/audit", "internal/authority/fault",
-		"internal/authority/keyring", "internal/authority/throttle", "internal/recorder", "internal/token",
+		"internal/authority/keyring", "internal/authority/throttle", "internal/recorder", "internal/server/docs",
+		"internal/token",
 	},
+	"internal/server/docs": {"api"},
 	"internal/sessionlog":  {"internal/authority", "internal/token"},
 	"internal/store/batch": {},
 	"internal/store/postgres": {

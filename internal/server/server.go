@@ -71,6 +71,7 @@ func newServer(c Config) *server {
 		authority: c.Authority, build: c.Build, publicURL: c.PublicURL, log: c.Log,
 		cookies: newCookies(c), mux: http.NewServeMux(),
 	}
+	s.spellings.prefix = s.prefix()
 	s.routes()
 	return s
 }
@@ -145,7 +146,10 @@ func (s *server) routes() {
 	s.handleOAuth("/oauth2/introspect", http.MethodPost, s.introspect)
 	s.handleOAuth("/oauth2/revoke", http.MethodPost, s.revoke)
 	s.handleOAuth("/.well-known/jwks.json", http.MethodGet, s.jwks)
-	s.handleOAuth("/.well-known/oauth-authorization-server", http.MethodGet, s.metadata)
+	s.handleOAuth(metadataPath, http.MethodGet, s.metadata)
+	if prefix := s.prefix(); prefix != "" {
+		s.handleOAuth(metadataPath+prefix, http.MethodGet, s.metadata) // where RFC 8414, 3.1, puts it
+	}
 
 	s.handleAnyMethod(healthPath, s.healthy)
 	s.handleAnyMethod(readyPath, s.ready)
@@ -153,9 +157,9 @@ func (s *server) routes() {
 
 	s.handlePage("/openapi.yaml", openAPIYAML)
 	s.handlePage("/openapi.json", openAPIJSON)
-	s.handlePage("/docs", docsFile("index.html", "text/html; charset=utf-8"))
-	s.handlePage("/docs/docs.js", docsFile("docs.js", "text/javascript; charset=utf-8"))
-	s.handlePage("/docs/docs.css", docsFile("docs.css", "text/css; charset=utf-8"))
+	s.handlePage(docsPath, s.docsPage())
+	s.handlePage("/docs/docs.js", docsScript)
+	s.handlePage(docsStylePath, docsStyle)
 	s.handleRedirect("/swagger/index.html", "/docs")
 	s.handleRedirect("/swagger/v2/swagger.json", "/openapi.json")
 	s.mux.HandleFunc("/", s.noPath)
@@ -204,7 +208,7 @@ func (s *server) handleAnyMethod(pattern string, handler http.HandlerFunc) {
 func (s *server) handleRedirect(path, to string) {
 	s.spellings.add(path)
 	s.mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Location", s.publicURL+to)
+		w.Header().Set("Location", s.prefix()+to)
 		w.WriteHeader(http.StatusFound)
 	})
 }
@@ -231,8 +235,6 @@ func (s *server) route(r *http.Request) string {
 	_, pattern := s.mux.Handler(r)
 	return pattern
 }
-
-func (s *server) noPath(w http.ResponseWriter, r *http.Request) { s.fail(w, r, errNoPath) }
 
 var errNoPath = &fault.Error{Kind: fault.NotFound, Message: "Path not found; see /docs for all paths."}
 

@@ -9,6 +9,7 @@ import (
 // spellings has the paths of the server. A client may write a path in upper or lower case, and with a slash at its end,
 // because the vendor's server accepts both.
 type spellings struct {
+	prefix   string          // the path of the public URL, for gateways that do not remove it; or ""
 	exact    map[string]bool // the paths without a variable
 	prefixes []string        // the paths with a variable at the end, up to the variable
 }
@@ -32,22 +33,48 @@ func (s *spellings) canonical(r *http.Request) *http.Request {
 	if s.exact[path] || r.URL.RawPath != "" {
 		return r
 	}
-	trimmed := strings.TrimSuffix(path, "/")
-	lower := lowerASCII(trimmed)
-	if lower == forwardPath && trimmed != path || isForwardAuth(path) {
-		return r // a gateway has appended the path of its request
+	if isForwardAuth(path) {
+		return r
 	}
-	if !s.exact[lower] {
-		lower = s.withVariable(trimmed, lower)
+	found := s.find(path)
+	if found == "" && s.prefix != "" {
+		found = s.findBelowPrefix(path)
 	}
-	if lower == "" || lower == path {
+	if found == "" || found == path {
 		return r
 	}
 	changed := *r // a handler must not change its request
 	changed.URL = &url.URL{}
 	*changed.URL = *r.URL
-	changed.URL.Path = lower
+	changed.URL.Path = found
 	return &changed
+}
+
+// find returns the canonical spelling of a path, or "" if there is no such path.
+func (s *spellings) find(path string) string {
+	trimmed := strings.TrimSuffix(path, "/")
+	lower := lowerASCII(trimmed)
+	if lower == forwardPath && trimmed != path {
+		return "" // a gateway has appended the path of its request
+	}
+	if s.exact[lower] {
+		return lower
+	}
+	return s.withVariable(trimmed, lower)
+}
+
+// findBelowPrefix returns the canonical spelling of a path below the prefix, or "" if there is no such path.
+func (s *spellings) findBelowPrefix(path string) string {
+	rest, ok := strings.CutPrefix(path, s.prefix)
+	switch {
+	case !ok:
+		return ""
+	case rest == "" || rest == "/":
+		return "/"
+	case isForwardAuth(rest):
+		return rest
+	}
+	return s.find(rest)
 }
 
 // withVariable returns the canonical spelling of a path with a variable at its end, or "" if there is no such path. The

@@ -29,6 +29,8 @@ func (s *server) jwks(ctx context.Context, w http.ResponseWriter, _ *http.Reques
 	return nil
 }
 
+const metadataPath = "/.well-known/oauth-authorization-server"
+
 // metadata answers with the server metadata of RFC 8414. The RFC requires response types, but Pawl has no authorization
 // endpoint, so the value is the registered "none".
 func (s *server) metadata(_ context.Context, w http.ResponseWriter, r *http.Request) error {

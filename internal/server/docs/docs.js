@@ -1,75 +1,46 @@
-// The API page lists the calls of /openapi.json and sends them. It sets data from outside only as text, never as HTML.
+// Adds the search, and the forms that send a call, to the API page. It sets data from outside only as text, never as
+// HTML, and calls only its own server.
 "use strict";
 
 const byId = (id) => document.getElementById(id);
-
-// element creates <name> with properties and children.
-function element(name, properties, ...children) {
-  const e = Object.assign(document.createElement(name), properties);
-  e.append(...children);
-  return e;
-}
-
-// resolve follows the $ref of a node inside the document.
-function resolve(doc, node) {
-  while (node && node.$ref) {
-    node = node.$ref.slice(2).split("/").reduce((at, part) => at[part.replaceAll("~1", "/").replaceAll("~0", "~")], doc);
-  }
-  return node;
-}
-
-function field(label, input) {
-  return element("label", {}, label, input);
-}
-
-// parameterFields creates an input for each parameter; values() returns the names and values of those in one place.
-function parameterFields(doc, operation) {
-  const inputs = (operation.parameters || []).map((p) => resolve(doc, p)).map((p) => ({
-    ...p, input: element("input", { value: p.in === "path" ? p.example : "", placeholder: p.example, autocomplete: "off" }),
-  }));
-  return {
-    nodes: inputs.map((p) => field(`${p.name} (${p.in}${p.required ? "" : ", optional"})`, p.input)),
-    values: (where) => inputs.filter((p) => p.in === where && p.input.value !== "").map((p) => [p.name, p.input.value]),
-  };
-}
-
 const formType = "application/x-www-form-urlencoded";
+const prefix = document.documentElement.dataset.prefix; // the path of the public URL, or empty
 
-// requestOf returns the arguments of fetch. The OAuth calls send a form, and accept only the API key.
-function requestOf(method, path, parameters, body, type) {
-  for (const [name, value] of parameters.values("path")) {
-    path = path.replace(`{${name}}`, encodeURIComponent(value));
-  }
-  const query = new URLSearchParams(parameters.values("query")).toString();
-  if (query) path += `?${query}`;
-  const headers = new Headers(parameters.values("header"));
-  if (byId("bearer").value && type !== formType) headers.set("Authorization", `Bearer ${byId("bearer").value}`);
-  if (byId("key").value) headers.set("X-API-Key", byId("key").value);
+// requestOf returns the address and the arguments of fetch. Calls with a form accept only the API key.
+function requestOf(form) {
+  const { method, path, type } = form.dataset;
+  const inputs = [...form.querySelectorAll("input")].filter((input) => input.value !== "");
+  const values = (place) => inputs.filter((i) => i.dataset.in === place).map((i) => [i.name, i.value]);
+  const filled = values("path").reduce((p, [name, value]) => p.replace(`{${name}}`, encodeURIComponent(value)), path);
+  const url = new URL(prefix + filled, location.origin);
+  url.search = new URLSearchParams(values("query"));
+  const headers = new Headers(values("header"));
+  if (byId("page-bearer").value && type !== formType) headers.set("Authorization", `Bearer ${byId("page-bearer").value}`);
+  if (byId("page-key").value) headers.set("X-API-Key", byId("page-key").value);
+  const body = form.elements.body ? form.elements.body.value : undefined;
   if (body) headers.set("Content-Type", type);
-  return [path, { method: method.toUpperCase(), headers, body: body ? body.value : undefined, credentials: "omit", redirect: "error" }];
+  return [url, { method, headers, body: body || undefined, credentials: "omit", redirect: "error", cache: "no-store" }];
 }
 
-// send sends a request and shows its response.
-async function send(request, output) {
+// send sends a call and shows its response.
+async function send(form) {
+  const output = form.querySelector(".output");
   output.textContent = "…";
   try {
     const began = performance.now();
-    const response = await fetch(...request);
-    const text = await response.text();
+    const response = await fetch(...requestOf(form));
+    const stream = (response.headers.get("Content-Type") || "").startsWith("text/event-stream");
+    if (stream) await response.body.cancel();
+    const text = stream ? "(a stream of events; read it with curl)" : await response.text();
     const took = Math.round(performance.now() - began);
-    output.textContent = `${response.status} ${response.statusText} in ${took} ms\nX-Request-Id: ${response.headers.get("X-Request-Id")}\n\n${pretty(text)}`;
+    const head = `${response.status} ${response.statusText}`.trim();
+    output.textContent = `${head} in ${took} ms\nX-Request-Id: ${response.headers.get("X-Request-Id")}\n\n${pretty(text)}`;
   } catch (error) {
     output.textContent = `The request failed: ${error.message}`;
   }
 }
 
-// keep stores a new token for the next calls, and for the next refresh.
-function keep(token) {
-  byId("bearer").value = token;
-  byId("refresh").querySelector("textarea").value = JSON.stringify({ token }, null, 2);
-}
-
-// pretty formats JSON, and keeps the token of a login or a refresh.
+// pretty formats JSON, and keeps the token of a sign-in or a refresh for the next calls.
 function pretty(text) {
   let answer;
   try {
@@ -77,56 +48,97 @@ function pretty(text) {
   } catch {
     return text;
   }
-  if (answer.data && answer.data.token) keep(answer.data.token);
+  const token = answer.data && answer.data.token;
+  if (token) {
+    byId("page-bearer").value = token;
+    byId("refresh").querySelector("textarea").value = JSON.stringify({ token }, null, 2);
+    markCredentials();
+  }
   return JSON.stringify(answer, null, 2);
 }
 
-function tryForm(doc, method, path, operation) {
-  const parameters = parameterFields(doc, operation);
-  const [type, media] = operation.requestBody ? Object.entries(operation.requestBody.content)[0] : [];
-  const text = type === formType ? (example) => new URLSearchParams(example).toString() : (example) => JSON.stringify(example, null, 2);
-  const body = media && element("textarea", { rows: 6, spellcheck: false, value: text(media.example) });
-  const output = element("pre", { ariaLive: "polite" });
-  const form = element("form", {}, ...parameters.nodes);
-  if (body) form.append(field("Body", body));
-  form.append(element("button", {}, "Send"), output);
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    send(requestOf(method, path, parameters, body, type), output);
-  });
-  return form;
+const quote = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
+
+// curlOf returns a call as a command for a shell. Credentials are variables, so that none is copied by accident.
+function curlOf(form) {
+  const [url, { method, headers, body }] = requestOf(form);
+  const words = ["curl"];
+  if (method !== (body ? "POST" : "GET")) words.push("-X", method);
+  words.push(quote(url.href));
+  for (const [name, value] of headers) {
+    if (name === "authorization") words.push("-H", '"Authorization: Bearer $PAWL_TOKEN"');
+    else if (name === "x-api-key") words.push("-H", '"X-API-Key: $PAWL_API_KEY"');
+    else words.push("-H", quote(`${name}: ${value}`));
+  }
+  if (body) words.push("--data-raw", quote(body));
+  return words.join(" ");
 }
 
-function answers(doc, operation) {
-  const rows = Object.entries(operation.responses).map(([status, response]) => {
-    response = resolve(doc, response);
-    const media = response.content ? response.content["application/json"] : { examples: {} };
-    const examples = media.example ? [media.example] : Object.values(media.examples).map((e) => e.value);
-    const shown = examples.map((e) => element("pre", {}, JSON.stringify(e)));
-    return element("tr", {}, element("td", {}, status), element("td", {}, response.description, ...shown));
-  });
-  return element("details", {}, element("summary", {}, "Responses"), element("table", { className: "answers" }, ...rows));
-}
-
-function call(doc, method, path, operation) {
-  const name = element("code", { className: operation.deprecated ? "deprecated" : "" }, path);
-  const head = element("summary", {}, element("code", { className: "method" }, method.toUpperCase()), name, ` ${operation.summary}`);
-  return element("details", { id: operation.operationId }, head, element("p", {}, operation.description || ""),
-    tryForm(doc, method, path, operation), answers(doc, operation));
-}
-
-function show(doc) {
-  byId("about").textContent = `Version ${doc.info.version}. ${doc.info.description}`;
-  for (const tag of doc.tags) {
-    byId("calls").append(element("h2", {}, tag.name), element("p", {}, tag.description));
-    for (const [path, item] of Object.entries(doc.paths)) {
-      for (const [method, operation] of Object.entries(item)) {
-        if (operation.tags.includes(tag.name)) byId("calls").append(call(doc, method, path, operation));
-      }
-    }
+// copy puts the command on the clipboard. Where the browser permits no clipboard, it shows the command instead.
+async function copy(form) {
+  const command = curlOf(form);
+  const status = form.querySelector(".copied");
+  try {
+    await navigator.clipboard.writeText(command);
+    status.textContent = "Copied.";
+  } catch {
+    form.querySelector(".output").textContent = command;
+    getSelection().selectAllChildren(form.querySelector(".output"));
+    status.textContent = "Copy it from below.";
   }
 }
 
-fetch("/openapi.json").then((r) => r.json()).then(show).catch((error) => {
-  byId("calls").textContent = `/openapi.json could not be loaded: ${error.message}`;
+function markCredentials() {
+  byId("page-credentials").classList.toggle("filled", byId("page-bearer").value !== "" || byId("page-key").value !== "");
+}
+
+// search shows the calls that have every word of the query.
+function search() {
+  const words = byId("page-search").value.toLowerCase().split(/\s+/).filter((word) => word !== "");
+  const calls = [...document.querySelectorAll("main .call")];
+  const found = new Set(calls.filter((c) => words.every((w) => c.dataset.search.includes(w))).map((c) => c.dataset.call));
+  for (const item of document.querySelectorAll("[data-call]")) item.hidden = !found.has(item.dataset.call);
+  for (const group of document.querySelectorAll(".group")) {
+    group.hidden = !group.querySelector("[data-call]:not([hidden])");
+  }
+  byId("page-about").hidden = words.length > 0;
+  byId("page-found").hidden = words.length === 0;
+  byId("page-found").textContent = found.size === 1 ? "1 call" : `${found.size} calls`;
+}
+
+// openTarget opens the call of the address, even if a search hides it.
+function openTarget() {
+  const target = byId(location.hash.slice(1));
+  if (!target || target.tagName !== "DETAILS") return;
+  if (target.parentElement.hidden) {
+    byId("page-search").value = "";
+    search();
+  }
+  target.open = true;
+  target.scrollIntoView();
+}
+
+for (const form of document.forms) {
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    send(form);
+  });
+  form.querySelector(".copy").addEventListener("click", () => copy(form));
+}
+byId("page-search").addEventListener("input", search);
+byId("page-credentials").addEventListener("input", markCredentials);
+addEventListener("hashchange", openTarget);
+addEventListener("click", (event) => {
+  if (!byId("page-credentials").contains(event.target)) byId("page-credentials").open = false;
+  const link = event.target.closest("a[href^='#']");
+  if (link && link.hash === location.hash) openTarget(); // no hashchange
 });
+addEventListener("keydown", (event) => {
+  if (event.key === "/" && !event.target.matches("input, textarea")) {
+    event.preventDefault();
+    byId("page-search").focus();
+  }
+  if (event.key === "Escape") byId("page-credentials").open = false;
+});
+document.documentElement.classList.add("js");
+openTarget();
