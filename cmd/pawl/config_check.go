@@ -172,7 +172,7 @@ func (c *configCheckCmd) checkListen(ctx context.Context, flag, address string) 
 	}
 	health := healthCmd{Addr: address, Live: true, Timeout: 3 * time.Second}
 	if flag == "addr" {
-		health.TLSCert = c.TLSCert
+		health.TLSCert, health.Domain = c.TLSCert, c.ACMEDomain
 	}
 	if errors.Is(err, syscall.EADDRINUSE) && health.query(ctx) == nil {
 		return address + " is in use by a Pawl that runs already", true, nil

@@ -16,6 +16,7 @@ type healthCmd struct {
 	Config  string        `placeholder:"FILE" help:"JSON file with the settings of the server."`
 	Addr    string        `default:"${addr}" help:"Address that the server listens on."`
 	TLSCert string        `name:"tls-cert" placeholder:"FILE" help:"Certificate of the server; if given, use HTTPS."`
+	Domain  []string      `name:"acme-domain" placeholder:"NAME" help:"Its name for ACME; if given, use HTTPS."`
 	Live    bool          `help:"Check only that the process answers (/healthz), not that its store does (/readyz)."`
 	Timeout time.Duration `default:"3s" help:"How long to wait for the answer."`
 }
@@ -75,7 +76,7 @@ func (c *healthCmd) url() (string, error) {
 		return "", usagef("--timeout must be more than 0s")
 	}
 	scheme := "http"
-	if c.TLSCert != "" {
+	if c.TLSCert != "" || len(c.Domain) > 0 {
 		scheme = "https"
 	}
 	path := "/readyz"

@@ -4,17 +4,29 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 )
 
-// reloadOnHangup reloads the certificate, if there is one, and reopens the log file, if there is one, for each SIGHUP
-// until ctx ends.
-func reloadOnHangup(ctx context.Context, hangups <-chan os.Signal, log *serverLog, pair *certificate) {
+// certificatePoll is how often the files of the certificate are read.
+const certificatePoll = 2 * time.Second
+
+// reload reloads the certificate, if there is one of files, and reopens the log file, if there is one, for each SIGHUP
+// until ctx ends. It also reloads the certificate when its files have changed.
+func reload(ctx context.Context, hangups <-chan os.Signal, log *serverLog, pair *certificate) {
+	tick := time.NewTicker(certificatePoll)
+	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-tick.C:
+			if pair != nil {
+				reloaded, err := pair.poll()
+				reportReload(log, pair, reloaded, err)
+			}
+			continue
 		case <-hangups:
 		}
 		notifySystemd(log.Logger, daemon.SdNotifyReloading+"\n"+daemon.SdNotifyMonotonicUsec())
@@ -24,12 +36,21 @@ func reloadOnHangup(ctx context.Context, hangups <-chan os.Signal, log *serverLo
 			}
 		}
 		if pair != nil {
-			if err := pair.reload(); err != nil {
-				log.Error("cannot reload; the server keeps the current certificate", "err", err)
-			}
+			reportReload(log, pair, true, pair.reload())
 		}
 		log.Info("reloaded")
 		notifySystemd(log.Logger, daemon.SdNotifyReady)
+	}
+}
+
+// reportReload logs the result of a reload of the certificate, if there was one.
+func reportReload(log *serverLog, pair *certificate, reloaded bool, err error) {
+	switch {
+	case err != nil:
+		log.Error("cannot reload; the server keeps the current certificate", "err", err)
+	case reloaded:
+		at, _ := pair.notAfter()
+		log.Info("certificate reloaded", "notAfter", formatExpiry(at))
 	}
 }
 

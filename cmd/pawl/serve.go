@@ -27,6 +27,7 @@ type serveCmd struct {
 	TLSCert string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM; with --tls-key turns on HTTPS."`
 	TLSKey  string `name:"tls-key" placeholder:"FILE" help:"Private key, PEM."`
 
+	acmeSettings    `embed:""`
 	browserSettings `embed:""`
 	issuerSettings  `embed:""`
 	limitSettings   `embed:""`
@@ -64,13 +65,6 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	defer log.close()
 	config.Log = log.Logger
 	config.AccessLog = log.access
-	web := server.HTTPConfig{
-		MaxConnections: c.MaxConnections, MaxConnectionsPerAddress: c.MaxConnectionsPerAddress,
-		TrustedProxies: config.Limits.TrustedProxies, Log: log.Logger,
-	}
-	if pair != nil {
-		web.TLS = &tls.Config{GetCertificate: pair.get}
-	}
 	endTraces, err := startTraces(ctx, &config)
 	if err != nil {
 		return err
@@ -86,6 +80,14 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return explainMissing(err, storeFlag(config.Store))
 	}
+	https, err := c.https(ctx, pair, &config) // after the store, because it may create a folder there
+	if err != nil {
+		return errors.Join(err, listener.Close(), a.Close())
+	}
+	web := server.HTTPConfig{
+		MaxConnections: c.MaxConnections, MaxConnectionsPerAddress: c.MaxConnectionsPerAddress,
+		TrustedProxies: config.Limits.TrustedProxies, Log: log.Logger, TLS: https,
+	}
 	if c.MetricsAddr != "" {
 		endMetrics, err := serveMetrics(c.MetricsAddr, config.Metrics.Page(), a.Handler, config.Log)
 		if err != nil {
@@ -93,14 +95,10 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 		}
 		defer endMetrics()
 	}
-	log.Info("listening", "addr", listener.Addr().String(), "tls", web.TLS != nil)
-	if web.TLS == nil && !isLoopback(listener.Addr()) && len(c.TrustedProxy) == 0 {
-		log.Warn("plain HTTP beyond loopback: the network can read passwords and tokens; " +
-			"set tls-cert and tls-key, or trusted-proxy if a gateway in front has TLS")
-	}
+	c.reportListening(log, listener.Addr(), web.TLS != nil)
 	a.Started(ctx)
 	notifySystemd(log.Logger, daemon.SdNotifyReady)
-	go reloadOnHangup(ctx, hangups, log, pair)
+	go reload(ctx, hangups, log, pair)
 	stopNotify := context.AfterFunc(ctx, func() { notifySystemd(log.Logger, daemon.SdNotifyStopping) })
 	defer stopNotify()
 	return serve(ctx, a, listener, web)
@@ -119,6 +117,33 @@ func (c *serveCmd) checkFiles(config app.Config) (pair *certificate, err error) 
 			c.Data)
 	}
 	return pair, errors.Join(devErr, err, c.checkSigningKeyFile())
+}
+
+// https returns the configuration for HTTPS, or nil. The pair is that of the files; it may be nil.
+func (c *serveCmd) https(ctx context.Context, pair *certificate, config *app.Config) (*tls.Config, error) {
+	if pair != nil {
+		config.Metrics.Register(metrics.Gauges{CertificateNotAfter: pair.notAfter})
+		return pair.config(), nil
+	}
+	if len(c.ACMEDomain) == 0 {
+		return nil, nil
+	}
+	certificates, err := c.acmeSettings.open(c.Data)
+	if err != nil {
+		return nil, err
+	}
+	config.Metrics.Register(metrics.Gauges{CertificateNotAfter: certificates.notAfter})
+	go certificates.run(ctx, config.Log)
+	return certificates.config(), nil
+}
+
+// reportListening logs the address of the server, and a warning if its network can read what clients send.
+func (c *serveCmd) reportListening(log *serverLog, addr net.Addr, tls bool) {
+	log.Info("listening", "addr", addr.String(), "tls", tls)
+	if !tls && !isLoopback(addr) && len(c.TrustedProxy) == 0 {
+		log.Warn("plain HTTP beyond loopback: the network can read passwords and tokens; " +
+			"set tls-cert and tls-key, or acme-domain, or trusted-proxy if a gateway in front has TLS")
+	}
 }
 
 // isLoopback reports whether only this machine can reach an address.
@@ -142,7 +167,8 @@ func (c *serveCmd) check() (app.Config, error) {
 	}
 	return config, errors.Join(
 		checkAddress("addr", c.Addr), tlsErr, c.storeSettings.apply(&config), err,
-		c.browserSettings.apply(&config, c.TLSCert != ""), c.issuerSettings.apply(&config),
+		c.acmeSettings.check(config.Store, c.TLSCert != ""),
+		c.browserSettings.apply(&config, c.TLSCert != "" || len(c.ACMEDomain) > 0), c.issuerSettings.apply(&config),
 		c.limitSettings.apply(&config),
 		c.observeSettings.check(), tracesErr)
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"golang.org/x/crypto/acme"
 
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/authority"
@@ -73,6 +74,7 @@ func defaults() kong.Vars {
 		"data":            "pawl-data",
 		"store":           "sqlite:",
 		"url":             "http://127.0.0.1:8080",
+		"acme_directory":  acme.LetsEncryptURL,
 		"key_lead":        shortDuration(keyring.DefaultLead),
 		"token_life":      shortDuration(policy.TokenLife),
 		"session_life":    shortDuration(policy.SessionLife),

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +21,8 @@ type Gauges struct {
 	Audit func() (waiting int, lost int64)
 	// LogLinesLost returns how many lines of the log were lost.
 	LogLinesLost func() int64
+	// CertificateNotAfter returns when the first certificate of the server expires, or false if there is none yet.
+	CertificateNotAfter func() (time.Time, bool)
 	// Sessions returns the number of sessions, or false if it is not known now.
 	Sessions func(context.Context) (int64, bool)
 	// Pool returns the state of the connections to PostgreSQL.
@@ -44,7 +47,9 @@ var (
 	auditWaiting     = describe("pawl_audit_events_waiting", "Audit events that wait to be stored.")
 	auditLost        = describe("pawl_audit_events_lost_total",
 		"Audit events that are in the log but missing from the store.")
-	logLinesLost = describe("pawl_log_lines_lost_total", "Log lines that the output did not accept in time.")
+	logLinesLost        = describe("pawl_log_lines_lost_total", "Log lines that the output did not accept in time.")
+	certificateNotAfter = describe("pawl_tls_certificate_not_after_seconds",
+		"When the first certificate of the server expires: Unix seconds.")
 	sessionCount = describe("pawl_sessions",
 		"Sessions that have not ended, including expired ones that are not swept yet. On PostgreSQL an estimate.")
 
@@ -84,6 +89,11 @@ func (g gauges) Collect(out chan<- prometheus.Metric) {
 	}
 	if g.LogLinesLost != nil {
 		counter(logLinesLost, float64(g.LogLinesLost()))
+	}
+	if g.CertificateNotAfter != nil {
+		if at, known := g.CertificateNotAfter(); known {
+			gauge(certificateNotAfter, float64(at.Unix()))
+		}
 	}
 	if g.Sessions != nil {
 		if n, known := g.Sessions(context.Background()); known {

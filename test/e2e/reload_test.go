@@ -5,6 +5,8 @@ package e2e_test
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -86,6 +88,66 @@ func TestReloadCertificate(t *testing.T) {
 	s.wantCertificate("after the reload", second)
 	get() // on the connection from before the reload, because this client does not trust the new certificate
 	open.CloseIdleConnections()
+	s.shutDown()
+}
+
+// notAfter returns the metric of the certificate.
+func (s *loggedServer) notAfter() (seconds float64) {
+	s.Helper()
+	response, err := impatient.Get("http://" + s.metrics + "/metrics")
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		s.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		_, _ = fmt.Sscanf(line, "pawl_tls_certificate_not_after_seconds %g", &seconds)
+	}
+	return seconds
+}
+
+// TestChangedCertificate replaces the certificate without a signal, one file after the other, as programs do that renew
+// it. In between, and while the key is missing, the server keeps the pair that it has.
+func TestChangedCertificate(t *testing.T) {
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	log := filepath.Join(dir, "pawl.log")
+	firstCert, firstKey, first := certificate(t)
+	secondCert, secondKey, second := certificate(t)
+	copyFile(t, firstCert, certFile)
+	copyFile(t, firstKey, keyFile)
+	s := startLogged(t, nil, "--tls-cert", certFile, "--tls-key", keyFile, "--log-file", log)
+	failures := func() int { return strings.Count(readFile(t, log), "the server keeps the current certificate") }
+	wantMetric := func(file string) {
+		t.Helper()
+		block, _ := pem.Decode([]byte(readFile(t, file)))
+		leaf, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := s.notAfter(), float64(leaf.NotAfter.Unix()); got != want {
+			t.Errorf("the metric is %g, want %g", got, want)
+		}
+	}
+	wantMetric(firstCert)
+	copyFile(t, secondCert, certFile)
+	await(t, "a report of the certificate without its key", func() bool { return failures() == 1 })
+	s.wantCertificate("with a certificate that does not match the key", first)
+	if err := os.Remove(keyFile); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "a report of the missing key", func() bool { return failures() == 2 })
+	s.wantCertificate("without a key", first)
+	copyFile(t, secondKey, keyFile)
+	await(t, "the reload", func() bool { return strings.Contains(readFile(t, log), "certificate reloaded") })
+	s.wantCertificate("after both files were replaced", second)
+	wantMetric(secondCert)
+	if n := failures(); n != 2 {
+		t.Errorf("the log has %d failures, want one for each change", n)
+	}
 	s.shutDown()
 }
 

@@ -15,11 +15,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/pawlauth/pawl/internal/test/testbin"
 )
+
+// serial counts the certificates.
+var serial atomic.Int64
 
 // certificate writes a certificate for 127.0.0.1 and its key, and returns their paths and a pool that trusts the
 // certificate.
@@ -29,8 +33,9 @@ func certificate(t *testing.T) (cert, key string, roots *x509.CertPool) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	expires := time.Now().Add(time.Hour + time.Duration(serial.Add(1))*time.Minute) // of no other certificate
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{{127, 0, 0, 1}},
+		SerialNumber: big.NewInt(1), NotAfter: expires, IPAddresses: []net.IP{{127, 0, 0, 1}},
 	}
 	signed, err := x509.CreateCertificate(rand.Reader, template, template, secret.Public(), secret)
 	if err != nil {
