@@ -91,13 +91,6 @@ var sqliteMutants = []mutant{
 		kills: 6, rounds: 6, found: illegalFamilies, long: true,
 	},
 	{
-		name: "SQLite shows a user as it was", // because a change leaves it in the cache
-		edits: []edit{{
-			dir: "internal/store/sqlite", old: "if c.user != nil {", new: "if !MUTANT && c.user != nil {",
-		}},
-		kills: 6, rounds: 4, found: illegalFamilies, long: true,
-	},
-	{
 		name: "any password", // a former one, for example
 		edits: []edit{{
 			dir: "internal/authority", old: "case !right:\n\t\treturn login",

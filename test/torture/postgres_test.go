@@ -43,8 +43,7 @@ func postgres(t *testing.T, binary string) plan {
 	}
 	start := func(number int) node {
 		name := fmt.Sprint("node", number)
-		s := testbin.StartServe(t, binary, []string{masterKey},
-			slices.Concat(settings, []string{"--store", dsn + "&application_name=" + name})...)
+		s := startServe(t, binary, masterKey, dsn+"&application_name="+name)
 		return node{
 			url: s.URL, adminKey: created.APIKey,
 			kill: func() {
@@ -55,6 +54,22 @@ func postgres(t *testing.T, binary string) plan {
 		}
 	}
 	return plan{start: start, nodes: 3, families: 3, outage: d.outage, freeze: d.freeze}
+}
+
+// startServe starts "pawl serve". It tries again if the database is too slow, as it may be after a kill.
+func startServe(t *testing.T, binary, masterKey, dsn string) *testbin.Server {
+	t.Helper()
+	var err error
+	for range 3 {
+		var s *testbin.Server
+		s, err = testbin.RunServe(binary, []string{masterKey}, slices.Concat(settings, []string{"--store", dsn})...)
+		if err == nil {
+			t.Cleanup(s.Kill)
+			return s
+		}
+	}
+	t.Fatal(err)
+	return nil
 }
 
 // freeze pauses the processes of the database.

@@ -98,14 +98,16 @@ func (w *worker) do(r request) (got result, ok bool) {
 	}
 }
 
-// insist repeats a request until it is answered.
+// insistLimit is longer than the nodes are ever unavailable, unless they are at fault.
+const insistLimit = time.Minute
+
+// insist repeats a request until it is answered. It gives up after insistLimit, so that a run with a fault ends.
 func (w *worker) insist(r request) (got result, ok bool) {
-	for {
+	for began := time.Now(); ; got.settle(maxLife / 2) {
 		got, ok = w.do(r)
-		if !ok || got.answer != none {
+		if !ok || got.answer != none || time.Since(began) > insistLimit {
 			return got, ok
 		}
-		got.settle(maxLife / 2)
 	}
 }
 
