@@ -17,7 +17,8 @@ export interface paths {
          * Sign in.
          * @description The vendor publishes several forms of this call. The server takes the login from the first of `login`,
          *     `loginName`, `email` and `username` that the body has. A response to `email` or `username` also has
-         *     `refreshToken`, with the value of `token`. With `"cookie": true` a browser gets the token as the cookie
+         *     `refreshToken`, with the value of `token`. With an `apiKey` of scope `Full` the session is of the key's user, and
+         *     the response also has `sessionKey`, with the value of `token`. With `"cookie": true` a browser gets the token as the cookie
          *     `__Host-pawl`, and the tokens of the response are empty; the setting `cookie` must allow it.
          */
         post: operations["login"];
@@ -899,8 +900,9 @@ export interface components {
          * @description By default at least 8 characters, with a lower-case letter, an upper-case letter, a digit and another character. Common passwords are rejected. A setting of the server requires 15 characters of any kind instead of the four.
          */
         NewPassword: string;
-        /** @description The password, and one of `login`, `loginName`, `email` and `username`. */
+        /** @description Either `apiKey`, or `password` and one of `login`, `loginName`, `email` and `username`. */
         LoginRequest: {
+            apiKey?: string;
             login?: components["schemas"]["Login"];
             loginName?: components["schemas"]["Login"];
             /** @description By default false. */
@@ -908,7 +910,7 @@ export interface components {
             email?: components["schemas"]["Login"];
             username?: components["schemas"]["Login"];
             /** Format: password */
-            password: string;
+            password?: string;
         };
         /** @description The current token in one of the two fields, or in both. Both are absent if the token is in the cookie. */
         RefreshRequest: {
@@ -1205,14 +1207,16 @@ export interface components {
             service_documentation: string;
         };
         /**
-         * @description `refreshToken` is the same as `token`. Only the response to a login with `email` or `username`, and to a refresh
-         *     with `refreshToken`, has it.
+         * @description `refreshToken` and `sessionKey` are the same as `token`. Only the response to a login with `email` or
+         *     `username`, and to a refresh with `refreshToken`, has `refreshToken`. Only a login with `apiKey` has
+         *     `sessionKey`.
          */
         Token: {
             token: components["schemas"]["IssuedToken"];
             expiresAt: components["schemas"]["Time"];
             userId: components["schemas"]["UserId"];
             refreshToken?: components["schemas"]["IssuedToken"];
+            sessionKey?: components["schemas"]["IssuedToken"];
         };
         SessionInfo: {
             userId: components["schemas"]["UserId"];
