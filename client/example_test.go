@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -145,6 +146,38 @@ func ExampleTransport() {
 	// Output:
 	// 200 OK
 	// 200 OK
+}
+
+// A backend with a sign-in of its own opens a session for a user that it has authenticated. If Pawl has no such user
+// yet, the user is created in the same step.
+func ExampleClient_OpenSession() {
+	server, stop := startPawl()
+	defer stop()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+
+	backend, err := client.New(server.URL, client.WithAPIKey(server.APIKey)) // better: a key of api.ScopeOpenSessions
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	token, err := backend.OpenSession(ctx, api.OpenSessionRequest{
+		ExternalID: "shop-17", User: &api.CreateUserRequest{Login: "ada@shop.example"},
+		Device: "phone", Claims: json.RawMessage(`{"plan":"gold"}`),
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	anyone, err := client.New(server.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	caller, err := anyone.With(client.WithBearer(token.Token)).Session(ctx)
+	fmt.Println(caller.Login, err)
+	// Output:
+	// ada@shop.example <nil>
 }
 
 // A server asks Pawl for the caller of each request.

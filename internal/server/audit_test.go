@@ -139,9 +139,9 @@ func TestAudit(t *testing.T) {
 		}
 	}
 	want := map[api.EventKind]int{
-		api.EventStarted: 1, api.EventUserCreated: 4, api.EventUserChanged: 1, api.EventRoleChanged: 1,
+		api.EventStarted: 1, api.EventUserCreated: 5, api.EventUserChanged: 1, api.EventRoleChanged: 1,
 		api.EventTenantChanged: 2, api.EventStatusChanged: 2, api.EventAPIKeyCreated: 4, api.EventAPIKeyRemoved: 1,
-		api.EventLogin: 6, api.EventLoginFailed: 2, api.EventLogout: 1, api.EventSessionsReset: 3,
+		api.EventLogin: 8, api.EventLoginFailed: 2, api.EventLogout: 1, api.EventSessionsReset: 3,
 		api.EventPasswordChanged: 1, api.EventPasswordFailed: 1, api.EventPasswordSet: 1,
 		api.EventRefreshRefused: 1, api.EventTheft: 1,
 	}
@@ -152,7 +152,7 @@ func TestAudit(t *testing.T) {
 		t.Errorf("the log has %d events, the store %d", n, len(events))
 	}
 	for query, want := range map[string]int{
-		"kind=login": 6, "userId=4823": 12, "kind=theft&userId=4821": 1,
+		"kind=login": 8, "userId=4823": 12, "kind=theft&userId=4821": 1,
 		"from=2100-01-01T00:00:00Z": 0, "kind=logout&to=2100-01-01T00:00:00Z": 1,
 	} {
 		if got := b.audit(query, b.admin()); len(got) != want {

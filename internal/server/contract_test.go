@@ -108,6 +108,7 @@ func (b *browser) contract(token string, do do) {
 	again := tokenOf(do("login again", "POST", "/v2/auth/login", login))
 	do("reset me", "POST", "/v2/users/reset/me", "", bearer(again))
 	do("session after the reset", "POST", "/v2/auth/session", "", bearer(again))
+	b.contractOpen(do)
 	do("unknown path", "GET", "/v2/nothing", "")
 	do("absent call, configuration", "POST", "/v2/users/update-config", `{"userId":4821}`)
 	do("absent call, text messages", "POST", "/v2/users/send-sms", `{"userId":4821}`)
@@ -156,6 +157,17 @@ func (b *browser) contractAuth(token string, do do) {
 	change("change it to a weak one", "N3w$ecret!", "weak", "")
 	change("change it to a common one", "N3w$ecret!", "P@ssw0rd", "")
 	do("other sessions have ended", "POST", "/v2/auth/sessions", "{}", user)
+}
+
+func (b *browser) contractOpen(do do) {
+	open := func(name, body string) { do(name, "POST", openPath, body, b.admin()) }
+	open("open a session", `{"externalId":"x|2","user":{"login":"opened"},"claims":{"plan":"gold"},"device":"phone"}`)
+	open("open one with an actor", fmt.Sprintf(`{"login":"opened","actorId":%d}`, pawltest.AdminID))
+	open("open one with an unknown actor", `{"login":"opened","actorId":999}`)
+	open("open one for an unknown user", `{"login":"none"}`)
+	open("open one for two users", `{"login":"opened","externalId":"x|2"}`)
+	open("open one with a registered claim", `{"login":"opened","claims":{"sub":"1"}}`)
+	open("open one that lives too long", `{"login":"opened","tokenLife":3601}`)
 }
 
 func (b *browser) contractUsers(user string, do do) {
