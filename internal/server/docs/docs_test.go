@@ -112,7 +112,7 @@ func TestPageDetails(t *testing.T) {
 			`<code>NetworkAdmin</code>`,
 			`One of <code>login</code> and <code>loginName</code>`,
 			`<code class="name">login</code> <span class="type">string, 1 to 254 characters</span></li>`,
-			`Credentials: token or API key`, `<code>DuplicateObject</code>`,
+			`Credentials: token or API key or cookie`, `<code>DuplicateObject</code>`,
 		},
 		"updateUser": {
 			`<code class="name">userId</code> <span class="type">integer, at least 1</span> ` +
@@ -143,6 +143,9 @@ func TestPageDetails(t *testing.T) {
 		if !strings.Contains(string(text), part) {
 			t.Errorf("the page does not have %s", part)
 		}
+	}
+	if regexp.MustCompile(`Credentials:[^<]* or (or|<)`).Match(text) {
+		t.Error("the page does not name the credentials of a call")
 	}
 	if regexp.MustCompile("`[a-z]").Match(text) {
 		t.Error("the page has Markdown that is not rendered")

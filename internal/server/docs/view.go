@@ -2,6 +2,7 @@ package docs
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"html/template"
 	"net/url"
@@ -178,7 +179,7 @@ func searchText(c callView) string {
 
 // accessNames has the texts for the names of the security schemes.
 var accessNames = map[string]string{
-	"bearer": "token", "apiKey": "API key", "keyAsBearer": "API key as a Bearer",
+	"bearer": "token", "apiKey": "API key", "cookie": "cookie", "keyAsBearer": "API key as a Bearer",
 	"keyAsPassword": "API key as the password of Basic",
 }
 
@@ -194,7 +195,7 @@ func (d *document) access(o operation) string {
 		optional = optional || len(schemes) == 0
 		for scheme := range schemes {
 			if len(schemes) == 1 {
-				names = append(names, accessNames[scheme])
+				names = append(names, cmp.Or(accessNames[scheme], scheme))
 			}
 		}
 	}

@@ -22,10 +22,8 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	login := os.Getenv("PAWL_LOGIN")
-	loggedIn, err := client.LoginWithResponse(ctx, generated.LoginRequest{
-		Login: &login, Password: os.Getenv("PAWL_PASSWORD"),
-	})
+	login, password := os.Getenv("PAWL_LOGIN"), os.Getenv("PAWL_PASSWORD")
+	loggedIn, err := client.LoginWithResponse(ctx, generated.LoginRequest{Login: &login, Password: &password})
 	if err != nil || loggedIn.JSON200 == nil {
 		return fmt.Errorf("login: %v, %v", loggedIn, err)
 	}

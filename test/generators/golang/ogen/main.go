@@ -23,6 +23,10 @@ func (c *credentials) ApiKey(context.Context, generated.OperationName) (generate
 	return generated.ApiKey{}, ogenerrors.ErrSkipClientSecurity
 }
 
+func (c *credentials) Cookie(context.Context, generated.OperationName) (generated.Cookie, error) {
+	return generated.Cookie{}, ogenerrors.ErrSkipClientSecurity
+}
+
 func (c *credentials) KeyAsBearer(context.Context, generated.OperationName) (generated.KeyAsBearer, error) {
 	return generated.KeyAsBearer{}, ogenerrors.ErrSkipClientSecurity
 }
@@ -44,7 +48,8 @@ func run(ctx context.Context) error {
 		return err
 	}
 	answer, err := client.Login(ctx, &generated.LoginRequest{
-		Login: generated.NewOptLogin(generated.Login(os.Getenv("PAWL_LOGIN"))), Password: os.Getenv("PAWL_PASSWORD"),
+		Login:    generated.NewOptLogin(generated.Login(os.Getenv("PAWL_LOGIN"))),
+		Password: generated.NewOptString(os.Getenv("PAWL_PASSWORD")),
 	})
 	loggedIn, ok := answer.(*generated.TokenEnvelopeHeaders)
 	if !ok {
@@ -53,9 +58,11 @@ func run(ctx context.Context) error {
 	first := loggedIn.Response.Data.Token
 	fmt.Println("login:", loggedIn.Response.Data.UserId)
 
-	request := generated.RefreshRequest{Token: generated.NewOptJWT(first)}
+	request := generated.NewOptRefreshRequest(generated.RefreshRequest{
+		Token: generated.NewOptJWT(generated.JWT(first)),
+	})
 	params := generated.RefreshParams{IdempotencyKey: generated.NewOptString("first refresh")}
-	next, err := client.Refresh(ctx, &request, params)
+	next, err := client.Refresh(ctx, request, params)
 	refreshed, ok := next.(*generated.TokenEnvelopeHeaders)
 	if !ok {
 		return fmt.Errorf("refresh: %+v, %v", next, err)
