@@ -133,7 +133,7 @@ func TestStartRefused(t *testing.T) {
 		args             []string
 	}{
 		"unparsable DSN":          {store: "postgres://pawl:topsecret@[::1/x", key: key, want: "cannot be read"},
-		"unknown scheme":          {store: "mysql://x", key: key, want: "--store: a store is"},
+		"unknown scheme":          {store: "mysql://x", key: key, want: "a store is sqlite:"},
 		"unreachable host":        {store: unreachable, key: key, want: "cannot be reached"},
 		"read-only host":          {store: standby.DSN("postgres"), key: key, want: "can be written to"},
 		"wrong password":          {store: as(good, "locked:topsecret"), key: key, want: "check both"},
@@ -145,7 +145,7 @@ func TestStartRefused(t *testing.T) {
 		"invalid master key":      {store: good, key: "topsecret", want: keyHelp},
 		"invalid master key file": {store: good, args: badFile, want: keyHelp},
 		"empty master key file":   {store: good, args: noKeyInFile, want: keyHelp},
-		"missing master key file": {store: good, args: noFile, want: "cannot read the master key file"},
+		"missing master key file": {store: good, args: noFile, want: "a file that cannot be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			env := []string{"PAWL_STORE=" + c.store, "PAWL_MASTER_KEY=" + c.key}
@@ -172,7 +172,7 @@ func TestUninitialized(t *testing.T) {
 		for _, args := range [][]string{{"serve", "--addr", "127.0.0.1:0"}, {"store", "end-sessions"}} {
 			_, stderr, err := pawl(t, binary, []string{"PAWL_STORE=" + dsn, "PAWL_MASTER_KEY=" + key}, args...)
 			exit, ok := errors.AsType[*exec.ExitError](err)
-			if !ok || exit.ExitCode() != 2 || !strings.Contains(stderr, "run pawl init first, or check --store") {
+			if !ok || exit.ExitCode() != 2 || !strings.Contains(stderr, "run pawl init first, or check PAWL_STORE") {
 				t.Errorf("%s: %v, standard error %q", args, err, stderr)
 			}
 		}

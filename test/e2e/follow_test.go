@@ -97,7 +97,7 @@ func TestFollowAudit(t *testing.T) {
 	if _, err := admin.GenerateAPIKey(t.Context(), me.UserID); err != nil { // revokes the key of the command
 		t.Fatal(err)
 	}
-	f.awaitError("API key is not valid")
+	f.awaitError("is not valid")
 	if err := f.Wait(); err == nil {
 		t.Error("with a revoked API key, the command exits with 0")
 	}
