@@ -22,7 +22,7 @@ import (
 var withoutRights = strings.Fields(`
 	OpenSession Session RecentSession Rotate Sessions Sweep Purge Ended
 	User UserByLogin UserByExternalID ListUsers
-	APIKeyByHash APIKey APIKeys SweepAPIKeys SigningKeys
+	APIKeyByHash APIKey APIKeys SweepAPIKeys SigningKeys SealSigningKeys
 	BeginAttempt ResolveAttempt SweepAttempts
 	AddEvents Events SweepEvents
 	Ready Close
