@@ -26,13 +26,16 @@ var oauthErrorTable = map[fault.Kind]struct {
 	status int
 	code   string
 }{
-	fault.InvalidParameter: {http.StatusBadRequest, "invalid_request"},
-	fault.InvalidAPIKey:    {http.StatusUnauthorized, "invalid_client"},
-	fault.AccessDenied:     {http.StatusBadRequest, "unauthorized_client"},
-	fault.NotFound:         {http.StatusNotFound, "invalid_request"},
-	fault.RateLimited:      {http.StatusTooManyRequests, "temporarily_unavailable"},
-	fault.Unavailable:      {http.StatusServiceUnavailable, "temporarily_unavailable"},
-	fault.Internal:         {http.StatusInternalServerError, "server_error"},
+	fault.InvalidParameter:   {http.StatusBadRequest, "invalid_request"},
+	fault.Duplicate:          {http.StatusBadRequest, "invalid_request"},
+	fault.InvalidCredentials: {http.StatusUnauthorized, "invalid_client"},
+	fault.InvalidSession:     {http.StatusUnauthorized, "invalid_client"},
+	fault.InvalidAPIKey:      {http.StatusUnauthorized, "invalid_client"},
+	fault.AccessDenied:       {http.StatusBadRequest, "unauthorized_client"},
+	fault.NotFound:           {http.StatusNotFound, "invalid_request"},
+	fault.RateLimited:        {http.StatusTooManyRequests, "temporarily_unavailable"},
+	fault.Unavailable:        {http.StatusServiceUnavailable, "temporarily_unavailable"},
+	fault.Internal:           {http.StatusInternalServerError, "server_error"},
 }
 
 const keyForms = "as X-API-Key, as a Bearer token, as the password of Basic, or as client_secret in the form."
