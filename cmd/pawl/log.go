@@ -74,6 +74,11 @@ func (s logSettings) open(stderr io.Writer) (*serverLog, error) {
 	return l, nil
 }
 
+// commandLog returns the log of a command that opens a store itself. It gets the migration of an older store.
+func commandLog(std stdio) *slog.Logger {
+	return slog.New(newTextHandler(std.err, slog.LevelInfo, false))
+}
+
 // isTerminal reports whether a stream of the process is a terminal.
 func isTerminal(stream any) bool {
 	file, ok := stream.(*os.File)

@@ -43,12 +43,14 @@ func (c *storeCopyCmd) Run(ctx context.Context, std stdio) (err error) {
 	if err := config.Validate(); err != nil {
 		return usagef("%w", err)
 	}
-	from, err := app.OpenStore(ctx, app.StoreConfig{Address: source, MustExist: true, Exclusive: true})
+	from, err := app.OpenStore(ctx, app.StoreConfig{
+		Address: source, MustExist: true, Exclusive: true, Log: commandLog(std),
+	})
 	if err != nil {
 		return explainMissing(fmt.Errorf("--from: %w", err), "--from")
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
-	to, err := app.OpenStore(ctx, app.StoreConfig{Address: target, Exclusive: true})
+	to, err := app.OpenStore(ctx, app.StoreConfig{Address: target, Exclusive: true, Log: commandLog(std)})
 	if err != nil {
 		return fmt.Errorf("--to: %w", err)
 	}

@@ -27,7 +27,9 @@ func (c *storeEndSessionsCmd) Run(ctx context.Context, std stdio) (err error) {
 	if err != nil {
 		return err
 	}
-	store, err := app.OpenStore(ctx, app.StoreConfig{Address: address, MustExist: true, Exclusive: true})
+	store, err := app.OpenStore(ctx, app.StoreConfig{
+		Address: address, MustExist: true, Exclusive: true, Log: commandLog(std),
+	})
 	if err != nil {
 		return explainMissing(err, "--store")
 	}

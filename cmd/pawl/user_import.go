@@ -73,7 +73,7 @@ func (c *userImportCmd) Run(ctx context.Context, std stdio) (err error) {
 		Progress: func(bytes, lines int64) { progress.bar(bytes, size, fmt.Sprintf("%d lines", lines)) },
 	}
 	if !c.DryRun {
-		store, openErr := c.openStore(ctx)
+		store, openErr := c.openStore(ctx, std)
 		if openErr != nil {
 			return openErr
 		}
@@ -129,12 +129,12 @@ func (c *userImportCmd) openFile(std stdio) (io.ReadCloser, int64, error) {
 }
 
 // openStore opens the store. The store must exist and must not be the target of an incomplete copy.
-func (c *userImportCmd) openStore(ctx context.Context) (app.Store, error) {
+func (c *userImportCmd) openStore(ctx context.Context, std stdio) (app.Store, error) {
 	address, err := parseStore("store", c.Store, c.Data)
 	if err != nil {
 		return nil, err
 	}
-	store, err := app.OpenStore(ctx, app.StoreConfig{Address: address, MustExist: true})
+	store, err := app.OpenStore(ctx, app.StoreConfig{Address: address, MustExist: true, Log: commandLog(std)})
 	if err != nil {
 		return nil, explainMissing(err, storeFlag(address))
 	}

@@ -206,10 +206,7 @@ func TestLogMigration(t *testing.T) {
 	binary, data := testbin.Build(t), t.TempDir()
 	path := filepath.Join(data, "pawl.db")
 	copied := path + ".schema-1"
-	first := readFile(t, "../../internal/store/sqlite/schema.sql") + `
-		INSERT INTO user VALUES (1, 'a@example.com', 'a@example.com', 'x', 0, '', '', '', 1, 1, 1, 2, 1);
-		PRAGMA application_id = 0x5061776c; PRAGMA user_version = 1;`
-	onDatabase(t, path, func(conn *sqlite.Conn) error { return sqlitex.ExecuteScript(conn, first, nil) })
+	onDatabase(t, path, func(conn *sqlite.Conn) error { return sqlitex.ExecuteScript(conn, firstSchema(t), nil) })
 	if err := os.WriteFile(copied, []byte("of an earlier attempt"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -248,6 +245,30 @@ func TestLogMigration(t *testing.T) {
 	if _, err := os.Stat(copied); err == nil {
 		t.Error("the second start has copied the store")
 	}
+}
+
+// TestCommandMigrates imports a file into a store of the first schema. The command reports the migration and the copy.
+func TestCommandMigrates(t *testing.T) {
+	data := t.TempDir()
+	path := filepath.Join(data, "pawl.db")
+	onDatabase(t, path, func(conn *sqlite.Conn) error { return sqlitex.ExecuteScript(conn, firstSchema(t), nil) })
+	users := filepath.Join(data, "users.jsonl")
+	if err := os.WriteFile(users, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(testbin.Build(t), "user", "import", users, "--data", data).CombinedOutput()
+	want := `INFO  migrating the schema  store=\S+ from=1 to=\d+ copy=` + path + `\.schema-1`
+	if err != nil || !regexp.MustCompile(want).Match(out) {
+		t.Errorf("the import: %v\n%s", err, out)
+	}
+}
+
+// firstSchema returns a script for a store of the first schema with an administrator.
+func firstSchema(t *testing.T) string {
+	t.Helper()
+	return readFile(t, "../../internal/store/sqlite/schema.sql") + `
+		INSERT INTO user VALUES (1, 'a@example.com', 'a@example.com', 'x', 0, '', '', '', 1, 1, 1, 2, 1);
+		PRAGMA application_id = 0x5061776c; PRAGMA user_version = 1;`
 }
 
 // onDatabase opens a database, runs a function on it, and closes it.
