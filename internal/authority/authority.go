@@ -135,7 +135,7 @@ func (a *Authority) Sweep(ctx context.Context) error {
 	}
 	for {
 		begun := time.Now()
-		ended, done, err := a.store.Sweep(ctx, a.now()-seconds(clockSlack), purgePage)
+		ended, done, err := a.store.Sweep(ctx, a.now()-seconds(clockSlack), sweepPage)
 		if err != nil {
 			return err
 		}
@@ -146,7 +146,7 @@ func (a *Authority) Sweep(ctx context.Context) error {
 		if len(ended) == 0 {
 			begun = time.Now() // a step that only reads does not hold up other writes
 		}
-		if err := pause(ctx, begun); err != nil {
+		if err := pause(ctx, begun, sweepShare); err != nil {
 			return err
 		}
 	}

@@ -5,11 +5,17 @@ import (
 	"time"
 )
 
+// A purge and a sweep work page by page. After each page they pause for purgeShare or sweepShare times as long as the
+// page took, so that other writes of the store wait for a page only now and then. A purge is not urgent: its pages stay
+// so small that the p99 of refreshes does not show them (make bench-many).
 const (
-	purgePage = 100 // sessions in one step of a purge or a sweep
-	// purgeShare makes the pause after a page this many times as long as the page took, so that other writes of the
-	// store wait for a purge or a sweep only now and then.
-	purgeShare = 4
+	sweepPage  = 100 // sessions
+	sweepShare = 4
+	purgePage  = 20 // sessions
+	purgeShare = 9
+)
+
+const (
 	// purgeRetry is how long a purge waits after an error. It is also how often a node looks for the sessions ended by
 	// a node that died.
 	purgeRetry = time.Minute
@@ -41,18 +47,18 @@ func (a *Authority) purgeAll(ctx context.Context) error {
 		if err != nil || done {
 			return err
 		}
-		if err := pause(ctx, begun); err != nil {
+		if err := pause(ctx, begun, purgeShare); err != nil {
 			return err
 		}
 	}
 }
 
-// pause waits after a page that began at a time, or until ctx ends.
-func pause(ctx context.Context, begun time.Time) error {
+// pause waits after a page that began at a time, share times as long as the page took, or until ctx ends.
+func pause(ctx context.Context, begun time.Time, share time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(purgeShare * time.Since(begun)):
+	case <-time.After(share * time.Since(begun)):
 		return nil
 	}
 }
