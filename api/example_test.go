@@ -11,8 +11,10 @@ import (
 // A response below /v2 is an Envelope. Read its data only on success.
 func ExampleEnvelope() {
 	responses := []string{
-		`{"success":true,"data":{"token":"a.b.c","expiresAt":"2026-05-07T20:00:00Z","userId":4821},"errorCode":"","message":""}`,
-		`{"success":false,"data":null,"errorCode":"InvalidSession","message":"The token is not valid any more; sign in again."}`,
+		`{"success":true,"data":{"token":"a.b.c","expiresAt":"2026-05-07T20:00:00Z","userId":4821},` +
+			`"errorCode":"","message":""}`,
+		`{"success":false,"data":null,"errorCode":"InvalidSession",` +
+			`"message":"The token is not valid any more; sign in again."}`,
 	}
 	for _, response := range responses {
 		var envelope api.Envelope[api.Token]

@@ -57,7 +57,7 @@ type TokenConfig struct {
 //
 // For requests, prefer [Transport] to oauth2.NewClient: only Transport repeats a request that is answered with 401.
 //
-// A wrong local clock is tolerated, because the source counts the life of a token (exp − iat) from the request for it.
+// A wrong local clock is tolerated, because the source counts the life of a token (exp - iat) from the request for it.
 // Time during a suspend of the machine counts too, so the token is renewed when the machine wakes. The session survives
 // that as long as the server's idle-life permits.
 //

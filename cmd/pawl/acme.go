@@ -162,7 +162,7 @@ func (c *acmeCertificates) keep(ctx context.Context, domain string, log *slog.Lo
 			wait = acmeRetry
 		case !known:
 			known = true
-			log.Info("certificate", "domain", domain, "notAfter", formatExpiry(pair.Leaf.NotAfter))
+			log.Info("certificate", "domain", domain, "notAfter", formatTime(pair.Leaf.NotAfter))
 		}
 		select {
 		case <-ctx.Done():
@@ -172,4 +172,4 @@ func (c *acmeCertificates) keep(ctx context.Context, domain string, log *slog.Lo
 	}
 }
 
-func formatExpiry(at time.Time) string { return at.UTC().Format(time.RFC3339) }
+func formatTime(at time.Time) string { return at.UTC().Format(time.RFC3339) }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -25,8 +24,9 @@ type configCheckCmd struct {
 }
 
 func (c *configCheckCmd) Help() string {
-	return `Checks the settings, and the files, the certificate, the store and the addresses that they name. It changes nothing,
-and the server may keep running. Exit code 2: a setting is wrong, or what it names is. 1: the store is unreachable.
+	return `Checks the settings, and the files, the certificate, the store and the addresses that they name.
+It changes nothing, and the server may keep running. Exit code 2: a setting is wrong, or what it names is.
+1: the store is unreachable.
 
 Example:
   pawl config check --config pawl.json`
@@ -113,17 +113,13 @@ func (c *configCheckCmd) checkCertificate(now time.Time) (detail string, note bo
 	if err != nil {
 		return "", false, badSetting("tls-cert", "cannot be used with tls-key: %w", err)
 	}
-	leaf, err := x509.ParseCertificate(pair.Certificate[0])
-	if err != nil {
-		return "", false, badSetting("tls-cert", "cannot be used: %w", err)
-	}
-	expires := leaf.NotAfter.UTC().Format(time.RFC3339)
+	leaf, expires := pair.Leaf, formatTime(pair.Leaf.NotAfter)
 	switch {
 	case now.After(leaf.NotAfter):
 		return "", false, badSetting("tls-cert", "names a certificate that expired at %s; renew it", expires)
 	case now.Before(leaf.NotBefore):
-		begins := leaf.NotBefore.UTC().Format(time.RFC3339)
-		return "", false, badSetting("tls-cert", "names a certificate that is valid from %s; check the clock", begins)
+		return "", false, badSetting("tls-cert", "names a certificate that is valid from %s; check the clock",
+			formatTime(leaf.NotBefore))
 	}
 	if public, err := url.Parse(c.PublicURL); err == nil && public.Hostname() != "" {
 		if err := leaf.VerifyHostname(public.Hostname()); err != nil {

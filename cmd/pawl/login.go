@@ -17,8 +17,8 @@ type loginCmd struct {
 }
 
 func (*loginCmd) Help() string {
-	return `The password comes from PAWL_PASSWORD if PAWL_LOGIN is the same login or empty. Otherwise a terminal asks for it,
-and a pipe or file has it as one line.
+	return `The password comes from PAWL_PASSWORD if PAWL_LOGIN is the same login or empty. Otherwise a terminal
+asks for it, and a pipe or file has it as one line.
 
 Example:
   pawl login ada@example.com < password.txt`

@@ -50,7 +50,7 @@ func reportReload(log *serverLog, pair *certificate, reloaded bool, err error) {
 		log.Error("cannot reload; the server keeps the current certificate", "err", err)
 	case reloaded:
 		at, _ := pair.notAfter()
-		log.Info("certificate reloaded", "notAfter", formatExpiry(at))
+		log.Info("certificate reloaded", "notAfter", formatTime(at))
 	}
 }
 

@@ -140,8 +140,9 @@ func (s settings) check() error {
 		all = append(all, badSetting("idle-life", "must be 0s, or from token-life (%s) to session-life (%s)",
 			shortDuration(s.TokenLife), shortDuration(s.SessionLife)))
 	}
-	if s.MaxSessionsPerUser < 0 || s.MaxSessionsPerUser > 10_000 {
-		all = append(all, badSetting("max-sessions-per-user", "must be from 0, which is no cap, to 10000"))
+	if s.MaxSessionsPerUser < 0 || s.MaxSessionsPerUser > authority.HighestSessionCap {
+		all = append(all, badSetting("max-sessions-per-user", "must be from 0, which is no cap, to %d",
+			authority.HighestSessionCap))
 	}
 	if len(s.Issuer) > 256 {
 		all = append(all, badSetting("issuer", "must have at most 256 bytes"))

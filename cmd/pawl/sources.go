@@ -266,24 +266,29 @@ func (s *sources) explain(parsed *kong.Context, err error) []string {
 	if !ok {
 		// Advice such as "choose another --addr" names the flag.
 		return []string{flagInText.ReplaceAllStringFunc(explainUnreachable(err.Error()), func(flag string) string {
-			name := flag[len("--"):]
-			switch source := s.source(parsed, name); source {
-			case "flag", "default":
-				return flag
-			case variable(name):
-				return source
-			default:
-				return name + " in " + source
+			subject, line := s.subject(parsed, flag[len("--"):])
+			if line != "" {
+				return subject + " in " + line
 			}
+			return subject
 		})}
 	}
-	switch source := s.source(parsed, bad.name); source {
+	subject, line := s.subject(parsed, bad.name)
+	if line != "" {
+		subject = line + ": " + subject
+	}
+	return []string{fmt.Sprintf("%s %v", subject, bad.problem)}
+}
+
+// subject returns what a message calls a setting: its flag, its variable, or its name in the line of a file.
+func (s *sources) subject(parsed *kong.Context, name string) (subject, line string) {
+	switch source := s.source(parsed, name); source {
 	case "flag", "default":
-		return []string{bad.Error()}
-	case variable(bad.name):
-		return []string{fmt.Sprintf("%s %v", source, bad.problem)}
+		return "--" + name, ""
+	case variable(name):
+		return source, ""
 	default:
-		return []string{fmt.Sprintf("%s: %s %v", source, bad.name, bad.problem)}
+		return name, source
 	}
 }
 

@@ -16,10 +16,11 @@ type storeEndSessionsCmd struct {
 
 func (*storeEndSessionsCmd) Help() string {
 	return `Example:
-  pawl store end-sessions --store sqlite:/var/lib/pawl
+  pawl store end-sessions --store postgres://pawl@db1/pawl
 
-Use it on a PostgreSQL database that was restored from a backup; pawl store restore does the same for SQLite. There, tokens that have been superseded since are current again. Run
-it before the servers start, because a running server does not notice. Put an address with a password into PAWL_STORE.`
+Use it on a PostgreSQL database that was restored from a backup, because tokens that were superseded after the
+backup are current again in it. For SQLite, pawl store restore includes this step. Run it before the servers
+start, because a running server does not notice. Put an address with a password into PAWL_STORE.`
 }
 
 func (c *storeEndSessionsCmd) Run(ctx context.Context, std stdio) (err error) {

@@ -29,9 +29,12 @@ func (c *storeRestoreCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	for flag, path := range map[string]string{"--data": data, "--from": c.From} {
-		if _, err := os.Stat(path); err != nil {
-			return usagef("%w; check %s", err, flag)
+	for _, named := range []struct{ flag, path string }{
+		{flag: "--data", path: data},
+		{flag: "--from", path: c.From},
+	} {
+		if _, err := os.Stat(named.path); err != nil {
+			return usagef("%w; check %s", err, named.flag)
 		}
 	}
 	progress := newProgress(std.err)

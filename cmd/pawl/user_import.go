@@ -12,7 +12,6 @@ import (
 
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/authority"
-	"github.com/pawlauth/pawl/internal/storecopy"
 	"github.com/pawlauth/pawl/internal/userimport"
 )
 
@@ -137,13 +136,6 @@ func (c *userImportCmd) openStore(ctx context.Context, std stdio) (app.Store, er
 	store, err := app.OpenStore(ctx, app.StoreConfig{Address: address, MustExist: true, Log: commandLog(std)})
 	if err != nil {
 		return nil, explainMissing(err, storeFlag(address))
-	}
-	incomplete, err := store.CopyInProgress(ctx)
-	if err == nil && incomplete {
-		err = storecopy.ErrIncomplete
-	}
-	if err != nil {
-		return nil, errors.Join(err, store.Close())
 	}
 	return store, nil
 }

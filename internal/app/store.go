@@ -91,6 +91,17 @@ func (a StoreAddress) location() string {
 	return a.String()
 }
 
+// addPlace adds the address to an error that a store returns without it.
+func (a StoreAddress) addPlace(err error) error {
+	switch {
+	case errors.Is(err, storecopy.ErrMissing):
+		return fmt.Errorf("%w in %s", err, a.location())
+	case errors.Is(err, storecopy.ErrNoAdministrator), errors.Is(err, storecopy.ErrIncomplete):
+		return fmt.Errorf("%s: %w", a.location(), err)
+	}
+	return err
+}
+
 // Store is a store that serves an authority, can be copied, and accepts imported users.
 type Store interface {
 	authority.Store
@@ -121,14 +132,13 @@ type StoreConfig struct {
 // OpenStore opens a store.
 func OpenStore(ctx context.Context, c StoreConfig) (Store, error) {
 	store, err := openStore(ctx, c)
-	if errors.Is(err, storecopy.ErrMissing) {
-		return nil, fmt.Errorf("%w in %s", err, c.Address.location())
+	if err != nil {
+		return nil, c.Address.addPlace(err)
 	}
-	if err != nil || !c.MustExist {
-		return store, err
-	}
-	if err := requireAdministrator(ctx, store); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", c.Address.location(), err), store.Close())
+	if c.MustExist {
+		if err := requireAdministrator(ctx, store); err != nil {
+			return nil, errors.Join(c.Address.addPlace(err), store.Close())
+		}
 	}
 	return store, nil
 }
@@ -163,10 +173,7 @@ func CheckStore(ctx context.Context, address StoreAddress) (storecopy.Report, er
 		return sqlite.Check(ctx, address.Folder)
 	}
 	report, err := postgres.Check(ctx, *address.database)
-	if errors.Is(err, storecopy.ErrMissing) || errors.Is(err, storecopy.ErrNoAdministrator) {
-		err = fmt.Errorf("%s: %w", address.location(), err)
-	}
-	return report, err
+	return report, address.addPlace(err)
 }
 
 // InspectStore reads what a server needs of a store, and changes nothing. Servers may use the store at the same time.
@@ -178,9 +185,7 @@ func InspectStore(ctx context.Context, address StoreAddress, masterKey *seal.Box
 		found, err = sqlite.Inspect(ctx, address.Folder)
 	} else {
 		found, err = postgres.Inspect(ctx, *address.database)
-	}
-	if err == storecopy.ErrMissing || err == storecopy.ErrNoAdministrator { // without the place
-		err = fmt.Errorf("%w in %s", err, address.location())
+		err = address.addPlace(err)
 	}
 	if err == nil && found.Schema > found.Latest {
 		err = fmt.Errorf("%s has schema version %d, and this Pawl supports versions up to %d: start the newer Pawl",

@@ -162,32 +162,22 @@ func (s *server) revoke(ctx context.Context, w http.ResponseWriter, r *http.Requ
 func (s *server) tokenForm(
 	ctx context.Context, r *http.Request, open authority.Access,
 ) (caller authority.Caller, text string, err error) {
-	caller, form, err := s.clientForm(ctx, r, open)
+	form, formErr := readForm(r) // before the caller is authenticated, for the same reason as in adapt
+	key, err := clientKey(r, form)
 	if err != nil {
 		return caller, "", err
+	}
+	if caller, err = s.authority.Authenticate(ctx, "", key, open); err != nil {
+		return caller, "", err
+	}
+	caller.Address = origin(r).IP
+	if formErr != nil {
+		return caller, "", formErr
 	}
 	if text = form.Get("token"); text == "" {
 		return caller, "", invalid("token is missing; send it in the form.")
 	}
 	return caller, text, nil
-}
-
-// clientForm reads the form of a request and authenticates the client. No field of the form occurs twice (RFC 6749,
-// 3.2).
-func (s *server) clientForm(
-	ctx context.Context, r *http.Request, open authority.Access,
-) (authority.Caller, url.Values, error) {
-	form, formErr := readForm(r) // before the caller is authenticated, for the same reason as in adapt
-	key, err := clientKey(r, form)
-	if err != nil {
-		return authority.Caller{}, nil, err
-	}
-	caller, err := s.authority.Authenticate(ctx, "", key, open)
-	if err != nil {
-		return caller, nil, err
-	}
-	caller.Address = origin(r).IP
-	return caller, form, formErr
 }
 
 // clientKey returns the API key of the caller. The caller may send it in one of four forms, but only once (RFC 6749,
@@ -232,6 +222,7 @@ func keyOfHeader(header string) (key string, ok bool) {
 	return strings.TrimLeft(rest, " "), strings.EqualFold(scheme, "Bearer")
 }
 
+// readForm reads the form of a request. No field may occur twice (RFC 6749, 3.2).
 func readForm(r *http.Request) (url.Values, error) {
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != formType {
 		return nil, errFormType

@@ -48,19 +48,37 @@ func copyFile(t *testing.T, from, to string) {
 	}
 }
 
+// tlsFiles are the certificate that a server reads, its log, and a second certificate to replace the first one.
+type tlsFiles struct {
+	cert, key, log                   string
+	firstCert, secondCert, secondKey string
+	first, second                    *x509.CertPool
+}
+
+// startWithTLS starts a server with the first certificate.
+func startWithTLS(t *testing.T) (*loggedServer, tlsFiles) {
+	t.Helper()
+	dir := t.TempDir()
+	files := tlsFiles{
+		cert: filepath.Join(dir, "cert.pem"),
+		key:  filepath.Join(dir, "key.pem"),
+		log:  filepath.Join(dir, "pawl.log"),
+	}
+	var firstKey string
+	files.firstCert, firstKey, files.first = certificate(t)
+	files.secondCert, files.secondKey, files.second = certificate(t)
+	copyFile(t, files.firstCert, files.cert)
+	copyFile(t, firstKey, files.key)
+	s := startLogged(t, nil, "--tls-cert", files.cert, "--tls-key", files.key, "--log-file", files.log)
+	return s, files
+}
+
 // TestReloadCertificate replaces the certificate and sends SIGHUP. New connections get the new certificate. A file that
 // cannot be used, or that does not match the other file, changes nothing.
 func TestReloadCertificate(t *testing.T) {
-	dir := t.TempDir()
-	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	log := filepath.Join(dir, "pawl.log")
-	firstCert, firstKey, first := certificate(t)
-	secondCert, secondKey, second := certificate(t)
-	copyFile(t, firstCert, certFile)
-	copyFile(t, firstKey, keyFile)
-	s := startLogged(t, nil, "--tls-cert", certFile, "--tls-key", keyFile, "--log-file", log)
-	s.wantCertificate("at the start", first)
-	open := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: first}}}
+	s, files := startWithTLS(t)
+	s.wantCertificate("at the start", files.first)
+	open := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: files.first}}}
 	get := func() {
 		t.Helper()
 		response, err := open.Get("https" + strings.TrimPrefix(s.url, "http") + "/healthz")
@@ -73,19 +91,19 @@ func TestReloadCertificate(t *testing.T) {
 	}
 	get()
 
-	copyFile(t, secondCert, certFile)
-	s.reload(log)
-	s.wantCertificate("with a certificate that does not match the key", first)
-	copyFile(t, secondKey, certFile)
-	s.reload(log)
-	s.wantCertificate("with a file that is not a certificate", first)
-	if text := readFile(t, log); strings.Count(text, "the server keeps the current certificate") != 2 {
+	copyFile(t, files.secondCert, files.cert)
+	s.reload(files.log)
+	s.wantCertificate("with a certificate that does not match the key", files.first)
+	copyFile(t, files.secondKey, files.cert)
+	s.reload(files.log)
+	s.wantCertificate("with a file that is not a certificate", files.first)
+	if text := readFile(t, files.log); strings.Count(text, "the server keeps the current certificate") != 2 {
 		t.Errorf("the log does not report both bad certificates:\n%s", text)
 	}
-	copyFile(t, secondCert, certFile)
-	copyFile(t, secondKey, keyFile)
-	s.reload(log)
-	s.wantCertificate("after the reload", second)
+	copyFile(t, files.secondCert, files.cert)
+	copyFile(t, files.secondKey, files.key)
+	s.reload(files.log)
+	s.wantCertificate("after the reload", files.second)
 	get() // on the connection from before the reload, because this client does not trust the new certificate
 	open.CloseIdleConnections()
 	s.shutDown()
@@ -112,15 +130,8 @@ func (s *loggedServer) notAfter() (seconds float64) {
 // TestChangedCertificate replaces the certificate without a signal, one file after the other, as programs do that renew
 // it. In between, and while the key is missing, the server keeps the pair that it has.
 func TestChangedCertificate(t *testing.T) {
-	dir := t.TempDir()
-	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	log := filepath.Join(dir, "pawl.log")
-	firstCert, firstKey, first := certificate(t)
-	secondCert, secondKey, second := certificate(t)
-	copyFile(t, firstCert, certFile)
-	copyFile(t, firstKey, keyFile)
-	s := startLogged(t, nil, "--tls-cert", certFile, "--tls-key", keyFile, "--log-file", log)
-	failures := func() int { return strings.Count(readFile(t, log), "the server keeps the current certificate") }
+	s, files := startWithTLS(t)
+	failures := func() int { return strings.Count(readFile(t, files.log), "the server keeps the current certificate") }
 	wantMetric := func(file string) {
 		t.Helper()
 		block, _ := pem.Decode([]byte(readFile(t, file)))
@@ -132,19 +143,19 @@ func TestChangedCertificate(t *testing.T) {
 			t.Errorf("the metric is %g, want %g", got, want)
 		}
 	}
-	wantMetric(firstCert)
-	copyFile(t, secondCert, certFile)
+	wantMetric(files.firstCert)
+	copyFile(t, files.secondCert, files.cert)
 	await(t, "a report of the certificate without its key", func() bool { return failures() == 1 })
-	s.wantCertificate("with a certificate that does not match the key", first)
-	if err := os.Remove(keyFile); err != nil {
+	s.wantCertificate("with a certificate that does not match the key", files.first)
+	if err := os.Remove(files.key); err != nil {
 		t.Fatal(err)
 	}
 	await(t, "a report of the missing key", func() bool { return failures() == 2 })
-	s.wantCertificate("without a key", first)
-	copyFile(t, secondKey, keyFile)
-	await(t, "the reload", func() bool { return strings.Contains(readFile(t, log), "certificate reloaded") })
-	s.wantCertificate("after both files were replaced", second)
-	wantMetric(secondCert)
+	s.wantCertificate("without a key", files.first)
+	copyFile(t, files.secondKey, files.key)
+	await(t, "the reload", func() bool { return strings.Contains(readFile(t, files.log), "certificate reloaded") })
+	s.wantCertificate("after both files were replaced", files.second)
+	wantMetric(files.secondCert)
 	if n := failures(); n != 2 {
 		t.Errorf("the log has %d failures, want one for each change", n)
 	}

@@ -79,7 +79,6 @@ type schema struct {
 	Ref         string `yaml:"$ref"`
 	Type        any    // a name, or a list of a name and "null"
 	Format      string
-	Pattern     string
 	Description string
 	Enum        []any
 	Default     any

@@ -88,19 +88,31 @@ func checkRows(ctx context.Context, tx pgx.Tx, report *storecopy.Report) error {
 			report.Problems = append(report.Problems, storecopy.Problem(count, rule.what, example))
 		}
 	}
-	var copying, administered bool
-	sql := "SELECT (SELECT copying FROM pawl.state), EXISTS (SELECT 1 FROM pawl.users WHERE level = $1)"
-	if err := tx.QueryRow(ctx, sql, authority.Root).Scan(&copying, &administered); err != nil {
+	if len(report.Problems) > 0 {
+		return nil
+	}
+	if err := requireUsable(ctx, tx); err != nil {
 		return err
 	}
+	n := &report.Counts
+	return tx.QueryRow(ctx, countRows).Scan(&n.Users, &n.Sessions, &n.APIKeys, &n.SigningKeys)
+}
+
+// requireUsable returns storecopy.ErrIncomplete for the target of an incomplete copy, and storecopy.ErrNoAdministrator
+// for a store without a user of level Root.
+func requireUsable(ctx context.Context, db interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}) error {
+	var copying, administered bool
+	sql := "SELECT (SELECT copying FROM pawl.state), EXISTS (SELECT 1 FROM pawl.users WHERE level = $1)"
+	err := db.QueryRow(ctx, sql, authority.Root).Scan(&copying, &administered)
 	switch {
-	case len(report.Problems) > 0:
-		return nil
+	case err != nil:
+		return err
 	case copying:
 		return storecopy.ErrIncomplete
 	case !administered:
 		return storecopy.ErrNoAdministrator
 	}
-	n := &report.Counts
-	return tx.QueryRow(ctx, countRows).Scan(&n.Users, &n.Sessions, &n.APIKeys, &n.SigningKeys)
+	return nil
 }

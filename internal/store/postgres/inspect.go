@@ -5,7 +5,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/keyring"
 	"github.com/pawlauth/pawl/internal/storecopy"
 )
@@ -34,16 +33,8 @@ func Inspect(ctx context.Context, c Config) (found storecopy.Inspection, err err
 	if found.Schema == 0 {
 		return found, storecopy.ErrMissing
 	}
-	var copying, administered bool
-	sql := "SELECT (SELECT copying FROM pawl.state), EXISTS (SELECT 1 FROM pawl.users WHERE level = $1)"
-	if err := conn.QueryRow(ctx, sql, authority.Root).Scan(&copying, &administered); err != nil {
+	if err := requireUsable(ctx, conn); err != nil {
 		return found, explainConnect(err)
-	}
-	switch {
-	case copying:
-		return found, storecopy.ErrIncomplete
-	case !administered:
-		return found, storecopy.ErrNoAdministrator
 	}
 	rows, err := conn.Query(ctx, "SELECT id, jwk FROM pawl.signing_key WHERE retired_at = 0 ORDER BY rank DESC")
 	if err != nil {

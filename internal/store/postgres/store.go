@@ -149,7 +149,7 @@ func (s *Store) prepare(ctx context.Context, c Config) error {
 	if err := s.migrate(ctx, c); err != nil {
 		return err
 	}
-	tables := "users session session_purge api_key signing_key state failure_counter attempt event"
+	tables := "users session session_purge api_key signing_key state failure_counter attempt used_assertion event"
 	for table := range strings.FieldsSeq(tables) {
 		if _, err := s.pool.Exec(ctx, "SELECT * FROM pawl."+table+" LIMIT 0"); err != nil {
 			return err

@@ -17,22 +17,15 @@ import (
 // storecopy.ErrNoAdministrator if the store has no user of level Root.
 func Backup(ctx context.Context, dir, to string) error {
 	path := filepath.Join(dir, FileName)
-	if err := mustExist(path, dir); err != nil {
-		return err
-	}
 	// A running server has checked its log, and changes the files while they are read here.
 	if err := checkWAL(path); err != nil && !isLocked(dir) {
 		return err
 	}
-	conn, err := sqlite.OpenConn(path, sqlite.OpenReadOnly)
+	conn, err := openExisting(ctx, path, dir)
 	if err != nil {
-		return fmt.Errorf("cannot read the store: %w", err)
-	}
-	defer conn.Close()
-	conn.SetInterrupt(ctx.Done())
-	if err := checkApplication(conn, path); err != nil {
 		return err
 	}
+	defer conn.Close()
 	if err := requireAdministrator(conn, path); err != nil {
 		return err
 	}
@@ -73,9 +66,8 @@ func resetWALMark(path string) error {
 		return err
 	}
 	defer conn.Close()
-	tables, err := count(conn, "sqlite_schema WHERE name = '"+walMarkTable+"'")
-	if err != nil || tables == 0 {
-		return err // The store is from before the mark.
+	if exists, err := hasWALMark(conn); err != nil || !exists {
+		return err
 	}
 	return execute(conn, "UPDATE "+walMarkTable+" SET salts = randomblob(16)")
 }

@@ -37,18 +37,11 @@ func Check(ctx context.Context, dir string) (storecopy.Report, error) {
 
 // CheckFile is Check for a database file, such as a backup. It does not lock anything.
 func CheckFile(ctx context.Context, path string) (report storecopy.Report, err error) {
-	if err := mustExist(path, path); err != nil {
-		return report, err
-	}
-	conn, err := sqlite.OpenConn(path, sqlite.OpenReadOnly)
+	conn, err := openExisting(ctx, path, path)
 	if err != nil {
-		return report, fmt.Errorf("cannot open the database %s: %w", path, err)
+		return report, err
 	}
 	defer conn.Close()
-	conn.SetInterrupt(ctx.Done())
-	if err := checkApplication(conn, path); err != nil {
-		return report, err
-	}
 	c := checker{conn: conn}
 	err = c.integrity(ctx)
 	if err == nil && len(c.problems) == 0 { // else the other checks find only consequences
@@ -63,6 +56,23 @@ func CheckFile(ctx context.Context, path string) (report storecopy.Report, err e
 	}
 	report.Counts, err = countRows(conn)
 	return report, err
+}
+
+// openExisting opens a database file of this or an earlier version of the schema to read it, until ctx ends. where is
+// for the message of mustExist.
+func openExisting(ctx context.Context, path, where string) (*sqlite.Conn, error) {
+	if err := mustExist(path, where); err != nil {
+		return nil, err
+	}
+	conn, err := sqlite.OpenConn(path, sqlite.OpenReadOnly)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the database %s: %w", path, err)
+	}
+	conn.SetInterrupt(ctx.Done())
+	if err := checkApplication(conn, path); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return conn, nil
 }
 
 // mustExist returns storecopy.ErrMissing if there is no database file, or an empty one. where is for the message.

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"fmt"
 	"path/filepath"
 
 	"zombiezen.com/go/sqlite"
@@ -15,18 +14,11 @@ import (
 // time. The errors are those of Backup.
 func Inspect(ctx context.Context, dir string) (found storecopy.Inspection, err error) {
 	path := filepath.Join(dir, FileName)
-	if err := mustExist(path, dir); err != nil {
-		return found, err
-	}
-	conn, err := sqlite.OpenConn(path, sqlite.OpenReadOnly)
+	conn, err := openExisting(ctx, path, dir)
 	if err != nil {
-		return found, fmt.Errorf("cannot open the database %s: %w", path, err)
+		return found, err
 	}
 	defer conn.Close()
-	conn.SetInterrupt(ctx.Done())
-	if err := checkApplication(conn, path); err != nil {
-		return found, err
-	}
 	if err := requireAdministrator(conn, path); err != nil {
 		return found, err
 	}

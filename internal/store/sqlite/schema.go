@@ -109,9 +109,8 @@ func migrate(conn *sqlite.Conn, path string, log *slog.Logger) error {
 // markBeforeMigration lets the write-ahead log of a migration begin with a mark, and keeps all of the migration in that
 // log.
 func markBeforeMigration(conn *sqlite.Conn, path string) error {
-	tables, err := count(conn, "sqlite_schema WHERE name = '"+walMarkTable+"'")
-	if err != nil || tables == 0 {
-		return err // The file is new, or from before the mark.
+	if exists, err := hasWALMark(conn); err != nil || !exists {
+		return err
 	}
 	mark, err := loadWALMark(conn, path)
 	if err != nil {

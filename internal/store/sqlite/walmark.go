@@ -64,6 +64,12 @@ const maxSmallCommit = 100
 
 const walMarkTable = "wal_mark"
 
+// hasWALMark reports whether a database has the table of the mark. A new file and a store from before the mark lack it.
+func hasWALMark(conn *sqlite.Conn) (bool, error) {
+	tables, err := count(conn, "sqlite_schema WHERE name = '"+walMarkTable+"'")
+	return tables > 0, err
+}
+
 // loadWALMark reads the mark. The first commit writes the next mark.
 func loadWALMark(conn *sqlite.Conn, path string) (walMark, error) {
 	mark := walMark{path: path + "-wal", due: true, changes: -1}

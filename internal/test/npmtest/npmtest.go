@@ -73,7 +73,8 @@ var errUnreachable = errors.New("the registry of npm is unreachable")
 
 // unreachableCode matches the codes with which npm reports that.
 var unreachableCode = regexp.MustCompile(
-	`npm error code (ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ENETUNREACH|EHOSTUNREACH|ETIMEDOUT|ERR_SOCKET_TIMEOUT)`)
+	`npm error code (ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ENETUNREACH|EHOSTUNREACH|ETIMEDOUT|` +
+		`ERR_SOCKET_TIMEOUT)`)
 
 // copyPackage copies the files of a package, without its own node_modules.
 func copyPackage(dir, source string) error {
