@@ -85,7 +85,9 @@ var allowedImports = map[string][]string{
 		"client", "internal/app", "internal/authority", "internal/password", "internal/seal", "internal/server",
 		"internal/token",
 	},
-	"test/load": {"api", "internal/bench", "internal/seal", "internal/test/pgtest", "internal/test/testbin"},
+	"test/load": {
+		"api", "client", "internal/bench", "internal/seal", "internal/test/pgtest", "internal/test/testbin",
+	},
 }
 
 // TestImports checks the imports of each package against allowedImports, so that imports run downwards only.

@@ -34,8 +34,12 @@ func TestTable(t *testing.T) {
 	if err := printTable(t.Context(), &out, servers, 1, 100*time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
+	if err := printOpenings(t.Context(), &out, servers, 1, 100*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
 	for _, row := range []string{
 		"| session | floor |", "| refresh | floor |", "| session | SQLite |", "| refresh | SQLite |", "\n| SQLite |",
+		"| server | login | sessions/open |",
 	} {
 		if !strings.Contains(out.String(), row) {
 			t.Errorf("the table lacks the row %q:\n%s", row, out.String())

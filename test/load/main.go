@@ -23,11 +23,12 @@ func main() {
 	rounds := flag.Int("rounds", 5, "number of rounds of the table")
 	each := flag.Duration("each", 4*time.Second, "length of each measurement")
 	plots := flag.String("plots", "", "write the plots into this folder instead of printing the table")
+	openings := flag.Bool("openings", false, "measure only how sessions are opened")
 	flag.Parse()
 	// The signals cancel the run, so that the servers stop too. SIGPIPE means that the reader of the output has exited.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
 	defer stop()
-	fail(run(ctx, *rounds, *each, *plots))
+	fail(run(ctx, *rounds, *each, *plots, *openings))
 }
 
 func fail(err error) {
@@ -37,7 +38,7 @@ func fail(err error) {
 	}
 }
 
-func run(ctx context.Context, rounds int, each time.Duration, plots string) error {
+func run(ctx context.Context, rounds int, each time.Duration, plots string, openings bool) error {
 	dir, err := os.MkdirTemp("", "pawl-load-*")
 	if err != nil {
 		return err
@@ -56,8 +57,14 @@ func run(ctx context.Context, rounds int, each time.Duration, plots string) erro
 		return err
 	case plots != "":
 		return writePlots(ctx, servers, each, plots)
+	case openings:
+		printMachine(os.Stdout)
+		return printOpenings(ctx, os.Stdout, servers, rounds, each)
 	}
-	return printTable(ctx, os.Stdout, servers, rounds, each)
+	if err := printTable(ctx, os.Stdout, servers, rounds, each); err != nil {
+		return err
+	}
+	return printOpenings(ctx, os.Stdout, servers, rounds, each)
 }
 
 // measure sends one kind of call as fast as possible.
