@@ -46,6 +46,7 @@ var allowedImports = map[string][]string{
 	"internal/password":           {"internal/prepare", "internal/tracing"},
 	"internal/prepare":            {},
 	"internal/recorder":           {},
+	"internal/revocation":         {"internal/token"},
 	"internal/seal":               {},
 	"internal/server": {
 		"api", "internal/authority", "internal/authority/audit", "internal/authority/fault",
