@@ -70,7 +70,7 @@ type acmeCertificates struct {
 	manager *autocert.Manager
 
 	mu      sync.Mutex
-	expires map[string]time.Time // by domain; guarded by mu
+	expires map[string]time.Time // by element of domains; guarded by mu
 }
 
 // open creates the folder for the certificates.
@@ -116,9 +116,12 @@ func (c *acmeCertificates) get(hello *tls.ClientHelloInfo) (*tls.Certificate, er
 	}
 	certificate, err := c.manager.GetCertificate(hello)
 	challenge := slices.Contains(hello.SupportedProtos, acme.ALPNProto)
-	if err == nil && !challenge && certificate.Leaf != nil {
+	// A name has any number of spellings, such as those of full-width letters, for which autocert has the certificate
+	// too. Only the domains themselves are kept, so that clients cannot fill the memory.
+	domain := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
+	if err == nil && !challenge && certificate.Leaf != nil && slices.Contains(c.domains, domain) {
 		c.mu.Lock()
-		c.expires[strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))] = certificate.Leaf.NotAfter
+		c.expires[domain] = certificate.Leaf.NotAfter
 		c.mu.Unlock()
 	}
 	return certificate, err
