@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"zombiezen.com/go/sqlite"
 
@@ -91,43 +92,86 @@ func (s *Store) signalEnded() {
 
 // Purge removes a page of the sessions of ended epochs. In a page, the rows of a user are in the order of their ids,
 // which is the order of the table, so that a commit writes few pages of the file.
+//
+// The sessions of a user whose ended sessions are being counted stay. Purge reports done if no others remain, because
+// the end of the count signals Ended again.
 func (s *Store) Purge(ctx context.Context, limit int) (removed int, done bool, err error) {
-	s.purging.Lock()
-	defer s.purging.Unlock()
 	if !s.sessions.HasEndedEpochs() {
 		return 0, true, nil
 	}
-	removed, err = tx(ctx, s, revocation, func(c *change) (int, error) { return c.purge(limit) })
-	return removed, err == nil && !s.sessions.HasEndedEpochs(), err
+	page, err := tx(ctx, s, revocation, func(c *change) (purgedPage, error) { return c.purge(limit, &s.counting) })
+	done = page.removed == 0 && page.counted || !s.sessions.HasEndedEpochs()
+	return page.removed, err == nil && done, err
+}
+
+// countedUsers has the users whose ended sessions are being counted. It lets EndSessions count after its commit without
+// a lock that keeps other calls waiting.
+type countedUsers struct {
+	mu    sync.Mutex
+	calls map[int64]int // by user; guarded by mu
+}
+
+// begin adds a user. It returns before the commit that ends the sessions begins.
+func (u *countedUsers) begin(userID int64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.calls[userID]++
+}
+
+// end removes a user.
+func (u *countedUsers) end(userID int64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.calls[userID]--
+	if u.calls[userID] == 0 {
+		delete(u.calls, userID)
+	}
+}
+
+func (u *countedUsers) has(userID int64) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.calls[userID] > 0
+}
+
+// purgedPage is the result of a purge.
+type purgedPage struct {
+	removed int
+	counted bool // whether the sessions of a counted user remain
 }
 
 // purge removes sessions of ended epochs, and their API keys. It visits at most limit rows. It reads session_purge in
 // its own transaction, because an earlier operation of the batch may have ended another epoch.
-func (c *change) purge(limit int) (int, error) {
+func (c *change) purge(limit int, counting *countedUsers) (page purgedPage, err error) {
 	users, err := queryAll(c.conn, "SELECT user_id, epoch FROM session_purge LIMIT ?", args{int64(limit)},
 		scanLowestEpoch)
 	if err != nil {
-		return 0, err
+		return page, err
 	}
 	for _, user := range users {
+		if counting.has(user.userID) {
+			page.counted = true
+			continue
+		}
 		removed := len(c.ended)
-		page := limit - removed - len(c.purged)
-		if page <= 0 {
+		rest := limit - removed - len(c.purged)
+		if rest <= 0 {
 			break
 		}
 		err := c.deleteSessions(
 			"id IN (SELECT id FROM session WHERE user_id = ? AND epoch < ? ORDER BY epoch, id LIMIT ?)",
-			user.userID, int64(user.epoch), int64(page))
+			user.userID, int64(user.epoch), int64(rest))
 		if err != nil {
-			return 0, err
+			return page, err
 		}
-		if len(c.ended)-removed == page {
+		if len(c.ended)-removed == rest {
 			break // More of them may remain.
 		}
 		if err := execute(c.conn, "DELETE FROM session_purge WHERE user_id = ?", user.userID); err != nil {
-			return 0, err
+			return page, err
 		}
 		c.purged = append(c.purged, user.userID)
 	}
-	return len(c.ended), nil
+	page.removed = len(c.ended)
+	return page, nil
 }

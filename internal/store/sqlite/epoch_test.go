@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -331,7 +332,7 @@ func TestEpochEndInOneBatch(t *testing.T) {
 	mustLive(t, s, 1, ids)
 	next := token.SessionID{7, 7, 7}
 	openOne(t, s, next)
-	purge := run(func(c *change) error { _, err := c.purge(100); return err })
+	purge := run(func(c *change) error { _, err := c.purge(100, &countedUsers{}); return err })
 	s.commit([]*batch.Op[operation]{purge, end(token.SessionID{})})
 	mustLive(t, s, 1, append(ids, next))
 	mustCount(t, s, "session", 1)
@@ -404,4 +405,71 @@ func TestEpochEndUnderRaces(t *testing.T) {
 	readers.Wait()
 	mustPurge(t, s, 5)
 	mustCount(t, s, "session", 1)
+}
+
+// TestEndSessionsShareCommits ends the sessions of many users at once. The calls count what they ended, but none waits
+// for another one: some of them share a commit.
+func TestEndSessionsShareCommits(t *testing.T) {
+	const users = 64
+	s := mustOpen(t, t.TempDir())
+	for id := range int64(users) {
+		user := authority.User{
+			ID: id + 1, Login: fmt.Sprint(id), Level: authority.General, Status: authority.Active,
+		}
+		if _, err := s.CreateUser(t.Context(), authority.Rights{}, user, "hash"); err != nil {
+			t.Fatal(err)
+		}
+		session := largeSession(int(id))
+		session.UserID = id + 1
+		if _, err := s.OpenSession(t.Context(), openingOf(session)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commits := 0
+	s.group.Close()
+	s.group = batch.New(maxBatchSize, 1, gatherTime, func(ops []*batch.Op[operation]) {
+		commits++
+		s.commit(ops)
+	})
+	var group sync.WaitGroup
+	for id := range int64(users) {
+		group.Go(func() {
+			ended, err := s.EndSessions(t.Context(), authority.Rights{}, id+1, authority.EndOptions{CountAt: 1})
+			if err != nil || ended != 1 {
+				t.Errorf("ended %d sessions of user %d, %v; want 1", ended, id+1, err)
+			}
+		})
+	}
+	group.Wait()
+	if commits == users {
+		t.Errorf("each of the %d calls had a commit of its own", users)
+	}
+	if removed := mustPurge(t, s, 5); removed != users {
+		t.Errorf("the purge removed %d sessions, want %d", removed, users)
+	}
+}
+
+// TestPurgeDuringCount counts the ended sessions of one user. The sessions of another user can end and be purged
+// meanwhile, and those of the first user stay until the end of the count.
+func TestPurgeDuringCount(t *testing.T) {
+	s, _ := withManySessions(t, t.TempDir(), 20)
+	openOther(t, s)
+	s.counting.begin(1)
+	if err := endSessions(t, s, authority.EndOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	ended, err := s.EndSessions(t.Context(), authority.Rights{}, 2, authority.EndOptions{CountAt: testNow})
+	if err != nil || ended != 1 {
+		t.Errorf("ended %d sessions, %v; want 1", ended, err)
+	}
+	if removed := mustPurge(t, s, 5); removed != 1 {
+		t.Errorf("the purge removed %d sessions, want the 1 of the other user", removed)
+	}
+	if ended, err := s.countEnded(t.Context(), lowestEpoch{userID: 1, epoch: 1}, 0); err != nil || ended != 20 {
+		t.Errorf("counted %d sessions, %v; want 20", ended, err)
+	}
+	s.counting.end(1)
+	if removed := mustPurge(t, s, 5); removed != 20 {
+		t.Errorf("the purge removed %d sessions after the count, want 20", removed)
+	}
 }

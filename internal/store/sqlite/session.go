@@ -215,13 +215,17 @@ func (s *Store) EndSession(ctx context.Context, r authority.Rights, id token.Ses
 }
 
 // EndSessions ends the sessions of a user except one, and their API keys. It counts the ended sessions after the
-// commit, so that other writes do not wait for the count. Meanwhile it keeps the purge from removing them.
+// commit, so that other writes do not wait for the count. Meanwhile it keeps the purge from removing sessions of the
+// user.
 func (s *Store) EndSessions(
 	ctx context.Context, r authority.Rights, userID int64, opts authority.EndOptions,
 ) (ended int64, err error) {
 	if opts.CountAt != 0 {
-		s.purging.Lock()
-		defer s.purging.Unlock()
+		s.counting.begin(userID)
+		defer func() {
+			s.counting.end(userID)
+			s.signalEnded()
+		}()
 	}
 	epochs, err := txAs(ctx, s, r, revocation, func(c *change) ([]lowestEpoch, error) {
 		err := c.endSessions(userID, opts)

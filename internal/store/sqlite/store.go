@@ -17,7 +17,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -62,7 +61,7 @@ type Store struct {
 	metrics  *metrics.Metrics
 
 	reservations reservations
-	purging      sync.Mutex    // held while a page is purged, and while ended sessions are counted
+	counting     countedUsers
 	ended        chan struct{} // see Ended
 	log          *slog.Logger
 }
@@ -93,6 +92,7 @@ func Open(dir string, o Options) (*Store, error) {
 		extras:       newCache[token.SessionID, *authority.SessionExtras](maxCachedExtras),
 		metrics:      o.Metrics,
 		reservations: reservations{live: map[throttle.AttemptID]reservation{}},
+		counting:     countedUsers{calls: map[int64]int{}},
 		ended:        make(chan struct{}, 1),
 		log:          cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
 	}

@@ -82,7 +82,7 @@ func makeCommits(t *testing.T) *commits {
 	}
 	kept := ids[len(ids)-1]
 	end := func(c *change) error { return c.endEpochs(1, kept) }
-	purge := func(c *change) error { _, err := c.purge(100); return err }
+	purge := func(c *change) error { _, err := c.purge(100, &countedUsers{}); return err }
 	for _, run := range []func(*change) error{end, purge, purge} {
 		s.commit([]*batch.Op[operation]{{Value: operation{run: run}}, rotationOp(kept, at[kept])})
 		at = map[token.SessionID]uint32{kept: at[kept] + 1}
