@@ -30,15 +30,23 @@ func reload(ctx context.Context, hangups <-chan os.Signal, log *serverLog, pair 
 		case <-hangups:
 		}
 		notifySystemd(log.Logger, daemon.SdNotifyReloading+"\n"+daemon.SdNotifyMonotonicUsec())
+		done := true
 		if log.file != nil {
 			if err := log.file.reopen(); err != nil {
 				log.Error("cannot reopen the log; it continues in the current file", "err", err)
+				done = false
 			}
 		}
 		if pair != nil {
-			reportReload(log, pair, true, pair.reload())
+			err := pair.reload()
+			reportReload(log, pair, true, err)
+			done = done && err == nil
 		}
-		log.Info("reloaded")
+		if done {
+			log.Info("reloaded")
+		} else {
+			log.Warn("reloaded in part; see the errors above")
+		}
 		notifySystemd(log.Logger, daemon.SdNotifyReady)
 	}
 }

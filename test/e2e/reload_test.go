@@ -21,10 +21,15 @@ import (
 	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
-// reload sends SIGHUP, and returns when the log file reports the reload.
-func (s *loggedServer) reload(log string) {
+const (
+	reloaded       = `"msg":"reloaded"`
+	reloadedInPart = `"msg":"reloaded in part`
+)
+
+// reload sends SIGHUP, and returns when the log file has one more of a report.
+func (s *loggedServer) reload(log, report string) {
 	s.Helper()
-	reloads := func() int { return strings.Count(readFile(s.T, log), `"msg":"reloaded"`) }
+	reloads := func() int { return strings.Count(readFile(s.T, log), report) }
 	before := reloads()
 	s.signal(syscall.SIGHUP)
 	await(s.T, "the reload", func() bool { return reloads() > before })
@@ -92,17 +97,17 @@ func TestReloadCertificate(t *testing.T) {
 	get()
 
 	copyFile(t, files.secondCert, files.cert)
-	s.reload(files.log)
+	s.reload(files.log, reloadedInPart)
 	s.wantCertificate("with a certificate that does not match the key", files.first)
 	copyFile(t, files.secondKey, files.cert)
-	s.reload(files.log)
+	s.reload(files.log, reloadedInPart)
 	s.wantCertificate("with a file that is not a certificate", files.first)
 	if text := readFile(t, files.log); strings.Count(text, "the server keeps the current certificate") != 2 {
 		t.Errorf("the log does not report both bad certificates:\n%s", text)
 	}
 	copyFile(t, files.secondCert, files.cert)
 	copyFile(t, files.secondKey, files.key)
-	s.reload(files.log)
+	s.reload(files.log, reloaded)
 	s.wantCertificate("after the reload", files.second)
 	get() // on the connection from before the reload, because this client does not trust the new certificate
 	open.CloseIdleConnections()
@@ -176,7 +181,7 @@ func TestReopenLog(t *testing.T) {
 	if err := os.Mkdir(path, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	s.reload(renamed)
+	s.reload(renamed, reloadedInPart)
 	if !strings.Contains(readFile(t, renamed), "cannot reopen the log") {
 		t.Error("the log does not report that it cannot be reopened")
 	}
@@ -186,7 +191,7 @@ func TestReopenLog(t *testing.T) {
 	s.signal(syscall.SIGHUP)
 	await(t, "the new file", func() bool {
 		text, err := os.ReadFile(path)
-		return err == nil && strings.Contains(string(text), `"msg":"reloaded"`)
+		return err == nil && strings.Contains(string(text), reloaded)
 	})
 	before := readFile(t, renamed)
 	s.signInAndRefresh()
