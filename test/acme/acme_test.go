@@ -21,7 +21,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -31,26 +30,11 @@ import (
 
 const domain = "auth.example.com"
 
-// unreachableProxy matches the errors of the go command that cannot reach the module proxy.
-var unreachableProxy = regexp.MustCompile(
-	`dial tcp|no such host|i/o timeout|connection refused|network is unreachable|module lookup disabled`)
-
 // buildPebble builds Pebble and its DNS server, and returns their folder.
 func buildPebble(t *testing.T) string {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("it downloads and compiles Pebble; run it without -short")
-	}
 	bin := t.TempDir()
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", bin+"/", "tool")
-	build.Dir = "pebble"
-	output, err := build.CombinedOutput()
-	if err != nil && unreachableProxy.Match(output) {
-		t.Skip("the module proxy is unreachable")
-	}
-	if err != nil {
-		t.Fatalf("go build tool: %v\n%s", err, output)
-	}
+	testbin.InModule(t, "pebble", "build", "-trimpath", "-o", bin+"/", "tool")
 	return bin
 }
 

@@ -2,13 +2,12 @@ package generators_test
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"testing"
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/internal/test/apicheck"
+	"github.com/pawlauth/pawl/internal/test/testbin"
 	"github.com/pawlauth/pawl/pawltest"
 )
 
@@ -43,17 +42,10 @@ func TestGoGenerators(t *testing.T) {
 	}
 }
 
-// unreachableProxy matches the errors of the go command that cannot reach the module proxy.
-var unreachableProxy = regexp.MustCompile(
-	`dial tcp|no such host|i/o timeout|connection refused|network is unreachable|module lookup disabled`)
-
 // goFolder returns a copy of the folder golang with the current openapi.yaml, and with the generators in bin. The test
 // is skipped if the modules cannot be downloaded.
 func goFolder(t *testing.T) string {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("it downloads and compiles generators; run it without -short")
-	}
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS("golang")); err != nil {
 		t.Fatal(err)
@@ -61,14 +53,6 @@ func goFolder(t *testing.T) string {
 	if err := os.WriteFile(filepath.Join(dir, "openapi.yaml"), []byte(api.OpenAPI()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", "bin/", "tool")
-	build.Dir = dir
-	output, err := build.CombinedOutput()
-	if err != nil && unreachableProxy.Match(output) {
-		t.Skip("the module proxy is unreachable")
-	}
-	if err != nil {
-		t.Fatalf("go build tool: %v\n%s", err, output)
-	}
+	testbin.InModule(t, dir, "build", "-trimpath", "-o", "bin/", "tool")
 	return dir
 }
