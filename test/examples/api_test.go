@@ -35,23 +35,28 @@ func TestAPIs(t *testing.T) {
 			dev := testbin.StartDev(t, binary, data, flags...)
 			blocks := codeBlocks(t, filepath.Join(root, "examples/go", name, "README.md"))
 			api, gateway := startAPI(t, strings.ReplaceAll(blocks[0], "./pawl-dev", data), dev.Env["PAWL_URL"])
-			var commands, want string
-			for i, block := range blocks[1:] {
-				if i%2 == 0 {
-					commands += block
-				} else {
-					want += block
-				}
-			}
 			addresses := strings.NewReplacer("127.0.0.1:9000", api, "127.0.0.1:8081", gateway, "./pawl-dev", data)
-			commands = addresses.Replace(commands)
-			shell := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", commands)
-			shell.Dir, shell.Stderr = root, t.Output()
-			got, err := shell.Output()
-			if err != nil || string(got) != want {
-				t.Errorf("%v\nprinted:\n%s\nthe README has:\n%s", err, got, want)
-			}
+			runBlocks(t, addresses, blocks[1:])
 		})
+	}
+}
+
+// runBlocks runs pairs of blocks: commands, and their expected output.
+func runBlocks(t *testing.T, addresses *strings.Replacer, blocks []string) {
+	t.Helper()
+	var commands, want string
+	for i, block := range blocks {
+		if i%2 == 0 {
+			commands += block
+		} else {
+			want += block
+		}
+	}
+	shell := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", addresses.Replace(commands))
+	shell.Dir, shell.Stderr = root, t.Output()
+	got, err := shell.Output()
+	if err != nil || string(got) != want {
+		t.Errorf("%v\nprinted:\n%s\nthe README has:\n%s", err, got, want)
 	}
 }
 
