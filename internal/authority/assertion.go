@@ -24,9 +24,6 @@ func CheckIssuers(issuers []trust.Issuer) error {
 	return nil
 }
 
-// TrustsIssuers reports whether there are trusted issuers.
-func (a *Authority) TrustsIssuers() bool { return a.assertions != nil }
-
 // OpenByAssertion opens a session for the user named by an assertion of a trusted issuer (RFC 7523, 2.1). The caller
 // needs the rights of OpenSession. Each assertion opens one session: the store marks it as used in the same step.
 func (a *Authority) OpenByAssertion(ctx context.Context, c Caller, text string, from Origin) (IssuedToken, error) {

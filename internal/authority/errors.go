@@ -36,7 +36,7 @@ var (
 	errUserSuspended = fault.New(fault.AccessDenied,
 		"The user may not sign in; set the status to Active first.")
 	errSessionActor = fault.New(fault.AccessDenied,
-		"actorId must be another user who may sign in and administers this user.")
+		"actorId must be another user who may sign in and administers this user, and is not above you or your API key.")
 	errActorSession = fault.New(fault.AccessDenied,
 		"A session with an actor cannot do this; sign in as the actor.")
 	errOwnStatus = fault.New(fault.AccessDenied,

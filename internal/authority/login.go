@@ -133,7 +133,7 @@ func (a *Authority) openSession(ctx context.Context, user *User, hash string, fr
 	if err := a.keys.EnsureCurrent(ctx); err != nil {
 		return loginFailure(fault.FromStore(err, nil))
 	}
-	session := a.newSession(user, from, a.policy.SessionLife, nil)
+	session := a.newSession(user.ID, from, a.policy.SessionLife, 0, nil)
 	storeCtx, end := a.storeSpan(ctx, "OpenSession")
 	ended, err := a.store.OpenSession(storeCtx, Opening{
 		SessionWithOrigin: SessionWithOrigin{Session: session, Origin: from},
@@ -155,12 +155,18 @@ func (a *Authority) openSession(ctx context.Context, user *User, hash string, fr
 	return loginResult{issued: issued, outcome: LoginOpened, event: event}, nil
 }
 
-// newSession returns the state of a session to be opened. It has a random ID.
-func (a *Authority) newSession(user *User, from Origin, life time.Duration, extras *SessionExtras) Session {
+// newSession returns the state of a session to be opened. It has a random ID. If notAfter is set, the session ends by
+// then, even if its life is longer.
+func (a *Authority) newSession(
+	userID int64, from Origin, life time.Duration, notAfter int64, extras *SessionExtras,
+) Session {
 	now := a.now()
 	s := Session{
-		UserID: user.ID, Generation: 1, Created: now, Refreshed: now, Ends: now + seconds(life),
+		UserID: userID, Generation: 1, Created: now, Refreshed: now, Ends: now + seconds(life),
 		Address: hashAddress(from.IP), Extras: extras,
+	}
+	if notAfter != 0 {
+		s.Ends = min(s.Ends, notAfter)
 	}
 	s.begin(a.policy.lives())
 	rand.Read(s.ID[:]) // never fails (crypto/rand)

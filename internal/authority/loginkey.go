@@ -2,7 +2,6 @@ package authority
 
 import (
 	"context"
-	"time"
 
 	"github.com/pawlauth/pawl/internal/authority/fault"
 )
@@ -42,21 +41,12 @@ func (a *Authority) loginWithAPIKey(
 		return IssuedToken{}, fault.FromStore(err, nil)
 	}
 	caller.Address = from.IP
-	life := a.policy.SessionLife
-	if caller.keyExpires != 0 {
-		life = min(life, time.Duration(caller.keyExpires-a.now())*time.Second)
-	}
 	opened, err := asCaller(ctx, a, caller, func(c Caller) (openedSession, error) {
-		session := a.newSession(c.User, from, life, nil)
-		storeCtx, end := a.storeSpan(ctx, "OpenSessionFor")
-		user, ended, err := a.store.OpenSessionFor(storeCtx, c.rightsOn(c.User), Opening{
+		session := a.newSession(c.User.ID, from, a.policy.SessionLife, c.keyExpires, nil)
+		opened, err := a.storeOpening(ctx, c.rightsOn(c.User), Opening{
 			SessionWithOrigin: SessionWithOrigin{Session: session, Origin: from},
-			MaxSessions:       a.policy.MaxSessionsPerUser,
 		})
-		end(err)
-		return openedSession{
-			SessionWithUser: SessionWithUser{Session: session, User: user}, ended: ended, from: from,
-		}, fault.FromStore(err, errAPIKey)
+		return opened, fault.FromStore(err, errAPIKey)
 	})
 	if err != nil {
 		return IssuedToken{}, err

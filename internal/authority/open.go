@@ -37,10 +37,14 @@ const maxDevice = 64
 
 // OpenSession opens a session without a password, because the caller has authenticated the user by other means. If the
 // user does not exist and r has a NewUser, the user is created in the same step. The caller must administer the user's
-// tenant; the user must not be above the caller, nor above the MaxLevel of the caller's API key.
+// tenant; the user must not be above the caller, nor above the MaxLevel of the caller's API key. The session ends when
+// the caller's API key expires, if not before, and continues if the key is removed, as in LoginWithAPIKey.
 func (a *Authority) OpenSession(ctx context.Context, c Caller, r OpenRequest) (IssuedToken, error) {
-	if !c.User.isAdmin() {
+	switch {
+	case !c.User.isAdmin():
 		return IssuedToken{}, errLevel
+	case c.sessionOnlyKey:
+		return IssuedToken{}, errSessionAPIKeyOpens
 	}
 	extras, life, err := a.checkOpening(&r)
 	if err != nil {
@@ -50,7 +54,7 @@ func (a *Authority) OpenSession(ctx context.Context, c Caller, r OpenRequest) (I
 		return IssuedToken{}, fault.FromStore(err, nil)
 	}
 	opened, err := asCaller(ctx, a, c, func(c Caller) (openedSession, error) {
-		return a.openFor(ctx, c, r, a.newSession(&User{}, r.From, life, extras))
+		return a.openFor(ctx, c, r, a.newSession(0, r.From, life, c.keyExpires, extras))
 	})
 	if err != nil {
 		return IssuedToken{}, err
@@ -140,7 +144,7 @@ func (r *OpenRequest) checkUser() error {
 	return nil
 }
 
-// openedSession is a session opened by openFor.
+// openedSession is a session opened by storeOpening.
 type openedSession struct {
 	SessionWithUser
 	created bool // the user was created too
@@ -190,38 +194,42 @@ func (a *Authority) userToOpen(ctx context.Context, c Caller, r OpenRequest) (*U
 func (a *Authority) openOnce(
 	ctx context.Context, c Caller, r OpenRequest, s Session, user *User,
 ) (opened openedSession, err error) {
-	opened.from = r.From
-	o := Opening{
-		SessionWithOrigin: SessionWithOrigin{Session: s, Origin: r.From}, MaxSessions: a.policy.MaxSessionsPerUser,
-		Assertion: r.Assertion,
-	}
+	o := Opening{SessionWithOrigin: SessionWithOrigin{Session: s, Origin: r.From}, Assertion: r.Assertion}
 	rights := c.rightsOn(user)
 	if user == nil {
 		if o.NewUser, err = a.userToCreate(ctx, c, *r.NewUser); err != nil {
 			return opened, err
 		}
-		opened.created = true
 		user = &o.NewUser.User
 	}
 	o.UserID = user.ID
 	if err := c.mayOpenFor(user); err != nil {
 		return opened, err
 	}
-	if s.Extras != nil && s.Extras.ActorID != 0 {
-		actor, err := a.sessionActor(ctx, s.Extras.ActorID, user)
+	if id := s.actorID(); id != 0 {
+		actor, err := a.sessionActor(ctx, c, id, user)
 		if err != nil {
 			return opened, err
 		}
 		rights.SessionActor = targetOf(actor)
 	}
-	storeCtx, end := a.storeSpan(ctx, "OpenSessionFor")
-	opened.User, opened.ended, err = a.store.OpenSessionFor(storeCtx, rights, o)
+	return a.storeOpening(ctx, rights, o)
+}
+
+// storeOpening is Store.OpenSessionFor within a span, with the MaxSessions of the policy.
+func (a *Authority) storeOpening(ctx context.Context, r Rights, o Opening) (openedSession, error) {
+	o.MaxSessions = a.policy.MaxSessionsPerUser
+	opened := openedSession{created: o.NewUser != nil, from: o.Origin}
+	ctx, end := a.storeSpan(ctx, "OpenSessionFor")
+	var err error
+	opened.User, opened.ended, err = a.store.OpenSessionFor(ctx, r, o)
 	end(err)
-	opened.Session = s
-	if err == nil {
-		opened.Session.UserID = opened.User.ID
+	if err != nil {
+		return openedSession{}, err
 	}
-	return opened, err
+	opened.Session = o.Session
+	opened.Session.UserID = opened.User.ID
+	return opened, nil
 }
 
 // userToCreate returns the user for a request whose user does not exist.
@@ -252,16 +260,24 @@ func (c Caller) mayOpenFor(user *User) error {
 }
 
 // sessionActor returns the user who is to act for another one. All reasons against it have one error, so that no caller
-// can probe for users.
-func (a *Authority) sessionActor(ctx context.Context, id int64, user *User) (*User, error) {
+// can probe for users. The actor must not be above the caller or the MaxLevel of the API key, because the audit then
+// names the actor in every event of the session. Such an actor is always in a tenant that the caller administers, as
+// the user is. A caller may be the actor, whatever the MaxLevel, because the API key acts for its user anyway.
+func (a *Authority) sessionActor(ctx context.Context, c Caller, id int64, user *User) (*User, error) {
 	actor, err := a.store.User(ctx, id)
 	if err != nil {
 		return nil, fault.FromStore(err, errSessionActor)
 	}
-	if id == user.ID || !actor.Status.MaySignIn() || !actor.administers(user.Tenant) || user.Level < actor.Level {
+	isAbove := id != c.User.ID && actor.Level < max(c.User.Level, c.maxLevel)
+	if isAbove || !actor.mayActFor(user) {
 		return nil, errSessionActor
 	}
 	return actor, nil
+}
+
+// mayActFor reports whether a user may act in a session of another user: one that the actor could change.
+func (u *User) mayActFor(user *User) bool {
+	return u.ID != user.ID && u.Status.MaySignIn() && u.administers(user.Tenant) && user.Level >= u.Level
 }
 
 // recordOpened records the events of a session opened by a caller.

@@ -36,7 +36,7 @@ func TestNewSession(t *testing.T) {
 	}
 	for name, test := range tests {
 		a := &Authority{policy: policy, clock: func() time.Time { return now }}
-		s := a.newSession(&User{ID: 7}, Origin{IP: "192.0.2.1"}, test.life, test.extras)
+		s := a.newSession(7, Origin{IP: "192.0.2.1"}, test.life, 0, test.extras)
 		token, idle := s.Expires-now.Unix(), s.Idle-now.Unix()
 		if end := s.Ends - now.Unix(); token != test.token || idle != test.idle || end != test.end {
 			t.Errorf("%s: the token lives %d s, the session %d s without a refresh and %d s in all; want %+v",

@@ -90,6 +90,17 @@ func assertionForm(assertion string) string {
 	}.Encode()
 }
 
+// grantAssertion opens a session by an assertion, and returns the token.
+func (p *idp) grantAssertion(client string) string {
+	p.Helper()
+	resp, body := p.form(grantPath, assertionForm(p.assertion(nil)), client)
+	var got api.TokenResponse
+	if err := json.Unmarshal([]byte(body), &got); err != nil || resp.StatusCode != 200 {
+		p.Fatalf("%d %s", resp.StatusCode, body)
+	}
+	return got.AccessToken
+}
+
 // users returns how many users there are.
 func (p *idp) users() int {
 	p.Helper()
@@ -102,12 +113,7 @@ func TestGrantByAssertion(t *testing.T) {
 	before := p.users()
 	var tokens []string
 	for range 2 {
-		resp, body := p.form(grantPath, assertionForm(p.assertion(nil)), p.client)
-		var got api.TokenResponse
-		if err := json.Unmarshal([]byte(body), &got); err != nil || resp.StatusCode != 200 {
-			t.Fatalf("%d %s", resp.StatusCode, body)
-		}
-		tokens = append(tokens, got.AccessToken)
+		tokens = append(tokens, p.grantAssertion(p.client))
 	}
 	if n := p.users() - before; n != 1 {
 		t.Errorf("%d users were created, want 1", n)

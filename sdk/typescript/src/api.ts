@@ -184,7 +184,8 @@ export interface paths {
          * Open a session for a user authenticated elsewhere.
          * @description For a backend with a sign-in of its own. The caller has an API key of the scope `OpenSessions` or `Full`, or is an
          *     administrator with a bearer. The user is in a tenant that the caller administers, and not above the caller. A key
-         *     of the scope `OpenSessions` opens no session of a user above its `maxLevel`.
+         *     of the scope `OpenSessions` opens no session of a user above its `maxLevel`. A key of the visibility `Session`
+         *     opens none. The session ends when the key expires, if not before.
          */
         post: operations["openSession"];
         delete?: never;
@@ -961,7 +962,7 @@ export interface components {
             idleLife?: number;
             /** @description In seconds; at most the setting session-life. */
             sessionLife?: number;
-            /** @description The user who acts for the session's user. The tokens have the claim `act` (RFC 8693, 4.1), and the audit names the actor. The actor administers the user. The session cannot change passwords, API keys, levels or other sessions. */
+            /** @description The user who acts for the session's user. The tokens have the claim `act` (RFC 8693, 4.1), and the audit names the actor. The actor administers the user, and is the caller or not above the caller and the `maxLevel` of the API key. The session cannot change passwords, API keys, levels or other sessions. */
             actorId?: components["schemas"]["UserId"];
         };
         /** @description One of `login` and `loginName`; everything else is optional. */
