@@ -4,7 +4,9 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"maps"
 	"net/url"
@@ -18,6 +20,7 @@ import (
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/internal/app"
+	"github.com/pawlauth/pawl/internal/store/storetest"
 	"github.com/pawlauth/pawl/internal/trust"
 	"github.com/pawlauth/pawl/pawltest"
 )
@@ -26,6 +29,7 @@ import (
 type idp struct {
 	*browser
 	key    *ecdsa.PrivateKey
+	store  app.Store
 	client string // the header with an API key of scope OpenSessions
 	count  int
 }
@@ -45,16 +49,26 @@ func startIDP(t *testing.T, create *trust.NewUser) *idp {
 		Name: "https://idp.example.com", JWKSet: file, Audience: "pawl", ExternalIDClaim: "sub",
 		ExternalIDPrefix: "idp:", Create: create,
 	}
-	p := &idp{key: key, browser: start(t, pawltest.WithConfig(func(c *app.Config) {
+	p := &idp{key: key}
+	p.browser = start(t, pawltest.WithConfig(func(c *app.Config) {
 		silent := trust.Issuer{Name: "https://silent.example.com", JWKSet: file + ".missing", Audience: "pawl"}
 		c.TrustedIssuers = []trust.Issuer{issuer, silent}
-	}))}
+		c.WrapStore = func(s app.Store) app.Store {
+			p.store = s
+			return s
+		}
+	}))
 	p.client = apiKey(p.createKey(pawltest.AdminID, `"scope":"OpenSessions"`).Key)
 	return p
 }
 
 // assertion signs an assertion with changed claims. A nil value removes a claim.
 func (p *idp) assertion(changes map[string]any) string {
+	p.Helper()
+	return p.sign(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: p.key, KeyID: "k"}}, changes)
+}
+
+func (p *idp) sign(signing jose.SigningKey, changes map[string]any) string {
 	p.Helper()
 	p.count++
 	now := p.Clock.Now()
@@ -68,7 +82,6 @@ func (p *idp) assertion(changes map[string]any) string {
 	if err != nil {
 		p.Fatal(err)
 	}
-	signing := jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: p.key, KeyID: "k"}}
 	signer, err := jose.NewSigner(signing, nil)
 	if err != nil {
 		p.Fatal(err)
@@ -82,6 +95,23 @@ func (p *idp) assertion(changes map[string]any) string {
 		p.Fatal(err)
 	}
 	return compact
+}
+
+// reject checks that an assertion is rejected with a description that begins with want, and changes nothing.
+func (p *idp) reject(t *testing.T, assertion, want string, headers ...string) {
+	t.Helper()
+	before := storetest.ReadDump(t, p.store)
+	resp, body := p.form(grantPath, assertionForm(assertion), headers...)
+	var failed api.OAuthError
+	if err := json.Unmarshal([]byte(body), &failed); err != nil {
+		t.Fatalf("%d %s", resp.StatusCode, body)
+	}
+	if got := fmt.Sprint(resp.StatusCode, " ", failed.Code, ": ", failed.Description); !strings.HasPrefix(got, want) {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+	if changed := before.Changed(storetest.ReadDump(t, p.store)); len(changed) > 0 {
+		t.Errorf("it changed the %v", changed)
+	}
 }
 
 func assertionForm(assertion string) string {
@@ -132,51 +162,67 @@ func TestGrantByAssertion(t *testing.T) {
 	}
 }
 
-// TestGrantByAssertionErrors checks each rejected assertion, and that it opens nothing.
+// TestGrantByAssertionErrors checks that each rejected assertion has a clear error, and changes nothing.
 func TestGrantByAssertionErrors(t *testing.T) {
 	p := startIDP(t, &trust.NewUser{})
 	now := p.Clock.Now().Unix()
-	before := p.users()
-	for name, changes := range map[string]map[string]any{
-		"expired":          {"iat": now - 300, "exp": now - 31},
-		"from the future":  {"iat": now + 60},
-		"another audience": {"aud": "orders"},
-		"unknown issuer":   {"iss": "https://evil.example.com"},
-		"too long":         {"exp": now + 700},
-		"no jti":           {"jti": nil},
-		"no sub":           {"sub": nil},
+	p.createUser(`"login":"boss","externalId":"idp:boss","authLevel":"NetworkAdmin"`)
+	gone := p.createUser(`"login":"gone","externalId":"idp:gone"`).UserID
+	p.expect(200, "", "PUT", "/v2/users", fmt.Sprintf(`{"userId":%d,"status":"Suspended"}`, gone), p.admin())
+	for name, c := range map[string]struct {
+		changes map[string]any
+		want    string
+	}{
+		"expired":          {map[string]any{"iat": now - 300, "exp": now - 31}, "The assertion has expired."},
+		"from the future":  {map[string]any{"iat": now + 60}, "The assertion is from the future"},
+		"not yet valid":    {map[string]any{"nbf": now + 60}, "The assertion is from the future"},
+		"another audience": {map[string]any{"aud": "orders"}, "The assertion is for another audience."},
+		"unknown issuer":   {map[string]any{"iss": "https://evil.example.com"}, "The issuer of the assertion is not"},
+		"too long":         {map[string]any{"exp": now + 700}, "The assertion is valid for more than 10 minutes."},
+		"no jti":           {map[string]any{"jti": nil}, "The assertion has no jti"},
+		"no sub":           {map[string]any{"sub": nil}, "The claim sub of the assertion must be"},
+		"above the key":    {map[string]any{"sub": "boss"}, "The user is above the maxLevel"},
+		"suspended":        {map[string]any{"sub": "gone"}, "The user may not sign in"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p.grantError(400, "invalid_grant", assertionForm(p.assertion(changes)), p.client)
+			p.reject(t, p.assertion(c.changes), "400 invalid_grant: "+c.want, p.client)
 		})
 	}
-	once := assertionForm(p.assertion(map[string]any{"sub": "other"}))
-	if resp, body := p.form(grantPath, once, p.client); resp.StatusCode != 200 {
+	public := &p.key.PublicKey
+	der, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+	hs256 := p.sign(jose.SigningKey{Algorithm: jose.HS256, Key: jose.JSONWebKey{Key: secret, KeyID: "k"}}, nil)
+	p.reject(t, hs256, "400 invalid_grant: The assertion is not a JWT with a signature by a public key.", p.client)
+	once := p.assertion(map[string]any{"sub": "other"})
+	if resp, body := p.form(grantPath, assertionForm(once), p.client); resp.StatusCode != 200 {
 		t.Fatalf("%d %s", resp.StatusCode, body)
 	}
-	p.grantError(400, "invalid_grant", once, p.client)
-	parts := strings.Split(p.assertion(nil), ".")
-	hs256 := "eyJhbGciOiJIUzI1NiJ9." + parts[1] + "." + parts[2]
-	p.grantError(400, "invalid_grant", assertionForm(hs256), p.client)
-	valid := assertionForm(p.assertion(nil))
-	p.grantError(401, "invalid_client", valid)
-	p.grantError(400, "unauthorized_client", valid, apiKey(p.createKey(pawltest.AdminID, `"scope":"Verify"`).Key))
-	p.grantError(401, "invalid_client", valid, bearer(p.login())[:40])
-	superseded := p.login()
-	p.refresh(200, superseded)
-	p.grantError(401, "invalid_client", valid, bearer(superseded))
-	p.grantError(401, "invalid_client", valid, bearer("a.b.c"))
-	p.grantError(400, "invalid_request", "grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer", p.client)
+	p.reject(t, once, "400 invalid_grant: The assertion was used before", p.client)
 	unreadable := p.assertion(map[string]any{"iss": "https://silent.example.com"})
-	p.grantError(503, "temporarily_unavailable", assertionForm(unreadable), p.client)
-	if n := p.users() - before; n != 1 {
-		t.Errorf("%d users were created, want 1", n)
+	p.reject(t, unreadable, "503 temporarily_unavailable: ", p.client)
+	none := start(t)
+	none.grantError(400, "invalid_grant", assertionForm(p.assertion(nil)), apiKey(none.AdminAPIKey))
+}
+
+// TestGrantByAssertionClient checks that an assertion without the right API key opens nothing, and that it can still be
+// used afterwards.
+func TestGrantByAssertionClient(t *testing.T) {
+	p := startIDP(t, &trust.NewUser{})
+	superseded, valid := p.login(), p.assertion(nil)
+	current := p.refresh(200, superseded)
+	p.reject(t, valid, "401 invalid_client: An API key is missing")
+	verify := apiKey(p.createKey(pawltest.AdminID, `"scope":"Verify"`).Key)
+	p.reject(t, valid, "400 unauthorized_client: ", verify)
+	for _, header := range []string{bearer(current)[:40], bearer(superseded), bearer("a.b.c"), apiKey("pawl_wrong")} {
+		p.reject(t, valid, "401 invalid_client: ", header)
 	}
-	if resp, body := p.form(grantPath, valid, p.client); resp.StatusCode != 200 {
+	p.grantError(400, "invalid_request", "grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer", p.client)
+	if resp, body := p.form(grantPath, assertionForm(valid), p.client); resp.StatusCode != 200 {
 		t.Errorf("an assertion that was rejected without its fault: %d %s", resp.StatusCode, body)
 	}
-	none := start(t)
-	none.grantError(400, "invalid_grant", valid, apiKey(none.AdminAPIKey))
 }
 
 // TestGrantByAssertionUnknownUser checks that an issuer without create opens sessions of existing users only, and that

@@ -164,8 +164,18 @@ func badUsers(suspended, elsewhere int64) map[string]string {
 	}
 }
 
-// badFields are the bodies of requests with another bad field. The id is that of a suspended user.
-func badFields(suspended int64) map[string]string {
+// badActors are the bodies of requests for the user taken with an actor who may not act for that user. All have the
+// same error.
+func badActors(actors ...int64) map[string]string {
+	bad := map[string]string{}
+	for _, id := range actors {
+		bad[fmt.Sprintf(`"login":"taken","actorId":%d`, id)] = "403 actorId must be another user"
+	}
+	return bad
+}
+
+// badFields are the bodies of requests with another bad field.
+func badFields() map[string]string {
 	deep := strings.Repeat(`{"a":`, 9) + "1" + strings.Repeat("}", 9)
 	return map[string]string{
 		`"login":"taken","device":"` + strings.Repeat("x", 65) + `"`:         "400 device must have at most 64",
@@ -186,8 +196,6 @@ func badFields(suspended int64) map[string]string {
 		`"login":"taken","idleLife":-1`:                                      "400 idleLife must be from 1 to 3600",
 		`"login":"taken","sessionLife":9223372036854775807`:                  "400 sessionLife must be from 1 to",
 		`"login":"taken","actorId":0`:                                        "400 actorId must be a positive integer",
-		`"login":"taken","actorId":999999`:                                   "403 actorId must be another user",
-		fmt.Sprintf(`"login":"taken","actorId":%d`, suspended):               "403 actorId must be another user",
 		`"login":"new","user":{},"actorId":999999`:                           "403 actorId must be another user",
 	}
 }
@@ -197,13 +205,16 @@ func badFields(suspended int64) map[string]string {
 func TestOpenSessionBadInput(t *testing.T) {
 	g := startGated(t)
 	b := g.browser
-	b.createUser(`"login":"taken","externalId":"taken"`)
+	taken := b.createUser(`"login":"taken","externalId":"taken"`).UserID
+	plain := b.createUser(`"login":"plain"`).UserID
+	distant := b.createUser(`"login":"distant","networkId":9,"authLevel":"NetworkAdmin"`).UserID
 	suspended := b.createUser(`"login":"gone"`).UserID
 	elsewhere := b.createUser(`"login":"elsewhere","networkId":9,"externalId":"elsewhere"`).UserID
 	b.expect(200, "", "PUT", "/v2/users", fmt.Sprintf(`{"userId":%d,"status":"Suspended"}`, suspended), b.admin())
 	key := b.openKey()
 	bad := badUsers(suspended, elsewhere)
-	maps.Copy(bad, badFields(suspended))
+	maps.Copy(bad, badFields())
+	maps.Copy(bad, badActors(999999, taken, plain, distant, suspended))
 	for body, want := range bad {
 		before := storetest.ReadDump(t, g.gate.Store)
 		resp, text := b.send("POST", openPath, "{"+body+"}", key)
