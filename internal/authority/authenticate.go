@@ -29,6 +29,7 @@ func (a *Authority) Authenticate(ctx context.Context, bearer, apiKey string, ope
 		caller.User = s.User
 		caller.Session = &s.Session
 		caller.Generation = claims.Generation
+		caller.Cookie = claims.Cookie
 	}
 	if err := open.check(caller); err != nil {
 		return Caller{}, err

@@ -21,14 +21,14 @@ type IssuedToken struct {
 	UserID  int64
 }
 
-// issue signs the current token of a session.
-func (a *Authority) issue(s SessionWithUser) (IssuedToken, error) {
+// issue signs the current token of a session. cookie is the claim of that name.
+func (a *Authority) issue(s SessionWithUser, cookie bool) (IssuedToken, error) {
 	session, user := &s.Session, s.User
 	claims := token.Claims{
 		Subject: user.ID, IssuedAt: session.Refreshed, Expires: session.Expires,
 		Session: session.ID, Generation: session.Generation,
 		AuthLevel: user.Level.String(), NetworkID: user.NetworkID, MailboxID: user.MailboxID,
-		ExternalID: user.ExternalID,
+		ExternalID: user.ExternalID, Cookie: cookie,
 	}
 	if session.Extras != nil {
 		claims.ActorID, claims.Extra = session.Extras.ActorID, session.Extras.Claims
@@ -148,7 +148,7 @@ func (a *Authority) openSession(ctx context.Context, user *User, hash string, fr
 	}
 	a.recordEnded(ctx, ended)
 	event := user.event(audit.Event{Kind: audit.Login, Session: session.ID, Caller: user.ID, Address: from.IP})
-	issued, err := a.issue(SessionWithUser{Session: session, User: user})
+	issued, err := a.issue(SessionWithUser{Session: session, User: user}, from.Cookie)
 	if err != nil {
 		return loginResult{outcome: LoginFailed, event: event}, err
 	}

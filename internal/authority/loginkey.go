@@ -52,5 +52,5 @@ func (a *Authority) loginWithAPIKey(
 		return IssuedToken{}, err
 	}
 	a.recordOpened(ctx, caller, opened)
-	return a.issue(opened.SessionWithUser)
+	return a.issue(opened.SessionWithUser, from.Cookie)
 }

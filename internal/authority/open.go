@@ -60,7 +60,7 @@ func (a *Authority) OpenSession(ctx context.Context, c Caller, r OpenRequest) (I
 		return IssuedToken{}, err
 	}
 	a.recordOpened(ctx, c, opened)
-	return a.issue(opened.SessionWithUser)
+	return a.issue(opened.SessionWithUser, false)
 }
 
 // checkOpening checks the fields of a request that do not depend on the store, and completes its NewUser. It returns

@@ -29,6 +29,7 @@ const (
 	RefreshReplayed                            // a repeated request got the same successor
 	RefreshRace                                // a superseded token, soon after its rotation
 	RefreshRaceElsewhere                       // a race with a refresh from another address
+	RefreshMisplaced                           // a token in a cookie, of a session that no cookie was asked for
 	RefreshTheft                               // a superseded token, taken for stolen: the session was ended
 	RefreshExpired                             // an expired token
 	RefreshEnded                               // a token of an ended session
@@ -42,8 +43,8 @@ const (
 
 // refreshOutcomes are the outcomes' names in the metrics.
 var refreshOutcomes = [RefreshOutcomes]string{
-	"moved", "replayed", "race", "raceElsewhere", "theft", "expired", "ended", "unknown", "key", "invalid",
-	"unavailable", "failed",
+	"moved", "replayed", "race", "raceElsewhere", "misplaced", "theft", "expired", "ended", "unknown", "key",
+	"invalid", "unavailable", "failed",
 }
 
 // String returns the outcome's name in the metrics.
@@ -54,6 +55,7 @@ var rejectionDetails = [RefreshOutcomes]string{
 	RefreshRace: "superseded a moment before",
 	// The text begins with a word to search for, because the store keeps no level.
 	RefreshRaceElsewhere: "warning: superseded a moment before, by a refresh from another address",
+	RefreshMisplaced:     "warning: in a cookie, but not of a session with a cookie",
 
 	RefreshExpired: "expired",
 	RefreshEnded:   "session has ended",

@@ -16,9 +16,7 @@ type RefreshRequest struct {
 	APIKey         string // "" if the request has none
 	Open           Access // the API keys that the call is open to
 	IdempotencyKey IdempotencyKeyHash
-	// Shared means that the tabs of a browser share the token as a cookie, and may refresh it at once.
-	Shared bool
-	From   Origin
+	From           Origin
 }
 
 // Refresh exchanges the current token of a session for the next one. As soon as it succeeds, the former token is
@@ -35,7 +33,7 @@ func (a *Authority) Refresh(ctx context.Context, r RefreshRequest) (IssuedToken,
 		a.audit.Record(ctx, audit.Event{
 			Kind: audit.RefreshRefused, User: claims.Subject, Session: claims.Session, Actor: claims.ActorID,
 			Address: r.From.IP, Detail: detail,
-			Warning: outcome == RefreshRaceElsewhere,
+			Warning: outcome == RefreshRaceElsewhere || outcome == RefreshMisplaced,
 		})
 	}
 	return issued, err
@@ -63,11 +61,10 @@ func (a *Authority) exchange(
 	}
 	rotation := Rotation{
 		Session: claims.Session, From: claims.Generation, At: a.now(), Lives: a.policy.lives(),
-		IdempotencyKey: r.IdempotencyKey, Shared: r.Shared, Address: hashAddress(r.From.IP),
+		IdempotencyKey: r.IdempotencyKey, Shared: r.From.Cookie && claims.Cookie, Address: hashAddress(r.From.IP),
 	}
-	storeCtx, end := a.storeSpan(ctx, "Rotate")
-	s, rotated, err := a.store.Rotate(storeCtx, rotation)
-	end(err)
+	misplaced := r.From.Cookie && !claims.Cookie
+	s, rotated, err := a.rotate(ctx, rotation, misplaced)
 	switch {
 	case errors.Is(err, fault.ErrNotFound) && tokenErr != nil:
 		return IssuedToken{}, RefreshExpired, errSessionEnded
@@ -76,15 +73,19 @@ func (a *Authority) exchange(
 	case err != nil:
 		return refreshFailure(fault.FromStore(err, nil))
 	case rotated:
-		return a.issueRefreshed(s, RefreshRotated)
+		return a.issueRefreshed(s, RefreshRotated, claims.Cookie)
+	case misplaced && s.Session.Generation == claims.Generation:
+		return IssuedToken{}, RefreshMisplaced, errSession
 	case s.Session.Generation == claims.Generation:
 		return IssuedToken{}, RefreshExpired, errSessionEnded
 	}
-	switch classifyReuse(s.Session, claims.IssuedAt, rotation, a.policy) {
-	case reuseReplay:
-		return a.issueRefreshed(s, RefreshReplayed)
-	case reuseTheft:
+	switch kind := classifyReuse(s.Session, claims.IssuedAt, rotation, a.policy); {
+	case kind == reuseTheft:
 		return a.endStolen(ctx, s, claims.Generation, r.From)
+	case misplaced:
+		return IssuedToken{}, RefreshMisplaced, errSession
+	case kind == reuseReplay:
+		return a.issueRefreshed(s, RefreshReplayed, claims.Cookie)
 	}
 	if winner, own := s.Session.Address, rotation.Address; winner != own && winner != 0 && own != 0 {
 		return IssuedToken{}, RefreshRaceElsewhere, errSession
@@ -92,9 +93,28 @@ func (a *Authority) exchange(
 	return IssuedToken{}, RefreshRace, errSession
 }
 
-// issueRefreshed issues the current token of a session as the result of a refresh.
-func (a *Authority) issueRefreshed(s SessionWithUser, outcome RefreshOutcome) (IssuedToken, RefreshOutcome, error) {
-	issued, err := a.issue(s)
+// rotate is Store.Rotate within a span. It only reads the session of a misplaced token: one in a cookie, of a session
+// that no cookie was asked for. Browsers send no such token. A thief would, because the tabs of a browser may refresh
+// the token of their cookie again.
+func (a *Authority) rotate(
+	ctx context.Context, r Rotation, misplaced bool,
+) (s SessionWithUser, rotated bool, err error) {
+	if misplaced {
+		s, err = a.readSession(ctx, r.Session)
+		return s, false, err
+	}
+	ctx, end := a.storeSpan(ctx, "Rotate")
+	s, rotated, err = a.store.Rotate(ctx, r)
+	end(err)
+	return s, rotated, err
+}
+
+// issueRefreshed issues the current token of a session as the result of a refresh. cookie is the claim of the token
+// before it.
+func (a *Authority) issueRefreshed(
+	s SessionWithUser, outcome RefreshOutcome, cookie bool,
+) (IssuedToken, RefreshOutcome, error) {
+	issued, err := a.issue(s, cookie)
 	if err != nil {
 		return refreshFailure(err)
 	}

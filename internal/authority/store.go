@@ -101,7 +101,7 @@ type Rotation struct {
 	At             int64              // the new Refreshed
 	Lives          Lives              // of the policy; the session's own lives have priority
 	IdempotencyKey IdempotencyKeyHash // the new IdempotencyKey
-	Shared         bool               // as in RefreshRequest; only MayReplay uses it
+	Shared         bool               // the tabs of a browser share the token as a cookie; only MayReplay uses it
 	Address        AddressHash        // the new Address
 }
 

@@ -201,6 +201,9 @@ type Origin struct {
 	IP        string
 	UserAgent string
 	Device    string // a name for the user's device, chosen by the caller who opened the session; may be empty
+	// Cookie means that a browser keeps, or is to keep, the token in the cookie of the server. No store has it: the
+	// tokens of the session have it as the claim "cookie".
+	Cookie bool
 }
 
 // SessionWithOrigin is a session and the origin of its login.
@@ -240,6 +243,7 @@ type Caller struct {
 	Generation uint32   // of the bearer token
 	APIKeyID   int64    // 0 for a caller with a bearer token alone
 	Address    string   // where the request came from, for the audit; may be empty
+	Cookie     bool     // whether the session was opened by a browser that keeps its token in a cookie
 
 	sessionOnlyKey bool          // whether the API key is a SessionOnly one
 	scope          Scope         // of the API key; 0 without one

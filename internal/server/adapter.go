@@ -93,6 +93,9 @@ func (s *server) authenticate(
 	byCookie = cookie != ""
 	caller, err = s.authority.Authenticate(ctx, cmp.Or(bearer, cookie), key, open)
 	caller.Address = origin(r).IP
+	if err == nil && byCookie && !caller.Cookie {
+		err = errNotOfCookie
+	}
 	if err != nil && byCookie {
 		err = cookieError{err}
 	}

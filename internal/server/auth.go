@@ -47,6 +47,8 @@ func (s *server) issued(form answerForm, cookie bool, i authority.IssuedToken, e
 }
 
 func (s *server) login(ctx context.Context, r request, body api.LoginRequest) (response, error) {
+	from := origin(r.http)
+	from.Cookie = body.Cookie
 	if body.Cookie {
 		if s.cookies == nil {
 			return response{}, errNoCookies
@@ -67,14 +69,14 @@ func (s *server) login(ctx context.Context, r request, body api.LoginRequest) (r
 		if cmp.Or(body.Login, body.LoginName, body.Email, body.Username, body.Password) != "" {
 			return response{}, invalid("apiKey replaces a login and a password; send one or the other.")
 		}
-		token, err := s.authority.LoginWithAPIKey(ctx, body.APIKey, loginOpen, origin(r.http))
+		token, err := s.authority.LoginWithAPIKey(ctx, body.APIKey, loginOpen, from)
 		return s.issued(asKey, body.Cookie, token, err)
 	}
 	form, login := asToken, cmp.Or(body.Login, body.LoginName)
 	if login == "" {
 		form, login = asPair, cmp.Or(body.Email, body.Username)
 	}
-	token, err := s.authority.Login(ctx, login, body.Password, origin(r.http))
+	token, err := s.authority.Login(ctx, login, body.Password, from)
 	return s.issued(form, body.Cookie, token, err)
 }
 
@@ -98,8 +100,10 @@ func (s *server) refresh(ctx context.Context, r request, body api.RefreshRequest
 	if err != nil {
 		return response{}, err
 	}
+	from := origin(r.http)
+	from.Cookie = byCookie
 	token, err := s.authority.Refresh(ctx, authority.RefreshRequest{
-		Token: current, APIKey: key, Open: refreshOpen, Shared: byCookie, From: origin(r.http),
+		Token: current, APIKey: key, Open: refreshOpen, From: from,
 		IdempotencyKey: authority.HashIdempotencyKey(r.http.Header.Get("Idempotency-Key")),
 	})
 	if err != nil && byCookie {

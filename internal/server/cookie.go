@@ -62,6 +62,8 @@ func originOf(address string) string {
 var (
 	errForeignPage = &fault.Error{Kind: fault.AccessDenied,
 		Message: "The request is from a page of another origin; ask the operator to allow the origin."}
+	errNotOfCookie = &fault.Error{Kind: fault.InvalidSession,
+		Message: "The token in the cookie was not issued for a cookie; sign in again."}
 	errNoCookies = invalid("cookie must be absent or false, because this server sets no cookies.")
 )
 

@@ -47,6 +47,7 @@ type Claims struct {
 	// Most tokens have none of the following claims.
 	ExternalID string // "externalId": the user's id in another system
 	ActorID    int64  // "act": the id of the user who acts for the subject (RFC 8693, 4.1)
+	Cookie     bool   // "cookie": the session was opened by a browser that keeps its token in a cookie
 	Extra      string // "ext": a JSON object, see CanonicalExtra
 }
 
@@ -87,7 +88,7 @@ func appendClaims(b []byte, prefix string, c Claims) ([]byte, error) {
 	b = strconv.AppendInt(b, c.NetworkID, 10)
 	b = append(b, `,"mailboxId":`...)
 	b = strconv.AppendInt(b, c.MailboxID, 10)
-	if c.ExternalID != "" || c.ActorID != 0 || c.Extra != "" {
+	if c.ExternalID != "" || c.ActorID != 0 || c.Cookie || c.Extra != "" {
 		var ok bool
 		if b, ok = appendOptional(b, &c); !ok {
 			return nil, errClaims

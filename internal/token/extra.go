@@ -19,7 +19,7 @@ const (
 // names could be mistaken for the real one.
 var reservedNames = []string{
 	"iss", "sub", "aud", "exp", "nbf", "iat", "jti",
-	"sid", "authLevel", "networkId", "mailboxId", "externalId", "act", "ext",
+	"sid", "authLevel", "networkId", "mailboxId", "externalId", "act", "cookie", "ext",
 }
 
 // CanonicalExtra checks custom claims, and returns the text that every token with these claims has as its claim "ext".

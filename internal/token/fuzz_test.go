@@ -24,16 +24,17 @@ func FuzzClaims(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add("pawl", "pawl", int64(4821), now.Unix(), now.Unix()+3600, []byte{1, 2, 3}, uint32(7), "MailboxAdmin",
-		int64(1), int64(101), "crm-7", int64(9), `{"plan":"gold"}`)
+		int64(1), int64(101), "crm-7", int64(9), true, `{"plan":"gold"}`)
 	f.Add(`"</script>\`, "\xff\u2028", int64(1), int64(0), int64(1)<<62, []byte(nil), ^uint32(0), "a",
-		int64(0), int64(0), `a"\\b`, int64(0), `{"a":[{"b":"}\\""}]}`)
+		int64(0), int64(0), `a"\\b`, int64(0), false, `{"a":[{"b":"}\\""}]}`)
 	f.Add("", "", int64(-1), int64(-1), int64(-1), []byte("0123456789abcdef"), uint32(0), `"`,
-		int64(-1), int64(-1), "\n", int64(-1), `{},"sub":{}`)
+		int64(-1), int64(-1), "\n", int64(-1), false, `{},"sub":{}`)
 	f.Fuzz(func(t *testing.T, issuer, audience string, sub, iat, exp int64, sid []byte, generation uint32, level string,
-		network, mailbox int64, externalID string, actor int64, extra string) {
+		network, mailbox int64, externalID string, actor int64, cookie bool, extra string) {
 		c := token.Claims{
 			Subject: sub, IssuedAt: iat, Expires: exp, Generation: generation, AuthLevel: level,
-			NetworkID: network, MailboxID: mailbox, ExternalID: externalID, ActorID: actor, Extra: extra,
+			NetworkID: network, MailboxID: mailbox, ExternalID: externalID, ActorID: actor, Cookie: cookie,
+			Extra: extra,
 		}
 		copy(c.Session[:], sid)
 		codec := token.NewCodec(issuer, audience, set)
@@ -70,6 +71,7 @@ func checkWithGoJose(t *testing.T, text string, key any, issuer string, want tok
 		NetworkID  int64           `json:"networkId"`
 		MailboxID  int64           `json:"mailboxId"`
 		ExternalID string          `json:"externalId"`
+		Cookie     bool            `json:"cookie"`
 		Extra      json.RawMessage `json:"ext"`
 		Actor      struct {
 			Subject int64 `json:"sub,string"`
@@ -88,7 +90,7 @@ func checkWithGoJose(t *testing.T, text string, key any, issuer string, want tok
 	claims := token.Claims{
 		Subject: got.Subject, IssuedAt: got.IssuedAt, Expires: got.Expires, Session: want.Session,
 		Generation: want.Generation, AuthLevel: got.AuthLevel, NetworkID: got.NetworkID, MailboxID: got.MailboxID,
-		ExternalID: got.ExternalID, ActorID: got.Actor.Subject, Extra: string(got.Extra),
+		ExternalID: got.ExternalID, ActorID: got.Actor.Subject, Cookie: got.Cookie, Extra: string(got.Extra),
 	}
 	if claims != want {
 		t.Fatalf("go-jose reads %+v, want %+v", claims, want)

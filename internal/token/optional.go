@@ -13,6 +13,7 @@ const (
 	externalIDMember = `,"externalId":"`
 	actorMember      = `,"act":{"sub":"`
 	actorEnd         = `"}`
+	cookieMember     = `,"cookie":true`
 	extraMember      = `,"ext":`
 )
 
@@ -36,6 +37,9 @@ func appendOptional(b []byte, c *Claims) ([]byte, bool) {
 		b = strconv.AppendInt(b, c.ActorID, 10)
 		b = append(b, actorEnd...)
 	}
+	if c.Cookie {
+		b = append(b, cookieMember...)
+	}
 	if c.Extra != "" {
 		b = append(b, extraMember...)
 		b = append(b, c.Extra...)
@@ -54,6 +58,10 @@ func (p *reader) optional(c *Claims) {
 		c.ActorID = p.number(1<<63 - 1)
 		p.ok = p.ok && c.ActorID > 0
 		p.skip(actorEnd)
+	}
+	if p.has(cookieMember) {
+		p.skip(cookieMember)
+		c.Cookie = true
 	}
 	if p.has(extraMember) {
 		p.skip(extraMember)

@@ -107,13 +107,15 @@ func TestOptionalClaims(t *testing.T) {
 		`"mailboxId":101}`:                                        {},
 		`"mailboxId":101,"externalId":"a\"b\\c é"}`:               {ExternalID: `a"b\c é`},
 		`"mailboxId":101,"act":{"sub":"7"}}`:                      {ActorID: 7},
+		`"mailboxId":101,"cookie":true}`:                          {Cookie: true},
 		`"mailboxId":101,"ext":` + extra + `}`:                    {Extra: extra},
 		`"externalId":"x","act":{"sub":"7"},"ext":` + extra + `}`: {ExternalID: "x", ActorID: 7, Extra: extra},
+		`"act":{"sub":"7"},"cookie":true,"ext":` + extra + `}`:    {ActorID: 7, Cookie: true, Extra: extra},
 	}
 	for end, optional := range tests {
 		c := claims
 		c.ExternalID, c.ActorID = optional.ExternalID, optional.ActorID
-		c.Extra = optional.Extra
+		c.Cookie, c.Extra = optional.Cookie, optional.Extra
 		text := sign(t, codec, c)
 		if got, err := codec.Verify(text, now); err != nil || got != c {
 			t.Errorf("Verify = %+v, %v; want %+v", got, err, c)
@@ -125,6 +127,7 @@ func TestOptionalClaims(t *testing.T) {
 		var standard struct {
 			ExternalID string          `json:"externalId"`
 			Act        jwt.Claims      `json:"act"`
+			Cookie     bool            `json:"cookie"`
 			Ext        json.RawMessage `json:"ext"`
 		}
 		if err := parsed.Claims(joseKey(t, key), &standard); err != nil {
@@ -134,7 +137,8 @@ func TestOptionalClaims(t *testing.T) {
 		if c.ActorID != 0 {
 			actor = "7"
 		}
-		if standard.ExternalID != c.ExternalID || standard.Act.Subject != actor || string(standard.Ext) != c.Extra {
+		if standard.ExternalID != c.ExternalID || standard.Act.Subject != actor || standard.Cookie != c.Cookie ||
+			string(standard.Ext) != c.Extra {
 			t.Errorf("go-jose reads %+v", standard)
 		}
 		payload, err := base64.RawURLEncoding.DecodeString(strings.Split(text, ".")[1])

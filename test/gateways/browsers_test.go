@@ -4,6 +4,7 @@ package gateways_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -59,11 +60,8 @@ func TestGatewayBrowsers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			pawl := pawltest.New(t, pawltest.WithConfig(func(c *app.Config) { c.Cookie = server.CookieLax }))
 			url := start(t, name, strings.TrimPrefix(pawl.URL, "http://"), echo(t))
-			token, err := pawl.Client().Login(t.Context(), pawltest.Login, pawltest.Password)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for what, x := range browserExchanges("Cookie: a=b; __Host-pawl=" + token.Token + "\n") {
+			session := "Cookie: a=b; " + cookieLogin(t, pawl.URL) + "\n"
+			for what, x := range browserExchanges(session) {
 				status, caller := x.send(t, url)
 				if status != x.status || caller != x.caller {
 					t.Errorf("%s: %d, caller %q, want %d, %q", what, status, caller, x.status, x.caller)
@@ -71,6 +69,22 @@ func TestGatewayBrowsers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// cookieLogin signs in, and returns the name and the value of the cookie.
+func cookieLogin(t *testing.T, url string) string {
+	t.Helper()
+	body := fmt.Sprintf(`{"login":%q,"password":%q,"cookie":true}`, pawltest.Login, pawltest.Password)
+	resp, err := http.Post(url+"/v2/auth/login", "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	cookies := resp.Cookies()
+	if len(cookies) != 1 {
+		t.Fatalf("the login is answered %d and sets the cookies %v", resp.StatusCode, cookies)
+	}
+	return cookies[0].Name + "=" + cookies[0].Value
 }
 
 // send sends the request. It returns the status, and the caller that the API gets.
