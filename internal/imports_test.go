@@ -23,6 +23,7 @@ var allowedImports = map[string][]string{
 	"examples/go/gateway":    {},
 	"examples/go/jwks":       {"client"},
 	"examples/go/middleware": {"client"},
+	"examples/go/oauth2":     {},
 	"examples/go/own-login":  {"api", "client"},
 	"internal":               {},
 	"internal/app": {

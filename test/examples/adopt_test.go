@@ -32,6 +32,7 @@ func TestAdopt(t *testing.T) {
 		}
 	}
 	shell := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", commands)
+	shell.Dir = root
 	shell.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
 	shell.Stderr = t.Output()
 	got, err := shell.Output()
