@@ -152,6 +152,9 @@ func TestTabs(t *testing.T) {
 			t.Errorf("tab %d: %d calls succeeded, %d were lost, wrong: %v", i, good, lost, wrong)
 		}
 	}
+	if t.Failed() {
+		logEvents(t, pawl)
+	}
 	admin := pawl.Client().With(client.WithAPIKey(pawl.AdminAPIKey))
 	events, err := admin.Audit(t.Context(), api.AuditRequest{Kind: api.EventTheft})
 	if err != nil || len(events) > 0 {
@@ -232,5 +235,19 @@ func TestWrongClock(t *testing.T) {
 			t.Errorf("%d h: a token of an hour was refreshed at once", hours)
 		}
 		eval[bool](wrong, "session.logout().then(() => true)")
+		eval[bool](wrong, "session.close(), true") // the next page has another clock, and shares the state
+	}
+}
+
+// logEvents logs the server's last events, which name the reason of each rejected refresh.
+func logEvents(t *testing.T, pawl *pawltest.Server) {
+	t.Helper()
+	admin := pawl.Client().With(client.WithAPIKey(pawl.AdminAPIKey))
+	events, err := admin.Audit(t.Context(), api.AuditRequest{RecordsPerPage: 500})
+	if err != nil {
+		t.Error(err)
+	}
+	for _, e := range events {
+		t.Logf("%s %s: %s", e.Time, e.Kind, e.Detail)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/api"
+	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/test/npmtest"
 	"github.com/pawlauth/pawl/pawltest"
 )
@@ -46,7 +47,9 @@ func build(t *testing.T) string {
 // TestNode runs the tests of the package with Node's runner.
 func TestNode(t *testing.T) {
 	dir := build(t)
-	server := pawltest.New(t, pawltest.WithAlgorithm("ES256"), realTime)
+	server := pawltest.New(t, pawltest.WithAlgorithm("ES256"), realTime, pawltest.WithConfig(func(c *app.Config) {
+		c.Policy.ReplayWithoutKey = time.Minute
+	}))
 	run(t, dir, []string{
 		"PAWL_URL=" + server.URL, "PAWL_LOGIN=" + pawltest.Login, "PAWL_PASSWORD=" + pawltest.Password,
 		"PAWL_API_KEY=" + server.APIKey,

@@ -46,8 +46,9 @@ export interface Session {
   close(): void;
 }
 
-/** Attempts at one refresh, with waits of 0.25 s, 0.5 s, 1 s, 2 s between them unless the server names another. */
-const maxAttempts = 5;
+/** Requests for one refresh, with waits of 0.25 s, 0.5 s, then 1 s between them, unless the server names a longer one. */
+const maxTries = 6;
+const longestBackoff = 1000;
 const longestWait = 10_000;
 /** No request takes longer. A browser that was asleep gives up on the old connection then. */
 const timeout = 10_000;
@@ -203,25 +204,24 @@ class BrowserSession implements Session {
     if (!same(state, stale)) {
       return state; // another tab was faster
     }
-    // The key is stored before the request leaves. A tab that takes over after a crash, or after a lost answer, sends
-    // the same key, and so gets the same successor.
-    state.pending ||= crypto.randomUUID();
-    this.store.write(state);
-    let answer: Answer<TokenData> | PawlError;
+    let answer: Answer<TokenData> | undefined;
     try {
       answer = await this.persist(state);
     } catch (e) {
       if (!(e instanceof PawlError) || e.temporary) {
-        throw e; // the state stays, with its key
+        throw e; // the attempt stays, with its key
       }
-      answer = e;
     }
-    // Without Web Locks another tab may have moved on meanwhile. What it has stored is newer than this answer.
+    // Another tab may have been faster although this one has the lock: a browser shows the writes of another tab a
+    // little late. Before a session is given up, wait for them.
+    for (let i = 0; !answer && i < 10 && same(this.required(), state); i++) {
+      await sleep(100);
+    }
     const now = this.required();
     if (!same(now, state)) {
       return now;
     }
-    if (answer instanceof PawlError) {
+    if (!answer) {
       this.forget();
       throw signedOut();
     }
@@ -231,22 +231,28 @@ class BrowserSession implements Session {
   /** Repeats a refresh with the same key until there is an answer. */
   private async persist(state: State): Promise<Answer<TokenData>> {
     const body = this.cookie ? {} : { token: state.token };
-    let headers: Record<string, string> = { "Idempotency-Key": state.pending };
-    for (let attempt = 1; ; attempt++) {
+    // The key is stored before the request leaves. A tab that takes over after a crash, or after a lost answer, sends
+    // the same key, and so gets the same successor.
+    const attempt = this.store.attempt(state);
+    for (let tries = 1; ; tries++) {
+      const headers: Record<string, string> = attempt.lost ? {} : { "Idempotency-Key": attempt.key };
       try {
         return await this.call<TokenData>("/v2/auth/refresh", { body, headers });
       } catch (e) {
         const error = e as PawlError;
-        if (error.errorCode === "InvalidSession" && headers["Idempotency-Key"]) {
+        if (error.errorCode === "InvalidSession" && !attempt.lost && same(this.required(), state)) {
           // Another holder without this storage, such as a render on the server, may have won the race. The server's
-          // keyless-retry answers it.
-          headers = {};
+          // keyless-retry answers it for a few seconds, so the loss is stored: a later attempt must not spend them on
+          // the key again.
+          attempt.lost = true;
+          this.store.writeAttempt(attempt);
+          tries = 0;
           continue;
         }
-        if (!error.temporary || attempt >= maxAttempts) {
+        if (!error.temporary || tries >= maxTries) {
           throw error;
         }
-        const backoff = 250 * 2 ** (attempt - 1);
+        const backoff = Math.min(longestBackoff, 250 * 2 ** (tries - 1));
         await sleep(Math.min(longestWait, Math.max(error.retryAfter, backoff * (0.5 + Math.random()))));
       }
     }

@@ -18,8 +18,16 @@ export interface State {
   answered: number;
   /** Local time of that answer. Only differences to it are used, so a wrong clock is harmless. */
   local: number;
-  /** The Idempotency-Key of a refresh that may be in flight; "" if there is none. */
-  pending: string;
+}
+
+/** A refresh that may be in flight, or whose answer was lost. */
+export interface Attempt {
+  /** State.local of the token that is refreshed. */
+  of: number;
+  /** Its Idempotency-Key. */
+  key: string;
+  /** Whether another holder of the token won the refresh, so that the server has another key, or none. */
+  lost: boolean;
 }
 
 /** Returns the state after an answer with a token. */
@@ -33,7 +41,6 @@ export function stateOf({ data, date }: Answer<TokenData>): State {
     life: Math.max(0, expires - answered),
     answered,
     local: Date.now(),
-    pending: "",
   };
 }
 
@@ -70,7 +77,10 @@ export function defaultStorage(): StateStorage {
   return memoryStorage();
 }
 
-/** Reads and writes the state under one name. */
+/**
+ * Reads and writes the state under one name, and the attempt to refresh it under another. A browser with a process for
+ * each tab shows a tab the writes of another one a little late, so a tab that starts an attempt must not write the state.
+ */
 export class StateStore {
   constructor(
     private readonly storage: StateStorage,
@@ -92,5 +102,29 @@ export class StateStore {
 
   remove(): void {
     this.storage.removeItem(this.name);
+    this.storage.removeItem(this.attemptName);
+  }
+
+  /** Returns the stored attempt to refresh a state, or a new one with a random key, which it stores. */
+  attempt(state: State): Attempt {
+    try {
+      const attempt = JSON.parse(this.storage.getItem(this.attemptName) ?? "null");
+      if (attempt?.of === state.local && typeof attempt.key === "string") {
+        return attempt;
+      }
+    } catch {
+      // another program has written here
+    }
+    const attempt = { of: state.local, key: crypto.randomUUID(), lost: false };
+    this.writeAttempt(attempt);
+    return attempt;
+  }
+
+  writeAttempt(attempt: Attempt): void {
+    this.storage.setItem(this.attemptName, JSON.stringify(attempt));
+  }
+
+  private get attemptName(): string {
+    return this.name + ".refresh";
   }
 }

@@ -173,7 +173,7 @@ test("a 401 of a call in flight is repeated once with the new token, with its bo
     headers: { "Content-Type": "application/json", "Idempotency-Key": "k" },
     body: JSON.stringify({ token: state.token }),
   });
-  storage.setItem("pawl", JSON.stringify({ ...state, pending: "k" }));
+  storage.setItem("pawl.refresh", JSON.stringify({ of: state.local, key: "k", lost: false }));
   const next = (await other.json()).data.token;
   const answer = await session.fetch(url + "/v2/users/generate-password", {
     method: "POST",
@@ -242,5 +242,30 @@ test("takes over a session that a backend has opened", async () => {
   await session.open(data);
   assert.equal(await session.token(), data.token);
   assert.equal(session.userId, 4821);
+  session.close();
+});
+
+test("a lost race is asked about without the key, also by a later attempt", async () => {
+  let dropped = 0;
+  const { send, calls } = spy((response, _, { path, key }) => {
+    if (path === "/v2/auth/refresh" && !key && dropped++ < 6) {
+      throw new TypeError("the connection is gone");
+    }
+    return response;
+  });
+  const { session, storage } = await signedIn({ fetch: send });
+  const state = JSON.parse(storage.getItem("pawl"));
+  await fetch(url + "/v2/auth/refresh", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ token: state.token }),
+  });
+  grow(storage, hour);
+  await assert.rejects(session.token(), { errorCode: "Network" });
+  assert.equal(session.signedIn, true);
+  const token = await session.token().catch((e) => e.errorCode);
+  const keys = calls.filter((c) => c.path === "/v2/auth/refresh").map((c) => c.key !== null);
+  assert.deepEqual(keys, [true, ...Array(7).fill(false)]);
+  assert.match(token, /^eyJ/);
   session.close();
 });
