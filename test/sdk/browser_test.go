@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -18,6 +20,7 @@ import (
 	"github.com/pawlauth/pawl/client"
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/server"
 	"github.com/pawlauth/pawl/pawltest"
 )
 
@@ -30,7 +33,8 @@ func browser(t *testing.T) context.Context {
 	if err != nil {
 		t.Skip("chromium is missing; run \"make deps\"")
 	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox)
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox,
+		chromedp.Flag("ignore-certificate-errors", true))
 	ctx, stop := chromedp.NewExecAllocator(t.Context(), options...)
 	t.Cleanup(stop)
 	ctx, end := chromedp.NewContext(ctx)
@@ -63,6 +67,9 @@ func (s *site) open(t *testing.T, browser context.Context, pawl, script string) 
 		t.Fatal(err)
 	}
 	address := s.URL + "/?pawl=" + url.QueryEscape(pawl)
+	if s.cookie {
+		address += "&mode=cookie"
+	}
 	opened := tab{t, ctx}
 	if script != "" {
 		params := page.AddScriptToEvaluateOnNewDocumentParams{Source: script}
@@ -105,29 +112,39 @@ func (t tab) signIn() {
 	eval[bool](t, script)
 }
 
-// start starts a Pawl that lets the site call it.
-func start(t *testing.T, s *site, change func(*authority.Policy)) *pawltest.Server {
+// state returns the state of the session that the tabs share. Each refresh changes it.
+func (t tab) state() string {
 	t.Helper()
-	return pawltest.New(t, realTime, pawltest.WithConfig(func(c *app.Config) {
+	return eval[string](t, `localStorage.getItem("pawl")`)
+}
+
+// start starts a Pawl that lets the site call it, and the network in front of it.
+func start(t *testing.T, s *site, change func(*authority.Policy)) (*pawltest.Server, *unreliable) {
+	t.Helper()
+	pawl := pawltest.New(t, realTime, pawltest.WithConfig(func(c *app.Config) {
 		c.AllowedOrigins = []string{s.URL}
+		if s.cookie {
+			c.Cookie = server.CookieStrict
+		}
 		change(&c.Policy)
 	}))
+	return pawl, newUnreliable(t, s.cookie, pawl.URL)
 }
 
 // TestTabs lets five tabs and a render on the server share a session whose tokens live for 3 seconds, over a network
 // that loses a third of the responses and delays another third. No tab may be signed out, and no refresh may be taken
 // for theft.
-func TestTabs(t *testing.T) {
-	s := newSite(t)
+func TestTabs(t *testing.T) { modes(t, testTabs) }
+
+func testTabs(t *testing.T, s *site) {
 	browser := browser(t)
-	pawl := start(t, s, func(p *authority.Policy) {
+	pawl, network := start(t, s, func(p *authority.Policy) {
 		p.TokenLife = 3 * time.Second
 		p.IdleLife = time.Minute
 		p.ReplayWithoutKey = 10 * time.Second
 	})
 	render := http.HandlerFunc(renderer(pawl.URL))
 	s.handle.Store(&render)
-	network := newUnreliable(t, pawl.URL)
 	var tabs []tab
 	for range 5 {
 		tabs = append(tabs, s.open(t, browser, network.URL, ""))
@@ -162,39 +179,61 @@ func TestTabs(t *testing.T) {
 	}
 }
 
-// TestSignedOutEverywhere checks that a logout, and a cleared storage, end the session in every tab.
-func TestSignedOutEverywhere(t *testing.T) {
-	s := newSite(t)
+// TestSignedOutEverywhere checks that a logout, a cleared storage, and a lost cookie end the session in every tab.
+func TestSignedOutEverywhere(t *testing.T) { modes(t, testSignedOutEverywhere) }
+
+func testSignedOutEverywhere(t *testing.T, s *site) {
 	browser := browser(t)
-	pawl := start(t, s, func(*authority.Policy) {})
-	one, two := s.open(t, browser, pawl.URL, ""), s.open(t, browser, pawl.URL, "")
+	_, proxy := start(t, s, func(*authority.Policy) {})
+	one, two := s.open(t, browser, proxy.URL, ""), s.open(t, browser, proxy.URL, "")
 	one.signIn()
 	two.until("began === 1 && session.signedIn")
 	if status := eval[int](two, "call()"); status != 200 {
 		t.Errorf("the second tab: %d", status)
 	}
-	eval[bool](two, "session.logout().then(() => true)")
+	began := eval[float64](two, "(async () => { const at = Date.now(); await session.logout(); return at })()")
 	one.until("ended === 1 && !session.signedIn")
+	t.Logf("the first tab was signed out %v ms after the logout began", eval[float64](one, "endedAt")-began)
+	if status := eval[int](one, "bare()"); status != 401 {
+		t.Errorf("a call with what is left in the browser after the logout: %d", status)
+	}
 	one.signIn()
-	two.until("began === 2 || session.signedIn")
+	two.until("began === 2 && session.signedIn")
 	eval[bool](one, "localStorage.clear(), true")
 	two.until("ended === 2 && !session.signedIn")
 	if got := eval[string](one, "session.token().catch(e => e.errorCode)"); got != "SignedOut" {
 		t.Errorf("the tab that cleared the storage: %s", got)
 	}
+	eval[bool](one, "session.logout().then(() => true)") // removes the cookie, which scripts cannot clear
+	if status := eval[int](one, "bare()"); status != 401 {
+		t.Errorf("a call with what is left in the browser after the second logout: %d", status)
+	}
+	if !s.cookie {
+		return
+	}
+	one.signIn()
+	two.until("began === 3 && session.signedIn")
+	if _, err := chromedp.Call(one.ctx, network.ClearBrowserCookies, cdp.Empty{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := eval[string](two, "call().catch(e => e.errorCode)"); got != "SignedOut" {
+		t.Errorf("a call without the cookie: %s", got)
+	}
+	one.until("ended === 3 && !session.signedIn")
+	two.until("ended === 3 && !session.signedIn")
 }
 
 // TestAsleep freezes a tab for longer than a token lives. It must keep its session when it wakes.
-func TestAsleep(t *testing.T) {
-	s := newSite(t)
+func TestAsleep(t *testing.T) { modes(t, testAsleep) }
+
+func testAsleep(t *testing.T, s *site) {
 	browser := browser(t)
-	pawl := start(t, s, func(p *authority.Policy) {
+	pawl, network := start(t, s, func(p *authority.Policy) {
 		p.TokenLife = 2 * time.Second
 		p.IdleLife = time.Hour
 	})
-	sleeper := s.open(t, browser, pawl.URL, "")
+	sleeper := s.open(t, browser, network.URL, "")
 	sleeper.signIn()
-	before := eval[string](sleeper, "session.token()")
 	freeze := func(state page.SetWebLifecycleStateState) {
 		t.Helper()
 		params := page.SetWebLifecycleStateParams{State: state}
@@ -202,40 +241,74 @@ func TestAsleep(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	before := sleeper.state()
 	freeze(page.SetWebLifecycleStateStateFrozen)
+	admin := pawl.Client(client.WithAPIKey(pawl.AdminAPIKey))
 	for valid := true; valid; time.Sleep(50 * time.Millisecond) {
-		_, err := pawl.Client().With(client.WithBearer(before)).Session(t.Context())
-		valid = err == nil
+		sessions, err := admin.Sessions(t.Context(), api.SessionsRequest{UserID: new(int64(pawltest.UserID))})
+		if err != nil || len(sessions) != 1 {
+			t.Fatalf("%+v, %v", sessions, err)
+		}
+		valid = time.Now().Before(sessions[0].ExpiresAt.Time)
 	}
 	freeze(page.SetWebLifecycleStateStateActive)
 	if status := eval[int](sleeper, "call()"); status != 200 {
 		t.Errorf("after the sleep: %d", status)
 	}
-	if eval[int](sleeper, "ended") != 0 || eval[string](sleeper, "session.token()") == before {
+	if eval[int](sleeper, "ended") != 0 || sleeper.state() == before {
 		t.Error("the tab lost its session")
 	}
 }
 
+// clockScript sets the clock of a page wrong by some hours.
+const clockScript = "{ const now = Date.now; Date.now = () => now() + %d * 3600000; }"
+
 // TestWrongClock opens pages whose clock is wrong by two hours, with tokens that live for 1 hour.
-func TestWrongClock(t *testing.T) {
-	s := newSite(t)
+func TestWrongClock(t *testing.T) { modes(t, testWrongClock) }
+
+func testWrongClock(t *testing.T, s *site) {
 	browser := browser(t)
-	pawl := start(t, s, func(*authority.Policy) {})
+	_, network := start(t, s, func(*authority.Policy) {})
 	for _, hours := range []int{2, -2} {
-		script := fmt.Sprintf("{ const now = Date.now; Date.now = () => now() + %d * 3600000; }", hours)
-		wrong := s.open(t, browser, pawl.URL, script)
+		wrong := s.open(t, browser, network.URL, fmt.Sprintf(clockScript, hours))
 		wrong.signIn()
-		first := eval[string](wrong, "session.token()")
+		first := wrong.state()
 		for range 3 {
 			if status := eval[int](wrong, "call()"); status != 200 {
 				t.Errorf("%d h: %d", hours, status)
 			}
 		}
-		if eval[string](wrong, "session.token()") != first {
+		if wrong.state() != first {
 			t.Errorf("%d h: a token of an hour was refreshed at once", hours)
 		}
 		eval[bool](wrong, "session.logout().then(() => true)")
 		eval[bool](wrong, "session.close(), true") // the next page has another clock, and shares the state
+	}
+}
+
+// TestTwoClocks lets two tabs with different clocks share a session, as after a change of the machine's clock. The tab
+// that is ahead may take the token of the other one for old, and refresh it once. Then both must be content with it.
+func TestTwoClocks(t *testing.T) { modes(t, testTwoClocks) }
+
+func testTwoClocks(t *testing.T, s *site) {
+	browser := browser(t)
+	_, network := start(t, s, func(*authority.Policy) {})
+	ahead := s.open(t, browser, network.URL, fmt.Sprintf(clockScript, 2))
+	behind := s.open(t, browser, network.URL, fmt.Sprintf(clockScript, -2))
+	behind.signIn()
+	first := behind.state()
+	ahead.until(fmt.Sprintf(`localStorage.getItem("pawl") !== %q`, first))
+	behind.until(fmt.Sprintf(`localStorage.getItem("pawl") !== %q`, first))
+	second := ahead.state()
+	for range 3 {
+		for name, tab := range map[string]tab{"ahead": ahead, "behind": behind} {
+			if status := eval[int](tab, "call()"); status != 200 {
+				t.Errorf("the tab that is %s: %d", name, status)
+			}
+		}
+	}
+	if ahead.state() != second || behind.state() != second {
+		t.Error("the tabs refresh a token of an hour again and again")
 	}
 }
 

@@ -1,19 +1,23 @@
 package sdk_test
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"io/fs"
+	"log"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/pawlauth/pawl/internal/app"
@@ -26,7 +30,28 @@ var realTime = pawltest.WithConfig(func(c *app.Config) { c.Clock = time.Now })
 // site is an app on its own origin that serves the compiled package and a page that uses it.
 type site struct {
 	*httptest.Server
+	cookie bool                             // whether the page uses cookie mode
 	handle atomic.Pointer[http.HandlerFunc] // answers /render; set before a page calls it
+}
+
+// modes runs a test in token mode, and in cookie mode, where the site and Pawl have HTTPS.
+func modes(t *testing.T, test func(*testing.T, *site)) {
+	for name, cookie := range map[string]bool{"token": false, "cookie": true} {
+		t.Run(name, func(t *testing.T) { test(t, newSite(t, cookie)) })
+	}
+}
+
+// serve starts a server, with HTTPS in cookie mode.
+func serve(t *testing.T, cookie bool, handler http.Handler) *httptest.Server {
+	server := httptest.NewUnstartedServer(handler)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // a browser that trusts no certificate yet closes connections
+	if cookie {
+		server.StartTLS()
+	} else {
+		server.Start()
+	}
+	t.Cleanup(server.Close)
+	return server
 }
 
 const pageText = `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><script type="module">
@@ -39,8 +64,13 @@ window.good = 0;
 window.lost = 0;
 window.wrong = [];
 window.session = createSession({
-  url, mode: query.get("mode") ?? "token", onSignedOut: () => ended++, onSignedIn: () => began++,
+  url, mode: query.get("mode") ?? "token", onSignedIn: () => began++, onSignedOut: () => {
+    ended++;
+    window.endedAt = Date.now();
+  },
 });
+const credentials = query.get("mode") === "cookie" ? "include" : "omit";
+window.bare = async () => (await fetch(url + "/v2/auth/session", { method: "POST", credentials })).status;
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 window.call = async () => (await session.fetch(url + "/v2/auth/session", { method: "POST" })).status;
 window.work = async () => {
@@ -69,18 +99,44 @@ window.render = async () => {
 window.ready = true;
 </script>`
 
-func newSite(t *testing.T) *site {
-	dist := filepath.Join(build(t), "dist")
+var (
+	compiling sync.Mutex // guards scripts
+	scripts   fstest.MapFS
+)
+
+// compiled returns the scripts of the package. Only the first call compiles them.
+func compiled(t *testing.T) fs.FS {
+	compiling.Lock()
+	defer compiling.Unlock()
+	if scripts != nil {
+		return scripts
+	}
+	files, err := filepath.Glob(filepath.Join(build(t), "dist", "*.js"))
+	if err != nil || len(files) == 0 {
+		t.Fatal("no scripts were compiled: ", err)
+	}
+	all := fstest.MapFS{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[filepath.Base(file)] = &fstest.MapFile{Data: text}
+	}
+	scripts = all
+	return scripts
+}
+
+func newSite(t *testing.T, cookie bool) *site {
 	mux := http.NewServeMux()
-	s := &site{}
-	mux.Handle("/dist/", http.StripPrefix("/dist/", http.FileServer(http.Dir(dist))))
+	s := &site{cookie: cookie}
+	mux.Handle("/dist/", http.StripPrefix("/dist/", http.FileServerFS(compiled(t))))
 	mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = io.WriteString(w, pageText)
 	})
 	mux.HandleFunc("/render", func(w http.ResponseWriter, r *http.Request) { (*s.handle.Load())(w, r) })
-	s.Server = httptest.NewServer(mux)
-	t.Cleanup(s.Close)
+	s.Server = serve(t, cookie, mux)
 	return s
 }
 
@@ -91,14 +147,14 @@ type unreliable struct {
 	bad atomic.Bool
 }
 
-func newUnreliable(t *testing.T, target string) *unreliable {
+func newUnreliable(t *testing.T, cookie bool, target string) *unreliable {
 	address, err := url.Parse(target)
 	if err != nil {
 		t.Fatal(err)
 	}
 	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(address) }}
 	u := &unreliable{}
-	u.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	u.Server = serve(t, cookie, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !u.bad.Load() || r.Method == http.MethodOptions {
 			proxy.ServeHTTP(w, r)
 			return
@@ -117,20 +173,30 @@ func newUnreliable(t *testing.T, target string) *unreliable {
 		w.WriteHeader(response.Code)
 		_, _ = w.Write(response.Body.Bytes())
 	}))
-	t.Cleanup(u.Close)
 	return u
 }
 
 // renderer answers pages as a render on the server does that shares a session with the tabs, but no storage: it
-// refreshes a token that expires soon, without an Idempotency-Key, and keeps the successor to itself.
+// refreshes a token that expires soon, without an Idempotency-Key, and keeps the successor to itself. In cookie mode the
+// browser sends it Pawl's cookie, because cookies ignore ports.
 func renderer(pawl string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		text := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+		text, body := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), "{}"
+		cookie, err := r.Cookie("__Host-pawl")
+		if err == nil {
+			text = cookie.Value
+		} else {
+			body = `{"token":"` + text + `"}`
+		}
 		if time.Until(expiry(text)) > 1500*time.Millisecond {
 			return
 		}
-		response, err := http.Post(pawl+"/v2/auth/refresh", "application/json",
-			bytes.NewReader([]byte(`{"token":"`+text+`"}`)))
+		request, _ := http.NewRequestWithContext(r.Context(), "POST", pawl+"/v2/auth/refresh", strings.NewReader(body))
+		request.Header.Set("Content-Type", "application/json")
+		if cookie != nil {
+			request.AddCookie(cookie)
+		}
+		response, err := http.DefaultClient.Do(request)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadGateway)
 			return

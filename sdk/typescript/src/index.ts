@@ -36,11 +36,14 @@ export interface Session {
   readonly signedIn: boolean;
   /** The id of the signed-in user; undefined without a session. */
   readonly userId: number | undefined;
-  /** Returns a token that is valid for some time, and refreshes first if need be. Throws SignedOut without a session. */
+  /**
+   * Returns a token that is valid for some time, and refreshes first if need be. Throws SignedOut without a session. In
+   * cookie mode the token is "", because no script can read it.
+   */
   token(): Promise<string>;
   /** fetch with the token. After a 401 it refreshes and repeats the request once. */
   fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>;
-  /** Ends the session, here and in every tab. */
+  /** Ends the session, here and in every tab. The tabs are signed out even if it throws because Pawl did not answer. */
   logout(): Promise<void>;
   /** Stops timers and listeners. The session stays for other tabs and the next page. */
   close(): void;
@@ -70,8 +73,8 @@ class BrowserSession implements Session {
   private queue: Promise<unknown> = Promise.resolve(); // used where there are no Web Locks
   private timer: ReturnType<typeof setTimeout> | undefined;
   private known: boolean;
-  /** The monotonic time of the answer with the current token, if this page got it. */
-  private arrived: { local: number; at: number } | undefined;
+  /** When this page saw the current token first, less its age then, by the monotonic clock. */
+  private seen: { local: number; at: number } | undefined;
 
   constructor(private readonly options: SessionOptions) {
     const name = options.name ?? "pawl";
@@ -135,8 +138,8 @@ class BrowserSession implements Session {
     await this.locked(async () => {
       const state = this.store.read();
       this.forget(); // first, so that the page is signed out even if Pawl cannot be reached
-      if (state) {
-        await this.call("/v2/auth/logout", this.withToken(state)).catch((e: PawlError) => {
+      if (state || this.cookie) { // a page may have lost its state, and the browser still have the cookie
+        await this.call("/v2/auth/logout", state ? this.withToken(state) : {}).catch((e: PawlError) => {
           if (e.errorCode !== "InvalidSession") {
             throw e; // a logout is complete if the session has ended
           }
@@ -208,7 +211,8 @@ class BrowserSession implements Session {
     try {
       answer = await this.persist(state);
     } catch (e) {
-      if (!(e instanceof PawlError) || e.temporary) {
+      // 400 is the answer to a request without a token: the browser has no cookie any more.
+      if (!(e instanceof PawlError && (e.errorCode === "InvalidSession" || e.status === 400))) {
         throw e; // the attempt stays, with its key
       }
     }
@@ -274,13 +278,12 @@ class BrowserSession implements Session {
   private remaining(state: State): number {
     // The monotonic clock may stand still while a computer sleeps, and the other one may be set back. The larger age is
     // the safe one: the worst that it can cause is an early refresh.
-    const here = this.arrived?.local === state.local ? performance.now() - this.arrived.at : 0;
+    const here = this.seen?.local === state.local ? performance.now() - this.seen.at : 0;
     return state.life - Math.max(Date.now() - state.local, here);
   }
 
   private accept(state: State): State {
     this.store.write(state);
-    this.arrived = { local: state.local, at: performance.now() };
     this.announce();
     return state;
   }
@@ -312,6 +315,9 @@ class BrowserSession implements Session {
   private schedule(): void {
     clearTimeout(this.timer);
     const state = this.store.read();
+    if (state && this.seen?.local !== state.local) {
+      this.seen = { local: state.local, at: performance.now() - Math.max(0, Date.now() - state.local) };
+    }
     if (!state || !(this.options.keepAlive ?? typeof window !== "undefined")) {
       return;
     }

@@ -221,6 +221,58 @@ test("a clock that is set back does not hide the age of a token", async (t) => {
   session.close();
 });
 
+test("a clock that is set back does not hide the age of another tab's token", async (t) => {
+  const storage = memoryStorage();
+  let two;
+  const seen = new Promise((done) => (two = createSession({ url, storage, onSignedIn: done })));
+  const { session: one } = await signedIn({ storage });
+  const alive = setInterval(() => {}, 1000); // the channel between sessions does not keep the process
+  await seen;
+  clearInterval(alive);
+  const before = await two.token();
+  const now = Date.now.bind(Date);
+  const monotonic = performance.now.bind(performance);
+  t.mock.method(Date, "now", () => now() - 5 * hour);
+  t.mock.method(performance, "now", () => monotonic() + hour);
+  assert.notEqual(await two.token(), before);
+  one.close();
+  two.close();
+});
+
+for (const [status, errorCode, want] of [
+  [400, "InvalidParameter", "SignedOut"], // the answer without a cookie
+  [401, "InvalidSession", "SignedOut"],
+  [401, "InvalidAPIKey", "InvalidAPIKey"], // the server's settings are wrong, but the session is not
+  [403, "AccessDenied", "AccessDenied"],
+]) {
+  test(`a refresh that is answered ${status} ${errorCode} ends in ${want}`, async () => {
+    let ended = 0;
+    const { send } = spy((response, _, { path }) =>
+      path === "/v2/auth/refresh"
+        ? Response.json({ success: false, data: null, errorCode, message: "No." }, { status })
+        : response,
+    );
+    const { session, storage } = await signedIn({ fetch: send, onSignedOut: () => ended++ });
+    grow(storage, hour);
+    await assert.rejects(session.token(), { errorCode: want });
+    assert.equal(session.signedIn, want !== "SignedOut");
+    assert.equal(ended, want === "SignedOut" ? 1 : 0);
+    session.close();
+  });
+}
+
+test("in cookie mode, a logout reaches Pawl although the page has lost its state", async () => {
+  const calls = [];
+  const send = async (input, init) => {
+    calls.push([new URL(input).pathname, init.credentials]);
+    return Response.json({ success: true, data: null });
+  };
+  const session = createSession({ url, mode: "cookie", storage: memoryStorage(), fetch: send });
+  await session.logout();
+  assert.deepEqual(calls, [["/v2/auth/logout", "include"]]);
+  session.close();
+});
+
 test("rubbish in the storage is no session", async () => {
   for (const text of ["", "{", "null", "7", '"x"', '{"token":7}', '{"token":"x"}', "[]"]) {
     const storage = memoryStorage();
