@@ -37,16 +37,22 @@ func newCookies(c Config) *cookies {
 	if c.Cookie == "" || c.Cookie == CookieOff {
 		return nil
 	}
-	k := &cookies{sameSite: http.SameSiteLaxMode, guard: http.NewCrossOriginProtection()}
+	k := &cookies{sameSite: http.SameSiteLaxMode, guard: newGuard(c)}
 	if c.Cookie == CookieStrict {
 		k.sameSite = http.SameSiteStrictMode
 	}
+	return k
+}
+
+// newGuard returns the check for requests from pages of the server's own origin, and of the allowed ones.
+func newGuard(c Config) *http.CrossOriginProtection {
+	guard := http.NewCrossOriginProtection()
 	for _, origin := range append([]string{originOf(c.PublicURL)}, c.AllowedOrigins...) {
 		if origin != "" {
-			_ = k.guard.AddTrustedOrigin(origin) // fails only for a text that is no origin
+			_ = guard.AddTrustedOrigin(origin) // fails only for a text that is no origin
 		}
 	}
-	return k
+	return guard
 }
 
 // originOf returns the origin of an address, or "".

@@ -35,6 +35,7 @@ type limiter struct {
 	next     *server
 	inFlight atomic.Int64
 	origins  crossOrigin
+	guard    *http.CrossOriginProtection
 	rules    map[string]pathRules // of the paths without a variable
 }
 
@@ -46,7 +47,7 @@ type pathRules struct {
 
 func newLimiter(c Config, next *server) *limiter {
 	h := &limiter{
-		Limits: c.Limits, next: next, origins: newCrossOrigin(c), rules: map[string]pathRules{},
+		Limits: c.Limits, next: next, origins: newCrossOrigin(c), guard: newGuard(c), rules: map[string]pathRules{},
 	}
 	rates := map[string]int{loginPath: c.Limits.LoginRate, refreshPath: c.Limits.RefreshRate}
 	for path := range next.spellings.exact {
@@ -118,6 +119,10 @@ func (h *limiter) admit(w http.ResponseWriter, r *http.Request, table *rateTable
 		}
 	}
 	if table != nil && r.Method == http.MethodPost {
+		if h.fromForeignPage(r) {
+			h.reject(w, r, errForeignPage)
+			return
+		}
 		if wait := table.wait(throttle.AddressBlock(origin(r).IP), time.Now()); wait > 0 {
 			limited := &fault.Error{Kind: fault.RateLimited, RetryAfter: wait}
 			limited.Message = "Too many requests from this address; retry after " + retryAfter(limited) + " s."
@@ -126,6 +131,16 @@ func (h *limiter) admit(w http.ResponseWriter, r *http.Request, table *rateTable
 		}
 	}
 	h.next.ServeHTTP(w, r)
+}
+
+// fromForeignPage reports whether a page of an origin that is not allowed made the browser send a request without a
+// preflight, as a form does. If such requests counted, a page could use up the rate of its visitor's address, and so
+// lock the visitor out.
+func (h *limiter) fromForeignPage(r *http.Request) bool {
+	contentType := r.Header.Get("Content-Type")
+	preflighted := contentType != "" && isJSON(contentType) ||
+		r.Header.Get("Authorization") != "" || r.Header.Get("X-API-Key") != ""
+	return !preflighted && h.guard.Check(r) != nil
 }
 
 func (h *limiter) reject(w http.ResponseWriter, r *http.Request, err error) {

@@ -13,6 +13,7 @@ import (
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/password"
+	"github.com/pawlauth/pawl/internal/server"
 	"github.com/pawlauth/pawl/pawltest"
 )
 
@@ -66,6 +67,45 @@ func TestRateLimits(t *testing.T) {
 	token = b.refresh(200, token)
 	b.expect(429, api.CodeRateLimitExceeded, "POST", "/v2/auth/refresh", tokenBody(token))
 	b.session(200, token)
+}
+
+// TestForeignPagesDoNotCount lets pages of other origins send what needs no preflight. They must not use up the rate of
+// their visitor's address. The same requests of the server's own pages, and of programs, count.
+func TestForeignPagesDoNotCount(t *testing.T) {
+	for name, s := range sites {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, cookieMode(server.CookieLax), pawltest.WithConfig(func(c *app.Config) {
+				c.Limits.LoginRate, c.Limits.RefreshRate = 3, 3
+			}))
+			token := b.login()
+			b.refresh(200, token)
+			for _, contentType := range []string{
+				"", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
+			} {
+				for path, code := range map[string]string{
+					"/v2/auth/login": "AccessDenied", "/v2/auth/refresh": "AccessDenied",
+					"/oauth2/token": "unauthorized_client",
+				} {
+					headers := append([]string{"Content-Type: " + contentType}, s.headers...)
+					resp, text := b.send("POST", path, "grant_type=refresh_token&refresh_token=x", headers...)
+					if refused := strings.Contains(text, code); refused == s.allowed || resp.StatusCode < 400 {
+						t.Errorf("%s as %q: %d %s", path, contentType, resp.StatusCode, text)
+					}
+				}
+			}
+			status := 200
+			if s.allowed {
+				status = 429
+			}
+			body := credentials(pawltest.Login, pawltest.Password)
+			if resp, text := b.send("POST", "/v2/auth/login", body); resp.StatusCode != status {
+				t.Errorf("login: %d %s, want %d", resp.StatusCode, text, status)
+			}
+			if resp, text := b.send("POST", "/v2/auth/refresh", tokenBody("x")); (resp.StatusCode == 429) != s.allowed {
+				t.Errorf("refresh: %d %s", resp.StatusCode, text)
+			}
+		})
+	}
 }
 
 // TestRateOfSpellings checks that all spellings of a path share one rate.
