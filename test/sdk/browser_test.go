@@ -195,7 +195,7 @@ func testSignedOutEverywhere(t *testing.T, s *site) {
 	one.until("ended === 1 && !session.signedIn")
 	t.Logf("the first tab was signed out %v ms after the logout began", eval[float64](one, "endedAt")-began)
 	if status := eval[int](one, "bare()"); status != 401 {
-		t.Errorf("a call with what is left in the browser after the logout: %d", status)
+		t.Errorf("a call by the signed-out browser: %d", status)
 	}
 	one.signIn()
 	two.until("began === 2 && session.signedIn")
@@ -206,7 +206,7 @@ func testSignedOutEverywhere(t *testing.T, s *site) {
 	}
 	eval[bool](one, "session.logout().then(() => true)") // removes the cookie, which scripts cannot clear
 	if status := eval[int](one, "bare()"); status != 401 {
-		t.Errorf("a call with what is left in the browser after the second logout: %d", status)
+		t.Errorf("a call by the browser after the second logout: %d", status)
 	}
 	if !s.cookie {
 		return

@@ -177,8 +177,8 @@ func newUnreliable(t *testing.T, cookie bool, target string) *unreliable {
 }
 
 // renderer answers pages as a render on the server does that shares a session with the tabs, but no storage: it
-// refreshes a token that expires soon, without an Idempotency-Key, and keeps the successor to itself. In cookie mode the
-// browser sends it Pawl's cookie, because cookies ignore ports.
+// refreshes a token that expires soon, without an Idempotency-Key, and keeps the successor to itself. In cookie mode
+// the browser sends it Pawl's cookie, because cookies ignore ports.
 func renderer(pawl string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		text, body := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "), "{}"
@@ -191,7 +191,8 @@ func renderer(pawl string) http.HandlerFunc {
 		if time.Until(expiry(text)) > 1500*time.Millisecond {
 			return
 		}
-		request, _ := http.NewRequestWithContext(r.Context(), "POST", pawl+"/v2/auth/refresh", strings.NewReader(body))
+		address := pawl + "/v2/auth/refresh"
+		request, _ := http.NewRequestWithContext(r.Context(), "POST", address, strings.NewReader(body))
 		request.Header.Set("Content-Type", "application/json")
 		if cookie != nil {
 			request.AddCookie(cookie)
