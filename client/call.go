@@ -24,6 +24,7 @@ type call struct {
 	body           any    // nil sends no body; url.Values are sent as a form, everything else as JSON
 	idempotencyKey string // the Idempotency-Key header; empty sends none
 	isIdempotent   bool   // a second call has the same effect and the same response, so a lost response is retried
+	noCache        bool   // the server must not answer from a stale cache (RFC 9111, 5.2.1.4)
 	noEnvelope     bool   // the response is JSON without the envelope of /v2
 }
 
@@ -128,6 +129,9 @@ func (c *Client) setHeaders(h http.Header, x call) {
 	}
 	if x.idempotencyKey != "" {
 		h.Set("Idempotency-Key", x.idempotencyKey)
+	}
+	if x.noCache {
+		h.Set("Cache-Control", "no-cache")
 	}
 	_, form := x.body.(url.Values)
 	switch {

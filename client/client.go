@@ -5,7 +5,7 @@
 //   - A [TokenSource] keeps a session: it refreshes the token in time, and signs in when it must.
 //   - A [Transport] puts the token of a source on each request to any server.
 //   - [Middleware] guards an HTTP handler. It asks Pawl about the credentials of each request, or verifies tokens
-//     itself with a [JWKS].
+//     itself with a [Verifier] or a [JWKS].
 //
 // Package pawltest runs a server for the tests of such programs.
 package client

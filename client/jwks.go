@@ -7,6 +7,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -48,6 +49,10 @@ type JWKS struct {
 
 	mu   sync.Mutex // guards keys
 	keys keySet
+
+	// generation goes up when a key is removed or replaced, so that a Verifier checks the signatures of its cached
+	// tokens again.
+	generation atomic.Uint64
 }
 
 const (
@@ -145,7 +150,11 @@ func (j *JWKS) Fetch(ctx context.Context) error {
 	defer j.mu.Unlock()
 	j.keys.tried = received
 	if err == nil {
-		j.keys.byID = usableKeys(set.Keys)
+		next := usableKeys(set.Keys)
+		if lacksKeyOf(next, j.keys.byID) {
+			j.generation.Add(1)
+		}
+		j.keys.byID = next
 		j.keys.read = received
 		j.keys.server = serverClock{date: date, sent: sent, received: received}
 		if len(j.keys.byID) == 0 {
@@ -154,6 +163,17 @@ func (j *JWKS) Fetch(ctx context.Context) error {
 	}
 	j.keys.err = err
 	return err
+}
+
+// lacksKeyOf reports whether a set lacks one of the old keys, by id and algorithm. The id is a hash of the key
+// (RFC 7638).
+func lacksKeyOf(set, old map[string]jose.JSONWebKey) bool {
+	for id, key := range old {
+		if set[id].Algorithm != key.Algorithm {
+			return true
+		}
+	}
+	return false
 }
 
 // algorithms are Pawl's algorithms with public keys.

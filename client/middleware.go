@@ -30,6 +30,9 @@ type MiddlewareConfig struct {
 	// then passes until its exp, and the caller has no Login (see JWKS). Pawl is still asked about every request with
 	// an API key, because only Pawl can check one.
 	JWKS *JWKS
+	// Verifier, if set, verifies bearer tokens in memory by Pawl's feed of revocations. It takes the place of JWKS, and
+	// rejects a superseded or ended token within a second. Pawl is still asked about every request with an API key.
+	Verifier *Verifier
 	// Cookie, if set, also lets a browser send its token as the cookie of Pawl's cookie mode. An Authorization header
 	// comes first. A browser sends the cookie with the requests of every page of the same site, so Cookie checks each
 	// request that has it. The zero CrossOriginProtection admits the pages of the guarded server's own origin, and
@@ -43,7 +46,7 @@ type MiddlewareConfig struct {
 }
 
 // Middleware returns a function that guards an HTTP handler: only requests with a valid bearer token or API key reach
-// it. Middleware asks Pawl through c, or verifies tokens by Pawl's public keys if config.JWKS is set. While Pawl is
+// it. Middleware asks Pawl through c, or verifies tokens itself if config.Verifier or config.JWKS is set. While Pawl is
 // needed and unreachable, requests are answered with 503.
 //
 // The handler gets the caller from CallerFrom, and must not get it from anywhere else. Middleware removes request
@@ -62,10 +65,10 @@ func Middleware(c *Client, config MiddlewareConfig) func(http.Handler) http.Hand
 	if config.Clock == nil {
 		config.Clock = time.Now
 	}
-	v := &verifier{client: withoutToken(c), config: config, cache: newCache(config.CacheSize)}
+	g := &guard{client: withoutToken(c), config: config, cache: newCache(config.CacheSize)}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			caller, err := v.verify(r)
+			caller, err := g.verify(r)
 			if err != nil {
 				config.Refuse(w, r, err)
 				return
@@ -110,27 +113,34 @@ func removeForged(h http.Header) {
 	}
 }
 
-type verifier struct {
+type guard struct {
 	client *Client
 	config MiddlewareConfig
 	cache  *cache
 }
 
-func (v *verifier) verify(r *http.Request) (api.SessionInfo, error) {
-	sent, err := v.credentials(r)
+func (g *guard) verify(r *http.Request) (api.SessionInfo, error) {
+	sent, err := g.credentials(r)
 	if err != nil {
 		return api.SessionInfo{}, err
 	}
-	if v.config.JWKS != nil && sent.apiKey == "" {
-		return v.config.JWKS.Verify(r.Context(), sent.bearer)
+	if g.config.Verifier != nil && sent.apiKey == "" {
+		verified, err := g.config.Verifier.Verify(r.Context(), sent.bearer)
+		if err != nil {
+			return api.SessionInfo{}, err
+		}
+		return verified.SessionInfo, nil
 	}
-	now := v.config.Clock()
-	if v.config.CacheFor > 0 {
-		if caller, ok := v.cache.get(sent, now); ok {
+	if g.config.JWKS != nil && sent.apiKey == "" {
+		return g.config.JWKS.Verify(r.Context(), sent.bearer)
+	}
+	now := g.config.Clock()
+	if g.config.CacheFor > 0 {
+		if caller, ok := g.cache.get(sent, now); ok {
 			return caller, nil
 		}
 	}
-	c := v.client.With(WithBearer(sent.bearer), WithAPIKey(sent.apiKey))
+	c := g.client.With(WithBearer(sent.bearer), WithAPIKey(sent.apiKey))
 	caller, date, err := doDated[api.SessionInfo](r.Context(), c, sessionCall)
 	if err == nil && caller.UserID == 0 { // a server other than Pawl may answer every request with success
 		err = errNoUser
@@ -138,13 +148,13 @@ func (v *verifier) verify(r *http.Request) (api.SessionInfo, error) {
 	if err != nil {
 		return api.SessionInfo{}, rejection(err)
 	}
-	if v.config.CacheFor > 0 {
-		e := entry{caller: caller, added: now, maxAge: v.config.CacheFor}
+	if g.config.CacheFor > 0 {
+		e := entry{caller: caller, added: now, maxAge: g.config.CacheFor}
 		if caller.ExpiresAt != nil {
-			server := serverClock{date: date, sent: now, received: v.config.Clock()}
+			server := serverClock{date: date, sent: now, received: g.config.Clock()}
 			e.maxAge = min(e.maxAge, caller.ExpiresAt.Sub(server.at(now)))
 		}
-		v.cache.put(sent, e)
+		g.cache.put(sent, e)
 	}
 	return caller, nil
 }
@@ -155,15 +165,15 @@ var errNoUser = errors.New("client: the response has no user; is the address rig
 type credentials struct{ bearer, apiKey string }
 
 // credentials returns the credentials of a request, from its headers or, if the configuration permits, from the cookie.
-func (v *verifier) credentials(r *http.Request) (credentials, error) {
-	if v.config.Cookie == nil || len(r.Header["Authorization"]) > 0 {
+func (g *guard) credentials(r *http.Request) (credentials, error) {
+	if g.config.Cookie == nil || len(r.Header["Authorization"]) > 0 {
 		return credentialsOf(r)
 	}
 	cookie, err := r.Cookie(cookieName)
 	if err != nil || cookie.Value == "" {
 		return credentialsOf(r)
 	}
-	if v.config.Cookie.Check(r) != nil {
+	if g.config.Cookie.Check(r) != nil {
 		return credentials{}, errForeignPage
 	}
 	var sent credentials

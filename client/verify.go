@@ -18,31 +18,41 @@ const clockSkew = time.Minute
 // Verify checks a token and returns the caller described by its claims. The caller has no Login, because a token has
 // none. Verify returns ErrInvalidSession if the token is not valid, and ErrUnavailable if the keys could not be read.
 func (j *JWKS) Verify(ctx context.Context, text string) (api.SessionInfo, error) {
-	if len(text) > token.MaxLength {
-		return api.SessionInfo{}, errInvalidToken
-	}
-	signed, err := jwt.ParseSigned(text, algorithms)
+	claims, err := j.verify(ctx, text)
 	if err != nil {
-		return api.SessionInfo{}, errInvalidToken
-	}
-	header := signed.Headers[0] // the only one, because ParseSigned accepts no form but the compact one
-	key, ok, err := j.key(ctx, header.KeyID)
-	if err != nil {
-		return api.SessionInfo{}, rejection(err)
-	}
-	var claims claims
-	// The algorithm comes from the key, never from the token alone (RFC 8725, 3.1).
-	if !ok || key.Algorithm != header.Algorithm || signed.Claims(key.Key, &claims) != nil {
-		return api.SessionInfo{}, errInvalidToken
+		return api.SessionInfo{}, err
 	}
 	return j.caller(claims)
 }
 
 type claims struct {
 	jwt.Claims
+	SessionID string    `json:"sid"`
 	AuthLevel api.Level `json:"authLevel"`
 	NetworkID int64     `json:"networkId"`
 	MailboxID int64     `json:"mailboxId"`
+}
+
+// verify returns the claims of a token with a valid signature. It does not check their values.
+func (j *JWKS) verify(ctx context.Context, text string) (claims, error) {
+	if len(text) > token.MaxLength {
+		return claims{}, errInvalidToken
+	}
+	signed, err := jwt.ParseSigned(text, algorithms)
+	if err != nil {
+		return claims{}, errInvalidToken
+	}
+	header := signed.Headers[0] // the only one, because ParseSigned accepts no form but the compact one
+	key, ok, err := j.key(ctx, header.KeyID)
+	if err != nil {
+		return claims{}, rejection(err)
+	}
+	var c claims
+	// The algorithm comes from the key, never from the token alone (RFC 8725, 3.1).
+	if !ok || key.Algorithm != header.Algorithm || signed.Claims(key.Key, &c) != nil {
+		return claims{}, errInvalidToken
+	}
+	return c, nil
 }
 
 // caller returns the caller of verified claims, if their issuer, audience and times are valid.

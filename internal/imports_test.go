@@ -13,7 +13,7 @@ const modulePath = "github.com/pawlauth/pawl"
 // if they import none of them.
 var allowedImports = map[string][]string{
 	"api":    {},
-	"client": {"api", "internal/token"},
+	"client": {"api", "internal/revocation", "internal/token"},
 	"cmd/pawl": {
 		"api", "client", "internal/app", "internal/authority", "internal/authority/fault",
 		"internal/authority/keyring", "internal/bench", "internal/logqueue", "internal/metrics",

@@ -100,6 +100,7 @@ func NewTable(config TableConfig) *Table {
 	t := &Table{config: config, start: config.Clock()}
 	t.sessions.seed, t.users.seed = maphash.MakeSeed(), maphash.MakeSeed()
 	t.sessions.entries, t.users.entries = &t.entries, &t.entries
+	t.stamp.Store(1) // later than the zero Stamp
 	t.issuedAfter.Store(math.MaxInt64)
 	t.epoch.Store(math.MaxUint64)
 	return t
@@ -132,6 +133,15 @@ func (t *Table) Beat(serverTime time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.issuedAfter.Store(serverTime.Unix() + slackSeconds)
+}
+
+// Apply applies one change of a revoked event.
+func (t *Table) Apply(c Change) {
+	if c.Session != (token.SessionID{}) {
+		t.ApplySession(c.Session, c.Generation)
+	} else {
+		t.ApplyUser(c.UserID, c.Before)
+	}
 }
 
 // ApplySession applies the event that tokens of a session below a generation are superseded. Generation 0 means that

@@ -1,0 +1,347 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/pawlauth/pawl/api"
+	"github.com/pawlauth/pawl/client"
+	"github.com/pawlauth/pawl/pawltest"
+)
+
+const (
+	bound     = time.Second
+	heartbeat = 200 * time.Millisecond
+)
+
+// movableClock is the real time whose wall clock can be set. Its monotonic clock is the real one.
+type movableClock struct{ seconds atomic.Int64 }
+
+func (c *movableClock) step(d time.Duration) { c.seconds.Add(int64(d / time.Second)) }
+
+func (c *movableClock) now() time.Time {
+	t := time.Now()
+	// The first word of a Time with a monotonic reading has the wall clock: 33 bits of seconds above 30 bits of
+	// nanoseconds. No function of package time sets one clock without the other.
+	wall := (*uint64)(unsafe.Pointer(&t))
+	*wall += uint64(c.seconds.Load()) << 30
+	return t
+}
+
+// verifying is a Pawl, a verifier that reaches it through a proxy, and their clocks.
+type verifying struct {
+	*testing.T
+	pawl     *pawltest.Server
+	direct   *client.Client // of the administrator, without the proxy
+	proxy    *faultyProxy
+	verifier *client.Verifier
+	server   movableClock
+	local    movableClock
+}
+
+func newVerifying(t *testing.T, algorithm string, config client.VerifierConfig) *verifying {
+	t.Helper()
+	v := &verifying{T: t}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("%+v", v.verifier.Stats())
+		}
+	})
+	v.pawl = pawltest.New(t, pawltest.WithAlgorithm(algorithm), withClock(t, v.server.now))
+	v.direct = v.pawl.Client(client.WithAPIKey(v.pawl.AdminAPIKey))
+	v.proxy = newFaultyProxy(t, v.pawl.URL)
+	v.verifier = v.newVerifier(config)
+	return v
+}
+
+// newVerifier returns a verifier with an API key that may do nothing but verify.
+func (v *verifying) newVerifier(config client.VerifierConfig) *client.Verifier {
+	v.Helper()
+	key, err := v.direct.CreateAPIKey(v.Context(), api.CreateAPIKeyRequest{
+		UserID: pawltest.UserID, Visibility: api.VisibilityPrivate, Scope: api.ScopeVerify,
+	})
+	if err != nil {
+		v.Fatal(err)
+	}
+	c, err := client.New(v.proxy.url, client.WithAPIKey(key.Key))
+	if err != nil {
+		v.Fatal(err)
+	}
+	if config.Clock == nil {
+		config.Clock = v.local.now
+	}
+	verifier := client.NewVerifier(c, config)
+	v.Cleanup(verifier.Close)
+	if err := verifier.WaitReady(v.Context()); err != nil {
+		v.Fatal(err)
+	}
+	return verifier
+}
+
+func (v *verifying) login() string {
+	v.Helper()
+	got, err := v.pawl.Client().Login(v.Context(), pawltest.Login, pawltest.Password)
+	if err != nil {
+		v.Fatal(err)
+	}
+	return got.Token
+}
+
+func (v *verifying) refresh(token string) string {
+	v.Helper()
+	got, err := v.pawl.Client().Refresh(v.Context(), token)
+	if err != nil {
+		v.Fatal(err)
+	}
+	return got.Token
+}
+
+// expect fails the test unless the verifier accepts or rejects a token.
+func (v *verifying) expect(valid bool, token string) {
+	v.Helper()
+	got, err := v.verifier.Verify(v.Context(), token)
+	switch {
+	case valid && err != nil:
+		v.Errorf("a valid token is rejected: %v", err)
+	case valid && (got.UserID != pawltest.UserID || got.SessionID == ""):
+		v.Errorf("the caller is %+v", got)
+	case !valid && !errors.Is(err, client.ErrInvalidSession):
+		v.Errorf("a token that is not valid: %v, want ErrInvalidSession", err)
+	}
+}
+
+// await calls until f is true.
+func await(t testing.TB, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !f(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("after 30 s: %s", what)
+		}
+	}
+}
+
+// longestAcceptance verifies a token every 10 ms, until it has been rejected for so long that knowledge of any age that
+// is permitted has passed. It returns how long after died the last accepted call began.
+func (v *verifying) longestAcceptance(token string, died time.Time) (longest time.Duration) {
+	v.Helper()
+	each := time.NewTicker(10 * time.Millisecond)
+	defer each.Stop()
+	for end := died.Add(bound + 5*heartbeat); ; <-each.C {
+		began := time.Now()
+		if began.After(end) {
+			return longest
+		}
+		if _, err := v.verifier.Verify(v.Context(), token); err == nil {
+			longest = began.Sub(died)
+		}
+	}
+}
+
+// TestVerifierFaults breaks the feed, and then supersedes a token. The verifier must not accept the token for longer
+// than its bound and one heartbeat. After the fault, it must decide by itself again.
+func TestVerifierFaults(t *testing.T) {
+	for name, test := range map[string]struct {
+		begin, end func(*verifying)
+	}{
+		"none":              {func(*verifying) {}, func(*verifying) {}},
+		"cut":               {func(v *verifying) { v.proxy.set(cuts) }, func(v *verifying) { v.proxy.set(noFault) }},
+		"held":              {func(v *verifying) { v.proxy.set(holds) }, func(v *verifying) { v.proxy.set(noFault) }},
+		"server clock +10m": {func(v *verifying) { v.server.step(10 * time.Minute) }, func(*verifying) {}},
+		"server clock -10m": {func(v *verifying) { v.server.step(-10 * time.Minute) }, func(*verifying) {}},
+		"local clock +10m":  {func(v *verifying) { v.local.step(10 * time.Minute) }, func(*verifying) {}},
+		"local clock -10m":  {func(v *verifying) { v.local.step(-10 * time.Minute) }, func(*verifying) {}},
+		"clock set back and held": {
+			func(v *verifying) { v.local.step(-10 * time.Minute); v.proxy.set(holds) },
+			func(v *verifying) { v.proxy.set(noFault) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := newVerifying(t, "ES256", client.VerifierConfig{AskTimeout: 100 * time.Millisecond})
+			for range 2 {
+				superseded := v.login()
+				v.expect(true, superseded)
+				test.begin(v)
+				current := v.refresh(superseded)
+				longest := v.longestAcceptance(superseded, time.Now())
+				t.Logf("longest acceptance: %s", longest)
+				if longest > bound+heartbeat {
+					t.Errorf("a superseded token was accepted for %s, want at most %s", longest, bound+heartbeat)
+				}
+				test.end(v)
+				await(t, "the verifier still asks about a token", func() bool {
+					before := v.verifier.Stats().Asked
+					_, err := v.verifier.Verify(t.Context(), current)
+					return err == nil && v.verifier.Stats().Asked == before
+				})
+				v.expect(false, superseded)
+			}
+		})
+	}
+}
+
+// askedBy returns how many questions a function caused.
+func (v *verifying) askedBy(f func()) uint64 {
+	before := v.verifier.Stats().Asked
+	f()
+	return v.verifier.Stats().Asked - before
+}
+
+// TestVerifierAsks checks when a verifier asks Pawl: once about a token from before its hello, and, for a server of
+// HS256, once about each token.
+func TestVerifierAsks(t *testing.T) {
+	for algorithm, want := range map[string]uint64{"ES256": 1, "HS256": 1} {
+		t.Run(algorithm, func(t *testing.T) {
+			t.Parallel()
+			v := newVerifying(t, algorithm, client.VerifierConfig{})
+			token := v.login()
+			if got := v.askedBy(func() { v.expect(true, token); v.expect(true, token) }); got != want {
+				t.Errorf("%d questions about a token from before the hello, want %d", got, want)
+			}
+			next := v.refresh(token)
+			await(t, "the change does not arrive", func() bool { return v.verifier.Stats().Changes > 0 })
+			if got := v.askedBy(func() { v.expect(false, token); v.expect(false, token) }); got != 0 {
+				t.Errorf("%d questions about a superseded token, want none", got)
+			}
+			v.askedBy(func() { v.expect(true, next) })
+			forged := next[:len(next)-5] + "AAAAA"
+			v.expect(false, forged)
+			v.expect(false, "")
+			v.expect(false, strings.Repeat("x", 10_000))
+			v.expect(true, next)
+		})
+	}
+}
+
+// TestVerifierForgedHS256 presents a forged token of a live session. Pawl's no must not count against the real one.
+func TestVerifierForgedHS256(t *testing.T) {
+	v := newVerifying(t, "HS256", client.VerifierConfig{})
+	token := v.login()
+	v.expect(false, token[:len(token)-5]+"AAAAA")
+	v.expect(true, token)
+	v.expect(true, token)
+}
+
+// TestVerifierYoungToken lets tokens become younger than the hello. The verifier must accept them without a question.
+func TestVerifierYoungToken(t *testing.T) {
+	v := newVerifying(t, "ES256", client.VerifierConfig{})
+	if got := v.verifier.Stats(); got.State != client.VerifierCatchingUp {
+		t.Errorf("the state is %q, want %q", got.State, client.VerifierCatchingUp)
+	}
+	await(t, "the verifier asks about every new token", func() bool {
+		token := v.login()
+		return v.askedBy(func() { v.expect(true, token) }) == 0
+	})
+}
+
+// TestVerifierUnreachable cuts Pawl off. A token must pass for AcceptUnreachable, counted, and no longer.
+func TestVerifierUnreachable(t *testing.T) {
+	const longer = 500 * time.Millisecond
+	v := newVerifying(t, "ES256", client.VerifierConfig{
+		AcceptUnreachable: longer, AskTimeout: 50 * time.Millisecond,
+	})
+	token, other := v.login(), v.login()
+	v.expect(true, token)
+	v.expect(true, other)
+	superseded := v.refresh(other)
+	await(t, "the change does not arrive", func() bool { return v.verifier.Stats().Changes > 0 })
+	v.proxy.set(cuts)
+	cut := time.Now()
+	var last time.Time // the beginning of the last accepted call
+	await(t, "the token still passes", func() bool {
+		began := time.Now()
+		_, err := v.verifier.Verify(t.Context(), token)
+		if err == nil {
+			last = began
+		}
+		if _, err := v.verifier.Verify(t.Context(), other); err == nil {
+			t.Error("a token that the feed had reported passes")
+		}
+		return errors.Is(err, client.ErrUnavailable)
+	})
+	if got := last.Sub(cut); got > bound+longer+heartbeat {
+		t.Errorf("the token passed for %s without Pawl, want at most %s", got, bound+longer)
+	}
+	if got := v.verifier.Stats(); got.AcceptedUnreachable == 0 || got.State != client.VerifierStale {
+		t.Errorf("the figures are %+v, want accepted calls, and a stale feed", got)
+	}
+	v.proxy.set(noFault)
+	v.pawl.Close()
+	if _, err := v.verifier.Verify(t.Context(), superseded); !errors.Is(err, client.ErrUnavailable) {
+		t.Errorf("an unknown token: %v, want ErrUnavailable", err)
+	}
+}
+
+// TestVerifierSlowStart starts a verifier before its server is reachable.
+func TestVerifierSlowStart(t *testing.T) {
+	v := newVerifying(t, "ES256", client.VerifierConfig{})
+	v.proxy.set(cuts)
+	c, err := client.New(v.proxy.url, client.WithAPIKey(v.pawl.AdminAPIKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.verifier = client.NewVerifier(c, client.VerifierConfig{AskTimeout: 50 * time.Millisecond})
+	defer v.verifier.Close()
+	token := v.login()
+	if _, err := v.verifier.Verify(t.Context(), token); !errors.Is(err, client.ErrUnavailable) {
+		t.Errorf("before the server is reachable: %v, want ErrUnavailable", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := v.verifier.WaitReady(ctx); err == nil {
+		t.Error("WaitReady returns no error")
+	}
+	v.proxy.set(noFault)
+	if err := v.verifier.WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the keys are not read", func() bool {
+		_, err := v.verifier.Verify(t.Context(), token)
+		return err == nil
+	})
+}
+
+// TestVerifierLogin checks that WithLogin gives every caller a login, by one question.
+func TestVerifierLogin(t *testing.T) {
+	v := newVerifying(t, "ES256", client.VerifierConfig{WithLogin: true})
+	token := v.login()
+	for range 3 {
+		got, err := v.verifier.Verify(t.Context(), token)
+		if err != nil || got.Login != pawltest.Login {
+			t.Fatalf("Verify = %+v, %v", got, err)
+		}
+	}
+	if got := v.verifier.Stats().Asked; got != 1 {
+		t.Errorf("%d questions, want 1", got)
+	}
+}
+
+// TestVerifierInMiddleware guards a handler with a Verifier.
+func TestVerifierInMiddleware(t *testing.T) {
+	v := newVerifying(t, "ES256", client.VerifierConfig{})
+	url := guarded(t, v.pawl.Client(), client.MiddlewareConfig{Verifier: v.verifier})
+	token := v.login()
+	for _, test := range []struct {
+		header string
+		status int
+	}{
+		{"Authorization: Bearer " + token, 200},
+		{"X-Api-Key: " + v.pawl.APIKey, 200},
+		{"Authorization: Bearer " + token + "x", 401},
+		{"X-Other: x", 401},
+	} {
+		if resp, body := ask(t, url, test.header); resp.StatusCode != test.status {
+			t.Errorf("%s: %d %s, want %d", test.header, resp.StatusCode, body, test.status)
+		}
+	}
+	v.refresh(token)
+	await(t, "the superseded token passes", func() bool {
+		resp, _ := ask(t, url, "Authorization: Bearer "+token)
+		return resp.StatusCode == 401
+	})
+}
