@@ -43,7 +43,8 @@ func visit(ctx context.Context, t *testing.T, page, pawl string) {
 	script := `globalThis.call = async (method, path, body, mode = "cors") => {
 		const headers = mode === "cors" && body !== undefined ? { "Content-Type": "application/json" } : {};
 		try {
-			const response = await fetch("` + pawl + `" + path, { method, headers, mode, credentials: "include", body });
+			const init = { method, headers, mode, credentials: "include", body };
+			const response = await fetch("` + pawl + `" + path, init);
 			if (response.type === "opaque") return "unreadable";
 			return (response.status + " " + (await response.json()).errorCode).trim();
 		} catch {

@@ -149,7 +149,8 @@ func TestDocsCurl(t *testing.T) {
 	openDocs(ctx, t, server.URL+"/docs")
 	evaluate[chromedp.Void](ctx, t, `document.getElementById("page-key").value = "`+server.APIKey+`"`)
 	evaluate[chromedp.Void](ctx, t,
-		`document.querySelector("#updateUser textarea").value = JSON.stringify({ userId: 4821, lastName: "O'Brien $x" })`)
+		`document.querySelector("#updateUser textarea").value = `+
+			`JSON.stringify({ userId: 4821, lastName: "O'Brien $x" })`)
 	for id, want := range map[string]string{
 		"login": `"userId":4821`, "updateUser": `O'Brien $x`, "introspect": `"active":false`,
 		"getUser": `"userId":4821`,
