@@ -91,7 +91,11 @@ func (c *devCmd) Run(ctx context.Context, std stdio) error {
 		return errors.Join(err, listener.Close(), a.Close())
 	}
 	a.Started(ctx)
-	fmt.Fprint(std.out, devBanner(env.url, path))
+	link, err := consoleLink(ctx, a, env.url)
+	if err != nil {
+		return errors.Join(err, listener.Close(), a.Close())
+	}
+	fmt.Fprint(std.out, devBanner(env.url, path, link))
 	log.level.Set(level)
 	return serve(ctx, a, listener, server.HTTPConfig{Log: log.Logger})
 }
@@ -151,12 +155,27 @@ func ensureUser(ctx context.Context, a *app.App, key, passwd string, u authority
 	return passwd, key, err
 }
 
-func devBanner(url, path string) string {
+// consoleLink returns the lines of the banner with a link that signs in to the console as the administrator, or "" if
+// there is no console.
+func consoleLink(ctx context.Context, a *app.App, url string) (string, error) {
+	if a.Console == nil {
+		return "", nil
+	}
+	admin, _, err := a.Store.UserByLogin(ctx, devAdmin)
+	if err != nil {
+		return "", err
+	}
+	return "\nThe admin console; this link signs in as " + devAdmin + ", once:\n  " +
+		url + a.Console.NewLink(admin.ID) + "\n", nil
+}
+
+func devBanner(url, path, link string) string {
 	source := path
 	if !filepath.IsAbs(path) {
 		source = "./" + path // else "." searches PATH
 	}
 	return fmt.Sprintf(`Pawl listens on %[1]s
+%[4]s
 Users, passwords and API keys are in %[2]s
 The API, with a form for each call: %[1]s/docs
 
@@ -173,5 +192,5 @@ Manage it, as its administrator:
   pawl user list
 
 Ctrl-C stops the server. The next start on the same folder continues with the same state.
-`, url, path, shellQuote(source))
+`, url, path, shellQuote(source), link)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/keyring"
+	"github.com/pawlauth/pawl/internal/console"
 	"github.com/pawlauth/pawl/internal/password"
 	"github.com/pawlauth/pawl/internal/token"
 )
@@ -71,6 +72,7 @@ func defaults() kong.Vars {
 	hash := password.Params{}.WithDefaults()
 	return kong.Vars{
 		"addr":            ":8080",
+		"console":         console.DefaultPath,
 		"data":            "pawl-data",
 		"store":           "sqlite:",
 		"url":             "http://127.0.0.1:8080",

@@ -16,6 +16,7 @@ import (
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/audit"
 	"github.com/pawlauth/pawl/internal/authority/keyring"
+	"github.com/pawlauth/pawl/internal/console"
 	"github.com/pawlauth/pawl/internal/metrics"
 	"github.com/pawlauth/pawl/internal/password"
 	"github.com/pawlauth/pawl/internal/seal"
@@ -59,6 +60,8 @@ type Config struct {
 	// Rules are the requirements for new passwords.
 	Rules password.Rules
 
+	// Console is the path of the admin console, such as console.DefaultPath. If empty, there is no console.
+	Console string
 	// PublicURL, AllowedOrigins, Cookie and Limits are as in server.Config.
 	PublicURL      string
 	AllowedOrigins []string
@@ -113,6 +116,7 @@ type App struct {
 	Authority *authority.Authority
 	Handler   http.Handler
 	Store     Store
+	Console   *console.Console // nil if there is none
 
 	auditor    *audit.Writer
 	settings   string             // for the audit
@@ -162,23 +166,43 @@ func Open(ctx context.Context, c Config) (_ *App, err error) {
 		Passwords: passwords.Stats, Audit: auditor.Stats,
 		SigningKeys: func() int { return len(keys.Set().Keys()) },
 	})
-	handler := server.New(server.Config{
-		Authority: domain, Build: c.Build, PublicURL: c.PublicURL, AllowedOrigins: c.AllowedOrigins,
-		Cookie: c.Cookie, Limits: c.Limits, Log: c.Log, AccessLog: c.AccessLog,
-	})
+	pages := c.newConsole(domain)
+	handler := server.New(c.serverConfig(domain, pages))
 	handler = c.Tracer.Handler(c.Metrics.Handler(handler))
 	if c.Wrap != nil {
 		handler = c.Wrap(handler)
 	}
 	background, stop := context.WithCancel(context.Background())
 	a := &App{
-		Authority: domain, Handler: handler, Store: store,
+		Authority: domain, Handler: handler, Store: store, Console: pages,
 		auditor: auditor, settings: c.summary(), stop: stop,
 	}
 	a.background.Go(func() { a.sweep(background, c.Log) })
 	a.background.Go(func() { domain.Purge(background) })
 	a.background.Go(func() { keys.Run(background) })
 	return a, nil
+}
+
+// serverConfig returns the configuration of the HTTP side. The console may be nil.
+func (c *Config) serverConfig(domain *authority.Authority, pages *console.Console) server.Config {
+	s := server.Config{
+		Authority: domain, Build: c.Build, PublicURL: c.PublicURL, AllowedOrigins: c.AllowedOrigins,
+		Cookie: c.Cookie, Limits: c.Limits, Log: c.Log, AccessLog: c.AccessLog,
+	}
+	if pages != nil {
+		s.Console = pages // a nil *console.Console would not be a nil interface
+	}
+	return s
+}
+
+// newConsole returns the admin console, or nil if there is none.
+func (c *Config) newConsole(domain *authority.Authority) *console.Console {
+	if c.Console == "" {
+		return nil
+	}
+	return console.New(console.Config{
+		Authority: domain, Path: c.Console, PublicURL: c.PublicURL, Clock: c.Clock, Log: c.Log,
+	})
 }
 
 // assertions returns the verifier for the trusted issuers, or nil if there are none.
@@ -273,8 +297,10 @@ func (c *Config) summary() string {
 	return fmt.Sprintf("build %s, store %s, algorithm %s, token life %s, idle life %s, "+
 		"session life %s, bearer grace %s, "+
 		"keyless retry %s, refresh key %s, verify staleness %s, login rate %d, refresh rate %d, trusted proxies %v, "+
-		"in flight %d, audit age %s, max sessions per user %d, allowed origins %v, cookie %s", c.Build, c.Store.Kind(),
+		"in flight %d, audit age %s, max sessions per user %d, allowed origins %v, cookie %s, "+
+		"console %s", c.Build, c.Store.Kind(),
 		c.Algorithm, p.TokenLife, p.IdleLife, p.SessionLife, p.BearerGrace, p.ReplayWithoutKey, p.RefreshAPIKey,
 		c.VerifyStaleness, l.LoginRate, l.RefreshRate, l.TrustedProxies, l.MaxInFlight, p.AuditAge,
-		p.MaxSessionsPerUser, c.AllowedOrigins, cmp.Or(c.Cookie, server.CookieOff))
+		p.MaxSessionsPerUser, c.AllowedOrigins, cmp.Or(c.Cookie, server.CookieOff),
+		cmp.Or(c.Console, "off"))
 }

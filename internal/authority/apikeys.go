@@ -156,7 +156,7 @@ func (a *Authority) addAPIKey(ctx context.Context, c Caller, key APIKey) (APIKey
 func maxLevelOf(key APIKey, owner *User) (Level, error) {
 	level := cmp.Or(key.MaxLevel, max(MailboxUser, owner.Level))
 	switch {
-	case !owner.isAdmin():
+	case !owner.IsAdmin():
 		return 0, errOpenSessionsOwner
 	case level < owner.Level:
 		return 0, errMaxLevel

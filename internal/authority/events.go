@@ -63,7 +63,7 @@ const maxOffset = 100_000
 // events about the users of all tenants, and also the events about no user. The page has no events about users above
 // the caller. It includes every event recorded before the call.
 func (a *Authority) Events(ctx context.Context, c Caller, f audit.Filter, page int64) ([]audit.Event, error) {
-	if !c.User.isAdmin() {
+	if !c.User.IsAdmin() {
 		return nil, errLevel
 	}
 	if err := checkPage(page, f.Limit); err != nil {

@@ -41,7 +41,7 @@ const maxDevice = 64
 // the caller's API key expires, if not before, and continues if the key is removed, as in LoginWithAPIKey.
 func (a *Authority) OpenSession(ctx context.Context, c Caller, r OpenRequest) (IssuedToken, error) {
 	switch {
-	case !c.User.isAdmin():
+	case !c.User.IsAdmin():
 		return IssuedToken{}, errLevel
 	case c.sessionOnlyKey:
 		return IssuedToken{}, errSessionAPIKeyOpens
@@ -60,7 +60,7 @@ func (a *Authority) OpenSession(ctx context.Context, c Caller, r OpenRequest) (I
 		return IssuedToken{}, err
 	}
 	a.recordOpened(ctx, c, opened)
-	return a.issue(opened.SessionWithUser, false)
+	return a.issue(opened.SessionWithUser, r.From.Cookie)
 }
 
 // checkOpening checks the fields of a request that do not depend on the store, and completes its NewUser. It returns

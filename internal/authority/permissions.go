@@ -31,8 +31,8 @@ func (c Caller) administered() (networkID, mailboxID *int64) {
 	return networkID, mailboxID
 }
 
-// isAdmin reports whether the user is an admin of any tenant.
-func (u *User) isAdmin() bool { return u.Level <= NetworkAdmin || u.Level == MailboxAdmin }
+// IsAdmin reports whether the user is an admin of any tenant.
+func (u *User) IsAdmin() bool { return u.Level <= NetworkAdmin || u.Level == MailboxAdmin }
 
 // visibleUser returns a user visible to the caller: one in a tenant administered by the caller or, if self is true, the
 // caller itself. Callers who are not admins get access-denied. Admins of another tenant get not-found, so that they
@@ -41,7 +41,7 @@ func (a *Authority) visibleUser(ctx context.Context, c Caller, id int64, self bo
 	if self && id == c.User.ID {
 		return c.User, nil
 	}
-	if !c.User.isAdmin() {
+	if !c.User.IsAdmin() {
 		return nil, errLevel
 	}
 	user, err := a.store.User(ctx, id)

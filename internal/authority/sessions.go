@@ -41,7 +41,7 @@ func (a *Authority) Sessions(ctx context.Context, c Caller, q SessionQuery) ([]S
 	switch {
 	case q.All && q.UserID != 0:
 		return nil, fault.Invalid("userId and all exclude each other; send one of them.")
-	case q.All && !c.User.isAdmin():
+	case q.All && !c.User.IsAdmin():
 		return nil, errLevel
 	case q.All:
 		f.HighestLevel = c.User.Level

@@ -168,6 +168,7 @@ type UserFilter struct {
 	Level     Level
 	Status    Status
 	Search    Search
+	After     int64 // selects the users with a higher ID
 	Offset    int64
 	Limit     int64 // 0 selects none
 }

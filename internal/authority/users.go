@@ -33,7 +33,7 @@ func (n NewUser) user(home Tenant, now int64) (User, error) {
 
 // CreateUser adds a user to a tenant administered by the caller.
 func (a *Authority) CreateUser(ctx context.Context, c Caller, n NewUser) (*User, error) {
-	if !c.User.isAdmin() {
+	if !c.User.IsAdmin() {
 		return nil, errLevel
 	}
 	u, err := n.user(c.User.Tenant, a.now())
@@ -71,7 +71,7 @@ func (a *Authority) User(ctx context.Context, c Caller, id int64) (*User, error)
 // ListUsers returns a page of users. If the filter has a network or a mailbox, the caller must administer it. Otherwise
 // the page has the users of every tenant administered by the caller.
 func (a *Authority) ListUsers(ctx context.Context, c Caller, f UserFilter, page int64) ([]User, error) {
-	if !c.User.isAdmin() {
+	if !c.User.IsAdmin() {
 		return nil, errLevel
 	}
 	if err := checkPage(page, f.Limit); err != nil {
@@ -94,7 +94,7 @@ func (a *Authority) ListUsers(ctx context.Context, c Caller, f UserFilter, page 
 // UserByName returns a list of the user with the login or with the external id; one of the two must be empty. The list
 // is empty if the user does not exist or the caller may not see it.
 func (a *Authority) UserByName(ctx context.Context, c Caller, login, externalID string) ([]User, error) {
-	if !c.User.isAdmin() {
+	if !c.User.IsAdmin() {
 		return nil, errLevel
 	}
 	if (login == "") == (externalID == "") {

@@ -60,6 +60,11 @@ func newLimiter(c Config, next *server) *limiter {
 	grant := h.rules[grantPath]
 	grant.rate = h.rules[refreshPath].rate // the same exchange in another form
 	h.rules[grantPath] = grant
+	if next.console != nil {
+		signIn := h.rules[next.console.SignInPath()]
+		signIn.rate = h.rules[loginPath].rate
+		h.rules[next.console.SignInPath()] = signIn
+	}
 	return h
 }
 

@@ -73,7 +73,11 @@ func (s *server) noPath(w http.ResponseWriter, r *http.Request) {
 	h.Set("Vary", "Accept")
 	h.Set("Cache-Control", "no-store")
 	if r.URL.Path == "/" {
-		h.Set("Location", s.prefix()+docsPath)
+		to := docsPath
+		if s.console != nil {
+			to = s.console.Path()
+		}
+		h.Set("Location", s.prefix()+to)
 		w.WriteHeader(http.StatusFound)
 		return
 	}

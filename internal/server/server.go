@@ -32,12 +32,23 @@ type Config struct {
 	AllowedOrigins []string
 	// Cookie lets browsers keep their token in a cookie. The zero value is CookieOff.
 	Cookie CookieMode
+	// Console is the admin console. If nil, there is none.
+	Console Console
 	// Limits protects the server from too many requests. The zero value sets no limits.
 	Limits Limits
 	// AccessLog receives a line for each request. If nil, requests are not logged.
 	AccessLog *slog.Logger
 	// Log receives internal errors and the causes of rejected requests. If nil, the server discards them.
 	Log *slog.Logger
+}
+
+// Console is the handler of the admin console. A *console.Console implements it.
+type Console interface {
+	http.Handler
+	// Path returns the path of the console, without a slash at its end.
+	Path() string
+	// SignInPath returns the path whose POST requests are sign-ins.
+	SignInPath() string
 }
 
 // server answers the wire contract.
@@ -48,6 +59,7 @@ type server struct {
 	log       *slog.Logger
 	deadlines deadlines
 	cookies   *cookies // nil: the server sets no cookies
+	console   Console  // nil: there is none
 	mux       *http.ServeMux
 	paths     []string    // the patterns of openapi.yaml
 	spellings spellings   // of all paths
@@ -69,7 +81,7 @@ func newServer(c Config) *server {
 	}
 	s := &server{
 		authority: c.Authority, build: c.Build, publicURL: c.PublicURL, log: c.Log,
-		cookies: newCookies(c), mux: http.NewServeMux(),
+		cookies: newCookies(c), console: c.Console, mux: http.NewServeMux(),
 	}
 	s.spellings.prefix = s.prefix()
 	s.routes()
@@ -162,7 +174,25 @@ func (s *server) routes() {
 	s.handlePage(docsStylePath, docsStyle)
 	s.handleRedirect("/swagger/index.html", "/docs")
 	s.handleRedirect("/swagger/v2/swagger.json", "/openapi.json")
+	s.handleConsole()
 	s.mux.HandleFunc("/", s.noPath)
+}
+
+// handleConsole adds the paths of the console, if there is one.
+func (s *server) handleConsole() {
+	if s.console == nil {
+		return
+	}
+	s.spellings.tree = s.console.Path()
+	s.spellings.add(s.console.Path())
+	s.spellings.add(s.console.SignInPath())
+	s.mux.HandleFunc(s.console.Path(), s.serveConsole)
+	s.mux.HandleFunc(s.console.Path()+"/", s.serveConsole)
+}
+
+// serveConsole answers a request for a page of the console.
+func (s *server) serveConsole(w http.ResponseWriter, r *http.Request) {
+	s.console.ServeHTTP(w, r.WithContext(s.requestContext(w, r)))
 }
 
 // methods has the endpoints of one path.

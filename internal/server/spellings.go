@@ -12,6 +12,7 @@ type spellings struct {
 	prefix   string          // the path of the public URL, for gateways that do not remove it; or ""
 	exact    map[string]bool // the paths without a variable
 	prefixes []string        // the paths with a variable at the end, up to the variable
+	tree     string          // a path with other paths below it that are not in spellings; or ""
 }
 
 // add adds a path, or a pattern with a variable at its end.
@@ -71,7 +72,7 @@ func (s *spellings) findBelowPrefix(path string) string {
 		return ""
 	case rest == "" || rest == "/":
 		return "/"
-	case isForwardAuth(rest):
+	case isForwardAuth(rest), s.tree != "" && strings.HasPrefix(rest, s.tree+"/"):
 		return rest
 	}
 	return s.find(rest)

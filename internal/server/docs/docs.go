@@ -8,15 +8,15 @@ import (
 	_ "embed"
 	"fmt"
 	"html/template"
+	"slices"
 
 	"github.com/pawlauth/pawl/api"
+	"github.com/pawlauth/pawl/internal/look"
 )
 
 var (
-	// Style is docs/docs.css.
-	//
 	//go:embed docs.css
-	Style []byte
+	styleText []byte
 	// Script is docs/docs.js.
 	//
 	//go:embed docs.js
@@ -26,6 +26,9 @@ var (
 	//go:embed missing.html
 	missingText string
 )
+
+// Style is docs/docs.css.
+var Style = slices.Concat(look.Base, styleText)
 
 // Page returns the API page of a server with this version of the program. The links in it begin with the prefix, which
 // is empty or a path without a slash at its end.

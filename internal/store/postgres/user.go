@@ -96,6 +96,10 @@ func (s *Store) ListUsers(ctx context.Context, f authority.UserFilter) ([]author
 	if f.Status != 0 {
 		match("status", int64(f.Status))
 	}
+	if f.After != 0 {
+		args = append(args, f.After)
+		where = append(where, fmt.Sprintf("u.id > $%d", len(args)))
+	}
 	scan := func(row pgx.CollectableRow) (authority.User, error) {
 		u, err := scanUser(row)
 		return *u, err

@@ -133,6 +133,9 @@ func (s *Store) ListUsers(ctx context.Context, f authority.UserFilter) ([]author
 	if f.Status != 0 {
 		where.add("status = ?", int64(f.Status))
 	}
+	if f.After != 0 {
+		where.add("id > ?", f.After)
+	}
 	sql := "SELECT " + userColumns + " FROM user" + where.sql() + " ORDER BY id LIMIT ? OFFSET ?"
 	scan := func(stmt *sqlite.Stmt) authority.User { return *scanUser(stmt) }
 	return list(ctx, s, sql, append(where.args, f.Limit, f.Offset), scan)

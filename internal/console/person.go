@@ -1,0 +1,188 @@
+package console
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strconv"
+
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/token"
+)
+
+// personPage is the data of the page of a person.
+type personPage struct {
+	Person   *authority.User
+	Self     bool // whether it is the caller's own page
+	Sessions sessionTable
+}
+
+// sessionTable is the data of a table of sessions.
+type sessionTable struct {
+	Rows []sessionRow
+	More bool // whether there are more sessions than rows
+}
+
+// sessionRow is a session in a table.
+type sessionRow struct {
+	authority.SessionWithOrigin
+	Current bool // whether it is the session of the request
+}
+
+// Refreshes returns how often the session was refreshed.
+func (s sessionRow) Refreshes() uint32 { return s.Generation - 1 }
+
+// Actor returns the user who acts in the session, or 0.
+func (s sessionRow) Actor() int64 {
+	if s.Extras == nil {
+		return 0
+	}
+	return s.Extras.ActorID
+}
+
+// maxSessions is how many sessions of a person a page shows.
+const maxSessions = 500
+
+// person shows a person and the sessions, most recently used first.
+func (c *Console) person(ctx context.Context, r *request) (response, error) {
+	user, sessions, err := c.personWithSessions(ctx, r)
+	if err != nil {
+		return response{}, err
+	}
+	data := personPage{Person: user, Self: user.ID == r.caller.User.ID, Sessions: sessions}
+	return response{page: "person", title: user.Login, data: data}, nil
+}
+
+// personWithSessions returns the person of the path, and a table of the sessions.
+func (c *Console) personWithSessions(ctx context.Context, r *request) (*authority.User, sessionTable, error) {
+	id, err := r.id()
+	if err != nil {
+		return nil, sessionTable{}, err
+	}
+	user, err := c.authority.User(ctx, r.caller, id)
+	if err != nil {
+		return nil, sessionTable{}, err
+	}
+	query := authority.SessionQuery{UserID: id, Page: 1, Limit: maxSessions}
+	sessions, err := c.authority.Sessions(ctx, r.caller, query)
+	if err != nil {
+		return nil, sessionTable{}, err
+	}
+	table := sessionTable{More: len(sessions) == maxSessions}
+	for _, s := range sessions {
+		current := r.caller.Session != nil && r.caller.Session.ID == s.ID
+		table.Rows = append(table.Rows, sessionRow{SessionWithOrigin: s, Current: current})
+	}
+	slices.SortFunc(table.Rows, func(a, b sessionRow) int {
+		return cmp.Or(cmp.Compare(b.Refreshed, a.Refreshed), cmp.Compare(b.Created, a.Created))
+	})
+	return user, table, nil
+}
+
+var errPerson = fault.New(fault.NotFound, "Person not found; search for the login.")
+
+// id returns the user id of the path.
+func (r *request) id() (int64, error) {
+	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
+	if err != nil || id <= 0 {
+		return 0, errPerson
+	}
+	return id, nil
+}
+
+var errSession = fault.New(fault.NotFound, "Session not found; it may have ended meanwhile.")
+
+// session returns the session id of the path.
+func (r *request) session() (token.SessionID, error) {
+	id, ok := token.ParseSessionID(r.PathValue("session"))
+	if !ok {
+		return id, errSession
+	}
+	return id, nil
+}
+
+// confirmation is the data of the page that asks before an action.
+type confirmation struct {
+	Effect string // a sentence
+	Button string
+	Action string // the path of the form
+	Back   string // the path of the page before
+}
+
+func ask(title string, data confirmation) response {
+	return response{page: "confirm", title: title, data: data}
+}
+
+func (c *Console) askEndSession(ctx context.Context, r *request) (response, error) {
+	user, sessions, err := c.personWithSessions(ctx, r)
+	if err != nil {
+		return response{}, err
+	}
+	id, err := r.session()
+	if err != nil {
+		return response{}, err
+	}
+	i := slices.IndexFunc(sessions.Rows, func(s sessionRow) bool { return s.ID == id })
+	if i < 0 {
+		return response{}, errSession
+	}
+	session := sessions.Rows[i]
+	effect := t("end.effect", describeAgent(session.UserAgent), session.IP, user.Login)
+	if session.Current {
+		effect = t("end.effect-current")
+	}
+	return ask(t("end.title"), confirmation{
+		Effect: effect, Button: t("end.button"), Back: personPath(user.ID),
+		Action: personPath(user.ID) + "/sessions/" + id.String() + "/end",
+	}), nil
+}
+
+func (c *Console) endSession(ctx context.Context, r *request) (response, error) {
+	id, err := r.id()
+	if err != nil {
+		return response{}, err
+	}
+	session, err := r.session()
+	if err != nil {
+		return response{}, err
+	}
+	if err := c.authority.EndSession(ctx, r.caller, session); err != nil {
+		return response{}, err
+	}
+	return next(personPath(id), "session-ended"), nil
+}
+
+func (c *Console) askEndAll(ctx context.Context, r *request) (response, error) {
+	user, sessions, err := c.personWithSessions(ctx, r)
+	if err != nil {
+		return response{}, err
+	}
+	effect := t("end-all.effect", len(sessions.Rows), user.Login)
+	switch {
+	case len(sessions.Rows) == 0:
+		effect = t("end-all.effect-none", user.Login)
+	case sessions.More:
+		effect = t("end-all.effect-more", len(sessions.Rows), user.Login)
+	case len(sessions.Rows) == 1:
+		effect = t("end-all.effect-one", user.Login)
+	}
+	if user.ID == r.caller.User.ID {
+		effect += " " + t("end-all.self")
+	}
+	return ask(t("end-all.title"), confirmation{
+		Effect: effect, Button: t("end-all.button"), Back: personPath(user.ID),
+		Action: personPath(user.ID) + "/end-all",
+	}), nil
+}
+
+func (c *Console) endAll(ctx context.Context, r *request) (response, error) {
+	id, err := r.id()
+	if err != nil {
+		return response{}, err
+	}
+	if err := c.authority.ResetUser(ctx, r.caller, id); err != nil {
+		return response{}, err
+	}
+	return next(personPath(id), "all-ended"), nil
+}

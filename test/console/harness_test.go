@@ -1,0 +1,186 @@
+// Package console_test uses the admin console in a real browser, and checks each effect through the API.
+package console_test
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"github.com/pawlauth/pawl/internal/app"
+	"github.com/pawlauth/pawl/internal/console"
+	"github.com/pawlauth/pawl/pawltest"
+)
+
+// chromium is the context of the one browser of all tests, or nil if the machine has no Chromium. Each test has its own
+// cookies in it.
+var chromium context.Context
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		path, err := exec.LookPath("chromium")
+		if err != nil {
+			return m.Run()
+		}
+		options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox)
+		ctx, stop := chromedp.NewExecAllocator(context.Background(), options...)
+		defer stop()
+		ctx, end := chromedp.NewContext(ctx)
+		defer end()
+		if err := chromedp.Do(ctx); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		chromium = ctx
+		return m.Run()
+	}())
+}
+
+// newPawl starts a server with the console.
+func newPawl(t *testing.T, options ...pawltest.Option) *pawltest.Server {
+	t.Helper()
+	on := pawltest.WithConfig(func(c *app.Config) { c.Console = console.DefaultPath })
+	return pawltest.New(t, append([]pawltest.Option{on}, options...)...)
+}
+
+// tab is a tab of a browser with its own cookies.
+type tab struct {
+	*testing.T
+	ctx context.Context
+	url string // of the console
+}
+
+// newTab opens a tab. An exception, a message of the console of the browser, a violation of the policy of a page, and a
+// request to another origin fail the test.
+func newTab(t *testing.T, pawl *pawltest.Server) tab {
+	t.Helper()
+	if chromium == nil {
+		t.Skip("chromium is missing; run \"make deps\"")
+	}
+	check := func(event any) {
+		switch e := event.(type) {
+		case *runtime.EventExceptionThrown:
+			t.Errorf("exception in the script: %v", e.ExceptionDetails)
+		case *runtime.EventConsoleAPICalled:
+			t.Errorf("message in the console of the browser: %v", e.Args)
+		case *log.EventEntryAdded:
+			if e.Entry.Source != log.EntrySourceNetwork { // the status of an expected error
+				t.Errorf("entry in the log of the browser: %s", e.Entry.Text)
+			}
+		case *network.EventRequestWillBeSent:
+			if u := e.Request.URL; !strings.HasPrefix(u, pawl.URL+"/") && !strings.HasPrefix(u, "about:") {
+				t.Errorf("request to another origin: %s", u)
+			}
+		}
+	}
+	ctx, end := chromedp.NewContext(chromium, chromedp.WithNewBrowserContext(), chromedp.WithListener(check))
+	t.Cleanup(end)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	t.Cleanup(cancel)
+	b := tab{T: t, ctx: ctx, url: pawl.URL + console.DefaultPath}
+	b.do(chromedp.EmulateViewport(1280, 900))
+	return b
+}
+
+func (b tab) do(steps ...chromedp.Action[chromedp.Void]) {
+	b.Helper()
+	if err := chromedp.Do(b.ctx, steps...); err != nil {
+		b.Fatalf("%v at %s", err, b.at())
+	}
+}
+
+// open opens a page of the console.
+func (b tab) open(path string) {
+	b.Helper()
+	b.do(chromedp.Navigate(b.url + path))
+}
+
+// signIn signs in, and waits for the first page.
+func (b tab) signIn(login, password string) {
+	b.Helper()
+	b.open("")
+	b.fill("login", login)
+	b.fill("password", password)
+	b.do(chromedp.Click("form .main"))
+	b.until(`!!document.querySelector("#bar")`)
+}
+
+// asAdmin opens a tab in which the administrator is signed in.
+func asAdmin(t *testing.T, pawl *pawltest.Server) tab {
+	t.Helper()
+	b := newTab(t, pawl)
+	b.signIn(pawltest.AdminLogin, pawltest.AdminPassword)
+	return b
+}
+
+// fill types into the field with a name.
+func (b tab) fill(name, text string) {
+	b.Helper()
+	b.do(chromedp.SendKeys(fmt.Sprintf("[name=%s]", name), text))
+}
+
+// click clicks on an element, which leads to another page with the script and without it.
+func (b tab) click(selector string) {
+	b.Helper()
+	b.do(chromedp.Click(selector))
+}
+
+// confirm clicks on a link that asks, and then on the button of the question. It returns the named effect.
+func (b tab) confirm(selector string) (effect string) {
+	b.Helper()
+	b.click(selector)
+	b.until(`!!document.querySelector("dialog[open] form.ask, main form.ask")`)
+	effect = b.text("form.ask p")
+	b.click("form.ask .main")
+	b.until(`!document.querySelector("form.ask") && document.readyState === "complete"`)
+	return effect
+}
+
+func (b tab) text(selector string) string {
+	b.Helper()
+	return eval[string](b, fmt.Sprintf(`document.querySelector(%q)?.innerText ?? "(none)"`, selector))
+}
+
+// until waits until an expression is true. It asks from outside, because a page without its script has no timers.
+func (b tab) until(expression string) {
+	b.Helper()
+	for b.ctx.Err() == nil {
+		// An error means that the page is being replaced by the next one.
+		if ok, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](expression)); err == nil && ok {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	b.Fatalf("never true: %s at %s: %v", expression, b.at(), b.ctx.Err())
+}
+
+// at returns the path of the page.
+func (b tab) at() string {
+	at, err := chromedp.Run(b.ctx, chromedp.Location())
+	if err != nil {
+		return err.Error()
+	}
+	u, err := url.Parse(at)
+	if err != nil {
+		return err.Error()
+	}
+	return u.Path
+}
+
+func eval[T any](b tab, expression string) T {
+	b.Helper()
+	value, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
+		b.Fatalf("%s: %v", expression, err)
+	}
+	return value
+}
