@@ -101,7 +101,7 @@ var sqliteMutants = []mutant{
 	{
 		name: "replays of expired tokens refused",
 		edits: []edit{{
-			dir: "internal/authority", old: "case reuseReplay:\n", new: "case reuseReplay:\n" +
+			dir: "internal/authority", old: "case kind == reuseReplay:\n", new: "case kind == reuseReplay:\n" +
 				"if MUTANT && tokenErr != nil {\nreturn IssuedToken{}, RefreshExpired, errSession\n}\n",
 		}},
 		kills: 14, rounds: 4, found: illegalSessions,
