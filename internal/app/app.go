@@ -132,7 +132,7 @@ func Open(ctx context.Context, c Config) (_ *App, err error) {
 	}
 	store, err := OpenStore(ctx, StoreConfig{
 		Address: c.Store, MustExist: c.MustExist, VerifyStaleness: c.VerifyStaleness, Metrics: c.Metrics,
-		Log: c.Log,
+		Log: c.Log, PrimaryLog: c.Log,
 	})
 	if err != nil {
 		return nil, err

@@ -127,6 +127,8 @@ type StoreConfig struct {
 	Metrics *metrics.Metrics
 	// Log receives the migrations of the schema. Optional.
 	Log *slog.Logger
+	// PrimaryLog receives which standbys of PostgreSQL confirm a commit, and each change of the primary. Optional.
+	PrimaryLog *slog.Logger
 }
 
 // OpenStore opens a store.
@@ -151,6 +153,7 @@ func openStore(ctx context.Context, c StoreConfig) (Store, error) {
 		config.Staleness = c.VerifyStaleness
 		config.Metrics = c.Metrics
 		config.Log = c.Log
+		config.PrimaryLog = c.PrimaryLog
 		return postgres.Open(ctx, config)
 	}
 	folder := c.Address.Folder

@@ -80,6 +80,8 @@ func (s *Store) listenOnce(ctx context.Context) error {
 	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
 		return err
 	}
+	ctx, cancel := s.fence.whileCurrent(ctx, conn) // a replaced primary sends no broadcasts of the new one
+	defer cancel()
 	for {
 		notification, err := conn.WaitForNotification(ctx)
 		if err != nil {

@@ -40,7 +40,7 @@ var rules = []struct{ what, rows string }{
 // store. It returns storecopy.ErrMissing for a database without a schema, storecopy.ErrIncomplete, and
 // storecopy.ErrNoAdministrator.
 func Check(ctx context.Context, c Config) (report storecopy.Report, err error) {
-	pool, err := newPool(ctx, c, 0)
+	pool, err := newPool(ctx, c, 0, nil)
 	if err != nil {
 		return report, err
 	}

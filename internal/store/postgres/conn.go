@@ -21,22 +21,41 @@ const (
 	maxTries = 5
 )
 
-// withConn runs op on a pooled connection and returns its result, or the zero value if there is an error. The caller's
-// cancellation does not reach op, because pgx would close the connection, and a new one costs far more than op.
+// withConn runs op on a pooled connection and returns its result once the fence permits it, or the zero value if there
+// is an error. The caller's cancellation does not reach op, because pgx would close the connection, and a new one costs
+// far more than op.
 func withConn[T any](
 	ctx context.Context, s *Store, timeout time.Duration, op func(context.Context, *pgx.Conn) (T, error),
 ) (T, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
-	var zero T
-	pooled, err := s.pool.Acquire(ctx)
+	result, timeline, err := runOnConn(ctx, s, op)
+	if err == nil {
+		err = s.fence.hold(ctx, timeline) // after the connection was released, because a renewal needs one
+		if err != nil {
+			s.pool.Reset()
+		}
+	}
 	if err != nil {
 		s.countError(err)
+		var zero T
 		return zero, err
+	}
+	return result, nil
+}
+
+// runOnConn runs op on a pooled connection, and also returns the timeline of the connection. The server may be a
+// primary that was replaced.
+func runOnConn[T any](
+	ctx context.Context, s *Store, op func(context.Context, *pgx.Conn) (T, error),
+) (result T, timeline uint32, err error) {
+	pooled, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return result, 0, err
 	}
 	defer pooled.Release()
 	conn := pooled.Conn()
-	result, err := op(ctx, conn)
+	result, err = op(ctx, conn)
 	if unconfirmed(conn) {
 		err = cmp.Or(err, errUnconfirmed)
 		conn.Close(ctx)
@@ -45,11 +64,7 @@ func withConn[T any](
 	if conn.IsClosed() || ok && refused.Code == codeReadOnly {
 		s.pool.Reset() // the server is unreachable or no longer the primary: let the pool connect to the new primary
 	}
-	if err != nil {
-		s.countError(err)
-		return zero, err
-	}
-	return result, nil
+	return result, timelineOf(conn), err
 }
 
 // withBulkConn is withConn for every call other than a refresh or a check. It waits for a bulk slot first, so that

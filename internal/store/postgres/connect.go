@@ -17,8 +17,9 @@ const (
 	idleTimeout = 2 * bulkTimeout           // for a transaction waiting for its node
 )
 
-// newPool opens a pool of prepared connections, each with the shared lock unless the store locks exclusively.
-func newPool(ctx context.Context, c Config, node int32) (*pgxpool.Pool, error) {
+// newPool opens a pool of prepared connections, each with the shared lock unless the store locks exclusively. If f is
+// nil, the pool connects to any writable host.
+func newPool(ctx context.Context, c Config, node int32, f *fence) (*pgxpool.Pool, error) {
 	if c.pool == nil {
 		parsed, err := ParseConfig(c.DSN)
 		if err != nil {
@@ -27,6 +28,9 @@ func newPool(ctx context.Context, c Config, node int32) (*pgxpool.Pool, error) {
 		c.pool = parsed.pool
 	}
 	config := c.pool.Copy()
+	if f != nil {
+		config.ConnConfig.ValidateConnect = f.validate
+	}
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		err := prepareConnection(ctx, conn)
 		if err == nil && !c.Exclusive {

@@ -14,7 +14,7 @@ import (
 func Inspect(ctx context.Context, c Config) (found storecopy.Inspection, err error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	pool, err := newPool(ctx, c, 0)
+	pool, err := newPool(ctx, c, 0, nil)
 	if err != nil {
 		return found, err
 	}

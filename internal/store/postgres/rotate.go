@@ -79,7 +79,11 @@ func (s *Store) rotateBatch(ops []*rotationOp) {
 			if err != nil {
 				return nil, err
 			}
-			return pgx.AppendRows(make([]rotatedRow, 0, len(ops)), rows, scanRotatedRow)
+			rotated, err := pgx.AppendRows(make([]rotatedRow, 0, len(ops)), rows, scanRotatedRow)
+			if err == nil && len(rotated) > 0 {
+				s.fence.confirm(conn, start)
+			}
+			return rotated, err
 		})
 	if err != nil {
 		for _, op := range ops {

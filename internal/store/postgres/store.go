@@ -9,6 +9,8 @@
 // of conn.go. An operation passed to one of these functions returns its result, and does not write to the variables of
 // its caller.
 //
+// fence.go keeps a node from believing a primary that was replaced, with watch.go, lease.go and standbys.go.
+//
 // connect.go and dsn.go open the connections, lock.go excludes other stores while the whole database is copied, and
 // schema.go runs the migrations. stale.go and broadcast.go are for checks that accept a stale session. rows.go reads
 // rows. Each of the other files implements one part of authority.Store, storecopy.Copier or userimport.Store.
@@ -48,6 +50,8 @@ type Config struct {
 	Metrics *metrics.Metrics
 	// Log receives the migrations of the schema. If nil, they are discarded.
 	Log *slog.Logger
+	// PrimaryLog receives which standbys confirm a commit, and each change of the primary. If nil, they are discarded.
+	PrimaryLog *slog.Logger
 
 	pool *pgxpool.Config // the parsed DSN, if the Config comes from ParseConfig
 }
@@ -79,6 +83,7 @@ type Store struct {
 	lockConn  *pgxpool.Conn // holds the exclusive lock; nil if the store shares its database
 	metrics   *metrics.Metrics
 	node      int32 // the number of the node, which is random
+	fence     *fence
 	estimate  estimate
 
 	stopBackground context.CancelFunc
@@ -97,12 +102,16 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	node := int32(rand.Uint32())
-	pool, err := newPool(ctx, c, node)
+	f := newFence(c.PrimaryLog)
+	pool, err := newPool(ctx, c, node, f)
 	if err != nil {
 		return nil, err
 	}
+	watchers := newWatchers(pool.Config().ConnConfig)
+	f.lookAtAll(ctx, watchers)
 	s := &Store{
 		node:      node,
+		fence:     f,
 		pool:      pool,
 		bulkSlots: make(chan struct{}, max(1, pool.Config().MaxConns-reservedConns)),
 		metrics:   c.Metrics,
@@ -112,6 +121,9 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err := s.prepare(ctx, c); err != nil {
 		s.unlock()
 		pool.Close()
+		for _, w := range watchers {
+			w.close()
+		}
 		return nil, explainConnect(err)
 	}
 	s.rotations = batch.New(batchSize, rotators, 0, s.rotateBatch)
@@ -120,6 +132,10 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	s.ready = batch.New(batchSize, 1, 0, readBatch(s, nil, readReady))
 	background, stop := context.WithCancel(context.Background())
 	s.stopBackground = stop
+	for _, w := range watchers {
+		s.background.Go(func() { s.watch(background, w) })
+	}
+	s.background.Go(func() { s.keepLease(background) })
 	if c.Staleness > 0 {
 		s.stale = newStaleCache(c.Staleness)
 		s.background.Go(func() { s.listen(background) })
@@ -130,7 +146,10 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 }
 
 func (s *Store) prepare(ctx context.Context, c Config) error {
-	if err := retryWhile(ctx, errLocked, func() error { return s.pool.Ping(ctx) }); err != nil {
+	err := retryWhile(ctx, errEarly, func() error {
+		return retryWhile(ctx, errLocked, func() error { return s.pool.Ping(ctx) })
+	})
+	if err != nil {
 		return err
 	}
 	var encoding string
@@ -140,6 +159,13 @@ func (s *Store) prepare(ctx context.Context, c Config) error {
 	if encoding != "UTF8" {
 		return fmt.Errorf("the encoding of the database is %s, which cannot store every login: "+
 			"create the database with ENCODING 'UTF8' TEMPLATE template0", encoding)
+	}
+	all, timeline, err := runOnConn(ctx, s, readStandbysOn)
+	if err != nil {
+		return err
+	}
+	if !s.fence.isLower(timeline) {
+		s.fence.setStandbys(all)
 	}
 	if c.Exclusive { // before the migrations, which must not change the schema under another store
 		if err := s.lockExclusive(ctx); err != nil {

@@ -1,0 +1,116 @@
+package postgres
+
+import (
+	"context"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+const (
+	// watchEvery is the pause between two looks at a host.
+	watchEvery = 500 * time.Millisecond
+	// lookTimeout bounds one look, with its connection.
+	lookTimeout = time.Second
+)
+
+// watcher looks at one host of the address. It has a connection of its own, because the pool connects to one host only.
+type watcher struct {
+	config *pgx.ConnConfig
+	conn   *pgx.Conn
+}
+
+// newWatchers returns a watcher for each host of an address. With a single host there is nothing to compare, so there
+// is no watcher.
+func newWatchers(config *pgx.ConnConfig) []*watcher {
+	var all []*watcher
+	byHost := map[string]*watcher{}
+	add := func(variant *pgconn.FallbackConfig) {
+		host := net.JoinHostPort(variant.Host, strconv.Itoa(int(variant.Port)))
+		if w := byHost[host]; w != nil { // sslmode=prefer has two variants of each host
+			w.config.Fallbacks = append(w.config.Fallbacks, variant)
+			return
+		}
+		one := config.Copy()
+		one.Host = variant.Host
+		one.Port = variant.Port
+		one.TLSConfig = variant.TLSConfig
+		one.Fallbacks = nil
+		one.ValidateConnect = nil
+		w := &watcher{config: one}
+		byHost[host] = w
+		all = append(all, w)
+	}
+	add(&pgconn.FallbackConfig{Host: config.Host, Port: config.Port, TLSConfig: config.TLSConfig})
+	for _, variant := range config.Fallbacks {
+		add(variant)
+	}
+	if len(all) == 1 {
+		return nil
+	}
+	return all
+}
+
+// look returns the timeline of the host's primary. It connects first if there is no connection.
+func (w *watcher) look(ctx context.Context) (uint32, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	if w.conn == nil {
+		conn, err := pgx.ConnectConfig(ctx, w.config)
+		if err != nil {
+			return 0, err
+		}
+		w.conn = conn
+	}
+	timeline, err := readTimeline(ctx, w.conn.PgConn())
+	if w.conn.IsClosed() {
+		w.conn = nil
+	}
+	return timeline, err
+}
+
+func (w *watcher) close() {
+	if w.conn != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
+		defer cancel()
+		w.conn.Close(ctx)
+		w.conn = nil
+	}
+}
+
+// lookAtAll looks at every host once, so that a start does not use a primary that was replaced. A host that does not
+// answer in time is left out.
+func (f *fence) lookAtAll(ctx context.Context, all []*watcher) {
+	var group sync.WaitGroup
+	for _, w := range all {
+		group.Go(func() {
+			if timeline, err := w.look(ctx); err == nil {
+				f.see(timeline)
+			}
+		})
+	}
+	group.Wait()
+}
+
+// watch looks at a host every watchEvery, until ctx ends. A higher timeline makes the pool connect again.
+func (s *Store) watch(ctx context.Context, w *watcher) {
+	defer w.close()
+	ticker := time.NewTicker(watchEvery)
+	defer ticker.Stop()
+	for {
+		timeline, err := w.look(ctx)
+		if err == nil && timeline > s.fence.timeline.Load() {
+			s.fence.see(timeline)
+			s.pool.Reset()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
