@@ -91,7 +91,11 @@ func (s *server) failOAuth(w http.ResponseWriter, r *http.Request, err error) {
 		row.code = special.code
 	}
 	if row.status == http.StatusUnauthorized {
-		w.Header()["Www-Authenticate"] = []string{`Bearer realm="pawl"`, `Basic realm="pawl"`}
+		challenges := []string{`Bearer realm="pawl"`, `Basic realm="pawl"`}
+		if r.Header.Get("Sec-Fetch-Mode") != "" && r.Header.Get("Authorization") == "" {
+			challenges = challenges[:1] // for Basic, a browser would ask its user for a password
+		}
+		w.Header()["Www-Authenticate"] = challenges
 	}
 	if known.RetryAfter > 0 {
 		w.Header().Set("Retry-After", retryAfter(known))

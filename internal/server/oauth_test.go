@@ -155,6 +155,22 @@ func (b *browser) oauth(status int, code, name, body string, headers ...string) 
 	}
 }
 
+// TestNoPasswordPrompt checks that a page cannot make its browser show a prompt for a password.
+func TestNoPasswordPrompt(t *testing.T) {
+	b := start(t)
+	fromPage := []string{"Sec-Fetch-Mode: cors", "Sec-Fetch-Site: same-site", "Origin: " + otherOrigin}
+	for _, path := range []string{"/oauth2/introspect", "/oauth2/revoke"} {
+		resp, text := b.form(path, "token=x", fromPage...)
+		if got := resp.Header["Www-Authenticate"]; resp.StatusCode != 401 || len(got) != 1 || got[0][:6] != "Bearer" {
+			t.Errorf("%s: %d %s, challenges %q", path, resp.StatusCode, text, got)
+		}
+		resp, _ = b.form(path, "token=x", append(fromPage, basic("x"))...) // RFC 6749, 5.2: the scheme of the request
+		if got := resp.Header["Www-Authenticate"]; len(got) != 2 {
+			t.Errorf("%s with Basic: challenges %q", path, got)
+		}
+	}
+}
+
 func basic(password string) string {
 	return "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte("anyone:"+password))
 }

@@ -26,7 +26,10 @@ import (
 
 // browser starts a browser and returns its context. An exception in a script, or a violation of a page's content
 // security policy, fails the test.
-func browser(t *testing.T) context.Context {
+func browser(t *testing.T) context.Context { return browserFor(t, time.Minute) }
+
+// browserFor is browser with another limit for the whole test.
+func browserFor(t *testing.T, limit time.Duration) context.Context {
 	path, err := exec.LookPath("chromium")
 	if err != nil {
 		t.Skip("chromium is missing; run \"make deps\"")
@@ -36,7 +39,7 @@ func browser(t *testing.T) context.Context {
 	t.Cleanup(stop)
 	ctx, end := chromedp.NewContext(ctx)
 	t.Cleanup(end)
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	t.Cleanup(cancel)
 	err = chromedp.Listen(ctx, func(event any) {
 		switch e := event.(type) {
