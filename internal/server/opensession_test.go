@@ -1,16 +1,20 @@
 package server_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/pawlauth/pawl/api"
+	"github.com/pawlauth/pawl/internal/app"
+	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/store/storetest"
 	"github.com/pawlauth/pawl/pawltest"
 )
@@ -128,6 +132,40 @@ func TestOpenSessionRace(t *testing.T) {
 	}
 	if made != 1 {
 		t.Errorf("%d events of the new user, want 1", made)
+	}
+}
+
+// rivalStore lets another call create the same user before the first session with a new user is stored.
+type rivalStore struct {
+	app.Store
+	once sync.Once
+}
+
+func (s *rivalStore) OpenSessionFor(
+	ctx context.Context, r authority.Rights, o authority.Opening,
+) (user *authority.User, ended []authority.EndedSession, err error) {
+	if o.NewUser != nil {
+		s.once.Do(func() {
+			rival := o
+			rival.ID[0]++
+			user, ended, err = s.Store.OpenSessionFor(ctx, r, rival)
+		})
+	}
+	if err != nil {
+		return user, ended, err
+	}
+	return s.Store.OpenSessionFor(ctx, r, o)
+}
+
+// TestOpenSessionRival checks that a session whose user another call creates meanwhile is opened for that user.
+func TestOpenSessionRival(t *testing.T) {
+	b := start(t, pawltest.WithConfig(func(c *app.Config) {
+		c.WrapStore = func(s app.Store) app.Store { return &rivalStore{Store: s} }
+	}))
+	token := b.open(b.openKey(), `{"externalId":"idp|1","user":{"login":"ada@example.com"}}`).Token
+	b.session(200, token)
+	if list := data[[]api.Session](b, "POST", "/v2/auth/sessions", `{}`, bearer(token)); len(list) != 2 {
+		t.Errorf("the user has %d sessions, want one of each call", len(list))
 	}
 }
 
@@ -281,6 +319,22 @@ func TestOpenSessionLives(t *testing.T) {
 	b.refresh(401, token)
 }
 
+// refuseActor checks that a session with an actor is refused what an actor must not do.
+func (b *browser) refuseActor(userID int64, token string) {
+	b.Helper()
+	for _, refused := range []struct{ method, path, body string }{
+		{"PUT", "/v2/auth/password", `{"currentPassword":"x","newPassword":"An0ther$ecret"}`},
+		{"POST", "/v2/keys/create", fmt.Sprintf(`{"userId":%d,"visibility":"Session"}`, userID)},
+		{"POST", fmt.Sprint("/v2/users/key-generate/", userID), ""},
+		{"POST", fmt.Sprint("/v2/users/reset/", userID), ""},
+		{"DELETE", "/v2/auth/sessions/AAAAAAAAAAAAAAAAAAAAAA", ""},
+		{"POST", "/v2/users/role", fmt.Sprintf(`{"userId":%d,"authLevel":"TPUser"}`, userID)},
+		{"PUT", "/v2/users", fmt.Sprintf(`{"userId":%d,"firstName":"x"}`, userID)},
+	} {
+		b.expect(403, api.CodeAccessDenied, refused.method, refused.path, refused.body, bearer(token))
+	}
+}
+
 // TestActorSession opens a session in which another user acts. The tokens name the actor, and so does the audit in
 // every event of the session. The session is refused what an actor must not do.
 func TestActorSession(t *testing.T) {
@@ -302,22 +356,16 @@ func TestActorSession(t *testing.T) {
 	if got := b.introspect(true, token, b.AdminAPIKey); got.Actor == nil || got.Actor.Subject != actor {
 		t.Errorf("introspection %+v", got)
 	}
-	for _, refused := range []struct{ method, path, body string }{
-		{"PUT", "/v2/auth/password", `{"currentPassword":"x","newPassword":"An0ther$ecret"}`},
-		{"POST", "/v2/keys/create", fmt.Sprintf(`{"userId":%d,"visibility":"Session"}`, user.UserID)},
-		{"POST", fmt.Sprint("/v2/users/key-generate/", user.UserID), ""},
-		{"POST", fmt.Sprint("/v2/users/reset/", user.UserID), ""},
-		{"DELETE", "/v2/auth/sessions/AAAAAAAAAAAAAAAAAAAAAA", ""},
-		{"POST", "/v2/users/role", fmt.Sprintf(`{"userId":%d,"authLevel":"TPUser"}`, user.UserID)},
-		{"PUT", "/v2/users", fmt.Sprintf(`{"userId":%d,"firstName":"x"}`, user.UserID)},
-	} {
-		b.expect(403, api.CodeAccessDenied, refused.method, refused.path, refused.body, bearer(token))
-	}
+	b.refuseActor(user.UserID, token)
 	b.expect(200, "", "GET", "/v2/users/me", "", bearer(token))
 
 	b.expect(200, "", "POST", "/v2/auth/logout", "", bearer(ended[api.EventLogout]))
 	b.send("POST", "/oauth2/revoke", "token="+ended[api.EventSessionEnded], b.admin(),
 		"Content-Type: application/x-www-form-urlencoded")
+	removed := b.open(key, body)
+	list := data[[]api.Session](b, "POST", "/v2/auth/sessions", `{}`, bearer(removed.Token))
+	current := list[slices.IndexFunc(list, func(s api.Session) bool { return s.Current })].SessionID
+	b.expect(200, "", "DELETE", "/v2/auth/sessions/"+current, "", b.admin())
 	b.Clock.Add(11 * time.Second)
 	b.refresh(401, ended[api.EventTheft])
 	b.open(key, body)
@@ -338,7 +386,7 @@ func TestActorSession(t *testing.T) {
 			t.Errorf("the event of the open is %+v", e)
 		}
 	}
-	want := map[api.EventKind]int{api.EventLogin: 4, api.EventLogout: 1, api.EventSessionEnded: 2, api.EventTheft: 1}
+	want := map[api.EventKind]int{api.EventLogin: 5, api.EventLogout: 1, api.EventSessionEnded: 3, api.EventTheft: 1}
 	if fmt.Sprint(seen) != fmt.Sprint(want) {
 		t.Errorf("events %v, want %v", seen, want)
 	}

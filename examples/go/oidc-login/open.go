@@ -69,7 +69,7 @@ func (e exchange) open(r *http.Request, user signedIn) (string, error) {
 		return "", err
 	}
 	if response.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("Pawl answered %s: %s", got.Code, got.Description)
+		return "", fmt.Errorf("the token endpoint answered %s: %s", got.Code, got.Description)
 	}
 	return got.AccessToken, nil
 }
