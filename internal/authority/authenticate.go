@@ -22,11 +22,12 @@ func (a *Authority) Authenticate(ctx context.Context, bearer, apiKey string, ope
 		}
 	}
 	if bearer != "" {
-		claims, s, err := a.checkBearer(ctx, bearer)
+		claims, s, actor, err := a.checkBearer(ctx, bearer)
 		if err != nil {
 			return Caller{}, err
 		}
 		caller.User = s.User
+		caller.actor = actor
 		caller.Session = &s.Session
 		caller.Generation = claims.Generation
 		caller.Cookie = claims.Cookie
@@ -78,26 +79,29 @@ func (a *Authority) callerByAPIKey(ctx context.Context, apiKey string) (Caller, 
 	}, nil
 }
 
-// checkBearer returns the claims and the session of a token accepted as a bearer. For any other token the error is
-// errSession.
-func (a *Authority) checkBearer(ctx context.Context, text string) (token.Claims, SessionWithUser, error) {
-	claims, err := a.verify(ctx, text)
+// checkBearer returns the claims and the session of a token accepted as a bearer, and the user who acts in the session;
+// nil if there is none. For any other token the error is errSession.
+func (a *Authority) checkBearer(
+	ctx context.Context, text string,
+) (claims token.Claims, s SessionWithUser, actor *User, err error) {
+	claims, err = a.verify(ctx, text)
 	switch {
 	case errors.Is(err, token.ErrMalformed), errors.Is(err, token.ErrInvalid), errors.Is(err, token.ErrExpired):
-		return token.Claims{}, SessionWithUser{}, errSession
+		return claims, s, nil, errSession
 	case err != nil:
-		return token.Claims{}, SessionWithUser{}, fault.FromStore(err, nil)
+		return claims, s, nil, fault.FromStore(err, nil)
 	}
 	s, ok, err := a.findSession(ctx, claims.Session, func(s Session) bool {
 		return acceptsBearer(s, claims.Generation, a.now(), a.policy)
 	})
 	if err != nil {
-		return token.Claims{}, SessionWithUser{}, fault.FromStore(err, errSessionEnded)
+		return claims, s, nil, fault.FromStore(err, errSessionEnded)
 	}
 	if !ok {
-		return token.Claims{}, SessionWithUser{}, errSession
+		return claims, s, nil, errSession
 	}
-	return claims, s, nil
+	actor, err = a.liveActor(ctx, s.Session)
+	return claims, s, actor, err
 }
 
 // findSession returns a session, and whether accept accepts it. A stale copy is sufficient to accept a session. Before

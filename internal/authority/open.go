@@ -275,11 +275,6 @@ func (a *Authority) sessionActor(ctx context.Context, c Caller, id int64, user *
 	return actor, nil
 }
 
-// mayActFor reports whether a user may act in a session of another user: one that the actor could change.
-func (u *User) mayActFor(user *User) bool {
-	return u.ID != user.ID && u.Status.MaySignIn() && u.administers(user.Tenant) && user.Level >= u.Level
-}
-
 // recordOpened records the events of a session opened by a caller.
 func (a *Authority) recordOpened(ctx context.Context, c Caller, o openedSession) {
 	user := o.User

@@ -73,7 +73,7 @@ func (a *Authority) exchange(
 	case err != nil:
 		return refreshFailure(fault.FromStore(err, nil))
 	case rotated:
-		return a.issueRefreshed(s, RefreshRotated, claims.Cookie)
+		return a.issueRefreshed(ctx, s, RefreshRotated, claims.Cookie)
 	case misplaced && s.Session.Generation == claims.Generation:
 		return IssuedToken{}, RefreshMisplaced, errSession
 	case s.Session.Generation == claims.Generation:
@@ -85,7 +85,7 @@ func (a *Authority) exchange(
 	case misplaced:
 		return IssuedToken{}, RefreshMisplaced, errSession
 	case kind == reuseReplay:
-		return a.issueRefreshed(s, RefreshReplayed, claims.Cookie)
+		return a.issueRefreshed(ctx, s, RefreshReplayed, claims.Cookie)
 	}
 	if winner, own := s.Session.Address, rotation.Address; winner != own && winner != 0 && own != 0 {
 		return IssuedToken{}, RefreshRaceElsewhere, errSession
@@ -110,10 +110,18 @@ func (a *Authority) rotate(
 }
 
 // issueRefreshed issues the current token of a session as the result of a refresh. cookie is the claim of the token
-// before it.
+// before it. issueRefreshed looks at the actor after the rotation, so that no token is issued once the actor has lost
+// the right to act.
 func (a *Authority) issueRefreshed(
-	s SessionWithUser, outcome RefreshOutcome, cookie bool,
+	ctx context.Context, s SessionWithUser, outcome RefreshOutcome, cookie bool,
 ) (IssuedToken, RefreshOutcome, error) {
+	_, err := a.liveActor(ctx, s.Session)
+	switch {
+	case SessionEnded(err):
+		return IssuedToken{}, RefreshEnded, err
+	case err != nil:
+		return refreshFailure(err)
+	}
 	issued, err := a.issue(s, cookie)
 	if err != nil {
 		return refreshFailure(err)

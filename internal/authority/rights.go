@@ -17,7 +17,8 @@ import (
 type Rights struct {
 	Actor  Actor
 	Target Target
-	// SessionActor is the user who is to act in a new session (SessionExtras.ActorID). The ID is 0 if there is none.
+	// SessionActor is the user who acts in the caller's session, or is to act in a new one (SessionExtras.ActorID). The
+	// ID is 0 if there is none.
 	SessionActor Target
 }
 
@@ -104,6 +105,9 @@ func (c Caller) rightsOn(target *User) Rights {
 	if c.Session != nil {
 		r.Actor.Session = c.Session.ID
 	}
+	if c.actor != nil {
+		r.SessionActor = targetOf(c.actor)
+	}
 	if target != nil {
 		r.Target = targetOf(target)
 	}
@@ -132,6 +136,11 @@ func asCaller[T any](ctx context.Context, a *Authority, c Caller, write func(Cal
 			return none, fault.FromStore(err, c.errEnded())
 		}
 		c.User = user
+		if c.actor != nil {
+			if c.actor, err = a.liveActor(ctx, *c.Session); err != nil {
+				return none, err
+			}
+		}
 	}
 	return none, fault.Changing()
 }

@@ -132,6 +132,10 @@ type UserStore interface {
 	UserByLogin(ctx context.Context, login string) (u *User, passwordHash string, err error)
 	// UserByExternalID returns the user with an external id, or ErrNotFound. No user has the external id "".
 	UserByExternalID(ctx context.Context, externalID string) (*User, error)
+	// SessionActor returns the user who acts in a session with an actor, and the session's user, both as they are at
+	// one moment. The actor is nil if all sessions of the actor have ended since the session was opened: that ends
+	// the session too.
+	SessionActor(ctx context.Context, s Session) (actor, user *User, err error)
 	// ListUsers returns a page of users, ordered by id.
 	ListUsers(ctx context.Context, f UserFilter) ([]User, error)
 	// UpdateUser changes the non-nil fields of c, and returns the changed user. A status that does not allow a sign-in

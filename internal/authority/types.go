@@ -245,6 +245,7 @@ type Caller struct {
 	Address    string   // where the request came from, for the audit; may be empty
 	Cookie     bool     // whether the session was opened by a browser that keeps its token in a cookie
 
+	actor          *User         // SessionExtras.ActorID of the session; nil if there is none
 	sessionOnlyKey bool          // whether the API key is a SessionOnly one
 	scope          Scope         // of the API key; 0 without one
 	maxLevel       Level         // of the API key

@@ -254,3 +254,35 @@ func TestEndSessions(t *testing.T) {
 		})
 	}
 }
+
+// TestCopyWithoutEndedActor checks that a copy leaves out a session that ended with the sessions of its actor. The
+// users of a copy begin with a new epoch, so it would come back.
+func TestCopyWithoutEndedActor(t *testing.T) {
+	cluster := pgtest.Start(t)
+	for _, address := range []string{"sqlite:" + t.TempDir(), cluster.DSN(cluster.Database(t))} {
+		from, to := open(t, address), open(t, "sqlite:"+t.TempDir())
+		ids := make(map[string]int64)
+		for _, login := range []string{"user", "actor", "other"} {
+			u := authority.User{Login: login, Level: authority.Root, Status: authority.Active}
+			ids[login] = must(from.CreateUser(t.Context(), authority.Rights{}, u, ""))(t).ID
+		}
+		for i, actor := range []string{"actor", "other"} {
+			session := authority.Session{
+				ID: token.SessionID{byte(i), 1}, UserID: ids["user"], Generation: 1, Expires: 100, Idle: 100, Ends: 200,
+				Extras: &authority.SessionExtras{ActorID: ids[actor]},
+			}
+			_, _, err := from.OpenSessionFor(t.Context(), authority.Rights{}, authority.Opening{
+				SessionWithOrigin: authority.SessionWithOrigin{Session: session},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		must(from.EndSessions(t.Context(), authority.Rights{}, ids["actor"], authority.EndOptions{}))(t)
+		must(storecopy.Copy(t.Context(), from, to, nil, noProgress))(t)
+		copied := must(to.ReadSessions(t.Context(), token.SessionID{}, 1000))(t)
+		if len(copied) != 1 || copied[0].Extras.ActorID != ids["other"] {
+			t.Errorf("the copy has %+v", copied)
+		}
+	}
+}

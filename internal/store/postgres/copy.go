@@ -58,7 +58,8 @@ func (s *Store) CopyInProgress(ctx context.Context) (bool, error) {
 	return queryOne(ctx, s, pgx.RowTo[bool], "SELECT copying FROM pawl.state")
 }
 
-const countRows = "SELECT (SELECT count(*) FROM pawl.users), (SELECT count(*)" + fromLiveSession + "), " +
+const countRows = "SELECT (SELECT count(*) FROM pawl.users), " +
+	"(SELECT count(*)" + fromLiveSession + " WHERE " + ofLiveActor + "), " +
 	"(SELECT count(*)" + fromLiveAPIKey + "), (SELECT count(*) FROM pawl.signing_key)"
 
 // Count counts what a copy reads, without a time limit.
@@ -80,7 +81,8 @@ func (s *Store) ReadUsers(ctx context.Context, after int64, limit int) ([]author
 func (s *Store) ReadSessions(
 	ctx context.Context, after token.SessionID, limit int,
 ) ([]authority.SessionWithOrigin, error) {
-	const sql = "SELECT " + sessionWithOriginColumns + fromLiveSession + " WHERE s.id > $1 ORDER BY s.id LIMIT $2"
+	const sql = "SELECT " + sessionWithOriginColumns + fromLiveSession + " WHERE s.id > $1 AND " + ofLiveActor +
+		" ORDER BY s.id LIMIT $2"
 	return withCopyConn(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]authority.SessionWithOrigin, error) {
 		return collect(ctx, conn, scanSessionWithOrigin, sql, [16]byte(after), limit)
 	})

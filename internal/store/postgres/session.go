@@ -87,8 +87,9 @@ const (
 	readOthers = "WITH others AS (SELECT " + sessionWithOriginColumns + ` FROM pawl.session s
 		WHERE s.user_id = $1 AND s.epoch = (SELECT session_epoch FROM pawl.users WHERE id = $1)
 		ORDER BY s.created, s.id LIMIT $2) SELECT * FROM others WHERE (SELECT count(*) FROM others) >= $3`
-	insertOpening = "INSERT INTO pawl.session (user_id, epoch, " + sessionInsertColumns + `)
-		SELECT id, session_epoch, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21` +
+	insertOpening = "INSERT INTO pawl.session (user_id, epoch, actor_epoch, " + sessionInsertColumns + `)
+		SELECT id, session_epoch, coalesce((SELECT a.session_epoch FROM pawl.users a WHERE a.id = $19), 0),
+			$4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21` +
 		fromOpening
 )
 

@@ -210,8 +210,8 @@ func countRows(conn *sqlite.Conn) (storecopy.Counts, error) {
 		"user":        &n.Users,
 		"signing_key": &n.SigningKeys,
 
-		"session WHERE " + liveSession: &n.Sessions,
-		"api_key WHERE " + liveAPIKey:  &n.APIKeys,
+		"session WHERE " + liveSession + " AND " + ofLiveActor: &n.Sessions,
+		"api_key WHERE " + liveAPIKey:                          &n.APIKeys,
 	}
 	for from, rows := range tables {
 		var err error

@@ -81,7 +81,7 @@ func (s *Store) ReadUsers(ctx context.Context, after int64, limit int) ([]author
 func (s *Store) ReadSessions(
 	ctx context.Context, after token.SessionID, limit int,
 ) ([]authority.SessionWithOrigin, error) {
-	sql := selectSessions + " WHERE id > ? AND " + liveSession + " ORDER BY id LIMIT ?"
+	sql := selectSessions + " WHERE id > ? AND " + liveSession + " AND " + ofLiveActor + " ORDER BY id LIMIT ?"
 	return s.listSessions(ctx, sql, args{after[:], int64(limit)})
 }
 

@@ -35,6 +35,8 @@ var (
 	eventActorSQL string
 	//go:embed used_assertion.sql
 	usedAssertionSQL string
+	//go:embed session_actor.sql
+	sessionActorSQL string
 )
 
 // checkpointPages is after how many pages SQLite copies the write-ahead log into the database.
@@ -43,7 +45,7 @@ const checkpointPages = 1000
 // migrations has one script for each version of the schema. A released script is never edited.
 var migrations = []string{
 	schemaSQL, usersSQL, walMarkSQL, sessionExtrasSQL, apiKeysSQL, eventTenantSQL, eventActorSQL,
-	usedAssertionSQL,
+	usedAssertionSQL, sessionActorSQL,
 }
 
 // checkApplication rejects a file of another program or of a newer Pawl, before anything in the file changes.

@@ -94,8 +94,10 @@ func (c *change) addSession(s *authority.Session, epoch uint32) error {
 	if s.Extras == nil {
 		return nil
 	}
-	return execute(c.conn, `INSERT INTO session_extras (session_id, claims, actor_id, token_life, idle_life)
-		VALUES (?, ?, ?, ?, ?)`, s.ID[:], s.Extras.Claims, s.Extras.ActorID,
+	return execute(c.conn, `INSERT INTO session_extras
+			(session_id, claims, actor_id, token_life, idle_life, actor_epoch)
+		VALUES (?1, ?2, ?3, ?4, ?5, coalesce((SELECT session_epoch FROM user WHERE id = ?3), 0))`,
+		s.ID[:], s.Extras.Claims, s.Extras.ActorID,
 		int64(s.Extras.TokenLife/time.Second), int64(s.Extras.IdleLife/time.Second))
 }
 

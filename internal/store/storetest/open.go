@@ -180,3 +180,83 @@ func testAssertionOnce(t *testing.T, s *state) {
 	_, _, err := s.OpenSessionFor(t.Context(), authority.Rights{}, o)
 	s.noError(err)
 }
+
+// testSessionActor ends all sessions of an actor in each way. Sessions in which the actor acts then have no actor, and
+// those opened later have one.
+func testSessionActor(t *testing.T, s *state) {
+	actor, user := s.newUser("actor"), s.newUser("user")
+	count := byte(0)
+	openFor := func(u *authority.User, extras *authority.SessionExtras) authority.Session {
+		count++
+		o := opening(u, token.SessionID{count, 8})
+		o.Session.Extras = extras
+		_, _, err := s.OpenSessionFor(t.Context(), authority.Rights{}, o)
+		s.noError(err)
+		return o.Session
+	}
+	act := func() authority.Session { return openFor(user, &authority.SessionExtras{ActorID: actor.ID}) }
+	check := func(name string, session authority.Session, acts bool) {
+		t.Helper()
+		gotActor, gotUser, err := s.SessionActor(t.Context(), session)
+		s.noError(err)
+		if (gotActor != nil) != acts || acts && gotActor.ID != actor.ID || gotUser == nil || gotUser.ID != user.ID {
+			t.Errorf("%s: the actor is %+v and the user %+v; want an actor: %v", name, gotActor, gotUser, acts)
+		}
+	}
+	session := act()
+	own := s.newSession(actor)
+	s.mustEndSessions(user.ID, authority.EndOptions{Except: session.ID})
+	s.noError(s.EndSession(t.Context(), authority.Rights{}, own.ID))
+	change := authority.UserChange{Level: new(authority.General)}
+	_, err := s.UpdateUser(t.Context(), authority.Rights{}, actor.ID, change)
+	s.noError(err)
+	s.noError(s.SetPassword(t.Context(), authority.Rights{}, actor.ID, authority.PasswordChange{Hash: "another"}))
+	check("the actor's sessions have not all ended", session, true)
+
+	for name, end := range map[string]func(){
+		"reset": func() { s.mustEndSessions(actor.ID, authority.EndOptions{}) },
+		"all but one ended": func() {
+			s.mustEndSessions(actor.ID, authority.EndOptions{Except: openFor(actor, nil).ID})
+		},
+		"password changed": func() {
+			change := authority.PasswordChange{Hash: "a third", EndSessions: true}
+			s.noError(s.SetPassword(t.Context(), authority.Rights{}, actor.ID, change))
+		},
+		"suspended for a moment": func() {
+			s.setStatus(actor.ID, authority.Suspended)
+			s.setStatus(actor.ID, authority.Active)
+		},
+	} {
+		before := act()
+		check(name, before, true)
+		end()
+		check(name, before, false)
+		after := act()
+		check("after "+name, after, true)
+		s.reopen()
+		check(name, before, false)
+		check("after "+name, after, true)
+	}
+	unknown := session
+	unknown.UserID = user.ID + 1000
+	_, _, err = s.SessionActor(t.Context(), unknown)
+	s.wantError(err, fault.ErrNotFound)
+}
+
+// testSessionActorRights makes each write of a session with an actor after the actor has lost the right to act. The
+// write must fail and change nothing.
+func testSessionActorRights(t *testing.T, s *state) {
+	for name, happens := range map[string]func(func(*scene) *authority.User) func(*scene){
+		"suspended": func(of func(*scene) *authority.User) func(*scene) { return setStatus(of, authority.Suspended) },
+		"demoted":   func(of func(*scene) *authority.User) func(*scene) { return setLevel(of, authority.General) },
+		"moved":     setNetwork,
+	} {
+		sc := s.newScene(bearer, false)
+		supporter := sc.newUserIn(sc.actor.NetworkID, authority.NetworkAdmin)
+		sc.rights.SessionActor = authority.Target{
+			ID: supporter.ID, Level: supporter.Level, Tenant: supporter.Tenant, Status: supporter.Status,
+		}
+		happens(func(*scene) *authority.User { return supporter })(sc)
+		sc.wantRefused("actor of the session "+name, fault.ErrRightsChanged)
+	}
+}

@@ -55,6 +55,9 @@ var suite = map[string]func(*testing.T, *state){
 	"OpenForRights": testOpenForRights,
 	"AssertionOnce": testAssertionOnce,
 
+	"SessionActor":       testSessionActor,
+	"SessionActorRights": testSessionActorRights,
+
 	"Users":       testUsers,
 	"ListUsers":   testListUsers,
 	"Search":      testSearch,
