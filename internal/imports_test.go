@@ -28,9 +28,9 @@ var allowedImports = map[string][]string{
 	"internal":               {},
 	"internal/app": {
 		"internal/authority", "internal/authority/audit", "internal/authority/keyring", "internal/console",
-		"internal/metrics", "internal/password", "internal/seal", "internal/server", "internal/store/postgres",
-		"internal/store/sqlite", "internal/storecopy", "internal/token", "internal/tracing", "internal/trust",
-		"internal/userimport",
+		"internal/metrics", "internal/password", "internal/revocation", "internal/seal", "internal/server",
+		"internal/store/postgres", "internal/store/sqlite", "internal/storecopy", "internal/token",
+		"internal/tracing", "internal/trust", "internal/userimport",
 	},
 	"internal/authority": {
 		"internal/authority/audit", "internal/authority/fault", "internal/authority/keyring",
@@ -47,7 +47,7 @@ var allowedImports = map[string][]string{
 	},
 	"internal/logqueue":   {},
 	"internal/look":       {},
-	"internal/metrics":    {"internal/recorder"},
+	"internal/metrics":    {"internal/recorder", "internal/revocation"},
 	"internal/password":   {"internal/prepare", "internal/tracing"},
 	"internal/prepare":    {},
 	"internal/recorder":   {},
@@ -55,8 +55,8 @@ var allowedImports = map[string][]string{
 	"internal/seal":       {},
 	"internal/server": {
 		"api", "internal/authority", "internal/authority/audit", "internal/authority/fault",
-		"internal/authority/keyring", "internal/authority/throttle", "internal/recorder", "internal/server/docs",
-		"internal/token",
+		"internal/authority/keyring", "internal/authority/throttle", "internal/recorder", "internal/revocation",
+		"internal/server/docs", "internal/token",
 	},
 	"internal/server/docs": {"api", "internal/look"},
 	"internal/sessionlog":  {"internal/authority", "internal/token"},
@@ -68,8 +68,9 @@ var allowedImports = map[string][]string{
 	},
 	"internal/store/sqlite": {
 		"internal/authority", "internal/authority/audit", "internal/authority/fault", "internal/authority/keyring",
-		"internal/authority/throttle", "internal/metrics", "internal/prepare", "internal/sessionlog",
-		"internal/store/batch", "internal/storecopy", "internal/token", "internal/userimport",
+		"internal/authority/throttle", "internal/metrics", "internal/prepare", "internal/revocation",
+		"internal/sessionlog", "internal/store/batch", "internal/storecopy", "internal/token",
+		"internal/userimport",
 	},
 	"internal/store/storetest": {
 		"internal/authority", "internal/authority/audit", "internal/authority/fault", "internal/authority/keyring",

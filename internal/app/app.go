@@ -19,6 +19,7 @@ import (
 	"github.com/pawlauth/pawl/internal/console"
 	"github.com/pawlauth/pawl/internal/metrics"
 	"github.com/pawlauth/pawl/internal/password"
+	"github.com/pawlauth/pawl/internal/revocation"
 	"github.com/pawlauth/pawl/internal/seal"
 	"github.com/pawlauth/pawl/internal/server"
 	"github.com/pawlauth/pawl/internal/storecopy"
@@ -119,6 +120,7 @@ type App struct {
 	Console   *console.Console // nil if there is none
 
 	auditor    *audit.Writer
+	feed       *revocation.Feed
 	settings   string             // for the audit
 	stop       context.CancelFunc // ends the background work
 	background sync.WaitGroup
@@ -130,8 +132,9 @@ func Open(ctx context.Context, c Config) (_ *App, err error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
+	feed := c.newFeed()
 	store, err := OpenStore(ctx, StoreConfig{
-		Address: c.Store, MustExist: c.MustExist, VerifyStaleness: c.VerifyStaleness, Metrics: c.Metrics,
+		Address: c.Store, MustExist: c.MustExist, VerifyStaleness: c.VerifyStaleness, Feed: feed, Metrics: c.Metrics,
 		Log: c.Log, PrimaryLog: c.Log,
 	})
 	if err != nil {
@@ -139,6 +142,7 @@ func Open(ctx context.Context, c Config) (_ *App, err error) {
 	}
 	defer func() {
 		if err != nil {
+			feed.Close()
 			store.Close()
 		}
 	}()
@@ -163,11 +167,11 @@ func Open(ctx context.Context, c Config) (_ *App, err error) {
 		Assertions: c.assertions(), Audit: auditor, Metrics: c.Metrics, Tracer: c.Tracer,
 	})
 	c.Metrics.Register(metrics.Gauges{
-		Passwords: passwords.Stats, Audit: auditor.Stats,
+		Passwords: passwords.Stats, Audit: auditor.Stats, Feed: feed.Stats,
 		SigningKeys: func() int { return len(keys.Set().Keys()) },
 	})
 	pages := c.newConsole(domain)
-	handler := server.New(c.serverConfig(domain, pages))
+	handler := server.New(c.serverConfig(domain, feed, pages))
 	handler = c.Tracer.Handler(c.Metrics.Handler(handler))
 	if c.Wrap != nil {
 		handler = c.Wrap(handler)
@@ -175,7 +179,7 @@ func Open(ctx context.Context, c Config) (_ *App, err error) {
 	background, stop := context.WithCancel(context.Background())
 	a := &App{
 		Authority: domain, Handler: handler, Store: store, Console: pages,
-		auditor: auditor, settings: c.summary(), stop: stop,
+		auditor: auditor, feed: feed, settings: c.summary(), stop: stop,
 	}
 	a.background.Go(func() { a.sweep(background, c.Log) })
 	a.background.Go(func() { domain.Purge(background) })
@@ -183,11 +187,21 @@ func Open(ctx context.Context, c Config) (_ *App, err error) {
 	return a, nil
 }
 
-// serverConfig returns the configuration of the HTTP side. The console may be nil.
-func (c *Config) serverConfig(domain *authority.Authority, pages *console.Console) server.Config {
+// newFeed returns the feed of this node, or nil if the store has none.
+func (c *Config) newFeed() *revocation.Feed {
+	if c.Store.Kind() == Postgres {
+		return nil
+	}
+	return revocation.NewFeed(revocation.FeedConfig{MaxTokenLife: c.Policy.TokenLife, Clock: c.Clock})
+}
+
+// serverConfig returns the configuration of the HTTP side. The feed and the console may be nil.
+func (c *Config) serverConfig(
+	domain *authority.Authority, feed *revocation.Feed, pages *console.Console,
+) server.Config {
 	s := server.Config{
 		Authority: domain, Build: c.Build, PublicURL: c.PublicURL, AllowedOrigins: c.AllowedOrigins,
-		Cookie: c.Cookie, Limits: c.Limits, Log: c.Log, AccessLog: c.AccessLog,
+		Cookie: c.Cookie, Feed: feed, Limits: c.Limits, Log: c.Log, AccessLog: c.AccessLog,
 	}
 	if pages != nil {
 		s.Console = pages // a nil *console.Console would not be a nil interface
@@ -283,6 +297,7 @@ func (a *App) sweep(ctx context.Context, log *slog.Logger) {
 // Close stops the background work and closes the store. The caller must have stopped the HTTP server.
 func (a *App) Close() error {
 	a.stop()
+	a.feed.Close()
 	a.background.Wait()
 	a.auditor.Close()
 	return a.Store.Close()

@@ -16,6 +16,7 @@ import (
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/keyring"
 	"github.com/pawlauth/pawl/internal/metrics"
+	"github.com/pawlauth/pawl/internal/revocation"
 	"github.com/pawlauth/pawl/internal/seal"
 	"github.com/pawlauth/pawl/internal/store/postgres"
 	"github.com/pawlauth/pawl/internal/store/sqlite"
@@ -123,6 +124,8 @@ type StoreConfig struct {
 	// VerifyStaleness is how stale the state for the check of a bearer token may be, on PostgreSQL. If 0, each check
 	// reads the row. SQLite ignores it.
 	VerifyStaleness time.Duration
+	// Feed receives what each commit superseded or ended. Optional.
+	Feed *revocation.Feed
 	// Metrics counts commits and failures. Optional.
 	Metrics *metrics.Metrics
 	// Log receives the migrations of the schema. Optional.
@@ -166,7 +169,7 @@ func openStore(ctx context.Context, c StoreConfig) (Store, error) {
 			return nil, storecopy.ErrMissing
 		}
 	}
-	return sqlite.Open(folder, sqlite.Options{Metrics: c.Metrics, Log: c.Log})
+	return sqlite.Open(folder, sqlite.Options{Metrics: c.Metrics, Log: c.Log, Feed: c.Feed})
 }
 
 // CheckStore reads a whole store, and returns what is damaged. A SQLite store must not be in use. A store that is

@@ -34,6 +34,14 @@ func (c Caller) administered() (networkID, mailboxID *int64) {
 // IsAdmin reports whether the user is an admin of any tenant.
 func (u *User) IsAdmin() bool { return u.Level <= NetworkAdmin || u.Level == MailboxAdmin }
 
+// CheckFollower returns nil if the caller may follow the feed of revocations, which has the sessions of all tenants.
+func (c Caller) CheckFollower() error {
+	if c.scope == VerifyScope || c.User.Level <= NetOps {
+		return nil
+	}
+	return errLevel
+}
+
 // visibleUser returns a user visible to the caller: one in a tenant administered by the caller or, if self is true, the
 // caller itself. Callers who are not admins get access-denied. Admins of another tenant get not-found, so that they
 // cannot probe for users.

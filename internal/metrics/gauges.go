@@ -6,6 +6,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pawlauth/pawl/internal/revocation"
 )
 
 // maxScrapes is how many scrapes run at once.
@@ -25,6 +27,8 @@ type Gauges struct {
 	CertificateNotAfter func() (time.Time, bool)
 	// Sessions returns the number of sessions, or false if it is not known now.
 	Sessions func(context.Context) (int64, bool)
+	// Feed returns the figures of the feed of revocations.
+	Feed func() revocation.FeedStats
 	// Pool returns the state of the connections to PostgreSQL.
 	Pool func() *pgxpool.Stat
 }
@@ -52,6 +56,15 @@ var (
 		"When the first certificate of the server expires: Unix seconds.")
 	sessionCount = describe("pawl_sessions",
 		"Sessions that have not ended, including expired ones that are not swept yet. On PostgreSQL an estimate.")
+
+	feedSubscribers = describe("pawl_feed_subscribers", "Streams of GET /v2/revocations that are open.")
+	feedEvents      = describe("pawl_feed_events_total", "Events of revocations, each counted once.")
+	feedBytes       = describe("pawl_feed_bytes_total", "Bytes of these events, each counted once.")
+	feedCutOffs     = describe("pawl_feed_cut_offs_total",
+		"Streams that were ended because their client read too slowly.")
+	feedEpochs = describe("pawl_feed_epochs_total",
+		"Epochs of the feed. A new one makes every verifier ask about each of its tokens once.")
+	feedBeatAge = describe("pawl_feed_beat_age_seconds", "The age of the last beat; 0 without streams.")
 
 	poolConnections = describe("pawl_postgres_connections", "Connections to PostgreSQL, by state.", "state")
 	poolMax         = describe("pawl_postgres_connections_max", "Connections that this node may open.")
@@ -99,6 +112,15 @@ func (g gauges) Collect(out chan<- prometheus.Metric) {
 		if n, known := g.Sessions(context.Background()); known {
 			gauge(sessionCount, float64(n))
 		}
+	}
+	if g.Feed != nil {
+		feed := g.Feed()
+		gauge(feedSubscribers, float64(feed.Subscribers))
+		counter(feedEvents, float64(feed.Events))
+		counter(feedBytes, float64(feed.Bytes))
+		counter(feedCutOffs, float64(feed.CutOffs))
+		counter(feedEpochs, float64(feed.Epochs))
+		gauge(feedBeatAge, feed.BeatAge.Seconds())
 	}
 	if g.Pool != nil {
 		pool := g.Pool()

@@ -44,7 +44,7 @@ const (
 	// idleLife is how long the feed keeps its events after the last subscriber has left, so that the subscriber can
 	// resume.
 	idleLife = 30 * time.Second
-	// maxClockStep is how far the wall clock may be from the clock of the epoch before a new epoch begins.
+	// maxClockStep is how far the wall clock may be set between two beats before a new epoch begins.
 	maxClockStep = time.Second
 )
 
@@ -67,6 +67,8 @@ type Feed struct {
 	epoch       string
 	base        time.Time // when the epoch began, with a monotonic reading
 	wall        time.Time // what Clock returned at that time
+	checked     time.Time // when checkClock last ran, and what Clock returned then
+	checkedWall time.Time
 	ring        ring
 	sequence    uint64 // of the last event
 	beats       uint64 // the number of beats so far
@@ -126,6 +128,10 @@ func (f *Feed) Heartbeat() time.Duration {
 	return f.config.Heartbeat
 }
 
+// Second returns the second of the present time, for UserChanged. Every token issued before now has an iat of that
+// second or of an earlier one.
+func (f *Feed) Second() int64 { return f.config.Clock().Unix() }
+
 // Publish sends the changes of a commit. The commit must be visible to every question that begins after Publish.
 func (f *Feed) Publish(changes []Change) {
 	if !f.Active() || len(changes) == 0 {
@@ -182,7 +188,9 @@ func (f *Feed) beginEpoch() {
 	f.endEpoch()
 	f.epoch = rand.Text()[:13] // 65 bits
 	f.base = time.Now()
-	f.wall = f.config.Clock()
+	f.wall = f.config.Clock().Round(0)
+	f.checked = f.base
+	f.checkedWall = f.wall
 	f.stats.Epochs++
 }
 
@@ -199,10 +207,17 @@ func (f *Feed) endEpoch() {
 // younger than it is. The caller holds f.mu.
 func (f *Feed) now() time.Time { return f.wall.Add(time.Since(f.base)) }
 
-// checkClock begins a new epoch if the wall clock has been set, because tokens get their iat from the wall clock. The
-// caller holds f.mu.
+// checkClock begins a new epoch if the wall clock has been set since the last call, because tokens get their iat from
+// the wall clock. The caller holds f.mu.
 func (f *Feed) checkClock() {
-	if f.epoch != "" && f.config.Clock().Round(0).Sub(f.now().Round(0)).Abs() > maxClockStep {
+	if f.epoch == "" {
+		return
+	}
+	now, wall := time.Now(), f.config.Clock().Round(0)
+	step := wall.Sub(f.checkedWall) - now.Sub(f.checked)
+	f.checked = now
+	f.checkedWall = wall
+	if step.Abs() > maxClockStep {
 		f.beginEpoch()
 	}
 }
@@ -280,8 +295,8 @@ func (f *Feed) tick() bool {
 		f.running = false
 		return false
 	}
-	if !f.config.Remote && f.subscribers > 0 {
-		f.checkClock()
+	f.checkClock()
+	if !f.config.Remote && f.subscribers > 0 && f.epoch != "" {
 		f.setBeat(f.now())
 	}
 	return true

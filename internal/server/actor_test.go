@@ -22,6 +22,7 @@ var readCalls = []string{
 	"GET /v2/auth/version", "GET /v2/users/me", "GET /v2/users/{id}", "POST /v2/users/list", "POST /v2/users/by-name",
 	"POST /v2/users/generate-password", "GET /v2/users/key/{id}", "GET /v2/audit", "POST /v2/keys/list",
 	"POST /v2/keys/get-key", "POST /v2/signing-keys/list", "POST /oauth2/introspect", "GET /.well-known/jwks.json",
+	"GET /v2/revocations",
 	"GET /.well-known/oauth-authorization-server", "GET /forward-auth", "GET /healthz", "GET /readyz",
 	"POST /v2/users/update-config", "POST /v2/users/send-sms",
 }

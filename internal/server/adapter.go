@@ -23,6 +23,8 @@ type response struct {
 	message string
 	secret  bool   // it has a token or an API key and must not be cached
 	cookie  string // the value of Set-Cookie, or ""
+	// stream writes the response instead, if it is set.
+	stream func(http.ResponseWriter, *http.Request)
 }
 
 func ok(data any) response     { return response{data: data} }
@@ -108,6 +110,10 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
 	result, err := e(ctx, s, r)
 	if err != nil {
 		s.fail(w, r, err)
+		return
+	}
+	if result.stream != nil {
+		result.stream(w, r)
 		return
 	}
 	if result.secret {

@@ -54,6 +54,9 @@ func (b *browser) send(method, path, body string, headers ...string) (*http.Resp
 		b.Fatal(err)
 	}
 	defer resp.Body.Close()
+	if resp.Header.Get("Content-Type") == "text/event-stream" {
+		return resp, "" // it has no end
+	}
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		b.Fatal(err)

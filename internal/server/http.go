@@ -45,15 +45,29 @@ type HTTPServer struct {
 	log    *slog.Logger
 }
 
+// stoppingKey is the key of a context that ends when the server of a request begins to stop.
+type stoppingKey struct{}
+
+// stopping returns a context that ends when the server of a request begins to stop, so that streams end.
+func stopping(request context.Context) context.Context {
+	if ctx, ok := request.Value(stoppingKey{}).(context.Context); ok {
+		return ctx
+	}
+	return context.Background()
+}
+
 // NewHTTPServer returns a server without a listener.
 func NewHTTPServer(c HTTPConfig) *HTTPServer {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &HTTPServer{
+	stopping, stop := context.WithCancel(context.Background())
+	base := context.WithValue(context.Background(), stoppingKey{}, stopping)
+	s := &HTTPServer{
 		log: c.Log,
 		server: http.Server{
 			Handler:           c.Handler,
+			BaseContext:       func(net.Listener) context.Context { return base },
 			TLSConfig:         c.TLS,
 			ReadHeaderTimeout: 5 * time.Second,
 			ReadTimeout:       15 * time.Second,
@@ -69,6 +83,8 @@ func NewHTTPServer(c HTTPConfig) *HTTPServer {
 			trustedProxies: c.TrustedProxies,
 		},
 	}
+	s.server.RegisterOnShutdown(stop)
+	return s
 }
 
 // Serve answers the requests of a listener, and closes the listener. Serve returns nil as soon as Shutdown begins, and

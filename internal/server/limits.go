@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/netip"
@@ -122,6 +123,11 @@ func (h *limiter) admit(w http.ResponseWriter, r *http.Request, table *rateTable
 		if r.Body != http.NoBody {
 			r.Body = body
 		}
+		if r.URL.Path == feedPath {
+			counted := r
+			r = r.WithContext(context.WithValue(r.Context(), slotKey{}, body))
+			defer func() { counted.Pattern = r.Pattern }() // for the metrics
+		}
 	}
 	if table != nil && r.Method == http.MethodPost {
 		if h.fromForeignPage(r) {
@@ -161,6 +167,16 @@ type slot struct {
 	io.ReadCloser
 	limiter *limiter
 	held    bool
+}
+
+// slotKey is the key of a request's slot in the context of a stream.
+type slotKey struct{}
+
+// releaseSlot gives back the unit of MaxInFlight of a stream, which may take hours.
+func releaseSlot(ctx context.Context) {
+	if held, ok := ctx.Value(slotKey{}).(*slot); ok {
+		held.release()
+	}
 }
 
 // acquire reports whether a slot was free.

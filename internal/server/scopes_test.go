@@ -16,7 +16,9 @@ import (
 // narrowCalls are the calls of openapi.yaml that are open to the API keys of each narrow scope. Every other call is
 // closed to them.
 var narrowCalls = map[api.Scope][]string{
-	api.ScopeVerify:       {"POST /oauth2/introspect", "GET /forward-auth", "POST /v2/auth/session"},
+	api.ScopeVerify: {
+		"POST /oauth2/introspect", "GET /forward-auth", "POST /v2/auth/session", "GET /v2/revocations",
+	},
 	api.ScopeOpenSessions: {"POST /v2/auth/sessions/open", "POST /oauth2/token"},
 }
 

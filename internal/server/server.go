@@ -17,6 +17,7 @@ import (
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/revocation"
 )
 
 // Config configures New. Authority is required; every other field is optional.
@@ -32,6 +33,8 @@ type Config struct {
 	AllowedOrigins []string
 	// Cookie lets browsers keep their token in a cookie. The zero value is CookieOff.
 	Cookie CookieMode
+	// Feed has the events of GET /v2/revocations. If nil, the server has no feed.
+	Feed *revocation.Feed
 	// Console is the admin console. If nil, there is none.
 	Console Console
 	// Limits protects the server from too many requests. The zero value sets no limits.
@@ -58,8 +61,9 @@ type server struct {
 	publicURL string
 	log       *slog.Logger
 	deadlines deadlines
-	cookies   *cookies // nil: the server sets no cookies
-	console   Console  // nil: there is none
+	cookies   *cookies         // nil: the server sets no cookies
+	feed      *revocation.Feed // nil: the server has no feed
+	console   Console          // nil: there is none
 	mux       *http.ServeMux
 	paths     []string    // the patterns of openapi.yaml
 	spellings spellings   // of all paths
@@ -81,7 +85,7 @@ func newServer(c Config) *server {
 	}
 	s := &server{
 		authority: c.Authority, build: c.Build, publicURL: c.PublicURL, log: c.Log,
-		cookies: newCookies(c), console: c.Console, mux: http.NewServeMux(),
+		cookies: newCookies(c), console: c.Console, feed: c.Feed, mux: http.NewServeMux(),
 	}
 	s.spellings.prefix = s.prefix()
 	s.routes()
@@ -96,6 +100,7 @@ const (
 	healthPath  = "/healthz"
 	readyPath   = "/readyz"
 	forwardPath = "/forward-auth"
+	feedPath    = "/v2/revocations"
 )
 
 // The calls outside authenticated name here the callers that they are open to, besides those with a bearer or an API
@@ -107,6 +112,7 @@ const (
 	introspectOpen                  = verifyKeys
 	revokeOpen     authority.Access = 0
 	forwardOpen                     = verifyKeys | actors
+	feedOpen                        = verifyKeys
 )
 
 const (
@@ -153,6 +159,7 @@ func (s *server) routes() {
 	s.handle("/v2/signing-keys/list", methods{"POST": authenticated(s.listSigningKeys)})
 	s.handle("/v2/signing-keys/rotate", methods{"POST": authenticated(s.rotateSigningKey)})
 	s.handle("/v2/audit", methods{"GET": authenticated(s.events)})
+	s.handle(feedPath, methods{"GET": authenticated(s.revocations, feedOpen)})
 
 	s.handleOAuth(grantPath, http.MethodPost, s.grantToken)
 	s.handleOAuth("/oauth2/introspect", http.MethodPost, s.introspect)
@@ -166,7 +173,6 @@ func (s *server) routes() {
 	s.handleAnyMethod(healthPath, s.healthy)
 	s.handleAnyMethod(readyPath, s.ready)
 	s.handleAnyMethod(forwardPath, s.forwardAuth)
-
 	s.handlePage("/openapi.yaml", openAPIYAML)
 	s.handlePage("/openapi.json", openAPIJSON)
 	s.handlePage(docsPath, s.docsPage())

@@ -99,7 +99,7 @@ func (s *Store) APIKeys(ctx context.Context, userID int64) ([]authority.APIKey, 
 
 // DeleteAPIKey removes an API key.
 func (s *Store) DeleteAPIKey(ctx context.Context, r authority.Rights, id int64) error {
-	return s.writeAs(ctx, r, revocation, func(c *change) error {
+	return s.writeAs(ctx, r, urgent, func(c *change) error {
 		if err := c.deleteAPIKeys("id = ? AND "+liveAPIKey, id); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/throttle"
+	"github.com/pawlauth/pawl/internal/revocation"
 	"github.com/pawlauth/pawl/internal/sessionlog"
 	"github.com/pawlauth/pawl/internal/token"
 )
@@ -23,6 +24,11 @@ type change struct {
 	user           *authority.User       // the changed user, or nil
 	deletedUsers   bool                  // all users were deleted
 	clearedAccount *throttle.AccountHash // the account without counters, or nil
+
+	// For the feed: the sessions whose tokens have ended before their exp, and the user whose earlier tokens have ended
+	// or have outdated claims. 0 is none.
+	revokedSessions []token.SessionID
+	revokedUser     int64
 }
 
 // deleteSessions deletes sessions and their API keys.
@@ -56,6 +62,17 @@ func (c *change) updateSessions() {
 	for _, userID := range c.purged {
 		c.sessions.ForgetEpochs(userID)
 	}
+}
+
+// revoked returns the change for the feed. The tokens of a user issued in this second or before have ended.
+func (c *change) revoked(second int64) (changes []revocation.Change) {
+	for _, id := range c.revokedSessions {
+		changes = append(changes, revocation.SessionEnded(id))
+	}
+	if c.revokedUser != 0 {
+		changes = append(changes, revocation.UserChanged(c.revokedUser, second))
+	}
+	return changes
 }
 
 // updateCaches brings the caches up to date after the commit.

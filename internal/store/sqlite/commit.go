@@ -10,6 +10,7 @@ import (
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/revocation"
 	"github.com/pawlauth/pawl/internal/sessionlog"
 	"github.com/pawlauth/pawl/internal/store/batch"
 )
@@ -36,8 +37,8 @@ type operation struct {
 type urgency uint8
 
 const (
-	normal     urgency = iota
-	revocation         // ends access, so it has to work on a full disk too
+	normal urgency = iota
+	urgent         // ends access, so it has to work on a full disk too
 )
 
 // tx runs an operation in the transaction of a batch, and returns its result as soon as the transaction is durable. If
@@ -84,7 +85,7 @@ func (s *Store) commit(ops []*batch.Op[operation]) {
 	}
 	var revocations []*batch.Op[operation]
 	for _, op := range ops {
-		if op.Value.urgency == revocation {
+		if op.Value.urgency == urgent {
 			revocations = append(revocations, op)
 		} else {
 			op.Value.err = err
@@ -143,7 +144,25 @@ func (s *Store) transact(ops []*batch.Op[operation]) error {
 			op.Value.change.updateCaches(s)
 		}
 	}
+	s.publish(ops)
 	return nil
+}
+
+// publish sends the changes of a commit to the feed. The memory is up to date already, so that a question asked after
+// the event gets the new state, and no caller has its answer yet.
+func (s *Store) publish(ops []*batch.Op[operation]) {
+	if !s.feed.Active() {
+		return
+	}
+	changes := make([]revocation.Change, 0, len(ops))
+	for _, op := range ops {
+		if o := &op.Value; o.rotated {
+			changes = append(changes, revocation.SessionRotated(o.session.ID, o.session.Generation))
+		} else if o.change != nil {
+			changes = append(changes, o.change.revoked(s.feed.Second())...)
+		}
+	}
+	s.feed.Publish(changes)
 }
 
 // isChange reports whether an operation is not a rotation. The rotations of a batch are a small commit.

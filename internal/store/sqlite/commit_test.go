@@ -91,7 +91,7 @@ func rotationOp(id token.SessionID, from uint32) *batch.Op[operation] {
 
 func endOp(id token.SessionID) *batch.Op[operation] {
 	end := func(c *change) error { return c.deleteSessions("id = ?", id[:]) }
-	return &batch.Op[operation]{Value: operation{run: end, urgency: revocation}}
+	return &batch.Op[operation]{Value: operation{run: end, urgency: urgent}}
 }
 
 func mustBeAt(t *testing.T, s *Store, id token.SessionID, generation uint32) {

@@ -56,6 +56,7 @@ func (c *change) endEpochs(userID int64, except token.SessionID) error {
 		return err
 	}
 	c.endedEpochs = append(c.endedEpochs, lowestEpoch{userID: userID, epoch: uint32(epoch)})
+	c.revokedUser = userID
 	if keep && kept.UserID == userID {
 		kept.Epoch = uint32(epoch)
 		c.states = append(c.states, kept)
@@ -99,7 +100,7 @@ func (s *Store) Purge(ctx context.Context, limit int) (removed int, done bool, e
 	if !s.sessions.HasEndedEpochs() {
 		return 0, true, nil
 	}
-	page, err := tx(ctx, s, revocation, func(c *change) (purgedPage, error) { return c.purge(limit, &s.counting) })
+	page, err := tx(ctx, s, urgent, func(c *change) (purgedPage, error) { return c.purge(limit, &s.counting) })
 	done = page.removed == 0 && page.counted || !s.sessions.HasEndedEpochs()
 	return page.removed, err == nil && done, err
 }

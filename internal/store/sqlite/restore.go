@@ -123,7 +123,7 @@ func (s *Store) endAllSessions(ctx context.Context, progress storecopy.Progress)
 	const page = 5000
 	total := s.Stats().Sessions
 	for {
-		n, err := tx(ctx, s, revocation, func(c *change) (int, error) {
+		n, err := tx(ctx, s, urgent, func(c *change) (int, error) {
 			err := c.deleteSessions("id IN (SELECT id FROM session LIMIT ?)", int64(page))
 			return len(c.ended), err
 		})

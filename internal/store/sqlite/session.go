@@ -155,6 +155,7 @@ func (c *change) endExcess(o *authority.Opening, epoch int64) ([]authority.Ended
 		if err := c.deleteEnded(&ended[i]); err != nil {
 			return nil, err
 		}
+		c.revokedSessions = append(c.revokedSessions, ended[i].ID)
 	}
 	return ended, nil
 }
@@ -213,7 +214,10 @@ func (s *Store) Rotate(ctx context.Context, r authority.Rotation) (authority.Ses
 
 // EndSession ends a session and its API keys.
 func (s *Store) EndSession(ctx context.Context, r authority.Rights, id token.SessionID) error {
-	return s.writeAs(ctx, r, revocation, func(c *change) error { return c.deleteSessions("id = ?", id[:]) })
+	return s.writeAs(ctx, r, urgent, func(c *change) error {
+		c.revokedSessions = append(c.revokedSessions, id)
+		return c.deleteSessions("id = ?", id[:])
+	})
 }
 
 // EndSessions ends the sessions of a user except one, and their API keys. It counts the ended sessions after the
@@ -229,7 +233,7 @@ func (s *Store) EndSessions(
 			s.signalEnded()
 		}()
 	}
-	epochs, err := txAs(ctx, s, r, revocation, func(c *change) ([]lowestEpoch, error) {
+	epochs, err := txAs(ctx, s, r, urgent, func(c *change) ([]lowestEpoch, error) {
 		err := c.endSessions(userID, opts)
 		return c.endedEpochs, err
 	})
@@ -306,7 +310,7 @@ func (s *Store) Sweep(
 	defer s.sweep.mu.Unlock()
 	ids, next, done := s.sessions.Expired(s.sweep.next, now, limit)
 	if len(ids) > 0 {
-		ended, err = tx(ctx, s, revocation, func(c *change) ([]authority.EndedSession, error) {
+		ended, err = tx(ctx, s, urgent, func(c *change) ([]authority.EndedSession, error) {
 			return c.endExpired(ids, now)
 		})
 		if err != nil {

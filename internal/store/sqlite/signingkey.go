@@ -61,7 +61,7 @@ func (s *Store) SealSigningKeys(ctx context.Context, keys []keyring.Sealing) err
 
 // RetireSigningKey retires a signing key, unless it is the last one.
 func (s *Store) RetireSigningKey(ctx context.Context, r authority.Rights, id string, at int64) error {
-	return s.writeAs(ctx, r, revocation, func(c *change) error {
+	return s.writeAs(ctx, r, urgent, func(c *change) error {
 		return executeOne(c.conn, `UPDATE signing_key SET retired = ?2, jwk = '' WHERE id = ?1 AND retired = 0
 			AND EXISTS (SELECT 1 FROM signing_key WHERE id <> ?1 AND retired = 0)`, id, at)
 	})

@@ -26,6 +26,7 @@ import (
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/throttle"
 	"github.com/pawlauth/pawl/internal/metrics"
+	"github.com/pawlauth/pawl/internal/revocation"
 	"github.com/pawlauth/pawl/internal/sessionlog"
 	"github.com/pawlauth/pawl/internal/store/batch"
 	"github.com/pawlauth/pawl/internal/token"
@@ -59,6 +60,7 @@ type Store struct {
 	extras   *cache[token.SessionID, *authority.SessionExtras]
 	sweep    sweepPosition
 	metrics  *metrics.Metrics
+	feed     *revocation.Feed // may be nil
 
 	reservations reservations
 	counting     countedUsers
@@ -72,6 +74,7 @@ var _ authority.Store = (*Store)(nil)
 type Options struct {
 	Metrics *metrics.Metrics // counts commits and errors; nil counts nothing
 	Log     *slog.Logger     // receives the migrations of the schema; nil discards them
+	Feed    *revocation.Feed // receives what each commit superseded or ended; nil drops it
 }
 
 // Open opens the store in dir, and creates both if necessary. If another process owns the folder, the error names the
@@ -91,6 +94,7 @@ func Open(dir string, o Options) (*Store, error) {
 		apiKeys:      newCache[authority.APIKeyHash, authority.APIKey](maxCachedAPIKeys),
 		extras:       newCache[token.SessionID, *authority.SessionExtras](maxCachedExtras),
 		metrics:      o.Metrics,
+		feed:         o.Feed,
 		reservations: reservations{live: map[throttle.AttemptID]reservation{}},
 		counting:     countedUsers{calls: map[int64]int{}},
 		ended:        make(chan struct{}, 1),

@@ -165,7 +165,7 @@ func (s *Store) UpdateUser(
 ) (*authority.User, error) {
 	urgency := normal
 	if u.Status != nil && !u.Status.MaySignIn() {
-		urgency = revocation
+		urgency = urgent
 	}
 	values := args{
 		nullable(u.Email), nullable(u.FirstName), nullable(u.LastName), nullable(u.ExternalID), nullable(u.NetworkID),
@@ -194,6 +194,9 @@ func (s *Store) UpdateUser(
 			return nil, err
 		}
 		c.user = user
+		if before.Level != user.Level || before.Tenant != user.Tenant || before.ExternalID != user.ExternalID {
+			c.revokedUser = id // because its tokens have these claims
+		}
 		if user.Status == authority.Terminated {
 			// The keys of sessions end with their epoch.
 			if err := c.deleteAPIKeys("user_id = ? AND session_id IS NULL", id); err != nil {

@@ -540,6 +540,34 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v2/revocations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow what was superseded or ended.
+         * @description A stream of server-sent events, for an API that verifies tokens by itself. For keys of scope `Verify`, and for
+         *     `NetOps` and above.
+         *
+         *     `hello` comes first, and again whenever events may have been lost: `epoch`, `serverTime`, and in milliseconds
+         *     `maxTokenLife` and `heartbeat`. `revoked` has an array with an entry for each change of a commit:
+         *     `["sid", generation]` supersedes the session's tokens below the generation, `["sid", 0]` ends the session, and
+         *     `[userId, second]` ends the user's tokens with an earlier `iat`; ask about a token of that second. `beat` has a
+         *     `serverTime`: every change acknowledged before it has been sent. A line that begins with a colon is a comment;
+         *     the last one states why the server ended the stream.
+         */
+        get: operations["revocations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v2/keys": {
         parameters: {
             query?: never;
@@ -886,7 +914,7 @@ export interface components {
         /** @enum {string} */
         Visibility: "Private" | "Shared" | "Public" | "Session";
         /**
-         * @description `Full` acts as its user. `Verify` checks tokens: introspection, /forward-auth and POST /v2/auth/session. `OpenSessions` opens sessions. Every other call is closed to `Verify` and `OpenSessions`.
+         * @description `Full` acts as its user. `Verify` checks tokens: introspection, /forward-auth, POST /v2/auth/session and GET /v2/revocations. `OpenSessions` opens sessions. Every other call is closed to `Verify` and `OpenSessions`.
          * @enum {string}
          */
         Scope: "Full" | "Verify" | "OpenSessions";
@@ -2964,6 +2992,43 @@ export interface operations {
                 };
             };
             400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    revocations: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The id of the last event received. The stream resumes after it, or begins with a hello.
+                 * @example 5ZQXJ2M7KCW4A-812
+                 */
+                "Last-Event-ID"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The stream. It ends when the credentials do. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example id: 5ZQXJ2M7KCW4A-812
+                     *     event: beat
+                     *     data: {"serverTime":"2026-05-07T20:00:00.120Z"}
+                     */
+                    "text/event-stream": string;
+                };
+            };
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             429: components["responses"]["RateLimited"];
