@@ -11,18 +11,6 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// Logout ends the caller's session. A caller with an API key alone has no session, and the key stays valid.
-func (a *Authority) Logout(ctx context.Context, c Caller) error {
-	if c.Session == nil {
-		return nil
-	}
-	_, err := asCaller(ctx, a, c, func(c Caller) (struct{}, error) {
-		return struct{}{}, fault.FromStore(a.endSession(ctx, c.rightsOn(nil), c.Session.ID), nil)
-	})
-	event := c.event(c.User.event(audit.Event{Kind: audit.Logout, Session: c.Session.ID}))
-	return a.recordIfDone(ctx, err, event)
-}
-
 // SessionQuery selects sessions to list.
 type SessionQuery struct {
 	UserID int64 // the user of the sessions; 0 is the caller

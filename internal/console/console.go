@@ -87,7 +87,7 @@ func (c *Console) routes() {
 	c.public("GET /sign-in", c.signInPage)
 	c.public("POST /sign-in", c.signIn)
 	c.public("GET /enter", c.enter)
-	c.signedIn("POST /sign-out", c.signOut)
+	c.public("POST /sign-out", c.signOut)
 
 	c.signedIn("GET /{$}", c.home)
 	c.signedIn("GET /people", c.people)

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
@@ -58,8 +59,14 @@ func (c *Console) localPath(address string) string {
 	return local.RequestURI()
 }
 
+// signOut removes the cookie, and ends the session of its token. It needs no sign-in, because a session whose token has
+// expired must end too.
 func (c *Console) signOut(ctx context.Context, r *request) (response, error) {
 	result := next("/sign-in", "signed-out")
 	result.cookie = c.cookie(r.Request, "", -1)
-	return result, c.authority.Logout(ctx, r.caller)
+	err := c.authority.SignOut(ctx, authority.SignOutRequest{Token: c.token(r.Request), From: origin(r.Request)})
+	if fault.KindOf(err) == fault.InvalidSession {
+		err = nil // the browser has no session, or an ended one
+	}
+	return result, err
 }

@@ -3,8 +3,6 @@ package server_test
 import (
 	"bufio"
 	"cmp"
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -93,15 +91,7 @@ func (a *actor) addToken() string {
 // addSession opens a session of the target and returns its id.
 func (a *actor) addSession() string {
 	a.Helper()
-	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(a.addToken(), ".")[1])
-	if err != nil {
-		a.Fatal(err)
-	}
-	var claims struct{ Sid string }
-	if err := json.Unmarshal(payload, &claims); err != nil || claims.Sid == "" {
-		a.Fatalf("%s: %v", payload, err)
-	}
-	return claims.Sid
+	return idOf(a.browser, a.addToken())
 }
 
 // addKey creates an API key of the target.

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"cmp"
 	"context"
 	"net/http"
 	"reflect"
@@ -14,7 +13,6 @@ import (
 type request struct {
 	http   *http.Request
 	caller authority.Caller // set for authenticated endpoints
-	cookie bool             // whether the token of the caller was in the cookie
 }
 
 // response is what a handler returns on success.
@@ -64,7 +62,7 @@ func adapt[T any](open *authority.Access, handler func(context.Context, request,
 		req := request{http: r}
 		if open != nil {
 			var err error
-			if req.caller, req.cookie, err = s.authenticate(ctx, r, *open, unsafeMethod); err != nil {
+			if req.caller, err = s.authenticate(ctx, r, *open, unsafeMethod); err != nil {
 				return response{}, err
 			}
 		}
@@ -75,33 +73,24 @@ func adapt[T any](open *authority.Access, handler func(context.Context, request,
 	}
 }
 
-// authenticate returns the caller named by the credentials of a request, and whether the token was in the cookie. The
-// endpoint must be open to the caller. method is what a page of another origin must not send (see cookies.check).
+// authenticate returns the caller named by the credentials of a request. The endpoint must be open to the caller. A
+// page of another origin must not send method (see cookies.check).
 func (s *server) authenticate(
 	ctx context.Context, r *http.Request, open authority.Access, method string,
-) (caller authority.Caller, byCookie bool, err error) {
-	key, err := apiKey(r)
+) (caller authority.Caller, err error) {
+	c, err := s.credentials(r, method)
 	if err != nil {
-		return caller, false, err
+		return caller, err
 	}
-	bearer, err := bearerToken(r)
-	if err != nil {
-		return caller, false, err
-	}
-	cookie, err := s.cookies.token(r, method)
-	if err != nil {
-		return caller, false, err
-	}
-	byCookie = cookie != ""
-	caller, err = s.authority.Authenticate(ctx, cmp.Or(bearer, cookie), key, open)
+	caller, err = s.authority.Authenticate(ctx, c.token, c.apiKey, open)
 	caller.Address = origin(r).IP
-	if err == nil && byCookie && !caller.Cookie {
+	if err == nil && c.byCookie && !caller.Cookie {
 		err = errNotOfCookie
 	}
-	if err != nil && byCookie {
-		err = cookieError{err}
+	if err != nil && c.byCookie {
+		err = cookieError{err, false}
 	}
-	return caller, byCookie, err
+	return caller, err
 }
 
 // serve runs an endpoint and writes its response.

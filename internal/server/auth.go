@@ -107,17 +107,31 @@ func (s *server) refresh(ctx context.Context, r request, body api.RefreshRequest
 		IdempotencyKey: authority.HashIdempotencyKey(r.http.Header.Get("Idempotency-Key")),
 	})
 	if err != nil && byCookie {
-		err = cookieError{err}
+		err = cookieError{err, false}
 	}
 	return s.issued(form, byCookie, token, err)
 }
 
+// logout takes expired tokens too, and therefore does not authenticate its caller as other calls do.
 func (s *server) logout(ctx context.Context, r request, _ none) (response, error) {
-	result := response{message: "Session terminated."}
-	if r.cookie {
-		result.cookie = s.cookies.clear()
+	c, err := s.credentials(r.http, unsafeMethod)
+	if err != nil {
+		return response{}, err
 	}
-	return result, s.authority.Logout(ctx, r.caller)
+	from := origin(r.http)
+	from.Cookie = c.byCookie
+	err = s.authority.SignOut(ctx, authority.SignOutRequest{
+		Token: c.token, APIKey: c.apiKey, Open: logoutOpen, From: from,
+	})
+	result := response{message: "Session terminated."}
+	switch {
+	case !c.byCookie:
+		return result, err
+	case err == nil || authority.SessionEnded(err):
+		result.cookie = s.cookies.clear()
+		return result, nil
+	}
+	return result, cookieError{err, true}
 }
 
 func (s *server) session(_ context.Context, r request, _ none) (response, error) {

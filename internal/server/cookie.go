@@ -120,17 +120,22 @@ func (k *cookies) header(value string, maxAge int) string {
 }
 
 // cookieError is an error of a request whose token was in the cookie.
-type cookieError struct{ error }
+type cookieError struct {
+	error
+	signOut bool // whether the request was a sign-out
+}
 
 func (e cookieError) Unwrap() error { return e.error }
 
 // clearIfEnded removes the cookie of an ended session. The cookie of a superseded token stays: the browser may have the
-// successor already, from a refresh in another tab.
+// successor already, from a refresh in another tab. A sign-out removes every cookie whose token is rejected.
 func (k *cookies) clearIfEnded(h http.Header, err error) {
 	if k == nil {
 		return
 	}
-	if _, byCookie := errors.AsType[cookieError](err); byCookie && authority.SessionEnded(err) {
+	rejected, byCookie := errors.AsType[cookieError](err)
+	signedOut := rejected.signOut && fault.KindOf(err) == fault.InvalidSession
+	if byCookie && (signedOut || authority.SessionEnded(err)) {
 		h.Add("Set-Cookie", k.clear())
 	}
 }

@@ -43,6 +43,25 @@ func apiKey(r *http.Request) (string, error) {
 	return values[0], nil
 }
 
+// credentials are the token and the API key of a request. Either may be empty.
+type credentials struct {
+	token, apiKey string
+	byCookie      bool // whether the token was in the cookie
+}
+
+// credentials returns the credentials of a request. A page of another origin must not send method (see cookies.check).
+func (s *server) credentials(r *http.Request, method string) (c credentials, err error) {
+	if c.apiKey, err = apiKey(r); err != nil {
+		return c, err
+	}
+	if c.token, err = bearerToken(r); err != nil || c.token != "" {
+		return c, err
+	}
+	c.token, err = s.cookies.token(r, method)
+	c.byCookie = c.token != ""
+	return c, err
+}
+
 // origin returns the address and the User-Agent of a request's client.
 func origin(r *http.Request) authority.Origin {
 	ip, _, err := net.SplitHostPort(r.RemoteAddr)

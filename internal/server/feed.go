@@ -112,7 +112,7 @@ func (s *server) sendEvents(
 // checkFollower returns an error if the credentials of a follower have ended. While the store is unreachable, the
 // follower stays.
 func (s *server) checkFollower(r *http.Request, w http.ResponseWriter) error {
-	caller, _, err := s.authenticate(s.requestContext(w, r), r, feedOpen, unsafeMethod)
+	caller, err := s.authenticate(s.requestContext(w, r), r, feedOpen, unsafeMethod)
 	if err == nil {
 		err = caller.CheckFollower()
 	}

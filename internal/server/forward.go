@@ -42,7 +42,7 @@ func (s *server) forwardAuth(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ctx := s.requestContext(w, r)
-	caller, _, err := s.authenticate(ctx, r, forwardOpen, cmp.Or(method, unsafeMethod))
+	caller, err := s.authenticate(ctx, r, forwardOpen, cmp.Or(method, unsafeMethod))
 	if err == nil {
 		err = checkRequirements(r.URL.RawQuery, caller.User)
 	}

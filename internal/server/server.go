@@ -108,6 +108,7 @@ const (
 const (
 	loginOpen      authority.Access = 0
 	refreshOpen    authority.Access = 0
+	logoutOpen                      = actors
 	grantOpen                       = openKeys
 	introspectOpen                  = verifyKeys
 	revokeOpen     authority.Access = 0
@@ -126,7 +127,7 @@ const (
 func (s *server) routes() {
 	s.handle(loginPath, methods{"POST": public(s.login)})
 	s.handle(refreshPath, methods{"POST": public(s.refresh)})
-	s.handle("/v2/auth/logout", methods{"POST": authenticated(s.logout, actors)})
+	s.handle("/v2/auth/logout", methods{"POST": public(s.logout)})
 	s.handle("/v2/auth/session", methods{"POST": authenticated(s.session, verifyKeys, actors)})
 	s.handle("/v2/auth/password", methods{"PUT": authenticated(s.changePassword)})
 	s.handle("/v2/auth/version", methods{"GET": public(s.version)})

@@ -65,7 +65,8 @@ export interface paths {
         put?: never;
         /**
          * End the session of the token.
-         * @description With an API key alone the call is a no-op: the API key stays valid.
+         * @description Also for an expired token, as long as it can be refreshed. With an API key alone the call is a no-op: the API key stays
+         *     valid. With the cookie, also for a superseded token; the response removes the cookie.
          */
         post: operations["logout"];
         delete?: never;
