@@ -3,6 +3,8 @@ FUZZTIME ?= 30s
 FAILOVERS ?= 20
 MICRO = '^Benchmark(Parse|Verify|Sign|Encode|Handler|Store)'
 KILLS ?= 200
+ROUNDS ?= 2
+TTL ?= 10
 FOR ?= 0
 STRICT =
 
@@ -47,6 +49,9 @@ bench-large: ## measure the SQLite store with 5,000,000 sessions (some minutes, 
 bench-many: deps ## end 1,000,000 sessions of one user on each store, and measure the call and other refreshes (10 minutes, 2 GB of disk)
 	go test -run '^$$' -bench '^BenchmarkMany$$' -benchtime 1x -timeout 1h ./test/many
 
+torture-ha: deps ## cause every fault of three sites with Patroni ROUNDS (2) times by each of 3 routes, and check every answer; about 45 minutes
+	go test -count 1 -timeout 3h -v -run '^TestHA' ./test/torture -ha-rounds $(ROUNDS) -ha-ttl $(TTL)
+
 torture: ## on each store, kill servers KILLS (200) times, or for a time (FOR=2h), and check every answer; check all rights
 	go test -count 1 -timeout 1h -run '^TestRightsTableSeesFaults$$' ./internal/store/storetest -all-mutants
 	go test -race -count 1 -timeout 1h -run '^Test(HeldBody|HeldAtStore|LoopOfWrites|OnPostgres)$$' ./internal/server -whole
@@ -68,4 +73,4 @@ cross: ## build for darwin and windows
 clean: ## remove bin/
 	rm -rf bin
 
-.PHONY: help build deps lint test test-short bench bench-plots bench-large bench-many torture torture-postgres model fuzz cross clean
+.PHONY: help build deps lint test test-short bench bench-plots bench-large bench-many torture torture-postgres torture-ha model fuzz cross clean

@@ -79,6 +79,7 @@ var allowedImports = map[string][]string{
 	"internal/storecopy":     {"internal/authority", "internal/authority/keyring", "internal/seal", "internal/token"},
 	"internal/test/apicheck": {"api"},
 	"internal/test/npmtest":  {},
+	"internal/test/patroni":  {"internal/test/pgtest"},
 	"internal/test/pgtest":   {},
 	"internal/test/testbin":  {"client"},
 	"internal/token":         {},

@@ -36,6 +36,8 @@ type life struct {
 // fleet has the nodes of a run. One goroutine starts and kills nodes, many goroutines pick nodes.
 type fleet struct {
 	start starter
+	// pauseAfterNone is how long a worker waits after a call without an answer, unless the node is killed earlier.
+	pauseAfterNone time.Duration
 
 	mu      sync.Mutex // guards the fields below
 	changed *sync.Cond // signals that a node has started or the fleet is closed
@@ -85,6 +87,13 @@ func (f *fleet) close() {
 	f.open = false
 	f.mu.Unlock()
 	f.changed.Broadcast()
+}
+
+// number returns the node with a number, or nil if it is down.
+func (f *fleet) number(i int) *life {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.lives[i%len(f.lives)]
 }
 
 // pick returns a random node that is up. It waits while no node is up, and returns nil once the fleet is closed.

@@ -48,7 +48,7 @@ func postgres(t *testing.T, binary string) plan {
 			url: s.URL, adminKey: created.APIKey,
 			kill: func() {
 				s.Kill()
-				d.awaitDisconnect(name)
+				awaitDisconnect(d.T, d.cluster.DSN("postgres"), name)
 			},
 			signal: func(sig os.Signal) { _ = s.Process.Signal(sig) }, // an error means that it has exited
 		}
@@ -88,19 +88,19 @@ func (d *database) outage() {
 
 // awaitDisconnect waits until the database has closed the connections of a killed node. Until then, the database may
 // still execute statements of the node.
-func (d *database) awaitDisconnect(application string) {
-	d.Helper()
+func awaitDisconnect(t *testing.T, dsn, application string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, d.cluster.DSN("postgres"))
+	conn, err := pgx.Connect(ctx, dsn)
 	if err != nil {
-		d.Fatal(err)
+		t.Fatal(err)
 	}
 	defer conn.Close(ctx)
 	for left := -1; left != 0; {
 		const count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1"
 		if err := conn.QueryRow(ctx, count, application).Scan(&left); err != nil {
-			d.Fatalf("%s was killed, but %d of its connections remain: %v", application, left, err)
+			t.Fatalf("%s was killed, but %d of its connections remain: %v", application, left, err)
 		}
 	}
 }

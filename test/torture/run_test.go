@@ -92,10 +92,14 @@ func run(t *testing.T, p plan) *report {
 	return r
 }
 
+func newHTTPClient(timeout time.Duration) *http.Client {
+	return &http.Client{Timeout: timeout, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+}
+
 // newClients creates the users, and returns what their callers and the Root do until a channel is closed.
 func newClients(t *testing.T, p plan, f *fleet, h *history) (clients []func(stop <-chan struct{})) {
 	t.Helper()
-	shared := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	shared := newHTTPClient(20 * time.Second)
 	t.Cleanup(shared.CloseIdleConnections)
 	number := 0
 	newWorker := func() *worker {

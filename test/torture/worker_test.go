@@ -94,6 +94,9 @@ func (w *worker) do(r request) (got result, ok bool) {
 			}
 		}
 		w.history.add(c)
+		if w.fleet.pauseAfterNone > 0 {
+			got.settle(w.fleet.pauseAfterNone)
+		}
 		return got, true
 	}
 }

@@ -70,16 +70,16 @@ func Folder(t TB) string {
 // Own makes the server's user the owner of a folder.
 func Own(t TB, dir string) {
 	t.Helper()
-	if id := credential(t); id != nil {
+	if id := Credential(t); id != nil {
 		if err := os.Chown(dir, int(id.Uid), int(id.Gid)); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// credential returns the user postgres if the test runs as root, because PostgreSQL refuses to run as root. Otherwise
+// Credential returns the user postgres if the test runs as root, because PostgreSQL refuses to run as root. Otherwise
 // it returns nil.
-func credential(t TB) *syscall.Credential {
+func Credential(t TB) *syscall.Credential {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		return nil
@@ -96,8 +96,8 @@ func credential(t TB) *syscall.Credential {
 func (c *Cluster) data() string { return filepath.Join(c.dir, "data") }
 func (c *Cluster) log() string  { return filepath.Join(c.dir, "log") }
 
-// program returns the path of a program of PostgreSQL. On Debian these programs are not in PATH.
-func program(t TB, name string) string {
+// Program returns the path of a program of PostgreSQL. On Debian these programs are not in PATH.
+func Program(t TB, name string) string {
 	t.Helper()
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
 	if len(found) > 0 {
@@ -112,10 +112,10 @@ func program(t TB, name string) string {
 
 func (c *Cluster) command(t TB, name string, args ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command(program(t, name), args...)
+	cmd := exec.Command(Program(t, name), args...)
 	cmd.Dir = c.dir
 	// If the test's process dies, the kernel stops the server.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential(t), Pdeathsig: syscall.SIGQUIT}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: Credential(t), Pdeathsig: syscall.SIGQUIT}
 	return cmd
 }
 
@@ -143,7 +143,7 @@ func (c *Cluster) Restart(t TB) {
 
 func (c *Cluster) start(t TB) error {
 	t.Helper()
-	c.Addr = freeAddr(t)
+	c.Addr = FreeAddr(t)
 	host, port, _ := net.SplitHostPort(c.Addr)
 	args := []string{"-D", c.data(), "-p", port, "-c", "listen_addresses=" + host, "-c", "unix_socket_directories="}
 	for _, option := range c.options {
@@ -165,7 +165,8 @@ func (c *Cluster) start(t TB) error {
 	return c.await()
 }
 
-func freeAddr(t TB) string {
+// FreeAddr returns an address of the loopback that no process uses at present.
+func FreeAddr(t TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -266,12 +267,14 @@ func (c *Cluster) Pause() (resume func()) {
 	}
 }
 
-// pause stops the leader, and returns the ids of all processes of the server. A stopped leader starts no process that
-// the list would lack.
-func (c *Cluster) pause() (pids []int) {
-	leader := c.cmd.Process.Pid
+// pause stops all processes of the server, and returns their ids.
+func (c *Cluster) pause() []int { return Freeze(c.cmd.Process.Pid) }
+
+// Freeze stops the leader of a server, and returns the ids of all processes of the server. A stopped leader starts no
+// process that the list would lack.
+func Freeze(leader int) (pids []int) {
 	_ = syscall.Kill(leader, syscall.SIGSTOP) // an error means that it has exited
-	awaitState(leader, "T")
+	awaitState(leader, "TZ")
 	return append(children(leader), leader)
 }
 

@@ -1,0 +1,356 @@
+//go:build linux
+
+// Package patroni starts PostgreSQL on three sites for tests, with a failover by Patroni and etcd: real programs with
+// temporary folders on the loopback, which stop at the end of the test. It can kill and pause each of them.
+package patroni
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/pawlauth/pawl/internal/test/pgtest"
+)
+
+// Sites is the number of sites.
+const Sites = 3
+
+// Options are the times of Patroni, in whole seconds.
+type Options struct {
+	TTL          int // how long the leader keeps its key in etcd without a renewal
+	LoopWait     int // the pause between two looks of Patroni at its server
+	RetryTimeout int // how long Patroni repeats a request to etcd or PostgreSQL
+}
+
+// Cluster is PostgreSQL on three sites.
+type Cluster struct {
+	Sites [Sites]*Site
+
+	t    pgtest.TB
+	http *http.Client
+}
+
+// Site has one server of PostgreSQL, its Patroni, and a member of etcd.
+type Site struct {
+	Name     string
+	Postgres string // host:port
+	REST     string // host:port of Patroni
+
+	t                pgtest.TB
+	dir              string
+	config           string // the path of Patroni's configuration
+	etcdURL, peerURL string
+	patroni, etcd    *process
+}
+
+// process is a running program.
+type process struct {
+	cmd    *exec.Cmd
+	exited chan struct{}
+}
+
+// Missing returns the name of a program that is not installed, or "".
+func Missing() string {
+	for _, program := range []string{"patroni", "etcd"} {
+		if _, err := exec.LookPath(program); err != nil {
+			return program
+		}
+	}
+	return ""
+}
+
+// startLimit limits the start of a cluster and each recovery.
+const startLimit = 3 * time.Minute
+
+// Start starts a cluster, and returns once it has a leader and a synchronous standby.
+func Start(t pgtest.TB, o Options) *Cluster {
+	t.Helper()
+	c := &Cluster{t: t, http: &http.Client{Timeout: 2 * time.Second}}
+	var peers, clients []string
+	for i := range c.Sites {
+		s := &Site{
+			Name: fmt.Sprint("site", i+1), Postgres: pgtest.FreeAddr(t), REST: pgtest.FreeAddr(t),
+			t: t, dir: pgtest.Folder(t),
+			etcdURL: "http://" + pgtest.FreeAddr(t), peerURL: "http://" + pgtest.FreeAddr(t),
+		}
+		c.Sites[i] = s
+		peers = append(peers, s.Name+"="+s.peerURL)
+		clients = append(clients, strings.TrimPrefix(s.etcdURL, "http://"))
+	}
+	t.Cleanup(c.stop)
+	for _, s := range c.Sites {
+		s.etcd = s.start("etcd", "--name", s.Name, "--data-dir", filepath.Join(s.dir, "etcd"), "--enable-v2=true",
+			"--listen-client-urls", s.etcdURL, "--advertise-client-urls", s.etcdURL,
+			"--listen-peer-urls", s.peerURL, "--initial-advertise-peer-urls", s.peerURL,
+			"--initial-cluster", strings.Join(peers, ","), "--initial-cluster-state", "new",
+			"--heartbeat-interval", "100", "--election-timeout", "1000", "--log-level", "error")
+	}
+	for _, s := range c.Sites {
+		s.writeConfig(o, clients)
+		s.StartPatroni()
+	}
+	c.AwaitHealthy()
+	return c
+}
+
+// writeConfig writes the configuration of Patroni that docs/operations.md shows.
+func (s *Site) writeConfig(o Options, etcd []string) {
+	s.t.Helper()
+	s.config = filepath.Join(s.dir, "patroni.yml")
+	text := fmt.Sprintf(`scope: pawl
+name: %[1]s
+restapi: {listen: '%[2]s', connect_address: '%[2]s'}
+etcd: {hosts: '%[3]s'}
+bootstrap:
+  dcs:
+    ttl: %[4]d
+    loop_wait: %[5]d
+    retry_timeout: %[6]d
+    synchronous_mode: true
+    postgresql:
+      use_pg_rewind: true
+      use_slots: true
+      parameters: {max_connections: 100, shared_buffers: 16MB, wal_keep_size: 256MB}
+  initdb: [{encoding: UTF8}, {locale: C}, data-checksums]
+postgresql:
+  listen: '%[7]s'
+  connect_address: '%[7]s'
+  data_dir: '%[8]s'
+  bin_dir: '%[9]s'
+  pgpass: '%[10]s'
+  authentication: {superuser: {username: pawl}, replication: {username: replicator}}
+  pg_hba: [host all all 127.0.0.1/32 trust, host replication all 127.0.0.1/32 trust]
+  parameters: {unix_socket_directories: ''}
+  remove_data_directory_on_rewind_failure: true
+  remove_data_directory_on_diverged_timelines: true
+watchdog: {mode: off}
+`, s.Name, s.REST, strings.Join(etcd, ","), o.TTL, o.LoopWait, o.RetryTimeout, s.Postgres,
+		s.data(), filepath.Dir(pgtest.Program(s.t, "postgres")), filepath.Join(s.dir, "pgpass"))
+	if err := os.WriteFile(s.config, []byte(text), 0o644); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *Site) data() string { return filepath.Join(s.dir, "data") }
+
+// start starts a program as the user of PostgreSQL. Its output goes to a file of the site.
+func (s *Site) start(program string, args ...string) *process {
+	s.t.Helper()
+	log, err := os.OpenFile(filepath.Join(s.dir, program+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer log.Close()
+	p := &process{cmd: exec.Command(program, args...), exited: make(chan struct{})}
+	p.cmd.Dir = s.dir
+	p.cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "HOME="+s.dir)
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	// If the test's process dies, Patroni stops its server too.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: pgtest.Credential(s.t), Pdeathsig: syscall.SIGTERM}
+	if err := p.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	go func() { _ = p.cmd.Wait(); close(p.exited) }()
+	return p
+}
+
+// signal sends a signal to a process. An error means that it has exited.
+func (p *process) signal(sig syscall.Signal) { _ = p.cmd.Process.Signal(sig) }
+
+func (p *process) kill() {
+	p.signal(syscall.SIGKILL)
+	<-p.exited
+}
+
+// stop kills everything.
+func (c *Cluster) stop() {
+	for _, s := range c.Sites {
+		if s == nil {
+			continue
+		}
+		for _, p := range []*process{s.patroni, s.etcd} {
+			if p != nil {
+				p.kill()
+			}
+		}
+		s.KillPostgres()
+	}
+}
+
+// KillPatroni kills Patroni with SIGKILL. PostgreSQL lives on.
+func (s *Site) KillPatroni() { s.patroni.kill() }
+
+// StartPatroni starts Patroni, and returns at once.
+func (s *Site) StartPatroni() { s.patroni = s.start("patroni", s.config) }
+
+// PausePatroni stops Patroni until resume is called.
+func (s *Site) PausePatroni() (resume func()) {
+	s.patroni.signal(syscall.SIGSTOP)
+	return func() { s.patroni.signal(syscall.SIGCONT) }
+}
+
+// PauseEtcd stops the site's member of etcd until resume is called.
+func (s *Site) PauseEtcd() (resume func()) {
+	s.etcd.signal(syscall.SIGSTOP)
+	return func() { s.etcd.signal(syscall.SIGCONT) }
+}
+
+// leaderPID returns the process id of the leader of PostgreSQL, or 0 if there is none.
+func (s *Site) leaderPID() int {
+	text, err := os.ReadFile(filepath.Join(s.data(), "postmaster.pid"))
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			s.t.Fatal(err)
+		}
+		return 0
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	pid, _ := strconv.Atoi(line)
+	// The file remains after a kill, and another process may have the id now.
+	command, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if !strings.Contains(string(command), s.data()) {
+		return 0
+	}
+	return pid
+}
+
+// KillPostgres kills all processes of PostgreSQL with SIGKILL.
+func (s *Site) KillPostgres() {
+	pid := s.leaderPID()
+	if pid == 0 {
+		return
+	}
+	for _, pid := range pgtest.Freeze(pid) {
+		_ = syscall.Kill(pid, syscall.SIGKILL) // an error means that it has exited
+	}
+}
+
+// PausePostgres stops all processes of PostgreSQL until resume is called.
+func (s *Site) PausePostgres() (resume func()) {
+	pid := s.leaderPID()
+	if pid == 0 {
+		return func() {}
+	}
+	pids := pgtest.Freeze(pid)
+	for _, pid := range pids {
+		_ = syscall.Kill(pid, syscall.SIGSTOP) // an error means that it has exited
+	}
+	return func() {
+		for _, pid := range pids {
+			_ = syscall.Kill(pid, syscall.SIGCONT)
+		}
+	}
+}
+
+// member is a server in the view of Patroni.
+type member struct {
+	Name, Role, State string
+	Timeline          int
+}
+
+func (c *Cluster) members() (all []member) {
+	for _, s := range c.Sites {
+		resp, err := c.http.Get("http://" + s.REST + "/cluster")
+		if err != nil {
+			continue
+		}
+		var view struct{ Members []member }
+		err = json.NewDecoder(resp.Body).Decode(&view)
+		resp.Body.Close()
+		if err == nil {
+			return view.Members
+		}
+	}
+	return nil
+}
+
+// Leader returns the site of the leader, or nil if there is none.
+func (c *Cluster) Leader() *Site {
+	for _, m := range c.members() {
+		if m.Role != "leader" {
+			continue
+		}
+		if i := slices.IndexFunc(c.Sites[:], func(s *Site) bool { return s.Name == m.Name }); i >= 0 {
+			return c.Sites[i]
+		}
+	}
+	return nil
+}
+
+// AwaitHealthy returns once all servers run on one timeline: a leader, a synchronous standby and another one.
+func (c *Cluster) AwaitHealthy() {
+	c.t.Helper()
+	deadline := time.Now().Add(startLimit)
+	for {
+		all := c.members()
+		if isHealthy(all) {
+			return
+		}
+		if time.Now().After(deadline) {
+			c.t.Fatalf("the cluster did not recover: %+v\n%s", all, c.logs())
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+func isHealthy(all []member) bool {
+	roles := map[string]int{}
+	for _, m := range all {
+		if m.State != "running" && m.State != "streaming" || m.Timeline != all[0].Timeline {
+			return false
+		}
+		roles[m.Role]++
+	}
+	return len(all) == Sites && roles["leader"] == 1 && roles["sync_standby"] == 1
+}
+
+// Switchover makes Patroni exchange the leader in an orderly way.
+func (c *Cluster) Switchover() {
+	c.t.Helper()
+	leader := c.Leader()
+	if leader == nil {
+		c.t.Fatal("there is no leader to switch over from")
+	}
+	patient := &http.Client{Timeout: time.Minute}
+	body := strings.NewReader(fmt.Sprintf(`{"leader": %q}`, leader.Name))
+	resp, err := patient.Post("http://"+leader.REST+"/switchover", "application/json", body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		c.t.Fatalf("the switchover was refused: %s", resp.Status)
+	}
+}
+
+// DSN returns the address of a database, with the hosts in an order that begins with a site.
+func (c *Cluster) DSN(database string, first int) string {
+	var hosts []string
+	for i := range c.Sites {
+		hosts = append(hosts, c.Sites[(first+i)%Sites].Postgres)
+	}
+	return pgtest.DSN(database, hosts...)
+}
+
+// logs returns the ends of the logs, for an error.
+func (c *Cluster) logs() string {
+	var all strings.Builder
+	const shown = 3000
+	for _, s := range c.Sites {
+		for _, name := range []string{"patroni.log", "etcd.log"} {
+			text, _ := os.ReadFile(filepath.Join(s.dir, name))
+			fmt.Fprintf(&all, "%s, %s:\n%s\n", s.Name, name, text[max(0, len(text)-shown):])
+		}
+	}
+	return all.String()
+}

@@ -1,0 +1,266 @@
+//go:build linux
+
+package torture_test
+
+import (
+	"cmp"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pawlauth/pawl/internal/seal"
+	"github.com/pawlauth/pawl/internal/test/patroni"
+	"github.com/pawlauth/pawl/internal/test/pgtest"
+	"github.com/pawlauth/pawl/internal/test/testbin"
+)
+
+// This file causes failovers on three sites: PostgreSQL with synchronous standbys, Patroni and etcd on each of them,
+// and a node of Pawl. Nodes are killed between the faults only, because a node with an answer that it should not
+// believe is what the test looks for.
+
+var (
+	haRounds = flag.Int("ha-rounds", 0, "rounds of TestHA, each with every fault; 0 means a short run with two faults")
+	haTTL    = flag.Int("ha-ttl", 6, "ttl of Patroni in seconds")
+	haRoute  = flag.String("ha-route", "", "route of TestHA: own, same or haproxy; \"\" means each in turn")
+)
+
+// haFault is a fault of the database.
+type haFault struct {
+	name  string
+	short bool // whether a short run has it too
+	// inject causes the fault at the site of the leader, and returns when everything runs again.
+	inject func(*sites, *patroni.Site)
+}
+
+var haFaults = []haFault{
+	{name: "switchover", inject: func(s *sites, _ *patroni.Site) { s.Switchover() }},
+	{name: "kill -9 of PostgreSQL", inject: func(s *sites, leader *patroni.Site) { leader.KillPostgres() }},
+	{name: "kill -9 of Patroni", short: true, inject: func(s *sites, leader *patroni.Site) {
+		leader.KillPatroni()
+		s.awaitReplaced(leader)
+		leader.StartPatroni()
+	}},
+	{name: "kill -9 of both", inject: func(s *sites, leader *patroni.Site) {
+		leader.KillPatroni()
+		leader.KillPostgres()
+		s.awaitReplaced(leader)
+		leader.StartPatroni()
+	}},
+	{name: "SIGSTOP of PostgreSQL", short: true, inject: func(s *sites, leader *patroni.Site) {
+		resume := leader.PausePostgres()
+		s.awaitReplaced(leader)
+		resume()
+	}},
+	{name: "SIGSTOP of Patroni", inject: func(s *sites, leader *patroni.Site) {
+		resume := leader.PausePatroni()
+		s.awaitReplaced(leader)
+		resume()
+	}},
+	{name: "SIGSTOP of both, PostgreSQL first back", inject: func(s *sites, leader *patroni.Site) {
+		resumePatroni, resumePostgres := leader.PausePatroni(), leader.PausePostgres()
+		s.awaitReplaced(leader)
+		resumePostgres()
+		s.observe()
+		resumePatroni()
+	}},
+	{name: "SIGSTOP of both, Patroni first back", inject: func(s *sites, leader *patroni.Site) {
+		resumePatroni, resumePostgres := leader.PausePatroni(), leader.PausePostgres()
+		s.awaitReplaced(leader)
+		resumePatroni()
+		s.observe()
+		resumePostgres()
+	}},
+	{name: "loss of etcd's quorum", inject: func(s *sites, leader *patroni.Site) {
+		resumeFirst, resumeSecond := s.Sites[0].PauseEtcd(), s.Sites[1].PauseEtcd()
+		s.sleep(2 * *haTTL)
+		resumeFirst()
+		resumeSecond()
+	}},
+	{name: "etcd of the leader's site stopped", inject: func(s *sites, leader *patroni.Site) {
+		resume := leader.PauseEtcd()
+		s.sleep(2 * *haTTL)
+		resume()
+	}},
+}
+
+// sites is a cluster of PostgreSQL with a node of Pawl on each site.
+type sites struct {
+	*testing.T
+	*patroni.Cluster
+	binary, masterKey, adminKey string
+	routes                      [patroni.Sites]string // the DSN of each node
+	haproxies                   [patroni.Sites]string // the address of the HAProxy of each site; "" if there is none
+	replaced                    int                   // how many primaries were replaced
+}
+
+const haDatabase = "pawl"
+
+// startSites starts the sites, and creates the store.
+func startSites(t *testing.T, binary string) *sites {
+	t.Helper()
+	if missing := patroni.Missing(); missing != "" {
+		t.Skipf("%s is missing; run \"make deps\"", missing)
+	}
+	options := patroni.Options{TTL: *haTTL, LoopWait: max(1, *haTTL/6), RetryTimeout: max(2, *haTTL/3)}
+	s := &sites{T: t, Cluster: patroni.Start(t, options), binary: binary, masterKey: "PAWL_MASTER_KEY=" + seal.NewKey()}
+	pgtest.Exec(t, s.DSN("postgres", 0), "CREATE DATABASE "+haDatabase)
+	dsn := s.DSN(haDatabase, 0)
+	s.adminKey = testbin.Init(t, binary, []string{s.masterKey}, "--store", dsn).APIKey
+	return s
+}
+
+// awaitReplaced waits until another site has the leader, and observes the two primaries for a while. If the leader
+// keeps its role, awaitReplaced returns after some time.
+func (s *sites) awaitReplaced(leader *patroni.Site) {
+	deadline := time.Now().Add(time.Duration(4**haTTL) * time.Second)
+	for time.Now().Before(deadline) {
+		if now := s.Leader(); now != nil && now != leader {
+			s.replaced++
+			s.observe()
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// observe leaves the workers some time with the present state of the sites.
+func (s *sites) observe() { s.sleep(4) }
+
+func (s *sites) sleep(seconds int) { time.Sleep(time.Duration(seconds) * time.Second) }
+
+// useRoute sets how the nodes reach the leader.
+func (s *sites) useRoute(route string) {
+	for i := range s.routes {
+		switch route {
+		case "own": // the site of the node is first
+			s.routes[i] = s.DSN(haDatabase, i)
+		case "same": // the same order on all sites
+			s.routes[i] = s.DSN(haDatabase, 0)
+		default:
+			if s.haproxies[i] == "" {
+				s.haproxies[i] = s.startHAProxy(i)
+			}
+			s.routes[i] = pgtest.DSN(haDatabase, s.haproxies[i])
+		}
+	}
+}
+
+// startNode starts the node of a site.
+func (s *sites) startNode(i int) node {
+	name := fmt.Sprint("node", i)
+	server := startServe(s.T, s.binary, s.masterKey, s.routes[i]+"&application_name="+name)
+	return node{
+		url: server.URL, adminKey: s.adminKey,
+		kill: func() {
+			server.Kill()
+			awaitDisconnect(s.T, s.DSN("postgres", 0), name)
+		},
+		signal: func(sig os.Signal) { _ = server.Process.Signal(sig) }, // an error means that it has exited
+	}
+}
+
+// runFaults causes faults under load, and checks the answers. It adds the seconds without an answer by fault.
+func (s *sites) runFaults(p plan, faults []haFault, unavailable map[string][]time.Duration) *report {
+	s.Helper()
+	h := &history{began: time.Now()}
+	f := newFleet(p.nodes, s.startNode)
+	f.pauseAfterNone = time.Second
+	stop := make(chan struct{})
+	clients := newClients(s.T, p, f, h)
+	probe := newProbe(s.T, f)
+	var group sync.WaitGroup
+	finish := sync.OnceFunc(func() { close(stop); group.Wait() })
+	defer finish()
+	defer f.close()
+	for _, run := range append(clients, probe.run) {
+		group.Go(func() { run(stop) })
+	}
+	r := &report{}
+	for _, fault := range faults {
+		probe.awaitAnswer()
+		leader := s.Leader()
+		if leader == nil {
+			s.Fatal("there is no leader")
+		}
+		began := time.Now()
+		fault.inject(s, leader)
+		s.AwaitHealthy()
+		probe.awaitAnswer()
+		gap := probe.longestGap(began)
+		unavailable[fault.name] = append(unavailable[fault.name], gap)
+		s.Logf("%s: %.1f s without an answer", fault.name, gap.Seconds())
+		r.outages++
+		for i := range p.nodes { // so that no call without an answer can take effect any more
+			f.kill(i, h.now)
+			r.kills++
+			f.startNode(i)
+		}
+	}
+	finish()
+	for i := range p.nodes {
+		f.kill(i, h.now)
+	}
+	h.close()
+	r.check(h)
+	return r
+}
+
+// TestHA causes failovers. It is short in "make test" and long in "make torture-ha".
+func TestHA(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts three sites")
+	}
+	s := startSites(t, testbin.Build(t))
+	routes := []string{"own", "same", "haproxy"}
+	if *haRoute != "" {
+		routes = []string{*haRoute}
+	}
+	rounds, faults := *haRounds, haFaults
+	if rounds == 0 {
+		rounds, routes = 1, routes[:1]
+		faults = slices.DeleteFunc(slices.Clone(faults), func(f haFault) bool { return !f.short })
+	}
+	random := rand.New(rand.NewPCG(cmp.Or(*seed, uint64(time.Now().UnixNano())), 0))
+	total := &report{}
+	unavailable := map[string][]time.Duration{}
+	for round := range rounds * len(routes) {
+		route := routes[round%len(routes)]
+		s.useRoute(route)
+		s.Logf("round %d, route %s", round+1, route)
+		shuffled := slices.Clone(faults)
+		random.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+		for part := range slices.Chunk(shuffled, faultsOfHistory) {
+			p := plan{nodes: patroni.Sites, families: 1, seed: random.Uint64(), name: fmt.Sprint("ha-", total.outages)}
+			total.add(s.runFaults(p, part, unavailable))
+			if !total.good() {
+				t.Fatal(total)
+			}
+		}
+	}
+	t.Logf("%d primaries were replaced\n%s%s", s.replaced, table(unavailable), total)
+	if s.replaced == 0 || total.changes == 0 || total.outages != rounds*len(routes)*len(faults) {
+		t.Error("the run is not significant")
+	}
+}
+
+// faultsOfHistory limits the faults that are checked together, because calls without an answer make the check slow.
+const faultsOfHistory = 3
+
+// table returns the seconds without an answer by fault, as rows for docs/operations.md.
+func table(unavailable map[string][]time.Duration) string {
+	var text strings.Builder
+	for _, fault := range haFaults {
+		gaps := slices.Sorted(slices.Values(unavailable[fault.name]))
+		if len(gaps) > 0 {
+			fmt.Fprintf(&text, "| %s | %d | %.1f | %.1f |\n",
+				fault.name, len(gaps), gaps[len(gaps)/2].Seconds(), gaps[len(gaps)-1].Seconds())
+		}
+	}
+	return text.String()
+}

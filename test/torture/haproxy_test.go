@@ -1,0 +1,47 @@
+//go:build linux
+
+package torture_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/pawlauth/pawl/internal/test/pgtest"
+	"github.com/pawlauth/pawl/internal/test/testbin"
+)
+
+// startHAProxy starts the HAProxy of a site, and returns its address. It connects to the server whose Patroni has the
+// role of the leader. docs/operations.md shows this configuration.
+func (s *sites) startHAProxy(i int) string {
+	s.Helper()
+	const program = "/usr/sbin/haproxy"
+	if _, err := os.Stat(program); err != nil {
+		s.Skip("haproxy is missing; run \"make deps\"")
+	}
+	addr := pgtest.FreeAddr(s.T)
+	var servers strings.Builder
+	for _, site := range s.Sites {
+		_, port, _ := strings.Cut(site.REST, ":")
+		fmt.Fprintf(&servers, "  server %s %s check port %s\n", site.Name, site.Postgres, port)
+	}
+	config := fmt.Sprintf(`defaults
+  mode tcp
+  timeout connect 1s
+  timeout client 1h
+  timeout server 1h
+listen postgres
+  bind %s
+  option httpchk GET /primary
+  http-check expect status 200
+  default-server inter 1s fall 2 rise 1 on-marked-down shutdown-sessions
+%s`, addr, servers.String())
+	dir := s.TempDir()
+	path := filepath.Join(dir, "haproxy.cfg")
+	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
+		s.Fatal(err)
+	}
+	testbin.StartGateway(s.T, dir, addr, program, "-f", path)
+	return addr
+}
