@@ -56,6 +56,18 @@ type tab struct {
 // open opens the site in a new tab, with an address for Pawl. The script, if any, runs before the page's own.
 func (s *site) open(t *testing.T, browser context.Context, pawl, script string) tab {
 	t.Helper()
+	address := s.URL + "/?pawl=" + url.QueryEscape(pawl)
+	if s.cookie {
+		address += "&mode=cookie"
+	}
+	opened := openTab(t, browser, address, script)
+	opened.until("window.ready === true")
+	return opened
+}
+
+// openTab opens a page in a new tab. An exception in the page fails the test.
+func openTab(t *testing.T, browser context.Context, address, script string) tab {
+	t.Helper()
 	ctx, cancel := chromedp.NewContext(browser)
 	t.Cleanup(cancel)
 	err := chromedp.Listen(ctx, func(event any) {
@@ -66,11 +78,6 @@ func (s *site) open(t *testing.T, browser context.Context, pawl, script string) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := s.URL + "/?pawl=" + url.QueryEscape(pawl)
-	if s.cookie {
-		address += "&mode=cookie"
-	}
-	opened := tab{t, ctx}
 	if script != "" {
 		params := page.AddScriptToEvaluateOnNewDocumentParams{Source: script}
 		if _, err := chromedp.Call(ctx, page.AddScriptToEvaluateOnNewDocument, params); err != nil {
@@ -80,8 +87,7 @@ func (s *site) open(t *testing.T, browser context.Context, pawl, script string) 
 	if err := chromedp.Do(ctx, chromedp.Navigate(address)); err != nil {
 		t.Fatal(err)
 	}
-	opened.until("window.ready === true")
-	return opened
+	return tab{t, ctx}
 }
 
 // eval evaluates an expression, and waits if it is a promise.
