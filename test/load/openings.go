@@ -86,10 +86,13 @@ func printOpenings(ctx context.Context, out io.Writer, servers []*server, rounds
 }
 
 func (o *openings) measure(ctx context.Context, s *server, rounds int, each time.Duration) error {
-	for n := range int64(openingUsers) { // a later open finds the user
-		if err := o.open(ctx, n); err != nil {
-			return err
-		}
+	users, running := errgroup.WithContext(ctx) // a later open finds the user
+	users.SetLimit(openingConns)
+	for n := range int64(openingUsers) {
+		users.Go(func() error { return o.open(running, n) })
+	}
+	if err := users.Wait(); err != nil {
+		return err
 	}
 	for round := range rounds {
 		login, err := rate(ctx, each, o.login)
