@@ -28,7 +28,7 @@ test: deps lint ## run every test with the race detector; about 10 minutes on 2 
 test-short: ## run the tests without the long ones; installs nothing
 	go test -short ./...
 
-bench: deps ## measure the table of docs/benchmarks.md, then the micro-benchmarks; about 4 minutes
+bench: deps ## measure the table of docs/benchmarks.md, then the micro-benchmarks; about 6 minutes
 	go run ./test/load
 	@file=$$(mktemp) && trap 'rm -f '$$file EXIT && \
 	  go test -run '^$$' -bench $(MICRO) -benchmem -benchtime 200ms -count 6 ./internal/token ./internal/server ./internal/store/sqlite ./internal/store/postgres > $$file || { cat $$file; exit 1; }; \
