@@ -233,3 +233,32 @@ func TestGrantByAssertionUnknownUser(t *testing.T) {
 	high := startIDP(t, &trust.NewUser{AuthLevel: "NetworkAdmin"})
 	high.grantError(400, "invalid_grant", assertionForm(high.assertion(nil)), high.client)
 }
+
+// TestGrantByAssertionClocks uses an assertion. Then a node whose clock is ahead forgets all assertions that it may
+// forget, and a node whose clock is behind gets the used one again while it still accepts it.
+func TestGrantByAssertionClocks(t *testing.T) {
+	const skew = 5*time.Minute - time.Second
+	p := startIDP(t, &trust.NewUser{})
+	grant := func(assertion string) int {
+		t.Helper()
+		resp, _ := p.form(grantPath, assertionForm(assertion), p.client)
+		return resp.StatusCode
+	}
+	used := p.assertion(nil) // expires in 5 minutes
+	if status := grant(used); status != 200 {
+		t.Fatalf("%d, want 200", status)
+	}
+	p.Clock.Add(5*time.Minute + 29*time.Second + skew) // behind, it is accepted for another second
+	for range 3 {
+		if status := grant(p.assertion(nil)); status != 200 {
+			t.Errorf("ahead: %d, want 200", status)
+		}
+	}
+	p.Clock.Add(-skew)
+	p.grantError(400, "invalid_grant", assertionForm(used), p.client)
+	p.grantError(400, "invalid_grant", assertionForm(used), p.client)
+	p.Clock.Add(-time.Minute)
+	if status := grant(p.assertion(nil)); status != 200 {
+		t.Errorf("another assertion: %d, want 200", status)
+	}
+}

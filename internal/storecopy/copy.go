@@ -56,6 +56,14 @@ func Copy(ctx context.Context, from, to Store, box *seal.Box, progress Progress)
 	if err := keys.copy(ctx, progress); err != nil {
 		return want, err
 	}
+	assertions := table[AssertionID, authority.UsedAssertion]{
+		kind: "used assertions", total: want.Assertions,
+		read: from.ReadAssertions, write: to.WriteAssertions,
+		id: func(a authority.UsedAssertion) AssertionID { return a.ID },
+	}
+	if err := assertions.copy(ctx, progress); err != nil {
+		return want, err
+	}
 	got, err := to.Count(ctx)
 	if err != nil {
 		return want, err

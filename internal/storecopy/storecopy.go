@@ -40,16 +40,21 @@ type Copier interface {
 	CopyInProgress(ctx context.Context) (bool, error)
 	// Count returns how many rows the store has.
 	Count(ctx context.Context) (Counts, error)
-	// ReadUsers, ReadSessions and ReadAPIKeys return up to limit rows in the order of their ids, starting after the
-	// given id. The zero id starts with the first row.
+	// ReadUsers and the other reads return up to limit rows in the order of their ids, starting after the given id. The
+	// zero id starts with the first row.
 	ReadUsers(ctx context.Context, after int64, limit int) ([]authority.UserWithHash, error)
 	ReadSessions(ctx context.Context, after token.SessionID, limit int) ([]authority.SessionWithOrigin, error)
 	ReadAPIKeys(ctx context.Context, after int64, limit int) ([]APIKeyRecord, error)
-	// WriteUsers, WriteSessions and WriteAPIKeys add the rows unchanged: either all of them, or none.
+	ReadAssertions(ctx context.Context, after AssertionID, limit int) ([]authority.UsedAssertion, error)
+	// WriteUsers and the other writes add the rows unchanged: either all of them, or none.
 	WriteUsers(ctx context.Context, users []authority.UserWithHash) error
 	WriteSessions(ctx context.Context, sessions []authority.SessionWithOrigin) error
 	WriteAPIKeys(ctx context.Context, keys []APIKeyRecord) error
+	WriteAssertions(ctx context.Context, assertions []authority.UsedAssertion) error
 }
+
+// AssertionID is the ID of an authority.UsedAssertion.
+type AssertionID = [32]byte
 
 // Store is a store that Copy can read and write.
 type Store interface {
@@ -60,6 +65,8 @@ type Store interface {
 // Counts has the number of rows of each kind in a store.
 type Counts struct {
 	Users, Sessions, APIKeys, SigningKeys int64
+
+	Assertions int64 // the used assertions of trusted issuers, which must not open a session of the target again
 }
 
 // Report is the result of a check of a whole store.

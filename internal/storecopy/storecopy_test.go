@@ -40,7 +40,8 @@ func must[T any](v T, err error) func(*testing.T) T {
 	}
 }
 
-// fill adds 10 users with 5 sessions each, at different generations, 2 API keys for each user, and 3 signing keys.
+// fill adds 10 users with 5 sessions each, at different generations, 2 API keys for each user, 3 signing keys, and 3
+// used assertions.
 func fill(t *testing.T, s app.Store) {
 	t.Helper()
 	extras := [5]*authority.SessionExtras{
@@ -93,6 +94,27 @@ func fill(t *testing.T, s app.Store) {
 		}
 	}
 	fillSigningKeys(t, s)
+	fillAssertions(t, s)
+}
+
+// fillAssertions uses 3 assertions. Each opens a session of user 1, which is ended again.
+func fillAssertions(t *testing.T, s app.Store) {
+	t.Helper()
+	for n := range byte(3) {
+		id := token.SessionID{n, 100}
+		_, _, err := s.OpenSessionFor(t.Context(), authority.Rights{}, authority.Opening{
+			SessionWithOrigin: authority.SessionWithOrigin{
+				Session: authority.Session{ID: id, UserID: 1, Generation: 1, Idle: 110, Ends: 200},
+			},
+			Assertion: &authority.UsedAssertion{ID: storecopy.AssertionID{n, 0xff}, Expires: 1000 + int64(n)},
+		})
+		if err == nil {
+			err = s.EndSession(t.Context(), authority.Rights{}, id)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // fillSigningKeys adds 3 signing keys, and retires one of them.
@@ -120,8 +142,12 @@ func dump(t *testing.T, s app.Store, box *seal.Box) string {
 	users := must(s.ReadUsers(t.Context(), 0, 1000))(t)
 	sessions := must(json.Marshal(must(s.ReadSessions(t.Context(), token.SessionID{}, 1000))(t)))(t) // with extras
 	keys := must(s.ReadAPIKeys(t.Context(), 0, 1000))(t)
-	return fmt.Sprintf("%+v\n%s\n%+v\n%+v", users, sessions, keys, signing)
+	assertions := must(s.ReadAssertions(t.Context(), storecopy.AssertionID{}, 1000))(t)
+	return fmt.Sprintf("%+v\n%s\n%+v\n%+v\n%v", users, sessions, keys, signing, assertions)
 }
+
+// wantCounts counts what fill adds.
+var wantCounts = storecopy.Counts{Users: 10, Sessions: 50, APIKeys: 20, SigningKeys: 3, Assertions: 3}
 
 func noProgress(string, int64, int64) {}
 
@@ -139,7 +165,7 @@ func TestThereAndBack(t *testing.T) {
 	want := dump(t, stores[0], nil)
 	for i := range 2 {
 		counts, err := storecopy.Copy(t.Context(), stores[i], stores[i+1], box, noProgress)
-		if err != nil || counts != (storecopy.Counts{Users: 10, Sessions: 50, APIKeys: 20, SigningKeys: 3}) {
+		if err != nil || counts != (wantCounts) {
 			t.Fatalf("copied %+v, %v", counts, err)
 		}
 		if got := dump(t, stores[i+1], box); got != want {
@@ -156,6 +182,15 @@ func TestThereAndBack(t *testing.T) {
 		}
 	}
 	for _, s := range stores[1:] {
+		_, _, err := s.OpenSessionFor(t.Context(), authority.Rights{}, authority.Opening{
+			SessionWithOrigin: authority.SessionWithOrigin{
+				Session: authority.Session{ID: token.SessionID{200}, UserID: 1, Generation: 1, Created: 999},
+			},
+			Assertion: &authority.UsedAssertion{ID: storecopy.AssertionID{1, 0xff}, Expires: 1001},
+		})
+		if !errors.Is(err, fault.ErrAssertionUsed) {
+			t.Errorf("an assertion that was used before the copy: %v, want ErrAssertionUsed", err)
+		}
 		user := authority.User{Login: "new", Level: authority.Root, Status: authority.Active}
 		if u := must(s.CreateUser(t.Context(), authority.Rights{}, user, "hash"))(t); u.ID != 11 {
 			t.Errorf("the next user has the id %d, want 11", u.ID)
@@ -247,7 +282,8 @@ func TestEndSessions(t *testing.T) {
 			if ended, err := storecopy.EndSessions(t.Context(), s, noProgress); err != nil || ended != 50 {
 				t.Fatalf("ended %d sessions, want 50; %v", ended, err)
 			}
-			want := storecopy.Counts{Users: 10, APIKeys: 10, SigningKeys: 3} // session keys end with their session
+			want := wantCounts
+			want.Sessions, want.APIKeys = 0, 10 // session keys end with their session
 			if counts := must(s.Count(t.Context()))(t); counts != want {
 				t.Errorf("the store has %+v, want %+v", counts, want)
 			}

@@ -24,6 +24,7 @@ const (
 	maxExternalID = 128              // characters
 	maxLife       = 10 * time.Minute // of an assertion
 	leeway        = 30 * time.Second // between the clocks of the issuer and of Pawl
+	nodeSkew      = 5 * time.Minute  // between the clocks of two nodes
 	minRSABits    = 2048
 )
 
@@ -74,7 +75,7 @@ type Assertion struct {
 	Issuer     *Issuer
 	ExternalID string   // with the issuer's prefix
 	ID         [32]byte // a hash of the issuer and the jti; each may be used once
-	Expires    int64    // when the ID may be forgotten, in Unix seconds
+	Expires    int64    // when the ID may be forgotten, in Unix seconds: when no node accepts the assertion
 	Email      string   // the claims of OpenID Connect, for a user that is created; "" if absent
 	FirstName  string
 	LastName   string
@@ -166,7 +167,7 @@ func (v *Verifier) Verify(ctx context.Context, text string) (Assertion, error) {
 		return Assertion{}, err
 	}
 	return Assertion{
-		Issuer: source.issuer, ExternalID: externalID, Expires: int64(c.Expires) + int64(leeway/time.Second),
+		Issuer: source.issuer, ExternalID: externalID, Expires: int64(c.Expires) + int64((leeway+nodeSkew)/time.Second),
 		ID:    sha256.Sum256([]byte(strconv.Quote(c.Issuer) + strconv.Quote(c.ID))),
 		Email: c.Email, FirstName: c.GivenName, LastName: c.FamilyName,
 	}, nil

@@ -94,8 +94,9 @@ func checkRows(ctx context.Context, tx pgx.Tx, report *storecopy.Report) error {
 	if err := requireUsable(ctx, tx); err != nil {
 		return err
 	}
-	n := &report.Counts
-	return tx.QueryRow(ctx, countRows).Scan(&n.Users, &n.Sessions, &n.APIKeys, &n.SigningKeys)
+	var err error
+	report.Counts, err = scanCounts(tx.QueryRow(ctx, countRows))
+	return err
 }
 
 // requireUsable returns storecopy.ErrIncomplete for the target of an incomplete copy, and storecopy.ErrNoAdministrator

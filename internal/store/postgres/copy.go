@@ -16,8 +16,8 @@ import (
 func (s *Store) BeginCopy(ctx context.Context) error {
 	const (
 		readState = "SELECT copying, EXISTS (SELECT 1 FROM pawl.users) FROM pawl.state FOR UPDATE"
-		empty     = "TRUNCATE pawl.users, pawl.session, pawl.session_purge, pawl.api_key, pawl.signing_key " +
-			"RESTART IDENTITY"
+		empty     = "TRUNCATE pawl.users, pawl.session, pawl.session_purge, pawl.api_key, pawl.signing_key, " +
+			"pawl.used_assertion RESTART IDENTITY"
 		mark = "UPDATE pawl.state SET copying = true"
 	)
 	_, err := withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (none, error) {
@@ -60,13 +60,19 @@ func (s *Store) CopyInProgress(ctx context.Context) (bool, error) {
 
 const countRows = "SELECT (SELECT count(*) FROM pawl.users), " +
 	"(SELECT count(*)" + fromLiveSession + " WHERE " + ofLiveActor + "), " +
-	"(SELECT count(*)" + fromLiveAPIKey + "), (SELECT count(*) FROM pawl.signing_key)"
+	"(SELECT count(*)" + fromLiveAPIKey + "), (SELECT count(*) FROM pawl.signing_key), " +
+	"(SELECT count(*) FROM pawl.used_assertion)"
+
+// scanCounts reads the row of countRows.
+func scanCounts(row pgx.Row) (n storecopy.Counts, err error) {
+	err = row.Scan(&n.Users, &n.Sessions, &n.APIKeys, &n.SigningKeys, &n.Assertions)
+	return n, err
+}
 
 // Count counts what a copy reads, without a time limit.
 func (s *Store) Count(ctx context.Context) (storecopy.Counts, error) {
-	return withCopyConn(ctx, s, func(ctx context.Context, conn *pgx.Conn) (n storecopy.Counts, err error) {
-		err = conn.QueryRow(ctx, countRows).Scan(&n.Users, &n.Sessions, &n.APIKeys, &n.SigningKeys)
-		return n, err
+	return withCopyConn(ctx, s, func(ctx context.Context, conn *pgx.Conn) (storecopy.Counts, error) {
+		return scanCounts(conn.QueryRow(ctx, countRows))
 	})
 }
 
@@ -93,6 +99,19 @@ func (s *Store) ReadAPIKeys(ctx context.Context, after int64, limit int) ([]stor
 	scan := func(row pgx.CollectableRow) (storecopy.APIKeyRecord, error) { return scanAPIKeyRecord(row) }
 	return query(ctx, s, scan,
 		"SELECT "+apiKeyColumns+fromLiveAPIKey+" AND k.id > $1 ORDER BY k.id LIMIT $2", after, limit)
+}
+
+// ReadAssertions returns the next used assertions in the order of their ids.
+func (s *Store) ReadAssertions(
+	ctx context.Context, after storecopy.AssertionID, limit int,
+) ([]authority.UsedAssertion, error) {
+	const sql = "SELECT id, expires FROM pawl.used_assertion WHERE id > $1 ORDER BY id LIMIT $2"
+	return query(ctx, s, func(row pgx.CollectableRow) (a authority.UsedAssertion, err error) {
+		var id []byte
+		err = row.Scan(&id, &a.Expires)
+		copy(a.ID[:], id)
+		return a, err
+	}, sql, after[:], limit)
 }
 
 // WriteUsers adds users as they are.
@@ -125,6 +144,13 @@ func (s *Store) WriteAPIKeys(ctx context.Context, keys []storecopy.APIKeyRecord)
 			k.ID, k.UserID, k.Hash[:], int64(k.Visibility), k.Primary, sessionOrNull(k.Session), k.Mask, k.Created,
 			int64(k.Scope), int64(k.MaxLevel), k.Name, k.Expires,
 		}
+	})
+}
+
+// WriteAssertions adds used assertions as they are.
+func (s *Store) WriteAssertions(ctx context.Context, assertions []authority.UsedAssertion) error {
+	return s.copyFrom(ctx, "used_assertion", "id expires", len(assertions), func(i int) []any {
+		return []any{assertions[i].ID[:], assertions[i].Expires}
 	})
 }
 

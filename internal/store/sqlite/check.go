@@ -207,8 +207,9 @@ func (c *checker) sessionStates() error {
 func countRows(conn *sqlite.Conn) (storecopy.Counts, error) {
 	var n storecopy.Counts
 	tables := map[string]*int64{
-		"user":        &n.Users,
-		"signing_key": &n.SigningKeys,
+		"user":           &n.Users,
+		"signing_key":    &n.SigningKeys,
+		"used_assertion": &n.Assertions,
 
 		"session WHERE " + liveSession + " AND " + ofLiveActor: &n.Sessions,
 		"api_key WHERE " + liveAPIKey:                          &n.APIKeys,

@@ -39,6 +39,7 @@ func (s *Store) BeginCopy(ctx context.Context) error {
 		statements := []string{
 			"DELETE FROM signing_key",
 			"DELETE FROM user",
+			"DELETE FROM used_assertion",
 			"INSERT OR IGNORE INTO copying VALUES (1)",
 		}
 		for _, statement := range statements {
@@ -95,6 +96,18 @@ func (s *Store) ReadAPIKeys(ctx context.Context, after int64, limit int) ([]stor
 	})
 }
 
+// ReadAssertions returns the first used assertions with an ID greater than after.
+func (s *Store) ReadAssertions(
+	ctx context.Context, after storecopy.AssertionID, limit int,
+) ([]authority.UsedAssertion, error) {
+	const sql = "SELECT id, expires FROM used_assertion WHERE id > ? ORDER BY id LIMIT ?"
+	return list(ctx, s, sql, args{after[:], int64(limit)}, func(stmt *sqlite.Stmt) authority.UsedAssertion {
+		a := authority.UsedAssertion{Expires: stmt.ColumnInt64(1)}
+		stmt.ColumnBytes(0, a.ID[:])
+		return a
+	})
+}
+
 // insertAll runs an INSERT for each row.
 func insertAll[T any](c *change, sql string, rows []T, values func(*T) args) error {
 	for i := range rows {
@@ -142,6 +155,15 @@ func (s *Store) WriteAPIKeys(ctx context.Context, keys []storecopy.APIKeyRecord)
 				k.ID, k.UserID, int64(k.Visibility), k.Primary, nullableSession(k.Session), k.Mask, k.Created,
 				int64(k.Scope), int64(k.MaxLevel), k.Name, k.Expires, k.Hash[:],
 			}
+		})
+	})
+}
+
+// WriteAssertions adds used assertions without changing any field.
+func (s *Store) WriteAssertions(ctx context.Context, assertions []authority.UsedAssertion) error {
+	return s.write(ctx, normal, func(c *change) error {
+		return insertAll(c, insertAssertion, assertions, func(a *authority.UsedAssertion) args {
+			return args{a.ID[:], a.Expires}
 		})
 	})
 }

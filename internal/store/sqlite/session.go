@@ -52,6 +52,8 @@ func (s *Store) OpenSessionFor(
 	return result.user, result.ended, err
 }
 
+const insertAssertion = "INSERT INTO used_assertion (id, expires) VALUES (?, ?)"
+
 // useAssertion marks the assertion of an opening as used. It also forgets a few expired ones, so that the table stays
 // as small as the assertions of a few minutes.
 func (c *change) useAssertion(o authority.Opening) error {
@@ -63,8 +65,7 @@ func (c *change) useAssertion(o authority.Opening) error {
 	if err := execute(c.conn, forget, o.Created); err != nil {
 		return err
 	}
-	err := unique(execute(c.conn, "INSERT INTO used_assertion (id, expires) VALUES (?, ?)",
-		o.Assertion.ID[:], o.Assertion.Expires))
+	err := unique(execute(c.conn, insertAssertion, o.Assertion.ID[:], o.Assertion.Expires))
 	if errors.Is(err, fault.ErrDuplicate) {
 		return fault.ErrAssertionUsed
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/pawlauth/pawl/internal/storecopy"
 	"github.com/pawlauth/pawl/internal/token"
 )
 
@@ -33,6 +34,8 @@ func ReadDump(t testing.TB, s Store) Dump {
 	add("API keys", apiKeys, err)
 	signingKeys, err := s.SigningKeys(t.Context())
 	add("signing keys", signingKeys, err)
+	assertions, err := s.ReadAssertions(t.Context(), storecopy.AssertionID{}, everything)
+	add("used assertions", assertions, err)
 	return d
 }
 
