@@ -12,6 +12,8 @@ import (
 // Assertions verifies the assertions of trusted issuers. *trust.Verifier is one.
 type Assertions interface {
 	Verify(ctx context.Context, text string) (trust.Assertion, error)
+	// Reserves reports whether only an issuer may give a user this external id.
+	Reserves(externalID string) bool
 }
 
 // CheckIssuers returns an error if the users of a trusted issuer could not be created. The error names the issuer.
@@ -41,10 +43,29 @@ func (a *Authority) OpenByAssertion(ctx context.Context, c Caller, text string, 
 	if err != nil {
 		return IssuedToken{}, err
 	}
-	return a.OpenSession(ctx, c, OpenRequest{
+	r := OpenRequest{
 		ExternalID: assertion.ExternalID, NewUser: user, From: from,
 		Assertion: &UsedAssertion{ID: assertion.ID, Expires: assertion.Expires},
-	})
+	}
+	if user != nil {
+		r.NetworkID, r.MailboxID = user.NetworkID, user.MailboxID
+	}
+	return a.OpenSession(ctx, c, r)
+}
+
+// mayRename returns nil if the caller may change the external id of a user from one to another; "" is none. Without
+// this rule, any administrator could create the user of an issuer before the issuer does, and share the sessions that
+// its assertions open. Callers who administer every tenant may, because they set up the issuers' users.
+func (a *Authority) mayRename(c Caller, from, to string) error {
+	if a.assertions == nil || from == to || c.User.Level <= NetOps {
+		return nil
+	}
+	for _, id := range []string{from, to} {
+		if id != "" && a.assertions.Reserves(id) {
+			return errExternalIDReserved
+		}
+	}
+	return nil
 }
 
 // newUserOf returns the user to create for an assertion, or nil if its issuer creates none. The login is the external

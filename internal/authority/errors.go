@@ -39,6 +39,10 @@ var (
 		"actorId must be another user who may sign in and administers this user, and is not above you or your API key.")
 	errActorSession = fault.New(fault.AccessDenied,
 		"A session with an actor cannot do this; sign in as the actor.")
+	errExternalIDReserved = fault.New(fault.AccessDenied,
+		"The externalId is that of a trusted issuer; choose another, or ask an administrator of every network.")
+	errIssuerTenant = fault.New(fault.AccessDenied,
+		"The user is not in the network or mailbox of the trusted issuer; ask an administrator.")
 	errOwnStatus = fault.New(fault.AccessDenied,
 		"You cannot suspend or remove yourself; ask another administrator.")
 	errOwnPassword = fault.New(fault.AccessDenied,

@@ -3,8 +3,10 @@ package authority
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pawlauth/pawl/internal/authority/audit"
@@ -28,6 +30,8 @@ type OpenRequest struct {
 	TokenLife, IdleLife, SessionLife *int64
 	// ActorID is the user who acts for the session's user.
 	ActorID *int64
+	// NetworkID and MailboxID are where the user must be; nil is anywhere.
+	NetworkID, MailboxID *int64
 	// Assertion is the assertion that names the user; nil if the caller has authenticated the user by itself.
 	Assertion *UsedAssertion
 }
@@ -166,6 +170,12 @@ func (a *Authority) openFor(ctx context.Context, c Caller, r OpenRequest, s Sess
 		if !errors.Is(err, fault.ErrDuplicate) || try == maxOpenTries {
 			return opened, fault.FromStore(err, errUserSuspended)
 		}
+		if r.Assertion != nil && r.NewUser != nil {
+			// Another user may have the login, even on purpose. The external id names the user, so any login will do.
+			n := *r.NewUser
+			n.Login = r.ExternalID + "-" + strings.ToLower(rand.Text()[:8])
+			r.NewUser = &n
+		}
 	}
 }
 
@@ -183,6 +193,9 @@ func (a *Authority) userToOpen(ctx context.Context, c Caller, r OpenRequest) (*U
 	case err != nil && !errors.Is(err, fault.ErrNotFound):
 		return nil, fault.FromStore(err, nil)
 	case err == nil && c.User.administers(user.Tenant):
+		if user.Tenant != user.Tenant.override(r.NetworkID, r.MailboxID) {
+			return nil, errIssuerTenant
+		}
 		return user, nil
 	case r.NewUser == nil:
 		return nil, errNoUserToOpen
@@ -197,7 +210,7 @@ func (a *Authority) openOnce(
 	o := Opening{SessionWithOrigin: SessionWithOrigin{Session: s, Origin: r.From}, Assertion: r.Assertion}
 	rights := c.rightsOn(user)
 	if user == nil {
-		if o.NewUser, err = a.userToCreate(ctx, c, *r.NewUser); err != nil {
+		if o.NewUser, err = a.userToCreate(ctx, c, r); err != nil {
 			return opened, err
 		}
 		user = &o.NewUser.User
@@ -233,7 +246,8 @@ func (a *Authority) storeOpening(ctx context.Context, r Rights, o Opening) (open
 }
 
 // userToCreate returns the user for a request whose user does not exist.
-func (a *Authority) userToCreate(ctx context.Context, c Caller, n NewUser) (*UserWithHash, error) {
+func (a *Authority) userToCreate(ctx context.Context, c Caller, r OpenRequest) (*UserWithHash, error) {
+	n := *r.NewUser
 	n.Level = cmp.Or(n.Level, max(MailboxUser, c.maxLevel))
 	u, err := n.user(c.User.Tenant, a.now())
 	if err != nil {
@@ -241,6 +255,11 @@ func (a *Authority) userToCreate(ctx context.Context, c Caller, n NewUser) (*Use
 	}
 	if err := c.mayAssign(u.Level, u.Tenant); err != nil {
 		return nil, err
+	}
+	if r.Assertion == nil {
+		if err := a.mayRename(c, "", u.ExternalID); err != nil {
+			return nil, err
+		}
 	}
 	hash, err := a.hashIfAny(ctx, "user.password", n.Password)
 	return &UserWithHash{User: u, PasswordHash: hash}, err

@@ -51,6 +51,9 @@ func (a *Authority) CreateUser(ctx context.Context, c Caller, n NewUser) (*User,
 		if err := c.mayAssign(u.Level, u.Tenant); err != nil {
 			return nil, err
 		}
+		if err := a.mayRename(c, "", u.ExternalID); err != nil {
+			return nil, err
+		}
 		user, err := a.store.CreateUser(ctx, c.rightsOn(nil), u, hash)
 		if err != nil {
 			return nil, fault.FromStore(err, nil)
@@ -139,6 +142,11 @@ func (a *Authority) UpdateUser(ctx context.Context, c Caller, id int64, change U
 		}
 		if (change.ExternalID != nil || change.Status != nil) && !c.User.administers(user.Tenant) {
 			return nil, errLevel
+		}
+		if change.ExternalID != nil {
+			if err := a.mayRename(c, user.ExternalID, *change.ExternalID); err != nil {
+				return nil, err
+			}
 		}
 		if s := change.Status; s != nil {
 			switch {

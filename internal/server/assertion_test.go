@@ -51,7 +51,8 @@ func startIDP(t *testing.T, create *trust.NewUser) *idp {
 	}
 	p := &idp{key: key}
 	p.browser = start(t, pawltest.WithConfig(func(c *app.Config) {
-		silent := trust.Issuer{Name: "https://silent.example.com", JWKSet: file + ".missing", Audience: "pawl"}
+		silent := trust.Issuer{Name: "https://silent.example.com", JWKSet: file + ".missing", Audience: "pawl",
+			ExternalIDPrefix: "silent:"}
 		c.TrustedIssuers = []trust.Issuer{issuer, silent}
 		c.WrapStore = func(s app.Store) app.Store {
 			p.store = s

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -111,6 +112,18 @@ func New(c Config) *Verifier {
 		v.sources[issuer.Name] = &keySource{issuer: issuer, clock: c.Clock, http: client}
 	}
 	return v
+}
+
+// Reserves reports whether a name begins with the externalIdPrefix of an issuer, whatever the case of its letters. Only
+// the issuer may name a user so.
+func (v *Verifier) Reserves(name string) bool {
+	name = strings.ToLower(name)
+	for _, source := range v.sources {
+		if strings.HasPrefix(name, strings.ToLower(source.issuer.ExternalIDPrefix)) {
+			return true
+		}
+	}
+	return false
 }
 
 // claims are the claims of an assertion that Pawl reads. A repeated name is an error of the parser.

@@ -279,6 +279,23 @@ func TestFile(t *testing.T) {
 	p.reject(t, sign(jose.ES256, ecKey, "e", p.claims(email)), "not verified the email")
 }
 
+// TestReserves checks which external ids belong to an issuer.
+func TestReserves(t *testing.T) {
+	two := trust.New(trust.Config{Issuers: []trust.Issuer{
+		{Name: "a", ExternalIDPrefix: "Idp:"}, {Name: "b", ExternalIDPrefix: "other:"},
+	}})
+	for id, want := range map[string]bool{
+		"Idp:7": true, "idp:7": true, "IDP:": true, "other:x": true, "idp": false, "x idp:7": false, "auth0|7": false,
+	} {
+		if got := two.Reserves(id); got != want {
+			t.Errorf("%q is reserved: %v", id, got)
+		}
+	}
+	if !trust.New(trust.Config{Issuers: []trust.Issuer{{Name: "a"}}}).Reserves("x") {
+		t.Error("an issuer without a prefix reserves no external id")
+	}
+}
+
 // TestParseIssuers checks that each mistake in the file of trusted issuers is an error with a reason.
 func TestParseIssuers(t *testing.T) {
 	const good = `{"issuer":"https://a","jwkSet":"https://a/keys","audience":"p","externalIdPrefix":"a:"}`
