@@ -210,7 +210,20 @@ func testSignedOutEverywhere(t *testing.T, s *site) {
 	if got := eval[string](one, "session.token().catch(e => e.errorCode)"); got != "SignedOut" {
 		t.Errorf("the tab that cleared the storage: %s", got)
 	}
+	if resumed := eval[bool](one, "session.resume()"); resumed != s.cookie { // the cookie is left
+		t.Errorf("the session was resumed: %t", resumed)
+	}
+	if s.cookie {
+		two.until("began === 3 && session.signedIn")
+		if status := eval[int](two, "call()"); status != 200 {
+			t.Errorf("after the resumption: %d", status)
+		}
+		eval[bool](two, "localStorage.clear(), true")
+	}
 	eval[bool](one, "session.logout().then(() => true)") // removes the cookie, which scripts cannot clear
+	if eval[bool](one, "session.resume()") {
+		t.Error("a session was resumed after the logout")
+	}
 	if status := eval[int](one, "bare()"); status != 401 {
 		t.Errorf("a call by the browser after the second logout: %d", status)
 	}
@@ -218,15 +231,15 @@ func testSignedOutEverywhere(t *testing.T, s *site) {
 		return
 	}
 	one.signIn()
-	two.until("began === 3 && session.signedIn")
+	two.until("began === 4 && session.signedIn")
 	if _, err := chromedp.Call(one.ctx, network.ClearBrowserCookies, cdp.Empty{}); err != nil {
 		t.Fatal(err)
 	}
 	if got := eval[string](two, "call().catch(e => e.errorCode)"); got != "SignedOut" {
 		t.Errorf("a call without the cookie: %s", got)
 	}
-	one.until("ended === 3 && !session.signedIn")
-	two.until("ended === 3 && !session.signedIn")
+	one.until("ended === 4 && !session.signedIn")
+	two.until("ended === 4 && !session.signedIn")
 }
 
 // TestAsleep freezes a tab for longer than a token lives. It must keep its session when it wakes.

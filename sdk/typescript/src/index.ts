@@ -32,6 +32,11 @@ export interface Session {
   login(login: string, password: string): Promise<void>;
   /** Takes over a session that your own backend has opened. Token mode only. */
   open(data: TokenData): Promise<void>;
+  /**
+   * Takes over the session of the browser's cookie if this page has no state of it: another page of the site signed in,
+   * or the storage was cleared. Returns whether there is a session. Makes no request in token mode.
+   */
+  resume(): Promise<boolean>;
   /** Whether there is a session, as far as this page can see without a request. */
   readonly signedIn: boolean;
   /** The id of the signed-in user; undefined without a session. */
@@ -114,6 +119,13 @@ class BrowserSession implements Session {
     await this.locked(async () => this.accept(stateOf({ data, date: NaN })));
   }
 
+  async resume(): Promise<boolean> {
+    if (this.cookie && !this.signedIn) {
+      await this.locked(() => this.resumeLocked());
+    }
+    return this.signedIn;
+  }
+
   async token(): Promise<string> {
     return (await this.current()).token;
   }
@@ -157,6 +169,22 @@ class BrowserSession implements Session {
       removeEventListener("pageshow", this.wake);
       removeEventListener("online", this.wake);
       document.removeEventListener("visibilitychange", this.wake);
+    }
+  }
+
+  private async resumeLocked(): Promise<void> {
+    // A call shows whether the cookie is valid, and changes nothing. Only an expired token has to be refreshed.
+    const headers = { "Idempotency-Key": this.store.attempt({ local: 0 }).key };
+    for (const path of ["/v2/auth/session", "/v2/auth/refresh"]) {
+      try {
+        const { data, date } = await this.call<TokenData>(path, { headers });
+        this.accept(stateOf({ data: { ...data, token: "" }, date }));
+        return;
+      } catch (e) {
+        if (!isEnd(e)) {
+          throw e;
+        }
+      }
     }
   }
 
@@ -211,8 +239,7 @@ class BrowserSession implements Session {
     try {
       answer = await this.persist(state);
     } catch (e) {
-      // 400 is the answer to a request without a token: the browser has no cookie any more.
-      if (!(e instanceof PawlError && (e.errorCode === "InvalidSession" || e.status === 400))) {
+      if (!isEnd(e)) {
         throw e; // the attempt stays, with its key
       }
     }
@@ -350,6 +377,11 @@ class BrowserSession implements Session {
  * more than one where the life permits. */
 function margin(state: State): number {
   return Math.min(60_000, Math.max(state.life / 5, Math.min(1500, state.life / 2)));
+}
+
+/** Whether an error means that there is no session. 400 is the answer to a refresh without a token or a cookie. */
+function isEnd(e: unknown): boolean {
+  return e instanceof PawlError && (e.errorCode === "InvalidSession" || e.status === 400);
 }
 
 /** Whether two states have the same token. In cookie mode they differ in the time of the answer only. */

@@ -106,7 +106,7 @@ export class StateStore {
   }
 
   /** Returns the stored attempt to refresh a state, or a new one with a random key, which it stores. */
-  attempt(state: State): Attempt {
+  attempt(state: Pick<State, "local">): Attempt {
     try {
       const attempt = JSON.parse(this.storage.getItem(this.attemptName) ?? "null");
       if (attempt?.of === state.local && typeof attempt.key === "string") {
