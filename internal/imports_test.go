@@ -43,7 +43,8 @@ var allowedImports = map[string][]string{
 	"internal/authority/throttle": {"internal/authority/fault", "internal/prepare", "internal/tracing"},
 	"internal/bench":              {"api"},
 	"internal/console": {
-		"internal/authority", "internal/authority/fault", "internal/look", "internal/token",
+		"internal/authority", "internal/authority/audit", "internal/authority/fault", "internal/authority/keyring",
+		"internal/look", "internal/token",
 	},
 	"internal/logqueue":   {},
 	"internal/look":       {},

@@ -14,6 +14,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/pawlauth/pawl/internal/app"
+	"github.com/pawlauth/pawl/internal/console"
 	"github.com/pawlauth/pawl/internal/tracing"
 )
 
@@ -54,8 +55,23 @@ type setting struct {
 func (c *configShowCmd) Run(parsed *kong.Context, std stdio, sources *sources) error {
 	config, err := c.check()
 	err = errors.Join(sources.problems(), err)
-	problems := settingProblems(err)
-	var settings []setting
+	settings := effectiveSettings(parsed, sources, config, settingProblems(err))
+	if c.JSON { // without traces, so that a script can turn it into a file for --config
+		return errors.Join(err, printJSON(std.out, settings))
+	}
+	settings = append(settings, tracesSetting())
+	table := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
+	for _, s := range settings {
+		row := strings.Join([]string{s.Name, s.Value, s.Source, s.Problem}, "\t")
+		fmt.Fprintln(table, strings.TrimSuffix(row, "\t"))
+	}
+	return errors.Join(err, table.Flush())
+}
+
+// effectiveSettings returns the settings of the selected command. The problems are by name.
+func effectiveSettings(
+	parsed *kong.Context, sources *sources, config app.Config, problems map[string]string,
+) (settings []setting) {
 	for _, flag := range parsed.Selected().Flags {
 		if !sources.settings[flag.Name] {
 			continue
@@ -74,16 +90,16 @@ func (c *configShowCmd) Run(parsed *kong.Context, std stdio, sources *sources) e
 		}
 		settings = append(settings, s)
 	}
-	if c.JSON { // without traces, so that a script can turn it into a file for --config
-		return errors.Join(err, printJSON(std.out, settings))
+	return settings
+}
+
+// consoleSettings returns the settings of a server for the console.
+func consoleSettings(parsed *kong.Context, sources *sources, config app.Config) []console.Setting {
+	var all []console.Setting
+	for _, s := range effectiveSettings(parsed, sources, config, nil) {
+		all = append(all, console.Setting{Name: s.Name, Value: s.Value, Source: s.Source})
 	}
-	settings = append(settings, tracesSetting())
-	table := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
-	for _, s := range settings {
-		row := strings.Join([]string{s.Name, s.Value, s.Source, s.Problem}, "\t")
-		fmt.Fprintln(table, strings.TrimSuffix(row, "\t"))
-	}
-	return errors.Join(err, table.Flush())
+	return all
 }
 
 // settingProblems returns the problems in a joined error by the name of their setting.

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/alecthomas/kong"
+
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
@@ -54,7 +56,7 @@ func (c *devCmd) check() (app.Config, error) {
 	return config, errors.Join(addrErr, err, c.browserSettings.apply(&config, false), c.issuerSettings.apply(&config))
 }
 
-func (c *devCmd) Run(ctx context.Context, std stdio) error {
+func (c *devCmd) Run(ctx context.Context, std stdio, parsed *kong.Context, sources *sources) error {
 	config, err := c.check()
 	if err != nil {
 		return err
@@ -72,6 +74,7 @@ func (c *devCmd) Run(ctx context.Context, std stdio) error {
 		return err
 	}
 	defer log.close()
+	config.ConsoleSettings = consoleSettings(parsed, sources, config)
 	config.Log = log.Logger
 	config.AccessLog = log.access
 	endTraces, err := startTraces(ctx, &config)

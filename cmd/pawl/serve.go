@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"syscall"
 
+	"github.com/alecthomas/kong"
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"github.com/pawlauth/pawl/internal/app"
@@ -46,7 +47,7 @@ or files, because every user of the machine can read the arguments of a process:
 PAWL_STORE, the master key into PAWL_MASTER_KEY. docs/settings.md describes each setting.`
 }
 
-func (c *serveCmd) Run(ctx context.Context, std stdio) error {
+func (c *serveCmd) Run(ctx context.Context, std stdio, parsed *kong.Context, sources *sources) error {
 	// From now on SIGHUP no longer ends the process. A reload waits until the server is ready.
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
@@ -75,6 +76,7 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 		config.Metrics.Register(metrics.Gauges{LogLinesLost: log.queue.Lost})
 	}
 	config.MustExist = true
+	config.ConsoleSettings = consoleSettings(parsed, sources, config)
 	log.Info("starting", "version", config.Build, "store", config.Store.String(), "procs", runtime.GOMAXPROCS(0))
 	a, listener, err := open(ctx, config, c.Addr)
 	if err != nil {

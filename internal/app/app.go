@@ -63,6 +63,8 @@ type Config struct {
 
 	// Console is the path of the admin console, such as console.DefaultPath. If empty, there is no console.
 	Console string
+	// ConsoleSettings are shown on a page of the console.
+	ConsoleSettings []console.Setting
 	// PublicURL, AllowedOrigins, Cookie and Limits are as in server.Config.
 	PublicURL      string
 	AllowedOrigins []string
@@ -216,6 +218,7 @@ func (c *Config) newConsole(domain *authority.Authority) *console.Console {
 	}
 	return console.New(console.Config{
 		Authority: domain, Path: c.Console, PublicURL: c.PublicURL, Clock: c.Clock, Log: c.Log,
+		Settings: c.ConsoleSettings,
 	})
 }
 

@@ -17,6 +17,9 @@ type SessionQuery struct {
 	All    bool  // the sessions of every user that the caller may change, instead of those of one user
 	Page   int64 // from 1
 	Limit  int64 // sessions of a page
+	// From and Skip begin a page of All at a session: the Skip-th of the user From, and those after it. Page must be 1.
+	From UserPosition
+	Skip int64
 }
 
 // Sessions returns a page of the live sessions of the caller, of a user that the caller may change, or of all those
@@ -25,7 +28,7 @@ func (a *Authority) Sessions(ctx context.Context, c Caller, q SessionQuery) ([]S
 	if err := checkPage(q.Page, q.Limit); err != nil {
 		return nil, err
 	}
-	f := SessionFilter{Now: a.now(), Offset: (q.Page - 1) * q.Limit, Limit: q.Limit}
+	f := SessionFilter{Now: a.now(), From: q.From, Offset: (q.Page-1)*q.Limit + q.Skip, Limit: q.Limit}
 	switch {
 	case q.All && q.UserID != 0:
 		return nil, fault.Invalid("userId and all exclude each other; send one of them.")

@@ -90,9 +90,16 @@ type SessionFilter struct {
 	NetworkID, MailboxID *int64
 	HighestLevel         Level
 	Now                  int64
-	Offset               int64
-	Limit                int64 // 0 selects none
+	// From is the first user of the page, for a filter without UserID. Offset then counts from the first session of
+	// this user, so that no page reads the sessions of the users before. The zero value begins with the first user.
+	From   UserPosition
+	Offset int64
+	Limit  int64 // 0 selects none
 }
+
+// UserPosition is the place of a user in the order of Sessions: by mailbox and id if the filter has a network, else by
+// id.
+type UserPosition struct{ MailboxID, UserID int64 }
 
 // Rotation describes a rotation of a session.
 type Rotation struct {

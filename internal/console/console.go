@@ -35,6 +35,8 @@ type Config struct {
 	// PublicURL is as in server.Config. The links of the console begin with its path.
 	PublicURL string
 	Clock     func() time.Time
+	// Settings are shown on a page.
+	Settings []Setting
 	// Log receives internal errors. If nil, they are discarded.
 	Log *slog.Logger
 }
@@ -51,13 +53,14 @@ type Console struct {
 	mux       *http.ServeMux
 	pages     pages
 	links     links
+	settings  []Setting
 }
 
 // New returns a console.
 func New(config Config) *Console {
 	c := &Console{
 		authority: config.Authority, path: config.Path, clock: config.Clock, log: config.Log,
-		guard: http.NewCrossOriginProtection(), mux: http.NewServeMux(),
+		guard: http.NewCrossOriginProtection(), mux: http.NewServeMux(), settings: config.Settings,
 	}
 	if c.path == "" {
 		c.path = DefaultPath
@@ -91,9 +94,29 @@ func (c *Console) routes() {
 
 	c.signedIn("GET /{$}", c.home)
 	c.signedIn("GET /people", c.people)
+	c.form("/people/new", c.newPersonForm, c.createPerson)
 	c.signedIn("GET /people/{id}", c.person)
+	c.form("/people/{id}/edit", c.editForm, c.edit)
+	c.form("/people/{id}/role", c.roleForm, c.setRole)
+	c.form("/people/{id}/password", c.passwordForm, c.setPassword)
+	c.action("/people/{id}/suspend", c.askStatus("suspend"), c.setStatus(authority.Suspended, "suspended"))
+	c.action("/people/{id}/resume", c.askStatus("resume"), c.setStatus(authority.Active, "resumed"))
+	c.action("/people/{id}/remove", c.askStatus("remove"), c.removePerson)
+	c.form("/people/{id}/keys", c.keyForm, c.createKey)
+	c.action("/people/{id}/keys/{key}/remove", c.askRemoveKey, c.removeKey)
 	c.action("/people/{id}/end-all", c.askEndAll, c.endAll)
 	c.action("/people/{id}/sessions/{session}/end", c.askEndSession, c.endSession)
+
+	c.signedIn("GET /sessions", c.sessions)
+	c.action("/sessions/end", c.askEndSelected, c.endSelected)
+	c.signedIn("GET /audit", c.audit)
+	c.signedIn("GET /audit/csv", c.exportAs("text/csv; charset=utf-8", "pawl-audit.csv", exportCSV))
+	c.signedIn("GET /audit/jsonl", c.exportAs("application/jsonl", "pawl-audit.jsonl", exportJSON))
+
+	c.signedIn("GET /signing-keys", c.signingKeys)
+	c.action("/signing-keys/rotate", c.askRotateKey, c.rotateKey)
+	c.action("/signing-keys/{key}/retire", c.askRetireKey, c.retireKey)
+	c.signedIn("GET /settings", c.showSettings)
 
 	c.static("/console.css", typeCSS, style)
 	c.static("/console.js", typeScript, script)
@@ -114,9 +137,10 @@ type response struct {
 	page   string // the name of a template
 	title  string
 	data   any
-	status int    // 0 is 200
-	next   string // a path of the console
-	cookie string // the value of Set-Cookie, or ""
+	status int                               // 0 is 200
+	next   string                            // a path of the console
+	stream func(w http.ResponseWriter) error // writes a file instead of a page; or nil
+	cookie string                            // the value of Set-Cookie, or ""
 }
 
 // next returns the response that leads to a page, with a notice there. The notice is a key of english.go; "" is none.
@@ -217,6 +241,13 @@ func (c *Console) answer(w http.ResponseWriter, r *request, h handler) {
 	}
 	if result.cookie != "" {
 		w.Header().Add("Set-Cookie", result.cookie)
+	}
+	if result.stream != nil {
+		if err := result.stream(w); err != nil {
+			c.log.WarnContext(r.Context(), "export stopped early", "err", err)
+			panic(http.ErrAbortHandler) // so that the client does not take the file for complete
+		}
+		return
 	}
 	if result.next != "" {
 		w.Header().Set("Location", c.base+result.next)

@@ -11,13 +11,10 @@ async function get(url, headers = {}) {
   return new DOMParser().parseFromString(await response.text(), "text/html");
 }
 
-// A link with data-ask leads to a page that asks before an action. The page is shown in a dialog instead.
-document.addEventListener("click", async (event) => {
-  const link = event.target.closest("a[data-ask]");
-  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
-  event.preventDefault();
-  const form = (await get(link.href))?.querySelector("form.ask");
-  if (!form) return location.assign(link.href);
+// ask shows the question of a page in a dialog. If the page has no question, the browser opens the page.
+async function ask(url, opener) {
+  const form = (await get(url))?.querySelector("form.ask");
+  if (!form) return location.assign(url);
   const dialog = document.createElement("dialog");
   dialog.setAttribute("aria-label", form.querySelector("h1").textContent);
   dialog.append(document.adoptNode(form));
@@ -27,11 +24,30 @@ document.addEventListener("click", async (event) => {
   });
   dialog.addEventListener("close", () => {
     dialog.remove();
-    link.focus();
+    opener.focus();
   });
   document.body.append(dialog);
   dialog.showModal();
+}
+
+// A link or a button with data-ask leads to a page that asks before an action. The question is shown in a dialog.
+document.addEventListener("click", (event) => {
+  const opener = event.target.closest("[data-ask]");
+  if (!opener || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  if (!opener.form) return ask(opener.href, opener);
+  const url = new URL(opener.form.action);
+  url.search = new URLSearchParams(new FormData(opener.form)).toString();
+  return ask(url, opener);
 });
+
+// A checkbox with data-all selects all rows of its table.
+for (const all of document.querySelectorAll("[data-all]")) {
+  all.hidden = false;
+  all.addEventListener("change", () => {
+    for (const box of all.closest("table").querySelectorAll("[name=s]")) box.checked = all.checked;
+  });
+}
 
 // A form with data-live updates a part of the page while a person types.
 for (const form of document.querySelectorAll("form[data-live]")) {
@@ -50,4 +66,30 @@ for (const form of document.querySelectorAll("form[data-live]")) {
     clearTimeout(timer);
     timer = setTimeout(update, 150);
   });
+}
+
+// A button with data-copy copies the text of an element.
+for (const button of document.querySelectorAll("button[data-copy]")) {
+  if (!navigator.clipboard) continue; // browsers have it over HTTPS and on loopback only
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(document.querySelector(button.dataset.copy).textContent);
+    const status = button.nextElementSibling;
+    status.textContent = status.dataset.copied;
+  });
+}
+
+// An element with data-poll is replaced by that of the same page every few seconds, while the page is visible.
+for (const { id, dataset } of document.querySelectorAll("[data-poll]")) {
+  const update = async () => {
+    if (document.hidden) return;
+    try {
+      const fresh = (await get(location.href, { "Pawl-Poll": "1" }))?.getElementById(id);
+      const current = document.getElementById(id);
+      if (fresh && !current.contains(document.activeElement)) current.replaceWith(document.adoptNode(fresh));
+    } catch {
+      // The server is unreachable; the next round tries again.
+    }
+  };
+  setInterval(update, dataset.poll * 1000);
 }

@@ -15,7 +15,38 @@ import (
 type personPage struct {
 	Person   *authority.User
 	Self     bool // whether it is the caller's own page
+	Actions  []link
+	Above    bool // whether the person is above the caller, so that the rest is not shown
 	Sessions sessionTable
+	Keys     []authority.APIKey
+	Events   []eventRow // nil if the caller is not an admin
+}
+
+// link is a link to an action of a page. The path is below that of the page.
+type link struct {
+	Path   string
+	Text   string
+	Danger bool // it ends or removes something
+	Asks   bool // it leads to a question
+}
+
+// actions returns the actions that the caller may take on a person.
+func actions(caller, person *authority.User) []link {
+	self := caller.ID == person.ID
+	manages := !self && caller.IsAdmin() && person.Level >= caller.Level
+	var all []link
+	add := func(may bool, path string, asks, danger bool) {
+		if may && person.Status != authority.Terminated {
+			all = append(all, link{Path: path, Text: t(path + ".open"), Asks: asks, Danger: danger})
+		}
+	}
+	add(self || manages, "edit", false, false)
+	add(self || manages && caller.Level <= authority.NetworkAdmin, "password", false, false)
+	add(manages, "role", false, false)
+	add(manages && person.Status.MaySignIn(), "suspend", true, true)
+	add(manages && person.Status == authority.Suspended, "resume", true, false)
+	add(manages, "remove", true, true)
+	return all
 }
 
 // sessionTable is the data of a table of sessions.
@@ -27,7 +58,8 @@ type sessionTable struct {
 // sessionRow is a session in a table.
 type sessionRow struct {
 	authority.SessionWithOrigin
-	Current bool // whether it is the session of the request
+	Login   string // of the user, in a table of several users
+	Current bool   // whether it is the session of the request
 }
 
 // Refreshes returns how often the session was refreshed.
@@ -47,14 +79,30 @@ const maxSessions = 500
 // person shows a person and the sessions, most recently used first.
 func (c *Console) person(ctx context.Context, r *request) (response, error) {
 	user, sessions, err := c.personWithSessions(ctx, r)
-	if err != nil {
+	above := user != nil && isDenied(err)
+	if err != nil && !above {
 		return response{}, err
 	}
-	data := personPage{Person: user, Self: user.ID == r.caller.User.ID, Sessions: sessions}
+	data := personPage{
+		Person: user, Self: user.ID == r.caller.User.ID, Above: above, Sessions: sessions,
+		Actions: actions(r.caller.User, user),
+	}
+	if above {
+		return response{page: "person", title: user.Login, data: data}, nil
+	}
+	if data.Keys, err = c.authority.APIKeys(ctx, r.caller, user.ID, 0); err != nil {
+		return response{}, err
+	}
+	if r.caller.User.IsAdmin() {
+		if data.Events, err = c.recentEvents(ctx, r.caller, user.ID); err != nil {
+			return response{}, err
+		}
+	}
 	return response{page: "person", title: user.Login, data: data}, nil
 }
 
-// personWithSessions returns the person of the path, and a table of the sessions.
+// personWithSessions returns the person of the path, and a table of the sessions. It returns the person even if the
+// caller may not see the sessions.
 func (c *Console) personWithSessions(ctx context.Context, r *request) (*authority.User, sessionTable, error) {
 	id, err := r.id()
 	if err != nil {
@@ -67,7 +115,7 @@ func (c *Console) personWithSessions(ctx context.Context, r *request) (*authorit
 	query := authority.SessionQuery{UserID: id, Page: 1, Limit: maxSessions}
 	sessions, err := c.authority.Sessions(ctx, r.caller, query)
 	if err != nil {
-		return nil, sessionTable{}, err
+		return user, sessionTable{}, err
 	}
 	table := sessionTable{More: len(sessions) == maxSessions}
 	for _, s := range sessions {
@@ -108,6 +156,8 @@ type confirmation struct {
 	Button string
 	Action string // the path of the form
 	Back   string // the path of the page before
+	// Sessions are the ids of the selected sessions, for the action of a selection.
+	Sessions []string
 }
 
 func ask(title string, data confirmation) response {

@@ -44,7 +44,8 @@ type pages map[string]*template.Template
 // because the templates are part of the program.
 func (c *Console) parsePages() pages {
 	functions := template.FuncMap{
-		"t": t, "base": func() string { return c.base }, "ago": c.ago, "until": c.until, "exact": exact, "iso": iso,
+		"t": t, "base": func() string { return c.base }, "ago": c.ago, "until": c.until, "when": c.when,
+		"exact": exact, "iso": iso,
 		"agent": describeAgent,
 	}
 	shared := template.New("").Funcs(functions)
@@ -91,6 +92,10 @@ func menu(u *authority.User, path string) []menuItem {
 		}
 	}
 	add(u.IsAdmin(), "/people", t("menu.people"))
+	add(u.IsAdmin(), "/sessions", t("sessions.title"))
+	add(u.IsAdmin(), "/audit", t("menu.audit"))
+	add(u.Level == authority.Root, "/signing-keys", t("signing.title"))
+	add(u.Level <= authority.NetOps, "/settings", t("settings.title"))
 	return items
 }
 

@@ -45,6 +45,14 @@ func (c *Console) until(unix int64) string {
 	return t("time.in", length(left))
 }
 
+// when returns how long ago a time was, or how long it is to it.
+func (c *Console) when(unix int64) string {
+	if unix > c.clock().Unix() {
+		return c.until(unix)
+	}
+	return c.ago(unix)
+}
+
 // length returns a number of seconds in the largest unit of which there are two or more, so that it never is far off.
 func length(seconds int64) string {
 	units := []struct {

@@ -50,8 +50,9 @@ func TestEndSessions(t *testing.T) {
 			}
 			b.until(`document.querySelectorAll("#found tbody tr").length === 1`)
 			b.click("#found tbody a")
-			b.until(`document.querySelectorAll(".list tbody tr").length === 3`)
-			if effect := b.confirm(".list tbody tr:nth-child(2) a[data-ask]"); !strings.Contains(effect, "127.0.0.1") {
+			b.until(`document.querySelectorAll("#sessions-table tbody tr").length === 3`)
+			effect := b.confirm("#sessions-table tbody tr:nth-child(2) a[data-ask]")
+			if !strings.Contains(effect, "127.0.0.1") {
 				t.Errorf("the question is %q", effect)
 			}
 			if got := b.text(".notice"); got != "The session has ended." {
@@ -66,7 +67,7 @@ func TestEndSessions(t *testing.T) {
 			if alive != 2 {
 				t.Errorf("%d sessions are live, want 2", alive)
 			}
-			if effect := b.confirm(".title a[data-ask]"); !strings.HasPrefix(effect, "Ends 2 sessions of ") {
+			if effect := b.confirm("#end-all"); !strings.HasPrefix(effect, "Ends 2 sessions of ") {
 				t.Errorf("the question is %q", effect)
 			}
 			for _, session := range sessions {

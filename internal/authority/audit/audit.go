@@ -99,6 +99,9 @@ type Store interface {
 	SweepEvents(ctx context.Context, before int64, limit int) (removed int, err error)
 }
 
+// Position is the place of an event in the order of its time and its ID.
+type Position struct{ At, ID int64 }
+
 // Filter selects events. A zero field matches all.
 type Filter struct {
 	User     int64
@@ -107,6 +110,8 @@ type Filter struct {
 	From, To int64 // Unix seconds, both included
 	// After selects the events with a higher ID.
 	After *int64
+	// Before selects the events that come after this one in the order newest first.
+	Before *Position
 	// NetworkID and MailboxID select events about users in this network and mailbox at that time.
 	NetworkID *int64
 	MailboxID *int64

@@ -102,6 +102,10 @@ func eventsWhere(f audit.Filter) (string, []any) {
 	if f.After != nil {
 		add("id > $%d", *f.After)
 	}
+	if f.Before != nil {
+		args = append(args, f.Before.At, f.Before.ID)
+		conditions = append(conditions, fmt.Sprintf("(at, id) < ($%d, $%d)", len(args)-1, len(args)))
+	}
 	if f.NetworkID != nil {
 		add("network_id = $%d", *f.NetworkID)
 	}

@@ -12,18 +12,20 @@ const (
 		WHERE s.user_id = $1 AND s.epoch = (SELECT session_epoch FROM pawl.users WHERE id = $1) AND ` + idle + ` > $2
 		ORDER BY s.created, s.id OFFSET $3 LIMIT $4`
 
-	// nextUser selects the users with a session of level $1 or below, in the order of their ids. Each step of the
-	// recursion finds the next one by a search of the index.
+	// nextUser selects the users with a session of level $1 or below, from the user $5 on, in the order of their ids.
+	// Each step of the recursion finds the next one by a search of the index.
 	nextUser = `WITH RECURSIVE owner (id) AS (
-			SELECT min(user_id) FROM pawl.session UNION ALL
+			SELECT min(user_id) FROM pawl.session WHERE user_id >= $5 UNION ALL
 			SELECT (SELECT min(user_id) FROM pawl.session WHERE user_id > owner.id)
 			FROM owner WHERE owner.id IS NOT NULL
 		)
 		SELECT page.* FROM owner CROSS JOIN LATERAL
 			(SELECT id, session_epoch FROM pawl.users WHERE id = owner.id AND level >= $1 OFFSET 0) u`
-	// nextOfTenant selects the users of the network $5, and of the mailbox $6 unless it is NULL.
+	// nextOfTenant selects the users of the network $6, and of the mailbox $8 unless it is NULL. It begins at the
+	// mailbox $7 and the user $5.
 	nextOfTenant = `SELECT page.* FROM (SELECT id, session_epoch FROM pawl.users
-			WHERE network_id = $5 AND ($6::bigint IS NULL OR mailbox_id = $6) AND level >= $1
+			WHERE network_id = $6 AND ($8::bigint IS NULL OR mailbox_id = $8) AND (mailbox_id, id) >= ($7, $5)
+				AND level >= $1
 			ORDER BY mailbox_id, id) u`
 	// pageOfUsers selects a page of the live sessions of those users. PostgreSQL executes a LATERAL join in the order
 	// of the users, and only until the page is full. The inner limit makes it read a user's sessions in the order of
@@ -39,9 +41,10 @@ func (s *Store) Sessions(ctx context.Context, f authority.SessionFilter) ([]auth
 	if f.UserID != 0 {
 		return query(ctx, s, scanSessionWithOrigin, pageOfUser, f.UserID, f.Now, f.Offset, f.Limit)
 	}
-	args := []any{int64(f.HighestLevel), f.Now, f.Offset, f.Limit}
+	args := []any{int64(f.HighestLevel), f.Now, f.Offset, f.Limit, f.From.UserID}
 	if f.NetworkID == nil {
 		return query(ctx, s, scanSessionWithOrigin, nextUser+pageOfUsers, args...)
 	}
-	return query(ctx, s, scanSessionWithOrigin, nextOfTenant+pageOfUsers, append(args, *f.NetworkID, f.MailboxID)...)
+	args = append(args, *f.NetworkID, f.From.MailboxID, f.MailboxID)
+	return query(ctx, s, scanSessionWithOrigin, nextOfTenant+pageOfUsers, args...)
 }

@@ -81,6 +81,9 @@ func eventConditions(f audit.Filter) conditions {
 	if f.After != nil {
 		where.add("id > ?", *f.After)
 	}
+	if f.Before != nil {
+		where.add("(at, id) < (?, ?)", f.Before.At, f.Before.ID)
+	}
 	if f.NetworkID != nil {
 		where.add("network_id = ?", *f.NetworkID)
 	}

@@ -42,16 +42,19 @@ func sessionOwners(f *authority.SessionFilter) (sql string, a args) {
 	if f.NetworkID == nil {
 		// Each step of the recursion finds the next user with a session by a search of the index.
 		return `WITH RECURSIVE owner (id) AS (
-				SELECT min(user_id) FROM session UNION ALL
+				SELECT min(user_id) FROM session WHERE user_id >= ? UNION ALL
 				SELECT (SELECT min(user_id) FROM session WHERE user_id > owner.id) FROM owner WHERE owner.id IS NOT NULL
 			)
 			SELECT user.id, session_epoch FROM owner CROSS JOIN user ON user.id = owner.id WHERE level >= ?`,
-			args{int64(f.HighestLevel)}
+			args{f.From.UserID, int64(f.HighestLevel)}
 	}
 	where := conditions{}
 	where.add("network_id = ?", *f.NetworkID)
 	if f.MailboxID != nil {
 		where.add("mailbox_id = ?", *f.MailboxID)
+	}
+	if f.From != (authority.UserPosition{}) {
+		where.add("(mailbox_id, id) >= (?, ?)", f.From.MailboxID, f.From.UserID)
 	}
 	where.add("level >= ?", int64(f.HighestLevel))
 	return "SELECT id, session_epoch FROM user" + where.sql() +

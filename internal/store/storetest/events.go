@@ -71,6 +71,33 @@ func testEvents(t *testing.T, s *state) {
 	}
 }
 
+// testEventsBefore reads backward from each event, also among events of the same second.
+func testEventsBefore(t *testing.T, s *state) {
+	a := s.newUser("a")
+	for i, at := range []int64{now, now + 1, now + 1, now + 1, now + 2} {
+		e := audit.Event{At: at, Kind: audit.Login, User: a.ID, Detail: string(rune('0' + i))}
+		s.noError(s.AddEvents(t.Context(), []audit.Event{e}))
+	}
+	for _, size := range []int64{1, 2, 3, 9} {
+		f := audit.Filter{User: a.ID, Kind: audit.Login, Limit: size}
+		details := ""
+		for {
+			events, err := s.Events(t.Context(), f)
+			s.noError(err)
+			for _, e := range events {
+				details += e.Detail
+				f.Before = &audit.Position{At: e.At, ID: e.ID}
+			}
+			if int64(len(events)) < size {
+				break
+			}
+		}
+		if details != "43210" {
+			t.Errorf("pages of %d: %q, want 43210", size, details)
+		}
+	}
+}
+
 // testEventsAfter reads forward from each event.
 func testEventsAfter(t *testing.T, s *state) {
 	a := s.newUser("a")

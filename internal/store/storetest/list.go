@@ -100,6 +100,10 @@ func testSessionPages(t *testing.T, s *state) {
 	}, ofA...)
 	s.wantPages("no network", authority.SessionFilter{Now: at, NetworkID: new(int64(3))})
 	s.wantPages("later", authority.SessionFilter{Now: now + 3600 + 50}, ofA[0], ofB[2])
+	s.wantPages("from a user", authority.SessionFilter{Now: at, From: authority.UserPosition{UserID: idle.ID}}, ofB...)
+	s.wantPages("from a user of a network", authority.SessionFilter{
+		Now: at, NetworkID: &network, From: authority.UserPosition{MailboxID: 1, UserID: a.ID},
+	}, slices.Concat(ofA, ofAdmin)...)
 	page, err := s.Sessions(t.Context(), authority.SessionFilter{Now: at, Offset: 1 << 40, Limit: 500})
 	if err != nil || page == nil || len(page) > 0 {
 		t.Errorf("a page after the last: %+v, %v", page, err)

@@ -88,11 +88,12 @@ var suite = map[string]func(*testing.T, *state){
 	"AttemptsSweep":        testAttemptsSweep,
 	"AttemptsMaxAccounts":  testAttemptsMaxAccounts,
 
-	"Events":      testEvents,
-	"EventsAfter": testEventsAfter,
-	"EventsOrder": testEventsOrder,
-	"EventsMoved": testEventsOfMovedUser,
-	"EventsSweep": testEventsSweep,
+	"Events":       testEvents,
+	"EventsAfter":  testEventsAfter,
+	"EventsBefore": testEventsBefore,
+	"EventsOrder":  testEventsOrder,
+	"EventsMoved":  testEventsOfMovedUser,
+	"EventsSweep":  testEventsSweep,
 }
 
 // Run tests a store. Within one test, each call of open must return a handle on the same state. The test closes the

@@ -73,6 +73,8 @@ func testListUsers(t *testing.T, s *state) {
 		s.noError(err)
 	}
 	zero, three := int64(0), int64(3)
+	first, _, err := s.UserByLogin(t.Context(), "0")
+	s.noError(err)
 	tests := []struct {
 		filter authority.UserFilter
 		want   string // the logins
@@ -84,6 +86,9 @@ func testListUsers(t *testing.T, s *state) {
 		{filter: authority.UserFilter{Limit: 10, MailboxID: &three}, want: "3"},
 		{filter: authority.UserFilter{Limit: 10, Level: authority.Root}, want: ""},
 		{filter: authority.UserFilter{Limit: 10, Status: authority.Active}, want: "01234"},
+		{filter: authority.UserFilter{Limit: 2, After: first.ID + 1}, want: "23"},
+		{filter: authority.UserFilter{Limit: 10, After: first.ID + 1, NetworkID: &zero}, want: "24"},
+		{filter: authority.UserFilter{Limit: 10, After: first.ID + 4}, want: ""},
 	}
 	for _, test := range tests {
 		users, err := s.ListUsers(t.Context(), test.filter)

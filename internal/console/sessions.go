@@ -1,0 +1,213 @@
+package console
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/token"
+)
+
+// Neither store has an index by the last refresh, because each refresh would have to change it. So the page sorts by
+// the last refresh only if all live sessions are few enough to read them at once. More are listed person by person.
+const (
+	maxSorted = 500 // sessions
+	readPage  = 500
+	maxRead   = 2500 // how many sessions a request reads while it looks for those of a filter
+)
+
+// sessionsPage is the data of the page of all live sessions.
+type sessionsPage struct {
+	Address string
+	Device  string
+	Rows    []sessionRow
+	Sorted  bool // by the last refresh
+	Partial bool // the next page continues a search that has read maxRead sessions
+	Pager   pager
+}
+
+// sessions lists the live sessions of all people that the caller administers.
+func (c *Console) sessions(ctx context.Context, r *request) (response, error) {
+	data := sessionsPage{Address: r.text("address"), Device: r.text("device")}
+	first, err := c.authority.Sessions(ctx, r.caller, authority.SessionQuery{All: true, Page: 1, Limit: maxSorted})
+	if err != nil {
+		return response{}, err
+	}
+	after := r.text("after")
+	next := ""
+	if data.Sorted = len(first) < maxSorted; data.Sorted {
+		data.Rows, next = sortedPage(first, after, data.matches)
+	} else if data.Rows, next, err = c.sessionsFrom(ctx, r.caller, parseCursor(after), &data); err != nil {
+		return response{}, err
+	}
+	c.addLogins(ctx, r.caller, data.Rows)
+	data.Pager = newPager("/sessions", r.URL.Query(), after, next)
+	return response{page: "sessions", title: t("sessions.all"), data: data}, nil
+}
+
+// matches reports whether a session matches the filters: the beginning of the address, and a part of the device.
+func (p *sessionsPage) matches(s *authority.SessionWithOrigin) bool {
+	device := strings.ToLower(s.Device + " " + describeAgent(s.UserAgent) + " " + s.UserAgent)
+	return strings.HasPrefix(s.IP, p.Address) && strings.Contains(device, strings.ToLower(p.Device))
+}
+
+// sortedPage returns a page of all sessions by their last refresh, newest first, and the cursor of the next one. The
+// cursor is the last session of a page.
+func sortedPage(
+	all []authority.SessionWithOrigin, after string, matches func(*authority.SessionWithOrigin) bool,
+) (rows []sessionRow, next string) {
+	compare := func(a, b authority.SessionWithOrigin) int {
+		return cmp.Or(cmp.Compare(b.Refreshed, a.Refreshed), strings.Compare(a.ID.String(), b.ID.String()))
+	}
+	slices.SortFunc(all, compare)
+	var at int64
+	var id string
+	if _, err := fmt.Sscanf(after, "%d.%s", &at, &id); err == nil {
+		all = slices.DeleteFunc(all, func(s authority.SessionWithOrigin) bool {
+			return cmp.Or(cmp.Compare(at, s.Refreshed), strings.Compare(s.ID.String(), id)) <= 0
+		})
+	}
+	for _, s := range all {
+		if !matches(&s) {
+			continue
+		}
+		if len(rows) == perPage {
+			last := rows[perPage-1]
+			return rows, fmt.Sprintf("%d.%s", last.Refreshed, last.ID)
+		}
+		rows = append(rows, sessionRow{SessionWithOrigin: s})
+	}
+	return rows, ""
+}
+
+// cursor is the place of a session among all of them: the number of sessions of the user before it.
+type cursor struct {
+	from authority.UserPosition
+	skip int64
+}
+
+// parseCursor parses a cursor. A damaged one is the first page.
+func parseCursor(text string) (c cursor) {
+	n, err := fmt.Sscanf(text, "%d.%d.%d", &c.from.MailboxID, &c.from.UserID, &c.skip)
+	if n != 3 || err != nil || c.skip < 0 || c.skip > maxSkip || c.from.UserID < 0 {
+		return cursor{}
+	}
+	return c
+}
+
+// maxSkip bounds how many sessions of one user a cursor can skip, because the store reads them.
+const maxSkip = 1_000_000
+
+// sessionsFrom returns the sessions from a cursor on, in the order of the store, and the cursor of the next page.
+func (c *Console) sessionsFrom(
+	ctx context.Context, caller authority.Caller, at cursor, p *sessionsPage,
+) (rows []sessionRow, next string, err error) {
+	for read := 0; ; {
+		query := authority.SessionQuery{All: true, Page: 1, Limit: readPage, From: at.from, Skip: at.skip}
+		if p.Address == "" && p.Device == "" {
+			query.Limit = perPage + 1
+		}
+		page, err := c.authority.Sessions(ctx, caller, query)
+		if err != nil {
+			return nil, "", err
+		}
+		for i := range page {
+			s := &page[i]
+			if len(rows) == perPage {
+				next, err = c.cursorText(ctx, caller, at)
+				return rows, next, err
+			}
+			if s.UserID != at.from.UserID {
+				at.from.UserID, at.skip = s.UserID, 0
+			}
+			at.skip++
+			if p.matches(s) {
+				rows = append(rows, sessionRow{SessionWithOrigin: *s})
+			}
+		}
+		read += len(page)
+		switch {
+		case int64(len(page)) < query.Limit:
+			return rows, "", nil
+		case read >= maxRead:
+			p.Partial = true
+			next, err = c.cursorText(ctx, caller, at)
+			return rows, next, err
+		}
+	}
+}
+
+// cursorText returns a cursor as text, with the present mailbox of its user.
+func (c *Console) cursorText(ctx context.Context, caller authority.Caller, at cursor) (string, error) {
+	user, err := c.authority.User(ctx, caller, at.from.UserID)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%d.%d.%d", user.MailboxID, user.ID, at.skip), nil
+}
+
+// addLogins adds the logins of the users to rows.
+func (c *Console) addLogins(ctx context.Context, caller authority.Caller, rows []sessionRow) {
+	logins := map[int64]string{}
+	for i := range rows {
+		row := &rows[i]
+		row.Current = caller.Session != nil && caller.Session.ID == row.ID
+		if logins[row.UserID] == "" {
+			logins[row.UserID] = number(row.UserID)
+			if user, err := c.authority.User(ctx, caller, row.UserID); err == nil {
+				logins[row.UserID] = user.Login
+			}
+		}
+		row.Login = logins[row.UserID]
+	}
+}
+
+var errNoSelection = fault.Invalid("No session is selected; go back and select the sessions to end.")
+
+// selected returns the session ids of the form. It returns an error for more than a page has.
+func selected(r *request) ([]token.SessionID, error) {
+	texts := r.Form["s"]
+	if len(texts) == 0 || len(texts) > perPage {
+		return nil, errNoSelection
+	}
+	ids := make([]token.SessionID, len(texts))
+	for i, text := range texts {
+		var ok bool
+		if ids[i], ok = token.ParseSessionID(text); !ok {
+			return nil, errSession
+		}
+	}
+	return ids, nil
+}
+
+func (c *Console) askEndSelected(_ context.Context, r *request) (response, error) {
+	if err := r.ParseForm(); err != nil {
+		return response{}, errForm
+	}
+	ids, err := selected(r)
+	if err != nil {
+		return response{}, err
+	}
+	return ask(t("end-selected.title"), confirmation{
+		Effect: t("end-selected.effect", len(ids)), Button: t("end-selected.button"), Sessions: r.Form["s"],
+		Action: "/sessions/end", Back: "/sessions",
+	}), nil
+}
+
+// endSelected ends the selected sessions. A session that has ended meanwhile is not an error.
+func (c *Console) endSelected(ctx context.Context, r *request) (response, error) {
+	ids, err := selected(r)
+	if err != nil {
+		return response{}, err
+	}
+	for _, id := range ids {
+		if err := c.authority.EndSession(ctx, r.caller, id); err != nil && fault.KindOf(err) != fault.NotFound {
+			return response{}, err
+		}
+	}
+	return next("/sessions", "selected-ended"), nil
+}
