@@ -44,7 +44,7 @@ var allowedImports = map[string][]string{
 	"internal/bench":              {"api"},
 	"internal/console": {
 		"internal/authority", "internal/authority/audit", "internal/authority/fault", "internal/authority/keyring",
-		"internal/look", "internal/token",
+		"internal/look", "internal/metrics", "internal/token",
 	},
 	"internal/logqueue":   {},
 	"internal/look":       {},

@@ -74,6 +74,8 @@ func (c *serveCmd) Run(ctx context.Context, std stdio, parsed *kong.Context, sou
 	if c.MetricsAddr != "" {
 		config.Metrics = metrics.New(config.Build)
 		config.Metrics.Register(metrics.Gauges{LogLinesLost: log.queue.Lost})
+	} else if config.Console != "" {
+		config.Metrics = metrics.NewRecent()
 	}
 	config.MustExist = true
 	config.ConsoleSettings = consoleSettings(parsed, sources, config)

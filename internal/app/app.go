@@ -98,6 +98,9 @@ func (c *Config) setDefaults() {
 	c.KeyLead = cmp.Or(c.KeyLead, keyring.DefaultLead)
 	c.KeyReload = cmp.Or(c.KeyReload, keyring.DefaultReload)
 	c.Policy = c.Policy.WithDefaults()
+	if c.Metrics == nil && c.Console != "" {
+		c.Metrics = metrics.NewRecent()
+	}
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	if c.Clock == nil {
 		c.Clock = time.Now
@@ -123,7 +126,8 @@ type App struct {
 
 	auditor    *audit.Writer
 	feed       *revocation.Feed
-	settings   string             // for the audit
+	settings   string // for the audit
+	metrics    *metrics.Metrics
 	stop       context.CancelFunc // ends the background work
 	background sync.WaitGroup
 }
@@ -181,7 +185,7 @@ func Open(ctx context.Context, c Config) (_ *App, err error) {
 	background, stop := context.WithCancel(context.Background())
 	a := &App{
 		Authority: domain, Handler: handler, Store: store, Console: pages,
-		auditor: auditor, feed: feed, settings: c.summary(), stop: stop,
+		auditor: auditor, feed: feed, settings: c.summary(), stop: stop, metrics: c.Metrics,
 	}
 	a.background.Go(func() { a.sweep(background, c.Log) })
 	a.background.Go(func() { domain.Purge(background) })
@@ -218,7 +222,7 @@ func (c *Config) newConsole(domain *authority.Authority) *console.Console {
 	}
 	return console.New(console.Config{
 		Authority: domain, Path: c.Console, PublicURL: c.PublicURL, Clock: c.Clock, Log: c.Log,
-		Settings: c.ConsoleSettings,
+		Settings: c.ConsoleSettings, Build: c.Build, Recent: c.Metrics.Recent(),
 	})
 }
 
@@ -291,6 +295,7 @@ func (a *App) sweep(ctx context.Context, log *slog.Logger) {
 			return
 		case <-tick.C:
 		}
+		a.metrics.SampleSessions(ctx)
 		if err := a.Authority.Sweep(ctx); err != nil && ctx.Err() == nil {
 			log.Warn("sweep stopped early", "err", err)
 		}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/metrics"
 )
 
 // DefaultPath is where the console is if no setting moves it.
@@ -35,6 +36,10 @@ type Config struct {
 	// PublicURL is as in server.Config. The links of the console begin with its path.
 	PublicURL string
 	Clock     func() time.Time
+	// Recent has the counts of the last hour. If nil, there is no overview.
+	Recent *metrics.Recent
+	// Build is the version of the program.
+	Build string
 	// Settings are shown on a page.
 	Settings []Setting
 	// Log receives internal errors. If nil, they are discarded.
@@ -54,6 +59,8 @@ type Console struct {
 	pages     pages
 	links     links
 	settings  []Setting
+	recent    *metrics.Recent // nil: no overview
+	build     string
 }
 
 // New returns a console.
@@ -61,6 +68,7 @@ func New(config Config) *Console {
 	c := &Console{
 		authority: config.Authority, path: config.Path, clock: config.Clock, log: config.Log,
 		guard: http.NewCrossOriginProtection(), mux: http.NewServeMux(), settings: config.Settings,
+		recent: config.Recent, build: config.Build,
 	}
 	if c.path == "" {
 		c.path = DefaultPath

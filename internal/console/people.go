@@ -113,14 +113,6 @@ func statuses() []option {
 	return all
 }
 
-// home leads to the first page that the caller may open.
-func (c *Console) home(_ context.Context, r *request) (response, error) {
-	if r.caller.User.IsAdmin() {
-		return next("/people", ""), nil
-	}
-	return next(personPath(r.caller.User.ID), ""), nil
-}
-
 func personPath(id int64) string { return "/people/" + strconv.FormatInt(id, 10) }
 
 // isDenied reports whether an error means that the caller's level does not allow something.

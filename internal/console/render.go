@@ -88,9 +88,10 @@ func menu(u *authority.User, path string) []menuItem {
 	add := func(show bool, to, text string) {
 		if show {
 			current := path == to || to != "/" && strings.HasPrefix(path, to+"/")
-			items = append(items, menuItem{Path: to, Text: text, Current: current})
+			items = append(items, menuItem{Path: strings.TrimSuffix(to, "/"), Text: text, Current: current})
 		}
 	}
+	add(u.Level <= authority.NetOps, "/", t("overview.title"))
 	add(u.IsAdmin(), "/people", t("menu.people"))
 	add(u.IsAdmin(), "/sessions", t("sessions.title"))
 	add(u.IsAdmin(), "/audit", t("menu.audit"))

@@ -35,7 +35,11 @@ type Gauges struct {
 
 // Register adds gauges to each scrape.
 func (m *Metrics) Register(g Gauges) {
-	if m != nil {
+	if m == nil {
+		return
+	}
+	m.recent.register(g)
+	if m.registry != nil {
 		m.registry.MustRegister(gauges{g})
 	}
 }

@@ -58,9 +58,9 @@ func newHTTP(factory promauto.Factory) *httpMetrics {
 	return h
 }
 
-// Handler returns next with each request counted, or next itself if m is nil.
+// Handler returns next with each request counted, or next itself if m counts no requests.
 func (m *Metrics) Handler(next http.Handler) http.Handler {
-	if m == nil {
+	if m == nil || m.registry == nil {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

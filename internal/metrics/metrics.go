@@ -18,7 +18,8 @@ import (
 
 // Metrics has the counters of one Pawl. It is safe for concurrent use.
 type Metrics struct {
-	registry *prometheus.Registry
+	recent   *Recent
+	registry *prometheus.Registry // nil: only recent counts
 	http     *httpMetrics
 
 	logins         *prometheus.CounterVec
@@ -59,6 +60,7 @@ func New(build string) *Metrics {
 		Buckets: durationBuckets,
 	}, []string{"operation"})
 	m := &Metrics{
+		recent:    newRecent(),
 		registry:  registry,
 		http:      newHTTP(factory),
 		logins:    counter("pawl_logins_total", "Sign-ins, by outcome.", "outcome"),
@@ -93,7 +95,7 @@ type Labels struct{ LoginOutcomes, RefreshOutcomes, AuditKinds []string }
 
 // Declare creates the series of these values, so that a scrape has each of them with 0 before its first event.
 func (m *Metrics) Declare(l Labels) {
-	if m == nil {
+	if m == nil || m.registry == nil {
 		return
 	}
 	declare(m.logins, l.LoginOutcomes...)
@@ -104,30 +106,53 @@ func (m *Metrics) Declare(l Labels) {
 // Page returns the handler of /metrics. The handler has no other path.
 func (m *Metrics) Page() http.Handler {
 	mux := http.NewServeMux()
-	if m != nil {
+	if m != nil && m.registry != nil {
 		options := promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes, Timeout: 10 * time.Second}
 		mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, options))
 	}
 	return mux
 }
 
+// recentOf returns the series of an outcome in Recent, and 1, or 0 for an outcome that belongs to none.
+func recentOf(outcome, success string, series int) (int, uint64) {
+	switch outcome {
+	case success, "replayed":
+		return series, 1
+	case "unavailable", "failed":
+		return RecentRefusals, 0
+	}
+	return RecentRefusals, 1
+}
+
 // Login counts a sign-in.
 func (m *Metrics) Login(outcome string) {
-	if m != nil {
+	if m == nil {
+		return
+	}
+	m.recent.add(recentOf(outcome, "opened", RecentLogins))
+	if m.registry != nil {
 		m.logins.WithLabelValues(outcome).Inc()
 	}
 }
 
 // Refresh counts a refresh.
 func (m *Metrics) Refresh(outcome string) {
-	if m != nil {
+	if m == nil {
+		return
+	}
+	m.recent.add(recentOf(outcome, "moved", RecentRefreshes))
+	if m.registry != nil {
 		m.refreshes.WithLabelValues(outcome).Inc()
 	}
 }
 
 // TokenReuse counts a superseded token taken for stolen.
 func (m *Metrics) TokenReuse() {
-	if m != nil {
+	if m == nil {
+		return
+	}
+	m.recent.add(RecentThefts, 1)
+	if m.registry != nil {
 		m.tokenReuses.Inc()
 	}
 }
@@ -135,7 +160,7 @@ func (m *Metrics) TokenReuse() {
 // Introspection counts an introspection.
 func (m *Metrics) Introspection(active bool) {
 	switch {
-	case m == nil:
+	case m == nil || m.registry == nil:
 	case active:
 		m.introspections.WithLabelValues("true").Inc()
 	default:
@@ -145,28 +170,37 @@ func (m *Metrics) Introspection(active bool) {
 
 // AuditEvent counts an event of the audit.
 func (m *Metrics) AuditEvent(kind string) {
-	if m != nil {
+	if m != nil && m.registry != nil {
 		m.auditEvents.WithLabelValues(kind).Inc()
 	}
 }
 
 // StoreCommit measures a batch of writes in one commit, whether the commit succeeded or not.
 func (m *Metrics) StoreCommit(writes int, took time.Duration) {
-	if m != nil {
+	if m == nil {
+		return
+	}
+	m.recent.add(RecentCommits, 1)
+	m.recent.add(recentCommitMicros, uint64(max(0, took.Microseconds())))
+	if m.registry != nil {
 		m.commits.observe(writes, took)
 	}
 }
 
 // StoreRead measures a batch of checks in one query.
 func (m *Metrics) StoreRead(checks int, took time.Duration) {
-	if m != nil {
+	if m != nil && m.registry != nil {
 		m.reads.observe(checks, took)
 	}
 }
 
 // StoreError counts a failed read, write or commit of the store. A "not found" is no failure.
 func (m *Metrics) StoreError() {
-	if m != nil {
+	if m == nil {
+		return
+	}
+	m.recent.add(RecentErrors, 1)
+	if m.registry != nil {
 		m.storeErrors.Inc()
 	}
 }

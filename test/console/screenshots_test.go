@@ -23,6 +23,7 @@ var screenshots = flag.String("screenshots", "", "write screenshots of the pages
 func pages() map[string]string {
 	person := fmt.Sprintf("/people/%d", pawltest.UserID)
 	return map[string]string{
+		"overview": "", "sessions": "/sessions", "signing-keys": "/signing-keys", "settings": "/settings",
 		"people": "/people", "nobody": "/people?q=zzz", "person": person, "edit": person + "/edit",
 		"role": person + "/role", "password": person + "/password", "key": person + "/keys", "new": "/people/new",
 		"audit": "/audit", "suspend": person + "/suspend", "missing": "/no-page",
