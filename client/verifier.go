@@ -91,8 +91,8 @@ type VerifiedToken struct {
 }
 
 // NewVerifier returns a Verifier for the tokens of c's server, and begins to follow the feed. c needs an API key of
-// scope Verify or Full, or the bearer of a user of level NetOps or above. The questions about tokens use no credentials
-// but the token in question. Call Close when the Verifier is not needed any more.
+// scope Verify, or the API key or bearer of a user of level NetOps or above. The questions about tokens use no
+// credentials but the token in question. Call Close when the Verifier is not needed any more.
 func NewVerifier(c *Client, config VerifierConfig) *Verifier {
 	config.Bound = cmp.Or(config.Bound, defaultBound)
 	config.AskTimeout = cmp.Or(config.AskTimeout, defaultAskTimeout)

@@ -11,7 +11,7 @@ import (
 // BenchmarkVerifyToken measures one known live token with 8 goroutines for each processor: in memory, by the public
 // keys alone, and by asking Pawl over HTTP.
 func BenchmarkVerifyToken(b *testing.B) {
-	p := pawltest.New(b, pawltest.WithAlgorithm("ES256"), withClock(b, time.Now))
+	p := pawltest.New(b, pawltest.WithAlgorithm("ES256"), withClock(time.Now))
 	c := p.Client(client.WithAPIKey(p.AdminAPIKey))
 	got, err := c.Login(b.Context(), pawltest.Login, pawltest.Password)
 	if err != nil {

@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/client"
+	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/pawltest"
 )
 
@@ -33,6 +35,12 @@ func (c *movableClock) now() time.Time {
 	return t
 }
 
+// withClock gives a server a clock that runs. The clock of pawltest stands still, which a feed takes for
+// steps back.
+func withClock(now func() time.Time) pawltest.Option {
+	return pawltest.WithConfig(func(c *app.Config) { c.Clock = now })
+}
+
 // verifying is a Pawl, a verifier that reaches it through a proxy, and their clocks.
 type verifying struct {
 	*testing.T
@@ -52,7 +60,7 @@ func newVerifying(t *testing.T, algorithm string, config client.VerifierConfig) 
 			t.Logf("%+v", v.verifier.Stats())
 		}
 	})
-	v.pawl = pawltest.New(t, pawltest.WithAlgorithm(algorithm), withClock(t, v.server.now))
+	v.pawl = pawltest.New(t, pawltest.WithAlgorithm(algorithm), withClock(v.server.now))
 	v.direct = v.pawl.Client(client.WithAPIKey(v.pawl.AdminAPIKey))
 	v.proxy = newFaultyProxy(t, v.pawl.URL)
 	v.verifier = v.newVerifier(config)
@@ -344,4 +352,113 @@ func TestVerifierInMiddleware(t *testing.T) {
 		resp, _ := ask(t, url, "Authorization: Bearer "+token)
 		return resp.StatusCode == 401
 	})
+}
+
+// TestVerifierChanges makes every kind of change that ends tokens. A verifier must reject the token, or see the user as
+// Pawl does, without a longer delay than its bound; and it must still accept what stays valid.
+func TestVerifierChanges(t *testing.T) {
+	v := newVerifying(t, "ES256", client.VerifierConfig{})
+	admin := v.direct
+	newUser := func() (api.User, string) {
+		login := fmt.Sprintf("user-%d@example.com", time.Now().UnixNano())
+		user, err := admin.CreateUser(t.Context(), api.CreateUserRequest{
+			Login: login, Password: pawltest.Password, Email: login,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := v.pawl.Client().Login(t.Context(), login, pawltest.Password)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return user, got.Token
+	}
+	suspended := api.StatusSuspended
+	for name, change := range map[string]func(user api.User, own *client.Client) error{
+		"refresh": func(_ api.User, own *client.Client) error { return nil }, // below, because it needs the token
+		"logout":  func(_ api.User, own *client.Client) error { return own.Logout(t.Context()) },
+		"end all": func(_ api.User, own *client.Client) error {
+			_, err := own.EndOwnSessions(t.Context(), false)
+			return err
+		},
+		"reset": func(u api.User, _ *client.Client) error { return admin.ResetUser(t.Context(), u.UserID) },
+		"suspend": func(u api.User, _ *client.Client) error {
+			_, err := admin.UpdateUser(t.Context(), api.UpdateUserRequest{UserID: u.UserID, Status: &suspended})
+			return err
+		},
+		"terminate": func(u api.User, _ *client.Client) error { return admin.TerminateUser(t.Context(), u.UserID) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			user, token := newUser()
+			_, bystander := newUser()
+			for _, valid := range []string{token, bystander} {
+				if _, err := v.verifier.Verify(t.Context(), valid); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := change(user, v.pawl.Client(client.WithBearer(token))); err != nil {
+				t.Fatal(err)
+			}
+			if name == "refresh" {
+				v.refresh(token)
+			}
+			longest := v.longestAcceptance(token, time.Now())
+			if longest > bound {
+				t.Errorf("the token was accepted for %s", longest)
+			}
+			if _, err := v.verifier.Verify(t.Context(), bystander); err != nil {
+				t.Errorf("the token of another user is rejected: %v", err)
+			}
+		})
+	}
+}
+
+// TestVerifierDemoted changes the level of a user. The verifier must return the new level within its bound.
+func TestVerifierDemoted(t *testing.T) {
+	v := newVerifying(t, "ES256", client.VerifierConfig{})
+	token := v.login()
+	v.expect(true, token)
+	changed := time.Now()
+	if _, err := v.direct.SetRole(t.Context(), api.RoleRequest{
+		UserID: pawltest.UserID, AuthLevel: api.LevelMailboxUser,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the old level is returned", func() bool {
+		began := time.Now()
+		got, err := v.verifier.Verify(t.Context(), token)
+		if errors.Is(err, client.ErrInvalidSession) {
+			return true // Pawl may end the session instead
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.AuthLevel == api.LevelMailboxAdmin && began.Sub(changed) > bound+heartbeat {
+			t.Fatalf("the old level is returned after %s", began.Sub(changed))
+		}
+		return got.AuthLevel == api.LevelMailboxUser
+	})
+	if got := v.askedBy(func() { v.verifier.Verify(t.Context(), token) }); got != 0 {
+		t.Errorf("%d questions once the new level is known, want none", got)
+	}
+}
+
+// TestVerifierOtherSessions signs a user out everywhere else. The session that stays must be accepted, after one
+// question.
+func TestVerifierOtherSessions(t *testing.T) {
+	v := newVerifying(t, "ES256", client.VerifierConfig{})
+	kept, other := v.login(), v.login()
+	v.expect(true, kept)
+	v.expect(true, other)
+	if _, err := v.pawl.Client(client.WithBearer(kept)).EndOwnSessions(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the ended token passes", func() bool {
+		_, err := v.verifier.Verify(t.Context(), other)
+		return errors.Is(err, client.ErrInvalidSession)
+	})
+	v.expect(true, kept)
+	if got := v.askedBy(func() { v.expect(true, kept); v.expect(false, other) }); got != 0 {
+		t.Errorf("%d more questions, want none", got)
+	}
 }
