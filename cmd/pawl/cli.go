@@ -44,6 +44,7 @@ type cli struct {
 	Login      loginCmd      `cmd:"" help:"Sign in and print the token."`
 	Refresh    refreshCmd    `cmd:"" help:"Refresh the token on standard input and print the new one."`
 	Bench      benchCmd      `cmd:"" help:"Put load on a running server and print its throughput and latency."`
+	Sidecar    sidecarCmd    `cmd:"" help:"Answer /forward-auth beside a gateway, and verify tokens in memory."`
 	Health     healthCmd     `cmd:"" help:"Check that the server on this machine can serve."`
 	Completion completionCmd `cmd:"" help:"Print a completion script for a shell."`
 	Complete   completeCmd   `cmd:"" hidden:"" help:"Complete a command line, for the completion scripts."`

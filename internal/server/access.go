@@ -10,10 +10,11 @@ import (
 	"github.com/pawlauth/pawl/internal/recorder"
 )
 
-// accessLog is the handler in front of the limiter that logs each request.
+// accessLog is the handler in front of another one that logs each request.
 type accessLog struct {
-	*limiter
-	log *slog.Logger
+	*limiter // finds the client's address
+	next     http.Handler
+	log      *slog.Logger
 }
 
 // ServeHTTP answers a request and logs it, even if the handler panics to cut the connection. The log gets nothing of
@@ -34,7 +35,7 @@ func (h *accessLog) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		)
 		rec.Free()
 	}()
-	h.limiter.ServeHTTP(rec, r)
+	h.next.ServeHTTP(rec, r)
 }
 
 const maxLoggedSegments = 8

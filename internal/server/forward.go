@@ -35,32 +35,55 @@ func (s *server) forwardAuth(w http.ResponseWriter, r *http.Request) {
 	r.Pattern = forwardPath // also for the paths below it
 	method := r.Header.Get("X-Forwarded-Method")
 	if passesPreflight(r, cmp.Or(method, r.Method)) {
-		for _, name := range callerHeaders {
-			h[name] = []string{""}
-		}
-		w.WriteHeader(http.StatusNoContent)
+		admitPreflight(w)
 		return
 	}
 	ctx := s.requestContext(w, r)
 	caller, err := s.authenticate(ctx, r, forwardOpen, cmp.Or(method, unsafeMethod))
 	if err == nil {
-		err = checkRequirements(r.URL.RawQuery, caller.User)
+		err = checkRequirements(r.URL.RawQuery, caller.User.Level, caller.User.NetworkID)
 	}
 	if err != nil {
 		s.rejectForward(w, r, err)
 		return
 	}
 	u := caller.User
-	h.Set("X-Auth-User-Id", strconv.FormatInt(u.ID, 10))
-	h.Set("X-Auth-Login", headerText(u.Login))
-	h.Set("X-Auth-Level", u.Level.String())
-	h.Set("X-Auth-Network-Id", strconv.FormatInt(u.NetworkID, 10))
-	h.Set("X-Auth-Mailbox-Id", strconv.FormatInt(u.MailboxID, 10))
-	h["X-Auth-Session-Id"] = []string{""} // an API key has no session
+	session := "" // an API key has no session
 	if caller.Session != nil {
-		h.Set("X-Auth-Session-Id", caller.Session.ID.String())
+		session = caller.Session.ID.String()
 	}
+	setCaller(h, ForwardCaller{
+		UserID: u.ID, Login: u.Login, Level: u.Level, NetworkID: u.NetworkID, MailboxID: u.MailboxID,
+		SessionID: session,
+	})
 	w.WriteHeader(http.StatusOK)
+}
+
+// ForwardCaller is the caller that a 200 of /forward-auth names.
+type ForwardCaller struct {
+	UserID               int64
+	Login                string
+	Level                authority.Level
+	NetworkID, MailboxID int64
+	SessionID            string // empty without a session
+}
+
+// setCaller sets callerHeaders.
+func setCaller(h http.Header, c ForwardCaller) {
+	h.Set("X-Auth-User-Id", strconv.FormatInt(c.UserID, 10))
+	h.Set("X-Auth-Login", headerText(c.Login))
+	h.Set("X-Auth-Level", c.Level.String())
+	h.Set("X-Auth-Network-Id", strconv.FormatInt(c.NetworkID, 10))
+	h.Set("X-Auth-Mailbox-Id", strconv.FormatInt(c.MailboxID, 10))
+	h["X-Auth-Session-Id"] = []string{c.SessionID}
+}
+
+// admitPreflight answers for a preflight, which has no caller.
+func admitPreflight(w http.ResponseWriter) {
+	for _, name := range callerHeaders {
+		w.Header()[name] = []string{""}
+	}
+	w.WriteHeader(http.StatusNoContent)
 }
 
 // callerHeaders are the headers that name the caller.
@@ -94,22 +117,22 @@ func (s *server) rejectForward(w http.ResponseWriter, r *http.Request, err error
 
 var errRequirement = &fault.Error{Kind: fault.AccessDenied, Message: "The gateway requires another level or network."}
 
-// checkRequirements checks a user against the requirements of a query. An invalid level or network rejects every user.
-// It parses the query itself, because net/url would silently drop a value with a wrong escape or a semicolon, and with
-// it the requirement.
-func checkRequirements(query string, u *authority.User) error {
+// checkRequirements checks the level and the network of a user against the requirements of a query. An invalid level or
+// network rejects every user. It parses the query itself, because net/url would silently drop a value with a wrong
+// escape or a semicolon, and with it the requirement.
+func checkRequirements(query string, own authority.Level, network int64) error {
 	for pair := range strings.SplitSeq(query, "&") {
 		name, value, _ := strings.Cut(pair, "=")
 		name, _ = url.QueryUnescape(name)
 		value, _ = url.QueryUnescape(value) // "" if it is malformed
 		switch strings.ToLower(name) {
 		case "level":
-			if level, err := authority.ParseLevel("level", value); err != nil || u.Level > level {
+			if level, err := authority.ParseLevel("level", value); err != nil || own > level {
 				return errRequirement
 			}
 		case "network":
 			id, err := strconv.ParseInt(value, 10, 64)
-			if err != nil || u.NetworkID != id && u.Level > authority.NetOps {
+			if err != nil || network != id && own > authority.NetOps {
 				return errRequirement
 			}
 		}

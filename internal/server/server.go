@@ -76,7 +76,7 @@ func New(c Config) http.Handler {
 	if c.AccessLog == nil {
 		return limiter
 	}
-	return &accessLog{limiter: limiter, log: c.AccessLog}
+	return &accessLog{limiter: limiter, next: limiter, log: c.AccessLog}
 }
 
 func newServer(c Config) *server {

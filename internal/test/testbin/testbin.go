@@ -114,7 +114,7 @@ func Init(t testing.TB, binary string, env []string, args ...string) Created {
 	return created
 }
 
-// Server is a running "pawl serve".
+// Server is a running "pawl serve" or "pawl sidecar".
 type Server struct {
 	*exec.Cmd
 	URL     string
@@ -135,7 +135,24 @@ func StartServe(t testing.TB, binary string, env []string, args ...string) *Serv
 
 // RunServe is StartServe for programs. The caller must kill the process.
 func RunServe(binary string, env []string, args ...string) (*Server, error) {
-	cmd := exec.Command(binary, append([]string{"serve", "--addr", "127.0.0.1:0", "--login-rate", "0"}, args...)...)
+	return runServer(binary, env, append([]string{"serve", "--addr", "127.0.0.1:0", "--login-rate", "0"}, args...))
+}
+
+// StartSidecar starts "pawl sidecar" on a free port, with these additional variables and arguments. It returns when the
+// sidecar listens. The process is killed at the end of the test if it is still running.
+func StartSidecar(t testing.TB, binary string, env []string, args ...string) *Server {
+	t.Helper()
+	sidecar, err := runServer(binary, env, append([]string{"sidecar", "--listen", "127.0.0.1:0"}, args...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(sidecar.Kill)
+	return sidecar
+}
+
+// runServer runs a command, and returns when its log has the address that it listens on.
+func runServer(binary string, env, args []string) (*Server, error) {
+	cmd := exec.Command(binary, args...)
 	cmd.Env = append(cleanEnv(), env...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
@@ -163,7 +180,7 @@ func RunServe(binary string, env []string, args ...string) (*Server, error) {
 		}
 	}
 	server.Kill()
-	return nil, fmt.Errorf("pawl serve exited:\n%s", output.String())
+	return nil, fmt.Errorf("pawl %s exited:\n%s", args[0], output.String())
 }
 
 // Kill kills the process if it is still running, and waits until it has exited.
