@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/api"
+	"github.com/pawlauth/pawl/client"
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/test/npmtest"
 	"github.com/pawlauth/pawl/pawltest"
@@ -50,9 +51,15 @@ func TestNode(t *testing.T) {
 	server := pawltest.New(t, pawltest.WithAlgorithm("ES256"), realTime, pawltest.WithConfig(func(c *app.Config) {
 		c.Policy.ReplayWithoutKey = time.Minute
 	}))
+	key, err := server.Client(client.WithAPIKey(server.APIKey)).CreateAPIKey(t.Context(), api.CreateAPIKeyRequest{
+		UserID: pawltest.UserID, Visibility: api.VisibilityPrivate, Scope: api.ScopeVerify,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	run(t, dir, []string{
 		"PAWL_URL=" + server.URL, "PAWL_LOGIN=" + pawltest.Login, "PAWL_PASSWORD=" + pawltest.Password,
-		"PAWL_API_KEY=" + server.APIKey,
+		"PAWL_API_KEY=" + server.APIKey, "PAWL_VERIFY_KEY=" + key.Key,
 	}, "node", "--test", "test/")
 }
 

@@ -1,18 +1,22 @@
 import { createRemoteJWKSet, errors, jwtVerify, type JWTPayload } from "jose";
 import { PawlError } from "./errors.js";
+import { FeedVerifier, type FeedOptions, type FeedStats } from "./feed.js";
 
+export type { FeedOptions, FeedStats } from "./feed.js";
 export { PawlError, type ErrorCode } from "./errors.js";
 
-export interface VerifierOptions {
+export interface VerifierOptions extends FeedOptions {
   /** The address of Pawl. */
   url: string;
   /**
    * "ask" (default): Pawl is asked about each request, so a token is rejected as soon as it is superseded or ended.
    * "keys": tokens are verified by Pawl's public keys without a request. A superseded or ended token then passes until
    * its exp. Needs another signing algorithm than HS256.
+   * "feed": tokens are verified in memory by the public keys and Pawl's feed of revocations. A superseded or ended token
+   * passes for a second at most. Pawl is asked where the feed is not enough. Call close when the verifier is not needed.
    */
-  mode?: "ask" | "keys";
-  /** An API key of scope Verify or Full. Required to ask. */
+  mode?: "ask" | "keys" | "feed";
+  /** An API key of scope Verify or Full. Required to ask. The feed needs scope Verify, or a user of level NetOps. */
   apiKey?: string;
   /** The server's settings of the same names; "pawl" by default. For keys. */
   issuer?: string;
@@ -43,11 +47,35 @@ export interface Verifier {
   verify(token: string): Promise<Caller>;
   /** Verifies the credentials of a request, given by its method and a way to read headers. */
   authenticate(method: string, header: (name: string) => string | undefined | null): Promise<Caller>;
+  /** Figures of mode "feed". */
+  stats?(): FeedStats;
+  /** Ends the feed. */
+  close(): void;
 }
 
 export function createVerifier(options: VerifierOptions): Verifier {
-  const verify = options.mode === "keys" ? verifyByKeys(options) : verifyByAsking(options);
-  return { verify, authenticate: async (method, header) => verify(credentials(options, method, header)) };
+  const feed = options.mode === "feed" ? createFeedVerifier(options) : undefined;
+  const verify = feed
+    ? (token: string) => feed.verify(token)
+    : options.mode === "keys" ? verifyByKeys(options).verify : verifyByAsking(options);
+  return {
+    verify,
+    authenticate: async (method, header) => verify(credentials(options, method, header)),
+    ...(feed && { stats: () => feed.stats() }),
+    close: () => feed?.close(),
+  };
+}
+
+function createFeedVerifier(options: VerifierOptions): FeedVerifier {
+  const keys = verifyByKeys(options);
+  return new FeedVerifier({
+    url: options.url.replace(/\/+$/, ""),
+    apiKey: options.apiKey ?? "",
+    fetch: options.fetch ?? fetch,
+    byKeys: keys.verify,
+    byAsking: verifyByAsking(options),
+    reloadKeys: keys.reload,
+  }, options);
 }
 
 const timeout = 5_000;
@@ -109,7 +137,8 @@ function verifyByAsking(options: VerifierOptions): Verifier["verify"] {
     try {
       response = await send(url, {
         method: "POST",
-        headers: { "X-API-Key": apiKey },
+        // A node must read the session, because the answer may be used for longer than the node's own bound.
+        headers: { "X-API-Key": apiKey, "Cache-Control": "no-cache" },
         body: new URLSearchParams({ token }),
         signal: AbortSignal.timeout(timeout),
       });
@@ -129,13 +158,14 @@ function verifyByAsking(options: VerifierOptions): Verifier["verify"] {
 }
 
 /** Verifies tokens by the JWK set, which is cached. */
-function verifyByKeys(options: VerifierOptions): Verifier["verify"] {
+function verifyByKeys(options: VerifierOptions): { verify: Verifier["verify"]; reload: () => void } {
   const keys = createRemoteJWKSet(new URL(options.url.replace(/\/+$/, "") + "/.well-known/jwks.json"), {
     timeoutDuration: timeout,
     cacheMaxAge: 60_000,
     cooldownDuration: 5_000,
   });
-  return async (token) => {
+  const reload = () => void keys.reload().catch(() => {}); // who needs a key gets the error
+  const verify: Verifier["verify"] = async (token) => {
     try {
       const { payload } = await jwtVerify(token, keys, {
         issuer: options.issuer ?? "pawl",
@@ -152,6 +182,7 @@ function verifyByKeys(options: VerifierOptions): Verifier["verify"] {
       throw Object.assign(new PawlError("Unavailable", "The keys of Pawl cannot be read.", 503), { cause: e });
     }
   };
+  return { verify, reload };
 }
 
 function invalidSession(): PawlError {
