@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 FUZZTIME ?= 30s
 FAILOVERS ?= 20
-MICRO = '^Benchmark(Parse|Verify|Sign|Encode|Handler|Store)'
+MICRO = '^Benchmark(Parse|Verify|Sign|Encode|Handler|Store|Table)'
 KILLS ?= 200
 ROUNDS ?= 2
 TTL ?= 10
@@ -31,7 +31,7 @@ test-short: ## run the tests without the long ones; installs nothing
 bench: deps ## measure the table of docs/benchmarks.md, then the micro-benchmarks; about 6 minutes
 	go run ./test/load
 	@file=$$(mktemp) && trap 'rm -f '$$file EXIT && \
-	  go test -run '^$$' -bench $(MICRO) -benchmem -benchtime 200ms -count 6 ./internal/token ./internal/server ./internal/store/sqlite ./internal/store/postgres > $$file || { cat $$file; exit 1; }; \
+	  go test -run '^$$' -bench $(MICRO) -benchmem -benchtime 200ms -count 6 ./internal/token ./client ./internal/revocation ./internal/server ./internal/store/sqlite ./internal/store/postgres > $$file || { cat $$file; exit 1; }; \
 	  go tool benchstat $$file
 
 bench-plots: deps ## redraw the plots of docs/benchmarks.md; about 5 minutes

@@ -20,6 +20,7 @@ var allowedImports = map[string][]string{
 		"internal/metrics", "internal/password", "internal/seal", "internal/server", "internal/store/sqlite",
 		"internal/storecopy", "internal/token", "internal/tracing", "internal/trust", "internal/userimport",
 	},
+	"examples/go/feed":       {"client"},
 	"examples/go/gateway":    {},
 	"examples/go/jwks":       {"client"},
 	"examples/go/middleware": {"client"},

@@ -28,6 +28,7 @@ func TestAPIs(t *testing.T) {
 	binary := testbin.Build(t)
 	for name, flags := range map[string][]string{
 		"middleware": nil, "gateway": nil, "jwks": {"--algorithm", "ES256"},
+		"feed":      {"--algorithm", "ES256"},
 		"own-login": {"--token-life", "10m"}, // so short that each page refreshes the token
 	} {
 		t.Run(name, func(t *testing.T) {
