@@ -51,6 +51,9 @@ func (a *Authority) SignOut(ctx context.Context, r SignOutRequest) error {
 		return fault.FromStore(err, errSessionEnded)
 	}
 	theft, err := a.checkSignOut(&s.Session, claims, tokenErr, r)
+	if err == nil {
+		caller.actor, err = a.liveActor(ctx, s.Session)
+	}
 	if err != nil {
 		return err
 	}

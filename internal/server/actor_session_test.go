@@ -105,6 +105,9 @@ var actorUses = map[string]func(s *support, token string){
 	"grant": func(s *support, token string) {
 		s.grantError(400, "invalid_grant", "grant_type=refresh_token&refresh_token="+token)
 	},
+	"sign-out": func(s *support, token string) {
+		s.expect(401, api.CodeInvalidSession, "POST", "/v2/auth/logout", "", bearer(token))
+	},
 	"introspection": func(s *support, token string) { s.introspect(false, token, s.AdminAPIKey) },
 	"forward-auth": func(s *support, token string) {
 		if resp, _ := s.send("GET", "/forward-auth", "", bearer(token)); resp.StatusCode != http.StatusUnauthorized {
