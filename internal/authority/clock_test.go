@@ -11,23 +11,26 @@ import (
 
 // The times of the model, in seconds.
 const (
-	tokenLife   = 3600
-	sessionLife = 10 * 24 * 3600
-	raceWindow  = 10
-	sweepSlack  = 60 // Sweep keeps a session for so long after its end
+	tokenLife    = 3600
+	sessionLife  = 10 * 24 * 3600
+	raceWindow   = 10
+	replayWindow = 120
+	sweepSlack   = 60 // Sweep keeps a session for so long after its end
 )
 
 // sessionModel is a session under a jumping clock, with the state expected by the test.
 type sessionModel struct {
 	*testing.T
-	a       *authority.Authority
-	now     int64
-	tokens  []string // one for each generation; the last one is current
-	issued  []int64  // the times of issue, by the clock
-	key     string   // the Idempotency-Key of the last refresh
-	expires int64    // the exp of the current token
-	ends    int64
-	ended   bool
+	a      *authority.Authority
+	now    int64
+	tokens []string // one for each generation; the last one is current
+	issued []int64  // the times of issue, by the clock
+	key    string   // the Idempotency-Key of the last refresh
+	// raced and racedBefore are when the race windows of the last two superseded generations began.
+	raced, racedBefore int64
+	expires            int64 // the exp of the current token
+	ends               int64
+	ended              bool
 }
 
 func newSessionModel(t *testing.T) *sessionModel {
@@ -47,6 +50,7 @@ func (m *sessionModel) login() {
 	m.tokens = []string{got.Token}
 	m.issued = []int64{m.now}
 	m.key = ""
+	m.raced, m.racedBefore = m.now, 0
 	m.expires = got.Expires
 	m.ends = m.now + sessionLife
 	m.ended = false
@@ -83,23 +87,32 @@ func (m *sessionModel) refresh(t *rapid.T, i int, key string) {
 			t.Fatalf("refresh with the current token: %v", err)
 		}
 	case err != nil:
-		superseded := m.issued[i] // for generations before the last two, the server has no better time
-		if i >= last-2 {
-			superseded = m.issued[i+1]
+		raced := m.issued[i] // for generations before the last two, the server has no better time
+		switch last - i {
+		case 1:
+			raced = m.raced
+		case 2:
+			raced = m.racedBefore
 		}
-		m.ended = m.ended || now-superseded > raceWindow
+		m.ended = m.ended || now-raced > raceWindow
 	case m.ended:
 		t.Fatal("a session that has ended was refreshed")
 	case i == last:
 		m.tokens = append(m.tokens, got.Token)
 		m.issued = append(m.issued, now)
 		m.key = key
+		m.raced, m.racedBefore = now, m.raced
+		if now < m.racedBefore && m.racedBefore <= now+replayWindow { // the clock went back a little
+			m.raced = m.racedBefore
+		}
 		m.expires = min(now+tokenLife, m.ends)
 		if got.Expires != m.expires {
 			t.Fatalf("the token expires %d s after the expected time", got.Expires-m.expires)
 		}
 	case i != last-1 || key == "" || key != m.key || got.Token != m.tokens[last]:
 		t.Fatalf("generation %d of %d has another successor", i+1, last+1)
+	default: // a replay
+		m.raced = max(m.raced, min(now, m.issued[last]+replayWindow))
 	}
 }
 

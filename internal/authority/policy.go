@@ -110,35 +110,56 @@ const (
 
 // classifyReuse classifies the use of a token of an earlier generation than the session's own.
 //
-// The row has the times at which the last two generations were superseded. For a token of an older generation,
-// classifyReuse uses the time of its issue instead. Such a token is theft if it was issued longer ago than raceWindow.
-// If such a token always counted as a race, a thief could stay undetected by refreshing every few seconds. A clock that
-// goes back never makes a reuse a theft.
+// The row has the times at which the race windows of the last two generations began. For a token of an older
+// generation, classifyReuse uses the time of its issue instead. Such a token is theft if it was issued longer ago than
+// raceWindow. If such a token always counted as a race, a thief could stay undetected by refreshing every few seconds.
+// A clock that goes back never makes a reuse a theft.
 func classifyReuse(s Session, issued int64, r Rotation, p Policy) reuseKind {
 	generation, now := r.From, r.At
 	if generation >= s.Generation {
 		return reuseRace // the token is not superseded, so it cannot be theft
 	}
-	superseded := issued
+	raceBegan := issued
 	switch s.Generation - generation {
 	case 1:
-		superseded = s.Refreshed
+		raceBegan = s.raceBegan()
 	case 2:
-		superseded = s.Previous
+		raceBegan = s.Previous
 	}
 	if generation+1 == s.Generation && r.MayReplay(&s) {
 		switch {
-		case !within(r.replayWindow(&s, p), now, superseded):
+		case !within(r.replayWindow(&s, p), now, s.Refreshed):
 		case now < s.Idle:
 			return reuseReplay
 		default:
 			return reuseRace // a retry is never theft, but the successor can no longer be refreshed either
 		}
 	}
-	if now-superseded > seconds(raceWindow) {
+	if now-raceBegan > seconds(raceWindow) {
 		return reuseTheft
 	}
 	return reuseRace
+}
+
+// raceBegan returns when the race window of the current token's predecessor began: when the predecessor was superseded,
+// or when its last replay was answered. After an outage, the replay is the first answer that the client gets, and its
+// other tabs may still use the predecessor. Previous has the time of a replay if it is later than Refreshed. A Previous
+// too late for a replay is from before the clock went back. The PostgreSQL store has raceBegan as an expression.
+func (s *Session) raceBegan() int64 {
+	if s.Refreshed < s.Previous && s.Previous <= s.Refreshed+seconds(replayWindow) {
+		return s.Previous
+	}
+	return s.Refreshed
+}
+
+// RecordReplay begins the race window of the predecessor again, and reports whether the session has changed.
+func (s *Session) RecordReplay(at int64) bool {
+	at = min(at, s.Refreshed+seconds(replayWindow))
+	if at <= s.raceBegan() {
+		return false
+	}
+	s.Previous = at
+	return true
 }
 
 // MayReplay reports whether the request of a rotation may get the successor of its token again: one with the winner's

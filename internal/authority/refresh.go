@@ -85,12 +85,26 @@ func (a *Authority) exchange(
 	case misplaced:
 		return IssuedToken{}, RefreshMisplaced, errSession
 	case kind == reuseReplay:
+		if err := a.recordReplay(ctx, s.Session, rotation.At); err != nil {
+			return refreshFailure(fault.FromStore(err, nil))
+		}
 		return a.issueRefreshed(ctx, s, RefreshReplayed, claims.Cookie)
 	}
 	if winner, own := s.Session.Address, rotation.Address; winner != own && winner != 0 && own != 0 {
 		return IssuedToken{}, RefreshRaceElsewhere, errSession
 	}
 	return IssuedToken{}, RefreshRace, errSession
+}
+
+// recordReplay begins the race window of the replayed token again. It writes at most once a second.
+func (a *Authority) recordReplay(ctx context.Context, s Session, now int64) error {
+	if !s.RecordReplay(now) {
+		return nil
+	}
+	ctx, end := a.storeSpan(ctx, "RecordReplay")
+	err := a.store.RecordReplay(ctx, s.ID, s.Generation, s.Previous)
+	end(err)
+	return err
 }
 
 // rotate is Store.Rotate within a span. It only reads the session of a misplaced token: one in a cookie, of a session

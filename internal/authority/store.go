@@ -62,6 +62,9 @@ type SessionStore interface {
 	// changes nothing and returns the current state. If there is no such session, Rotate returns ErrNotFound. If any
 	// number of calls with the same From run at once, exactly one rotates.
 	Rotate(ctx context.Context, r Rotation) (s SessionWithUser, rotated bool, err error)
+	// RecordReplay calls RecordReplay of a session that is at this generation. A missing session, or one that is at
+	// another generation, is not an error.
+	RecordReplay(ctx context.Context, id token.SessionID, generation uint32, at int64) error
 	// EndSession ends a session and its API keys of visibility SessionOnly. A missing session is not an error.
 	EndSession(ctx context.Context, r Rights, id token.SessionID) error
 	// EndSessions ends all sessions of a user, and their API keys of visibility SessionOnly. It returns how many it
@@ -118,7 +121,7 @@ func (r Rotation) Rotates(s *Session) bool { return s.Generation == r.From && r.
 // Apply returns the session as it is after the rotation.
 func (r Rotation) Apply(s Session) Session {
 	s.Generation++
-	s.Previous = s.Refreshed
+	s.Previous = s.raceBegan()
 	s.Refreshed = r.At
 	s.IdempotencyKey = r.IdempotencyKey
 	s.Address = r.Address

@@ -147,7 +147,7 @@ type Session struct {
 	Address        AddressHash        // of the request that began this generation
 	Created        int64              // when the login was
 	Refreshed      int64              // when this generation began: the current token's iat
-	Previous       int64              // when the previous generation began; 0 in generation 1
+	Previous       int64              // see raceBegan; 0 in generation 1, before a replay
 	Expires        int64              // the current token's exp, at most Idle
 	Idle           int64              // when the current token can no longer be refreshed, at most Ends
 	Ends           int64              // when the session ends; no refresh extends it

@@ -70,7 +70,10 @@ func TestReplay(t *testing.T) {
 	b.session(401, first)
 	b.session(200, second)
 	third := b.refresh(200, second, "Idempotency-Key: k2")
-	b.refresh(401, first, "Idempotency-Key: k1") // the successor is superseded, so this is reuse
+	b.refresh(401, first, "Idempotency-Key: k1") // the successor is superseded, but the replay was in this second
+	b.session(200, third)
+	b.Clock.Add(11 * time.Second)
+	b.refresh(401, first, "Idempotency-Key: k1") // this is reuse
 	b.session(401, third)
 }
 
@@ -122,6 +125,27 @@ func TestReuseEndsSession(t *testing.T) {
 	b.refresh(401, first)
 	b.session(401, second)
 	b.refresh(401, second)
+}
+
+// TestReuseAfterAnOutage loses the responses to a refresh for 28 seconds. When the replay is answered at last, another
+// tab still has the superseded token, and is no thief. The window begins again only where a replay is answered.
+func TestReuseAfterAnOutage(t *testing.T) {
+	b := start(t)
+	first := b.login()
+	second := b.refresh(200, first, "Idempotency-Key: k1")
+	b.Clock.Add(28 * time.Second)
+	if again := b.refresh(200, first, "Idempotency-Key: k1"); again != second {
+		t.Error("the replay is another token")
+	}
+	b.Clock.Add(10 * time.Second)
+	b.refresh(401, first)
+	b.session(200, second)
+	third := b.refresh(200, second)
+	b.refresh(401, first) // two generations back, and still within the window
+	b.session(200, third)
+	b.Clock.Add(time.Second)
+	b.refresh(401, first)
+	b.session(401, third)
 }
 
 // TestReuseOfOlderGeneration checks that the age of a superseded token counts from its own rotation, not from the last

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/pawlauth/pawl/internal/seal"
 	"github.com/pawlauth/pawl/internal/test/patroni"
 	"github.com/pawlauth/pawl/internal/test/pgtest"
@@ -76,6 +78,15 @@ var haFaults = []haFault{
 		s.observe()
 		resumePostgres()
 	}},
+	{name: "SIGSTOP of the synchronous standby", inject: func(s *sites, _ *patroni.Site) {
+		standby := s.SyncStandby()
+		if standby == nil {
+			s.Fatal("there is no synchronous standby")
+		}
+		resume := standby.PausePostgres()
+		s.sleep(2 * *haTTL)
+		resume()
+	}},
 	{name: "loss of etcd's quorum", inject: func(s *sites, leader *patroni.Site) {
 		resumeFirst, resumeSecond := s.Sites[0].PauseEtcd(), s.Sites[1].PauseEtcd()
 		s.sleep(2 * *haTTL)
@@ -110,9 +121,30 @@ func startSites(t *testing.T, binary string) *sites {
 	options := patroni.Options{TTL: *haTTL, LoopWait: max(1, *haTTL/6), RetryTimeout: max(2, *haTTL/3)}
 	s := &sites{T: t, Cluster: patroni.Start(t, options), binary: binary, masterKey: "PAWL_MASTER_KEY=" + seal.NewKey()}
 	pgtest.Exec(t, s.DSN("postgres", 0), "CREATE DATABASE "+haDatabase)
+	for i := range s.Sites {
+		s.awaitDatabase(i)
+	}
 	dsn := s.DSN(haDatabase, 0)
 	s.adminKey = testbin.Init(t, binary, []string{s.masterKey}, "--store", dsn).APIKey
 	return s
+}
+
+// awaitDatabase waits until the server of a site has the new database.
+func (s *sites) awaitDatabase(i int) {
+	s.Helper()
+	dsn := strings.Replace(pgtest.DSN(haDatabase, s.Sites[i].Postgres), "read-write", "any", 1)
+	deadline := time.Now().Add(time.Minute)
+	for {
+		conn, err := pgx.Connect(s.Context(), dsn)
+		if err == nil {
+			conn.Close(s.Context())
+			return
+		}
+		if time.Now().After(deadline) {
+			s.Fatal(err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 }
 
 // awaitReplaced waits until another site has the leader, and observes the two primaries for a while. If the leader

@@ -18,7 +18,7 @@ const (
 // row is the model's state of a session. It is zero before the login and after the end.
 type row struct {
 	generation      uint32
-	entered, before span   // the beginnings of this generation and the previous one
+	entered, before span   // the beginning of this generation, and what authority.Session.Previous has
 	key             string // the Idempotency-Key of the last rotation
 }
 
@@ -133,7 +133,7 @@ func (r row) refreshed(s step) (next []row) {
 
 // rotated returns the possible states after a refresh with the current token.
 func (r row) rotated(s step) []row {
-	next := row{generation: r.generation + 1, entered: s.during(), before: r.entered, key: s.key}
+	next := row{generation: r.generation + 1, entered: s.during(), before: r.raceBegan(), key: s.key}
 	if s.answer == none {
 		return []row{r, next}
 	}
@@ -141,17 +141,22 @@ func (r row) rotated(s step) []row {
 	return only(s.answer == done && s.got.generation == next.generation, next)
 }
 
+// raceBegan returns when the predecessor's race window began: at the rotation, or at the last replay.
+func (r row) raceBegan() span {
+	return span{max(r.entered.from, r.before.from), max(r.entered.to, r.before.to)}
+}
+
 // reused returns the possible states after a refresh with a superseded token: a replay, a race, or theft. If the
 // history leaves open what the server's clock showed, reused allows both sides of a window.
 func (r row) reused(s step) (next []row) {
-	supersededAt, now := at(s.with.issued), s.during()
+	raceBegan, now := at(s.with.issued), s.during()
 	switch r.generation - s.with.generation {
 	case 1:
-		supersededAt = r.entered
+		raceBegan = r.raceBegan()
 	case 2:
-		supersededAt = r.before
+		raceBegan = r.before
 	}
-	age := span{now.from - supersededAt.to, now.to - supersededAt.from}
+	age := span{now.from - r.entered.to, now.to - r.entered.from}
 	if s.with.generation+1 == r.generation && s.key != "" && s.key == r.key && age.from < retryWindow {
 		inTime, late := now.isBefore(r.idle())
 		if inTime {
@@ -167,6 +172,7 @@ func (r row) reused(s step) (next []row) {
 	if s.answer == done {
 		return next
 	}
+	age = span{now.from - raceBegan.to, now.to - raceBegan.from}
 	if age.from <= raceWindow || s.answer == none {
 		next = append(next, r)
 	}
@@ -178,10 +184,12 @@ func (r row) reused(s step) (next []row) {
 
 // replayed returns the possible states after a repeated refresh, which must return the same successor.
 func (r row) replayed(s step) []row {
+	recorded := r
+	recorded.before = span{max(r.before.from, s.during().from), max(r.before.to, s.during().to)}
 	if s.answer == none {
-		return []row{r}
+		return []row{r, recorded}
 	}
 	same := s.got.generation == r.generation && r.entered.from <= s.got.issued && s.got.issued <= r.entered.to
-	r.entered = at(s.got.issued)
-	return only(s.answer == done && same, r)
+	recorded.entered = at(s.got.issued)
+	return only(s.answer == done && same, recorded)
 }

@@ -123,7 +123,8 @@ WITH n AS (
   SELECT n.* FROM n JOIN pawl.session s ON s.id = n.id
   WHERE s.generation = n.origin AND n.at < ` + idle + ` FOR NO KEY UPDATE OF s SKIP LOCKED
 )
-UPDATE pawl.session s SET generation = n.origin + 1, previous = s.refreshed, refreshed = n.at,
+UPDATE pawl.session s SET generation = n.origin + 1, refreshed = n.at,
+  previous = ` + raceBegan + `,
   expires = least(n.at + coalesce(s.token_life, n.token_life), n.at + coalesce(s.idle_life, n.idle_life), s.ends),
   idle = least(n.at + coalesce(s.idle_life, n.idle_life), s.ends),
   attempt = n.attempt, idempotency_key = n.idempotency_key, address = n.address

@@ -29,6 +29,9 @@ const (
 // Pawl have no idle time of their own.
 const idle = "greatest(s.idle, s.expires)"
 
+// raceBegan is authority.Session.raceBegan.
+const raceBegan = "CASE WHEN s.previous BETWEEN s.refreshed AND s.refreshed + 120 THEN s.previous ELSE s.refreshed END"
+
 // Sessions and API keys that have ended keep their rows until a sweep. Every statement that reads them uses one of
 // these joins, which leave out the ended ones.
 const (

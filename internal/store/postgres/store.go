@@ -72,6 +72,7 @@ const (
 type Store struct {
 	pool      *pgxpool.Pool
 	rotations *batch.Group[rotation]
+	replays   *batch.Group[replay]
 	sessions  *batch.Group[lookup[token.SessionID, authority.SessionWithUser]]
 	apiKeys   *batch.Group[lookup[authority.APIKeyHash, apiKeyWithUser]]
 	ready     *batch.Group[lookup[struct{}, bool]]
@@ -127,6 +128,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		return nil, explainConnect(err)
 	}
 	s.rotations = batch.New(batchSize, rotators, 0, s.rotateBatch)
+	s.replays = batch.New(batchSize, 1, 0, s.recordReplays)
 	s.sessions = batch.New(batchSize, readers, 0, readBatch(s, c.Metrics, readSessions))
 	s.apiKeys = batch.New(batchSize, readers, 0, readBatch(s, c.Metrics, readAPIKeys))
 	s.ready = batch.New(batchSize, 1, 0, readBatch(s, nil, readReady))
@@ -187,6 +189,7 @@ func (s *Store) prepare(ctx context.Context, c Config) error {
 // Close waits for the running calls, and closes the connections.
 func (s *Store) Close() error {
 	s.rotations.Close()
+	s.replays.Close()
 	s.sessions.Close()
 	s.apiKeys.Close()
 	s.ready.Close()

@@ -213,6 +213,17 @@ func (s *Store) Rotate(ctx context.Context, r authority.Rotation) (authority.Ses
 	return authority.SessionWithUser{Session: session, User: user}, rotated, nil
 }
 
+// RecordReplay stores the time of a replay.
+func (s *Store) RecordReplay(ctx context.Context, id token.SessionID, generation uint32, at int64) error {
+	return s.write(ctx, normal, func(c *change) error {
+		state, exists := c.sessions.Get(id)
+		if exists && state.Generation == generation && state.RecordReplay(at) {
+			c.states = append(c.states, state)
+		}
+		return nil
+	})
+}
+
 // EndSession ends a session and its API keys.
 func (s *Store) EndSession(ctx context.Context, r authority.Rights, id token.SessionID) error {
 	return s.writeAs(ctx, r, urgent, func(c *change) error {

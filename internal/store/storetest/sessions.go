@@ -59,6 +59,56 @@ func testRotate(t *testing.T, s *state) {
 	s.wantError(err, fault.ErrNotFound)
 }
 
+// testRecordReplay checks that the time of a replay is stored for the present generation only, and that the next
+// rotation keeps it, unless it is from before the clock went back.
+func testRecordReplay(t *testing.T, s *state) {
+	session := s.newSession(s.newUser("a"))
+	s.rotate(session.ID, 1, now+5)
+	want := s.wantSession(session.ID)
+	for _, generation := range []uint32{1, 3} {
+		s.noError(s.RecordReplay(t.Context(), session.ID, generation, now+30))
+		if got := s.wantSession(session.ID); got != want {
+			t.Errorf("a replay of generation %d: %+v, want %+v", generation, got, want)
+		}
+	}
+	for _, at := range []int64{now + 30, now + 20} { // the later one remains
+		s.noError(s.RecordReplay(t.Context(), session.ID, 2, at))
+		want.Previous = now + 30
+		if got := s.wantSession(session.ID); got != want {
+			t.Errorf("after the replay: %+v, want %+v", got, want)
+		}
+	}
+	s.noError(s.RecordReplay(t.Context(), token.SessionID{77}, 1, now))
+	for i, c := range []struct{ at, previous int64 }{
+		{at: now + 40, previous: now + 30}, // the time of the replay
+		{at: now - 900, previous: now + 40},
+		{at: now - 800, previous: now - 900}, // and not now+40, which is too late for a replay
+	} {
+		s.rotate(session.ID, uint32(2+i), c.at)
+		if got := s.wantSession(session.ID); got.Previous != c.previous {
+			t.Errorf("after the rotation at %d: previous %d, want %d", c.at-now, got.Previous-now, c.previous-now)
+		}
+	}
+	var group sync.WaitGroup
+	for i := range int64(100) { // many at once, as after an outage
+		group.Go(func() { s.noError(s.RecordReplay(t.Context(), session.ID, 5, now-790+i)) })
+	}
+	group.Wait()
+	if got := s.wantSession(session.ID); got.Previous < now-790 {
+		t.Errorf("after 100 replays at once: previous %d", got.Previous-now)
+	}
+}
+
+// rotate rotates a session, and fails the test if it cannot.
+func (s *state) rotate(id token.SessionID, from uint32, at int64) {
+	s.Helper()
+	_, rotated, err := s.Rotate(s.Context(), authority.Rotation{Session: id, From: from, At: at, Lives: oneHour})
+	s.noError(err)
+	if !rotated {
+		s.Errorf("generation %d was not rotated", from)
+	}
+}
+
 // testIdle checks that a session can be refreshed after its token has expired, but not past its idle time, and that
 // lists and sweeps use the idle time too.
 func testIdle(t *testing.T, s *state) {

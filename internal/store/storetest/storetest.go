@@ -31,6 +31,7 @@ type Store interface {
 var suite = map[string]func(*testing.T, *state){
 	"Rotate":             testRotate,
 	"RotateRace":         testRotateRace,
+	"RecordReplay":       testRecordReplay,
 	"Idle":               testIdle,
 	"SessionExtras":      testSessionExtras,
 	"RotateAgainstEnd":   testRotateAgainstEnd,

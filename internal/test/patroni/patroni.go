@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -75,7 +76,7 @@ const startLimit = 3 * time.Minute
 // Start starts a cluster, and returns once it has a leader and a synchronous standby.
 func Start(t pgtest.TB, o Options) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t, http: &http.Client{Timeout: 2 * time.Second}}
+	c := &Cluster{t: t, http: &http.Client{Timeout: time.Second}}
 	var peers, clients []string
 	for i := range c.Sites {
 		s := &Site{
@@ -120,7 +121,7 @@ bootstrap:
     postgresql:
       use_pg_rewind: true
       use_slots: true
-      parameters: {max_connections: 100, shared_buffers: 16MB, wal_keep_size: 256MB}
+      parameters: {max_connections: 100, shared_buffers: 16MB, wal_keep_size: 256MB, wal_sender_timeout: 5s}
   initdb: [{encoding: UTF8}, {locale: C}, data-checksums]
 postgresql:
   listen: '%[7]s'
@@ -258,30 +259,49 @@ type member struct {
 	Timeline          int
 }
 
-func (c *Cluster) members() (all []member) {
-	for _, s := range c.Sites {
-		resp, err := c.http.Get("http://" + s.REST + "/cluster")
-		if err != nil {
-			continue
-		}
-		var view struct{ Members []member }
-		err = json.NewDecoder(resp.Body).Decode(&view)
-		resp.Body.Close()
-		if err == nil {
-			return view.Members
-		}
+// members returns the servers in the view of the leader.
+func (c *Cluster) members() []member {
+	leader := c.Leader()
+	if leader == nil {
+		return nil
+	}
+	resp, err := c.http.Get("http://" + leader.REST + "/cluster")
+	if err != nil {
+		return nil
+	}
+	defer resp.Body.Close()
+	var view struct{ Members []member }
+	if json.NewDecoder(resp.Body).Decode(&view) != nil {
+		return nil
+	}
+	return view.Members
+}
+
+// Leader returns the site whose Patroni answers that it has the leader, or nil if there is none.
+func (c *Cluster) Leader() *Site {
+	var leaders [Sites]bool
+	var group sync.WaitGroup
+	for i, s := range c.Sites {
+		group.Go(func() {
+			resp, err := c.http.Get("http://" + s.REST + "/primary")
+			if err == nil {
+				resp.Body.Close()
+				leaders[i] = resp.StatusCode == http.StatusOK
+			}
+		})
+	}
+	group.Wait()
+	if i := slices.Index(leaders[:], true); i >= 0 {
+		return c.Sites[i]
 	}
 	return nil
 }
 
-// Leader returns the site of the leader, or nil if there is none.
-func (c *Cluster) Leader() *Site {
+// SyncStandby returns the site of the synchronous standby, or nil if there is none.
+func (c *Cluster) SyncStandby() *Site {
 	for _, m := range c.members() {
-		if m.Role != "leader" {
-			continue
-		}
-		if i := slices.IndexFunc(c.Sites[:], func(s *Site) bool { return s.Name == m.Name }); i >= 0 {
-			return c.Sites[i]
+		if m.Role == "sync_standby" {
+			return c.Sites[slices.IndexFunc(c.Sites[:], func(s *Site) bool { return s.Name == m.Name })]
 		}
 	}
 	return nil

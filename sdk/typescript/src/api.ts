@@ -42,7 +42,7 @@ export interface paths {
          * @description As soon as a refresh succeeds, the token in its body is superseded and therefore rejected. Send an
          *     `Idempotency-Key`, so that you can repeat the request if the response is lost: for 2 minutes it returns the same
          *     successor. The response to `refreshToken` also has `refreshToken`. A superseded token that is sent again more
-         *     than 10 seconds after its rotation is treated as theft, and ends the session.
+         *     than 10 seconds after its rotation, and after its last replay, is treated as theft, and ends the session.
          *
          *     An expired token can be refreshed until the session's idle time, which the setting `idle-life` decides. By
          *     default that is the token's own expiry.
