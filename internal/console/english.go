@@ -283,7 +283,7 @@ var english = map[string]string{
 	"fact.commit":             "Mean time of a commit",
 	"fact.milliseconds":       "%.1f ms",
 	"fact.key":                "Signing key",
-	"fact.key-is":             "%s, %s, since %s",
+	"fact.key-is":             "%s…, %s, since %s",
 	"fact.certificate":        "Certificate expires",
 	"warn.store":              "The store cannot be written.",
 	"warn.store-remedy":       "Look at the log of the server, and at the disk or the database.",

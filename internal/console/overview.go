@@ -167,8 +167,9 @@ func (c *Console) facts(signing keyring.Info) []fact {
 		{Name: t("fact.commit"), Value: commit},
 	}
 	if signing.ID != "" {
+		id := signing.ID[:min(8, len(signing.ID))]
 		facts = append(facts, fact{
-			Name: t("fact.key"), Value: t("fact.key-is", signing.ID, signing.Algorithm, c.ago(signing.SignsFrom)),
+			Name: t("fact.key"), Value: t("fact.key-is", id, signing.Algorithm, c.ago(signing.SignsFrom)),
 		})
 	}
 	if expires, known := c.recent.CertificateNotAfter(); known {

@@ -83,7 +83,7 @@ func TestAudit(t *testing.T) {
 	if rows := eval[int](b, `document.querySelectorAll("tbody tr").length`); rows != 1 {
 		t.Errorf("%d events, want 1", rows)
 	}
-	b.click(`a[aria-pressed=false]`)
+	b.click("#follow")
 	b.until(`!!document.querySelector("[data-poll]")`)
 	signedIn(t, pawl)
 	b.until(`document.querySelectorAll("tbody tr").length === 2`)

@@ -38,7 +38,8 @@ func BuildIn(dir string, flags ...string) (string, error) {
 // Dev is a running "pawl dev".
 type Dev struct {
 	*exec.Cmd
-	Env map[string]string // the variables of dev.env
+	Env  map[string]string // the variables of dev.env
+	Link string            // signs in to the console, once; "" without a console
 }
 
 // StartDev starts "pawl dev" with these additional flags on a free port, and returns when it listens. The process is
@@ -66,10 +67,16 @@ func RunDev(binary, data string, flags ...string) (*Dev, error) {
 		return nil, err
 	}
 	dev := &Dev{Cmd: cmd, Env: map[string]string{}}
-	line, err := bufio.NewReader(stdout).ReadString('\n')
+	out := bufio.NewReader(stdout)
+	line, err := out.ReadString('\n')
 	if err != nil || !strings.HasPrefix(line, "Pawl listens on ") {
 		dev.Kill() // completes the standard error
 		return nil, fmt.Errorf("pawl dev printed %q, %v\n%s", line, err, cmd.Stderr)
+	}
+	for err == nil && !strings.HasPrefix(line, "Users, ") {
+		if line, err = out.ReadString('\n'); strings.Contains(line, "/enter?code=") {
+			dev.Link = strings.TrimSpace(line)
+		}
 	}
 	text, err := os.ReadFile(filepath.Join(data, "dev.env"))
 	if err != nil {

@@ -1,0 +1,160 @@
+package console_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/pawlauth/pawl/api"
+	"github.com/pawlauth/pawl/internal/test/npmtest"
+	"github.com/pawlauth/pawl/pawltest"
+)
+
+// hostile has texts that would act in a page that does not escape them. Each is a valid login, name and device.
+var hostile = []string{
+	`<script>pwned=1</script>`, `"><img src=x onerror=pwned=1>`, `'onmouseover='pwned=1`,
+	`</title><svg onload=pwned=1>`,
+	`{{.Data}}`, `javascript:pwned=1`, `--><b>`, "`${pwned=1}`", `&lt;i&gt;`, `%3Cscript%3E`,
+}
+
+// TestHostileTexts puts hostile texts into every field that a client or an administrator chooses. No page may run them,
+// and each must show them as they are.
+func TestHostileTexts(t *testing.T) {
+	pawl := newPawl(t)
+	admin := adminOf(pawl)
+	ids := make([]int64, len(hostile))
+	for i, text := range hostile {
+		created, err := admin.CreateUser(t.Context(), api.CreateUserRequest{
+			Login: fmt.Sprintf("%d%s", i, strings.ReplaceAll(text, " ", "_")), FirstName: text, LastName: text,
+			ExternalID: text,
+		})
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		ids[i] = created.UserID
+		_, err = admin.OpenSession(t.Context(), api.OpenSessionRequest{
+			UserID: created.UserID, Device: text, UserAgent: text, IP: "203.0.113.9",
+		})
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		_, err = admin.CreateAPIKey(t.Context(), api.CreateAPIKeyRequest{
+			UserID: created.UserID, Visibility: api.VisibilityPrivate, Name: text,
+		})
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+	}
+	b := asAdmin(t, pawl)
+	check := func(path string) {
+		t.Helper()
+		b.open(path)
+		const harmless = `typeof pwned === "undefined" && !document.querySelector("main script, main img")`
+		if !eval[bool](b, harmless) {
+			t.Errorf("%s runs a hostile text", path)
+		}
+	}
+	for _, path := range []string{"/people", "/sessions", "/audit"} {
+		check(path)
+	}
+	for i, text := range hostile {
+		person := fmt.Sprintf("/people/%d", ids[i])
+		check(person)
+		if shown := b.text("main"); strings.Count(shown, text) < 3 {
+			t.Errorf("the page of a person does not show %q", text)
+		}
+		for _, action := range []string{"/edit", "/suspend", "/end-all", "/keys"} {
+			check(person + action)
+		}
+		for _, path := range []string{
+			"/people?q=", "/sessions?device=", "/audit?user=", "/sign-in?next=", "/people?done=",
+		} {
+			b.open(path + eval[string](b, fmt.Sprintf("encodeURIComponent(%q)", text)))
+			if !eval[bool](b, `typeof pwned === "undefined"`) {
+				t.Errorf("%s runs %q", path, text)
+			}
+		}
+	}
+}
+
+// TestFits opens each page at the width of a small phone and of a large screen. Nothing may be wider than the screen.
+func TestFits(t *testing.T) {
+	pawl := newPawl(t)
+	seed(t, pawl, 10)
+	b := asAdmin(t, pawl)
+	for _, width := range []int64{320, 768, 3840} {
+		b.do(chromedp.EmulateViewport(width, 900))
+		for name, path := range pages() {
+			b.open(path)
+			if wide := eval[int64](b, `document.documentElement.scrollWidth`); wide > width {
+				t.Errorf("%s is %d wide on a screen of %d", name, wide, width)
+			}
+		}
+	}
+}
+
+// TestAccessibility checks each page with axe-core in both colour schemes, and the question of a dialog.
+func TestAccessibility(t *testing.T) {
+	folder := npmtest.Folder(t, "npm")
+	axe, err := os.ReadFile(filepath.Join(folder, "node_modules", "axe-core", "axe.min.js"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pawl := newPawl(t)
+	seed(t, pawl, 5)
+	b := newTab(t, pawl)
+	check := func(name string) {
+		t.Helper()
+		// The evaluation is the debugger's, so the policy of the page does not concern it.
+		eval[bool](b, string(axe)+"; true")
+		found := eval[string](b, `axe.run().then((result) => result.violations.map((violation) =>
+			violation.id + ": " + violation.nodes.map((node) => node.html + " " + node.failureSummary).join("\n")).join("\n"))`)
+		if found != "" {
+			t.Errorf("%s: %s", name, found)
+		}
+	}
+	b.open("/sign-in")
+	check("sign-in")
+	b.signIn(pawltest.AdminLogin, pawltest.AdminPassword)
+	for _, scheme := range []string{"light", "dark"} {
+		b.prefer(scheme)
+		for name, path := range pages() {
+			b.open(path)
+			check(name + " " + scheme)
+		}
+		b.open(fmt.Sprintf("/people/%d", pawltest.UserID))
+		b.click("#end-all")
+		b.until(`!!document.querySelector("dialog[open]")`)
+		check("dialog " + scheme)
+	}
+}
+
+// TestKeyboard ends a session with the keyboard alone: the dialog takes the focus, Escape closes it, and the focus
+// returns to the link.
+func TestKeyboard(t *testing.T) {
+	pawl := newPawl(t)
+	session := signedIn(t, pawl)
+	b := asAdmin(t, pawl)
+	b.open(fmt.Sprintf("/people/%d", pawltest.UserID))
+	for _, key := range []string{"\u001b", "\r"} {
+		eval[bool](b, `document.getElementById("end-all").focus() ?? true`)
+		b.do(chromedp.KeyEvent("\r"))
+		b.until(`!!document.activeElement.closest("dialog")`)
+		if !live(t, session) {
+			t.Fatal("the session has ended before the answer")
+		}
+		b.do(chromedp.KeyEvent(key))
+		b.until(`!document.querySelector("dialog") && document.readyState === "complete"`)
+		if key == "\u001b" && eval[string](b, `document.activeElement.id`) != "end-all" {
+			t.Error("the focus is lost")
+		}
+	}
+	b.until(`!!document.querySelector(".notice")`)
+	if live(t, session) {
+		t.Error("the session is live")
+	}
+}
