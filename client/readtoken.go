@@ -1,9 +1,11 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -63,13 +65,15 @@ func entryOf(c claims) (*verifiedToken, error) {
 	session, number, _ := strings.Cut(c.ID, ".")
 	generation, err := strconv.ParseUint(number, 10, 32)
 	user, userErr := strconv.ParseInt(c.Subject, 10, 64)
-	if !ok || err != nil || userErr != nil || session != c.SessionID || c.IssuedAt == nil || c.Expiry == nil {
+	actor, actorErr := strconv.ParseInt(cmp.Or(c.Actor.Subject, "0"), 10, 64)
+	if !ok || session != c.SessionID || errors.Join(err, userErr, actorErr) != nil ||
+		c.IssuedAt == nil || c.Expiry == nil {
 		return nil, errInvalidToken
 	}
 	expires := api.NewTime(c.Expiry.Time())
 	return &verifiedToken{
 		token: revocation.Token{
-			Session: id, Generation: uint32(generation), UserID: user,
+			Session: id, Generation: uint32(generation), UserID: user, ActorID: actor,
 			IssuedAt: c.IssuedAt.Time().Unix(), Expires: c.Expiry.Time().Unix(),
 		},
 		caller: VerifiedToken{

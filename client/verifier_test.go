@@ -462,3 +462,31 @@ func TestVerifierOtherSessions(t *testing.T) {
 		t.Errorf("%d more questions, want none", got)
 	}
 }
+
+// TestVerifierActor suspends a user who acts for another one. The session of both must end.
+func TestVerifierActor(t *testing.T) {
+	v := newVerifying(t, "ES256", client.VerifierConfig{})
+	const login = "support@example.com"
+	actor, err := v.direct.CreateUser(t.Context(), api.CreateUserRequest{
+		Login: login, Password: pawltest.Password, Email: login, AuthLevel: api.LevelRoot,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, err := v.direct.OpenSession(t.Context(), api.OpenSessionRequest{
+		UserID: pawltest.UserID, ActorID: &actor.UserID,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.expect(true, opened.Token)
+	suspended := api.StatusSuspended
+	if _, err := v.direct.UpdateUser(t.Context(), api.UpdateUserRequest{
+		UserID: actor.UserID, Status: &suspended,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if longest := v.longestAcceptance(opened.Token, time.Now()); longest > bound+heartbeat {
+		t.Errorf("the token was accepted for %s", longest)
+	}
+}

@@ -31,6 +31,9 @@ type claims struct {
 	AuthLevel api.Level `json:"authLevel"`
 	NetworkID int64     `json:"networkId"`
 	MailboxID int64     `json:"mailboxId"`
+	Actor     struct {
+		Subject string `json:"sub"`
+	} `json:"act"`
 }
 
 // verify returns the claims of a token with a valid signature. It does not check their values.

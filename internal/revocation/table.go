@@ -72,6 +72,7 @@ type Token struct {
 	Session    token.SessionID
 	Generation uint32
 	UserID     int64
+	ActorID    int64 // the user who acts for UserID, or 0; a change of either may end the token
 	IssuedAt   int64 // Unix seconds
 	Expires    int64 // Unix seconds
 	// Confirmed is the result of Table.Now before the last question that Pawl answered with yes for this token. It is
@@ -204,16 +205,22 @@ func (t *Table) Check(k Token) Verdict {
 	if k.Generation < lowest || lowest == ended {
 		return Dead
 	}
-	mark, marked := t.users.get(k.UserID)
+	marked := t.marked(k.UserID, k) || k.ActorID != 0 && t.marked(k.ActorID, k)
 	switch epoch := Stamp(t.epoch.Load()); {
 	case k.Expires-k.IssuedAt > t.maxLife.Load(): // entries about it may have been removed
 		return Ask
-	case marked && k.IssuedAt <= mark.second+slackSeconds && k.Confirmed < mark.stamp:
+	case marked:
 		return Ask
 	case k.Confirmed >= epoch, k.IssuedAt > t.issuedAfter.Load():
 		return Live
 	}
 	return Ask
+}
+
+// marked reports whether a user was changed after a token was issued, and Pawl has not confirmed the token since.
+func (t *Table) marked(userID int64, k Token) bool {
+	mark, ok := t.users.get(userID)
+	return ok && k.IssuedAt <= mark.second+slackSeconds && k.Confirmed < mark.stamp
 }
 
 // Sweep frees the memory of the entries of one shard that are no longer needed. Its owner calls it with each beat.

@@ -59,13 +59,17 @@ func newReference(stamp revocation.Stamp, hello time.Time) *reference {
 }
 
 func (r *reference) check(k revocation.Token) revocation.Verdict {
-	mark, marked := r.marks[k.UserID]
+	marked := false
+	for _, user := range []int64{k.UserID, k.ActorID} {
+		mark, ok := r.marks[user]
+		marked = marked || ok && k.IssuedAt <= mark+5 && k.Confirmed < r.since[user]
+	}
 	switch {
 	case r.ended[k.Session] || k.Generation < r.lowest[k.Session]:
 		return revocation.Dead
 	case k.Expires-k.IssuedAt > int64(tokenLife/time.Second):
 		return revocation.Ask
-	case marked && k.IssuedAt <= mark+5 && k.Confirmed < r.since[k.UserID]:
+	case marked:
 		return revocation.Ask
 	case k.Confirmed < r.epoch && k.IssuedAt <= r.hello+5:
 		return revocation.Ask
@@ -122,6 +126,7 @@ func TestTableLikeMaps(t *testing.T) {
 				k := revocation.Token{
 					Session: sessionID(id.Draw(t, "id")), Generation: generation.Draw(t, "generation"),
 					UserID: user.Draw(t, "user"), IssuedAt: issued,
+					ActorID:   rapid.Int64Range(0, 5).Draw(t, "actor"),
 					Expires:   issued + rapid.Int64Range(1, 3700).Draw(t, "life"),
 					Confirmed: revocation.Stamp(rapid.Uint64Range(0, uint64(table.Now())).Draw(t, "confirmed")),
 				}

@@ -92,6 +92,8 @@ interface Entry {
   session: string;
   generation: number;
   userId: number;
+  /** The user who acts for userId, or 0. */
+  actorId: number;
   issuedAt: number;
   expires: number;
   /** The stamp before the last question that Pawl answered with yes; 0 if there was none. */
@@ -109,9 +111,9 @@ function entryOf(token: string, caller?: Caller): Entry | undefined {
     const [session, generation] = String(claims.jti).split(".");
     const entry = {
       caller: caller as Caller, session: String(claims.sid), generation: Number(generation), userId: Number(claims.sub),
-      issuedAt: Number(claims.iat), expires: Number(claims.exp), confirmed: 0, signedUntil: Infinity,
+      actorId: Number(claims.act?.sub ?? 0), issuedAt: Number(claims.iat), expires: Number(claims.exp), confirmed: 0, signedUntil: Infinity,
     };
-    const numbers = [entry.generation, entry.userId, entry.issuedAt, entry.expires];
+    const numbers = [entry.generation, entry.userId, entry.actorId, entry.issuedAt, entry.expires];
     return session === entry.session && numbers.every(Number.isSafeInteger) ? entry : undefined;
   } catch {
     return undefined;
@@ -188,15 +190,20 @@ class Table {
     }
   }
 
+  /** Reports whether a user was changed after a token was issued, and Pawl has not confirmed the token since. */
+  private marked(userId: number, e: Entry): boolean {
+    const mark = this.users.get(userId);
+    return mark !== undefined && e.issuedAt <= mark.second + slack && e.confirmed < mark.stamp;
+  }
+
   check(e: Entry): Verdict {
-    const mark = this.users.get(e.userId);
     if (e.generation < (this.sessions.get(e.session)?.lowest ?? 0)) {
       return "dead";
     }
     if (e.expires - e.issuedAt > this.life) {
       return "ask"; // entries about it may have been removed
     }
-    if (mark && e.issuedAt <= mark.second + slack && e.confirmed < mark.stamp) {
+    if (this.marked(e.userId, e) || this.marked(e.actorId, e)) {
       return "ask";
     }
     return e.confirmed >= this.epoch || e.issuedAt > this.issuedAfter ? "live" : "ask";
