@@ -111,8 +111,8 @@ func TestAccessibility(t *testing.T) {
 		t.Helper()
 		// The evaluation is the debugger's, so the policy of the page does not concern it.
 		eval[bool](b, string(axe)+"; true")
-		found := eval[string](b, `axe.run().then((result) => result.violations.map((violation) =>
-			violation.id + ": " + violation.nodes.map((node) => node.html + " " + node.failureSummary).join("\n")).join("\n"))`)
+		found := eval[string](b, `axe.run().then((result) => result.violations.map(({ id, nodes }) =>
+			id + ": " + nodes.map((node) => node.html + " " + node.failureSummary).join("\n")).join("\n"))`)
 		if found != "" {
 			t.Errorf("%s: %s", name, found)
 		}

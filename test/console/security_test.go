@@ -16,7 +16,7 @@ import (
 
 // visitor sends requests without a browser, and does not follow redirects.
 type visitor struct {
-	*testing.T
+	tb     testing.TB
 	url    string
 	cookie string
 	header http.Header // of every request
@@ -24,14 +24,14 @@ type visitor struct {
 
 // send sends a request. A form makes it a POST.
 func (v *visitor) send(path string, form url.Values, header ...string) (*http.Response, string) {
-	v.Helper()
+	v.tb.Helper()
 	method, body := http.MethodGet, io.Reader(nil)
 	if form != nil {
 		method, body = http.MethodPost, strings.NewReader(form.Encode())
 	}
-	r, err := http.NewRequestWithContext(v.Context(), method, v.url+path, body)
+	r, err := http.NewRequestWithContext(v.tb.Context(), method, v.url+path, body)
 	if err != nil {
-		v.Fatal(err)
+		v.tb.Fatal(err)
 	}
 	if form != nil {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -50,24 +50,24 @@ func (v *visitor) send(path string, form url.Values, header ...string) (*http.Re
 	}
 	response, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {
-		v.Fatal(err)
+		v.tb.Fatal(err)
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
 	if err != nil {
-		v.Fatal(err)
+		v.tb.Fatal(err)
 	}
 	return response, string(text)
 }
 
 // signIn signs in, keeps the cookie, and returns the response.
 func (v *visitor) signIn(login, password, next string) *http.Response {
-	v.Helper()
+	v.tb.Helper()
 	form := url.Values{"login": {login}, "password": {password}, "next": {next}}
 	response, text := v.send("/sign-in", form)
 	set := response.Header.Get("Set-Cookie")
 	if response.StatusCode != http.StatusSeeOther || set == "" {
-		v.Fatalf("the sign-in has %s, %s", response.Status, text)
+		v.tb.Fatalf("the sign-in has %s, %s", response.Status, text)
 	}
 	v.cookie, _, _ = strings.Cut(set, ";")
 	return response
@@ -75,7 +75,7 @@ func (v *visitor) signIn(login, password, next string) *http.Response {
 
 func newVisitor(t *testing.T, pawl *pawltest.Server) *visitor {
 	t.Helper()
-	return &visitor{T: t, url: pawl.URL + "/console"}
+	return &visitor{tb: t, url: pawl.URL + "/console"}
 }
 
 func adminVisitor(t *testing.T, pawl *pawltest.Server) *visitor {
@@ -281,7 +281,7 @@ func TestPrefix(t *testing.T) {
 	below := pawltest.WithConfig(func(c *app.Config) { c.PublicURL = "https://example.com/auth" })
 	pawl := newPawl(t, below)
 	for _, path := range []string{"/console", "/auth/console"} {
-		v := &visitor{T: t, url: pawl.URL + path, header: http.Header{"X-Forwarded-Proto": {"https"}}}
+		v := &visitor{tb: t, url: pawl.URL + path, header: http.Header{"X-Forwarded-Proto": {"https"}}}
 		response := v.signIn(pawltest.AdminLogin, pawltest.AdminPassword, "/auth/console/people?q=x")
 		if to := response.Header.Get("Location"); to != "/auth/console/people?q=x" {
 			t.Errorf("the sign-in leads to %s", to)
