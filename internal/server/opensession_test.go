@@ -391,3 +391,13 @@ func TestActorSession(t *testing.T) {
 		t.Errorf("events %v, want %v", seen, want)
 	}
 }
+
+// TestNoActorForOneself checks that no user acts for themself, not even an administrator: the audit would name a second
+// person where there is one.
+func TestNoActorForOneself(t *testing.T) {
+	b := start(t)
+	for id, caller := range map[int64]string{pawltest.AdminID: b.admin(), pawltest.UserID: apiKey(b.APIKey)} {
+		b.expect(403, api.CodeAccessDenied, "POST", openPath, fmt.Sprintf(`{"userId":%d,"actorId":%[1]d}`, id), caller)
+		b.expect(200, "", "POST", openPath, fmt.Sprintf(`{"userId":%d}`, id), caller)
+	}
+}
