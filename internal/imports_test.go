@@ -65,8 +65,8 @@ var allowedImports = map[string][]string{
 	"internal/store/batch": {},
 	"internal/store/postgres": {
 		"internal/authority", "internal/authority/audit", "internal/authority/fault", "internal/authority/keyring",
-		"internal/authority/throttle", "internal/metrics", "internal/prepare", "internal/store/batch",
-		"internal/storecopy", "internal/token", "internal/userimport",
+		"internal/authority/throttle", "internal/metrics", "internal/prepare", "internal/revocation",
+		"internal/store/batch", "internal/storecopy", "internal/token", "internal/userimport",
 	},
 	"internal/store/sqlite": {
 		"internal/authority", "internal/authority/audit", "internal/authority/fault", "internal/authority/keyring",
@@ -76,7 +76,8 @@ var allowedImports = map[string][]string{
 	},
 	"internal/store/storetest": {
 		"internal/authority", "internal/authority/audit", "internal/authority/fault", "internal/authority/keyring",
-		"internal/authority/throttle", "internal/storecopy", "internal/token", "internal/userimport",
+		"internal/authority/throttle", "internal/revocation", "internal/storecopy", "internal/token",
+		"internal/userimport",
 	},
 	"internal/storecopy":     {"internal/authority", "internal/authority/keyring", "internal/seal", "internal/token"},
 	"internal/test/apicheck": {"api"},

@@ -193,12 +193,11 @@ func Open(ctx context.Context, c Config) (_ *App, err error) {
 	return a, nil
 }
 
-// newFeed returns the feed of this node, or nil if the store has none.
+// newFeed returns the feed of this node.
 func (c *Config) newFeed() *revocation.Feed {
-	if c.Store.Kind() == Postgres {
-		return nil
-	}
-	return revocation.NewFeed(revocation.FeedConfig{MaxTokenLife: c.Policy.TokenLife, Clock: c.Clock})
+	return revocation.NewFeed(revocation.FeedConfig{
+		MaxTokenLife: c.Policy.TokenLife, Remote: c.Store.Kind() == Postgres, Clock: c.Clock,
+	})
 }
 
 // serverConfig returns the configuration of the HTTP side. The feed and the console may be nil.

@@ -154,6 +154,7 @@ func openStore(ctx context.Context, c StoreConfig) (Store, error) {
 		config.MustExist = c.MustExist
 		config.Exclusive = c.Exclusive
 		config.Staleness = c.VerifyStaleness
+		config.Feed = c.Feed
 		config.Metrics = c.Metrics
 		config.Log = c.Log
 		config.PrimaryLog = c.PrimaryLog

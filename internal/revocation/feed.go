@@ -130,7 +130,12 @@ func (f *Feed) Heartbeat() time.Duration {
 
 // Second returns the second of the present time, for UserChanged. Every token issued before now has an iat of that
 // second or of an earlier one.
-func (f *Feed) Second() int64 { return f.config.Clock().Unix() }
+func (f *Feed) Second() int64 {
+	if f == nil {
+		return time.Now().Unix()
+	}
+	return f.config.Clock().Unix()
+}
 
 // Publish sends the changes of a commit. The commit must be visible to every question that begins after Publish.
 func (f *Feed) Publish(changes []Change) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -132,8 +131,8 @@ var feedCalls = map[string]func(*feedScene) []revocation.Change{
 	},
 	"theft": func(s *feedScene) []revocation.Change {
 		s.refresh(200, s.token)
-		s.Clock.Add(10 * time.Minute) // later than a race
 		s.feed.read(revocation.RevokedEvent)
+		s.Clock.Add(10 * time.Minute)      // later than a race
 		s.feed.read(revocation.HelloEvent) // because the clock was set
 		s.refresh(401, s.token)
 		return []revocation.Change{revocation.SessionEnded(sessionID(s, s.token))}
@@ -203,17 +202,9 @@ func (s *feedScene) userChanged() []revocation.Change {
 	return []revocation.Change{revocation.UserChanged(s.userID, s.Clock.Now().Unix())}
 }
 
-// skipOnPostgres skips a test because only SQLite has a feed.
-func skipOnPostgres(t *testing.T) {
-	if os.Getenv(postgresVariable) != "" {
-		t.Skip("no feed on PostgreSQL")
-	}
-}
-
 // TestFeedEvents makes each kind of call that revokes something, and reads its events from a real stream. A refresh at
 // the end shows that there were no other events.
 func TestFeedEvents(t *testing.T) {
-	skipOnPostgres(t)
 	b := start(t, pawltest.WithConfig(func(c *app.Config) { c.Policy.MaxSessionsPerUser = 3 }))
 	verify := apiKey(b.createKey(pawltest.UserID, `"scope":"Verify"`).Key)
 	f := b.follow(verify)
@@ -240,7 +231,6 @@ func TestFeedEvents(t *testing.T) {
 
 // TestFeedResume comes back with the id of the last event, and gets the later ones without a hello.
 func TestFeedResume(t *testing.T) {
-	skipOnPostgres(t)
 	b := start(t)
 	f := b.follow(b.admin())
 	f.read(revocation.HelloEvent)
@@ -259,7 +249,6 @@ func TestFeedResume(t *testing.T) {
 
 // TestFeedCallers checks who may follow the feed.
 func TestFeedCallers(t *testing.T) {
-	skipOnPostgres(t)
 	b := start(t)
 	for level, status := range map[string]int{"TechOps": 200, "NetOps": 200, "NetworkAdmin": 403, "MailboxUser": 403} {
 		key, token := b.addUser(strings.ToLower(level)+"@example.com", level, 1, 101)
@@ -279,7 +268,6 @@ func TestFeedCallers(t *testing.T) {
 
 // TestFeedEnds checks that a stream ends with the credentials of its follower, and with the server.
 func TestFeedEnds(t *testing.T) {
-	skipOnPostgres(t)
 	t.Parallel() // because the credentials are checked at intervals
 	b := start(t)
 	key := b.createKey(pawltest.UserID, `"scope":"Verify"`)
@@ -300,7 +288,6 @@ func TestFeedEnds(t *testing.T) {
 
 // TestFeedIsNotInFlight checks that streams do not use up the requests that may be in flight at once.
 func TestFeedIsNotInFlight(t *testing.T) {
-	skipOnPostgres(t)
 	b := start(t, pawltest.WithConfig(func(c *app.Config) { c.Limits.MaxInFlight = 2 }))
 	for range 5 {
 		b.follow(b.admin()).read(revocation.HelloEvent)

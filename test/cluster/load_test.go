@@ -3,12 +3,15 @@
 package cluster_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/test/pgtest"
@@ -188,7 +191,7 @@ func TestNodesNotifyEachOther(t *testing.T) {
 	cluster := pgtest.Start(t)
 	dsn := cluster.DSN(cluster.Database(t))
 	c := startNodes(t, 2, dsn, staleness(time.Minute))
-	awaitListeners(t, cluster, 2)
+	awaitFollowed(t, dsn)
 	old := c.login(0)
 	c.everywhere(old, 200)
 	status, next := c.refresh(0, old, "")
@@ -251,14 +254,23 @@ func TestNULInALogin(t *testing.T) {
 	}
 }
 
-// awaitListeners waits until n nodes receive notifications.
-func awaitListeners(t *testing.T, cluster *pgtest.Cluster, n int) {
+// awaitFollowed waits until commits write their changes for the nodes.
+func awaitFollowed(t *testing.T, dsn string) {
 	t.Helper()
-	const sql = "SELECT count(*) = %d FROM pg_stat_activity WHERE query LIKE 'LISTEN%%' AND state = 'idle'"
-	awaitTrue(t, cluster, fmt.Sprintf(sql, n))
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	await(t, time.Minute, "a node to follow the changes", func() bool {
+		var followed bool
+		const sql = "SELECT until > now() FROM pawl.feed"
+		return conn.QueryRow(t.Context(), sql).Scan(&followed) == nil && followed
+	})
 }
 
-// TestStaleness checks that a node without notifications accepts stale data only until the bound has passed.
+// TestStaleness checks that a node without a connection to the database accepts stale data only until the bound has
+// passed.
 func TestStaleness(t *testing.T) {
 	const bound = 2 * time.Second
 	cluster := pgtest.Start(t)
@@ -267,7 +279,7 @@ func TestStaleness(t *testing.T) {
 	c := startNodes(t, 1, cluster.DSN(database), staleness(bound))
 	sameMasterKey := func(config *app.Config) { config.MasterKey = c.box }
 	cutOff := openNodes(t, 1, pgtest.DSN(database, proxy.Addr), staleness(bound), sameMasterKey)
-	awaitListeners(t, cluster, 2)
+	awaitFollowed(t, cluster.DSN(database))
 	token := c.login(0)
 	if cutOff.session(0, token) != 200 {
 		t.Fatal("the other node rejects a valid token")

@@ -487,7 +487,7 @@ func TestEndReachesStaleNodes(t *testing.T) {
 	dsn := cluster.DSN(cluster.Database(t))
 	config := postgres.Config{DSN: dsn, Staleness: time.Hour}
 	nodes := [2]node{openNode(t, config), openNode(t, config)}
-	awaitNumber(t, dsn, "SELECT count(*) FROM pg_stat_activity WHERE query = 'LISTEN pawl_session'", 2)
+	awaitNumber(t, dsn, "SELECT count(*) FROM pawl.feed WHERE until > now()", 1)
 	user := nodes[0].newUser("a")
 	id := nodes[0].newSession(user, 1)
 	for _, n := range nodes {

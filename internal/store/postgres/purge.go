@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pawlauth/pawl/internal/revocation"
 	"github.com/pawlauth/pawl/internal/token"
 )
 
@@ -16,7 +17,7 @@ import (
 
 // endEpochs completes the end of all sessions of a user except one, which may be zero. The transaction has added one to
 // the user's epoch, and so holds the lock of the user's row.
-func endEpochs(ctx context.Context, tx pgx.Tx, userID int64, except token.SessionID) error {
+func (s *Store) endEpochs(ctx context.Context, tx pgx.Tx, userID int64, except token.SessionID) error {
 	const (
 		// An already ended session remains ended.
 		keep = `UPDATE pawl.session s SET epoch = u.session_epoch FROM pawl.users u
@@ -29,12 +30,15 @@ func endEpochs(ctx context.Context, tx pgx.Tx, userID int64, except token.Sessio
 		statements.Queue(keep, [16]byte(except), userID)
 	}
 	statements.Queue(queue, userID)
-	return tx.SendBatch(ctx, &statements).Close()
+	if err := tx.SendBatch(ctx, &statements).Close(); err != nil {
+		return err
+	}
+	return publish(ctx, tx, revocation.UserChanged(userID, s.feed.Second()))
 }
 
 // userEnded brings this node up to date after the sessions of a user have ended.
 func (s *Store) userEnded(userID int64) {
-	s.stale.userChanged(userID)
+	s.recent.userChanged(userID)
 	s.signalEnded()
 }
 

@@ -73,6 +73,7 @@ func (s *Store) Rotate(ctx context.Context, r authority.Rotation) (authority.Ses
 func (s *Store) rotateBatch(ops []*rotationOp) {
 	start := time.Now()
 	defer func() { s.metrics.StoreCommit(len(ops), time.Since(start)) }()
+	moment := s.recent.now()
 	rotated, err := withConn(context.Background(), s, hotTimeout,
 		func(ctx context.Context, conn *pgx.Conn) ([]rotatedRow, error) {
 			rows, err := conn.Query(ctx, rotateSQL, rotateArgs(ops)...)
@@ -103,7 +104,7 @@ func (s *Store) rotateBatch(ops []*rotationOp) {
 	s.resolveRest(rest)
 	for _, op := range ops {
 		if o := &op.Value.outcome; o.rotated {
-			s.stale.addRotated(o.session, start)
+			s.recent.rotated(o.session, moment)
 		}
 	}
 }
@@ -114,6 +115,8 @@ func (s *Store) rotateBatch(ops []*rotationOp) {
 // SKIP LOCKED passes over a row locked by another transaction; the next try of the rotation includes the row again. So
 // a batch waits for no lock, two nodes cannot deadlock, and a session that stays locked delays no other session. A
 // superseded token locks nothing.
+//
+// "published" writes the changes for the nodes in the same transaction (publish.go).
 const rotateSQL = `
 WITH n AS (
   SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bytea[],
@@ -122,15 +125,19 @@ WITH n AS (
 ), locked AS MATERIALIZED (
   SELECT n.* FROM n JOIN pawl.session s ON s.id = n.id
   WHERE s.generation = n.origin AND n.at < ` + idle + ` FOR NO KEY UPDATE OF s SKIP LOCKED
+), rotated AS (
+  UPDATE pawl.session s SET generation = n.origin + 1, refreshed = n.at,
+    previous = ` + raceBegan + `,
+    expires = least(n.at + coalesce(s.token_life, n.token_life), n.at + coalesce(s.idle_life, n.idle_life), s.ends),
+    idle = least(n.at + coalesce(s.idle_life, n.idle_life), s.ends),
+    attempt = n.attempt, idempotency_key = n.idempotency_key, address = n.address
+  FROM locked n, pawl.users u
+  WHERE s.id = n.id AND u.id = s.user_id AND u.status < $9 AND u.session_epoch = s.epoch AND s.generation = n.origin
+  RETURNING ` + sessionWithUserColumns + `, n.ordinal, s.id AS rotated_id, s.generation AS rotated_generation
+), published AS (
+  ` + publishRotated + `
 )
-UPDATE pawl.session s SET generation = n.origin + 1, refreshed = n.at,
-  previous = ` + raceBegan + `,
-  expires = least(n.at + coalesce(s.token_life, n.token_life), n.at + coalesce(s.idle_life, n.idle_life), s.ends),
-  idle = least(n.at + coalesce(s.idle_life, n.idle_life), s.ends),
-  attempt = n.attempt, idempotency_key = n.idempotency_key, address = n.address
-FROM locked n, pawl.users u
-WHERE s.id = n.id AND u.id = s.user_id AND u.status < $9 AND u.session_epoch = s.epoch AND s.generation = n.origin
-RETURNING ` + sessionWithUserColumns + `, n.ordinal`
+SELECT * FROM rotated`
 
 func rotateArgs(ops []*rotationOp) []any {
 	n := len(ops)
@@ -165,7 +172,7 @@ type rotatedRow struct {
 }
 
 func scanRotatedRow(row pgx.CollectableRow) (r rotatedRow, err error) {
-	r.session, err = scanSessionWithUser(row, &r.ordinal)
+	r.session, err = scanSessionWithUser(row, &r.ordinal, nil, nil) // the last two columns are for "published"
 	return r, err
 }
 

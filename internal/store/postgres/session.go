@@ -2,13 +2,13 @@ package postgres
 
 import (
 	"context"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/revocation"
 	"github.com/pawlauth/pawl/internal/token"
 )
 
@@ -19,7 +19,7 @@ func (s *Store) OpenSession(ctx context.Context, o authority.Opening) ([]authori
 		return openSession(ctx, tx, &o, &o.PasswordHash)
 	})
 	for _, e := range result.ended {
-		s.stale.addEnded(e.ID)
+		s.recent.ended(e.ID)
 	}
 	return result.ended, err
 }
@@ -53,7 +53,7 @@ func (s *Store) OpenSessionFor(
 		return openSession(ctx, tx, &o, nil)
 	})
 	for _, e := range result.ended {
-		s.stale.addEnded(e.ID)
+		s.recent.ended(e.ID)
 	}
 	return result.user, result.ended, err
 }
@@ -116,11 +116,15 @@ func openSession(
 		return result, nil
 	}
 	ids := make([][16]byte, len(result.ended))
-	for i := range ids {
-		ids[i] = result.ended[i].ID
+	changes := make([]revocation.Change, len(result.ended))
+	for i, e := range result.ended {
+		ids[i] = e.ID
+		changes[i] = revocation.SessionEnded(e.ID)
 	}
-	_, err = tx.Exec(ctx, "DELETE FROM pawl.session WHERE id = ANY ($1)", ids)
-	return result, err
+	if _, err = tx.Exec(ctx, "DELETE FROM pawl.session WHERE id = ANY ($1)", ids); err != nil {
+		return result, err
+	}
+	return result, publish(ctx, tx, changes...)
 }
 
 // sessionInsertColumns are the columns of a session, except its user and its epoch.
@@ -137,15 +141,18 @@ func sessionInsertValues(r *authority.SessionWithOrigin) []any {
 
 // Session returns a session and its user, as their rows are now.
 func (s *Store) Session(ctx context.Context, id token.SessionID) (authority.SessionWithUser, error) {
-	begun := time.Now()
+	begun := s.recent.now()
 	session, err := lookUp(ctx, s.sessions, id)
-	return s.stale.merge(id, session, err, begun)
+	if err == nil {
+		s.recent.put(session, begun)
+	}
+	return session, err
 }
 
 // RecentSession is Session, but may return a state up to Config.Staleness old.
 func (s *Store) RecentSession(ctx context.Context, id token.SessionID) (authority.SessionWithUser, error) {
-	if session, found, err := s.stale.get(id); found {
-		return session, err
+	if session, ok := s.recent.get(id); ok {
+		return session, nil
 	}
 	return s.Session(ctx, id)
 }
@@ -153,7 +160,11 @@ func (s *Store) RecentSession(ctx context.Context, id token.SessionID) (authorit
 // EndSession ends a session and its API keys.
 func (s *Store) EndSession(ctx context.Context, r authority.Rights, id token.SessionID) error {
 	tag, err := withRights(ctx, s, r, func(ctx context.Context, tx pgx.Tx) (pgconn.CommandTag, error) {
-		return tx.Exec(ctx, "DELETE FROM pawl.session WHERE id = $1", [16]byte(id))
+		tag, err := tx.Exec(ctx, "DELETE FROM pawl.session WHERE id = $1", [16]byte(id))
+		if err == nil && tag.RowsAffected() > 0 {
+			err = publish(ctx, tx, revocation.SessionEnded(id))
+		}
+		return tag, err
 	})
 	if err != nil {
 		return err
@@ -161,7 +172,7 @@ func (s *Store) EndSession(ctx context.Context, r authority.Rights, id token.Ses
 	if tag.RowsAffected() == 0 {
 		return s.confirm(ctx)
 	}
-	s.stale.addEnded(id)
+	s.recent.ended(id)
 	return nil
 }
 
@@ -182,7 +193,7 @@ func (s *Store) EndSessions(
 	done, err := withRights(ctx, s, r, func(ctx context.Context, tx pgx.Tx) (done result, err error) {
 		tag, err := tx.Exec(ctx, update, userID)
 		if err == nil {
-			err = endEpochs(ctx, tx, userID, opts.Except)
+			err = s.endEpochs(ctx, tx, userID, opts.Except)
 		}
 		if err == nil {
 			err = clearAttempts(ctx, tx, opts.ClearAttempts)

@@ -12,11 +12,13 @@
 // fence.go keeps a node from believing a primary that was replaced, with watch.go, lease.go and standbys.go.
 //
 // connect.go and dsn.go open the connections, lock.go excludes other stores while the whole database is copied, and
-// schema.go runs the migrations. stale.go and broadcast.go are for checks that accept a stale session. rows.go reads
+// schema.go runs the migrations. publish.go
+// and follow.go carry the changes to every node, and recent.go is for checks that accept a stale session. rows.go reads
 // rows. Each of the other files implements one part of authority.Store, storecopy.Copier or userimport.Store.
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -29,6 +31,7 @@ import (
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/metrics"
+	"github.com/pawlauth/pawl/internal/revocation"
 	"github.com/pawlauth/pawl/internal/store/batch"
 	"github.com/pawlauth/pawl/internal/storecopy"
 	"github.com/pawlauth/pawl/internal/token"
@@ -46,6 +49,8 @@ type Config struct {
 	Exclusive bool
 	// Staleness is the maximum age of the state returned by RecentSession. If it is 0, RecentSession reads the row.
 	Staleness time.Duration
+	// Feed receives what the commits of all nodes superseded or ended. It must be Remote. If nil, they are dropped.
+	Feed *revocation.Feed
 	// Metrics is optional.
 	Metrics *metrics.Metrics
 	// Log receives the migrations of the schema. If nil, they are discarded.
@@ -64,7 +69,7 @@ const (
 	rotators = 2
 	readers  = 2
 	// reservedConns is how many connections are reserved for refreshes, checks of sessions, checks of API keys, checks
-	// of readiness, and broadcasts.
+	// of readiness, and polls.
 	reservedConns = rotators + 2*readers + 1 + 1
 )
 
@@ -79,8 +84,10 @@ type Store struct {
 	bulkSlots chan struct{} // has a value for each other running call
 	sweep     sweep
 	purge     purge
-	ended     chan struct{} // see Ended
-	stale     *staleCache   // nil if every check reads the row
+	ended     chan struct{}    // see Ended
+	recent    *recentSessions  // nil if every check reads the row
+	feed      *revocation.Feed // may be nil
+	log       *slog.Logger
 	lockConn  *pgxpool.Conn // holds the exclusive lock; nil if the store shares its database
 	metrics   *metrics.Metrics
 	node      int32 // the number of the node, which is random
@@ -117,6 +124,9 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		bulkSlots: make(chan struct{}, max(1, pool.Config().MaxConns-reservedConns)),
 		metrics:   c.Metrics,
 		ended:     make(chan struct{}, 1),
+		recent:    newRecentSessions(c.Staleness),
+		feed:      c.Feed,
+		log:       cmp.Or(c.Log, slog.New(slog.DiscardHandler)),
 	}
 	s.signalEnded() // sessions that ended before the start may remain
 	if err := s.prepare(ctx, c); err != nil {
@@ -138,11 +148,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		s.background.Go(func() { s.watch(background, w) })
 	}
 	s.background.Go(func() { s.keepLease(background) })
-	if c.Staleness > 0 {
-		s.stale = newStaleCache(c.Staleness)
-		s.background.Go(func() { s.listen(background) })
-		s.background.Go(func() { s.broadcast(background) })
-	}
+	s.background.Go(func() { s.follow(background) })
 	c.Metrics.Register(metrics.Gauges{Sessions: s.SessionCount, Pool: pool.Stat})
 	return s, nil
 }

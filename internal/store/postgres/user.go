@@ -11,6 +11,7 @@ import (
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/prepare"
+	"github.com/pawlauth/pawl/internal/revocation"
 	"github.com/pawlauth/pawl/internal/token"
 )
 
@@ -145,7 +146,9 @@ func (s *Store) UpdateUser(
 			err = checkLastRoot(ctx, tx)
 		}
 		if err == nil && !user.Status.MaySignIn() {
-			err = endEpochs(ctx, tx, id, token.SessionID{}) // before the API keys, in the order of Purge
+			err = s.endEpochs(ctx, tx, id, token.SessionID{}) // before the API keys, in the order of Purge
+		} else if err == nil {
+			err = s.publishUser(ctx, tx, id, c)
 		}
 		if err == nil && user.Status == authority.Terminated {
 			_, err = tx.Exec(ctx, "DELETE FROM pawl.api_key WHERE user_id = $1", id)
@@ -156,11 +159,20 @@ func (s *Store) UpdateUser(
 		return nil, err
 	}
 	if user.Status.MaySignIn() {
-		s.stale.userChanged(id)
+		s.recent.userChanged(id)
 	} else {
 		s.userEnded(id)
 	}
 	return user, nil
+}
+
+// publishUser publishes the change of a user who keeps the sessions. The user's tokens are affected if they have one of
+// the changed fields as a claim.
+func (s *Store) publishUser(ctx context.Context, tx pgx.Tx, id int64, c authority.UserChange) error {
+	if c.Level == nil && c.NetworkID == nil && c.MailboxID == nil && c.ExternalID == nil {
+		return publishTouched(ctx, tx, id)
+	}
+	return publish(ctx, tx, revocation.UserChanged(id, s.feed.Second()))
 }
 
 // numberOrNull returns a level or a status for a statement.
@@ -178,7 +190,7 @@ func (s *Store) SetPassword(ctx context.Context, r authority.Rights, id int64, c
 	_, err := withRights(ctx, s, r, func(ctx context.Context, tx pgx.Tx) (none, error) {
 		err := requireRow(tx.Exec(ctx, update, c.Hash, id, int64(authority.Terminated), c.IfHash, c.EndSessions))
 		if err == nil && c.EndSessions {
-			err = endEpochs(ctx, tx, id, c.Except)
+			err = s.endEpochs(ctx, tx, id, c.Except)
 		}
 		if err == nil {
 			err = clearAttempts(ctx, tx, c.ClearAttempts)

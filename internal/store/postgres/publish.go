@@ -1,0 +1,95 @@
+package postgres
+
+import (
+	"context"
+	"encoding/binary"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pawlauth/pawl/internal/revocation"
+	"github.com/pawlauth/pawl/internal/token"
+)
+
+// A transaction writes what it supersedes or ends to pawl.revocation, and every node reads the rows of all nodes
+// (follow.go). It does so only while a node needs the rows: pawl.feed has the time until which one does, and the
+// statement that writes a row compares it.
+//
+// NOTIFY would need no table, but PostgreSQL then runs the commits of all notifying transactions one after the other,
+// each with its own write to the disk (docs/benchmarks.md).
+
+const (
+	// publishing is the condition that a node needs the rows.
+	publishing = "(SELECT until > now() FROM pawl.feed)"
+	publishSQL = "INSERT INTO pawl.revocation (changes) SELECT unnest($1::bytea[]) WHERE " + publishing
+	// publishRotated writes a row with the changes of the sessions in "rotated".
+	publishRotated = `INSERT INTO pawl.revocation (changes)
+		SELECT string_agg(uuid_send(rotated_id) || int8send(rotated_generation), ''::bytea) FROM rotated
+		WHERE ` + publishing + ` HAVING count(*) > 0`
+)
+
+const (
+	changeSize   = 24
+	changesInRow = batchSize // a row fits into a page
+)
+
+// The numbers of a change of a user, instead of the generation of a session. The uuid has the second and the user's ID.
+const (
+	userRevoked = -1 // the user's tokens issued before the second have ended
+	userTouched = -2 // the user's row has changed, and no token is affected
+)
+
+// publish writes changes within a transaction.
+func publish(ctx context.Context, tx pgx.Tx, changes ...revocation.Change) error {
+	var rows [][]byte
+	for page := range slices.Chunk(changes, changesInRow) {
+		row := make([]byte, 0, len(page)*changeSize)
+		for _, c := range page {
+			row = appendChange(row, c)
+		}
+		rows = append(rows, row)
+	}
+	return publishRows(ctx, tx, rows)
+}
+
+// publishTouched writes that the row of a user has changed. It is for the memory of the nodes alone.
+func publishTouched(ctx context.Context, tx pgx.Tx, userID int64) error {
+	return publishRows(ctx, tx, [][]byte{appendUser(nil, userID, 0, userTouched)})
+}
+
+func publishRows(ctx context.Context, tx pgx.Tx, rows [][]byte) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	_, err := tx.Exec(ctx, publishSQL, rows)
+	return err
+}
+
+func appendChange(row []byte, c revocation.Change) []byte {
+	if c.Session == (token.SessionID{}) {
+		return appendUser(row, c.UserID, c.Before, userRevoked)
+	}
+	return binary.BigEndian.AppendUint64(append(row, c.Session[:]...), uint64(c.Generation))
+}
+
+func appendUser(row []byte, userID, second, number int64) []byte {
+	row = binary.BigEndian.AppendUint64(row, uint64(second))
+	row = binary.BigEndian.AppendUint64(row, uint64(userID))
+	return binary.BigEndian.AppendUint64(row, uint64(number))
+}
+
+// changesOf returns the changes of a row, and the users that were only touched.
+func changesOf(row []byte) (changes []revocation.Change, touched []int64) {
+	for ; len(row) >= changeSize; row = row[changeSize:] {
+		second, userID := binary.BigEndian.Uint64(row), int64(binary.BigEndian.Uint64(row[8:]))
+		switch number := int64(binary.BigEndian.Uint64(row[16:])); number {
+		case userRevoked:
+			changes = append(changes, revocation.UserChanged(userID, int64(second)))
+		case userTouched:
+			touched = append(touched, userID)
+		default:
+			changes = append(changes, revocation.SessionRotated(token.SessionID(row[:16]), uint32(number)))
+		}
+	}
+	return changes, touched
+}
