@@ -37,9 +37,11 @@ const (
 var Algorithms = []Algorithm{HS256, ES256, EdDSA, RS256}
 
 const (
-	hmacSecretBytes = 32   // RFC 7518, 3.2: at least the size of the hash
-	rsaBits         = 3072 // NIST SP 800-57: 128 bits of strength
-	minRSABits      = 2048 // RFC 7518, 3.3
+	hmacSecretBytes = 32 // RFC 7518, 3.2: at least the size of the hash
+	// rsaBits is the size of new keys. It has 112 bits of strength, which NIST SP 800-57 part 1 permits until 2030. A
+	// signature of 3,072 bits, with 128 bits of strength, takes three times as long.
+	rsaBits    = 2048
+	minRSABits = 2048 // RFC 7518, 3.3
 )
 
 // p256HalfOrder is half the order of P-256. For each ES256 signature (r, s), (r, order−s) is one too. Pawl signs with
@@ -141,6 +143,9 @@ func newKey(jwk jose.JSONWebKey) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
+	if private, ok := jwk.Key.(*rsa.PrivateKey); ok {
+		private.Precompute() // go-jose leaves this out, so that each signature would repeat it
+	}
 	if jwk.Algorithm != "" && jwk.Algorithm != string(alg) {
 		return nil, fmt.Errorf("token: the key has alg %q, but its type requires %s", jwk.Algorithm, alg)
 	}
@@ -221,6 +226,9 @@ func (k *Key) Algorithm() Algorithm { return k.alg }
 
 // CanSign reports whether the key has its private part.
 func (k *Key) CanSign() bool { return k.alg == HS256 || !k.jwk.IsPublic() }
+
+// cached reports whether a KeySet caches the key's tokens, see verifiedTokens.
+func (k *Key) cached() bool { return k.alg != HS256 }
 
 // MarshalJWK returns the key as a JSON Web Key. If the key can sign, the result is a secret.
 func (k *Key) MarshalJWK() ([]byte, error) { return k.jwk.MarshalJSON() }

@@ -53,7 +53,8 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b 
 
 // Sign returns a token with the claims c. It fails if a claim is out of range, or if the random source fails.
 func (codec *Codec) Sign(c Claims) (string, error) {
-	key := codec.keys.Keys()[0]
+	content := codec.keys.current.Load()
+	key := content.keys[0]
 	scratch := buffers.Get().(*[]byte)
 	defer buffers.Put(scratch)
 
@@ -69,6 +70,7 @@ func (codec *Codec) Sign(c Claims) (string, error) {
 		return "", err
 	}
 	*scratch = out
+	content.remember(out[start:])
 	return string(out[start:]), nil
 }
 
@@ -93,7 +95,7 @@ func (codec *Codec) open(token string) (Claims, bool) {
 	if dot < 0 || len(token) > MaxLength {
 		return Claims{}, false
 	}
-	header := codec.keys.verify(token[:dot], token[dot+1:])
+	header := codec.keys.verify(token, dot)
 	if header == 0 {
 		return Claims{}, false
 	}

@@ -3,6 +3,8 @@ package token_test
 import (
 	"crypto/elliptic"
 	"crypto/hmac"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -60,9 +62,11 @@ func TestRoundTrip(t *testing.T) {
 		t.Run(string(alg), func(t *testing.T) {
 			codec, key := newCodec(t, alg)
 			text := sign(t, codec, claims)
-			got, err := codec.Verify(text, now)
-			if err != nil || got != claims {
-				t.Fatalf("Verify = %+v, %v", got, err)
+			for _, codec := range []*token.Codec{codec, codecOf(t, key)} { // the second one has not cached the token
+				got, err := codec.Verify(text, now)
+				if err != nil || got != claims {
+					t.Fatalf("Verify = %+v, %v", got, err)
+				}
 			}
 			parsed, err := jwt.ParseSigned(text, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
 			if err != nil {
@@ -500,15 +504,33 @@ func BenchmarkSign(b *testing.B) {
 			}
 		})
 	}
+	b.Run("3072", func(b *testing.B) {
+		private, err := rsa.GenerateKey(rand.Reader, 3072)
+		if err != nil {
+			b.Fatal(err)
+		}
+		text, err := (&jose.JSONWebKey{Key: private}).MarshalJSON()
+		if err != nil {
+			b.Fatal(err)
+		}
+		key, err := token.ParseJWK(text)
+		if err != nil {
+			b.Fatal(err)
+		}
+		codec := codecOf(b, key)
+		for b.Loop() {
+			sign(b, codec, claims)
+		}
+	})
 }
 
 // TestOneSignature replaces s of ES256 signatures by order−s, to make a second valid signature of the same token. The
 // codec must reject it, and must never make it.
 func TestOneSignature(t *testing.T) {
-	codec, _ := newCodec(t, token.ES256)
+	codec, key := newCodec(t, token.ES256)
 	for range 50 {
 		text := sign(t, codec, claims)
-		if _, err := codec.Verify(text, now); err != nil {
+		if _, err := codecOf(t, key).Verify(text, now); err != nil { // a codec that has not cached the token
 			t.Fatal(err)
 		}
 		dot := strings.LastIndex(text, ".")
