@@ -50,7 +50,8 @@ bench-many: deps ## end 1,000,000 sessions of one user on each store, and measur
 	go test -run '^$$' -bench '^BenchmarkMany$$' -benchtime 1x -timeout 1h ./test/many
 
 torture-ha: deps ## cause every fault of three sites with Patroni ROUNDS (2) times by each of 3 routes, and check every answer; about 45 minutes
-	go test -count 1 -timeout 3h -v -run '^TestHA' ./test/torture -ha-rounds $(ROUNDS) -ha-ttl $(TTL)
+	go test -count 1 -timeout 1h -run '^TestFenceSeesFaults$$' ./internal/store/postgres -all-mutants
+	go test -count 1 -timeout 3h -v -run '^TestHA$$' ./test/torture -ha-rounds $(ROUNDS) -ha-ttl $(TTL)
 
 torture: ## on each store, kill servers KILLS (200) times, or for a time (FOR=2h), and check every answer; check all rights
 	go test -count 1 -timeout 1h -run '^TestRightsTableSeesFaults$$' ./internal/store/storetest -all-mutants
