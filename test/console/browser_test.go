@@ -2,6 +2,7 @@ package console_test
 
 import (
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,17 +68,14 @@ func TestHostileTexts(t *testing.T) {
 		if shown := b.text("main"); strings.Count(shown, text) < 3 {
 			t.Errorf("the page of a person does not show %q", text)
 		}
-		for _, action := range []string{"/edit", "/suspend", "/end-all", "/keys"} {
-			check(person + action)
-		}
-		for _, path := range []string{
-			"/people?q=", "/sessions?device=", "/audit?user=", "/sign-in?next=", "/people?done=",
-		} {
-			b.open(path + eval[string](b, fmt.Sprintf("encodeURIComponent(%q)", text)))
-			if !eval[bool](b, `typeof pwned === "undefined"`) {
-				t.Errorf("%s runs %q", path, text)
-			}
-		}
+		check(person + "/edit")
+		check(person + "/suspend")
+	}
+	all := url.QueryEscape(strings.Join(hostile, " "))
+	for _, path := range []string{
+		"/people?q=", "/sessions?device=", "/audit?user=", "/audit?session=", "/sign-in?next=", "/people?done=",
+	} {
+		check(path + all)
 	}
 }
 

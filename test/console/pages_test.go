@@ -5,8 +5,11 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/client"
+	"github.com/pawlauth/pawl/internal/test/pgtest"
 	"github.com/pawlauth/pawl/pawltest"
 )
 
@@ -34,22 +37,41 @@ func TestAllSessions(t *testing.T) {
 	}
 }
 
+// onStores runs a test on both stores.
+func onStores(t *testing.T, test func(t *testing.T, pawl *pawltest.Server)) {
+	t.Run("sqlite", func(t *testing.T) { test(t, newPawl(t)) })
+	t.Run("postgres", func(t *testing.T) {
+		cluster := pgtest.Start(t)
+		test(t, newPawl(t, pawltest.WithPostgres(cluster.DSN(cluster.Database(t)))))
+	})
+}
+
+// atOnce calls a function for each number below n, 16 at a time, so that the store commits them together.
+func atOnce(t *testing.T, n int, f func(i int) error) {
+	t.Helper()
+	var group errgroup.Group
+	group.SetLimit(16)
+	for i := range n {
+		group.Go(func() error { return f(i) })
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestManySessions walks through the pages of more sessions than are sorted, at a filter too. Each session is on one
 // page.
-func TestManySessions(t *testing.T) {
-	pawl := newPawl(t)
+func TestManySessions(t *testing.T) { onStores(t, testManySessions) }
+
+func testManySessions(t *testing.T, pawl *pawltest.Server) {
 	admin := adminOf(pawl)
-	for i := range 130 {
-		login := fmt.Sprintf("p%d@example.com", i)
-		for range 4 {
-			_, err := admin.OpenSession(t.Context(), api.OpenSessionRequest{
-				Login: login, User: &api.CreateUserRequest{Login: login}, Device: fmt.Sprintf("device %d", i%10),
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
+	atOnce(t, 520, func(i int) error {
+		login := fmt.Sprintf("p%d@example.com", i/4)
+		_, err := admin.OpenSession(t.Context(), api.OpenSessionRequest{
+			Login: login, User: &api.CreateUserRequest{Login: login}, Device: fmt.Sprintf("device %d", i/4%10),
+		})
+		return err
+	})
 	b := asAdmin(t, pawl)
 	for query, want := range map[string]int{"": 521, "?device=device+3": 52} {
 		seen := map[string]bool{}
@@ -99,12 +121,15 @@ func TestAudit(t *testing.T) {
 }
 
 // TestAuditPages walks through the pages of the audit.
-func TestAuditPages(t *testing.T) {
-	pawl := newPawl(t)
+func TestAuditPages(t *testing.T) { onStores(t, testAuditPages) }
+
+func testAuditPages(t *testing.T, pawl *pawltest.Server) {
 	b := asAdmin(t, pawl)
-	for range 120 {
-		signedIn(t, pawl)
-	}
+	admin := adminOf(pawl)
+	atOnce(t, 120, func(int) error {
+		_, err := admin.OpenSession(t.Context(), api.OpenSessionRequest{UserID: pawltest.UserID})
+		return err
+	})
 	b.open("/audit?kind=login")
 	n := 0
 	for range 5 {
