@@ -199,8 +199,11 @@ func (v *Verifier) check(e *verifiedToken, now time.Time) revocation.Verdict {
 	if known == nil || !known.isFresh(now, v.config.Bound) {
 		return revocation.Ask
 	}
-	if known.serverTime(now).Unix() >= e.token.Expires {
+	switch {
+	case known.beat.Unix() >= e.token.Expires:
 		return revocation.Dead
+	case known.serverTime(now).Unix() >= e.token.Expires: // perhaps not yet, if the feed took long to open
+		return revocation.Ask
 	}
 	return v.table.Check(e.token)
 }

@@ -490,3 +490,22 @@ func TestVerifierActor(t *testing.T) {
 		t.Errorf("the token was accepted for %s", longest)
 	}
 }
+
+// TestVerifierExpiry lets a token expire. The verifier must reject it in the same second as Pawl, or ask.
+func TestVerifierExpiry(t *testing.T) {
+	v := newVerifying(t, "ES256", client.VerifierConfig{})
+	token := v.login()
+	v.expect(true, token)
+	v.server.step(59*time.Minute + 50*time.Second)
+	expires := time.Now().Add(10 * time.Second) // of the token, to within a second
+	await(t, "the token does not expire", func() bool {
+		_, err := v.verifier.Verify(t.Context(), token)
+		if err == nil && time.Since(expires) > time.Second {
+			t.Error("an expired token is accepted")
+		}
+		if errors.Is(err, client.ErrInvalidSession) && time.Until(expires) > time.Second+heartbeat {
+			t.Errorf("the token is rejected %s before its exp", time.Until(expires))
+		}
+		return err != nil
+	})
+}

@@ -332,7 +332,11 @@ export class FeedVerifier {
     if (!this.isFresh(now)) {
       return "ask";
     }
-    return this.serverTime(now) >= e.expires * 1000 ? "dead" : this.table.check(e);
+    if ((this.known?.beat ?? 0) >= e.expires * 1000) {
+      return "dead";
+    }
+    // Perhaps the token has not expired yet, if the feed took long to open.
+    return this.serverTime(now) >= e.expires * 1000 ? "ask" : this.table.check(e);
   }
 
   private mayAcceptUnreachable(e: Entry): boolean {
