@@ -161,6 +161,7 @@ func (c *caller) work(s *session, calls int, stop <-chan struct{}) {
 		group.Go(func() {
 			for n := 0; n < calls && !closed(stop) && !s.abandoned(); n++ {
 				w.act(s)
+				w.verifyInMemory(s)
 				time.Sleep(time.Duration(w.random.Int64N(int64(maxIdle))))
 			}
 		})

@@ -163,8 +163,9 @@ type history struct {
 	began    time.Time // its monotonic part orders the calls
 	families []*family
 
-	mu    sync.Mutex // guards the field below
+	mu    sync.Mutex // guards the fields below
 	calls []*call
+	local []localCheck
 }
 
 // now returns the time in Unix nanoseconds. It is monotonic within a history.
@@ -174,6 +175,12 @@ func (h *history) add(c *call) {
 	h.mu.Lock()
 	h.calls = append(h.calls, c)
 	h.mu.Unlock()
+}
+
+func (h *history) addLocal(c localCheck) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.local = append(h.local, c)
 }
 
 // close sets the end of each call without an answer: the kill of the node, or the end of the history. It drops calls to

@@ -23,6 +23,7 @@ type mutant struct {
 	long   bool               // whether only "make torture" runs it
 	kills  int                // how many kills are checked together
 	rounds int                // the test finds the fault within so many runs with as many kills
+	lull   bool               // as in plan
 	found  func(*report) bool // whether the checks for this kind of fault have found it
 }
 
@@ -36,6 +37,7 @@ func lostRefreshes(r *report) bool    { return r.illegal > 0 && r.lost > 0 }
 func endedAccepted(r *report) bool    { return r.illegal > 0 && r.superseded > 0 }
 func illegalSessions(r *report) bool  { return r.illegal > 0 }
 func illegalFamilies(r *report) bool  { return r.illegalUsers > 0 }
+func wrongLocal(r *report) bool       { return r.wrongLocal > 0 }
 
 var sqliteMutants = []mutant{
 	{
@@ -89,6 +91,14 @@ var sqliteMutants = []mutant{
 			dir: "internal/store/sqlite", old: "s.apiKeys.remove(", new: "if MUTANT {\ncontinue\n}\ns.apiKeys.remove(",
 		}},
 		kills: 6, rounds: 6, found: illegalFamilies, long: true,
+	},
+	{
+		name: "the feed loses every change", // so that a verifier in memory accepts dead tokens
+		edits: []edit{{
+			dir: "internal/revocation", old: "if !f.open || f.epoch == \"\" {",
+			new: "if MUTANT || !f.open || f.epoch == \"\" {",
+		}},
+		kills: 5, rounds: 3, lull: true, found: wrongLocal,
 	},
 	{
 		name: "any password", // a former one, for example

@@ -19,6 +19,9 @@ type report struct {
 	odd          int // answers that violate the contract on their own
 	illegal      int // sessions whose history is not linearizable
 	illegalUsers int // families whose history is not linearizable
+	inMemory     int // tokens that the verifier accepted without a question
+	local        int // answers of the verifier
+	wrongLocal   int // wrong ones
 	text         strings.Builder
 }
 
@@ -26,14 +29,16 @@ func (r *report) String() string {
 	return fmt.Sprintf("%d kills, %d outages, %d pauses, %d calls (%d without an answer), %d sessions; %d replays "+
 		"(%d of expired tokens), %d refreshes of expired tokens, %d thefts; %d changes by admins (%d refused).\n"+
 		"Acknowledged refreshes lost: %d. Double successors: %d. Superseded tokens accepted: %d. "+
-		"Answers that violate the contract: %d. Sessions not linearizable: %d. Families not linearizable: %d.\n%s",
+		"Answers that violate the contract: %d. Sessions not linearizable: %d. Families not linearizable: %d.\n"+
+		"Answers of the verifier: %d. Accepted without a question: %d. Wrong: %d.\n%s",
 		r.kills, r.outages, r.pauses, r.calls, r.unanswered, r.sessions, r.replays, r.lateReplays, r.lateTokens,
 		r.thefts, r.changes, r.refusals,
-		r.lost, r.double, r.superseded, r.odd, r.illegal, r.illegalUsers, r.text.String())
+		r.lost, r.double, r.superseded, r.odd, r.illegal, r.illegalUsers, r.local, r.inMemory, r.wrongLocal,
+		r.text.String())
 }
 
 func (r *report) good() bool {
-	return r.faults == faults{} && r.odd == 0 && r.illegal == 0 && r.illegalUsers == 0
+	return r.faults == faults{} && r.odd == 0 && r.illegal == 0 && r.illegalUsers == 0 && r.wrongLocal == 0
 }
 
 // add adds the figures and the text of another report.
@@ -50,6 +55,9 @@ func (r *report) add(o *report) {
 	r.odd += o.odd
 	r.illegal += o.illegal
 	r.illegalUsers += o.illegalUsers
+	r.inMemory += o.inMemory
+	r.local += o.local
+	r.wrongLocal += o.wrongLocal
 	r.text.WriteString(o.text.String())
 }
 
@@ -91,6 +99,7 @@ func (r *report) check(h *history) {
 	}
 	sessions := h.sessions()
 	r.sessions = len(sessions)
+	r.checkLocal(h.local, sessions)
 	for _, id := range slices.Sorted(maps.Keys(sessions)) {
 		calls := sessions[id]
 		found, saw := count(calls)
@@ -102,6 +111,23 @@ func (r *report) check(h *history) {
 	for _, f := range h.families {
 		if !r.isLinearizable("Family of "+f.adminLogin, r.illegalUsers, f.model(), f.operations(h.calls)) {
 			r.illegalUsers++
+		}
+	}
+}
+
+// checkLocal checks the answers of the verifier.
+func (r *report) checkLocal(checks []localCheck, sessions map[string][]*call) {
+	r.local = len(checks)
+	for _, c := range checks {
+		if c.inMemory {
+			r.inMemory++
+		}
+		if wrong := c.wrongAnswer(sessions[c.with.session]); wrong != "" {
+			r.wrongLocal++
+			if r.wrongLocal <= maxPrinted {
+				fmt.Fprintf(&r.text, "The verifier %s: session %s, generation %d\n", wrong, c.with.session,
+					c.with.generation)
+			}
 		}
 	}
 }

@@ -26,6 +26,7 @@ type plan struct {
 	outage func()
 	// freeze, if set, pauses the shared state of the nodes.
 	freeze  func(time.Duration)
+	lull    bool // whether to leave the nodes alone now and then, so that the verifier decides by itself for seconds
 	patient bool // whether to wait for a theft and a late replay, which takes 13 seconds
 }
 
@@ -35,7 +36,11 @@ const callersOfVictim = 2
 const (
 	maxLife  = 450 * time.Millisecond // limits the time between the start and the kill of a node
 	maxPause = 700 * time.Millisecond // of a node or the shared state
+	lull     = 2 * time.Second        // longer than the bound of the verifier
 )
+
+// lullEvery is the number of kills for each lull.
+const lullEvery = 5
 
 // outageEvery is the number of kills for each outage and for each freeze. The first ones come after a part of them, so
 // that a short run has them too. pauseEvery is the number of kills for each pause of a node.
@@ -79,6 +84,9 @@ func run(t *testing.T, p plan) *report {
 			r.pauses++
 		}
 		time.Sleep(upTo(maxLife))
+		if p.lull && r.kills%lullEvery == lullEvery-1 {
+			time.Sleep(lull)
+		}
 		victim := random.IntN(p.nodes)
 		f.kill(victim, h.now)
 		f.startNode(victim)
@@ -101,11 +109,14 @@ func newClients(t *testing.T, p plan, f *fleet, h *history) (clients []func(stop
 	t.Helper()
 	shared := newHTTPClient(20 * time.Second)
 	t.Cleanup(shared.CloseIdleConnections)
+	verifier := newVerifier(t, f)
 	number := 0
 	newWorker := func() *worker {
 		number++
 		random := rand.New(rand.NewPCG(p.seed, uint64(number)))
-		return &worker{number: number, random: random, fleet: f, history: h, http: shared}
+		return &worker{
+			number: number, random: random, fleet: f, history: h, http: shared, verifier: verifier,
+		}
 	}
 	admin := testbin.Client(t, f.lives[0].url, client.WithAPIKey(f.lives[0].adminKey))
 	for i := range p.families {

@@ -81,7 +81,7 @@ func torture(t *testing.T, p plan, kills int, during time.Duration) *report {
 
 // TestTorture kills one node on SQLite. It is short in "make test" and long in "make torture".
 func TestTorture(t *testing.T) {
-	p := plan{start: sqlite(t, testbin.Build(t)), nodes: 1, families: 3, patient: true}
+	p := plan{start: sqlite(t, testbin.Build(t)), nodes: 1, families: 3, patient: true, lull: true}
 	wanted := killsOr(20)
 	if testing.Short() {
 		wanted, p.patient = min(wanted, 5), false
@@ -98,7 +98,8 @@ func checkReport(t *testing.T, p plan, r *report) {
 		t.Error("the answers violate the contract")
 	}
 	if r.kills == 0 || r.replays == 0 || r.pauses == 0 || r.changes == 0 || r.refusals == 0 ||
-		p.outage != nil && r.outages == 0 || p.patient && (r.thefts == 0 || r.lateReplays == 0 || r.lateTokens == 0) {
+		p.outage != nil && r.outages == 0 || p.lull && r.inMemory == 0 ||
+		p.patient && (r.thefts == 0 || r.lateReplays == 0 || r.lateTokens == 0) {
 		t.Error("the run is not significant: one of its figures is 0")
 	}
 }
@@ -116,7 +117,7 @@ func TestTortureSeesFaults(t *testing.T) {
 		}
 		t.Run(m.name, func(t *testing.T) {
 			t.Setenv(mutantVariable, m.name)
-			m.checkFound(t, plan{start: sqlite(t, binary), nodes: 1, families: 3})
+			m.checkFound(t, plan{start: sqlite(t, binary), nodes: 1, families: 3, lull: m.lull})
 		})
 	}
 }

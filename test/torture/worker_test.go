@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/api"
+	"github.com/pawlauth/pawl/client"
 )
 
 // worker makes calls, one after the other, and records them in the history.
@@ -22,6 +23,9 @@ type worker struct {
 	fleet   *fleet
 	history *history
 	http    *http.Client
+
+	verifier *client.Verifier
+	used     []usedToken // the latest tokens that the verifier has checked, oldest first
 }
 
 // request is what a worker sends. It has the token, or the API key, or neither in a call of the Root.
