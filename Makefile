@@ -30,6 +30,7 @@ test-short: ## run the tests without the long ones; installs nothing
 
 bench: deps ## measure the table of docs/benchmarks.md, then the micro-benchmarks; about 6 minutes
 	go run ./test/load
+	go run ./test/load -feed
 	@file=$$(mktemp) && trap 'rm -f '$$file EXIT && \
 	  go test -run '^$$' -bench $(MICRO) -benchmem -benchtime 200ms -count 6 ./internal/token ./client ./internal/revocation ./internal/server ./internal/store/sqlite ./internal/store/postgres > $$file || { cat $$file; exit 1; }; \
 	  go tool benchstat $$file

@@ -38,7 +38,7 @@ const (
 const (
 	// writesPerSecond bounds the writes to all subscribers together, so that many subscribers do not slow refreshes
 	// down. A subscriber that waits longer gets more events in one write. Each subscriber gets a write with each beat.
-	writesPerSecond = 5000
+	writesPerSecond = 2000
 	// minPause is the shortest time between two writes to a subscriber.
 	minPause = 5 * time.Millisecond
 	// idleLife is how long the feed keeps its events after the last subscriber has left, so that the subscriber can

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/internal/bench"
+	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
 func main() {
@@ -23,12 +24,32 @@ func main() {
 	rounds := flag.Int("rounds", 5, "number of rounds of the table")
 	each := flag.Duration("each", 4*time.Second, "length of each measurement")
 	plots := flag.String("plots", "", "write the plots into this folder instead of printing the table")
+	feed := flag.Bool("feed", false, "measure only what the feed of revocations costs")
 	openings := flag.Bool("openings", false, "measure only how sessions are opened")
 	flag.Parse()
 	// The signals cancel the run, so that the servers stop too. SIGPIPE means that the reader of the output has exited.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
 	defer stop()
+	if *feed {
+		fail(runFeed(ctx, *rounds, *each))
+		return
+	}
 	fail(run(ctx, *rounds, *each, *plots, *openings))
+}
+
+// runFeed measures what the feed of revocations costs.
+func runFeed(ctx context.Context, rounds int, each time.Duration) error {
+	dir, err := os.MkdirTemp("", "pawl-load-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	binary, err := testbin.BuildIn(dir)
+	if err != nil {
+		return err
+	}
+	printMachine(os.Stdout)
+	return printFeed(ctx, os.Stdout, dir, binary, rounds, each)
 }
 
 func fail(err error) {

@@ -18,7 +18,17 @@ var systemStores = []store{{"PostgreSQL", startPostgres}}
 const loadLogin = "load@example.com"
 
 // startPostgres starts a temporary cluster with a Pawl.
-func startPostgres(binary, _ string) (s *server, err error) {
+func startPostgres(binary, _ string) (*server, error) {
+	nodes, err := startNodes(binary, 1)
+	if err != nil {
+		return nil, err
+	}
+	return nodes[0], nil
+}
+
+// startNodes starts a temporary cluster with several Pawls, which have these settings in their environment. The
+// function stop of the first one also stops the cluster.
+func startNodes(binary string, n int, settings ...string) (nodes []*server, err error) {
 	tb := new(programTB)
 	defer func() {
 		if failed := recover(); failed != nil {
@@ -40,12 +50,19 @@ func startPostgres(binary, _ string) (s *server, err error) {
 	if err := json.Unmarshal(out, &created); err != nil {
 		return nil, fmt.Errorf("pawl init: %w", err)
 	}
-	pawl, err := testbin.RunServe(binary, env)
-	if err != nil {
-		return nil, err
+	for range n {
+		pawl, err := testbin.RunServe(binary, append(env, settings...))
+		if err != nil {
+			return nil, err
+		}
+		tb.Cleanup(func() { pawl.Kill() })
+		nodes = append(nodes, &server{
+			name: "PostgreSQL", url: pawl.URL, login: loadLogin, password: created.Password,
+			pid: pawl.Process.Pid, stop: func() {},
+		})
 	}
-	stop := func() { pawl.Kill(); tb.end() }
-	return &server{url: pawl.URL, login: loadLogin, password: created.Password, pid: pawl.Process.Pid, stop: stop}, nil
+	nodes[0].stop = tb.end
+	return nodes, nil
 }
 
 // programTB is the pgtest.TB of a program. A failure panics with an error, and end runs the cleanup functions.

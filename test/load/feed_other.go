@@ -1,0 +1,12 @@
+//go:build !linux
+
+package main
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// printFeed measures nothing, because pgtest supports only Linux.
+func printFeed(context.Context, io.Writer, string, string, int, time.Duration) error { return nil }
