@@ -3,6 +3,7 @@
 package torture_test
 
 import (
+	"context"
 	"crypto/rand"
 	"slices"
 	"sync"
@@ -16,9 +17,13 @@ import (
 
 // probe is a client that refreshes one session again and again, by one node after the other. It shows for how long no
 // node answered.
+//
+// It opens its session with an API key, because the failed sign-ins of the workers slow down all sign-ins from their
+// address.
 type probe struct {
+	t     *testing.T
 	fleet *fleet
-	login string
+	user  int64
 
 	mu       sync.Mutex // guards the field below
 	answered []time.Time
@@ -32,26 +37,48 @@ const (
 // newProbe creates the user of a probe.
 func newProbe(t *testing.T, f *fleet) *probe {
 	t.Helper()
-	p := &probe{fleet: f, login: rand.Text() + "@example.com"}
+	login := rand.Text() + "@example.com"
 	admin := testbin.Client(t, f.lives[0].url, client.WithAPIKey(f.lives[0].adminKey))
-	_, err := admin.CreateUser(t.Context(), api.CreateUserRequest{
-		Login: p.login, Email: p.login, Password: password, AuthLevel: api.LevelMailboxUser,
+	user, err := admin.CreateUser(t.Context(), api.CreateUserRequest{
+		Login: login, Email: login, Password: password, AuthLevel: api.LevelMailboxUser,
 		NetworkID: new(int64(1)), MailboxID: new(int64(1)),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p
+	return &probe{t: t, fleet: f, user: user.UserID}
 }
 
-// run refreshes until stop is closed. It signs in if there is no session, or no longer one.
+// open opens a session, and returns the first refresh of it.
+func (p *probe) open(l *life) (request, error) {
+	ctx, cancel := context.WithTimeout(p.t.Context(), probeTimeout)
+	defer cancel()
+	admin := testbin.Client(p.t, l.url, client.WithAPIKey(l.adminKey))
+	opened, err := admin.OpenSession(ctx, api.OpenSessionRequest{UserID: p.user})
+	if err != nil {
+		return request{}, err
+	}
+	with, err := parse(opened.Token)
+	return request{kind: refresh, with: with, key: rand.Text()[:8]}, err
+}
+
+// run refreshes until stop is closed. It opens a session if there is none, or if it has ended.
 func (p *probe) run(stop <-chan struct{}) {
 	web := newHTTPClient(probeTimeout)
 	defer web.CloseIdleConnections()
-	next := request{kind: login, login: p.login, value: password}
+	var next request
 	for i := 0; !closed(stop); i++ {
 		l := p.fleet.number(i)
 		if l == nil {
+			time.Sleep(probePause)
+			continue
+		}
+		if next.kind == "" {
+			opening, err := p.open(l)
+			if err == nil {
+				p.note()
+				next = opening
+			}
 			time.Sleep(probePause)
 			continue
 		}
@@ -66,7 +93,7 @@ func (p *probe) run(stop <-chan struct{}) {
 				next = request{kind: refresh, with: got.credential, key: rand.Text()[:8]}
 			}
 		case rejected:
-			next = request{kind: login, login: p.login, value: password}
+			next = request{}
 		}
 		time.Sleep(probePause)
 	}
@@ -78,8 +105,9 @@ func (p *probe) note() {
 	p.answered = append(p.answered, time.Now())
 }
 
-// awaitAnswer waits for the next answer, for insistLimit at most.
+// awaitAnswer waits for the next answer. The test fails if there is none for insistLimit.
 func (p *probe) awaitAnswer() {
+	p.t.Helper()
 	began := time.Now()
 	for time.Since(began) < insistLimit {
 		p.mu.Lock()
@@ -90,6 +118,7 @@ func (p *probe) awaitAnswer() {
 		}
 		time.Sleep(probePause)
 	}
+	p.t.Errorf("no node answered for %v", insistLimit)
 }
 
 // longestGap returns the longest time between two answers, of which the second came after a time.
