@@ -52,7 +52,7 @@ func New(build string) *Metrics {
 	size := factory.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "pawl_store_batch_size",
 		Help:    "Writes that shared a commit, or checks that shared a query.",
-		Buckets: prometheus.ExponentialBuckets(1, 2, 9),
+		Buckets: prometheus.ExponentialBuckets(1, 2, 12),
 	}, []string{"operation"})
 	duration := factory.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "pawl_store_batch_duration_seconds",

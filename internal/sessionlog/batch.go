@@ -32,7 +32,7 @@ type Batch struct {
 const logFloor = 4096
 
 // maxKept is the largest number of changes for which Apply keeps the memory for the next Batch.
-const maxKept = 1024
+const maxKept = 2048
 
 // Begin returns an empty Batch. It reuses the previous Batch, which must no longer be in use.
 func (l *Log) Begin() *Batch {

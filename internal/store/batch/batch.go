@@ -20,10 +20,16 @@ const maxWaiting = 10_000
 
 // Op is the operation of one caller. The commit function stores the outcome in Value.
 type Op[T any] struct {
-	Value   T
+	Value T
+	// Weight is what the operation counts towards the limit of a batch, so that a batch has fewer operations if they
+	// are expensive. 0 counts as 1.
+	Weight int
+
 	done    chan struct{}
 	element *list.Element // in the list of waiting operations, guarded by Group.mu; nil once the op is in a batch
 }
+
+func (op *Op[T]) weight() int { return max(1, op.Weight) }
 
 // Group collects operations and commits them in batches of all waiting operations, up to a limit. While one commit
 // runs, the next batch collects, so that the size of the batches follows the load.
@@ -34,6 +40,7 @@ type Group[T any] struct {
 
 	mu      sync.Mutex // guards the fields below
 	waiting list.List  // of *Op[T]; a list, because any of them may give up, and thousands at the same time
+	weight  int        // of the waiting operations
 	idle    int        // committers that do not run
 	closed  bool
 	callers int // an estimate of the number of callers
@@ -43,8 +50,9 @@ type Group[T any] struct {
 	enough chan struct{} // has an element once the wanted number of operations wait
 }
 
-// New returns a group. commit carries out a batch of at most limit operations, makes them durable, and stores the
-// outcome of each in its Value. At most committers calls of commit run at the same time.
+// New returns a group. commit carries out a batch of operations whose weights add up to at most limit, makes them
+// durable, and stores the outcome of each in its Value. At most committers calls of commit run at the same time. An
+// operation heavier than limit is a batch of its own. No operation overtakes another.
 //
 // With one committer, gather is how long the committer may wait after a commit for the callers that it served to return
 // with their next operation. Fewer commits then serve as many operations. The committer waits for a fraction of the
@@ -68,7 +76,8 @@ func (g *Group[T]) Do(ctx context.Context, op *Op[T]) error {
 		return ErrFull
 	}
 	op.element = g.waiting.PushBack(op)
-	if g.waiting.Len() == g.wanted {
+	g.weight += op.weight()
+	if g.wanted > 0 && g.gathered(g.wanted) {
 		g.wanted = 0           // signal only once, so that the channel has room
 		g.enough <- struct{}{} // wakes the gathering committer
 	}
@@ -86,6 +95,7 @@ func (g *Group[T]) Do(ctx context.Context, op *Op[T]) error {
 		defer g.mu.Unlock()
 		if op.element != nil {
 			g.waiting.Remove(op.element)
+			g.weight -= op.weight()
 		}
 		return ctx.Err()
 	}
@@ -117,13 +127,24 @@ func (g *Group[T]) commitAll() {
 
 // take removes the next batch from the waiting operations; g.mu is held.
 func (g *Group[T]) take() []*Op[T] {
-	ops := make([]*Op[T], min(g.waiting.Len(), g.limit))
-	for i := range ops {
-		ops[i] = g.waiting.Remove(g.waiting.Front()).(*Op[T])
-		ops[i].element = nil
+	ops := make([]*Op[T], 0, min(g.waiting.Len(), g.limit))
+	weight := 0
+	for e := g.waiting.Front(); e != nil; e = g.waiting.Front() {
+		op := e.Value.(*Op[T])
+		weight += op.weight()
+		if weight > g.limit && len(ops) > 0 {
+			break
+		}
+		g.waiting.Remove(e)
+		g.weight -= op.weight()
+		op.element = nil
+		ops = append(ops, op)
 	}
 	return ops
 }
+
+// gathered reports whether n operations wait, or a full batch of fewer; g.mu is held.
+func (g *Group[T]) gathered(n int) bool { return g.waiting.Len() >= n || g.weight >= g.limit }
 
 // await waits for more operations after a commit of n. It waits for five eighths of the callers: with half of them in a
 // commit and the other half being served, neither the disk nor the processor is idle, and the estimate is low at first
@@ -132,7 +153,7 @@ func (g *Group[T]) await(n int, timer *time.Timer) {
 	g.mu.Lock()
 	g.callers = max(n+g.waiting.Len(), g.callers*15/16)
 	wanted := min(g.callers*5/8, g.limit)
-	if g.waiting.Len() >= wanted {
+	if g.gathered(wanted) {
 		g.mu.Unlock()
 		return
 	}

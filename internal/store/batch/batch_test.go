@@ -116,6 +116,50 @@ func TestManyGiveUp(t *testing.T) {
 	}
 }
 
+// TestWeights queues light and heavy operations while a commit runs. Each batch has the next ones in the order of the
+// calls, and no batch but one of a single operation is heavier than the limit.
+func TestWeights(t *testing.T) {
+	const limit = 16
+	entered, release := make(chan struct{}), make(chan struct{})
+	var batches [][]int // the weights, written by the one committer, read after Close
+	group := batch.New(limit, 1, time.Millisecond, func(ops []*batch.Op[int]) {
+		var weights []int
+		for _, op := range ops {
+			weights = append(weights, op.Weight)
+		}
+		batches = append(batches, weights)
+		if len(batches) == 1 {
+			close(entered)
+			<-release
+		}
+	})
+	var callers sync.WaitGroup
+	want := [][]int{{1}, {8, 8}, {8, 1, 0, 1}, {16}, {1}, {40}, {1, 8}}
+	for i, weights := range want {
+		for _, weight := range weights {
+			waiting := group.Waiting()
+			callers.Go(func() {
+				if err := group.Do(t.Context(), &batch.Op[int]{Weight: weight}); err != nil {
+					t.Error(err)
+				}
+			})
+			if i == 0 {
+				<-entered
+				continue
+			}
+			for group.Waiting() == waiting {
+				runtime.Gosched()
+			}
+		}
+	}
+	close(release)
+	callers.Wait()
+	group.Close()
+	if !slices.EqualFunc(batches, want, slices.Equal) {
+		t.Errorf("batches of the weights %v, want %v", batches, want)
+	}
+}
+
 // allocated returns how many bytes were allocated since the start of the process.
 func allocated() uint64 {
 	var m runtime.MemStats

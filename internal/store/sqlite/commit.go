@@ -48,7 +48,7 @@ const (
 // the caller of tx, and must return its result instead. On a full disk, a revocation may run twice.
 func tx[T any](ctx context.Context, s *Store, u urgency, run func(*change) (T, error)) (T, error) {
 	result := new(T)
-	op := &batch.Op[operation]{Value: operation{urgency: u, run: func(c *change) error {
+	op := &batch.Op[operation]{Weight: changeWeight, Value: operation{urgency: u, run: func(c *change) error {
 		var err error
 		*result, err = run(c)
 		return err
@@ -62,7 +62,7 @@ func tx[T any](ctx context.Context, s *Store, u urgency, run func(*change) (T, e
 
 // write is tx for an operation without a result.
 func (s *Store) write(ctx context.Context, u urgency, run func(*change) error) error {
-	return s.submit(ctx, &batch.Op[operation]{Value: operation{urgency: u, run: run}})
+	return s.submit(ctx, &batch.Op[operation]{Weight: changeWeight, Value: operation{urgency: u, run: run}})
 }
 
 func (s *Store) submit(ctx context.Context, op *batch.Op[operation]) error {

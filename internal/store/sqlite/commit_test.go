@@ -2,12 +2,16 @@ package sqlite
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"zombiezen.com/go/sqlite/sqlitex"
 
@@ -21,7 +25,7 @@ const testNow = 1_795_500_000
 
 var oneHour = authority.Lives{Token: 3600, Idle: 3600}
 
-func mustOpen(t *testing.T, dir string) *Store {
+func mustOpen(t testing.TB, dir string) *Store {
 	t.Helper()
 	s, err := Open(dir, Options{})
 	if err != nil {
@@ -36,7 +40,7 @@ func mustOpen(t *testing.T, dir string) *Store {
 }
 
 // withSessions returns a store with one user and some sessions of that user.
-func withSessions(t *testing.T, dir string, count int) (*Store, []token.SessionID) {
+func withSessions(t testing.TB, dir string, count int) (*Store, []token.SessionID) {
 	t.Helper()
 	s := mustOpen(t, dir)
 	user := authority.User{Login: "a", Level: authority.MailboxUser, Status: authority.Active}
@@ -255,6 +259,113 @@ func heapAlloc() int64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
+}
+
+// TestLargestBatch commits the largest batch of rotations repeatedly, so that commits also compact the rotation log. No
+// commit writes a fourth of the pages after which SQLite runs a checkpoint, so it needs no mark of the log.
+func TestLargestBatch(t *testing.T) {
+	dir := t.TempDir()
+	s, ids := withSessions(t, dir, maxBatchSize)
+	if err := sqlitex.ExecuteTransient(s.writer, "PRAGMA wal_autocheckpoint=0", nil); err != nil {
+		t.Fatal(err)
+	}
+	walSize := func() int64 {
+		info, err := os.Stat(filepath.Join(dir, FileName+"-wal"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	const rounds, pageSize = 8, 4096
+	for round := range uint32(rounds) {
+		ops := make([]*batch.Op[operation], len(ids))
+		for i, id := range ids {
+			ops[i] = rotationOp(id, round+1)
+		}
+		before := walSize()
+		s.commit(ops)
+		for i := range ops {
+			if o := &ops[i].Value; o.err != nil || !o.rotated {
+				t.Fatalf("round %d, rotation %d: rotated %v, %v", round, i, o.rotated, o.err)
+			}
+		}
+		if pages := (walSize() - before) / pageSize; pages > checkpointPages/4 {
+			t.Errorf("round %d wrote %d pages, want at most %d", round, pages, checkpointPages/4)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = mustOpen(t, dir)
+	for _, id := range ids {
+		mustBeAt(t, s, id, rounds+1)
+	}
+}
+
+// TestBatchOfChanges queues changes while a commit runs. A batch has room for fewer changes than rotations, so that a
+// batch of revocations fits into the reserve.
+func TestBatchOfChanges(t *testing.T) {
+	const changes = 400
+	s := mustOpen(t, t.TempDir())
+	entered, release := make(chan struct{}), make(chan struct{})
+	var sizes []int // written by the one committer, read after Close
+	s.group.Close()
+	s.group = batch.New(maxBatchSize, 1, gatherTime, func(ops []*batch.Op[operation]) {
+		if sizes = append(sizes, len(ops)); len(sizes) == 1 {
+			close(entered)
+			<-release
+		}
+		s.commit(ops)
+	})
+	var callers sync.WaitGroup
+	for i := range changes {
+		callers.Go(func() {
+			write := func(*change) error { return nil }
+			read := func(*change) (int, error) { return 0, nil }
+			if i%2 == 0 {
+				if err := s.write(t.Context(), urgent, write); err != nil {
+					t.Error(err)
+				}
+			} else if _, err := tx(t.Context(), s, urgent, read); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	<-entered
+	close(release)
+	callers.Wait()
+	s.group.Close()
+	if largest := slices.Max(sizes); largest > maxBatchSize/changeWeight {
+		t.Errorf("a batch has %d changes, want at most %d", largest, maxBatchSize/changeWeight)
+	}
+}
+
+// BenchmarkSlowFlush measures rotations on a disk whose flush takes 5 ms, with more callers than a batch has room for.
+func BenchmarkSlowFlush(b *testing.B) {
+	for _, limit := range []int{256, maxBatchSize} {
+		b.Run(fmt.Sprint(limit), func(b *testing.B) {
+			dir := b.TempDir()
+			s, ids := withSessions(b, dir, 2*maxBatchSize)
+			s.group.Close()
+			s.group = batch.New(limit, 1, gatherTime, func(ops []*batch.Op[operation]) {
+				s.commit(ops)
+				time.Sleep(5 * time.Millisecond)
+			})
+			var next atomic.Int64
+			b.SetParallelism(len(ids) / runtime.GOMAXPROCS(0))
+			b.ResetTimer()
+			b.RunParallel(func(pb *testing.PB) {
+				id := ids[int(next.Add(1)-1)%len(ids)]
+				for n := uint32(1); pb.Next(); n++ {
+					if _, rotated, err := s.Rotate(b.Context(), rotationOf(id, n)); err != nil || !rotated {
+						b.Errorf("rotated %v, %v", rotated, err)
+						return
+					}
+				}
+			})
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "rotations/s")
+		})
+	}
 }
 
 // TestFullDisk checks that a failed write of a batch leaves the file and the memory as they were.
