@@ -119,6 +119,12 @@ func (a *Authority) findSession(
 	return s, err == nil && accept(s.Session), err
 }
 
+// Issued reports whether a text is a token of this server, valid or expired. Its session may have ended.
+func (a *Authority) Issued(ctx context.Context, text string) bool {
+	_, err := a.verify(ctx, text)
+	return err == nil || errors.Is(err, token.ErrExpired)
+}
+
 // verify checks the signature and the times of a token, and returns its claims. If the token has expired, verify
 // returns the claims with token.ErrExpired. Other errors are those of the codec, or of the store if the signing keys
 // cannot be read.

@@ -93,6 +93,9 @@ func (c *Console) authenticate(w http.ResponseWriter, r *http.Request) (authorit
 	if fault.KindOf(err) == fault.Unavailable || r.Header.Get(pollHeader) != "" || err == nil && c.isYoung(caller) {
 		return caller, err
 	}
+	if err != nil && !c.authority.Issued(r.Context(), text) {
+		return caller, errSignedOut // without an event in the audit, because any client could cause any number of them
+	}
 	// All requests with this token have one idempotency key, so that a page gets the successor even if the browser
 	// lost the response with it, because a person followed the next link too soon.
 	issued, refreshErr := c.authority.Refresh(r.Context(), authority.RefreshRequest{

@@ -178,6 +178,10 @@ func TestForeignTokens(t *testing.T) {
 			t.Errorf("the cookie %.20q has %s", value, response.Status)
 		}
 	}
+	events, err := adminOf(pawl).Audit(t.Context(), api.AuditRequest{Kind: api.EventRefreshRefused})
+	if err != nil || len(events) != 1 { // for the token of the API
+		t.Errorf("the audit has %d events, %v, want 1", len(events), err)
+	}
 	if !live(t, pawl.Client(client.WithBearer(token.Token))) {
 		t.Error("the session of the API has ended")
 	}
