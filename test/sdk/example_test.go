@@ -95,6 +95,9 @@ func useExample(t *testing.T, pawl *pawltest.Server, mode string, open func() ta
 		t.Error("the session that was ended in the list is live")
 	}
 
+	if mode == "cookie" {
+		eval[bool](one, "localStorage.clear(), true") // the cookie remains
+	}
 	two := open()
 	two.until(`$("#name").textContent === "John Smith"`) // without a sign-in
 	eval[bool](two, `$("#sign-out").click(), true`)

@@ -102,4 +102,5 @@ const choice = element<HTMLSelectElement>("mode");
 choice.value = mode;
 choice.onchange = () => location.assign("?mode=" + choice.value);
 
-void show();
+// In cookie mode, another page of the site may have signed in, or the user may have cleared the storage.
+void session.resume().catch(() => false).then(show);

@@ -116,6 +116,9 @@ class BrowserSession implements Session {
   }
 
   async open(data: TokenData): Promise<void> {
+    if (this.cookie) {
+      throw new TypeError("open() needs token mode, because scripts could read the token.");
+    }
     await this.locked(async () => this.accept(stateOf({ data, date: NaN })));
   }
 

@@ -270,6 +270,7 @@ test("in cookie mode, a logout reaches Pawl although the page has lost its state
   const session = createSession({ url, mode: "cookie", storage: memoryStorage(), fetch: send });
   await session.logout();
   assert.deepEqual(calls, [["/v2/auth/logout", "include"]]);
+  await assert.rejects(session.open({ token: "x", expiresAt: "", userId: 1 }), TypeError);
   session.close();
 });
 
