@@ -509,3 +509,20 @@ func TestVerifierExpiry(t *testing.T) {
 		return err != nil
 	})
 }
+
+// TestVerifierGrace supersedes a token before the verifier starts, on a server that lets the predecessor pass a little
+// longer. The verifier must not keep such an answer.
+func TestVerifierGrace(t *testing.T) {
+	pawl := pawltest.New(t, withClock(time.Now), pawltest.WithConfig(func(c *app.Config) {
+		c.Policy.BearerGrace = time.Minute
+	}))
+	v := &verifying{T: t, pawl: pawl, direct: pawl.Client(client.WithAPIKey(pawl.AdminAPIKey))}
+	v.proxy = newFaultyProxy(t, pawl.URL)
+	superseded := v.login()
+	v.refresh(superseded)
+	if _, err := pawl.Client(client.WithBearer(superseded)).Session(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	v.verifier = v.newVerifier(client.VerifierConfig{})
+	v.expect(false, superseded)
+}

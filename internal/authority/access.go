@@ -30,6 +30,10 @@ const (
 	VerifyKeys       Access = 1 << iota // API keys of VerifyScope
 	OpenSessionsKeys                    // API keys of OpenSessionsScope
 	ActorSessions                       // sessions with an actor (SessionExtras.ActorID)
+
+	// Strict closes the call to tokens that pass only by a stale copy of their session, or by Policy.BearerGrace. A
+	// verifier that follows the feed of revocations keeps the answer for the life of the token.
+	Strict
 )
 
 // check returns nil if the call is open to both credentials of the caller: the API key and the session.

@@ -22,7 +22,7 @@ func (a *Authority) Authenticate(ctx context.Context, bearer, apiKey string, ope
 		}
 	}
 	if bearer != "" {
-		claims, s, actor, err := a.checkBearer(ctx, bearer)
+		claims, s, actor, err := a.checkBearer(ctx, bearer, open&Strict != 0)
 		if err != nil {
 			return Caller{}, err
 		}
@@ -80,9 +80,9 @@ func (a *Authority) callerByAPIKey(ctx context.Context, apiKey string) (Caller, 
 }
 
 // checkBearer returns the claims and the session of a token accepted as a bearer, and the user who acts in the session;
-// nil if there is none. For any other token the error is errSession.
+// nil if there is none. For any other token the error is errSession. Strict is explained at Access.
 func (a *Authority) checkBearer(
-	ctx context.Context, text string,
+	ctx context.Context, text string, strict bool,
 ) (claims token.Claims, s SessionWithUser, actor *User, err error) {
 	claims, err = a.verify(ctx, text)
 	switch {
@@ -91,9 +91,15 @@ func (a *Authority) checkBearer(
 	case err != nil:
 		return claims, s, nil, fault.FromStore(err, nil)
 	}
-	s, ok, err := a.findSession(ctx, claims.Session, func(s Session) bool {
-		return acceptsBearer(s, claims.Generation, a.now(), a.policy)
-	})
+	var ok bool
+	if strict {
+		s, err = a.readSession(ctx, claims.Session)
+		ok = err == nil && s.Session.Generation == claims.Generation
+	} else {
+		s, ok, err = a.findSession(ctx, claims.Session, func(s Session) bool {
+			return acceptsBearer(s, claims.Generation, a.now(), a.policy)
+		})
+	}
 	if err != nil {
 		return claims, s, nil, fault.FromStore(err, errSessionEnded)
 	}

@@ -21,7 +21,7 @@ type ActiveToken struct {
 // the token's user or an admin of the user's tenant. Every other token is reported as inactive, so that callers learn
 // nothing about it (RFC 7662, 2.2 and 4).
 func (a *Authority) Introspect(ctx context.Context, c Caller, text string) (t ActiveToken, active bool, err error) {
-	claims, s, _, err := a.checkBearer(ctx, text)
+	claims, s, _, err := a.checkBearer(ctx, text, false)
 	if err != nil && fault.KindOf(err) != fault.InvalidSession {
 		return ActiveToken{}, false, err
 	}

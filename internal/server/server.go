@@ -95,6 +95,7 @@ func newServer(c Config) *server {
 // The paths that other files need too.
 const (
 	loginPath   = "/v2/auth/login"
+	sessionPath = "/v2/auth/session"
 	refreshPath = "/v2/auth/refresh"
 	grantPath   = "/oauth2/token"
 	healthPath  = "/healthz"
@@ -128,7 +129,7 @@ func (s *server) routes() {
 	s.handle(loginPath, methods{"POST": public(s.login)})
 	s.handle(refreshPath, methods{"POST": public(s.refresh)})
 	s.handle("/v2/auth/logout", methods{"POST": public(s.logout)})
-	s.handle("/v2/auth/session", methods{"POST": authenticated(s.session, verifyKeys, actors)})
+	s.handle(sessionPath, methods{"POST": authenticated(s.session, verifyKeys, actors)})
 	s.handle("/v2/auth/password", methods{"PUT": authenticated(s.changePassword)})
 	s.handle("/v2/auth/version", methods{"GET": public(s.version)})
 	s.handle("/v2/auth/sessions", methods{"POST": authenticated(s.sessions, actors)})
