@@ -135,7 +135,10 @@ func TestRecentSessions(t *testing.T) {
 		return s
 	}
 	// The memory holds the session once two checks return the same user.
-	remembered := func() bool { return check().User == check().User }
+	remembered := func() bool {
+		first := check()
+		return check().User == first.User
+	}
 	await(t, "the node to remember the session", remembered)
 	changes := map[string]func(node){
 		"rotation": func(by node) { by.mustRotate(id, check().Session.Generation) },

@@ -36,7 +36,6 @@ type fence struct {
 	usableAt  time.Time     // when the leases of the primary before have expired
 	confirmed time.Time     // when the last confirmed commit began
 	changed   chan struct{} // closed at the next change of confirmed or leased, or after a failed renewal
-	replaced  chan struct{} // closed when a higher timeline is seen
 	standbys  standbys      // of the primary
 	warned    warnings
 }
@@ -56,10 +55,9 @@ func newFence(log *slog.Logger) *fence {
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &fence{
-		log:      log,
-		renew:    make(chan struct{}, 1),
-		changed:  make(chan struct{}),
-		replaced: make(chan struct{}),
+		log:     log,
+		renew:   make(chan struct{}, 1),
+		changed: make(chan struct{}),
 	}
 }
 
@@ -136,8 +134,6 @@ func (f *fence) see(timeline uint32) {
 	f.confirmed = time.Time{}
 	f.timeline.Store(timeline)
 	f.warned.lower = false
-	close(f.replaced)
-	f.replaced = make(chan struct{})
 	f.notify()
 	if before != 0 {
 		f.log.Warn("the database has a new primary", "timeline", timeline, "before", before)
@@ -152,25 +148,6 @@ func timelineOf(conn *pgx.Conn) uint32 {
 
 // isLower reports whether a higher timeline than a connection's was seen.
 func (f *fence) isLower(timeline uint32) bool { return timeline != 0 && timeline < f.timeline.Load() }
-
-// whileCurrent returns a context that ends when a connection's primary is replaced.
-func (f *fence) whileCurrent(ctx context.Context, conn *pgx.Conn) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	f.mu.Lock()
-	replaced := f.replaced
-	f.mu.Unlock()
-	if f.isLower(timelineOf(conn)) {
-		cancel(errReplaced)
-	}
-	go func() {
-		select {
-		case <-ctx.Done():
-		case <-replaced:
-			cancel(errReplaced)
-		}
-	}()
-	return ctx, func() { cancel(context.Canceled) }
-}
 
 // warnUnknown logs once that the server keeps its timeline to itself.
 func (f *fence) warnUnknown() {
