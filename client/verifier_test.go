@@ -13,6 +13,7 @@ import (
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/client"
 	"github.com/pawlauth/pawl/internal/app"
+	"github.com/pawlauth/pawl/internal/test/pgtest"
 	"github.com/pawlauth/pawl/pawltest"
 )
 
@@ -52,7 +53,9 @@ type verifying struct {
 	local    movableClock
 }
 
-func newVerifying(t *testing.T, algorithm string, config client.VerifierConfig) *verifying {
+func newVerifying(
+	t *testing.T, algorithm string, config client.VerifierConfig, options ...pawltest.Option,
+) *verifying {
 	t.Helper()
 	v := &verifying{T: t}
 	t.Cleanup(func() {
@@ -60,7 +63,8 @@ func newVerifying(t *testing.T, algorithm string, config client.VerifierConfig) 
 			t.Logf("%+v", v.verifier.Stats())
 		}
 	})
-	v.pawl = pawltest.New(t, pawltest.WithAlgorithm(algorithm), withClock(v.server.now))
+	options = append(options, pawltest.WithAlgorithm(algorithm), withClock(v.server.now))
+	v.pawl = pawltest.New(t, options...)
 	v.direct = v.pawl.Client(client.WithAPIKey(v.pawl.AdminAPIKey))
 	v.proxy = newFaultyProxy(t, v.pawl.URL)
 	v.verifier = v.newVerifier(config)
@@ -357,7 +361,17 @@ func TestVerifierInMiddleware(t *testing.T) {
 // TestVerifierChanges makes every kind of change that ends tokens. A verifier must reject the token, or see the user as
 // Pawl does, without a longer delay than its bound; and it must still accept what stays valid.
 func TestVerifierChanges(t *testing.T) {
-	v := newVerifying(t, "ES256", client.VerifierConfig{})
+	t.Run("SQLite", func(t *testing.T) { checkChanges(t) })
+	t.Run("PostgreSQL", func(t *testing.T) {
+		cluster := pgtest.Start(t)
+		pgtest.Exec(t, pgtest.DSN("postgres", cluster.Addr), "CREATE DATABASE changes")
+		checkChanges(t, pawltest.WithPostgres(pgtest.DSN("changes", cluster.Addr)))
+	})
+}
+
+// checkChanges is TestVerifierChanges on one store.
+func checkChanges(t *testing.T, options ...pawltest.Option) {
+	v := newVerifying(t, "ES256", client.VerifierConfig{}, options...)
 	admin := v.direct
 	newUser := func() (api.User, string) {
 		login := fmt.Sprintf("user-%d@example.com", time.Now().UnixNano())
