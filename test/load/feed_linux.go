@@ -135,7 +135,7 @@ func (f fleet) refreshes(ctx context.Context, each time.Duration) (perSecond flo
 
 // follow begins to follow the feed of a server until ctx ends, and discards what it reads.
 func (s *server) follow(ctx context.Context, followers int) error {
-	connections := &http.Client{Transport: &http.Transport{}}
+	connections := &http.Client{Transport: &http.Transport{ReadBufferSize: 64 << 10}}
 	c, err := client.New(s.url, client.WithHTTPClient(connections))
 	if err != nil {
 		return err
