@@ -239,6 +239,32 @@ func TestVerifierForgedHS256(t *testing.T) {
 	v.expect(true, token)
 }
 
+// TestVerifierRetiredKey retires the signing key at once, as after a leak. The verifier must reject the tokens of the
+// key that it has accepted before, and accept those of the new key.
+func TestVerifierRetiredKey(t *testing.T) {
+	for _, algorithm := range []string{"ES256", "HS256"} {
+		t.Run(algorithm, func(t *testing.T) {
+			t.Parallel()
+			v := newVerifying(t, algorithm, client.VerifierConfig{})
+			token := v.login()
+			v.expect(true, token)
+			keys, err := v.direct.SigningKeys(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			retire := api.RetireSigningKeyRequest{KeyID: keys[0].KeyID, Now: true}
+			if err := v.direct.RetireSigningKey(t.Context(), retire); err != nil {
+				t.Fatal(err)
+			}
+			await(t, "a token of the retired key passes", func() bool {
+				_, err := v.verifier.Verify(t.Context(), token)
+				return errors.Is(err, client.ErrInvalidSession)
+			})
+			v.expect(true, v.login())
+		})
+	}
+}
+
 // TestVerifierYoungToken lets tokens become younger than the hello. The verifier must accept them without a question.
 func TestVerifierYoungToken(t *testing.T) {
 	v := newVerifying(t, "ES256", client.VerifierConfig{})

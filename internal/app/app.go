@@ -158,7 +158,7 @@ func Open(ctx context.Context, c Config) (_ *App, err error) {
 	if incomplete, err := store.CopyInProgress(ctx); err != nil || incomplete {
 		return nil, cmp.Or(err, storecopy.ErrIncomplete)
 	}
-	keys, err := openKeyring(ctx, c, store)
+	keys, err := openKeyring(ctx, c, store, feed)
 	if err != nil {
 		return nil, err
 	}
@@ -240,12 +240,13 @@ type signingKeys interface {
 }
 
 // openKeyring returns the signing keys of the file if there is one, or else those of the store.
-func openKeyring(ctx context.Context, c Config, store Store) (signingKeys, error) {
+func openKeyring(ctx context.Context, c Config, store Store, feed *revocation.Feed) (signingKeys, error) {
 	if c.SigningKeyFile == "" {
 		return keyring.Open(ctx, keyring.Config{
 			Store: authority.SigningKeysAs(authority.Rights{}, store), Box: c.MasterKey, Algorithm: c.Algorithm,
 			Lead: c.KeyLead, Reload: c.KeyReload,
 			TokenLife: max(c.Policy.TokenLife, c.Policy.IdleLife), Clock: c.Clock, Log: c.Log,
+			Removed: feed.Restart, // no change of the feed names the tokens of the key
 		})
 	}
 	keys, err := ReadSigningKeyFile(c.SigningKeyFile)

@@ -188,6 +188,20 @@ func (f *Feed) setOpen(open bool) {
 	signal(f.wanted)
 }
 
+// Restart begins a new epoch, so that each subscriber asks about every token again. Call it when tokens have ended
+// that no change names, such as those of a retired signing key.
+func (f *Feed) Restart() {
+	if f == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.epoch != "" {
+		f.beginEpoch()
+		signal(f.wanted)
+	}
+}
+
 // beginEpoch begins an epoch. Each subscriber then gets a new hello. The caller holds f.mu.
 func (f *Feed) beginEpoch() {
 	f.endEpoch()

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,7 +27,7 @@ const (
 	DefaultReload = 30 * time.Second
 )
 
-// Config configures a Keyring. Box is optional; every other field is required.
+// Config configures a Keyring. Box and Removed are optional; every other field is required.
 type Config struct {
 	Store     Store
 	Box       *seal.Box       // seals the keys in the store; nil stores them in plaintext
@@ -36,6 +37,9 @@ type Config struct {
 	TokenLife time.Duration   // how long a token of the keys can be used, also for a refresh only; in whole seconds
 	Clock     func() time.Time
 	Log       *slog.Logger
+	// Removed is called after this node has removed a key, and again when every node has read the store since.
+	// It must not call the Keyring. Optional.
+	Removed func()
 }
 
 // Keyring has the signing keys of a store, as one node caches them. It is safe for concurrent use.
@@ -50,6 +54,7 @@ type Keyring struct {
 	readAt   int64      // when keys was read: Unix seconds
 	triedAt  time.Time  // when the store was last read, successfully or not, by the machine's clock
 	triedErr error      // the error of that read
+	againAt  int64      // when Removed is called again: Unix seconds; 0 if it is not
 }
 
 // nodeKey is a stored key and its parsed form. The parsed form is nil if the key is retired.
@@ -258,8 +263,35 @@ func (r *Keyring) use(ctx context.Context, keys []nodeKey, readAt int64) error {
 		}
 	}
 	maxAge := int64((2*r.config.Reload + time.Second - 1) / time.Second) // rounded up
+	removed := removes(r.keys, keys)
 	r.keys = keys
 	r.readAt = readAt
 	r.staleAfter.Store(min(readAt+maxAge, nextSigns(keys, now)))
-	return r.set.Replace(all...)
+	if err := r.set.Replace(all...); err != nil {
+		return err
+	}
+	r.reportRemoved(removed, now, maxAge)
+	return nil
+}
+
+// removes reports whether a key in use is no longer in use after a read.
+func removes(before, after []nodeKey) bool {
+	return slices.ContainsFunc(before, func(old nodeKey) bool {
+		return old.key != nil && !slices.ContainsFunc(after, func(k nodeKey) bool { return k.key == old.key })
+	})
+}
+
+// reportRemoved calls Config.Removed if it is time. After maxAge seconds no node uses the removed key.
+func (r *Keyring) reportRemoved(removed bool, now, maxAge int64) {
+	switch {
+	case r.config.Removed == nil:
+		return
+	case removed:
+		r.againAt = now + maxAge
+	case r.againAt != 0 && now >= r.againAt:
+		r.againAt = 0
+	default:
+		return
+	}
+	r.config.Removed()
 }
