@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -23,6 +24,8 @@ const (
 	resolveLimit = 3 * hotTimeout
 	minBackoff   = 5 * time.Millisecond
 	maxBackoff   = 250 * time.Millisecond
+	// triesInBatch is how often a batch may pass over a locked row before the rotation waits for the lock.
+	triesInBatch = 4
 )
 
 // rotation is one caller's rotation in a batch.
@@ -53,8 +56,12 @@ type rotationOp = batch.Op[rotation]
 func (s *Store) Rotate(ctx context.Context, r authority.Rotation) (authority.SessionWithUser, bool, error) {
 	op := &rotationOp{Value: rotation{Rotation: r, attempt: rand.Int64()}}
 	giveUp := time.Now().Add(resolveLimit)
+	tries := 0
 	for backoff := minBackoff; ; backoff = min(2*backoff, maxBackoff) {
-		if err := s.rotations.Do(ctx, op); err != nil {
+		tries++
+		if tries > triesInBatch && errors.Is(op.Value.outcome.err, errContended) {
+			s.rotateAlone(ctx, op)
+		} else if err := s.rotations.Do(ctx, op); err != nil {
 			return authority.SessionWithUser{}, false, fmt.Errorf("%w: %w", fault.ErrUnavailable, err)
 		}
 		o := &op.Value.outcome
@@ -106,6 +113,36 @@ func (s *Store) rotateBatch(ops []*rotationOp) {
 		if o := &op.Value.outcome; o.rotated {
 			s.recent.rotated(o.session, moment)
 		}
+	}
+}
+
+// rotateAlone tries a rotation whose row other transactions lock again and again. It waits for its turn, on a
+// connection that is not one of those for refreshes.
+func (s *Store) rotateAlone(ctx context.Context, op *rotationOp) {
+	moment := s.recent.now()
+	rotated, err := withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) ([]rotatedRow, error) {
+		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = '1s'"); err != nil {
+			return nil, err
+		}
+		// The lock has a statement of its own, because the rotation must see what happened while it waited.
+		const lock = "SELECT FROM pawl.session WHERE id = $1 FOR NO KEY UPDATE"
+		if _, err := tx.Exec(ctx, lock, [16]byte(op.Value.Session)); err != nil {
+			return nil, err
+		}
+		rows, err := tx.Query(ctx, rotateSQL, rotateArgs([]*rotationOp{op})...)
+		if err != nil {
+			return nil, err
+		}
+		return pgx.CollectRows(rows, scanRotatedRow)
+	})
+	switch {
+	case err != nil:
+		op.Value.outcome = unknownOutcome(err)
+	case len(rotated) > 0:
+		op.Value.outcome = outcome{session: rotated[0].session, rotated: true}
+		s.recent.rotated(rotated[0].session, moment)
+	default:
+		s.resolveRest([]*rotation{&op.Value})
 	}
 }
 

@@ -22,6 +22,28 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
+// TestContendedSession rotates a session whose row four other transactions lock in turn, so that it is never free. The
+// rotations get their turn.
+func TestContendedSession(t *testing.T) {
+	cluster := pgtest.Start(t)
+	dsn := cluster.DSN(cluster.Database(t))
+	n := openNode(t, postgres.Config{DSN: dsn})
+	id := n.newSession(n.newUser("a"), 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	var others sync.WaitGroup
+	for range 4 {
+		others.Go(func() {
+			runUntilDone(ctx, t, dsn, `WITH locked AS MATERIALIZED (SELECT id FROM pawl.session FOR UPDATE)
+				SELECT pg_sleep(0.02) FROM locked`)
+		})
+	}
+	for generation := range uint32(5) {
+		n.mustRotate(id, generation+1)
+	}
+	cancel()
+	others.Wait()
+}
+
 // TestHeldSession rotates many sessions while another transaction has locked one of them. The rotations of the locked
 // session fail, and the other rotations of their batches succeed.
 func TestHeldSession(t *testing.T) {
