@@ -92,7 +92,7 @@ const tokenOutput = `none: refreshed; the first token: 400 invalid_grant
 client_secret_basic: refreshed; the first token: 400 invalid_grant
 client_secret_post: refreshed; the first token: 400 invalid_grant
 jwt-bearer: opened; again: 400 invalid_grant
-without a client: 401 invalid_client, bearer,basic
+without a client: 401 invalid_client, bearer
 a wrong secret: 401 invalid_client, bearer,basic
 another grant: 400 unsupported_grant_type
 no token: 400 invalid_request
