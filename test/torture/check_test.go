@@ -120,6 +120,10 @@ var reuseCases = []historyCase{
 		newCall(refresh, 13000, 13010, first, rejected), newCall(verify, 13020, 13030, second, rejected)}},
 	{name: "theft taken for a race", calls: []*call{
 		firstRefresh, newCall(refresh, 13000, 13010, first, rejected), newCall(verify, 13020, 13030, second, done)}},
+	{name: "theft in the second of a replay", legal: true, seen: seen{replays: 1, thefts: 1}, calls: []*call{
+		firstRefresh, refreshed(14_100, 14_110, second, "a", token(3, 14)),
+		refreshed(14_120, 14_130, second, "a", token(3, 14)),
+		newCall(refresh, 14_140, 14_150, first, rejected), newCall(verify, 14_160, 14_170, token(3, 14), rejected)}},
 	{name: "theft without an answer", legal: true, calls: []*call{
 		firstRefresh, newCall(refresh, 13000, 13010, first, none), newCall(verify, 13020, 13030, second, done)}},
 	{name: "at the window's end, a race", legal: true, calls: []*call{

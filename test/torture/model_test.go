@@ -184,8 +184,11 @@ func (r row) reused(s step) (next []row) {
 
 // replayed returns the possible states after a repeated refresh, which must return the same successor.
 func (r row) replayed(s step) []row {
-	recorded := r
-	recorded.before = span{max(r.before.from, s.during().from), max(r.before.to, s.during().to)}
+	recorded, now := r, s.during()
+	recorded.before = span{max(r.before.from, now.from), max(r.before.to, now.to)}
+	if now.from <= r.entered.to { // a replay in the second of the rotation changes nothing
+		recorded.before.from = r.before.from
+	}
 	if s.answer == none {
 		return []row{r, recorded}
 	}
