@@ -15,11 +15,9 @@ const (
 	purgeShare = 9
 )
 
-const (
-	// purgeRetry is how long a purge waits after an error. It is also how often a node looks for the sessions ended by
-	// a node that died.
-	purgeRetry = time.Minute
-)
+// purgeRetry is how long a purge waits after an error. It is also how often a node looks for the sessions ended by a
+// node that died.
+const purgeRetry = time.Minute
 
 // Purge removes the rows of sessions that ended all at once, as soon as they have ended, until ctx ends. The sessions
 // are invalid already, so nothing depends on when their rows are removed.

@@ -4,6 +4,7 @@ package postgres_test
 
 import (
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,6 +40,20 @@ func followWhile(t *testing.T, feed *revocation.Feed, other node, event func()) 
 	id := other.newSession(other.newUser("a"), 1)
 	stop, done := make(chan struct{}), make(chan struct{})
 	var client sync.WaitGroup
+	var rotations atomic.Int64
+	// awaitRefreshes waits for 20 more refreshes, with an epoch in the feed.
+	awaitRefreshes := func() {
+		enough := rotations.Load() + 20
+		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+			if rotations.Load() >= enough && feed.Stats().Epochs > 0 {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Error("waited for 30 s for refreshes")
+				return
+			}
+		}
+	}
 	client.Go(func() {
 		defer close(done)
 		for generation := uint32(1); ; {
@@ -52,6 +67,7 @@ func followWhile(t *testing.T, feed *revocation.Feed, other node, event func()) 
 				Session: id, From: generation, Lives: farLives,
 			})
 			if err == nil && rotated {
+				rotations.Add(1)
 				known.Add(revocation.SessionRotated(id, s.Session.Generation), begun)
 			}
 			if err == nil {
@@ -61,9 +77,9 @@ func followWhile(t *testing.T, feed *revocation.Feed, other node, event func()) 
 	})
 	client.Go(func() {
 		defer close(stop)
-		time.Sleep(500 * time.Millisecond) // the client refreshes meanwhile
+		awaitRefreshes()
 		event()
-		time.Sleep(500 * time.Millisecond)
+		awaitRefreshes()
 	})
 	epochs = known.Follow(t, feed, done)
 	client.Wait()
