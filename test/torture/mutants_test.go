@@ -132,13 +132,16 @@ var postgresMutants = []mutant{
 		name: "PostgreSQL without compare", // Rotate accepts every generation
 		edits: []edit{
 			{dir: "internal/store/postgres", old: "const rotateSQL =", new: "var rotateSQL ="},
+			{dir: "internal/store/postgres", old: "const rotateShardSQL =", new: "var rotateShardSQL ="},
+			{dir: "internal/store/postgres", old: "const selectRotations =", new: "var selectRotations ="},
+			{dir: "internal/store/postgres", old: "const updateRotated =", new: "var updateRotated ="},
 			{
 				dir: "internal/store/postgres", old: "WHERE s.generation = n.origin AND",
 				new: "WHERE (s.generation = n.origin OR ` + fmt.Sprint(MUTANT) + `) AND",
 			},
 			{
-				dir: "internal/store/postgres", old: " AND s.generation = n.origin\n",
-				new: " AND (s.generation = n.origin OR ` + fmt.Sprint(MUTANT) + `)\n",
+				dir: "internal/store/postgres", old: " AND s.generation = n.origin`",
+				new: " AND (s.generation = n.origin OR ` + fmt.Sprint(MUTANT) + `)`",
 			},
 		},
 		kills: 5, rounds: 3, found: doubleSuccessors,

@@ -25,11 +25,16 @@ type lookup[K comparable, V any] struct {
 // lookUp reads one row in a batch.
 func lookUp[K comparable, V any](ctx context.Context, group *batch.Group[lookup[K, V]], key K) (V, error) {
 	op := &batch.Op[lookup[K, V]]{Value: lookup[K, V]{key: key}}
-	if err := group.Do(ctx, op); err != nil {
+	return op.Value.result(group.Do(ctx, op))
+}
+
+// result returns the result of a lookup. err is that of the batch.
+func (l *lookup[K, V]) result(err error) (V, error) {
+	if err != nil {
 		var zero V
 		return zero, fmt.Errorf("%w: %w", fault.ErrUnavailable, err)
 	}
-	return op.Value.value, op.Value.err
+	return l.value, l.err
 }
 
 // readBatch returns a function that answers the lookups of a batch with one query. The query begins after all of its

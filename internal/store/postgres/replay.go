@@ -25,7 +25,7 @@ type replayOp = batch.Op[replay]
 // RecordReplay stores the time of a replay.
 func (s *Store) RecordReplay(ctx context.Context, id token.SessionID, generation uint32, at int64) error {
 	op := &replayOp{Value: replay{id: id, generation: generation, at: at}}
-	if err := s.replays.Do(ctx, op); err != nil {
+	if err := inBatch(ctx, s, id, (*shard).replayBatches, op); err != nil {
 		return fmt.Errorf("%w: %w", fault.ErrUnavailable, err)
 	}
 	return op.Value.err
@@ -33,13 +33,20 @@ func (s *Store) RecordReplay(ctx context.Context, id token.SessionID, generation
 
 // recordSQL passes over a row locked by another transaction, as rotateSQL does: that transaction rotates or ends the
 // session, or records another replay of it.
-const recordSQL = `
+const recordSQL = selectReplays + updateReplayed
+
+// recordShardSQL is recordSQL for the sessions of one shard.
+const recordShardSQL = selectReplays + inShard + updateReplayed + inShard
+
+const selectReplays = `
 WITH n AS (
   SELECT id, generation, max(at) AS at FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS n (id, generation, at)
   GROUP BY id, generation
 ), locked AS MATERIALIZED (
   SELECT n.* FROM n JOIN pawl.session s ON s.id = n.id
-  WHERE s.generation = n.generation FOR NO KEY UPDATE OF s SKIP LOCKED
+  WHERE s.generation = n.generation`
+
+const updateReplayed = ` FOR NO KEY UPDATE OF s SKIP LOCKED
 )
 UPDATE pawl.session s SET previous = least(n.at, s.refreshed + 120) FROM locked n
 WHERE s.id = n.id AND s.generation = n.generation AND least(n.at, s.refreshed + 120) > ` + raceBegan

@@ -61,7 +61,7 @@ func (s *Store) Rotate(ctx context.Context, r authority.Rotation) (authority.Ses
 		tries++
 		if tries > triesInBatch && errors.Is(op.Value.outcome.err, errContended) {
 			s.rotateAlone(ctx, op)
-		} else if err := s.rotations.Do(ctx, op); err != nil {
+		} else if err := inBatch(ctx, s, r.Session, (*shard).rotationBatches, op); err != nil {
 			return authority.SessionWithUser{}, false, fmt.Errorf("%w: %w", fault.ErrUnavailable, err)
 		}
 		o := &op.Value.outcome
@@ -154,14 +154,31 @@ func (s *Store) rotateAlone(ctx context.Context, op *rotationOp) {
 // superseded token locks nothing.
 //
 // "published" writes the changes for the nodes in the same transaction (publish.go).
-const rotateSQL = `
+const rotateSQL = selectRotations + updateRotated + returnRotated + `
+), published AS (
+  ` + publishRotated + `
+)
+SELECT * FROM rotated`
+
+// rotateShardSQL is rotateSQL for the sessions of one shard. Citus finds the shard by the condition on the ids. The
+// sessions are on another server than the table of the changes, so it publishes nothing.
+const rotateShardSQL = selectRotations + inShard + updateRotated + inShard + returnRotated + `
+)
+SELECT * FROM rotated`
+
+// inShard lets Citus find the shard of a statement.
+const inShard = " AND s.id = ANY ($1::uuid[])"
+
+const selectRotations = `
 WITH n AS (
   SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bytea[],
       $8::bigint[])
     WITH ORDINALITY AS n (id, origin, at, token_life, idle_life, attempt, idempotency_key, address, ordinal)
 ), locked AS MATERIALIZED (
   SELECT n.* FROM n JOIN pawl.session s ON s.id = n.id
-  WHERE s.generation = n.origin AND n.at < ` + idle + ` FOR NO KEY UPDATE OF s SKIP LOCKED
+  WHERE s.generation = n.origin AND n.at < ` + idle
+
+const updateRotated = ` FOR NO KEY UPDATE OF s SKIP LOCKED
 ), rotated AS (
   UPDATE pawl.session s SET generation = n.origin + 1, refreshed = n.at,
     previous = ` + raceBegan + `,
@@ -169,12 +186,10 @@ WITH n AS (
     idle = least(n.at + coalesce(s.idle_life, n.idle_life), s.ends),
     attempt = n.attempt, idempotency_key = n.idempotency_key, address = n.address
   FROM locked n, pawl.users u
-  WHERE s.id = n.id AND u.id = s.user_id AND u.status < $9 AND u.session_epoch = s.epoch AND s.generation = n.origin
-  RETURNING ` + sessionWithUserColumns + `, n.ordinal, s.id AS rotated_id, s.generation AS rotated_generation
-), published AS (
-  ` + publishRotated + `
-)
-SELECT * FROM rotated`
+  WHERE s.id = n.id AND u.id = s.user_id AND u.status < $9 AND u.session_epoch = s.epoch AND s.generation = n.origin`
+
+const returnRotated = `
+  RETURNING ` + sessionWithUserColumns + `, n.ordinal, s.id AS rotated_id, s.generation AS rotated_generation`
 
 func rotateArgs(ops []*rotationOp) []any {
 	n := len(ops)

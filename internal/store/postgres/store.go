@@ -25,6 +25,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -34,7 +35,6 @@ import (
 	"github.com/pawlauth/pawl/internal/revocation"
 	"github.com/pawlauth/pawl/internal/store/batch"
 	"github.com/pawlauth/pawl/internal/storecopy"
-	"github.com/pawlauth/pawl/internal/token"
 	"github.com/pawlauth/pawl/internal/userimport"
 )
 
@@ -76,9 +76,7 @@ const (
 // Store is an authority.Store on PostgreSQL.
 type Store struct {
 	pool      *pgxpool.Pool
-	rotations *batch.Group[rotation]
-	replays   *batch.Group[replay]
-	sessions  *batch.Group[lookup[token.SessionID, authority.SessionWithUser]]
+	shards    atomic.Pointer[[]*shard] // ordered by first
 	apiKeys   *batch.Group[lookup[authority.APIKeyHash, apiKeyWithUser]]
 	ready     *batch.Group[lookup[struct{}, bool]]
 	bulkSlots chan struct{} // has a value for each other running call
@@ -137,9 +135,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		}
 		return nil, explainConnect(err)
 	}
-	s.rotations = batch.New(batchSize, rotators, 0, s.rotateBatch)
-	s.replays = batch.New(batchSize, 1, 0, s.recordReplays)
-	s.sessions = batch.New(batchSize, readers, 0, readBatch(s, c.Metrics, readSessions))
+	s.shards.Store(new(s.newShards([]int32{0})))
 	s.apiKeys = batch.New(batchSize, readers, 0, readBatch(s, c.Metrics, readAPIKeys))
 	s.ready = batch.New(batchSize, 1, 0, readBatch(s, nil, readReady))
 	background, stop := context.WithCancel(context.Background())
@@ -194,9 +190,9 @@ func (s *Store) prepare(ctx context.Context, c Config) error {
 
 // Close waits for the running calls, and closes the connections.
 func (s *Store) Close() error {
-	s.rotations.Close()
-	s.replays.Close()
-	s.sessions.Close()
+	for _, shard := range *s.shards.Load() {
+		shard.close()
+	}
 	s.apiKeys.Close()
 	s.ready.Close()
 	s.stopBackground()
