@@ -5,15 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/client"
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/test/pgtest"
+	"github.com/pawlauth/pawl/internal/test/wallclock"
 	"github.com/pawlauth/pawl/pawltest"
 )
 
@@ -21,20 +20,6 @@ const (
 	bound     = time.Second
 	heartbeat = 200 * time.Millisecond
 )
-
-// movableClock is the real time whose wall clock can be set. Its monotonic clock is the real one.
-type movableClock struct{ seconds atomic.Int64 }
-
-func (c *movableClock) step(d time.Duration) { c.seconds.Add(int64(d / time.Second)) }
-
-func (c *movableClock) now() time.Time {
-	t := time.Now()
-	// The first word of a Time with a monotonic reading has the wall clock: 33 bits of seconds above 30 bits of
-	// nanoseconds. No function of package time sets one clock without the other.
-	wall := (*uint64)(unsafe.Pointer(&t))
-	*wall += uint64(c.seconds.Load()) << 30
-	return t
-}
 
 // withClock gives a server a clock that runs. The clock of pawltest stands still, which a feed takes for
 // steps back.
@@ -49,8 +34,8 @@ type verifying struct {
 	direct   *client.Client // of the administrator, without the proxy
 	proxy    *faultyProxy
 	verifier *client.Verifier
-	server   movableClock
-	local    movableClock
+	server   wallclock.Clock
+	local    wallclock.Clock
 }
 
 func newVerifying(
@@ -63,7 +48,7 @@ func newVerifying(
 			t.Logf("%+v", v.verifier.Stats())
 		}
 	})
-	options = append(options, pawltest.WithAlgorithm(algorithm), withClock(v.server.now))
+	options = append(options, pawltest.WithAlgorithm(algorithm), withClock(v.server.Now))
 	v.pawl = pawltest.New(t, options...)
 	v.direct = v.pawl.Client(client.WithAPIKey(v.pawl.AdminAPIKey))
 	v.proxy = newFaultyProxy(t, v.pawl.URL)
@@ -85,7 +70,7 @@ func (v *verifying) newVerifier(config client.VerifierConfig) *client.Verifier {
 		v.Fatal(err)
 	}
 	if config.Clock == nil {
-		config.Clock = v.local.now
+		config.Clock = v.local.Now
 	}
 	verifier := client.NewVerifier(c, config)
 	v.Cleanup(verifier.Close)
@@ -163,12 +148,12 @@ func TestVerifierFaults(t *testing.T) {
 		"none":              {func(*verifying) {}, func(*verifying) {}},
 		"cut":               {func(v *verifying) { v.proxy.set(cuts) }, func(v *verifying) { v.proxy.set(noFault) }},
 		"held":              {func(v *verifying) { v.proxy.set(holds) }, func(v *verifying) { v.proxy.set(noFault) }},
-		"server clock +10m": {func(v *verifying) { v.server.step(10 * time.Minute) }, func(*verifying) {}},
-		"server clock -10m": {func(v *verifying) { v.server.step(-10 * time.Minute) }, func(*verifying) {}},
-		"local clock +10m":  {func(v *verifying) { v.local.step(10 * time.Minute) }, func(*verifying) {}},
-		"local clock -10m":  {func(v *verifying) { v.local.step(-10 * time.Minute) }, func(*verifying) {}},
+		"server clock +10m": {func(v *verifying) { v.server.Step(10 * time.Minute) }, func(*verifying) {}},
+		"server clock -10m": {func(v *verifying) { v.server.Step(-10 * time.Minute) }, func(*verifying) {}},
+		"local clock +10m":  {func(v *verifying) { v.local.Step(10 * time.Minute) }, func(*verifying) {}},
+		"local clock -10m":  {func(v *verifying) { v.local.Step(-10 * time.Minute) }, func(*verifying) {}},
 		"clock set back and held": {
-			func(v *verifying) { v.local.step(-10 * time.Minute); v.proxy.set(holds) },
+			func(v *verifying) { v.local.Step(-10 * time.Minute); v.proxy.set(holds) },
 			func(v *verifying) { v.proxy.set(noFault) },
 		},
 	} {
@@ -536,7 +521,7 @@ func TestVerifierExpiry(t *testing.T) {
 	v := newVerifying(t, "ES256", client.VerifierConfig{})
 	token := v.login()
 	v.expect(true, token)
-	v.server.step(59*time.Minute + 50*time.Second)
+	v.server.Step(59*time.Minute + 50*time.Second)
 	expires := time.Now().Add(10 * time.Second) // of the token, to within a second
 	await(t, "the token does not expire", func() bool {
 		_, err := v.verifier.Verify(t.Context(), token)

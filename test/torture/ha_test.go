@@ -204,7 +204,7 @@ func (s *sites) runFaults(p plan, faults []haFault, unavailable map[string][]tim
 	f := newFleet(p.nodes, s.startNode)
 	f.pauseAfterNone = time.Second
 	stop := make(chan struct{})
-	clients := newClients(s.T, p, f, h)
+	clients := newClients(s.T, p, f, h, newVerifier(s.T, f))
 	probe := newProbe(s.T, f)
 	var group sync.WaitGroup
 	finish := sync.OnceFunc(func() { close(stop); group.Wait() })

@@ -162,6 +162,8 @@ func (c *call) String() string {
 type history struct {
 	began    time.Time // its monotonic part orders the calls
 	families []*family
+	// clocksSet is whether the clocks of the nodes were set. Only faults without times are looked for then.
+	clocksSet bool
 
 	mu    sync.Mutex // guards the fields below
 	calls []*call

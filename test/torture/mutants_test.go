@@ -18,13 +18,13 @@ import (
 // The faults are not in the production sources: "go build -overlay" replaces source files with edited copies. One
 // binary has all faults. The environment selects the fault by the mutant's name.
 type mutant struct {
-	name   string
-	edits  []edit
-	long   bool               // whether only "make torture" runs it
-	kills  int                // how many kills are checked together
-	rounds int                // the test finds the fault within so many runs with as many kills
-	lull   bool               // as in plan
-	found  func(*report) bool // whether the checks for this kind of fault have found it
+	name     string
+	edits    []edit
+	long     bool               // whether only "make torture" runs it
+	kills    int                // how many kills are checked together
+	rounds   int                // the test finds the fault within so many runs with as many kills
+	verifier bool               // as in plan
+	found    func(*report) bool // whether the checks for this kind of fault have found it
 }
 
 // edit replaces old with new in the sources of a package. The package must contain old exactly once, because an edit
@@ -98,7 +98,7 @@ var sqliteMutants = []mutant{
 			dir: "internal/revocation", old: "if !f.open || f.epoch == \"\" {",
 			new: "if MUTANT || !f.open || f.epoch == \"\" {",
 		}},
-		kills: 5, rounds: 3, lull: true, found: wrongLocal,
+		kills: 5, rounds: 3, verifier: true, found: wrongLocal,
 	},
 	{
 		name: "any password", // a former one, for example

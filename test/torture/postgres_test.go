@@ -19,22 +19,28 @@ import (
 	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
-// database is one cluster behind a proxy, whose address survives restarts of the cluster.
+// nodesOnPostgres is the number of nodes on a database.
+const nodesOnPostgres = 3
+
+// database is one cluster behind a proxy for each node. Their addresses survive restarts of the cluster.
 type database struct {
 	*testing.T
 	cluster *pgtest.Cluster
-	front   *pgtest.Proxy
+	fronts  [nodesOnPostgres]*pgtest.Proxy
 	name    string
+	cuts    int
 }
 
 // postgres returns a plan with three nodes on one database that is killed too.
 func postgres(t *testing.T, binary string) plan {
 	t.Helper()
 	d := &database{T: t, cluster: pgtest.Start(t)}
-	d.front, d.name = pgtest.NewProxy(t, d.cluster.Addr), d.cluster.Database(t)
+	d.name = d.cluster.Database(t)
+	for i := range d.fronts {
+		d.fronts[i] = pgtest.NewProxy(t, d.cluster.Addr)
+	}
 	masterKey := "PAWL_MASTER_KEY=" + seal.NewKey()
-	dsn := pgtest.DSN(d.name, d.front.Addr)
-	init := exec.Command(binary, "init", "--login", "admin@example.com", "--json", "--store", dsn)
+	init := exec.Command(binary, "init", "--login", "admin@example.com", "--json", "--store", d.cluster.DSN(d.name))
 	init.Env = append(init.Environ(), masterKey)
 	output, err := init.Output()
 	var created struct{ APIKey string }
@@ -43,7 +49,7 @@ func postgres(t *testing.T, binary string) plan {
 	}
 	start := func(number int) node {
 		name := fmt.Sprint("node", number)
-		s := startServe(t, binary, masterKey, dsn+"&application_name="+name)
+		s := startServe(t, binary, masterKey, pgtest.DSN(d.name, d.fronts[number].Addr)+"&application_name="+name)
 		return node{
 			url: s.URL, adminKey: created.APIKey,
 			kill: func() {
@@ -53,7 +59,10 @@ func postgres(t *testing.T, binary string) plan {
 			signal: func(sig os.Signal) { _ = s.Process.Signal(sig) }, // an error means that it has exited
 		}
 	}
-	return plan{start: start, nodes: 3, families: 3, outage: d.outage, freeze: d.freeze}
+	return plan{
+		start: start, nodes: nodesOnPostgres, families: 3, outage: d.outage, freeze: d.freeze, partition: d.partition,
+		killsOfHistory: 16, // calls without an answer make the check slow
+	}
 }
 
 // startServe starts "pawl serve". It tries again if the database is too slow, as it may be after a kill.
@@ -83,7 +92,21 @@ func (d *database) freeze(pause time.Duration) {
 func (d *database) outage() {
 	d.cluster.Kill()
 	d.cluster.Restart(d.T)
-	d.front.SetTarget(d.cluster.Addr)
+	for _, front := range d.fronts {
+		front.SetTarget(d.cluster.Addr)
+	}
+}
+
+// partition cuts a node off from the database: in turn, its connections stall or are closed.
+func (d *database) partition(node int, pause time.Duration) {
+	d.cuts++
+	if d.cuts%2 == 1 {
+		d.fronts[node].Stall()
+	} else {
+		d.fronts[node].Drop()
+	}
+	time.Sleep(pause)
+	d.fronts[node].Pass()
 }
 
 // awaitDisconnect waits until the database has closed the connections of a killed node. Until then, the database may
@@ -108,7 +131,7 @@ func awaitDisconnect(t *testing.T, dsn, application string) {
 // TestTorturePostgres is TestTorture for three nodes on one database.
 func TestTorturePostgres(t *testing.T) {
 	p, wanted := postgres(t, testbin.Build(t)), killsOr(10)
-	p.patient = wanted > 10
+	p.patient, p.verifier = wanted > 10, true
 	if testing.Short() {
 		wanted, p.patient = min(wanted, 5), false
 	}

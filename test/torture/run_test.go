@@ -25,25 +25,33 @@ type plan struct {
 	// outage, if set, makes the shared state of the nodes fail. It returns when the state is available again.
 	outage func()
 	// freeze, if set, pauses the shared state of the nodes.
-	freeze  func(time.Duration)
-	lull    bool // whether to leave the nodes alone now and then, so that the verifier decides by itself for seconds
-	patient bool // whether to wait for a theft and a late replay, which takes 13 seconds
+	freeze func(time.Duration)
+	// partition, if set, cuts a node off from the shared state.
+	partition func(node int, d time.Duration)
+	// setClocks, if set, sets the wall clocks of all nodes forward or back. The history is then checked without times.
+	setClocks func(time.Duration)
+	// verifier is whether to disturb the verifier too, and to leave the nodes alone now and then, so that the verifier
+	// decides by itself for seconds.
+	verifier bool
+	patient  bool // whether to wait for a theft and a late replay, which takes 13 seconds
 }
 
 // callersOfVictim is more than one, so that a reset also ends the sessions of another caller.
 const callersOfVictim = 2
 
 const (
-	maxLife  = 450 * time.Millisecond // limits the time between the start and the kill of a node
-	maxPause = 700 * time.Millisecond // of a node or the shared state
-	lull     = 2 * time.Second        // longer than the bound of the verifier
+	maxLife   = 450 * time.Millisecond // limits the time between the start and the kill of a node
+	maxPause  = 700 * time.Millisecond // of a node or the shared state
+	lull      = 2 * time.Second        // longer than the bound of the verifier
+	maxCut    = 2 * time.Second        // of a node from the shared state, or of the verifier from the nodes
+	clockStep = 10 * time.Minute       // of a clock
 )
 
 // lullEvery is the number of kills for each lull.
 const lullEvery = 5
 
-// outageEvery is the number of kills for each outage and for each freeze. The first ones come after a part of them, so
-// that a short run has them too. pauseEvery is the number of kills for each pause of a node.
+// outageEvery is the number of kills for each fault but a pause. The first ones come after a part of them, so that a
+// short run has them too. pauseEvery is the number of kills for each pause of a node.
 const (
 	outageEvery = 8
 	pauseEvery  = 3
@@ -56,8 +64,12 @@ func run(t *testing.T, p plan) *report {
 	random := rand.New(rand.NewPCG(p.seed, 0))
 	h := &history{began: time.Now()}
 	f := newFleet(p.nodes, p.start)
+	if p.partition != nil {
+		f.pauseAfterNone = maxCut / 4 // a node that is cut off leaves many calls without an answer
+	}
 	stop := make(chan struct{})
-	clients := newClients(t, p, f, h)
+	verifier := newVerifier(t, f)
+	clients := newClients(t, p, f, h, verifier)
 	var group sync.WaitGroup
 	finish := sync.OnceFunc(func() { close(stop); group.Wait() })
 	// If a node does not start, the test ends here. Close the fleet first, because the workers would wait for the node.
@@ -67,24 +79,10 @@ func run(t *testing.T, p plan) *report {
 		group.Go(func() { run(stop) })
 	}
 	r := &report{}
-	upTo := func(d time.Duration) time.Duration { return time.Duration(random.Int64N(int64(d))) }
 	for ; p.more(r.kills); r.kills++ {
-		switch {
-		case p.outage != nil && r.kills%outageEvery == outageEvery/2:
-			time.Sleep(upTo(maxLife))
-			p.outage()
-			r.outages++
-		case p.freeze != nil && r.kills%outageEvery == outageEvery/4:
-			time.Sleep(upTo(maxLife))
-			p.freeze(upTo(maxPause))
-			r.pauses++
-		case r.kills%pauseEvery == 0:
-			time.Sleep(upTo(maxLife))
-			f.pause(random.IntN(p.nodes), upTo(maxPause))
-			r.pauses++
-		}
-		time.Sleep(upTo(maxLife))
-		if p.lull && r.kills%lullEvery == lullEvery-1 {
+		p.disturb(f, verifier, random, r)
+		time.Sleep(upTo(random, maxLife))
+		if p.verifier && r.kills%lullEvery == lullEvery-1 {
 			time.Sleep(lull)
 		}
 		victim := random.IntN(p.nodes)
@@ -96,8 +94,51 @@ func run(t *testing.T, p plan) *report {
 		f.kill(i, h.now)
 	}
 	h.close()
+	h.clocksSet = p.setClocks != nil
 	r.check(h)
 	return r
+}
+
+func upTo(random *rand.Rand, d time.Duration) time.Duration {
+	return time.Duration(random.Int64N(int64(d)))
+}
+
+// disturb causes the fault that is next, if there is one.
+func (p plan) disturb(f *fleet, v *localVerifier, random *rand.Rand, r *report) {
+	next := func(number int) bool { return r.kills%outageEvery == number }
+	switch {
+	case p.outage != nil && next(4):
+		time.Sleep(upTo(random, maxLife))
+		p.outage()
+		r.outages++
+	case p.freeze != nil && next(2):
+		time.Sleep(upTo(random, maxLife))
+		p.freeze(upTo(random, maxPause))
+		r.pauses++
+	case p.partition != nil && next(1):
+		p.partition(random.IntN(p.nodes), upTo(random, maxCut))
+		r.cuts++
+	case p.verifier && next(3):
+		v.valve.hold(upTo(random, maxCut))
+		r.cuts++
+	case r.kills%pauseEvery == 0:
+		time.Sleep(upTo(random, maxLife))
+		f.pause(random.IntN(p.nodes), upTo(random, maxPause))
+		r.pauses++
+	}
+	forward := clockStep
+	if r.steps%2 == 1 {
+		forward = -clockStep
+	}
+	switch {
+	case p.setClocks != nil && r.kills%2 == 1:
+		p.setClocks(forward)
+		v.restart()
+		r.steps++
+	case p.verifier && (next(0) || next(5)):
+		v.clock.Step(forward)
+		r.steps++
+	}
 }
 
 func newHTTPClient(timeout time.Duration) *http.Client {
@@ -105,11 +146,12 @@ func newHTTPClient(timeout time.Duration) *http.Client {
 }
 
 // newClients creates the users, and returns what their callers and the Root do until a channel is closed.
-func newClients(t *testing.T, p plan, f *fleet, h *history) (clients []func(stop <-chan struct{})) {
+func newClients(
+	t *testing.T, p plan, f *fleet, h *history, verifier *localVerifier,
+) (clients []func(stop <-chan struct{})) {
 	t.Helper()
 	shared := newHTTPClient(20 * time.Second)
 	t.Cleanup(shared.CloseIdleConnections)
-	verifier := newVerifier(t, f)
 	number := 0
 	newWorker := func() *worker {
 		number++

@@ -2,11 +2,12 @@
 // linearizable: some order of the calls, each between its request and its response, must explain every answer.
 //
 // Callers sign in and share each session among workers (caller_test.go), which send calls to a fleet of nodes
-// (worker_test.go, fleet_test.go). Each caller is a member of a family: an administrator changes a user, and the Root
-// takes the rights of both away and gives them back (family_test.go). The history of all calls (history_test.go) is
-// checked twice: by counting plain faults (count_test.go), and by porcupine against a model of the contract, one of a
-// session (model_test.go) and one of a family (familymodel_test.go). Binaries with deliberate faults show that the
-// checks find them (mutants_test.go).
+// (worker_test.go, fleet_test.go), and tokens to a client.Verifier (verifier_test.go), whose connections and wall clock
+// are disturbed. Each caller is a member of a family: an administrator changes a user, and the Root takes the rights of
+// both away and gives them back (family_test.go). The history of all calls (history_test.go) is checked twice: by
+// counting plain faults (count_test.go), and by porcupine against a model of the contract, one of a session
+// (model_test.go) and one of a family (familymodel_test.go). Binaries with deliberate faults show that the checks find
+// them (mutants_test.go).
 package torture_test
 
 import (
@@ -81,7 +82,7 @@ func torture(t *testing.T, p plan, kills int, during time.Duration) *report {
 
 // TestTorture kills one node on SQLite. It is short in "make test" and long in "make torture".
 func TestTorture(t *testing.T) {
-	p := plan{start: sqlite(t, testbin.Build(t)), nodes: 1, families: 3, patient: true, lull: true}
+	p := plan{start: sqlite(t, testbin.Build(t)), nodes: 1, families: 3, patient: true, verifier: true}
 	wanted := killsOr(20)
 	if testing.Short() {
 		wanted, p.patient = min(wanted, 5), false
@@ -98,7 +99,7 @@ func checkReport(t *testing.T, p plan, r *report) {
 		t.Error("the answers violate the contract")
 	}
 	if r.kills == 0 || r.replays == 0 || r.pauses == 0 || r.changes == 0 || r.refusals == 0 ||
-		p.outage != nil && r.outages == 0 || p.lull && r.inMemory == 0 ||
+		p.outage != nil && r.outages == 0 || p.verifier && (r.inMemory == 0 || r.cuts == 0 || r.steps == 0) ||
 		p.patient && (r.thefts == 0 || r.lateReplays == 0 || r.lateTokens == 0) {
 		t.Error("the run is not significant: one of its figures is 0")
 	}
@@ -117,7 +118,7 @@ func TestTortureSeesFaults(t *testing.T) {
 		}
 		t.Run(m.name, func(t *testing.T) {
 			t.Setenv(mutantVariable, m.name)
-			m.checkFound(t, plan{start: sqlite(t, binary), nodes: 1, families: 3, lull: m.lull})
+			m.checkFound(t, plan{start: sqlite(t, binary), nodes: 1, families: 3, verifier: m.verifier})
 		})
 	}
 }

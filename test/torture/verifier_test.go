@@ -3,14 +3,17 @@ package torture_test
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/pawlauth/pawl/client"
+	"github.com/pawlauth/pawl/internal/test/wallclock"
 )
 
 // A client.Verifier follows the feed of the fleet. The workers let it verify the tokens of their sessions, and the
@@ -47,18 +50,86 @@ func (f *fleetTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return f.base.RoundTrip(r)
 }
 
+// valve holds what the connections of a verifier receive while it is closed.
+type valve struct {
+	mu     sync.Mutex // guards closed
+	opened *sync.Cond
+	closed bool
+}
+
+func newValve() *valve {
+	v := &valve{}
+	v.opened = sync.NewCond(&v.mu)
+	return v
+}
+
+func (v *valve) set(closed bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.closed = closed
+	v.opened.Broadcast()
+}
+
+// hold closes the valve for a while.
+func (v *valve) hold(d time.Duration) {
+	v.set(true)
+	time.Sleep(d)
+	v.set(false)
+}
+
+// heldConn is a connection with a valve.
+type heldConn struct {
+	net.Conn
+	valve *valve
+}
+
+// Read reads from the connection, and returns when the valve is open.
+func (c heldConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.valve.mu.Lock()
+	defer c.valve.mu.Unlock()
+	for c.valve.closed {
+		c.valve.opened.Wait()
+	}
+	return n, err
+}
+
+// localVerifier is a verifier in this process. A run holds its connections, and sets its wall clock.
+type localVerifier struct {
+	pawl    *client.Client
+	valve   *valve
+	clock   wallclock.Clock
+	current atomic.Pointer[client.Verifier]
+}
+
 // newVerifier returns a verifier that reaches the nodes of a fleet. It ends with the test.
-func newVerifier(t *testing.T, f *fleet) *client.Verifier {
+func newVerifier(t *testing.T, f *fleet) *localVerifier {
 	t.Helper()
-	base := &http.Transport{MaxIdleConnsPerHost: 64}
-	pawl, err := client.New("http://pawl.test", client.WithAPIKey(f.lives[0].adminKey), client.WithRetries(0),
+	v := &localVerifier{valve: newValve()}
+	base := &http.Transport{
+		MaxIdleConnsPerHost: 64,
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+			return heldConn{conn, v.valve}, err
+		},
+	}
+	var err error
+	v.pawl, err = client.New("http://pawl.test", client.WithAPIKey(f.lives[0].adminKey), client.WithRetries(0),
 		client.WithHTTPClient(&http.Client{Transport: &fleetTransport{fleet: f, base: base}}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := client.NewVerifier(pawl, client.VerifierConfig{Bound: verifierBound, AskTimeout: time.Second})
-	t.Cleanup(func() { v.Close(); base.CloseIdleConnections() })
+	v.restart()
+	t.Cleanup(func() { v.current.Load().Close(); base.CloseIdleConnections() })
 	return v
+}
+
+// restart replaces the verifier by a new one, which has seen no event.
+func (v *localVerifier) restart() {
+	config := client.VerifierConfig{Bound: verifierBound, AskTimeout: time.Second, Clock: v.clock.Now}
+	if old := v.current.Swap(client.NewVerifier(v.pawl, config)); old != nil {
+		old.Close()
+	}
 }
 
 // usedToken is a token that a worker has used.
@@ -95,11 +166,12 @@ func (w *worker) verifyInMemory(s *session) {
 		with = old
 	}
 	c := localCheck{call: call{worker: w.number, kind: verify, user: s.user, with: with.claims}}
-	before := w.verifier.Stats()
+	verifier := w.verifier.current.Load()
+	before := verifier.Stats()
 	c.start = w.history.now()
-	_, err := w.verifier.Verify(context.Background(), with.text)
+	_, err := verifier.Verify(context.Background(), with.text)
 	c.end = w.history.now()
-	after := w.verifier.Stats()
+	after := verifier.Stats()
 	switch {
 	case err == nil:
 		c.answer = done

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/api"
-	"github.com/pawlauth/pawl/client"
 )
 
 // worker makes calls, one after the other, and records them in the history.
@@ -24,7 +23,7 @@ type worker struct {
 	history *history
 	http    *http.Client
 
-	verifier *client.Verifier
+	verifier *localVerifier
 	used     []usedToken // the latest tokens that the verifier has checked, oldest first
 }
 
