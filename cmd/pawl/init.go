@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"strings"
 
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/authority"
@@ -16,6 +19,9 @@ type initCmd struct {
 	Login  string `required:"" help:"Login of the administrator, a mail address."`
 	JSON   bool   `name:"json" help:"Print JSON."`
 
+	PasswordFile string `placeholder:"FILE" help:"File with the password of the administrator; create no API key."`
+	IfMissing    bool   `help:"Succeed and change nothing if the store has an administrator already."`
+
 	storeSettings `embed:""`
 	settings      `embed:""`
 }
@@ -24,7 +30,9 @@ func (c *initCmd) Help() string {
 	return `Example:
   pawl init --login admin@example.com --data /var/lib/pawl
 
-The password and the API key are printed once; keep them.`
+The password and the API key are printed once; keep them. With --password-file, nothing secret is printed, because
+the log of a job keeps what it prints. Such a job can run again at any time:
+  pawl init --login admin@example.com --password-file /run/secrets/admin-password --if-missing`
 }
 
 // check returns the settings as the configuration of an App. The error has all problems.
@@ -53,25 +61,63 @@ func (c *initCmd) Run(ctx context.Context, std stdio) (err error) {
 	if err != nil {
 		return err
 	}
+	if len(roots) > 0 && c.IfMissing {
+		return c.report(std, roots[0].Login, nil, "Nothing to do: "+store+" has an administrator already.")
+	}
 	if len(roots) > 0 {
 		return fmt.Errorf("%s already has an administrator; sign in as %s to create others", store, roots[0].Login)
 	}
-	secret := password.Generate(24)
-	user, key, err := a.Authority.Bootstrap(ctx, authority.User{
-		Login: c.Login, Email: c.Login, Level: authority.Root, Status: authority.Active,
-		Tenant: authority.Tenant{NetworkID: 1, MailboxID: 1},
-	}, secret)
+	secret, err := c.password(config.Rules)
 	if err != nil {
 		return err
 	}
-	if c.JSON {
-		return printJSON(std.out, map[string]string{"login": user.Login, "password": secret, "apiKey": key})
+	first := authority.User{
+		Login: c.Login, Email: c.Login, Level: authority.Root, Status: authority.Active,
+		Tenant: authority.Tenant{NetworkID: 1, MailboxID: 1},
 	}
-	_, err = fmt.Fprintf(std.out, `login     %s
-password  %s
-apiKey    %s
+	if c.PasswordFile != "" {
+		user, err := a.Authority.BootstrapUser(ctx, first, secret)
+		if err != nil {
+			return err
+		}
+		return c.report(std, user.Login, nil, "The password is the one in "+c.PasswordFile+". Next: "+next)
+	}
+	user, key, err := a.Authority.Bootstrap(ctx, first, secret)
+	if err != nil {
+		return err
+	}
+	return c.report(std, user.Login, []string{secret, key}, "Keep them; they are not shown again. Next: "+next)
+}
 
-Keep them; they are not shown again. Next: %s
-`, user.Login, secret, key, next)
+// password returns the password of the administrator: the line in the file, or else a new one.
+func (c *initCmd) password(rules password.Rules) (string, error) {
+	if c.PasswordFile == "" {
+		return password.Generate(24), nil
+	}
+	text, err := os.ReadFile(c.PasswordFile)
+	if err != nil {
+		return "", badSetting("password-file", "names a file that cannot be read: %w", err)
+	}
+	secret := strings.TrimRight(string(text), "\r\n")
+	if err := rules.Check(secret); err != nil {
+		return "", badSetting("password-file", "names a file whose password %w", err)
+	}
+	return secret, nil
+}
+
+// report prints the login of the administrator, and the password and the API key if there are new ones.
+func (c *initCmd) report(std stdio, login string, secrets []string, note string) error {
+	if c.JSON {
+		fields := map[string]string{"login": login}
+		if len(secrets) > 0 {
+			fields["password"], fields["apiKey"] = secrets[0], secrets[1]
+		}
+		return printJSON(std.out, fields)
+	}
+	text := "login     " + login + "\n"
+	if len(secrets) > 0 {
+		text += "password  " + secrets[0] + "\napiKey    " + secrets[1] + "\n"
+	}
+	_, err := io.WriteString(std.out, text+"\n"+note+"\n")
 	return err
 }
