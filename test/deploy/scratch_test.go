@@ -1,7 +1,7 @@
 //go:build linux
 
 // Package deploy_test checks the means of deployment: the container image, the systemd unit, the compose file with its
-// gateway, the release, and the script that installs the tools for tests.
+// gateway, the manifests for Kubernetes, the release, and the script that installs the tools for tests.
 package deploy_test
 
 import (
@@ -213,6 +213,13 @@ func words(t *testing.T, text string) (list []string) {
 // test if it is still running.
 func startAndListen(t *testing.T, cmd *exec.Cmd) string {
 	t.Helper()
+	addr, _ := startWithMetrics(t, cmd)
+	return addr
+}
+
+// startWithMetrics is startAndListen. It returns the address of the metrics too, or "" if there is none.
+func startWithMetrics(t *testing.T, cmd *exec.Cmd) (addr, metrics string) {
+	t.Helper()
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -228,13 +235,19 @@ func startAndListen(t *testing.T, cmd *exec.Cmd) string {
 	for lines := bufio.NewScanner(stderr); lines.Scan(); {
 		output.WriteString(lines.Text() + "\n")
 		var record struct{ Msg, Addr string }
-		if json.Unmarshal(lines.Bytes(), &record) == nil && record.Msg == "listening" {
+		if json.Unmarshal(lines.Bytes(), &record) != nil {
+			continue
+		}
+		switch record.Msg {
+		case "metrics":
+			metrics = record.Addr
+		case "listening":
 			go io.Copy(io.Discard, stderr) // returns when the process exits
-			return record.Addr
+			return record.Addr, metrics
 		}
 	}
 	t.Fatalf("%v does not listen:\n%s", cmd.Args, output.String())
-	return ""
+	return "", ""
 }
 
 // drain stops a server with SIGTERM, as Docker and systemd do.
