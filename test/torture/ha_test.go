@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -29,6 +30,7 @@ import (
 var (
 	haRounds = flag.Int("ha-rounds", 0, "rounds of TestHA, each with every fault; 0 means a short run with two faults")
 	haTTL    = flag.Int("ha-ttl", 6, "ttl of Patroni in seconds")
+	haOnly   = flag.String("ha-faults", "", "expression for the names of the faults of a long TestHA")
 	haRoute  = flag.String("ha-route", "", "route of TestHA: own, same or haproxy; \"\" means each in turn")
 )
 
@@ -36,6 +38,7 @@ var (
 type haFault struct {
 	name  string
 	short bool // whether a short run has it too
+	cut   bool // whether it needs separate networks
 	// inject causes the fault at the site of the leader, and returns when everything runs again.
 	inject func(*sites, *patroni.Site)
 }
@@ -98,6 +101,31 @@ var haFaults = []haFault{
 		s.sleep(2 * *haTTL)
 		resume()
 	}},
+	{name: "site of the leader cut off", cut: true, inject: func(s *sites, leader *patroni.Site) {
+		restore := leader.Cut()
+		s.awaitReplaced(leader)
+		restore()
+	}},
+	{name: "site of the synchronous standby cut off", cut: true, inject: func(s *sites, _ *patroni.Site) {
+		standby := s.SyncStandby()
+		if standby == nil {
+			s.Fatal("there is no synchronous standby")
+		}
+		restore := standby.Cut()
+		s.sleep(2 * *haTTL)
+		restore()
+	}},
+	{name: "all sites cut off from each other", cut: true, inject: func(s *sites, _ *patroni.Site) {
+		s.atEachSite((*patroni.Site).Cut)
+	}},
+	{name: "etcd of the leader's site cut off", cut: true, inject: func(s *sites, leader *patroni.Site) {
+		restore := leader.CutEtcd()
+		s.sleep(2 * *haTTL)
+		restore()
+	}},
+	{name: "all members of etcd cut off", cut: true, inject: func(s *sites, _ *patroni.Site) {
+		s.atEachSite((*patroni.Site).CutEtcd)
+	}},
 }
 
 // sites is a cluster of PostgreSQL with a node of Pawl on each site.
@@ -112,13 +140,15 @@ type sites struct {
 
 const haDatabase = "pawl"
 
-// startSites starts the sites, and creates the store.
-func startSites(t *testing.T, binary string) *sites {
+// startSites starts the sites, with separate networks or on the loopback, and creates the store.
+func startSites(t *testing.T, binary string, separate bool) *sites {
 	t.Helper()
 	if missing := patroni.Missing(); missing != "" {
 		t.Skipf("%s is missing; run \"make deps\"", missing)
 	}
-	options := patroni.Options{TTL: *haTTL, LoopWait: max(1, *haTTL/6), RetryTimeout: max(2, *haTTL/3)}
+	options := patroni.Options{
+		TTL: *haTTL, LoopWait: max(1, *haTTL/6), RetryTimeout: max(2, *haTTL/3), Separate: separate,
+	}
 	s := &sites{T: t, Cluster: patroni.Start(t, options), binary: binary, masterKey: "PAWL_MASTER_KEY=" + seal.NewKey()}
 	pgtest.Exec(t, s.DSN("postgres", 0), "CREATE DATABASE "+haDatabase)
 	for i := range s.Sites {
@@ -164,6 +194,14 @@ func (s *sites) awaitReplaced(leader *patroni.Site) {
 // observe leaves the workers some time with the present state of the sites.
 func (s *sites) observe() { s.sleep(4) }
 
+// atEachSite cuts something at each site, for longer than the leader keeps its role.
+func (s *sites) atEachSite(cut func(*patroni.Site) func()) {
+	for _, site := range s.Sites {
+		defer cut(site)()
+	}
+	s.sleep(2 * *haTTL)
+}
+
 func (s *sites) sleep(seconds int) { time.Sleep(time.Duration(seconds) * time.Second) }
 
 // useRoute sets how the nodes reach the leader.
@@ -186,7 +224,11 @@ func (s *sites) useRoute(route string) {
 // startNode starts the node of a site.
 func (s *sites) startNode(i int) node {
 	name := fmt.Sprint("node", i)
-	server := startServe(s.T, s.binary, s.masterKey, s.routes[i]+"&application_name="+name)
+	var server *testbin.Server
+	s.Sites[i].Inside(func() {
+		dsn := s.routes[i] + "&application_name=" + name
+		server = startServe(s.T, s.binary, s.masterKey, dsn, "--addr", s.Sites[i].Clients+":0")
+	})
 	return node{
 		url: server.URL, adminKey: s.adminKey,
 		kill: func() {
@@ -248,15 +290,15 @@ func TestHA(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts three sites")
 	}
-	s := startSites(t, testbin.Build(t))
+	faults, separate := selectFaults(t)
+	s := startSites(t, testbin.Build(t), separate)
 	routes := []string{"own", "same", "haproxy"}
 	if *haRoute != "" {
 		routes = []string{*haRoute}
 	}
-	rounds, faults := *haRounds, haFaults
+	rounds := *haRounds
 	if rounds == 0 {
 		rounds, routes = 1, routes[:1]
-		faults = slices.DeleteFunc(slices.Clone(faults), func(f haFault) bool { return !f.short })
 	}
 	random := rand.New(rand.NewPCG(cmp.Or(*seed, uint64(time.Now().UnixNano())), 0))
 	total := &report{}
@@ -279,6 +321,33 @@ func TestHA(t *testing.T) {
 	if s.replaced == 0 || total.changes == 0 || total.outages != rounds*len(routes)*len(faults) {
 		t.Error("the run is not significant")
 	}
+}
+
+// selectFaults returns the faults of this run, and whether the sites have separate networks. A short run uses the
+// loopback. A long run does so too if this process cannot create networks, and then has no fault that needs them.
+func selectFaults(t *testing.T) (faults []haFault, separate bool) {
+	t.Helper()
+	only, err := regexp.Compile(*haOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := *haRounds > 0
+	if long {
+		err := patroni.CanSeparate()
+		if separate = err == nil; !separate {
+			t.Logf("no site is cut off: %v", err)
+		}
+	}
+	for _, f := range haFaults {
+		wanted := f.short
+		if long {
+			wanted = only.MatchString(f.name) && (separate || !f.cut)
+		}
+		if wanted {
+			faults = append(faults, f)
+		}
+	}
+	return faults, separate
 }
 
 // faultsOfHistory limits the faults that are checked together, because calls without an answer make the check slow.

@@ -20,7 +20,8 @@ func (s *sites) startHAProxy(i int) string {
 	if _, err := os.Stat(program); err != nil {
 		s.Skip("haproxy is missing; run \"make deps\"")
 	}
-	addr := pgtest.FreeAddr(s.T)
+	var addr string
+	s.Sites[i].Inside(func() { addr = pgtest.FreeAddr(s.T) })
 	var servers strings.Builder
 	for _, site := range s.Sites {
 		_, port, _ := strings.Cut(site.REST, ":")
@@ -42,6 +43,6 @@ listen postgres
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		s.Fatal(err)
 	}
-	testbin.StartGateway(s.T, dir, addr, program, "-f", path)
+	s.Sites[i].Inside(func() { testbin.StartGateway(s.T, dir, addr, program, "-f", path) })
 	return addr
 }

@@ -66,12 +66,13 @@ func postgres(t *testing.T, binary string) plan {
 }
 
 // startServe starts "pawl serve". It tries again if the database is too slow, as it may be after a kill.
-func startServe(t *testing.T, binary, masterKey, dsn string) *testbin.Server {
+func startServe(t *testing.T, binary, masterKey, dsn string, more ...string) *testbin.Server {
 	t.Helper()
 	var err error
 	for range 3 {
 		var s *testbin.Server
-		s, err = testbin.RunServe(binary, []string{masterKey}, slices.Concat(settings, []string{"--store", dsn})...)
+		args := slices.Concat(settings, []string{"--store", dsn}, more)
+		s, err = testbin.RunServe(binary, []string{masterKey}, args...)
 		if err == nil {
 			t.Cleanup(s.Kill)
 			return s

@@ -31,14 +31,18 @@ type Options struct {
 	TTL          int // how long the leader keeps its key in etcd without a renewal
 	LoopWait     int // the pause between two looks of Patroni at its server
 	RetryTimeout int // how long Patroni repeats a request to etcd or PostgreSQL
+	// Separate gives each site, and each member of etcd, a network of its own, so that the test can cut one off. See
+	// CanSeparate. If false, all of them use the loopback.
+	Separate bool
 }
 
 // Cluster is PostgreSQL on three sites.
 type Cluster struct {
 	Sites [Sites]*Site
 
-	t    pgtest.TB
-	http *http.Client
+	t       pgtest.TB
+	http    *http.Client
+	network *network // nil on the loopback
 }
 
 // Site has one server of PostgreSQL, its Patroni, and a member of etcd.
@@ -46,8 +50,11 @@ type Site struct {
 	Name     string
 	Postgres string // host:port
 	REST     string // host:port of Patroni
+	Clients  string // the host where a node of Pawl at this site listens
 
 	t                pgtest.TB
+	index            int
+	network          *network // nil on the loopback
 	dir              string
 	config           string // the path of Patroni's configuration
 	etcdURL, peerURL string
@@ -78,19 +85,19 @@ func Start(t pgtest.TB, o Options) *Cluster {
 	t.Helper()
 	c := &Cluster{t: t, http: &http.Client{Timeout: time.Second}}
 	var peers, clients []string
+	if o.Separate {
+		c.network = newNetwork(t)
+	}
 	for i := range c.Sites {
-		s := &Site{
-			Name: fmt.Sprint("site", i+1), Postgres: pgtest.FreeAddr(t), REST: pgtest.FreeAddr(t),
-			t: t, dir: pgtest.Folder(t),
-			etcdURL: "http://" + pgtest.FreeAddr(t), peerURL: "http://" + pgtest.FreeAddr(t),
-		}
+		s := newSite(t, i, c.network)
 		c.Sites[i] = s
 		peers = append(peers, s.Name+"="+s.peerURL)
 		clients = append(clients, strings.TrimPrefix(s.etcdURL, "http://"))
 	}
 	t.Cleanup(c.stop)
 	for _, s := range c.Sites {
-		s.etcd = s.start("etcd", "--name", s.Name, "--data-dir", filepath.Join(s.dir, "etcd"), "--enable-v2=true",
+		s.etcd = s.start(s.etcdNamespace(), "etcd", "--name", s.Name,
+			"--data-dir", filepath.Join(s.dir, "etcd"), "--enable-v2=true",
 			"--listen-client-urls", s.etcdURL, "--advertise-client-urls", s.etcdURL,
 			"--listen-peer-urls", s.peerURL, "--initial-advertise-peer-urls", s.peerURL,
 			"--initial-cluster", strings.Join(peers, ","), "--initial-cluster-state", "new",
@@ -102,6 +109,23 @@ func Start(t pgtest.TB, o Options) *Cluster {
 	}
 	c.AwaitHealthy()
 	return c
+}
+
+// newSite returns a site whose programs do not run yet. network is nil on the loopback.
+func newSite(t pgtest.TB, i int, network *network) *Site {
+	t.Helper()
+	s := &Site{Name: fmt.Sprint("site", i+1), t: t, dir: pgtest.Folder(t), index: i, network: network}
+	if network == nil {
+		s.Clients = "127.0.0.1"
+		s.Postgres, s.REST = pgtest.FreeAddr(t), pgtest.FreeAddr(t)
+		s.etcdURL, s.peerURL = "http://"+pgtest.FreeAddr(t), "http://"+pgtest.FreeAddr(t)
+		return s
+	}
+	site, etcd := network.address(i+1), network.address(11+i)
+	s.Clients = network.clientAddress(i, 2)
+	s.Postgres, s.REST = site+":5432", site+":8008"
+	s.etcdURL, s.peerURL = "http://"+etcd+":2379", "http://"+etcd+":2380"
+	return s
 }
 
 // writeConfig writes the configuration of Patroni that docs/operations.md shows.
@@ -130,7 +154,7 @@ postgresql:
   bin_dir: '%[9]s'
   pgpass: '%[10]s'
   authentication: {superuser: {username: pawl}, replication: {username: replicator}}
-  pg_hba: [host all all 127.0.0.1/32 trust, host replication all 127.0.0.1/32 trust]
+  pg_hba: [host all all samenet trust, host replication all samenet trust]
   parameters: {unix_socket_directories: ''}
   remove_data_directory_on_rewind_failure: true
   remove_data_directory_on_diverged_timelines: true
@@ -144,8 +168,37 @@ watchdog: {mode: off}
 
 func (s *Site) data() string { return filepath.Join(s.dir, "data") }
 
-// start starts a program as the user of PostgreSQL. Its output goes to a file of the site.
-func (s *Site) start(program string, args ...string) *process {
+// namespace and etcdNamespace return the network namespaces of a site, or "" on the loopback.
+func (s *Site) namespace() string {
+	if s.network == nil {
+		return ""
+	}
+	return s.network.site(s.index)
+}
+
+func (s *Site) etcdNamespace() string {
+	if s.network == nil {
+		return ""
+	}
+	return s.network.etcd(s.index)
+}
+
+// Inside calls f in a thread with the network of the site, so that the processes that f starts run at the site.
+func (s *Site) Inside(f func()) {
+	s.t.Helper()
+	s.network.enter(s.namespace(), f)
+}
+
+// Cut cuts the site off from the other ones until restore is called. The cluster must have separate networks.
+func (s *Site) Cut() (restore func()) { return s.network.unplug(s.network.uplink(s.index)) }
+
+// CutEtcd cuts the site's member of etcd off from everything, also from its own site, until restore is called. The
+// cluster must have separate networks.
+func (s *Site) CutEtcd() (restore func()) { return s.network.unplug(s.network.etcdPort(s.index)) }
+
+// start starts a program as the user of PostgreSQL, in a network namespace unless that is "". Its output goes to a file
+// of the site.
+func (s *Site) start(namespace, program string, args ...string) *process {
 	s.t.Helper()
 	log, err := os.OpenFile(filepath.Join(s.dir, program+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -158,8 +211,10 @@ func (s *Site) start(program string, args ...string) *process {
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	// If the test's process dies, Patroni stops its server too.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: pgtest.Credential(s.t), Pdeathsig: syscall.SIGTERM}
-	if err := p.cmd.Start(); err != nil {
-		s.t.Fatal(err)
+	var failed error
+	s.network.enter(namespace, func() { failed = p.cmd.Start() })
+	if failed != nil {
+		s.t.Fatal(failed)
 	}
 	go func() { _ = p.cmd.Wait(); close(p.exited) }()
 	return p
@@ -192,7 +247,7 @@ func (c *Cluster) stop() {
 func (s *Site) KillPatroni() { s.patroni.kill() }
 
 // StartPatroni starts Patroni, and returns at once.
-func (s *Site) StartPatroni() { s.patroni = s.start("patroni", s.config) }
+func (s *Site) StartPatroni() { s.patroni = s.start(s.namespace(), "patroni", s.config) }
 
 // PausePatroni stops Patroni until resume is called.
 func (s *Site) PausePatroni() (resume func()) {
