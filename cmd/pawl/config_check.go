@@ -77,7 +77,7 @@ func (c *configCheckCmd) Run(ctx context.Context, std stdio, sources *sources) e
 		}
 	}
 	if _, storeErr := parseStore("store", c.Store, c.Data); storeErr == nil {
-		detail, note, problem := checkStore(ctx, config)
+		detail, note, problem := checkStore(ctx, config, c.Setup)
 		add("store", detail, note, problem)
 	}
 	for i, address := range []string{c.Addr, c.MetricsAddr} {
@@ -148,8 +148,12 @@ func checkLogFile(path string) error {
 }
 
 // checkStore checks that a server could start on the store.
-func checkStore(ctx context.Context, config app.Config) (detail string, note bool, err error) {
+func checkStore(ctx context.Context, config app.Config, setup bool) (detail string, note bool, err error) {
 	found, err := app.InspectStore(ctx, config.Store, config.MasterKey)
+	if setup && lacksAdministrator(err) {
+		detail = fmt.Sprintf("%s, without an administrator; the start prints a code to create one", config.Store)
+		return detail, true, nil
+	}
 	if err != nil {
 		return "", false, explainMissing(err, storeFlag(config.Store))
 	}

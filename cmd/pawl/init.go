@@ -71,18 +71,14 @@ func (c *initCmd) Run(ctx context.Context, std stdio) (err error) {
 	if err != nil {
 		return err
 	}
-	first := authority.User{
-		Login: c.Login, Email: c.Login, Level: authority.Root, Status: authority.Active,
-		Tenant: authority.Tenant{NetworkID: 1, MailboxID: 1},
+	user, err := a.Authority.CreateFirstAdministrator(ctx, c.Login, secret, "")
+	if err != nil {
+		return err
 	}
 	if c.PasswordFile != "" {
-		user, err := a.Authority.BootstrapUser(ctx, first, secret)
-		if err != nil {
-			return err
-		}
 		return c.report(std, user.Login, nil, "The password is the one in "+c.PasswordFile+". Next: "+next)
 	}
-	user, key, err := a.Authority.Bootstrap(ctx, first, secret)
+	key, err := a.Authority.GeneratePrimaryAPIKey(ctx, authority.Caller{User: user}, user.ID)
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,9 @@ type serveCmd struct {
 	TLSCert string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM; with --tls-key turns on HTTPS."`
 	TLSKey  string `name:"tls-key" placeholder:"FILE" help:"Private key, PEM."`
 
+	// Setup is for the first start: it creates a missing store. It has no effect once there is an administrator.
+	Setup bool `help:"Create the first administrator in the console, with a code that is printed."`
+
 	acmeSettings    `embed:""`
 	browserSettings `embed:""`
 	issuerSettings  `embed:""`
@@ -77,12 +80,12 @@ func (c *serveCmd) Run(ctx context.Context, std stdio, parsed *kong.Context, sou
 	} else if config.Console != "" {
 		config.Metrics = metrics.NewRecent()
 	}
-	config.MustExist = true
+	config.MustExist, config.Setup = !c.Setup, c.Setup
 	config.ConsoleSettings = consoleSettings(parsed, sources, config)
 	log.Info("starting", "version", config.Build, "store", config.Store.String(), "procs", runtime.GOMAXPROCS(0))
 	a, listener, err := open(ctx, config, c.Addr)
 	if err != nil {
-		return explainMissing(err, storeFlag(config.Store))
+		return explainNoAdministrator(err, storeFlag(config.Store))
 	}
 	https, err := c.https(ctx, pair, &config) // after the store, because it may create a folder there
 	if err != nil {
@@ -101,10 +104,10 @@ func (c *serveCmd) Run(ctx context.Context, std stdio, parsed *kong.Context, sou
 	}
 	c.reportListening(log, listener.Addr(), web.TLS != nil)
 	a.Started(ctx)
+	c.beginSetup(ctx, std, log, a, c.baseURL(listener.Addr(), web.TLS != nil))
 	notifySystemd(log.Logger, daemon.SdNotifyReady)
 	go reload(ctx, hangups, log, pair)
-	stopNotify := context.AfterFunc(ctx, func() { notifySystemd(log.Logger, daemon.SdNotifyStopping) })
-	defer stopNotify()
+	defer context.AfterFunc(ctx, func() { notifySystemd(log.Logger, daemon.SdNotifyStopping) })()
 	return serve(ctx, a, listener, web)
 }
 
@@ -150,6 +153,39 @@ func (c *serveCmd) reportListening(log *serverLog, addr net.Addr, tls bool) {
 	}
 }
 
+// beginSetup prints the code of the first start, if the store has no administrator. The code is not in the log, which
+// others may keep.
+func (c *serveCmd) beginSetup(ctx context.Context, std stdio, log *serverLog, a *app.App, base string) {
+	if !c.Setup {
+		return
+	}
+	code := a.Console.BeginSetup(ctx)
+	if code == "" {
+		return
+	}
+	log.Warn("the store has no administrator; create one in the console, with the code on standard output")
+	fmt.Fprintf(std.out, `The store has no administrator.
+Create one at  %s%s/setup
+with the code  %s  (once, within an hour)
+If the store should have one, stop the server, and check --data or --store.
+`, base, a.Console.Path(), code)
+}
+
+// baseURL returns the address of the server for a browser, as far as the server can tell.
+func (c *serveCmd) baseURL(addr net.Addr, tls bool) string {
+	if c.PublicURL != "" {
+		return c.PublicURL
+	}
+	host := addr.String()
+	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		host = fmt.Sprintf("localhost:%d", tcp.Port)
+	}
+	if tls {
+		return "https://" + host
+	}
+	return "http://" + host
+}
+
 // isLoopback reports whether only this machine can reach an address.
 func isLoopback(address net.Addr) bool {
 	tcp, ok := address.(*net.TCPAddr)
@@ -169,8 +205,12 @@ func (c *serveCmd) check() (app.Config, error) {
 	if tracesErr != nil {
 		tracesErr = usageError{tracesErr}
 	}
+	var setupErr error
+	if c.Setup && c.Console == "off" {
+		setupErr = badSetting("setup", "needs the console, which is off; turn it on, or run pawl init")
+	}
 	return config, errors.Join(
-		checkAddress("addr", c.Addr), tlsErr, c.storeSettings.apply(&config), err,
+		setupErr, checkAddress("addr", c.Addr), tlsErr, c.storeSettings.apply(&config), err,
 		c.acmeSettings.check(config.Store, c.TLSCert != ""),
 		c.browserSettings.apply(&config, c.TLSCert != "" || len(c.ACMEDomain) > 0), c.issuerSettings.apply(&config),
 		c.limitSettings.apply(&config),

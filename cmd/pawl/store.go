@@ -31,11 +31,24 @@ func (e embeddedStore) folder() (string, error) {
 	return address.Folder, err
 }
 
+// explainNoAdministrator is explainMissing for serve, which can do without one at the first start.
+func explainNoAdministrator(err error, flag string) error {
+	if lacksAdministrator(err) {
+		return usagef("%w, or add --setup to create the administrator in the console", explainMissing(err, flag))
+	}
+	return err
+}
+
 // explainMissing adds the remedy to the error of a store that does not exist or has no administrator. A wrong flag is
 // the usual cause, so the error is a usage error. It returns every other error unchanged.
 func explainMissing(err error, flag string) error {
-	if errors.Is(err, storecopy.ErrMissing) || errors.Is(err, storecopy.ErrNoAdministrator) {
+	if lacksAdministrator(err) {
 		return usagef("%w; run pawl init first, or check %s", err, flag)
 	}
 	return err
+}
+
+// lacksAdministrator reports whether an error means that a store does not exist or has no administrator.
+func lacksAdministrator(err error) bool {
+	return errors.Is(err, storecopy.ErrMissing) || errors.Is(err, storecopy.ErrNoAdministrator)
 }

@@ -34,6 +34,8 @@ type Config struct {
 	Store StoreAddress
 	// MustExist is as in StoreConfig.
 	MustExist bool
+	// Setup lets the console create the first administrator of a store without one. It needs a Console.
+	Setup bool
 	// VerifyStaleness is as in StoreConfig.
 	VerifyStaleness time.Duration
 	// MasterKey seals the signing keys in the store. If nil, the signing keys are stored in plaintext. Open permits a
@@ -113,6 +115,9 @@ func (c *Config) Validate() error {
 		return errors.New("a store on PostgreSQL needs a master key, which seals the signing keys in it: " +
 			"make one with openssl rand -base64 32, and give every node the same one " +
 			"as --master-key-file or PAWL_MASTER_KEY")
+	}
+	if c.Setup && c.Console == "" {
+		return errors.New("the first start needs the console, which creates the administrator: turn it on")
 	}
 	return authority.CheckIssuers(c.TrustedIssuers)
 }
@@ -208,6 +213,9 @@ func (c *Config) serverConfig(
 		Authority: domain, Build: c.Build, PublicURL: c.PublicURL, AllowedOrigins: c.AllowedOrigins,
 		Cookie: c.Cookie, Feed: feed, Limits: c.Limits, Log: c.Log, AccessLog: c.AccessLog,
 	}
+	if c.Setup {
+		s.NeedsSetup = pages.NeedsSetup
+	}
 	if pages != nil {
 		s.Console = pages // a nil *console.Console would not be a nil interface
 	}
@@ -221,7 +229,7 @@ func (c *Config) newConsole(domain *authority.Authority) *console.Console {
 	}
 	return console.New(console.Config{
 		Authority: domain, Path: c.Console, PublicURL: c.PublicURL, Clock: c.Clock, Log: c.Log,
-		Settings: c.ConsoleSettings, Build: c.Build, Recent: c.Metrics.Recent(),
+		Settings: c.ConsoleSettings, Build: c.Build, Recent: c.Metrics.Recent(), Setup: c.Setup,
 	})
 }
 

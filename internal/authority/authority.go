@@ -86,32 +86,24 @@ func (a *Authority) Issuer() string { return a.codec.Issuer() }
 func (a *Authority) now() int64 { return a.clock().Unix() }
 
 // Bootstrap adds a user with a primary API key. It has no caller, and does not check the password against the rules.
-// Use it for the first administrator, and for the users of a test server. If u.ID is 0, the store assigns one.
+// Use it for the users of a test server. If u.ID is 0, the store assigns one.
 func (a *Authority) Bootstrap(ctx context.Context, u User, passwd string) (user *User, apiKey string, err error) {
-	if user, err = a.BootstrapUser(ctx, u, passwd); err != nil {
-		return nil, "", err
-	}
-	apiKey, err = a.GeneratePrimaryAPIKey(ctx, Caller{User: user}, user.ID)
-	return user, apiKey, err
-}
-
-// BootstrapUser is Bootstrap without an API key.
-func (a *Authority) BootstrapUser(ctx context.Context, u User, passwd string) (*User, error) {
 	u.Login = strings.TrimSpace(u.Login)
 	if err := firstError(checkLogin(u.Login), checkEmail(&u.Email)); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	hash, err := a.passwords.Hash(ctx, passwd)
 	if err != nil {
-		return nil, hasherError(err)
+		return nil, "", hasherError(err)
 	}
 	u.Created = a.now()
-	user, err := a.store.CreateUser(ctx, Rights{}, u, hash)
+	user, err = a.store.CreateUser(ctx, Rights{}, u, hash)
 	if err != nil {
-		return nil, fault.FromStore(err, nil)
+		return nil, "", fault.FromStore(err, nil)
 	}
 	a.audit.Record(ctx, user.event(audit.Event{Kind: audit.UserCreated, Detail: user.Level.String()}))
-	return user, nil
+	apiKey, err = a.GeneratePrimaryAPIKey(ctx, Caller{User: user}, user.ID)
+	return user, apiKey, err
 }
 
 // Sweep removes sessions past their idle time, expired API keys and failure counters, and old audit events, in small

@@ -135,6 +135,9 @@ type UserStore interface {
 	// user has the same login, and ErrExternalIDTaken if another user has the same external id. Two logins are the same
 	// if their prepared forms are (prepare.Login); external ids are compared byte by byte.
 	CreateUser(ctx context.Context, r Rights, u User, passwordHash string) (*User, error)
+	// CreateFirstRoot is CreateUser for the first user of level Root. It returns ErrHasAdministrator if there is one
+	// already, whatever its status. At most one of several concurrent calls succeeds.
+	CreateFirstRoot(ctx context.Context, u User, passwordHash string) (*User, error)
 	// User returns a user, or ErrNotFound.
 	User(ctx context.Context, id int64) (*User, error)
 	// UserByLogin returns the user with a login, compared by its prepared form (prepare.Login), and the hash of the

@@ -38,6 +38,8 @@ type Config struct {
 	Clock     func() time.Time
 	// Recent has the counts of the last hour. If nil, there is no overview.
 	Recent *metrics.Recent
+	// Setup lets the console create the first administrator, if the store has none. See BeginSetup.
+	Setup bool
 	// Build is the version of the program.
 	Build string
 	// Settings are shown on a page.
@@ -58,6 +60,7 @@ type Console struct {
 	mux       *http.ServeMux
 	pages     pages
 	links     links
+	setup     *setup // nil without Config.Setup
 	settings  []Setting
 	recent    *metrics.Recent // nil: no overview
 	build     string
@@ -69,6 +72,9 @@ func New(config Config) *Console {
 		authority: config.Authority, path: config.Path, clock: config.Clock, log: config.Log,
 		guard: http.NewCrossOriginProtection(), mux: http.NewServeMux(), settings: config.Settings,
 		recent: config.Recent, build: config.Build,
+	}
+	if config.Setup {
+		c.setup = new(setup)
 	}
 	if c.path == "" {
 		c.path = DefaultPath
@@ -90,8 +96,8 @@ func New(config Config) *Console {
 // Path returns where the console is.
 func (c *Console) Path() string { return c.path }
 
-// SignInPath returns the path whose POST requests are sign-ins, for a rate limit.
-func (c *Console) SignInPath() string { return c.path + "/sign-in" }
+// SignInPaths returns the paths whose POST requests are sign-ins, for a rate limit.
+func (c *Console) SignInPaths() []string { return []string{c.path + "/sign-in", c.path + "/setup"} }
 
 // routes adds every path. A public page is open to all clients; every other one needs a sign-in.
 func (c *Console) routes() {
@@ -99,6 +105,8 @@ func (c *Console) routes() {
 	c.public("POST /sign-in", c.signIn)
 	c.public("GET /enter", c.enter)
 	c.public("POST /sign-out", c.signOut)
+	c.public("GET /setup", c.setupPage)
+	c.public("POST /setup", c.createFirst)
 
 	c.signedIn("GET /{$}", c.home)
 	c.signedIn("GET /people", c.people)
@@ -206,6 +214,9 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	*inner.URL = *r.URL
 	inner.URL.Path, inner.URL.RawPath = path, ""
 	inner.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if c.setupRoute(w, &inner) {
+		return
+	}
 	if _, pattern := c.mux.Handler(&inner); pattern == "" {
 		c.fail(w, &request{Request: &inner}, errNoPage)
 		return

@@ -20,6 +20,16 @@ var english = map[string]string{
 	"signin.plain": "The connection has no encryption, so the network could read the password. " +
 		"Open the console by HTTPS.",
 
+	"setup.title":     "Create the administrator",
+	"setup.intro":     "This server has no administrator yet. The code in its output permits you to create one.",
+	"setup.code":      "Code",
+	"setup.code-hint": "The server printed it at its start. It is valid for an hour.",
+	"setup.login":     "Login, an email address",
+	"setup.password":  "Password",
+	"setup.again":     "The password again",
+	"setup.differ":    "The two passwords differ; type the same one twice.",
+	"setup.button":    "Create and sign in",
+
 	"people.title":  "People",
 	"people.search": "Search people",
 	"people.hint":   "Beginning of a login, email or name, or an external id",
@@ -298,6 +308,8 @@ var english = map[string]string{
 	"warn.key":                "The signing key signs since %s.",
 	"warn.key-remedy":         "Rotate it; no session ends by that.",
 
+	"done.set-up":        "The administrator is created. Restart the server without --setup some time.",
+	"done.has-admin":     "There is an administrator already. Sign in, or ask for an account.",
 	"done.signed-out":    "You are signed out.",
 	"done.session-ended": "The session has ended.",
 	"done.all-ended":     "All sessions of this person have ended.",

@@ -15,11 +15,14 @@ const readyTimeout = 2 * time.Second
 // healthy answers /healthz with 200. The answer shows only that the process runs.
 func (s *server) healthy(w http.ResponseWriter, _ *http.Request) { writeHealth(w, http.StatusOK, "ok") }
 
-// ready answers /readyz: 200 if the store can be reached and written to, or else 503.
+// ready answers /readyz: 200 if the store can be reached and written to, and has an administrator, or else 503.
 func (s *server) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 	defer cancel()
 	err := s.authority.Ready(ctx)
+	if s.setup != nil && s.setup.needed(ctx) {
+		err = errNeedsSetup
+	}
 	notReady := err != nil
 	if s.notReady.Swap(notReady) != notReady { // log changes only, because any client may call this
 		s.log.WarnContext(ctx, "readiness changed", "ready", !notReady, "err", cmp.Or(errors.Unwrap(err), err))

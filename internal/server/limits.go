@@ -62,9 +62,11 @@ func newLimiter(c Config, next *server) *limiter {
 	grant.rate = h.rules[refreshPath].rate // the same exchange in another form
 	h.rules[grantPath] = grant
 	if next.console != nil {
-		signIn := h.rules[next.console.SignInPath()]
-		signIn.rate = h.rules[loginPath].rate
-		h.rules[next.console.SignInPath()] = signIn
+		for _, path := range next.console.SignInPaths() {
+			signIn := h.rules[path]
+			signIn.rate = h.rules[loginPath].rate
+			h.rules[path] = signIn
+		}
 	}
 	return h
 }
@@ -98,6 +100,10 @@ func (h *limiter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		rules.cors.HandlerFunc(w, r) // adds headers for an allowed origin, also to errors
+	}
+	if h.next.setup != nil && h.next.setup.closes(r) {
+		h.reject(w, r, errNeedsSetup)
+		return
 	}
 	h.admit(w, r, rules.rate)
 }

@@ -8,6 +8,7 @@
 package server
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"path"
@@ -37,6 +38,9 @@ type Config struct {
 	Feed *revocation.Feed
 	// Console is the admin console. If nil, there is none.
 	Console Console
+	// NeedsSetup reports whether the store still has no administrator. The server then answers nothing but /healthz and
+	// the console. If nil, the store has one.
+	NeedsSetup func(context.Context) bool
 	// Limits protects the server from too many requests. The zero value sets no limits.
 	Limits Limits
 	// AccessLog receives a line for each request. If nil, requests are not logged.
@@ -50,8 +54,8 @@ type Console interface {
 	http.Handler
 	// Path returns the path of the console, without a slash at its end.
 	Path() string
-	// SignInPath returns the path whose POST requests are sign-ins.
-	SignInPath() string
+	// SignInPaths returns the paths whose POST requests are sign-ins.
+	SignInPaths() []string
 }
 
 // server answers the wire contract.
@@ -64,6 +68,7 @@ type server struct {
 	cookies   *cookies         // nil: the server sets no cookies
 	feed      *revocation.Feed // nil: the server has no feed
 	console   Console          // nil: there is none
+	setup     *setupGate       // nil: the store has an administrator
 	mux       *http.ServeMux
 	paths     []string    // the patterns of openapi.yaml
 	spellings spellings   // of all paths
@@ -85,7 +90,8 @@ func newServer(c Config) *server {
 	}
 	s := &server{
 		authority: c.Authority, build: c.Build, publicURL: c.PublicURL, log: c.Log,
-		cookies: newCookies(c), console: c.Console, feed: c.Feed, mux: http.NewServeMux(),
+		cookies: newCookies(c), console: c.Console, setup: newSetupGate(c),
+		feed: c.Feed, mux: http.NewServeMux(),
 	}
 	s.spellings.prefix = s.prefix()
 	s.routes()
@@ -193,7 +199,9 @@ func (s *server) handleConsole() {
 	}
 	s.spellings.tree = s.console.Path()
 	s.spellings.add(s.console.Path())
-	s.spellings.add(s.console.SignInPath())
+	for _, path := range s.console.SignInPaths() {
+		s.spellings.add(path)
+	}
 	s.mux.HandleFunc(s.console.Path(), s.serveConsole)
 	s.mux.HandleFunc(s.console.Path()+"/", s.serveConsole)
 }

@@ -74,6 +74,8 @@ var (
 	ErrRightsChanged = errors.New("the caller's rights changed")
 	// ErrLastRoot means that a write would leave no active Root. Nothing was changed.
 	ErrLastRoot = errors.New("the last active Root")
+	// ErrHasAdministrator means that the store has a user of level Root already. Nothing was changed.
+	ErrHasAdministrator = errors.New("the store has an administrator")
 	// ErrUnavailable means that the store is unreachable or cannot write. Nothing was changed, except if the
 	// acknowledgement of a commit was lost.
 	ErrUnavailable = errors.New("store unavailable")
@@ -83,6 +85,8 @@ var (
 	errLoginTaken      = New(Duplicate, "The login is taken; choose another.")
 	errAssertionUsed   = New(InvalidParameter, "The assertion was used before; get a new one from the issuer.")
 	errExternalIDTaken = New(Duplicate, "The externalId belongs to another user; remove it there first.")
+
+	errHasAdministrator = New(AccessDenied, "There is an administrator already; sign in, or ask for an account.")
 )
 
 // retryAfter is the RetryAfter of an error expected to be short.
@@ -102,6 +106,8 @@ func FromStore(err error, notFound *Error) error {
 		return errLoginTaken
 	case errors.Is(err, ErrAssertionUsed):
 		return errAssertionUsed
+	case errors.Is(err, ErrHasAdministrator):
+		return errHasAdministrator
 	case errors.Is(err, ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return unavailable("The store is unreachable; retry after 1 s.", err)
 	}

@@ -72,7 +72,7 @@ func explain(err error) error {
 func isContract(err error) bool {
 	for _, known := range []error{
 		fault.ErrNotFound, fault.ErrActorEnded, fault.ErrRightsChanged, fault.ErrLastRoot, fault.ErrAssertionUsed,
-		storecopy.ErrNotEmpty,
+		fault.ErrHasAdministrator, storecopy.ErrNotEmpty,
 	} {
 		if errors.Is(err, known) {
 			return true

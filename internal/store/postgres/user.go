@@ -24,6 +24,23 @@ func (s *Store) CreateUser(
 	})
 }
 
+// CreateFirstRoot adds the first user of level Root. The lock keeps out every other node that adds a user.
+func (s *Store) CreateFirstRoot(ctx context.Context, u authority.User, passwordHash string) (*authority.User, error) {
+	return withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (*authority.User, error) {
+		if _, err := tx.Exec(ctx, "LOCK TABLE pawl.users IN SHARE ROW EXCLUSIVE MODE"); err != nil {
+			return nil, err
+		}
+		tag, err := tx.Exec(ctx, "SELECT 1 FROM pawl.users WHERE level = $1 LIMIT 1", int64(authority.Root))
+		if err == nil && tag.RowsAffected() > 0 {
+			err = fault.ErrHasAdministrator
+		}
+		if err != nil {
+			return nil, err
+		}
+		return createUser(ctx, tx, &authority.UserWithHash{User: u, PasswordHash: passwordHash})
+	})
+}
+
 func createUser(ctx context.Context, tx pgx.Tx, u *authority.UserWithHash) (*authority.User, error) {
 	const (
 		passID = "SELECT setval('pawl.users_id_seq', greatest($1, (SELECT last_value FROM pawl.users_id_seq)))"

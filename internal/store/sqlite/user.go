@@ -66,6 +66,21 @@ func (s *Store) CreateUser(
 	})
 }
 
+// CreateFirstRoot adds the first user of level Root.
+func (s *Store) CreateFirstRoot(ctx context.Context, u authority.User, passwordHash string) (*authority.User, error) {
+	return tx(ctx, s, normal, func(c *change) (*authority.User, error) {
+		const count = "SELECT count(*) FROM user WHERE level = ?"
+		roots, err := queryOne(c.conn, count, args{int64(authority.Root)}, scanNumber)
+		if err == nil && roots > 0 {
+			err = fault.ErrHasAdministrator
+		}
+		if err != nil {
+			return nil, err
+		}
+		return c.createUser(&authority.UserWithHash{User: u, PasswordHash: passwordHash})
+	})
+}
+
 func (c *change) createUser(u *authority.UserWithHash) (*authority.User, error) {
 	if err := c.checkExternalID(0, u.ExternalID); err != nil {
 		return nil, err

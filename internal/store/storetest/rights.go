@@ -21,7 +21,7 @@ import (
 // Pawl's own work, or the caller's own token or password decides.
 var withoutRights = strings.Fields(`
 	OpenSession Session RecentSession Rotate RecordReplay Sessions Sweep Purge Ended
-	User UserByLogin UserByExternalID SessionActor ListUsers
+	CreateFirstRoot User UserByLogin UserByExternalID SessionActor ListUsers
 	APIKeyByHash APIKey APIKeys SweepAPIKeys SigningKeys SealSigningKeys
 	BeginAttempt ResolveAttempt SweepAttempts
 	AddEvents Events SweepEvents

@@ -60,6 +60,7 @@ var suite = map[string]func(*testing.T, *state){
 	"SessionActorRights": testSessionActorRights,
 
 	"Users":       testUsers,
+	"FirstRoot":   testFirstRoot,
 	"ListUsers":   testListUsers,
 	"Search":      testSearch,
 	"ExternalIDs": testExternalIDs,

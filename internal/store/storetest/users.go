@@ -1,8 +1,11 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/pawlauth/pawl/internal/authority"
@@ -61,6 +64,38 @@ func testUsers(t *testing.T, s *state) {
 	s.wantError(err, fault.ErrNotFound)
 	_, err = s.UpdateUser(t.Context(), authority.Rights{}, 99, authority.UserChange{FirstName: &want.FirstName})
 	s.wantError(err, fault.ErrNotFound)
+}
+
+// testFirstRoot creates the first Root 100 times at once, while others create users. One call may succeed, and none
+// does once there is a Root.
+func testFirstRoot(t *testing.T, s *state) {
+	var group sync.WaitGroup
+	var created atomic.Int64
+	for i := range 100 {
+		group.Go(func() {
+			u := authority.User{Login: fmt.Sprint(i), Level: authority.Root, Status: authority.Active}
+			if i%10 == 0 {
+				u.Level = authority.NetOps
+				_, err := s.CreateUser(t.Context(), authority.Rights{}, u, "hash")
+				s.noError(err)
+				return
+			}
+			_, err := s.CreateFirstRoot(t.Context(), u, "hash")
+			if err == nil {
+				created.Add(1)
+			} else if !errors.Is(err, fault.ErrHasAdministrator) {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	roots, err := s.ListUsers(t.Context(), authority.UserFilter{Level: authority.Root, Limit: 100})
+	s.noError(err)
+	if len(roots) != 1 || created.Load() != 1 {
+		t.Fatalf("there are %d Roots, of %d calls without an error; want 1", len(roots), created.Load())
+	}
+	_, err = s.CreateFirstRoot(t.Context(), authority.User{Login: roots[0].Login, Level: authority.Root}, "hash")
+	s.wantError(err, fault.ErrHasAdministrator)
 }
 
 // testListUsers checks the filter and the pages of a list.
