@@ -31,7 +31,7 @@ func TestOnPostgres(t *testing.T) {
 		t.Skip("slow")
 	}
 	cluster := pgtest.Start(t)
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.timeout=10m", fmt.Sprint("-whole=", *whole))
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.timeout=18m", fmt.Sprint("-whole=", *whole))
 	cmd.Env = append(os.Environ(), postgresVariable+"="+cluster.Addr)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)

@@ -32,7 +32,7 @@ func BenchmarkLists(b *testing.B) {
 		benchmarkLists(b, dir, "sqlite:"+dir)
 	})
 	b.Run("postgres", func(b *testing.B) {
-		cluster := pgtest.Start(b, "synchronous_commit=off", "max_wal_size=4GB")
+		cluster := pgtest.Start(b, "synchronous_commit=off", "fsync=on", "max_wal_size=4GB")
 		dsn := cluster.DSN(cluster.Database(b))
 		benchmarkLists(b, b.TempDir(), dsn, pawltest.WithPostgres(dsn))
 	})

@@ -38,7 +38,7 @@ func startNodes(binary string, n int, settings ...string) (nodes []*server, err 
 			tb.end()
 		}
 	}()
-	cluster := pgtest.Start(tb, "synchronous_commit=on")
+	cluster := pgtest.Start(tb, "synchronous_commit=on", "fsync=on")
 	env := []string{"PAWL_STORE=" + cluster.DSN(cluster.Database(tb)), "PAWL_MASTER_KEY=" + seal.NewKey()}
 	cmd := exec.Command(binary, "init", "--login", loadLogin, "--json")
 	cmd.Env = env

@@ -67,7 +67,7 @@ func sqliteTarget(b *testing.B) target {
 }
 
 func postgresTarget(b *testing.B) target {
-	cluster := pgtest.Start(b, "synchronous_commit=on", "shared_buffers=512MB", "max_wal_size=4GB")
+	cluster := pgtest.Start(b, "synchronous_commit=on", "fsync=on", "shared_buffers=512MB", "max_wal_size=4GB")
 	dsn := cluster.DSN(cluster.Database(b))
 	return target{
 		address: dsn,

@@ -15,7 +15,8 @@ import (
 // TestEventsWaitForEarlierOnes checks that events do not appear before those with lower ids: a node and an import wait
 // until another node, which has taken its ids already, has committed.
 func TestEventsWaitForEarlierOnes(t *testing.T) {
-	cluster := pgtest.Start(t)
+	t.Parallel()
+	cluster := pgtest.Shared(t)
 	dsn := cluster.DSN(cluster.Database(t))
 	n := openNode(t, postgres.Config{DSN: dsn})
 	users := []authority.UserWithHash{{User: authority.User{Login: "a", Status: authority.Active}, PasswordHash: "h"}}

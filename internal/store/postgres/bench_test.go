@@ -23,7 +23,7 @@ const (
 // BenchmarkStore measures refreshes and checks of 64 concurrent callers, with the database on the same machine and
 // synchronous_commit=on.
 func BenchmarkStore(b *testing.B) {
-	cluster := pgtest.Start(b, "shared_buffers=256MB")
+	cluster := pgtest.Start(b, "shared_buffers=256MB", "fsync=on")
 	dsn := cluster.DSN(cluster.Database(b))
 	n := openNode(b, postgres.Config{DSN: dsn})
 	ids := n.fill(b)

@@ -36,7 +36,8 @@ var damages = []struct{ sql, repair, problem string }{
 
 // TestCheck damages a store in each way that Check looks for, with the constraints turned off, while a node uses it.
 func TestCheck(t *testing.T) {
-	cluster := pgtest.Start(t)
+	t.Parallel()
+	cluster := pgtest.Shared(t)
 	dsn := cluster.DSN(cluster.Database(t))
 	check := func() (storecopy.Report, error) { return postgres.Check(t.Context(), postgres.Config{DSN: dsn}) }
 	if _, err := check(); !errors.Is(err, storecopy.ErrMissing) {

@@ -18,11 +18,13 @@ import (
 	"github.com/pawlauth/pawl/internal/test/pgtest"
 )
 
-const countLockWaits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+const countLockWaits = "SELECT count(*) FROM pg_stat_activity " +
+	"WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
 // TestVanishedNode cuts off a node inside a transaction, as a power cut does. The transaction ends without it, and
 // releases its locks.
 func TestVanishedNode(t *testing.T) {
+	t.Parallel()
 	cluster := pgtest.Start(t)
 	database := cluster.Database(t)
 	dsn := cluster.DSN(database)
@@ -58,7 +60,8 @@ func TestVanishedNode(t *testing.T) {
 // TestRoomForRefreshes makes thousands of calls of one user that wait for each other. The refreshes and checks of
 // another user all succeed.
 func TestRoomForRefreshes(t *testing.T) {
-	cluster := pgtest.Start(t)
+	t.Parallel()
+	cluster := pgtest.Shared(t)
 	n := openNode(t, postgres.Config{DSN: cluster.DSN(cluster.Database(t))})
 	flooder := n.newUser("a")
 	id := n.newSession(n.newUser("victim"), 1)
@@ -95,7 +98,8 @@ func TestRoomForRefreshes(t *testing.T) {
 
 // TestSilentHost stalls the first of two hosts, as a power cut does. The next refresh reaches the second host.
 func TestSilentHost(t *testing.T) {
-	cluster := pgtest.Start(t)
+	t.Parallel()
+	cluster := pgtest.Shared(t)
 	database := cluster.Database(t)
 	first, second := pgtest.NewProxy(t, cluster.Addr), pgtest.NewProxy(t, cluster.Addr)
 	n := openNode(t, postgres.Config{DSN: pgtest.DSN(database, first.Addr, second.Addr)})
@@ -118,7 +122,8 @@ func TestSilentHost(t *testing.T) {
 // TestReadCommitted changes the database's default isolation. The reset of a password still ends a session opened by a
 // concurrent sign-in.
 func TestReadCommitted(t *testing.T) {
-	cluster := pgtest.Start(t)
+	t.Parallel()
+	cluster := pgtest.Shared(t)
 	database := cluster.Database(t)
 	dsn := cluster.DSN(database)
 	cluster.Exec(t, "postgres", "ALTER DATABASE "+database+" SET default_transaction_isolation = 'repeatable read'")
@@ -147,6 +152,7 @@ func TestReadCommitted(t *testing.T) {
 // TestOnlyThePrimary pauses a replica and ends a session on the primary. A node returns the end even if its address
 // prefers the replica, because no setting lets a node read from a replica.
 func TestOnlyThePrimary(t *testing.T) {
+	t.Parallel()
 	cluster := pgtest.Start(t)
 	database := cluster.Database(t)
 	primary := openNode(t, postgres.Config{DSN: cluster.DSN(database)})
@@ -192,6 +198,7 @@ func TestErrorsOmitPassword(t *testing.T) {
 
 // TestRightsOnSchemaSuffice opens a store as a database user with all rights on the schema, and no other rights.
 func TestRightsOnSchemaSuffice(t *testing.T) {
+	t.Parallel()
 	cluster := pgtest.Start(t)
 	database := cluster.Database(t)
 	cluster.Exec(t, database,

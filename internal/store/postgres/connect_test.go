@@ -12,6 +12,7 @@ import (
 // TestConnectionSettings checks that a node's commits wait for the disk regardless of the database's default, that a
 // stricter default stays, and that the other settings of a connection are set.
 func TestConnectionSettings(t *testing.T) {
+	t.Parallel()
 	for set, want := range map[string]string{"off": "on", "on": "on", "remote_apply": "remote_apply"} {
 		cluster := pgtest.Start(t, "synchronous_commit="+set)
 		s, err := Open(t.Context(), Config{DSN: cluster.DSN(cluster.Database(t))})
@@ -39,7 +40,8 @@ func TestConnectionSettings(t *testing.T) {
 // TestEncoding checks that a connection uses UTF-8 regardless of the database's default, and that a database of another
 // encoding is refused with the remedy.
 func TestEncoding(t *testing.T) {
-	cluster := pgtest.Start(t)
+	t.Parallel()
+	cluster := pgtest.Shared(t)
 	database := cluster.Database(t)
 	cluster.Exec(t, "postgres", "ALTER DATABASE "+database+" SET client_encoding = 'LATIN1'",
 		"CREATE DATABASE latin1 ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")

@@ -25,7 +25,8 @@ func openFollowed(t testing.TB, dsn string) (node, *revocation.Feed) {
 
 // TestFeed follows the feed of one of two nodes, while both make changes.
 func TestFeed(t *testing.T) {
-	cluster := pgtest.Start(t)
+	t.Parallel()
+	cluster := pgtest.Shared(t)
 	dsn := cluster.DSN(cluster.Database(t))
 	n, feed := openFollowed(t, dsn)
 	other := openNode(t, postgres.Config{DSN: dsn})
@@ -89,6 +90,7 @@ func followWhile(t *testing.T, feed *revocation.Feed, other node, event func()) 
 // TestFeedFailover kills the database and starts it again. The table of changes is empty after that, so the feed must
 // begin a new epoch.
 func TestFeedFailover(t *testing.T) {
+	t.Parallel()
 	cluster := pgtest.Start(t)
 	proxy := pgtest.NewProxy(t, cluster.Addr)
 	dsn := pgtest.DSN(cluster.Database(t), proxy.Addr)
@@ -106,6 +108,7 @@ func TestFeedFailover(t *testing.T) {
 // TestFeedCutOff cuts a node off from the database while another node makes changes. The node must send no beat until
 // it has all of them.
 func TestFeedCutOff(t *testing.T) {
+	t.Parallel()
 	cuts := map[string]struct {
 		cut   func(*pgtest.Proxy)
 		pause time.Duration
@@ -117,7 +120,7 @@ func TestFeedCutOff(t *testing.T) {
 	for name, c := range cuts {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cluster := pgtest.Start(t)
+			cluster := pgtest.Shared(t)
 			proxy := pgtest.NewProxy(t, cluster.Addr)
 			database := cluster.Database(t)
 			_, feed := openFollowed(t, pgtest.DSN(database, proxy.Addr))
@@ -136,7 +139,8 @@ func TestFeedCutOff(t *testing.T) {
 
 // TestRecentSessions checks that a node with a bound answers from memory, and reads the row once anything has changed.
 func TestRecentSessions(t *testing.T) {
-	cluster := pgtest.Start(t)
+	t.Parallel()
+	cluster := pgtest.Shared(t)
 	dsn := cluster.DSN(cluster.Database(t))
 	n := openNode(t, postgres.Config{DSN: dsn, Staleness: time.Hour})
 	other := openNode(t, postgres.Config{DSN: dsn})

@@ -78,6 +78,7 @@ func newReplacement(t *testing.T, synchronous bool) replacement {
 // the primary first moves to the standby, so does a node that starts then, and neither goes back while the standby is
 // unreachable.
 func TestReplacedPrimary(t *testing.T) {
+	t.Parallel()
 	r := newReplacement(t, false)
 	front := pgtest.NewProxy(t, r.standby.Addr)
 	dsn := pgtest.DSN(r.database, r.primary.Addr, front.Addr)
@@ -121,6 +122,7 @@ func TestReplacedPrimary(t *testing.T) {
 // TestLease promotes the synchronous standby while the primary lives on, and a node reaches only the primary. No answer
 // of the node disagrees with a change that another node has made on the new primary.
 func TestLease(t *testing.T) {
+	t.Parallel()
 	r := newReplacement(t, true)
 	n := openNode(t, postgres.Config{DSN: r.primary.DSN(r.database)})
 	user := n.newUser("a")
@@ -155,6 +157,7 @@ func TestLease(t *testing.T) {
 // replaced primary. If every commit waits for both, the replaced primary gives no more answers. If one of them is
 // enough, there is no lease, and the log warns of it.
 func TestLeaseOfTwoStandbys(t *testing.T) {
+	t.Parallel()
 	r := newReplacement(t, false)
 	r.primary.Standby(t, "s2", r.primary.Addr)
 	var log logBuffer
@@ -192,6 +195,7 @@ func awaitTrue(t *testing.T, what string, condition func() bool) {
 // TestCancelledWaitIsNoLease cancels all waits for a standby, as an operator can. PostgreSQL then answers that a commit
 // succeeded, but no check may rest on it.
 func TestCancelledWaitIsNoLease(t *testing.T) {
+	t.Parallel()
 	r := newReplacement(t, true)
 	dsn := r.primary.DSN(r.database)
 	n := openNode(t, postgres.Config{DSN: dsn})
@@ -218,6 +222,7 @@ func TestCancelledWaitIsNoLease(t *testing.T) {
 // TestTimelineNotPermitted denies a node the functions that return the timeline, as some managed databases do. The node
 // works, and the log names the risk.
 func TestTimelineNotPermitted(t *testing.T) {
+	t.Parallel()
 	cluster := pgtest.Start(t)
 	database := cluster.Database(t)
 	cluster.Exec(t, database,

@@ -18,6 +18,7 @@ import (
 // TestExclusive checks that an exclusive store opens only if no other store is open, prevents other stores from opening
 // while it is open, and notices the loss of its lock.
 func TestExclusive(t *testing.T) {
+	t.Parallel()
 	cluster := pgtest.Start(t)
 	dsn := cluster.DSN(cluster.Database(t))
 	n := open(t, postgres.Config{DSN: dsn})
@@ -50,7 +51,8 @@ func requireOpenError(t *testing.T, c postgres.Config, text string) {
 
 // TestExclusiveInTurn opens each store right after the one before was closed, when the server may not have noticed yet.
 func TestExclusiveInTurn(t *testing.T) {
-	cluster := pgtest.Start(t)
+	t.Parallel()
+	cluster := pgtest.Shared(t)
 	dsn := cluster.DSN(cluster.Database(t))
 	for i := range 40 {
 		s, err := postgres.Open(t.Context(), postgres.Config{DSN: dsn, Exclusive: i%2 == 1})
@@ -66,7 +68,8 @@ func TestExclusiveInTurn(t *testing.T) {
 // TestExclusiveFencesNode disconnects a node and opens an exclusive store. Until the exclusive store is closed, the
 // node returns ErrUnavailable. Afterwards the node works again without a restart.
 func TestExclusiveFencesNode(t *testing.T) {
-	cluster := pgtest.Start(t)
+	t.Parallel()
+	cluster := pgtest.Shared(t)
 	database := cluster.Database(t)
 	proxy := pgtest.NewProxy(t, cluster.Addr)
 	dsn := pgtest.DSN(database, proxy.Addr) + "&pool_max_conns=2"
@@ -94,7 +97,8 @@ func TestExclusiveFencesNode(t *testing.T) {
 // TestExclusiveKeepsSchema checks that a rejected exclusive store has not changed the schema under the other store, and
 // that two connections are enough to create a schema.
 func TestExclusiveKeepsSchema(t *testing.T) {
-	cluster := pgtest.Start(t)
+	t.Parallel()
+	cluster := pgtest.Shared(t)
 	database := cluster.Database(t)
 	dsn := cluster.DSN(database) + "&pool_max_conns=2"
 	other := openTransaction(t, cluster.DSN(database), "SELECT pg_advisory_lock_shared(x'5061776d'::bigint)")

@@ -16,6 +16,7 @@ import (
 // TestLostAnswerOfHeldSession loses the answer to a commit, and locks the row before the node tries again. The caller
 // still wins: no other caller has the successor.
 func TestLostAnswerOfHeldSession(t *testing.T) {
+	t.Parallel()
 	cluster := pgtest.Start(t)
 	database := cluster.Database(t)
 	dsn := cluster.DSN(database)
@@ -36,7 +37,8 @@ func TestLostAnswerOfHeldSession(t *testing.T) {
 // TestLostAnswersBesideAnotherNode loses the answers to one node now and then, while another node rotates the same
 // session. If both nodes return without an error, one of them has won. A winner never gets the row of the other one.
 func TestLostAnswersBesideAnotherNode(t *testing.T) {
-	cluster := pgtest.Start(t)
+	t.Parallel()
+	cluster := pgtest.Shared(t)
 	database := cluster.Database(t)
 	proxy := pgtest.NewProxy(t, cluster.Addr)
 	nodes := [2]node{

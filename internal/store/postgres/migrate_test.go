@@ -22,7 +22,8 @@ import (
 
 // TestMigrationLog opens a database of the second schema. The log has both versions, and nothing at the next start.
 func TestMigrationLog(t *testing.T) {
-	cluster := pgtest.Start(t)
+	t.Parallel()
+	cluster := pgtest.Shared(t)
 	database := cluster.Database(t)
 	cluster.Exec(t, database, "CREATE SCHEMA pawl")
 	if err := migrateTo(t, cluster.DSN(database), 2); err != nil {
@@ -41,7 +42,8 @@ func TestMigrationLog(t *testing.T) {
 // TestUpgradeOfSessions opens a database of the second schema with a session. The session can be refreshed until its
 // token's exp, because there was no other idle time, and gets an idle time with the next refresh.
 func TestUpgradeOfSessions(t *testing.T) {
-	cluster := pgtest.Start(t)
+	t.Parallel()
+	cluster := pgtest.Shared(t)
 	database := cluster.Database(t)
 	dsn := cluster.DSN(database)
 	cluster.Exec(t, database, "CREATE SCHEMA pawl")

@@ -17,6 +17,7 @@ import (
 // TestStalenessOfALateAnswer delays the answer to a refresh until long after its commit, and ends the session on
 // another node meanwhile. The age of the state counts from the commit, and not from the answer.
 func TestStalenessOfALateAnswer(t *testing.T) {
+	t.Parallel()
 	cluster := pgtest.Start(t)
 	database := cluster.Database(t)
 	proxy := pgtest.NewProxy(t, cluster.Addr)

@@ -43,7 +43,8 @@ var refuseTriggers = map[string]string{
 // TestDatabaseErrors makes the database fail each change with a SQLSTATE, once or always, in the statement or at the
 // commit. After a conflict the change is tried again; every other error is ErrUnavailable.
 func TestDatabaseErrors(t *testing.T) {
-	cluster := pgtest.Start(t)
+	t.Parallel()
+	cluster := pgtest.Shared(t)
 	database := cluster.Database(t)
 	n := openNode(t, postgres.Config{DSN: cluster.DSN(database)})
 	user := n.newUser("a")
@@ -105,7 +106,8 @@ func TestDatabaseErrors(t *testing.T) {
 // TestColumnChanged changes the type of a column read by prepared statements, as a newer node or an operator may do.
 // Refreshes and checks do not fail.
 func TestColumnChanged(t *testing.T) {
-	cluster := pgtest.Start(t)
+	t.Parallel()
+	cluster := pgtest.Shared(t)
 	database := cluster.Database(t)
 	n := openNode(t, postgres.Config{DSN: cluster.DSN(database)})
 	user := n.newUser("a")

@@ -25,7 +25,8 @@ import (
 // TestContendedSession rotates a session whose row four other transactions lock in turn, so that it is never free. The
 // rotations get their turn.
 func TestContendedSession(t *testing.T) {
-	cluster := pgtest.Start(t)
+	t.Parallel()
+	cluster := pgtest.Shared(t)
 	dsn := cluster.DSN(cluster.Database(t))
 	n := openNode(t, postgres.Config{DSN: dsn})
 	id := n.newSession(n.newUser("a"), 1)
@@ -47,6 +48,7 @@ func TestContendedSession(t *testing.T) {
 // TestHeldSession rotates many sessions while another transaction has locked one of them. The rotations of the locked
 // session fail, and the other rotations of their batches succeed.
 func TestHeldSession(t *testing.T) {
+	t.Parallel()
 	cluster := pgtest.Start(t)
 	dsn := cluster.DSN(cluster.Database(t))
 	n := openNode(t, postgres.Config{DSN: dsn})
@@ -76,7 +78,8 @@ func TestHeldSession(t *testing.T) {
 // TestSupersededTokenLocksNothing checks that a rotation from an earlier generation locks no row. Otherwise a flood of
 // them could lock the row against the client with the current token.
 func TestSupersededTokenLocksNothing(t *testing.T) {
-	cluster := pgtest.Start(t)
+	t.Parallel()
+	cluster := pgtest.Shared(t)
 	dsn := cluster.DSN(cluster.Database(t))
 	n := openNode(t, postgres.Config{DSN: dsn})
 	id := n.newSession(n.newUser("a"), 1)
@@ -147,7 +150,8 @@ func TestNoDeadlock(t *testing.T) {
 // TestMixedBatches puts duplicates, replays and rotations of the next generation into the same batches of two nodes.
 // Each generation has one winner, and every caller gets the row as it is.
 func TestMixedBatches(t *testing.T) {
-	cluster := pgtest.Start(t)
+	t.Parallel()
+	cluster := pgtest.Shared(t)
 	nodes := openNodes(t, cluster.DSN(cluster.Database(t)))
 	user := nodes[0].newUser("a")
 	const (
@@ -202,7 +206,8 @@ func TestMixedBatches(t *testing.T) {
 // Idempotency-Key, while the database is vacuumed, dumped and swept. Each generation has one winner, and no rotation
 // fails.
 func TestHotSessions(t *testing.T) {
-	cluster := pgtest.Start(t)
+	t.Parallel()
+	cluster := pgtest.Shared(t)
 	dsn := cluster.DSN(cluster.Database(t))
 	nodes := openNodes(t, dsn)
 	user := nodes[0].newUser("a")
@@ -278,7 +283,8 @@ func runUntilDone(ctx context.Context, t *testing.T, dsn string, statements ...s
 // TestEndDuringRefreshes ends a session while two nodes refresh it as fast as they can. As soon as the call returns,
 // the session has ended on both nodes.
 func TestEndDuringRefreshes(t *testing.T) {
-	cluster := pgtest.Start(t)
+	t.Parallel()
+	cluster := pgtest.Shared(t)
 	nodes := openNodes(t, cluster.DSN(cluster.Database(t)))
 	user := nodes[0].newUser("a")
 	setStatus := func(status authority.Status) error {

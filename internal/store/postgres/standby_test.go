@@ -27,6 +27,7 @@ func setStandby(t *testing.T, cluster *pgtest.Cluster, name string) {
 // TestStandbyConfirmsChanges makes each change while no standby answers. No call succeeds, and neither does a second
 // call, although the first one has left nothing to change.
 func TestStandbyConfirmsChanges(t *testing.T) {
+	t.Parallel()
 	cluster := pgtest.Start(t)
 	n := openNode(t, postgres.Config{DSN: cluster.DSN(cluster.Database(t))})
 	user, other := n.newUser("a"), n.newUser("b")
@@ -86,6 +87,7 @@ func TestStandbyConfirmsChanges(t *testing.T) {
 // TestStandbyConfirmsReplays makes many identical rotations at once, with and without an Idempotency-Key, while no
 // standby answers. No caller gets the successor, and neither does a caller who repeats a rotation without its key.
 func TestStandbyConfirmsReplays(t *testing.T) {
+	t.Parallel()
 	cluster := pgtest.Start(t)
 	n := openNode(t, postgres.Config{DSN: cluster.DSN(cluster.Database(t))})
 	user := n.newUser("a")
@@ -117,6 +119,7 @@ func TestStandbyConfirmsReplays(t *testing.T) {
 // TestCancelledWait cancels the wait for the standby, as an operator can. PostgreSQL then answers that the commit
 // succeeded, and Pawl must not.
 func TestCancelledWait(t *testing.T) {
+	t.Parallel()
 	cluster := pgtest.Start(t)
 	dsn := cluster.DSN(cluster.Database(t))
 	n := open(t, postgres.Config{DSN: dsn})
@@ -147,7 +150,8 @@ func TestCancelledWait(t *testing.T) {
 
 // TestOtherWarnings sends a warning unrelated to the standby with every change. The changes succeed.
 func TestOtherWarnings(t *testing.T) {
-	cluster := pgtest.Start(t)
+	t.Parallel()
+	cluster := pgtest.Shared(t)
 	database := cluster.Database(t)
 	n := openNode(t, postgres.Config{DSN: cluster.DSN(database)})
 	id := n.newSession(n.newUser("a"), 1)

@@ -20,8 +20,11 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
 func TestConformance(t *testing.T) {
-	cluster := pgtest.Start(t)
+	t.Parallel()
+	cluster := pgtest.Shared(t)
 	storetest.Run(t, func(t *testing.T) func() storetest.Store {
 		dsn := cluster.DSN(cluster.Database(t))
 		return func() storetest.Store { return open(t, postgres.Config{DSN: dsn}) }
@@ -175,7 +178,8 @@ func awaitNumber(t *testing.T, dsn, sql string, want int64) {
 
 // TestNodesShareCounters begins many attempts at once on two nodes. The nodes admit the five free ones together.
 func TestNodesShareCounters(t *testing.T) {
-	cluster := pgtest.Start(t)
+	t.Parallel()
+	cluster := pgtest.Shared(t)
 	nodes := openNodes(t, cluster.DSN(cluster.Database(t)))
 	account := throttle.HashLogin("ada")
 	var admitted atomic.Int64

@@ -15,8 +15,10 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -47,12 +49,76 @@ type Cluster struct {
 
 // Start initializes a cluster and starts it. Options are settings of postgresql.conf, for example
 // "synchronous_commit=on".
+//
+// The server does not wait for the disk, because a kill loses nothing that the kernel already has. A benchmark needs
+// the option "fsync=on".
 func Start(t TB, options ...string) *Cluster {
 	t.Helper()
-	c := &Cluster{dir: Folder(t), options: options}
-	c.run(t, "initdb", "-D", c.data(), "-U", "pawl", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-instructions")
+	c := &Cluster{dir: Folder(t), options: append([]string{"fsync=off"}, options...)}
+	c.initialize(t)
 	c.Restart(t)
 	return c
+}
+
+// shared is the cluster of Shared.
+var shared struct {
+	sync.Mutex
+	cluster  *Cluster
+	cleanups []func()
+}
+
+// Shared returns a cluster for all tests of a package that need no more than a database of their own. Main stops it.
+func Shared(t TB) *Cluster {
+	t.Helper()
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.cluster == nil {
+		shared.cluster = Start(sharedTB{t}, "max_connections=300")
+	}
+	return shared.cluster
+}
+
+// sharedTB keeps the cleanups for Main.
+type sharedTB struct{ TB }
+
+func (sharedTB) Cleanup(f func()) { shared.cleanups = append(shared.cleanups, f) }
+
+// Main runs the tests of a package that uses Shared, and exits. It is for TestMain.
+func Main(m interface{ Run() int }) {
+	code := m.Run()
+	for _, cleanup := range slices.Backward(shared.cleanups) {
+		cleanup()
+	}
+	os.Exit(code)
+}
+
+// template is a tar archive of a new data folder. initdb takes longer than the start of a server, so it runs once in
+// a process.
+var template struct {
+	sync.Mutex
+	archive []byte
+}
+
+// initialize creates the data folder.
+func (c *Cluster) initialize(t TB) {
+	t.Helper()
+	template.Lock()
+	defer template.Unlock()
+	if template.archive != nil {
+		extract := c.command(t, "tar", "-x", "-f", "-")
+		extract.Stdin = bytes.NewReader(template.archive)
+		if out, err := extract.CombinedOutput(); err != nil {
+			t.Fatalf("tar: %v\n%s", err, out)
+		}
+		return
+	}
+	c.run(t, "initdb", "-D", c.data(), "-U", "pawl", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-instructions",
+		"--no-sync")
+	archive, err := c.command(t, "tar", "-c", "-f", "-", filepath.Base(c.data())).Output()
+	if err != nil {
+		t.Fatalf("tar: %v", err)
+	}
+	template.archive = archive
 }
 
 // Folder returns a temporary folder. Its owner is the server's user.
