@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 
@@ -33,21 +34,21 @@ func (c *Console) newPersonForm(_ context.Context, r *request) (form, error) {
 var errNotAdmin = fault.New(fault.AccessDenied, "Your level does not allow this; ask an administrator.")
 
 func levelField(highest, value authority.Level) field {
-	return field{
-		Name: "level", Label: t("person.level"), Type: "select", Value: value.String(), Options: levelsFrom(highest),
-	}
+	return stored(value.String(), field{
+		Name: "level", Label: t("person.level"), Type: "select", Options: levelsFrom(highest),
+	})
 }
 
 func networkField(value authority.Tenant) field {
-	return field{
-		Name: "network", Label: t("person.network"), Type: "number", Value: strconv.FormatInt(value.NetworkID, 10),
-	}
+	return stored(strconv.FormatInt(value.NetworkID, 10), field{
+		Name: "network", Label: t("person.network"), Type: "number",
+	})
 }
 
 func mailboxField(value authority.Tenant) field {
-	return field{
-		Name: "mailbox", Label: t("person.mailbox"), Type: "number", Value: strconv.FormatInt(value.MailboxID, 10),
-	}
+	return stored(strconv.FormatInt(value.MailboxID, 10), field{
+		Name: "mailbox", Label: t("person.mailbox"), Type: "number",
+	})
 }
 
 func (c *Console) createPerson(ctx context.Context, r *request) (response, error) {
@@ -101,21 +102,42 @@ func (c *Console) editForm(ctx context.Context, r *request) (form, error) {
 		return form{}, err
 	}
 	f.Fields = []field{
-		{Name: "email", Label: t("person.email"), Type: "email", Value: user.Email, Complete: "off"},
-		{Name: "firstName", Label: t("person.first-name"), Value: user.FirstName, Complete: "off"},
-		{Name: "lastName", Label: t("person.last-name"), Value: user.LastName, Complete: "off"},
+		stored(user.Email, field{Name: "email", Label: t("person.email"), Type: "email", Complete: "off"}),
+		stored(user.FirstName, field{Name: "firstName", Label: t("person.first-name"), Complete: "off"}),
+		stored(user.LastName, field{Name: "lastName", Label: t("person.last-name"), Complete: "off"}),
 	}
 	if r.caller.User.IsAdmin() {
-		f.Fields = append(f.Fields, field{
-			Name: "externalId", Label: t("person.external"), Value: user.ExternalID, Hint: t("person.external-hint"),
-			Complete: "off",
-		})
+		f.Fields = append(f.Fields, stored(user.ExternalID, field{
+			Name: "externalId", Label: t("person.external"), Hint: t("person.external-hint"), Complete: "off",
+		}))
 	}
 	return f, nil
 }
 
-// edit changes the fields that differ from the stored ones, so that the audit names only real changes.
+// edit changes the fields that the person has changed in the form, so that the audit names only real changes.
 func (c *Console) edit(ctx context.Context, r *request) (response, error) {
+	return c.changePerson(ctx, r, func(user *authority.User, e *edits) (save func() error, err error) {
+		change := authority.UserChange{
+			Email:      e.text("email", "person.email", user.Email),
+			FirstName:  e.text("firstName", "person.first-name", user.FirstName),
+			LastName:   e.text("lastName", "person.last-name", user.LastName),
+			ExternalID: e.text("externalId", "person.external", user.ExternalID),
+		}
+		if change == (authority.UserChange{}) {
+			return nil, nil
+		}
+		return func() error {
+			_, err := c.authority.UpdateUser(ctx, r.caller, user.ID, change)
+			return err
+		}, nil
+	})
+}
+
+// changePerson answers a form that changes the person of the path. read compares the form with the stored person, and
+// returns the function that saves the changes, or nil if there are none.
+func (c *Console) changePerson(
+	ctx context.Context, r *request, read func(*authority.User, *edits) (save func() error, err error),
+) (response, error) {
 	id, err := r.id()
 	if err != nil {
 		return response{}, err
@@ -124,21 +146,15 @@ func (c *Console) edit(ctx context.Context, r *request) (response, error) {
 	if err != nil {
 		return response{}, err
 	}
-	changed := func(name, stored string) *string {
-		text := r.text(name)
-		if !r.PostForm.Has(name) || text == stored {
-			return nil
-		}
-		return &text
+	e := edits{r: r}
+	save, err := read(user, &e)
+	if err = cmp.Or(err, e.err); err != nil {
+		return response{}, err
 	}
-	change := authority.UserChange{
-		Email: changed("email", user.Email), FirstName: changed("firstName", user.FirstName),
-		LastName: changed("lastName", user.LastName), ExternalID: changed("externalId", user.ExternalID),
-	}
-	if change == (authority.UserChange{}) {
+	if save == nil {
 		return next(personPath(id), "unchanged"), nil
 	}
-	if _, err := c.authority.UpdateUser(ctx, r.caller, id, change); err != nil {
+	if err := save(); err != nil {
 		return response{}, err
 	}
 	return next(personPath(id), "changed"), nil
@@ -156,35 +172,26 @@ func (c *Console) roleForm(ctx context.Context, r *request) (form, error) {
 	return f, nil
 }
 
-// setRole changes the level and the tenant, if they differ from the stored ones.
+// setRole changes the level and the tenant, if the person has changed them in the form.
 func (c *Console) setRole(ctx context.Context, r *request) (response, error) {
-	id, err := r.id()
-	if err != nil {
-		return response{}, err
-	}
-	level, err := authority.ParseLevel("level", r.text("level"))
-	if err != nil {
-		return response{}, err
-	}
-	network, mailbox, err := r.tenant()
-	if err != nil {
-		return response{}, err
-	}
-	user, err := c.authority.User(ctx, r.caller, id)
-	if err != nil {
-		return response{}, err
-	}
-	if network != nil && *network == user.NetworkID && mailbox != nil && *mailbox == user.MailboxID {
-		network, mailbox = nil, nil
-	}
-	if level == user.Level {
-		level = 0
-	}
-	if level == 0 && network == nil && mailbox == nil {
-		return next(personPath(id), "unchanged"), nil
-	}
-	if _, err := c.authority.SetRole(ctx, r.caller, id, level, network, mailbox); err != nil {
-		return response{}, err
-	}
-	return next(personPath(id), "changed"), nil
+	return c.changePerson(ctx, r, func(user *authority.User, e *edits) (save func() error, err error) {
+		var level authority.Level
+		if text := e.text("level", "person.level", user.Level.String()); text != nil {
+			if level, err = authority.ParseLevel("level", *text); err != nil {
+				return nil, err
+			}
+		}
+		network, err := e.number("network", "person.network", user.NetworkID)
+		if err != nil {
+			return nil, err
+		}
+		mailbox, err := e.number("mailbox", "person.mailbox", user.MailboxID)
+		if err != nil || level == 0 && network == nil && mailbox == nil {
+			return nil, err
+		}
+		return func() error {
+			_, err := c.authority.SetRole(ctx, r.caller, user.ID, level, network, mailbox)
+			return err
+		}, nil
+	})
 }

@@ -84,8 +84,10 @@ var english = map[string]string{
 
 	"cancel": "Cancel",
 
-	"pager.first":       "First page",
-	"pager.next":        "Next page",
+	"pager.first": "First page",
+	"pager.next":  "Next page",
+	"form.conflict": "%s was changed to %q while this form was open. " +
+		"Send the form again to replace that, or cancel.",
 	"form.number":       "%s must be a whole number.",
 	"ends.sessions":     "Ends %d sessions.",
 	"ends.sessions.one": "Ends 1 session.",

@@ -34,6 +34,13 @@ type field struct {
 	Complete string // autocomplete
 	Options  []option
 	Required bool
+	Was      *string // the stored value that the form was filled in with; nil if the field changes nothing stored
+}
+
+// stored returns a field with a stored value.
+func stored(value string, f field) field {
+	f.Value, f.Was = value, &value
+	return f
 }
 
 // option is a value of a select field.
@@ -85,6 +92,41 @@ func isMistake(err error) bool {
 
 // text returns a field of the form, without white space around it.
 func (r *request) text(name string) string { return strings.TrimSpace(r.FormValue(name)) }
+
+// edits reads the fields of a form that a person has changed.
+type edits struct {
+	r   *request
+	err error // of the first field that another person has changed since the form was opened
+}
+
+// text returns the new text of a field, or nil if the person has not changed it, so that a form opened some time ago
+// does not undo what another person has changed meanwhile. If both have changed one field, the second person gets an
+// error with the first change, and can send the form again.
+func (e *edits) text(name, label, now string) *string {
+	text, was := e.r.text(name), now
+	if names := e.r.PostForm[wasPrefix+name]; len(names) > 0 {
+		was = names[0]
+	}
+	if !e.r.PostForm.Has(name) || text == strings.TrimSpace(was) || text == now {
+		return nil
+	}
+	if was != now && e.err == nil {
+		e.err = fault.Invalid(t("form.conflict", t(label), now))
+	}
+	return &text
+}
+
+// number is text for a number. An empty field is no change.
+func (e *edits) number(name, label string, now int64) (*int64, error) {
+	text := e.text(name, label, strconv.FormatInt(now, 10))
+	if text == nil {
+		return nil, nil
+	}
+	return e.r.number(name, label)
+}
+
+// wasPrefix begins the name of the hidden field with the stored value of a field.
+const wasPrefix = "was-"
 
 // number returns the number in a field, or nil if the field is empty.
 func (r *request) number(name, label string) (*int64, error) {
