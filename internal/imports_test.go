@@ -47,6 +47,7 @@ var allowedImports = map[string][]string{
 		"internal/authority", "internal/authority/audit", "internal/authority/fault", "internal/authority/keyring",
 		"internal/look", "internal/metrics", "internal/token",
 	},
+	"internal/fastlane":   {},
 	"internal/logqueue":   {},
 	"internal/look":       {},
 	"internal/metrics":    {"internal/recorder", "internal/revocation"},
@@ -57,8 +58,8 @@ var allowedImports = map[string][]string{
 	"internal/seal":       {},
 	"internal/server": {
 		"api", "internal/authority", "internal/authority/audit", "internal/authority/fault",
-		"internal/authority/keyring", "internal/authority/throttle", "internal/recorder", "internal/revocation",
-		"internal/server/docs", "internal/token",
+		"internal/authority/keyring", "internal/authority/throttle", "internal/fastlane", "internal/recorder",
+		"internal/revocation", "internal/server/docs", "internal/token",
 	},
 	"internal/server/docs": {"api", "internal/look"},
 	"internal/sessionlog":  {"internal/authority", "internal/token"},

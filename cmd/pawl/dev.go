@@ -24,6 +24,9 @@ type devCmd struct {
 	Addr   string `default:"127.0.0.1:8080" help:"Loopback address to listen on."`
 	Data   string `default:"pawl-dev" placeholder:"DIR" help:"Data folder."`
 
+	// FastLane has no effect with HTTPS.
+	FastLane string `default:"${fast_lane}" enum:"on,off" help:"Shorter path for checks and refreshes (${enum})."`
+
 	browserSettings `embed:""`
 	issuerSettings  `embed:""`
 	logSettings     `embed:""`
@@ -100,7 +103,7 @@ func (c *devCmd) Run(ctx context.Context, std stdio, parsed *kong.Context, sourc
 	}
 	fmt.Fprint(std.out, devBanner(env.url, path, link))
 	log.level.Set(level)
-	return serve(ctx, a, listener, server.HTTPConfig{Log: log.Logger})
+	return serve(ctx, a, listener, server.HTTPConfig{FastLane: c.FastLane == "on", Log: log.Logger})
 }
 
 // prepareDev creates the two users if they are missing, and writes the file. It keeps the valid passwords and API keys

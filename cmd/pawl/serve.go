@@ -31,6 +31,9 @@ type serveCmd struct {
 	// Setup is for the first start: it creates a missing store. It has no effect once there is an administrator.
 	Setup bool `help:"Create the first administrator in the console, with a code that is printed."`
 
+	// FastLane has no effect with HTTPS.
+	FastLane string `default:"${fast_lane}" enum:"on,off" help:"Shorter path for checks and refreshes (${enum})."`
+
 	acmeSettings    `embed:""`
 	browserSettings `embed:""`
 	issuerSettings  `embed:""`
@@ -93,7 +96,7 @@ func (c *serveCmd) Run(ctx context.Context, std stdio, parsed *kong.Context, sou
 	}
 	web := server.HTTPConfig{
 		MaxConnections: c.MaxConnections, MaxConnectionsPerAddress: c.MaxConnectionsPerAddress,
-		TrustedProxies: config.Limits.TrustedProxies, Log: log.Logger, TLS: https,
+		TrustedProxies: config.Limits.TrustedProxies, Log: log.Logger, TLS: https, FastLane: c.FastLane == "on",
 	}
 	if c.MetricsAddr != "" {
 		endMetrics, err := serveMetrics(c.MetricsAddr, config.Metrics.Page(), a.Handler, config.Log)

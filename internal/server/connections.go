@@ -2,7 +2,6 @@ package server
 
 import (
 	"cmp"
-	"crypto/tls"
 	"net"
 	"net/http"
 	"net/netip"
@@ -179,10 +178,10 @@ func (c *limitedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// trackIdle is the ConnState of a server with a limitedListener.
+// trackIdle is the ConnState of a server, which may have a limitedListener.
 func trackIdle(conn net.Conn, state http.ConnState) {
-	if secure, ok := conn.(*tls.Conn); ok {
-		conn = secure.NetConn()
+	if outer, ok := conn.(interface{ NetConn() net.Conn }); ok { // of TLS, or of the fast lane
+		conn = outer.NetConn()
 	}
 	limited, ok := conn.(*limitedConn)
 	switch {

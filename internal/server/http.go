@@ -8,7 +8,10 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
+
+	"github.com/pawlauth/pawl/internal/fastlane"
 )
 
 const (
@@ -33,6 +36,8 @@ type HTTPConfig struct {
 	MaxConnectionsPerAddress int
 	// TrustedProxies have no MaxConnectionsPerAddress, because they connect for many clients.
 	TrustedProxies []netip.Prefix
+	// FastLane answers session checks and refreshes with package fastlane, which costs less. It has no effect with TLS.
+	FastLane bool
 	// Log receives the errors of connections. If nil, the server discards them.
 	Log *slog.Logger
 }
@@ -43,6 +48,11 @@ type HTTPServer struct {
 	server http.Server
 	limits connectionLimits
 	log    *slog.Logger
+
+	fastLane bool
+	mu       sync.Mutex         // guards the fields below
+	fast     *fastlane.Listener // nil: none
+	stopped  bool               // whether Shutdown or Close was called
 }
 
 // stoppingKey is the key of a context that ends when the server of a request begins to stop.
@@ -64,10 +74,11 @@ func NewHTTPServer(c HTTPConfig) *HTTPServer {
 	stopping, stop := context.WithCancel(context.Background())
 	base := context.WithValue(context.Background(), stoppingKey{}, stopping)
 	s := &HTTPServer{
-		log: c.Log,
+		log: c.Log, fastLane: c.FastLane && c.TLS == nil,
 		server: http.Server{
 			Handler:           c.Handler,
 			BaseContext:       func(net.Listener) context.Context { return base },
+			ConnState:         trackIdle,
 			TLSConfig:         c.TLS,
 			ReadHeaderTimeout: 5 * time.Second,
 			ReadTimeout:       15 * time.Second,
@@ -88,22 +99,40 @@ func NewHTTPServer(c HTTPConfig) *HTTPServer {
 }
 
 // Serve answers the requests of a listener, and closes the listener. Serve returns nil as soon as Shutdown begins, and
-// an error if the listener fails.
+// an error if the listener fails. It must be called once.
 func (s *HTTPServer) Serve(l net.Listener) error {
 	if s.limits.total > 0 || s.limits.perAddress > 0 {
 		l = newLimitedListener(l, s.limits)
-		s.server.ConnState = trackIdle
 	}
 	var err error
 	if s.server.TLSConfig != nil {
 		err = s.server.ServeTLS(l, "", "")
 	} else {
-		err = s.server.Serve(l)
+		err = s.server.Serve(s.withLane(l))
 	}
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
 	return err
+}
+
+// withLane returns a listener with the fast lane in front of l, or l itself.
+func (s *HTTPServer) withLane(l net.Listener) net.Listener {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.fastLane || s.stopped {
+		return l
+	}
+	s.fast = fastlane.New(l, &s.server, sessionPath, refreshPath)
+	return s.fast
+}
+
+// stopLane prevents a lane, and returns the one that there is, or nil.
+func (s *HTTPServer) stopLane() *fastlane.Listener {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopped = true
+	return s.fast
 }
 
 // Shutdown stops listening and waits for the requests in flight, for 8 seconds or until ctx ends. It then closes the
@@ -112,7 +141,12 @@ func (s *HTTPServer) Shutdown(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
 	s.log.Info("draining: no new connections; the requests in flight may end", "timeout", drainTimeout.String())
+	var draining sync.WaitGroup
+	if fast := s.stopLane(); fast != nil {
+		draining.Go(func() { fast.Shutdown(ctx) })
+	}
 	err := s.server.Shutdown(ctx)
+	draining.Wait()
 	if ctx.Err() != nil {
 		s.log.Warn("drained only in part: the remaining requests are cut off")
 		return s.Close()
@@ -122,4 +156,10 @@ func (s *HTTPServer) Shutdown(ctx context.Context) error {
 }
 
 // Close stops listening and closes all connections at once.
-func (s *HTTPServer) Close() error { return s.server.Close() }
+func (s *HTTPServer) Close() error {
+	err := s.server.Close()
+	if fast := s.stopLane(); fast != nil {
+		fast.CloseAll()
+	}
+	return err
+}

@@ -1,0 +1,185 @@
+package server_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/pawlauth/pawl/internal/app"
+	"github.com/pawlauth/pawl/internal/metrics"
+	"github.com/pawlauth/pawl/internal/server"
+	"github.com/pawlauth/pawl/pawltest"
+)
+
+// hotCall returns the bytes of a call that the fast lane answers.
+func hotCall(path, body string, headers ...string) string {
+	text := "POST " + path + " HTTP/1.1\r\nHost: pawl\r\nUser-Agent: test\r\nX-Request-Id: same\r\n"
+	if body != "" {
+		text += fmt.Sprintf("Content-Length: %d\r\n", len(body))
+	}
+	for _, header := range headers {
+		text += header + "\r\n"
+	}
+	return text + "\r\n" + body
+}
+
+// listen returns a listener and its address.
+func listen(t *testing.T) (net.Listener, string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return listener, listener.Addr().String()
+}
+
+// sendRaw sends bytes to a server, ends the stream, and returns the response as it is on the wire.
+func sendRaw(t *testing.T, addr, text string) string {
+	t.Helper()
+	conn := dial(t, addr)
+	if _, err := io.WriteString(conn, text); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(answer)
+}
+
+// TestFastLane sends the hot calls, with success and with each kind of error, to Pawl's handlers by net/http and by the
+// fast lane. The responses and the lines of the access log must be the same, except the time.
+func TestFastLane(t *testing.T) {
+	var lines bytes.Buffer
+	var handler http.Handler // the whole chain
+	b := &browser{t, pawltest.New(t,
+		pawltest.WithConfig(func(c *app.Config) {
+			c.Metrics = metrics.New("test")
+			c.Limits = server.Limits{RefreshRate: 1000, MaxInFlight: 10}
+			c.AccessLog = slog.New(slog.NewTextHandler(&lines, nil))
+		}),
+		pawltest.WithHandler(func(next http.Handler) http.Handler { handler = next; return next }))}
+	token, old := b.login(), b.login()
+	lost := b.login()
+	b.refresh(200, old)
+	b.refresh(200, lost, "Idempotency-Key: lost") // the calls below replay it
+	calls := []string{
+		hotCall("/v2/auth/session", "", "Authorization: Bearer "+token),
+		hotCall("/v2/auth/session", "", "authorization: bearer  "+token, "X-API-Key: "+b.APIKey),
+		hotCall("/v2/auth/session", "", "X-API-Key: "+b.APIKey),
+		hotCall("/v2/auth/session", "", "X-API-Key:"),
+		hotCall("/v2/auth/session", "", "Authorization: Bearer "+old),
+		hotCall("/v2/auth/session", "", "Authorization: Bearer a.b.c"),
+		hotCall("/v2/auth/session", "", "Authorization: Bearer a", "Authorization: Bearer b"),
+		hotCall("/v2/auth/session", ""),
+		hotCall("/v2/auth/session", "{}", "Authorization: Bearer "+token),
+		hotCall("/v2/auth/refresh", tokenBody(lost), "Content-Type: application/json", "Idempotency-Key: lost"),
+		hotCall("/v2/auth/refresh", tokenBody("a.b.c"), "Content-Type: application/json"),
+		hotCall("/v2/auth/refresh", tokenBody("x"), "Content-Type: application/json"),
+		hotCall("/v2/auth/refresh", "{", "Content-Type: application/json"),
+		hotCall("/v2/auth/refresh", "{}", "Content-Type: text/plain"),
+		hotCall("/v2/auth/refresh", "{}", "Content-Type: application/json", "X-Forwarded-For: 192.0.2.1"),
+		hotCall("/v2/auth/refresh", ""),
+	}
+	varying := regexp.MustCompile(`(?m)^Date: .*\r$|time=\S+ | ms=\S+`)
+	var answers [2]string // of net/http, and of the lane; with the access log
+	for i := range answers {
+		listener, addr := listen(t)
+		lines.Reset()
+		web := serveHTTP(t, server.HTTPConfig{Handler: handler, FastLane: i == 1}, listener)
+		for _, call := range calls {
+			answers[i] += sendRaw(t, addr, call) + "\n"
+		}
+		if err := web.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		answers[i] = varying.ReplaceAllString(answers[i]+lines.String(), "")
+	}
+	if answers[0] != answers[1] {
+		t.Errorf("net/http answers:\n%s\nthe lane answers:\n%s", answers[0], answers[1])
+	}
+	if n := strings.Count(answers[1], "HTTP/1.1 200 OK"); n != 5 {
+		t.Errorf("%d of the calls succeed, want 5:\n%s", n, answers[1])
+	}
+}
+
+// newFast runs a handler with the fast lane, and returns the address.
+func newFast(t *testing.T, c server.HTTPConfig) (*server.HTTPServer, string) {
+	t.Helper()
+	c.FastLane = true
+	listener, addr := listen(t)
+	return serveHTTP(t, c, listener), addr
+}
+
+// TestFastLaneDrains checks that Shutdown waits for a request in the fast lane, and cuts it off once its context ends.
+func TestFastLaneDrains(t *testing.T) {
+	for name, finishes := range map[string]bool{"the request finishes": true, "the context ends": false} {
+		t.Run(name, func(t *testing.T) {
+			entered, leave := make(chan struct{}), make(chan struct{})
+			web, addr := newFast(t, server.HTTPConfig{Handler: http.HandlerFunc(
+				func(http.ResponseWriter, *http.Request) { close(entered); <-leave })})
+			conn := dial(t, addr)
+			if _, err := io.WriteString(conn, hotCall("/v2/auth/session", "")); err != nil {
+				t.Fatal(err)
+			}
+			<-entered
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			drained := make(chan error, 1)
+			go func() { drained <- web.Shutdown(ctx) }()
+			if finishes {
+				close(leave)
+			} else {
+				cancel()
+				defer close(leave)
+			}
+			if err := <-drained; err != nil {
+				t.Errorf("Shutdown: %v", err)
+			}
+			if _, err := http.ReadResponse(bufio.NewReader(conn), nil); (err == nil) != finishes {
+				t.Errorf("the request in flight: %v", err)
+			}
+		})
+	}
+}
+
+// TestFastLaneMakesRoom checks the limit on connections: one more takes the slot of an idle connection in the lane, and
+// not that of a busy one.
+func TestFastLaneMakesRoom(t *testing.T) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	_, addr := newFast(t, server.HTTPConfig{MaxConnections: 2, Handler: http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/v2/auth/refresh" {
+				entered <- struct{}{}
+				<-leave
+			}
+			_, _ = io.WriteString(w, "ok")
+		})})
+	busy, silent := dial(t, addr), dial(t, addr)
+	if _, err := io.WriteString(busy, hotCall("/v2/auth/refresh", "{}")); err != nil {
+		t.Fatal(err)
+	}
+	<-entered
+	third := dial(t, addr)
+	if _, err := silent.Read(make([]byte, 1)); err == nil {
+		t.Error("the idle connection stays open")
+	}
+	if err := ask(third); err != nil {
+		t.Errorf("the new connection: %v", err)
+	}
+	close(leave)
+	if _, err := http.ReadResponse(bufio.NewReader(busy), nil); err != nil {
+		t.Errorf("the busy connection: %v", err)
+	}
+}
