@@ -158,6 +158,9 @@ func checkStore(ctx context.Context, config app.Config, setup bool) (detail stri
 		return "", false, explainMissing(err, storeFlag(config.Store))
 	}
 	detail = fmt.Sprintf("%s, schema %d", config.Store, found.Schema)
+	if found.Layout != "" {
+		detail += ", " + found.Layout
+	}
 	if found.Schema < found.Latest {
 		return fmt.Sprintf("%s; the next start migrates it to %d", detail, found.Latest), true, nil
 	}

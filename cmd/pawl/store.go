@@ -12,6 +12,7 @@ type storeCmd struct {
 	Backup      storeBackupCmd      `cmd:"" help:"Copy the embedded store to a file, while the server runs."`
 	Restore     storeRestoreCmd     `cmd:"" help:"Replace the embedded store by a backup, and end all its sessions."`
 	Check       storeCheckCmd       `cmd:"" help:"Check that a store or a backup is whole, with all servers stopped."`
+	Distribute  storeDistributeCmd  `cmd:"" help:"Distribute the sessions over the workers of Citus."`
 	EndSessions storeEndSessionsCmd `cmd:"" help:"End every session of a store that was restored from a backup."`
 }
 

@@ -183,6 +183,17 @@ func CheckStore(ctx context.Context, address StoreAddress) (storecopy.Report, er
 	return report, address.addPlace(err)
 }
 
+// DistributeStore distributes a store on PostgreSQL over the workers of Citus. If shards is 0, their number follows
+// from the number of workers. No server may use the store.
+func DistributeStore(ctx context.Context, address StoreAddress, shards int) (postgres.Distribution, error) {
+	if address.Kind() == SQLite {
+		return postgres.Distribution{}, errors.New("only a store on PostgreSQL with Citus can be distributed; " +
+			"move the store with pawl store copy first")
+	}
+	d, err := postgres.Distribute(ctx, *address.database, shards)
+	return d, address.addPlace(err)
+}
+
 // InspectStore reads what a server needs of a store, and changes nothing. Servers may use the store at the same time.
 // It returns an error if a server with this master key could not start.
 func InspectStore(ctx context.Context, address StoreAddress, masterKey *seal.Box) (storecopy.Inspection, error) {

@@ -64,6 +64,7 @@ type Feed struct {
 	mu          sync.Mutex // guards the fields below
 	open        bool       // whether every change arrives here
 	closed      bool
+	refuses     bool // see Refuse
 	epoch       string
 	base        time.Time // when the epoch began, with a monotonic reading
 	wall        time.Time // what Clock returned at that time
@@ -173,6 +174,16 @@ func (f *Feed) Open() { f.setOpen(true) }
 
 // Break ends the epoch because changes may be lost. There are no beats until Open is called.
 func (f *Feed) Break() { f.setOpen(false) }
+
+// Refuse makes Subscribe return ErrNone from now on, because the store cannot collect the changes of all nodes.
+func (f *Feed) Refuse() {
+	if f == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refuses = true
+}
 
 func (f *Feed) setOpen(open bool) {
 	if f == nil {
@@ -332,6 +343,8 @@ func (f *Feed) wakeAll() time.Duration {
 
 // The errors of Subscribe and Next.
 var (
+	// ErrNone means that there is no feed, because the store cannot collect the changes of all nodes.
+	ErrNone    = errors.New("the server has no feed")
 	ErrFull    = errors.New("the feed has as many subscribers as it accepts")
 	ErrTooSlow = errors.New("cut off: the subscriber reads too slowly, and its next events have been dropped")
 	ErrClosed  = errors.New("the server is stopping")
@@ -345,6 +358,8 @@ func (f *Feed) Subscribe(lastEventID string) (*Subscriber, error) {
 	switch {
 	case f.closed:
 		return nil, ErrClosed
+	case f.refuses:
+		return nil, ErrNone
 	case f.subscribers >= f.config.MaxSubscribers:
 		return nil, ErrFull
 	}

@@ -37,6 +37,8 @@ func (s *server) revocations(_ context.Context, r request, _ none) (response, er
 	}
 	follower, err := s.feed.Subscribe(r.http.Header.Get("Last-Event-ID"))
 	switch {
+	case errors.Is(err, revocation.ErrNone):
+		return response{}, errNoFeed
 	case errors.Is(err, revocation.ErrFull):
 		return response{}, errFeedFull
 	case err != nil:

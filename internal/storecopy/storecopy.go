@@ -80,6 +80,7 @@ type Report struct {
 type Inspection struct {
 	Schema, Latest int64                // the version of the schema, and the one that a start migrates it to
 	SigningKeys    []keyring.SigningKey // unretired, with ID and JWK only
+	Layout         string               // where a distributed store keeps its sessions, in words; else ""
 }
 
 // Problem returns the sentence for damaged rows: how many there are, and one of them.

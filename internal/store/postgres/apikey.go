@@ -20,10 +20,11 @@ func (s *Store) CreateAPIKey(
 		lockUser      = "SELECT 1 FROM pawl.users WHERE id = $1 AND status <> $2 FOR NO KEY UPDATE"
 		deletePrimary = "DELETE FROM pawl.api_key WHERE user_id = $1 AND is_primary"
 		insert        = `INSERT INTO pawl.api_key AS k
-				(user_id, hash, visibility, is_primary, session_id, mask, created, scope, max_level, name, expires)
-			SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11
-			WHERE $5::uuid IS NULL OR EXISTS (SELECT 1` + fromLiveSession + ` WHERE s.id = $5)
-			RETURNING ` + apiKeyColumns
+				(user_id, hash, visibility, is_primary, session_id, mask, created, scope, max_level, name, expires,
+				epoch)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING ` + apiKeyColumns
+		// Without a foreign key, as on Citus, the lock keeps the session until the API key can be deleted with it.
+		lockSession = "SELECT s.epoch" + fromLiveSession + " WHERE s.id = $1 FOR KEY SHARE OF s"
 	)
 	return withRights(ctx, s, r, func(ctx context.Context, tx pgx.Tx) (authority.APIKey, error) {
 		if err := requireRow(tx.Exec(ctx, lockUser, k.UserID, int64(authority.Terminated))); err != nil {
@@ -34,9 +35,16 @@ func (s *Store) CreateAPIKey(
 				return authority.APIKey{}, err
 			}
 		}
+		var epoch int32
+		if session := sessionOrNull(k.Session); session != nil {
+			var err error
+			if epoch, err = collectOne(ctx, tx, pgx.RowTo[int32], lockSession, *session); err != nil {
+				return authority.APIKey{}, err
+			}
+		}
 		return collectOne(ctx, tx, scanAPIKey, insert,
 			k.UserID, hash[:], int64(k.Visibility), k.Primary, sessionOrNull(k.Session), k.Mask, k.Created,
-			int64(k.Scope), int64(k.MaxLevel), k.Name, k.Expires)
+			int64(k.Scope), int64(k.MaxLevel), k.Name, k.Expires, epoch)
 	})
 }
 

@@ -15,11 +15,8 @@ const eventColumns = "at, kind, user_id, session_id, caller_id, address, request
 	"actor_id"
 
 // lockEvents makes the transactions that add events follow one another, so that events appear in the order of their
-// ids. eventLock is the key of its advisory lock ("Pawn" in ASCII).
-const (
-	eventLock  = 0x5061776e
-	lockEvents = "SELECT pg_advisory_xact_lock($1)"
-)
+// ids.
+const lockEvents = "SELECT name FROM pawl.lock WHERE name = 'events' FOR UPDATE"
 
 // addEvents adds events in their order. It is one statement, so that a node that disappears does not keep the lock.
 const addEvents = `WITH locked AS MATERIALIZED (` + lockEvents + `)
@@ -28,8 +25,8 @@ const addEvents = `WITH locked AS MATERIALIZED (` + lockEvents + `)
 		CASE WHEN n.known THEN n.network_id ELSE u.network_id END,
 		CASE WHEN n.known THEN n.mailbox_id ELSE u.mailbox_id END,
 		n.actor_id
-	FROM locked, unnest($2::bigint[], $3::text[], $4::bigint[], $5::uuid[], $6::bigint[], $7::text[], $8::text[],
-			$9::text[], $10::bigint[], $11::bigint[], $12::boolean[], $13::bigint[]) WITH ORDINALITY
+	FROM locked, unnest($1::bigint[], $2::text[], $3::bigint[], $4::uuid[], $5::bigint[], $6::text[], $7::text[],
+			$8::text[], $9::bigint[], $10::bigint[], $11::boolean[], $12::bigint[]) WITH ORDINALITY
 		AS n (at, kind, user_id, session_id, caller_id, address, request, detail, network_id, mailbox_id, known,
 			actor_id, nr)
 	LEFT JOIN pawl.users u ON u.id = n.user_id AND NOT n.known
@@ -37,7 +34,7 @@ const addEvents = `WITH locked AS MATERIALIZED (` + lockEvents + `)
 
 // AddEvents adds events.
 func (s *Store) AddEvents(ctx context.Context, events []audit.Event) error {
-	_, err := s.exec(ctx, addEvents, int64(eventLock),
+	_, err := s.exec(ctx, addEvents,
 		column(events, func(e *audit.Event) int64 { return e.At }),
 		column(events, func(e *audit.Event) string { return string(e.Kind) }),
 		column(events, func(e *audit.Event) int64 { return e.User }),

@@ -28,7 +28,7 @@ func TestEventsWaitForEarlierOnes(t *testing.T) {
 			return err
 		},
 	} {
-		earlier := openTransaction(t, dsn, "SELECT pg_advisory_xact_lock(x'5061776e'::bigint)")
+		earlier := openTransaction(t, dsn, "SELECT FROM pawl.lock WHERE name = 'events' FOR UPDATE")
 		_, err := earlier.Exec(t.Context(), "INSERT INTO pawl.event (at, kind, user_id, caller_id, address, request,"+
 			" detail) VALUES (0, '', 0, 0, '', '', 'earlier')")
 		if err != nil {

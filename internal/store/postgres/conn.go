@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pawlauth/pawl/internal/authority/fault"
 )
@@ -21,20 +22,40 @@ const (
 	maxTries = 5
 )
 
-// withConn runs op on a pooled connection and returns its result once the fence permits it, or the zero value if there
-// is an error. The caller's cancellation does not reach op, because pgx would close the connection, and a new one costs
-// far more than op.
+// server is a server of the database, and what the store has seen of it.
+type server struct {
+	pool  *pgxpool.Pool
+	fence *fence
+}
+
+// withConn runs op on a connection for refreshes and checks.
 func withConn[T any](
 	ctx context.Context, s *Store, timeout time.Duration, op func(context.Context, *pgx.Conn) (T, error),
 ) (T, error) {
+	result, err := withServer(ctx, s, s.hot, timeout, op)
+	if err != nil {
+		s.citus.lookAgain()
+	}
+	return result, err
+}
+
+// withServer runs op on a pooled connection and returns its result once the fence permits it, or the zero value if
+// there is an error. The caller's cancellation does not reach op, because pgx would close the connection, and a new one
+// costs far more than op.
+func withServer[T any](
+	ctx context.Context, s *Store, at server, timeout time.Duration, op func(context.Context, *pgx.Conn) (T, error),
+) (T, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
-	result, timeline, err := runOnConn(ctx, s, op)
+	result, timeline, err := runOnConn(ctx, at, op)
 	if err == nil {
-		err = s.fence.hold(ctx, timeline) // after the connection was released, because a renewal needs one
+		err = at.fence.hold(ctx, timeline) // after the connection was released, because a renewal needs one
 		if err != nil {
-			s.pool.Reset()
+			at.pool.Reset()
 		}
+	}
+	if err == nil {
+		err = s.rowLocks.valid()
 	}
 	if err != nil {
 		s.countError(err)
@@ -47,9 +68,9 @@ func withConn[T any](
 // runOnConn runs op on a pooled connection, and also returns the timeline of the connection. The server may be a
 // primary that was replaced.
 func runOnConn[T any](
-	ctx context.Context, s *Store, op func(context.Context, *pgx.Conn) (T, error),
+	ctx context.Context, at server, op func(context.Context, *pgx.Conn) (T, error),
 ) (result T, timeline uint32, err error) {
-	pooled, err := s.pool.Acquire(ctx)
+	pooled, err := at.pool.Acquire(ctx)
 	if err != nil {
 		return result, 0, err
 	}
@@ -62,7 +83,7 @@ func runOnConn[T any](
 	}
 	refused, ok := errors.AsType[*pgconn.PgError](err)
 	if conn.IsClosed() || ok && refused.Code == codeReadOnly {
-		s.pool.Reset() // the server is unreachable or no longer the primary: let the pool connect to the new primary
+		at.pool.Reset() // the server is unreachable or no longer the primary: let the pool connect to the new primary
 	}
 	return result, timelineOf(conn), err
 }
@@ -81,7 +102,7 @@ func withBulkConn[T any](ctx context.Context, s *Store, op func(context.Context,
 		return zero, explain(waiting.Err())
 	}
 	for try := 1; ; try++ {
-		result, err := withConn(ctx, s, bulkTimeout, op)
+		result, err := withServer(ctx, s, s.bulk, bulkTimeout, op)
 		if !isConflict(err) || try == maxTries {
 			return result, explain(err)
 		}

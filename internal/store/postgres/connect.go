@@ -28,16 +28,20 @@ func newPool(ctx context.Context, c Config, node int32, f *fence) (*pgxpool.Pool
 		c.pool = parsed.pool
 	}
 	config := c.pool.Copy()
+	locks := c.locks
+	if locks == nil {
+		locks = new(rowLocks)
+	}
 	if f != nil {
 		config.ConnConfig.ValidateConnect = f.validate
 	}
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		err := prepareConnection(ctx, conn)
 		if err == nil && !c.Exclusive {
-			err = lockShared(ctx, conn)
+			err = locks.note(lockShared(ctx, conn))
 		}
 		if err == nil {
-			err = lockNode(ctx, conn, node)
+			err = locks.note(lockNode(ctx, conn, node))
 		}
 		return err
 	}
@@ -54,12 +58,14 @@ func newPool(ctx context.Context, c Config, node int32, f *fence) (*pgxpool.Pool
 //   - A commit is on disk before it is answered. A stricter setting than "on" stays.
 //   - A statement sees every earlier commit.
 //   - A statement stops waiting for a lock before its call times out.
+//   - A warning reaches this node.
 //   - A node does not keep its locks if it disappears inside a transaction.
 //
 // Settings unknown to the engine are skipped.
 func prepareConnection(ctx context.Context, conn *pgx.Conn) error {
 	const sql = `SELECT set_config(s.name, w.value, false) FROM pg_settings s JOIN (VALUES
-			('synchronous_commit', 'on'), ('default_transaction_isolation', 'read committed'), ('lock_timeout', $1),
+			('synchronous_commit', 'on'), ('client_min_messages', 'notice'),
+			('default_transaction_isolation', 'read committed'), ('lock_timeout', $1),
 			('idle_in_transaction_session_timeout', $2), ('tcp_keepalives_idle', $2)
 		) AS w (name, value) ON s.name = w.name WHERE s.name <> 'synchronous_commit' OR s.setting = 'off'`
 	_, err := conn.Exec(ctx, sql, milliseconds(lockTimeout), milliseconds(idleTimeout))

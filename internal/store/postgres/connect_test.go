@@ -27,7 +27,7 @@ func TestConnectionSettings(t *testing.T) {
 			"tcp_keepalives_idle":                 "10",
 		} {
 			var got string
-			if err := s.pool.QueryRow(t.Context(), "SHOW "+name).Scan(&got); err != nil || got != want {
+			if err := s.hot.pool.QueryRow(t.Context(), "SHOW "+name).Scan(&got); err != nil || got != want {
 				t.Errorf("synchronous_commit=%s in the database: %s is %q, want %q; %v", set, name, got, want, err)
 			}
 		}
@@ -51,7 +51,7 @@ func TestEncoding(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got string
-		if err := s.pool.QueryRow(t.Context(), "SHOW client_encoding").Scan(&got); err != nil || got != "UTF8" {
+		if err := s.hot.pool.QueryRow(t.Context(), "SHOW client_encoding").Scan(&got); err != nil || got != "UTF8" {
 			t.Errorf("client_encoding is %q, want UTF8; %v", got, err)
 		}
 		if err := s.Close(); err != nil {

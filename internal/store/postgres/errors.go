@@ -56,7 +56,8 @@ func explain(err error) error {
 	}
 	refused, ok := errors.AsType[*pgconn.PgError](err)
 	switch {
-	case ok && refused.Code == codeUniqueViolation && refused.ConstraintName == "users_external_id":
+	// Citus adds the number of a shard to the name of a constraint.
+	case ok && refused.Code == codeUniqueViolation && strings.HasPrefix(refused.ConstraintName, "users_external_id"):
 		return fault.ErrExternalIDTaken
 	case ok && refused.Code == codeUniqueViolation:
 		return fault.ErrDuplicate

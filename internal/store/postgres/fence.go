@@ -30,6 +30,8 @@ type fence struct {
 	timeline atomic.Uint32 // the highest timeline of a primary; 0 if unknown
 	leased   atomic.Bool   // whether an answer needs a lease
 
+	off atomic.Bool // whether the fence permits everything; see citus.go
+
 	renew chan struct{} // asks for a renewal; holds at most one value
 
 	mu        sync.Mutex    // guards the fields below
@@ -69,6 +71,9 @@ func (f *fence) validate(ctx context.Context, conn *pgconn.PgConn) error {
 	timeline, err := readTimeline(ctx, conn)
 	if err != nil {
 		return err
+	}
+	if f.off.Load() {
+		return nil
 	}
 	conn.CustomData()[timelineKey] = timeline
 	if timeline == 0 {
@@ -146,8 +151,18 @@ func timelineOf(conn *pgx.Conn) uint32 {
 	return timeline
 }
 
+// turnOff makes the fence permit every writable server.
+func (f *fence) turnOff() {
+	f.off.Store(true)
+	f.leased.Store(false)
+	f.log.Warn("on Citus, Pawl does not recognize a worker that was replaced and still answers: " +
+		"let the manager of the workers stop it")
+}
+
 // isLower reports whether a higher timeline than a connection's was seen.
-func (f *fence) isLower(timeline uint32) bool { return timeline != 0 && timeline < f.timeline.Load() }
+func (f *fence) isLower(timeline uint32) bool {
+	return timeline != 0 && timeline < f.timeline.Load() && !f.off.Load()
+}
 
 // warnUnknown logs once that the server keeps its timeline to itself.
 func (f *fence) warnUnknown() {

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -13,36 +14,30 @@ import (
 )
 
 const (
-	// addUsers adds users and their events. It skips existing logins and external ids before it takes ids from the
-	// sequence, so that a repeated import uses none. ON CONFLICT covers users added by another node meanwhile. The
-	// order is always the same, so that two imports cannot deadlock.
-	addUsers = `WITH added AS (
-		INSERT INTO pawl.users (id, login, login_folded, external_id, password_hash, email, first_name, last_name,
-			network_id, mailbox_id, level, status, created)
+	// readTaken reads the users with the login, the id or the external id of a user to be imported.
+	readTaken = `SELECT u.id, u.login_folded, u.external_id FROM pawl.users u WHERE u.login_folded = ANY ($1)
+		OR u.id = ANY ($2) OR u.external_id <> '' AND u.external_id = ANY ($3)`
+
+	// addUsers adds users. ON CONFLICT covers users added by another node meanwhile. The order is always the same, so
+	// that two imports cannot deadlock.
+	addUsers = `INSERT INTO pawl.users AS u (id, login, login_folded, external_id, password_hash, email, first_name,
+			last_name, network_id, mailbox_id, level, status, created)
 		SELECT coalesce(nullif(n.id, 0), nextval('pawl.users_id_seq')), n.login, n.folded, n.external, n.hash, n.email,
 			n.first, n.last, n.network, n.mailbox, n.level, n.status, n.created
 		FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[],
-				$9::bigint[], $10::smallint[], $11::smallint[], $12::bigint[], $20::text[])
+				$9::bigint[], $10::smallint[], $11::smallint[], $12::bigint[], $13::text[])
 			AS n (id, folded, login, hash, email, first, last, network, mailbox, level, status, created, external)
-		WHERE NOT EXISTS (SELECT 1 FROM pawl.users u WHERE u.login_folded = n.folded)
-			AND NOT EXISTS (SELECT 1 FROM pawl.users u WHERE u.external_id = n.external AND u.external_id <> '')
 		ORDER BY n.folded
-		ON CONFLICT DO NOTHING RETURNING id, login_folded, network_id, mailbox_id
-	), events AS (
-		INSERT INTO pawl.event (at, kind, user_id, session_id, caller_id, address, request, detail, network_id,
-			mailbox_id)
-		SELECT $13::bigint, $14::text, id, $15::uuid, $16::bigint, $17::text, $18::text, $19::text, network_id,
-			mailbox_id FROM added
-	)
-	SELECT login_folded FROM added`
+		ON CONFLICT DO NOTHING RETURNING ` + userWithHashColumns
 
-	// passIDs moves the sequence past the chosen ids of the users to be added by addUsers.
-	passIDs = `WITH chosen AS (
-		SELECT max(n.id) AS id FROM unnest($1::bigint[], $2::text[]) AS n (id, folded)
-		WHERE NOT EXISTS (SELECT 1 FROM pawl.users u WHERE u.login_folded = n.folded)
-			AND NOT EXISTS (SELECT 1 FROM pawl.users u WHERE u.id = n.id)
-	)
-	SELECT setval('pawl.users_id_seq', chosen.id) FROM chosen, pawl.users_id_seq WHERE last_value <= chosen.id`
+	// addImported adds the events of added users.
+	addImported = `INSERT INTO pawl.event (at, kind, user_id, session_id, caller_id, address, request, detail,
+			network_id, mailbox_id)
+		SELECT $1::bigint, $2::text, n.id, $3::uuid, $4::bigint, $5::text, $6::text, $7::text, n.network, n.mailbox
+		FROM unnest($8::bigint[], $9::bigint[], $10::bigint[]) AS n (id, network, mailbox)`
+
+	// passIDs moves the sequence past an id.
+	passIDs = "SELECT setval('pawl.users_id_seq', $1::bigint) FROM pawl.users_id_seq WHERE last_value <= $1::bigint"
 )
 
 // ImportUsers adds the users with a free login, external id and id. For each user, it returns the one with the login
@@ -50,11 +45,95 @@ const (
 func (s *Store) ImportUsers(
 	ctx context.Context, users []authority.UserWithHash, e audit.Event,
 ) ([]userimport.Imported, error) {
-	ids := column(users, func(u *authority.UserWithHash) int64 { return u.ID })
-	logins := column(users, func(u *authority.UserWithHash) string { return prepare.LoginKey(u.Login) })
-	args := []any{
-		ids,
-		logins,
+	return withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) ([]userimport.Imported, error) {
+		free, maxID, err := freeUsers(ctx, tx, users)
+		if err != nil {
+			return nil, err
+		}
+		if maxID > 0 {
+			if _, err := tx.Exec(ctx, passIDs, maxID); err != nil {
+				return nil, err
+			}
+		}
+		if _, err := tx.Exec(ctx, lockEvents); err != nil {
+			return nil, err
+		}
+		added, err := collectMap(ctx, tx, len(free), scanImported, addUsers, importArgs(free)...)
+		if err != nil {
+			return nil, err
+		}
+		var all []userimport.Imported
+		for _, login := range slices.Sorted(maps.Keys(added)) {
+			all = append(all, added[login])
+		}
+		_, err = tx.Exec(ctx, addImported,
+			e.At, string(e.Kind), sessionOrNull(e.Session), e.Caller, e.Address, e.Request, e.Detail,
+			column(all, func(u *userimport.Imported) int64 { return u.ID }),
+			column(all, func(u *userimport.Imported) int64 { return u.NetworkID }),
+			column(all, func(u *userimport.Imported) int64 { return u.MailboxID }))
+		if err != nil {
+			return nil, err
+		}
+		logins := column(users, func(u *authority.UserWithHash) string { return prepare.LoginKey(u.Login) })
+		existing, err := collectMap(ctx, tx, len(users), scanImported, "SELECT "+userWithHashColumns+
+			" FROM pawl.users u WHERE u.login_folded = ANY ($1)", logins)
+		if err != nil {
+			return nil, err
+		}
+		imported := make([]userimport.Imported, len(users))
+		for i, login := range logins {
+			imported[i] = existing[login]
+			_, imported[i].Added = added[login]
+		}
+		return imported, nil
+	})
+}
+
+// freeUsers returns the users whose login and external id are free, and the highest of their chosen ids that is free
+// too. A repeated import thus takes no ids from the sequence. Citus would not run the comparison and the insert in one
+// statement.
+func freeUsers(
+	ctx context.Context, tx pgx.Tx, users []authority.UserWithHash,
+) (free []authority.UserWithHash, maxID int64, err error) {
+	type taken struct {
+		id              int64
+		login, external string
+	}
+	scan := func(row pgx.CollectableRow) (t taken, err error) {
+		err = row.Scan(&t.id, &t.login, &t.external)
+		return t, err
+	}
+	rows, err := collect(ctx, tx, scan, readTaken,
+		column(users, func(u *authority.UserWithHash) string { return prepare.LoginKey(u.Login) }),
+		column(users, func(u *authority.UserWithHash) int64 { return u.ID }),
+		column(users, func(u *authority.UserWithHash) string { return u.ExternalID }))
+	if err != nil {
+		return nil, 0, err
+	}
+	ids := map[int64]bool{}
+	logins, externals := map[string]bool{}, map[string]bool{}
+	for _, t := range rows {
+		ids[t.id] = true
+		logins[t.login] = true
+		externals[t.external] = t.external != ""
+	}
+	for _, u := range users {
+		if logins[prepare.LoginKey(u.Login)] || externals[u.ExternalID] {
+			continue
+		}
+		free = append(free, u)
+		if !ids[u.ID] {
+			maxID = max(maxID, u.ID)
+		}
+	}
+	return free, maxID, nil
+}
+
+// importArgs returns the arguments of addUsers.
+func importArgs(users []authority.UserWithHash) []any {
+	return []any{
+		column(users, func(u *authority.UserWithHash) int64 { return u.ID }),
+		column(users, func(u *authority.UserWithHash) string { return prepare.LoginKey(u.Login) }),
 		column(users, func(u *authority.UserWithHash) string { return u.Login }),
 		column(users, func(u *authority.UserWithHash) string { return u.PasswordHash }),
 		column(users, func(u *authority.UserWithHash) string { return u.Email }),
@@ -65,39 +144,8 @@ func (s *Store) ImportUsers(
 		column(users, func(u *authority.UserWithHash) int16 { return int16(u.Level) }),
 		column(users, func(u *authority.UserWithHash) int16 { return int16(u.Status) }),
 		column(users, func(u *authority.UserWithHash) int64 { return u.Created }),
-		e.At, string(e.Kind), sessionOrNull(e.Session), e.Caller, e.Address, e.Request, e.Detail,
 		column(users, func(u *authority.UserWithHash) string { return u.ExternalID }),
 	}
-	chosen := slices.ContainsFunc(ids, func(id int64) bool { return id != 0 })
-	return withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) ([]userimport.Imported, error) {
-		if chosen {
-			if _, err := tx.Exec(ctx, passIDs, ids, logins); err != nil {
-				return nil, err
-			}
-		}
-		if _, err := tx.Exec(ctx, lockEvents, int64(eventLock)); err != nil {
-			return nil, err
-		}
-		added, err := collect(ctx, tx, pgx.RowTo[string], addUsers, args...)
-		if err != nil {
-			return nil, err
-		}
-		existing, err := collectMap(ctx, tx, len(users), scanImported, "SELECT "+userWithHashColumns+
-			" FROM pawl.users u WHERE u.login_folded = ANY ($1)", logins)
-		if err != nil {
-			return nil, err
-		}
-		for _, login := range added {
-			user := existing[login]
-			user.Added = true
-			existing[login] = user
-		}
-		imported := make([]userimport.Imported, len(users))
-		for i, login := range logins {
-			imported[i] = existing[login]
-		}
-		return imported, nil
-	})
 }
 
 // column returns one field of each row, for an array of a statement.

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
@@ -14,7 +15,7 @@ import (
 func Inspect(ctx context.Context, c Config) (found storecopy.Inspection, err error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	pool, err := newPool(ctx, c, 0, nil)
+	pool, l, err := newBulkPool(ctx, c)
 	if err != nil {
 		return found, err
 	}
@@ -35,6 +36,12 @@ func Inspect(ctx context.Context, c Config) (found storecopy.Inspection, err err
 	}
 	if err := requireUsable(ctx, conn); err != nil {
 		return found, explainConnect(err)
+	}
+	if len(l.first) > 0 {
+		if _, err := checkServers(ctx, conn.Conn()); err != nil {
+			return found, err
+		}
+		found.Layout = fmt.Sprintf("Citus with %d shards, coordinator %s", len(l.first), l.coordinator)
 	}
 	rows, err := conn.Query(ctx, "SELECT id, jwk FROM pawl.signing_key WHERE retired_at = 0 ORDER BY rank DESC")
 	if err != nil {

@@ -102,7 +102,7 @@ func (s *Store) keepLease(ctx context.Context) {
 			return
 		case <-ticker.C:
 			err = s.readStandbys(ctx)
-		case <-s.fence.renew:
+		case <-s.hot.fence.renew:
 			err = s.renewLease(ctx)
 		}
 		if err == nil {
@@ -113,18 +113,18 @@ func (s *Store) keepLease(ctx context.Context) {
 			return
 		case <-time.After(renewPause):
 		}
-		s.fence.mu.Lock()
-		s.fence.notify() // callers that wait ask again
-		s.fence.mu.Unlock()
+		s.hot.fence.mu.Lock()
+		s.hot.fence.notify() // callers that wait ask again
+		s.hot.fence.mu.Unlock()
 	}
 }
 
 func (s *Store) readStandbys(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hotTimeout)
 	defer cancel()
-	all, timeline, err := runOnConn(ctx, s, readStandbysOn)
-	if err == nil && !s.fence.isLower(timeline) {
-		s.fence.setStandbys(all)
+	all, timeline, err := runOnConn(ctx, s.hot, readStandbysOn)
+	if err == nil && !s.hot.fence.isLower(timeline) {
+		s.hot.fence.setStandbys(all)
 	}
 	return err
 }
@@ -132,11 +132,11 @@ func (s *Store) readStandbys(ctx context.Context) error {
 func (s *Store) renewLease(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), hotTimeout)
 	defer cancel()
-	_, _, err := runOnConn(ctx, s, func(ctx context.Context, conn *pgx.Conn) (none, error) {
+	_, _, err := runOnConn(ctx, s.hot, func(ctx context.Context, conn *pgx.Conn) (none, error) {
 		begun := time.Now()
-		err := confirmOn(ctx, conn)
+		err := s.confirmOn(ctx, conn, nil)
 		if err == nil {
-			s.fence.confirm(conn, begun)
+			s.hot.fence.confirm(conn, begun)
 		}
 		return none{}, err
 	})

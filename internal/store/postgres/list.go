@@ -34,6 +34,13 @@ const (
 			WHERE s.user_id = u.id AND s.epoch = u.session_epoch AND ` + idle + ` > $2 ORDER BY s.created, s.id
 			LIMIT $3::bigint + $4::bigint) page
 		OFFSET $3 LIMIT $4`
+
+	// pageOfShards selects a page on Citus, which supports no LATERAL join with a limit. Each shard returns a page.
+	pageOfShards = "SELECT " + sessionWithOriginColumns + ` FROM pawl.users u JOIN pawl.session s ON s.user_id = u.id
+		AND s.epoch = u.session_epoch WHERE u.level >= $1 AND ` + idle + " > $2"
+	ofTenant = ` AND u.network_id = $6 AND ($8::bigint IS NULL OR u.mailbox_id = $8)
+		AND (u.mailbox_id, u.id) >= ($7, $5)`
+	pageEnd = ", s.created, s.id OFFSET $3 LIMIT $4"
 )
 
 // Sessions returns a page of live sessions. It reads no session of an ended epoch, however many wait for the purge.
@@ -42,9 +49,16 @@ func (s *Store) Sessions(ctx context.Context, f authority.SessionFilter) ([]auth
 		return query(ctx, s, scanSessionWithOrigin, pageOfUser, f.UserID, f.Now, f.Offset, f.Limit)
 	}
 	args := []any{int64(f.HighestLevel), f.Now, f.Offset, f.Limit, f.From.UserID}
+	if f.NetworkID == nil && s.citus != nil {
+		return query(ctx, s, scanSessionWithOrigin, pageOfShards+" AND u.id >= $5 ORDER BY u.id"+pageEnd, args...)
+	}
 	if f.NetworkID == nil {
 		return query(ctx, s, scanSessionWithOrigin, nextUser+pageOfUsers, args...)
 	}
 	args = append(args, *f.NetworkID, f.From.MailboxID, f.MailboxID)
+	if s.citus != nil {
+		sql := pageOfShards + ofTenant + " ORDER BY u.mailbox_id, u.id" + pageEnd
+		return query(ctx, s, scanSessionWithOrigin, sql, args...)
+	}
 	return query(ctx, s, scanSessionWithOrigin, nextOfTenant+pageOfUsers, args...)
 }

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
@@ -25,9 +26,12 @@ func (s *Store) endEpochs(ctx context.Context, tx pgx.Tx, userID int64, except t
 		queue = `INSERT INTO pawl.session_purge (user_id, epoch) SELECT id, session_epoch FROM pawl.users WHERE id = $1
 			ON CONFLICT (user_id) DO UPDATE SET epoch = excluded.epoch`
 	)
+	const keepKeys = `UPDATE pawl.api_key k SET epoch = u.session_epoch FROM pawl.users u
+		WHERE k.session_id = $1 AND k.user_id = $2 AND u.id = k.user_id AND k.epoch = u.session_epoch - 1`
 	var statements pgx.Batch
 	if except != (token.SessionID{}) {
 		statements.Queue(keep, [16]byte(except), userID)
+		statements.Queue(keepKeys, [16]byte(except), userID)
 	}
 	statements.Queue(queue, userID)
 	if err := tx.SendBatch(ctx, &statements).Close(); err != nil {
@@ -94,7 +98,7 @@ func (s *Store) Purge(ctx context.Context, limit int) (removed int, done bool, e
 	defer s.purge.mu.Unlock()
 	last := s.purge.last
 	page, err := withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (purgedPage, error) {
-		return purgePage(ctx, tx, last, limit)
+		return s.purgePage(ctx, tx, last, limit)
 	})
 	if err != nil {
 		return 0, false, err
@@ -105,7 +109,7 @@ func (s *Store) Purge(ctx context.Context, limit int) (removed int, done bool, e
 
 // purgePage removes the page after another one. A page does not begin with the user's first session, because the index
 // still has the entries of the removed sessions until the next vacuum.
-func purgePage(ctx context.Context, tx pgx.Tx, before purgedPage, limit int) (page purgedPage, err error) {
+func (s *Store) purgePage(ctx context.Context, tx pgx.Tx, before purgedPage, limit int) (page purgedPage, err error) {
 	const (
 		// The lock of the row lets two nodes purge different users.
 		claim = "SELECT user_id, epoch FROM pawl.session_purge ORDER BY user_id LIMIT 1 FOR UPDATE SKIP LOCKED"
@@ -131,8 +135,13 @@ func purgePage(ctx context.Context, tx pgx.Tx, before purgedPage, limit int) (pa
 	if page.user == before.user {
 		after = before.last
 	}
-	removed, err := collect(ctx, tx, scanSessionKey, remove,
-		page.user.id, page.user.epoch, after.epoch, after.created, [16]byte(after.id), limit)
+	args := []any{page.user.id, page.user.epoch, after.epoch, after.created, [16]byte(after.id), limit}
+	var removed []sessionKey
+	if s.citus != nil {
+		removed, err = s.purgeShards(ctx, tx, args)
+	} else {
+		removed, err = collect(ctx, tx, scanSessionKey, remove, args...)
+	}
 	if err != nil {
 		return page, err
 	}
@@ -143,4 +152,30 @@ func purgePage(ctx context.Context, tx pgx.Tx, before purgedPage, limit int) (pa
 	}
 	page.last = removed[0]
 	return page, nil
+}
+
+// purgeShards removes a page on Citus, where a statement that locks or deletes is for one shard. It returns the page
+// from the last session to the first one.
+func (s *Store) purgeShards(ctx context.Context, tx pgx.Tx, args []any) ([]sessionKey, error) {
+	const (
+		read = `SELECT s.epoch, s.created, s.id FROM pawl.session s
+			WHERE s.user_id = $1 AND s.epoch < $2 AND (s.epoch, s.created, s.id) > ($3, $4, $5)
+			ORDER BY s.epoch, s.created, s.id LIMIT $6`
+		remove = "DELETE FROM pawl.session WHERE id = ANY ($1) AND user_id = $2 AND epoch < $3"
+	)
+	page, err := collect(ctx, tx, scanSessionKey, read, args...)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([][16]byte, len(page))
+	for i, key := range page {
+		ids[i] = key.id
+	}
+	for _, group := range s.byShard(ids) {
+		if _, err := tx.Exec(ctx, remove, group, args[0], args[1]); err != nil {
+			return nil, err
+		}
+	}
+	slices.Reverse(page)
+	return page, s.deleteKeysOf(ctx, tx, ids)
 }

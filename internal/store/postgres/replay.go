@@ -61,10 +61,14 @@ func (s *Store) recordReplays(ops []*replayOp) {
 		generations[i] = int64(op.Value.generation)
 		at[i] = op.Value.at
 	}
+	sql := recordSQL
+	if s.citus != nil {
+		sql = recordShardSQL
+	}
 	try := func() error {
 		_, err := withConn(context.Background(), s, hotTimeout,
 			func(ctx context.Context, conn *pgx.Conn) (pgconn.CommandTag, error) {
-				return conn.Exec(ctx, recordSQL, ids, generations, at)
+				return conn.Exec(ctx, sql, ids, generations, at)
 			})
 		return err
 	}

@@ -83,13 +83,13 @@ func (s *Store) rotateBatch(ops []*rotationOp) {
 	moment := s.recent.now()
 	rotated, err := withConn(context.Background(), s, hotTimeout,
 		func(ctx context.Context, conn *pgx.Conn) ([]rotatedRow, error) {
-			rows, err := conn.Query(ctx, rotateSQL, rotateArgs(ops)...)
+			rows, err := conn.Query(ctx, s.rotateSQL(), rotateArgs(ops)...)
 			if err != nil {
 				return nil, err
 			}
 			rotated, err := pgx.AppendRows(make([]rotatedRow, 0, len(ops)), rows, scanRotatedRow)
 			if err == nil && len(rotated) > 0 {
-				s.fence.confirm(conn, start)
+				s.hot.fence.confirm(conn, start)
 			}
 			return rotated, err
 		})
@@ -129,7 +129,7 @@ func (s *Store) rotateAlone(ctx context.Context, op *rotationOp) {
 		if _, err := tx.Exec(ctx, lock, [16]byte(op.Value.Session)); err != nil {
 			return nil, err
 		}
-		rows, err := tx.Query(ctx, rotateSQL, rotateArgs([]*rotationOp{op})...)
+		rows, err := tx.Query(ctx, s.rotateSQL(), rotateArgs([]*rotationOp{op})...)
 		if err != nil {
 			return nil, err
 		}
@@ -191,6 +191,14 @@ const updateRotated = ` FOR NO KEY UPDATE OF s SKIP LOCKED
 const returnRotated = `
   RETURNING ` + sessionWithUserColumns + `, n.ordinal, s.id AS rotated_id, s.generation AS rotated_generation`
 
+// rotateSQL returns the statement of a rotation.
+func (s *Store) rotateSQL() string {
+	if s.citus != nil {
+		return rotateShardSQL
+	}
+	return rotateSQL
+}
+
 func rotateArgs(ops []*rotationOp) []any {
 	n := len(ops)
 	ids := make([][16]byte, n)
@@ -236,7 +244,7 @@ func (s *Store) resolveRest(rest []*rotation) {
 		return
 	}
 	outcomes, err := withConn(context.Background(), s, hotTimeout,
-		func(ctx context.Context, conn *pgx.Conn) ([]outcome, error) { return resolve(ctx, conn, rest) })
+		func(ctx context.Context, conn *pgx.Conn) ([]outcome, error) { return s.resolve(ctx, conn, rest) })
 	for i, r := range rest {
 		if err != nil {
 			r.outcome = unknownOutcome(err)
@@ -251,13 +259,13 @@ func (s *Store) resolveRest(rest []*rotation) {
 //
 // A caller may get the successor of its token if the caller's own attempt made the successor, or as a replay. The
 // standby may not have the successor yet, so resolve waits for it.
-func resolve(ctx context.Context, conn *pgx.Conn, rest []*rotation) ([]outcome, error) {
+func (s *Store) resolve(ctx context.Context, conn *pgx.Conn, rest []*rotation) ([]outcome, error) {
 	rows, err := readAttempts(ctx, conn, rest)
 	if err != nil {
 		return nil, err
 	}
 	outcomes := make([]outcome, len(rest))
-	hasSuccessor := false
+	var successors []token.SessionID
 	for i, r := range rest {
 		row, found := rows[r.Session]
 		session := &row.session.Session
@@ -270,11 +278,13 @@ func resolve(ctx context.Context, conn *pgx.Conn, rest []*rotation) ([]outcome, 
 		default:
 			outcomes[i] = outcome{session: row.session, rotated: next && row.attempt == r.attempt}
 			replay := next && r.MayReplay(session)
-			hasSuccessor = hasSuccessor || outcomes[i].rotated || replay
+			if outcomes[i].rotated || replay {
+				successors = append(successors, r.Session)
+			}
 		}
 	}
-	if hasSuccessor {
-		if err := confirmOn(ctx, conn); err != nil {
+	if len(successors) > 0 {
+		if err := s.confirmOn(ctx, conn, successors); err != nil {
 			return nil, err
 		}
 	}

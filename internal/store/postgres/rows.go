@@ -40,10 +40,10 @@ const (
 	// fromSessionWithUser selects the live sessions with the ids $1 whose users have a status below $2.
 	fromSessionWithUser = fromLiveSession + " WHERE s.id = ANY ($1) AND u.status < $2"
 	// fromLiveAPIKey selects the API keys whose session has not ended, and their users. A condition must follow. Only
-	// the user of a session can create an API key for it, so that both have the same user.
+	// the user of a session can create an API key for it, so that both have the same user. An API key has the epoch of
+	// its session, and is deleted together with it.
 	fromLiveAPIKey = " FROM pawl.api_key k JOIN pawl.users u ON u.id = k.user_id" +
-		" LEFT JOIN pawl.session s ON s.id = k.session_id" +
-		" WHERE (k.session_id IS NULL OR s.epoch = u.session_epoch)"
+		" WHERE (k.session_id IS NULL OR k.epoch = u.session_epoch)"
 )
 
 func userFields(u *authority.User) []any {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 
@@ -25,16 +26,11 @@ const (
 // migrate brings the schema "pawl" to the latest version. Nodes starting at the same time wait for the first one. A
 // database of a newer Pawl is rejected and stays unchanged.
 func (s *Store) migrate(ctx context.Context, c Config) error {
-	conn, err := s.pool.Acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Release()
 	latest, err := latestVersion()
 	if err != nil {
 		return err
 	}
-	version, err := schemaVersion(ctx, conn.Conn())
+	version, err := s.schemaVersion(ctx)
 	switch {
 	case err != nil:
 		return err
@@ -46,12 +42,12 @@ func (s *Store) migrate(ctx context.Context, c Config) error {
 	case version == 0 && c.MustExist:
 		return storecopy.ErrMissing
 	}
-	own := conn.Hijack() // the lock and its timeout end with this connection
-	defer own.Close(context.WithoutCancel(ctx))
-	if _, err := own.Exec(ctx, "SET lock_timeout = 0"); err != nil {
+	own, err := s.openLockConn(ctx)
+	if err != nil {
 		return err
 	}
-	if _, err := own.Exec(ctx, "SELECT pg_advisory_lock($1)", migrationLock); err != nil {
+	defer own.Close(context.WithoutCancel(ctx))
+	if err := s.lockMigrations(ctx, own); err != nil {
 		return err
 	}
 	if err := createSchema(ctx, own); err != nil {
@@ -78,7 +74,7 @@ func createSchema(ctx context.Context, conn *pgx.Conn) error {
 
 // runMigrations runs goose, which needs database/sql. It returns how many migrations this node has applied.
 func (s *Store) runMigrations(ctx context.Context) (int, error) {
-	db := stdlib.OpenDBFromPool(s.pool)
+	db := stdlib.OpenDBFromPool(s.bulk.pool)
 	defer db.Close()
 	files, err := fs.Sub(migrationFiles, "migrations")
 	if err != nil {
@@ -91,6 +87,14 @@ func (s *Store) runMigrations(ctx context.Context) (int, error) {
 	}
 	applied, err := provider.Up(ctx)
 	return len(applied), err
+}
+
+func (s *Store) schemaVersion(ctx context.Context) (version int64, err error) {
+	err = s.bulk.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
+		version, err = schemaVersion(ctx, conn.Conn())
+		return err
+	})
+	return version, err
 }
 
 // schemaVersion returns the version of the database's schema, or 0 if there is none.

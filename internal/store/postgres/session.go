@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/jackc/pgx/v5"
@@ -16,7 +17,7 @@ import (
 // password, and against other sign-ins of the user, until the commit.
 func (s *Store) OpenSession(ctx context.Context, o authority.Opening) ([]authority.EndedSession, error) {
 	result, err := withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (opened, error) {
-		return openSession(ctx, tx, &o, &o.PasswordHash)
+		return s.openSession(ctx, tx, &o, &o.PasswordHash)
 	})
 	for _, e := range result.ended {
 		s.recent.ended(e.ID)
@@ -50,7 +51,7 @@ func (s *Store) OpenSessionFor(
 			}
 			o.UserID = user.ID
 		}
-		return openSession(ctx, tx, &o, nil)
+		return s.openSession(ctx, tx, &o, nil)
 	})
 	for _, e := range result.ended {
 		s.recent.ended(e.ID)
@@ -95,7 +96,7 @@ const (
 
 // openSession adds a session, and ends the excess sessions of its user. Any password hash of the user is right if
 // passwordHash is nil.
-func openSession(
+func (s *Store) openSession(
 	ctx context.Context, tx pgx.Tx, o *authority.Opening, passwordHash *string,
 ) (result opened, err error) {
 	user := []any{o.UserID, int64(authority.Suspended), passwordHash}
@@ -121,7 +122,12 @@ func openSession(
 		ids[i] = e.ID
 		changes[i] = revocation.SessionEnded(e.ID)
 	}
-	if _, err = tx.Exec(ctx, "DELETE FROM pawl.session WHERE id = ANY ($1)", ids); err != nil {
+	for _, group := range s.byShard(ids) {
+		if _, err = tx.Exec(ctx, "DELETE FROM pawl.session WHERE id = ANY ($1)", group); err != nil {
+			return result, err
+		}
+	}
+	if err := s.deleteKeysOf(ctx, tx, ids); err != nil {
 		return result, err
 	}
 	return result, publish(ctx, tx, changes...)
@@ -163,7 +169,7 @@ func (s *Store) EndSession(ctx context.Context, r authority.Rights, id token.Ses
 	tag, err := withRights(ctx, s, r, func(ctx context.Context, tx pgx.Tx) (pgconn.CommandTag, error) {
 		tag, err := tx.Exec(ctx, "DELETE FROM pawl.session WHERE id = $1", [16]byte(id))
 		if err == nil && tag.RowsAffected() > 0 {
-			err = publish(ctx, tx, revocation.SessionEnded(id))
+			err = cmp.Or(s.deleteKeysOf(ctx, tx, [][16]byte{id}), publish(ctx, tx, revocation.SessionEnded(id)))
 		}
 		return tag, err
 	})

@@ -33,6 +33,19 @@ const estimateSQL = `SELECT CASE
 	- (SELECT count(*) FROM pawl.session_purge p JOIN pawl.session s ON s.user_id = p.user_id AND s.epoch < p.epoch)
 	FROM pg_class c JOIN pg_stat_all_tables t ON t.relid = c.oid WHERE c.oid = 'pawl.session'::regclass`
 
+// estimateShardsSQL is estimateSQL on Citus, which has the counters of a shard at the shard.
+const estimateShardsSQL = `SELECT coalesce(sum(result::bigint), 0)
+	- (SELECT count(*) FROM pawl.session_purge p JOIN pawl.session s ON s.user_id = p.user_id AND s.epoch < p.epoch)
+	FROM run_command_on_shards('pawl.session',
+		'SELECT n_live_tup FROM pg_stat_all_tables WHERE relid = ''%s''::regclass') WHERE success`
+
+func (s *Store) estimateSQL() string {
+	if s.citus != nil {
+		return estimateShardsSQL
+	}
+	return estimateSQL
+}
+
 // estimate is the estimated number of sessions.
 type estimate struct {
 	mu    sync.Mutex // guards the following fields, and lets one query run at a time
@@ -52,7 +65,7 @@ func (s *Store) SessionCount(ctx context.Context) (rows int64, valid bool) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, estimateTimeout)
 	defer cancel()
-	err := s.pool.QueryRow(ctx, estimateSQL).Scan(&e.rows)
+	err := s.bulk.pool.QueryRow(ctx, s.estimateSQL()).Scan(&e.rows)
 	e.at = time.Now()
 	e.valid = err == nil
 	e.rows = max(0, e.rows) // the counters may lag behind

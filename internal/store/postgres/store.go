@@ -28,6 +28,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pawlauth/pawl/internal/authority"
@@ -58,7 +59,8 @@ type Config struct {
 	// PrimaryLog receives which standbys confirm a commit, and each change of the primary. If nil, they are discarded.
 	PrimaryLog *slog.Logger
 
-	pool *pgxpool.Config // the parsed DSN, if the Config comes from ParseConfig
+	pool  *pgxpool.Config // the parsed DSN, if the Config comes from ParseConfig
+	locks *rowLocks       // set by Open
 }
 
 const (
@@ -75,22 +77,25 @@ const (
 
 // Store is an authority.Store on PostgreSQL.
 type Store struct {
-	pool      *pgxpool.Pool
-	shards    atomic.Pointer[[]*shard] // ordered by first
-	apiKeys   *batch.Group[lookup[authority.APIKeyHash, apiKeyWithUser]]
-	ready     *batch.Group[lookup[struct{}, bool]]
-	bulkSlots chan struct{} // has a value for each other running call
-	sweep     sweep
-	purge     purge
-	ended     chan struct{}    // see Ended
-	recent    *recentSessions  // nil if every check reads the row
-	feed      *revocation.Feed // may be nil
-	log       *slog.Logger
-	lockConn  *pgxpool.Conn // holds the exclusive lock; nil if the store shares its database
-	metrics   *metrics.Metrics
-	node      int32 // the number of the node, which is random
-	fence     *fence
-	estimate  estimate
+	hot         server // for refreshes and checks
+	bulk        server // for every other call; the same as hot, except on Citus
+	citus       *citus // nil without Citus
+	rowLocks    *rowLocks
+	shards      atomic.Pointer[[]*shard] // ordered by first
+	apiKeys     *batch.Group[lookup[authority.APIKeyHash, apiKeyWithUser]]
+	ready       *batch.Group[lookup[struct{}, bool]]
+	bulkSlots   chan struct{} // has a value for each other running call
+	sweep       sweep
+	purge       purge
+	ended       chan struct{}    // see Ended
+	recent      *recentSessions  // nil if every check reads the row
+	feed        *revocation.Feed // may be nil
+	log         *slog.Logger
+	lockConn    *pgxpool.Conn // holds the exclusive lock; nil if the store shares its database
+	workerLocks []*pgx.Conn   // hold the exclusive lock on the workers of Citus
+	metrics     *metrics.Metrics
+	node        int32 // the number of the node, which is random
+	estimate    estimate
 
 	stopBackground context.CancelFunc
 	background     sync.WaitGroup
@@ -109,6 +114,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	defer cancel()
 	node := int32(rand.Uint32())
 	f := newFence(c.PrimaryLog)
+	c.locks = new(rowLocks)
 	pool, err := newPool(ctx, c, node, f)
 	if err != nil {
 		return nil, err
@@ -117,8 +123,9 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	f.lookAtAll(ctx, watchers)
 	s := &Store{
 		node:      node,
-		fence:     f,
-		pool:      pool,
+		rowLocks:  c.locks,
+		hot:       server{pool: pool, fence: f},
+		bulk:      server{pool: pool, fence: f},
 		bulkSlots: make(chan struct{}, max(1, pool.Config().MaxConns-reservedConns)),
 		metrics:   c.Metrics,
 		ended:     make(chan struct{}, 1),
@@ -126,50 +133,61 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		feed:      c.Feed,
 		log:       cmp.Or(c.Log, slog.New(slog.DiscardHandler)),
 	}
+	s.shards.Store(new(s.newShards([]int32{0})))
 	s.signalEnded() // sessions that ended before the start may remain
 	if err := s.prepare(ctx, c); err != nil {
 		s.unlock()
-		pool.Close()
+		s.closePools()
 		for _, w := range watchers {
 			w.close()
 		}
 		return nil, explainConnect(err)
 	}
-	s.shards.Store(new(s.newShards([]int32{0})))
 	s.apiKeys = batch.New(batchSize, readers, 0, readBatch(s, c.Metrics, readAPIKeys))
 	s.ready = batch.New(batchSize, 1, 0, readBatch(s, nil, readReady))
 	background, stop := context.WithCancel(context.Background())
 	s.stopBackground = stop
-	for _, w := range watchers {
-		s.background.Go(func() { s.watch(background, w) })
+	s.background.Go(func() { s.keepRow(background) })
+	if s.citus != nil {
+		for _, w := range watchers {
+			w.close()
+		}
+		s.background.Go(func() { s.followLayout(background) })
+	} else {
+		for _, w := range watchers {
+			s.background.Go(func() { s.watch(background, w) })
+		}
+		s.background.Go(func() { s.keepLease(background) })
+		s.background.Go(func() { s.follow(background) })
 	}
-	s.background.Go(func() { s.keepLease(background) })
-	s.background.Go(func() { s.follow(background) })
 	c.Metrics.Register(metrics.Gauges{Sessions: s.SessionCount, Pool: pool.Stat})
 	return s, nil
 }
 
 func (s *Store) prepare(ctx context.Context, c Config) error {
 	err := retryWhile(ctx, errEarly, func() error {
-		return retryWhile(ctx, errLocked, func() error { return s.pool.Ping(ctx) })
+		return retryWhile(ctx, errLocked, func() error { return s.hot.pool.Ping(ctx) })
 	})
 	if err != nil {
 		return err
 	}
 	var encoding string
-	if err := s.pool.QueryRow(ctx, "SHOW server_encoding").Scan(&encoding); err != nil {
+	if err := s.hot.pool.QueryRow(ctx, "SHOW server_encoding").Scan(&encoding); err != nil {
 		return err
 	}
 	if encoding != "UTF8" {
 		return fmt.Errorf("the encoding of the database is %s, which cannot store every login: "+
 			"create the database with ENCODING 'UTF8' TEMPLATE template0", encoding)
 	}
-	all, timeline, err := runOnConn(ctx, s, readStandbysOn)
+	if err := s.useCitus(ctx, c); err != nil {
+		return err
+	}
+	all, timeline, err := runOnConn(ctx, s.hot, readStandbysOn)
 	if err != nil {
 		return err
 	}
-	if !s.fence.isLower(timeline) {
-		s.fence.setStandbys(all)
+	if s.citus == nil && !s.hot.fence.isLower(timeline) {
+		s.hot.fence.setStandbys(all)
 	}
 	if c.Exclusive { // before the migrations, which must not change the schema under another store
 		if err := s.lockExclusive(ctx); err != nil {
@@ -179,9 +197,12 @@ func (s *Store) prepare(ctx context.Context, c Config) error {
 	if err := s.migrate(ctx, c); err != nil {
 		return err
 	}
+	if err := s.lockRows(ctx, c.Exclusive); err != nil {
+		return err
+	}
 	tables := "users session session_purge api_key signing_key state failure_counter attempt used_assertion event"
 	for table := range strings.FieldsSeq(tables) {
-		if _, err := s.pool.Exec(ctx, "SELECT * FROM pawl."+table+" LIMIT 0"); err != nil {
+		if _, err := s.bulk.pool.Exec(ctx, "SELECT * FROM pawl."+table+" LIMIT 0"); err != nil {
 			return err
 		}
 	}
@@ -198,8 +219,15 @@ func (s *Store) Close() error {
 	s.stopBackground()
 	s.background.Wait()
 	s.unlock()
-	s.pool.Close()
+	s.closePools()
 	return nil
+}
+
+func (s *Store) closePools() {
+	s.hot.pool.Close()
+	if s.bulk.pool != s.hot.pool {
+		s.bulk.pool.Close()
+	}
 }
 
 // Ready returns nil if the database can be reached and written to.

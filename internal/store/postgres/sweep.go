@@ -74,16 +74,10 @@ func (s *Store) Sweep(
 // removeSwept removes sessions, and returns those that have ended by their times. A session being refreshed is locked,
 // or no longer idle. It is left to the next sweep.
 func (s *Store) removeSwept(ctx context.Context, ids [][16]byte, now int64) ([]authority.EndedSession, error) {
-	const sql = `WITH swept AS (
-			SELECT s.id, u.session_epoch FROM pawl.session s JOIN pawl.users u ON u.id = s.user_id
-			WHERE s.id = ANY ($1) AND (` + removable + `) ORDER BY s.id FOR UPDATE OF s SKIP LOCKED
-		)
-		DELETE FROM pawl.session s USING swept WHERE s.id = swept.id
-		RETURNING s.id, s.user_id, ` + idle + `, s.ends, coalesce(s.actor_id, 0), s.epoch < swept.session_epoch`
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	removed, err := query(ctx, s, func(row pgx.CollectableRow) (authority.EndedSession, error) {
+	scan := func(row pgx.CollectableRow) (authority.EndedSession, error) {
 		var session authority.Session
 		var before bool // the session ended with an epoch, and so has an event already
 		var actorID int64
@@ -93,9 +87,38 @@ func (s *Store) removeSwept(ctx context.Context, ids [][16]byte, now int64) ([]a
 			e.Reason = session.TimedOut(now)
 		}
 		return e, err
-	}, sql, ids, now)
+	}
+	var removed []authority.EndedSession
+	var err error
+	if s.citus != nil {
+		removed, err = withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (all []authority.EndedSession, err error) {
+			for _, group := range s.byShard(ids) {
+				some, err := collect(ctx, tx, scan, sweepShardSQL, group, now)
+				if err != nil {
+					return nil, err
+				}
+				all = append(all, some...)
+			}
+			return all, s.deleteKeysOf(ctx, tx, column(all, func(e *authority.EndedSession) [16]byte { return e.ID }))
+		})
+	} else {
+		removed, err = query(ctx, s, scan, sweepSQL, ids, now)
+	}
 	return slices.DeleteFunc(removed, func(e authority.EndedSession) bool { return e.Reason == 0 }), err
 }
+
+const (
+	sweepSQL      = selectSwept + returnSwept
+	sweepShardSQL = selectSwept + inShard + returnSwept // for the sessions of one shard
+
+	selectSwept = `WITH swept AS (
+			SELECT s.id, u.session_epoch FROM pawl.session s JOIN pawl.users u ON u.id = s.user_id
+			WHERE s.id = ANY ($1) AND (` + removable + `) ORDER BY s.id FOR UPDATE OF s SKIP LOCKED
+		)
+		DELETE FROM pawl.session s USING swept WHERE s.id = swept.id`
+	returnSwept = `
+		RETURNING s.id, s.user_id, ` + idle + `, s.ends, coalesce(s.actor_id, 0), s.epoch < swept.session_epoch`
+)
 
 // removable is the condition for removing a session in a sweep at the time $2. It compares epochs with "<" and not with
 // "<>", because PostgreSQL may combine the current row of a session with an earlier row of its user. If EndSessions

@@ -72,8 +72,12 @@ func (s *Store) liveNodes(ctx context.Context, tx pgx.Tx, rows []counterRow) (li
 			continue
 		}
 		var locked bool
-		const sql = "SELECT pg_try_advisory_xact_lock($1, $2)"
-		if err := tx.QueryRow(ctx, sql, int32(nodeLock), row.node).Scan(&locked); err != nil {
+		sql, args := "SELECT pg_try_advisory_xact_lock($1, $2)", []any{int32(nodeLock), row.node}
+		if s.rowLocks.needed.Load() {
+			sql = "SELECT NOT EXISTS (SELECT 1 FROM pawl.node WHERE number = $1 AND until > clock_timestamp())"
+			args = []any{row.node}
+		}
+		if err := tx.QueryRow(ctx, sql, args...).Scan(&locked); err != nil {
 			return nil, err
 		}
 		dead[row.node] = locked

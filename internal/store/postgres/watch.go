@@ -103,9 +103,9 @@ func (s *Store) watch(ctx context.Context, w *watcher) {
 	defer ticker.Stop()
 	for {
 		timeline, err := w.look(ctx)
-		if err == nil && timeline > s.fence.timeline.Load() {
-			s.fence.see(timeline)
-			s.pool.Reset()
+		if err == nil && timeline > s.hot.fence.timeline.Load() {
+			s.hot.fence.see(timeline)
+			s.hot.pool.Reset()
 		}
 		select {
 		case <-ctx.Done():
