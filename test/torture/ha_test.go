@@ -31,6 +31,7 @@ var (
 	haRounds = flag.Int("ha-rounds", 0, "rounds of TestHA, each with every fault; 0 means a short run with two faults")
 	haTTL    = flag.Int("ha-ttl", 6, "ttl of Patroni in seconds")
 	haOnly   = flag.String("ha-faults", "", "expression for the names of the faults of a long TestHA")
+	haDog    = flag.Bool("ha-watchdog", false, "whether Patroni has a watchdog in TestHA")
 	haRoute  = flag.String("ha-route", "", "route of TestHA: own, same or haproxy; \"\" means each in turn")
 )
 
@@ -106,6 +107,16 @@ var haFaults = []haFault{
 		s.awaitReplaced(leader)
 		restore()
 	}},
+	// Only the lease protects the node of this site: it cannot reach the new primary, and the replaced one has no
+	// Patroni.
+	{name: "site of the leader cut off, its Patroni killed", cut: true, inject: func(s *sites, leader *patroni.Site) {
+		leader.KillPatroni()
+		restore := leader.Cut()
+		s.awaitReplaced(leader)
+		restore()
+		s.observe()
+		leader.StartPatroni()
+	}},
 	{name: "site of the synchronous standby cut off", cut: true, inject: func(s *sites, _ *patroni.Site) {
 		standby := s.SyncStandby()
 		if standby == nil {
@@ -148,6 +159,7 @@ func startSites(t *testing.T, binary string, separate bool) *sites {
 	}
 	options := patroni.Options{
 		TTL: *haTTL, LoopWait: max(1, *haTTL/6), RetryTimeout: max(2, *haTTL/3), Separate: separate,
+		Watchdog: *haDog,
 	}
 	s := &sites{T: t, Cluster: patroni.Start(t, options), binary: binary, masterKey: "PAWL_MASTER_KEY=" + seal.NewKey()}
 	pgtest.Exec(t, s.DSN("postgres", 0), "CREATE DATABASE "+haDatabase)
@@ -200,6 +212,14 @@ func (s *sites) atEachSite(cut func(*patroni.Site) func()) {
 		defer cut(site)()
 	}
 	s.sleep(2 * *haTTL)
+}
+
+// resets returns how many machines watchdogs have restarted.
+func (s *sites) resets() (all int64) {
+	for _, site := range s.Sites {
+		all += site.Resets.Load()
+	}
+	return all
 }
 
 func (s *sites) sleep(seconds int) { time.Sleep(time.Duration(seconds) * time.Second) }
@@ -262,13 +282,16 @@ func (s *sites) runFaults(p plan, faults []haFault, unavailable map[string][]tim
 		if leader == nil {
 			s.Fatal("there is no leader")
 		}
-		began := time.Now()
+		began, resets := time.Now(), s.resets()
 		fault.inject(s, leader)
 		s.AwaitHealthy()
 		probe.awaitAnswer()
 		gap := probe.longestGap(began)
 		unavailable[fault.name] = append(unavailable[fault.name], gap)
 		s.Logf("%s: %.1f s without an answer", fault.name, gap.Seconds())
+		if resets = s.resets() - resets; resets > 0 {
+			s.Logf("watchdogs restarted %d machines", resets)
+		}
 		r.outages++
 		for i := range p.nodes { // so that no call without an answer can take effect any more
 			f.kill(i, h.now)
@@ -317,7 +340,8 @@ func TestHA(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d primaries were replaced\n%s%s", s.replaced, table(unavailable), total)
+	t.Logf("%d primaries were replaced, and watchdogs restarted %d machines\n%s%s",
+		s.replaced, s.resets(), table(unavailable), total)
 	if s.replaced == 0 || total.changes == 0 || total.outages != rounds*len(routes)*len(faults) {
 		t.Error("the run is not significant")
 	}

@@ -116,16 +116,25 @@ func awaitDisconnect(t *testing.T, dsn, application string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(ctx)
-	for left := -1; left != 0; {
+	count := func() (left int, err error) {
+		conn, err := pgx.Connect(ctx, dsn)
+		if err != nil {
+			return 0, err
+		}
+		defer conn.Close(ctx)
 		const count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1"
-		if err := conn.QueryRow(ctx, count, application).Scan(&left); err != nil {
+		err = conn.QueryRow(ctx, count, application).Scan(&left)
+		return left, err
+	}
+	for {
+		left, err := count() // fails if a watchdog restarts the primary meanwhile
+		if err == nil && left == 0 {
+			return
+		}
+		if ctx.Err() != nil {
 			t.Fatalf("%s was killed, but %d of its connections remain: %v", application, left, err)
 		}
+		time.Sleep(20 * time.Millisecond)
 	}
 }
 

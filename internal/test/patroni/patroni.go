@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -34,6 +35,8 @@ type Options struct {
 	// Separate gives each site, and each member of etcd, a network of its own, so that the test can cut one off. See
 	// CanSeparate. If false, all of them use the loopback.
 	Separate bool
+	// Watchdog restarts the machine of a leader whose Patroni is silent. A pipe takes the place of /dev/watchdog.
+	Watchdog bool
 }
 
 // Cluster is PostgreSQL on three sites.
@@ -58,7 +61,14 @@ type Site struct {
 	dir              string
 	config           string // the path of Patroni's configuration
 	etcdURL, peerURL string
-	patroni, etcd    *process
+	etcd             *process
+	watchdog         *os.File      // nil if there is none
+	watched          chan struct{} // closed when the watchdog has stopped
+	// Resets counts how often the watchdog has restarted the machine.
+	Resets atomic.Int64
+
+	mu      sync.Mutex // guards the field below, because a watchdog starts Patroni too
+	patroni *process
 }
 
 // process is a running program.
@@ -105,6 +115,9 @@ func Start(t pgtest.TB, o Options) *Cluster {
 	}
 	for _, s := range c.Sites {
 		s.writeConfig(o, clients)
+		if o.Watchdog {
+			s.watch()
+		}
 		s.StartPatroni()
 	}
 	c.AwaitHealthy()
@@ -132,6 +145,11 @@ func newSite(t pgtest.TB, i int, network *network) *Site {
 func (s *Site) writeConfig(o Options, etcd []string) {
 	s.t.Helper()
 	s.config = filepath.Join(s.dir, "patroni.yml")
+	watchdog := "{mode: off}"
+	if o.Watchdog {
+		watchdog = fmt.Sprintf("{mode: required, driver: testing, safety_margin: %d, device: '%s'}",
+			safetyMargin, s.watchdogPath())
+	}
 	text := fmt.Sprintf(`scope: pawl
 name: %[1]s
 restapi: {listen: '%[2]s', connect_address: '%[2]s'}
@@ -158,9 +176,9 @@ postgresql:
   parameters: {unix_socket_directories: ''}
   remove_data_directory_on_rewind_failure: true
   remove_data_directory_on_diverged_timelines: true
-watchdog: {mode: off}
+watchdog: %[11]s
 `, s.Name, s.REST, strings.Join(etcd, ","), o.TTL, o.LoopWait, o.RetryTimeout, s.Postgres,
-		s.data(), filepath.Dir(pgtest.Program(s.t, "postgres")), filepath.Join(s.dir, "pgpass"))
+		s.data(), filepath.Dir(pgtest.Program(s.t, "postgres")), filepath.Join(s.dir, "pgpass"), watchdog)
 	if err := os.WriteFile(s.config, []byte(text), 0o644); err != nil {
 		s.t.Fatal(err)
 	}
@@ -223,6 +241,15 @@ func (s *Site) start(namespace, program string, args ...string) *process {
 // signal sends a signal to a process. An error means that it has exited.
 func (p *process) signal(sig syscall.Signal) { _ = p.cmd.Process.Signal(sig) }
 
+func (p *process) hasExited() bool {
+	select {
+	case <-p.exited:
+		return true
+	default:
+		return false
+	}
+}
+
 func (p *process) kill() {
 	p.signal(syscall.SIGKILL)
 	<-p.exited
@@ -234,25 +261,43 @@ func (c *Cluster) stop() {
 		if s == nil {
 			continue
 		}
-		for _, p := range []*process{s.patroni, s.etcd} {
-			if p != nil {
-				p.kill()
-			}
+		if s.watchdog != nil {
+			s.watchdog.Close()
+			<-s.watched
+		}
+		s.KillPatroni()
+		if s.etcd != nil {
+			s.etcd.kill()
 		}
 		s.KillPostgres()
 	}
 }
 
 // KillPatroni kills Patroni with SIGKILL. PostgreSQL lives on.
-func (s *Site) KillPatroni() { s.patroni.kill() }
+func (s *Site) KillPatroni() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.patroni != nil {
+		s.patroni.kill()
+	}
+}
 
-// StartPatroni starts Patroni, and returns at once.
-func (s *Site) StartPatroni() { s.patroni = s.start(s.namespace(), "patroni", s.config) }
+// StartPatroni starts Patroni unless it runs, and returns at once.
+func (s *Site) StartPatroni() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.patroni == nil || s.patroni.hasExited() {
+		s.patroni = s.start(s.namespace(), "patroni", s.config)
+	}
+}
 
 // PausePatroni stops Patroni until resume is called.
 func (s *Site) PausePatroni() (resume func()) {
-	s.patroni.signal(syscall.SIGSTOP)
-	return func() { s.patroni.signal(syscall.SIGCONT) }
+	s.mu.Lock()
+	paused := s.patroni
+	s.mu.Unlock()
+	paused.signal(syscall.SIGSTOP)
+	return func() { paused.signal(syscall.SIGCONT) }
 }
 
 // PauseEtcd stops the site's member of etcd until resume is called.
