@@ -46,7 +46,7 @@ bench-plots: deps ## redraw the plots of docs/benchmarks.md; about 5 minutes
 torture-postgres: ## kill FAILOVERS (20) primaries under load, and count lost refreshes
 	go test -count 1 -timeout 2h -v -run '^TestFailover$$' ./test/cluster -failovers $(FAILOVERS)
 
-model: ## check the model of the rotation, and its mutants, with spin (docs/model)
+model: ## check the models of the rotation and of the feed, and their mutants, with spin (docs/model)
 	scripts/check-model
 
 bench-large: ## measure the SQLite store with 5,000,000 sessions (some minutes, 2 GB of disk)

@@ -1,4 +1,4 @@
-// Package model_test checks the Spin model of the rotation (docs/model).
+// Package model_test checks the Spin models of the rotation and of the feed (docs/model).
 package model_test
 
 import (
@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestModel checks the short form of the model: every claim must hold in the whole state space, and each mutant must
+// TestModel checks the short form of the models: every claim must hold in the whole state space, and each mutant must
 // violate a claim.
 func TestModel(t *testing.T) {
 	if testing.Short() {

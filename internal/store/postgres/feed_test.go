@@ -137,6 +137,31 @@ func TestFeedCutOff(t *testing.T) {
 	}
 }
 
+// TestFeedLapse lets the time pass until which commits write their changes, and then asks for the changes at once, as
+// another node would. The feed must begin a new epoch, because a commit in between wrote nothing.
+func TestFeedLapse(t *testing.T) {
+	cluster := pgtest.Start(t)
+	dsn := cluster.DSN(cluster.Database(t))
+	_, feed := openFollowed(t, dsn)
+	follower, err := feed.Subscribe("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer follower.Close()
+	await(t, "an epoch", func() bool { return feed.Stats().Epochs == 1 })
+	for range 10 { // a poll has to read the time before it passes
+		pgtest.Exec(t, dsn,
+			"UPDATE pawl.feed SET until = clock_timestamp() + interval '500ms'",
+			"UPDATE pawl.feed SET until = clock_timestamp() + interval '10 minutes' "+
+				"WHERE pg_sleep(extract(epoch FROM until - clock_timestamp())) IS NOT NULL",
+			"SELECT pg_sleep(0.3)")
+		if feed.Stats().Epochs > 1 {
+			return
+		}
+	}
+	t.Error("the feed continued its epoch after commits wrote no changes")
+}
+
 // TestRecentSessions checks that a node with a bound answers from memory, and reads the row once anything has changed.
 func TestRecentSessions(t *testing.T) {
 	t.Parallel()

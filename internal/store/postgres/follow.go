@@ -38,23 +38,28 @@ type poll struct {
 	begun      time.Time
 	snapshot   string   // the transactions that it has seen
 	server     string   // changes with each start of the server
-	publishing bool     // whether commits write their changes
+	until      string   // commits write their changes until then
+	publishing bool     // whether commits have written their changes since the poll before
 	rows       [][]byte // of the transactions that the poll before has not seen
 }
 
-// pollSQL is one statement, so that everything is of one snapshot. If $1 is empty, it returns no rows.
-const pollSQL = `SELECT pg_current_snapshot()::text, pg_postmaster_start_time()::text,
-	(SELECT until > clock_timestamp() FROM pawl.feed),
+// pollSQL is one statement, so that everything is of one snapshot. If $1 is empty, it returns no rows. $2 is the until
+// of the poll before, or empty. If it has passed, commits may have written nothing for a moment, even if another node
+// has asked for their changes again since.
+const pollSQL = `SELECT pg_current_snapshot()::text, pg_postmaster_start_time()::text, until::text,
+	least(until, nullif($2, '')::timestamptz) > clock_timestamp(),
 	ARRAY(SELECT changes FROM pawl.revocation
 		WHERE $1 <> '' AND xid >= pg_snapshot_xmin(nullif($1, '')::pg_snapshot)
-		AND NOT pg_visible_in_snapshot(xid, nullif($1, '')::pg_snapshot) ORDER BY xid)`
+		AND NOT pg_visible_in_snapshot(xid, nullif($1, '')::pg_snapshot) ORDER BY xid)
+	FROM pawl.feed`
 
 // poll reads the rows after another poll.
 func (s *Store) poll(ctx context.Context, before poll) (poll, error) {
 	begun := time.Now()
 	return withConn(ctx, s, hotTimeout, func(ctx context.Context, conn *pgx.Conn) (poll, error) {
 		p := poll{begun: begun}
-		err := conn.QueryRow(ctx, pollSQL, before.snapshot).Scan(&p.snapshot, &p.server, &p.publishing, &p.rows)
+		err := conn.QueryRow(ctx, pollSQL, before.snapshot, before.until).
+			Scan(&p.snapshot, &p.server, &p.until, &p.publishing, &p.rows)
 		return p, err
 	})
 }
