@@ -25,7 +25,9 @@ const (
 	EventSigningKeyCreated EventKind = "signingKeyMade"
 	EventSigningKeyRetired EventKind = "signingKeyRetired"
 	EventSigningKeySealed  EventKind = "signingKeySealed" // with the master key, at a start
-	EventStoreRestored     EventKind = "storeRestored"    // from a backup; every session was ended
+	EventReceiverAdded     EventKind = "receiverAdded"
+	EventReceiverRemoved   EventKind = "receiverRemoved"
+	EventStoreRestored     EventKind = "storeRestored" // from a backup; every session was ended
 	EventStarted           EventKind = "started"
 	EventEventsLost        EventKind = "eventsLost" // the store lacks some events; the server's log has them
 )

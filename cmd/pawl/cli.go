@@ -39,6 +39,7 @@ type cli struct {
 	Key        keyCmd        `cmd:"" help:"Manage API keys on a running server."`
 	Session    sessionCmd    `cmd:"" help:"Manage sessions on a running server."`
 	SigningKey signingKeyCmd `cmd:"" help:"Manage signing keys on a running server."`
+	Receiver   receiverCmd   `cmd:"" help:"Manage the receivers of pushed events on a running server."`
 	Audit      auditCmd      `cmd:"" help:"Show audit events of a running server: sign-ins, rejections, changes."`
 	Store      storeCmd      `cmd:"" help:"Copy or back up a store, or end all its sessions."`
 	Login      loginCmd      `cmd:"" help:"Sign in and print the token."`

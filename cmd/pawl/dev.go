@@ -56,6 +56,7 @@ func (c *devCmd) check() (app.Config, error) {
 		addrErr = badSetting("addr", "must be on loopback, such as 127.0.0.1:8080; use pawl serve for other clients")
 	}
 	config, err := c.app(c.Data)
+	config.PrivateReceivers = true
 	return config, errors.Join(addrErr, err, c.browserSettings.apply(&config, false), c.issuerSettings.apply(&config))
 }
 

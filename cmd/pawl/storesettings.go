@@ -19,6 +19,9 @@ type storeSettings struct {
 	// MasterKeyFile has 32 bytes in base64, to seal the signing keys in the store. PostgreSQL requires it.
 	MasterKeyFile string `placeholder:"FILE" help:"Master key of the store; or PAWL_MASTER_KEY."`
 
+	// PrivateReceivers leaves out the addresses that no receiver may have, such as those of metadata services.
+	PrivateReceivers bool `help:"Let receivers be at private addresses, and at plain HTTP on loopback."`
+
 	// VerifyStaleness is at most 1m. 0s reads the row for each check. It has no effect on SQLite.
 	VerifyStaleness time.Duration `default:"0s" help:"How stale a session may be when a bearer is checked."`
 }
@@ -30,6 +33,7 @@ func (s storeSettings) apply(c *app.Config) error {
 		stale = badSetting("verify-staleness", "must be from 0s to 1m")
 	}
 	c.VerifyStaleness = s.VerifyStaleness
+	c.PrivateReceivers = s.PrivateReceivers
 	address, storeErr := parseStore("store", s.Store, c.Store.Folder)
 	c.Store = address
 	box, keyErr := masterKey(s.MasterKeyFile)

@@ -19,6 +19,7 @@ import (
 	"github.com/pawlauth/pawl/internal/console"
 	"github.com/pawlauth/pawl/internal/metrics"
 	"github.com/pawlauth/pawl/internal/password"
+	"github.com/pawlauth/pawl/internal/push"
 	"github.com/pawlauth/pawl/internal/revocation"
 	"github.com/pawlauth/pawl/internal/seal"
 	"github.com/pawlauth/pawl/internal/server"
@@ -74,6 +75,10 @@ type Config struct {
 	Limits         server.Limits
 	// TrustedIssuers are the issuers whose assertions open sessions. If empty, there is none.
 	TrustedIssuers []trust.Issuer
+	// PrivateReceivers permits receivers of security event tokens at private addresses, and plain HTTP on loopback.
+	PrivateReceivers bool
+	// PushTiming has the times of the delivery to receivers. Only tests set it.
+	PushTiming push.Timing
 	// Build is the version of the program.
 	Build string
 	// Wrap wraps the HTTP handler, outside of metrics and traces.
@@ -167,35 +172,50 @@ func Open(ctx context.Context, c Config) (_ *App, err error) {
 	if err != nil {
 		return nil, err
 	}
-	auditor := audit.NewWriter(audit.Config{
-		Store: store, Clock: c.Clock, Log: c.Log, Metrics: c.Metrics, RequestID: server.RequestID,
-	})
+	pusher, err := c.newPusher(ctx, store, keys)
+	if err != nil {
+		return nil, err
+	}
+	auditor := c.newAuditor(store, pusher)
 	recordSealed(ctx, auditor, keys)
 	passwords := password.NewHasher(c.Argon2, c.Tracer)
 	domain := authority.New(authority.Config{
 		Store: store, Keys: keys, Issuer: c.Issuer, Audience: c.Audience,
 		Passwords: passwords, Rules: c.Rules, Policy: c.Policy, Clock: c.Clock, Log: c.Log,
-		Assertions: c.assertions(), Audit: auditor, Metrics: c.Metrics, Tracer: c.Tracer,
+		Assertions: c.assertions(), Audit: auditor, Pusher: pusher, Metrics: c.Metrics, Tracer: c.Tracer,
 	})
 	c.Metrics.Register(metrics.Gauges{
-		Passwords: passwords.Stats, Audit: auditor.Stats, Feed: feed.Stats,
+		Passwords: passwords.Stats, Audit: auditor.Stats, Feed: feed.Stats, Push: pusher.Stats,
 		SigningKeys: func() int { return len(keys.Set().Keys()) },
 	})
 	pages := c.newConsole(domain)
-	handler := server.New(c.serverConfig(domain, feed, pages))
-	handler = c.Tracer.Handler(c.Metrics.Handler(handler))
-	if c.Wrap != nil {
-		handler = c.Wrap(handler)
-	}
 	background, stop := context.WithCancel(context.Background())
 	a := &App{
-		Authority: domain, Handler: handler, Store: store, Console: pages,
+		Authority: domain, Handler: c.newHandler(domain, feed, pages), Store: store, Console: pages,
 		auditor: auditor, feed: feed, settings: c.summary(), stop: stop, metrics: c.Metrics,
 	}
 	a.background.Go(func() { a.sweep(background, c.Log) })
 	a.background.Go(func() { domain.Purge(background) })
 	a.background.Go(func() { keys.Run(background) })
+	a.background.Go(func() { pusher.Run(background) })
 	return a, nil
+}
+
+// newPusher returns the delivery to receivers of this node.
+func (c *Config) newPusher(ctx context.Context, store Store, keys signingKeys) (*push.Pusher, error) {
+	pusher := push.New(push.Config{
+		Store: store, Keys: keys, Issuer: c.Issuer, Box: c.MasterKey, AllowPrivate: c.PrivateReceivers, Build: c.Build,
+		Clock: c.Clock, Log: c.Log, Timing: c.PushTiming,
+	})
+	return pusher, pusher.Load(ctx)
+}
+
+// newAuditor returns the writer of the audit. It waits for the events that receivers must get.
+func (c *Config) newAuditor(store Store, pusher *push.Pusher) *audit.Writer {
+	return audit.NewWriter(audit.Config{
+		Store: store, Clock: c.Clock, Log: c.Log, Metrics: c.Metrics, RequestID: server.RequestID,
+		Awaits: pusher.Awaits,
+	})
 }
 
 // newFeed returns the feed of this node.
@@ -203,6 +223,15 @@ func (c *Config) newFeed() *revocation.Feed {
 	return revocation.NewFeed(revocation.FeedConfig{
 		MaxTokenLife: c.Policy.TokenLife, Remote: c.Store.Kind() == Postgres, Clock: c.Clock,
 	})
+}
+
+// newHandler returns the handler of this node. The feed and the console may be nil.
+func (c *Config) newHandler(domain *authority.Authority, feed *revocation.Feed, pages *console.Console) http.Handler {
+	handler := c.Tracer.Handler(c.Metrics.Handler(server.New(c.serverConfig(domain, feed, pages))))
+	if c.Wrap != nil {
+		handler = c.Wrap(handler)
+	}
+	return handler
 }
 
 // serverConfig returns the configuration of the HTTP side. The feed and the console may be nil.
@@ -329,9 +358,9 @@ func (c *Config) summary() string {
 		"session life %s, bearer grace %s, "+
 		"keyless retry %s, refresh key %s, verify staleness %s, login rate %d, refresh rate %d, trusted proxies %v, "+
 		"in flight %d, audit age %s, max sessions per user %d, allowed origins %v, cookie %s, "+
-		"console %s", c.Build, c.Store.Kind(),
+		"private receivers %v, console %s", c.Build, c.Store.Kind(),
 		c.Algorithm, p.TokenLife, p.IdleLife, p.SessionLife, p.BearerGrace, p.ReplayWithoutKey, p.RefreshAPIKey,
 		c.VerifyStaleness, l.LoginRate, l.RefreshRate, l.TrustedProxies, l.MaxInFlight, p.AuditAge,
 		p.MaxSessionsPerUser, c.AllowedOrigins, cmp.Or(c.Cookie, server.CookieOff),
-		cmp.Or(c.Console, "off"))
+		c.PrivateReceivers, cmp.Or(c.Console, "off"))
 }

@@ -28,7 +28,7 @@ import (
 	"github.com/pawlauth/pawl/internal/tracing"
 )
 
-// Config configures an Authority. Audit, Metrics and Tracer are optional; every other field is required.
+// Config configures an Authority. Audit, Pusher, Metrics and Tracer are optional; every other field is required.
 type Config struct {
 	Store     Store
 	Keys      Keyring
@@ -42,8 +42,10 @@ type Config struct {
 	// Assertions verifies assertions. If nil, the server trusts no issuers.
 	Assertions Assertions
 	Audit      *audit.Writer
-	Metrics    *metrics.Metrics
-	Tracer     *tracing.Tracer
+	// Pusher delivers to receivers. If nil, there are no calls for receivers.
+	Pusher  Pusher
+	Metrics *metrics.Metrics
+	Tracer  *tracing.Tracer
 }
 
 // Authority authenticates users and decides what they may do. It is safe for concurrent use. All state that its
@@ -63,6 +65,7 @@ type Authority struct {
 	throttle  *throttle.Throttle
 
 	assertions Assertions // nil: no trusted issuers
+	pusher     Pusher     // nil: no receivers
 }
 
 // New returns an Authority.
@@ -72,8 +75,8 @@ func New(c Config) *Authority {
 		store: c.Store, keys: c.Keys, codec: token.NewCodec(c.Issuer, c.Audience, c.Keys.Set()),
 		passwords: c.Passwords, rules: c.Rules, policy: c.Policy,
 		clock: c.Clock, log: c.Log, audit: c.Audit, metrics: c.Metrics, tracer: c.Tracer,
-		assertions: c.Assertions,
-		throttle:   throttle.New(throttle.Config{Store: c.Store, Clock: c.Clock, Log: c.Log, Tracer: c.Tracer}),
+		assertions: c.Assertions, pusher: c.Pusher,
+		throttle: throttle.New(throttle.Config{Store: c.Store, Clock: c.Clock, Log: c.Log, Tracer: c.Tracer}),
 	}
 }
 

@@ -71,6 +71,13 @@ var (
 	errSessionNotFound = fault.New(fault.NotFound,
 		"Session not found; list the sessions with /v2/auth/sessions.")
 
+	errReceiverNotFound = fault.New(fault.NotFound,
+		"Receiver not found; list the receivers with /v2/receivers/list.")
+	errReceiverTaken = fault.New(fault.Duplicate,
+		"The url has a receiver already; remove that one first.")
+	errReceiversMax = fault.Invalid(fmt.Sprintf("url would be of more than %d receivers; remove one first.",
+		maxReceivers))
+
 	errUserIDMissing  = fault.Invalid("userId is missing; send a positive integer.")
 	errTooManyAPIKeys = fault.Invalid(fmt.Sprintf(
 		"userId has %d API keys, the maximum; remove one first.", maxAPIKeys))

@@ -63,14 +63,17 @@ func (a *Authority) ChangePassword(
 		return err
 	}
 	change := PasswordChange{Hash: hash, IfHash: checked, EndSessions: endOthers}
-	if c.Session != nil {
-		change.Except = c.Session.ID
-	}
+	change.Except = c.sessionID()
 	_, err = asCaller(ctx, a, c, func(c Caller) (struct{}, error) {
 		// Not found means that the password was changed meanwhile, so that the current one is wrong now.
 		err := a.store.SetPassword(ctx, c.rightsOn(c.User), c.User.ID, change)
 		return struct{}{}, fault.FromStore(err, errCredentials)
 	})
+	if err == nil && endOthers {
+		a.audit.Record(ctx, c.event(c.User.event(audit.Event{
+			Kind: audit.SessionsReset, Session: c.sessionID(), Detail: "password changed, all but the current one",
+		})))
+	}
 	return a.recordIfDone(ctx, err, c.event(c.User.event(audit.Event{Kind: audit.PasswordChanged})))
 }
 

@@ -72,20 +72,30 @@ func (a *Authority) EndSession(ctx context.Context, c Caller, id token.SessionID
 func (a *Authority) EndOwnSessions(ctx context.Context, c Caller, exceptCurrent bool) (int64, error) {
 	ended, err := asCaller(ctx, a, c, func(c Caller) (int64, error) {
 		opts := EndOptions{CountAt: a.now()}
-		if exceptCurrent && c.Session != nil {
-			opts.Except = c.Session.ID
+		if exceptCurrent {
+			opts.Except = c.sessionID()
 		}
 		storeCtx, end := a.storeSpan(ctx, "EndSessions")
 		ended, err := a.store.EndSessions(storeCtx, c.rightsOn(c.User), c.User.ID, opts)
 		end(err)
 		return ended, fault.FromStore(err, nil)
 	})
-	detail := fmt.Sprintf("%d sessions", ended)
+	event := c.event(audit.Event{
+		Kind: audit.SessionsReset, User: c.User.ID, Detail: fmt.Sprintf("%d sessions", ended),
+	})
 	if exceptCurrent {
-		detail += ", all but the current one"
+		event.Detail += ", all but the current one"
+		event.Session = c.sessionID()
 	}
-	event := c.event(audit.Event{Kind: audit.SessionsReset, User: c.User.ID, Detail: detail})
 	return ended, a.recordIfDone(ctx, err, event)
+}
+
+// sessionID returns the id of the caller's session, or zero for a caller without one.
+func (c Caller) sessionID() token.SessionID {
+	if c.Session == nil {
+		return token.SessionID{}
+	}
+	return c.Session.ID
 }
 
 // readSession is Store.Session within a span.

@@ -32,6 +32,7 @@ type Store interface {
 	UserStore
 	APIKeyStore
 	SigningKeyStore
+	ReceiverStore
 	throttle.Store
 	audit.Store
 	// Ready returns nil if the store can read and write, and fault.ErrUnavailable otherwise.

@@ -214,6 +214,8 @@ var english = map[string]string{
 	"kind.signingKeyMade":    "Signing key created",
 	"kind.signingKeyRetired": "Signing key retired",
 	"kind.signingKeySealed":  "Signing key sealed",
+	"kind.receiverAdded":     "Receiver added",
+	"kind.receiverRemoved":   "Receiver removed",
 	"kind.storeRestored":     "Store restored",
 	"kind.started":           "Server started",
 	"kind.eventsLost":        "Events lost",

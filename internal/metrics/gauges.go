@@ -29,8 +29,18 @@ type Gauges struct {
 	Sessions func(context.Context) (int64, bool)
 	// Feed returns the figures of the feed of revocations.
 	Feed func() revocation.FeedStats
+	// Push returns the figures of the delivery to receivers.
+	Push func() PushStats
 	// Pool returns the state of the connections to PostgreSQL.
 	Pool func() *pgxpool.Stat
+}
+
+// PushStats are figures of the delivery of security event tokens by this node.
+type PushStats struct {
+	Receivers int // the receivers of this node
+	// Delivered and Rejected count tokens, Failed counts deliveries that are repeated.
+	Delivered, Rejected, Failed uint64
+	Lag                         time.Duration // the age of the oldest event that is being delivered; 0 if there is none
 }
 
 // Register adds gauges to each scrape.
@@ -69,6 +79,11 @@ var (
 	feedEpochs = describe("pawl_feed_epochs_total",
 		"Epochs of the feed. A new one makes every verifier ask about each of its tokens once.")
 	feedBeatAge = describe("pawl_feed_beat_age_seconds", "The age of the last beat; 0 without streams.")
+
+	pushReceivers = describe("pawl_push_receivers", "Receivers of security event tokens that this node delivers to.")
+	pushAttempts  = describe("pawl_push_attempts_total",
+		"Deliveries of security event tokens: accepted, rejected, or failed and to be repeated.", "outcome")
+	pushLag = describe("pawl_push_lag_seconds", "The age of the oldest event that a receiver has not accepted yet.")
 
 	poolConnections = describe("pawl_postgres_connections", "Connections to PostgreSQL, by state.", "state")
 	poolMax         = describe("pawl_postgres_connections_max", "Connections that this node may open.")
@@ -126,6 +141,7 @@ func (g gauges) Collect(out chan<- prometheus.Metric) {
 		counter(feedEpochs, float64(feed.Epochs))
 		gauge(feedBeatAge, feed.BeatAge.Seconds())
 	}
+	g.collectPush(out)
 	if g.Pool != nil {
 		pool := g.Pool()
 		gauge(poolConnections, float64(pool.AcquiredConns()), "used")
@@ -135,5 +151,20 @@ func (g gauges) Collect(out chan<- prometheus.Metric) {
 		counter(poolAcquires, float64(pool.AcquireCount()))
 		counter(poolWaits, float64(pool.EmptyAcquireCount()))
 		counter(poolWaitTime, pool.AcquireDuration().Seconds())
+	}
+}
+
+// collectPush adds the figures of the delivery to receivers.
+func (g gauges) collectPush(out chan<- prometheus.Metric) {
+	if g.Push == nil {
+		return
+	}
+	push := g.Push()
+	out <- prometheus.MustNewConstMetric(pushReceivers, prometheus.GaugeValue, float64(push.Receivers))
+	out <- prometheus.MustNewConstMetric(pushLag, prometheus.GaugeValue, push.Lag.Seconds())
+	for outcome, n := range map[string]uint64{
+		"accepted": push.Delivered, "rejected": push.Rejected, "failed": push.Failed,
+	} {
+		out <- prometheus.MustNewConstMetric(pushAttempts, prometheus.CounterValue, float64(n), outcome)
 	}
 }

@@ -141,7 +141,7 @@ func TestAudit(t *testing.T) {
 	want := map[api.EventKind]int{
 		api.EventStarted: 1, api.EventUserCreated: 5, api.EventUserChanged: 1, api.EventRoleChanged: 1,
 		api.EventTenantChanged: 2, api.EventStatusChanged: 2, api.EventAPIKeyCreated: 4, api.EventAPIKeyRemoved: 1,
-		api.EventLogin: 8, api.EventLoginFailed: 2, api.EventLogout: 1, api.EventSessionsReset: 3,
+		api.EventLogin: 8, api.EventLoginFailed: 2, api.EventLogout: 1, api.EventSessionsReset: 4,
 		api.EventPasswordChanged: 1, api.EventPasswordFailed: 1, api.EventPasswordSet: 1,
 		api.EventRefreshRefused: 1, api.EventTheft: 1,
 	}

@@ -163,9 +163,7 @@ func (s *server) routes() {
 	s.handle("/v2/keys/create", methods{"POST": authenticated(s.createAPIKey)})
 	s.handle("/v2/keys/list", methods{"POST": authenticated(s.listAPIKeys)})
 	s.handle("/v2/keys/get-key", methods{"POST": authenticated(s.primaryAPIKey)})
-	s.handle("/v2/signing-keys", methods{"DELETE": authenticated(s.retireSigningKey)})
-	s.handle("/v2/signing-keys/list", methods{"POST": authenticated(s.listSigningKeys)})
-	s.handle("/v2/signing-keys/rotate", methods{"POST": authenticated(s.rotateSigningKey)})
+	s.keyRoutes()
 	s.handle("/v2/audit", methods{"GET": authenticated(s.events)})
 	s.handle(feedPath, methods{"GET": authenticated(s.revocations, feedOpen)})
 
@@ -190,6 +188,17 @@ func (s *server) routes() {
 	s.handleRedirect("/swagger/v2/swagger.json", "/openapi.json")
 	s.handleConsole()
 	s.mux.HandleFunc("/", s.noPath)
+}
+
+// keyRoutes adds the paths of signing keys and of the receivers of tokens that they sign, which are for Root.
+func (s *server) keyRoutes() {
+	s.handle("/v2/signing-keys", methods{"DELETE": authenticated(s.retireSigningKey)})
+	s.handle("/v2/signing-keys/list", methods{"POST": authenticated(s.listSigningKeys)})
+	s.handle("/v2/signing-keys/rotate", methods{"POST": authenticated(s.rotateSigningKey)})
+	s.handle("/v2/receivers", methods{"DELETE": authenticated(s.removeReceiver)})
+	s.handle("/v2/receivers/add", methods{"POST": authenticated(s.addReceiver)})
+	s.handle("/v2/receivers/list", methods{"POST": authenticated(s.listReceivers)})
+	s.handle("/v2/receivers/test", methods{"POST": authenticated(s.testReceiver)})
 }
 
 // handleConsole adds the paths of the console, if there is one.

@@ -2,6 +2,7 @@ package storecopy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -29,7 +30,7 @@ func Copy(ctx context.Context, from, to Store, box *seal.Box, progress Progress)
 	if err := to.BeginCopy(ctx); err != nil {
 		return want, err
 	}
-	if err := copySigningKeys(ctx, from, to, box); err != nil {
+	if err := errors.Join(copySigningKeys(ctx, from, to, box), copyReceivers(ctx, from, to)); err != nil {
 		return want, err
 	}
 	users := table[int64, authority.UserWithHash]{
@@ -88,6 +89,21 @@ func copySigningKeys(ctx context.Context, from, to Store, box *seal.Box) error {
 			return err
 		}
 		if err := to.AddSigningKey(ctx, authority.Rights{}, keyring.Seal(key, box), false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyReceivers adds the receivers of the source. They get the events of the target from now on, because a copy leaves
+// out the audit.
+func copyReceivers(ctx context.Context, from, to Store) error {
+	receivers, err := from.Receivers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range receivers {
+		if err := to.AddReceiver(ctx, authority.Rights{}, r); err != nil {
 			return err
 		}
 	}

@@ -59,6 +59,7 @@ type AssertionID = [32]byte
 // Store is a store that Copy can read and write.
 type Store interface {
 	authority.SigningKeyStore
+	authority.ReceiverStore
 	Copier
 }
 

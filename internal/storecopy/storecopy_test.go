@@ -40,8 +40,8 @@ func must[T any](v T, err error) func(*testing.T) T {
 	}
 }
 
-// fill adds 10 users with 5 sessions each, at different generations, 2 API keys for each user, 3 signing keys, and 3
-// used assertions.
+// fill adds 10 users with 5 sessions each, at different generations, 2 API keys for each user, 3 signing keys, 3
+// used assertions, and a receiver.
 func fill(t *testing.T, s app.Store) {
 	t.Helper()
 	extras := [5]*authority.SessionExtras{
@@ -95,6 +95,10 @@ func fill(t *testing.T, s app.Store) {
 	}
 	fillSigningKeys(t, s)
 	fillAssertions(t, s)
+	receiver := authority.Receiver{ID: "r", URL: "https://r.example.com", Audience: "a", Authorization: "s", Created: 8}
+	if err := s.AddReceiver(t.Context(), authority.Rights{}, receiver); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // fillAssertions uses 3 assertions. Each opens a session of user 1, which is ended again.
@@ -143,7 +147,8 @@ func dump(t *testing.T, s app.Store, box *seal.Box) string {
 	sessions := must(json.Marshal(must(s.ReadSessions(t.Context(), token.SessionID{}, 1000))(t)))(t) // with extras
 	keys := must(s.ReadAPIKeys(t.Context(), 0, 1000))(t)
 	assertions := must(s.ReadAssertions(t.Context(), storecopy.AssertionID{}, 1000))(t)
-	return fmt.Sprintf("%+v\n%s\n%+v\n%+v\n%v", users, sessions, keys, signing, assertions)
+	receivers := must(s.Receivers(t.Context()))(t)
+	return fmt.Sprintf("%+v\n%s\n%+v\n%+v\n%v\n%+v", users, sessions, keys, signing, assertions, receivers)
 }
 
 // wantCounts counts what fill adds.

@@ -242,6 +242,19 @@ func (k *Key) Public() *Key {
 	return public
 }
 
+// SignJWT returns a JWT of another type than a token, such as secevent+jwt, with these claims. No Codec accepts the JWT
+// as a token, because its header differs. The key must have its private part, and must not be of HS256.
+func (k *Key) SignJWT(typ string, claims []byte) (string, error) {
+	if k.alg == HS256 {
+		return "", errors.New("token: a key of HS256 is secret, so no other system can verify its JWT")
+	}
+	header := fmt.Sprintf(`{"alg":"%s","kid":"%s","typ":"%s"}`, k.alg, k.id, typ)
+	out := append(encoding.AppendEncode(nil, []byte(header)), '.')
+	out = encoding.AppendEncode(out, claims)
+	out, err := k.appendSignature(out, out)
+	return string(out), err
+}
+
 // appendSignature appends a dot and the encoded signature of signed to out.
 func (k *Key) appendSignature(out, signed []byte) ([]byte, error) {
 	if k.alg == HS256 {

@@ -36,6 +36,8 @@ const (
 	SigningKeyCreated Kind = "signingKeyMade"
 	SigningKeyRetired Kind = "signingKeyRetired"
 	SigningKeySealed  Kind = "signingKeySealed"
+	ReceiverAdded     Kind = "receiverAdded"
+	ReceiverRemoved   Kind = "receiverRemoved"
 	StoreRestored     Kind = "storeRestored"
 	Started           Kind = "started"
 	EventsLost        Kind = "eventsLost"
@@ -45,7 +47,8 @@ const (
 var Kinds = []Kind{
 	Login, LoginFailed, RefreshRefused, Theft, Logout, SessionEnded, SessionsReset, APIKeyCreated, APIKeyRemoved,
 	UserCreated, UserChanged, RoleChanged, TenantChanged, StatusChanged, PasswordChanged, PasswordFailed, PasswordSet,
-	SigningKeyCreated, SigningKeyRetired, SigningKeySealed, StoreRestored, Started, EventsLost,
+	SigningKeyCreated, SigningKeyRetired, SigningKeySealed, ReceiverAdded, ReceiverRemoved, StoreRestored, Started,
+	EventsLost,
 }
 
 // ParseKind returns the kind with a name. The error names the field.
@@ -71,7 +74,7 @@ type Event struct {
 	Kind    Kind
 	User    int64           // the user it is about; 0 if there is none
 	Tenant  Tenant          // of the user at that time; if it is not known, the store takes the present one
-	Session token.SessionID // the session it is about; zero if there is none
+	Session token.SessionID // the session it is about, or the one that SessionsReset has kept; zero if there is none
 	Caller  int64           // the user who caused it; 0 if unknown
 	Actor   int64           // the user who acts in the session for the session's user; 0 if there is none
 	Address string          // where the request came from; may be empty

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -19,6 +20,8 @@ const (
 	queueSize  = 4096            // events waiting for the store
 	batchSize  = 256             // events in one call of the store
 	addTimeout = 5 * time.Second // of one call of the store
+
+	retryInterval = time.Second // between two tries to add an awaited event
 )
 
 // The limits of the kinds that unauthenticated clients can cause, so that these cannot fill the disk. Each of the
@@ -28,13 +31,16 @@ const (
 	unauthenticatedBurst = 5000 // at once
 )
 
-// Config configures a Writer. Metrics and RequestID are optional; every other field is required.
+// Config configures a Writer. Metrics, RequestID and Awaits are optional; every other field is required.
 type Config struct {
 	Store     Store
 	Clock     func() time.Time
 	Log       *slog.Logger
 	Metrics   *metrics.Metrics
 	RequestID func(context.Context) string // returns the id of a context's request, or ""
+	// Awaits reports whether Record waits until the store has an event. Such an event is never dropped for want of
+	// room, and is added again after a failure of the store.
+	Awaits func(*Event) bool
 }
 
 // Writer records events. It adds them to a store in the background, so that callers do not wait: the events are in a
@@ -47,6 +53,7 @@ type Writer struct {
 	totalLost atomic.Int64
 	limits    map[Kind]*rate.Limiter // not changed after NewWriter
 	flushes   chan chan struct{}     // each element is closed once the queue was empty
+	failed    []Event                // awaited events to be added again, at most queueSize; only run uses them
 	stop      chan struct{}
 	stopped   chan struct{}
 	close     sync.Once
@@ -56,6 +63,9 @@ type Writer struct {
 func NewWriter(c Config) *Writer {
 	if c.RequestID == nil {
 		c.RequestID = func(context.Context) string { return "" }
+	}
+	if c.Awaits == nil {
+		c.Awaits = func(*Event) bool { return false }
 	}
 	counted := slices.DeleteFunc(slices.Clone(Kinds), func(k Kind) bool { return k == EventsLost }) // see Stats
 	c.Metrics.Declare(metrics.Labels{AuditKinds: names(counted)})
@@ -75,7 +85,7 @@ func NewWriter(c Config) *Writer {
 }
 
 // Record completes an event with the time and the request's id, logs it, counts it, and queues it for the store. It
-// never waits.
+// never waits, except for an event of Config.Awaits: until the store has it, has failed, or ctx ends.
 func (w *Writer) Record(ctx context.Context, e Event) {
 	if w == nil {
 		return
@@ -83,6 +93,17 @@ func (w *Writer) Record(ctx context.Context, e Event) {
 	w.complete(ctx, &e)
 	if limit := w.limits[e.Kind]; limit != nil && !limit.Allow() {
 		w.lose(1)
+		return
+	}
+	if w.config.Awaits(&e) {
+		select {
+		case w.queue <- e:
+			w.Flush(ctx)
+		case <-w.stopped:
+			w.lose(1)
+		case <-ctx.Done():
+			w.lose(1)
+		}
 		return
 	}
 	select {
@@ -141,8 +162,14 @@ func (w *Writer) Close() {
 // run adds events to the store until Close.
 func (w *Writer) run() {
 	defer close(w.stopped)
+	retry := time.NewTicker(retryInterval)
+	defer retry.Stop()
 	for {
 		select {
+		case <-retry.C:
+			if len(w.failed) > 0 {
+				w.addBatch(nil)
+			}
 		case e := <-w.queue:
 			w.addBatch(append(make([]Event, 0, batchSize), e))
 		case done := <-w.flushes:
@@ -150,10 +177,13 @@ func (w *Writer) run() {
 			close(done)
 		case <-w.stop:
 			w.drain()
+			w.dropped(w.failed, errClosed)
 			return
 		}
 	}
 }
+
+var errClosed = errors.New("the server stopped before the store worked again")
 
 // drain adds the events in the queue, and at most another queue of events recorded meanwhile, so that drain returns.
 func (w *Writer) drain() {
@@ -166,6 +196,8 @@ func (w *Writer) drain() {
 
 // addBatch adds events, and more from the queue, to the store. It reports whether it added any.
 func (w *Writer) addBatch(events []Event) bool {
+	events = append(w.failed, events...)
+	w.failed = nil
 fill:
 	for len(events) < batchSize {
 		select {
@@ -186,20 +218,39 @@ fill:
 	if len(events) == 0 {
 		return false
 	}
-	added := w.add(events)
-	if !added {
-		w.lost.Add(lost) // to be reported when the store works again
-	}
-	return added
-}
-
-// add adds events to the store, and reports whether the store has them.
-func (w *Writer) add(events []Event) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), addTimeout)
-	defer cancel()
-	err := w.config.Store.AddEvents(ctx, events)
+	err := w.store(events)
 	if err == nil {
 		return true
+	}
+	w.lost.Add(lost) // to be reported when the store works again
+	w.dropped(slices.DeleteFunc(events, func(e Event) bool {
+		again := len(w.failed) < queueSize && w.config.Awaits(&e)
+		if again {
+			w.failed = append(w.failed, e)
+		}
+		return again
+	}), err)
+	return false
+}
+
+// add adds events to the store. If the store fails, they are lost.
+func (w *Writer) add(events []Event) {
+	if err := w.store(events); err != nil {
+		w.dropped(events, err)
+	}
+}
+
+// store adds events to the store.
+func (w *Writer) store(events []Event) error {
+	ctx, cancel := context.WithTimeout(context.Background(), addTimeout)
+	defer cancel()
+	return w.config.Store.AddEvents(ctx, events)
+}
+
+// dropped counts events that the store does not have, because of an error.
+func (w *Writer) dropped(events []Event, err error) {
+	if len(events) == 0 {
+		return
 	}
 	for _, e := range events {
 		if e.Kind != EventsLost {
@@ -207,7 +258,6 @@ func (w *Writer) add(events []Event) bool {
 		}
 	}
 	w.config.Log.Warn("events are in the log only", "count", len(events), "err", err)
-	return false
 }
 
 func (w *Writer) lose(n int64) {

@@ -17,7 +17,7 @@ func (s *Store) BeginCopy(ctx context.Context) error {
 	const (
 		readState = "SELECT copying, EXISTS (SELECT 1 FROM pawl.users) FROM pawl.state FOR UPDATE"
 		empty     = "TRUNCATE pawl.users, pawl.session, pawl.session_purge, pawl.api_key, pawl.signing_key, " +
-			"pawl.used_assertion RESTART IDENTITY"
+			"pawl.used_assertion, pawl.receiver RESTART IDENTITY"
 		mark = "UPDATE pawl.state SET copying = true"
 	)
 	_, err := withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (none, error) {

@@ -200,7 +200,8 @@ func (s *Store) prepare(ctx context.Context, c Config) error {
 	if err := s.lockRows(ctx, c.Exclusive); err != nil {
 		return err
 	}
-	tables := "users session session_purge api_key signing_key state failure_counter attempt used_assertion event"
+	tables := "users session session_purge api_key signing_key state failure_counter attempt used_assertion event " +
+		"receiver"
 	for table := range strings.FieldsSeq(tables) {
 		if _, err := s.bulk.pool.Exec(ctx, "SELECT * FROM pawl."+table+" LIMIT 0"); err != nil {
 			return err

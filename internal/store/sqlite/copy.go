@@ -40,6 +40,7 @@ func (s *Store) BeginCopy(ctx context.Context) error {
 			"DELETE FROM signing_key",
 			"DELETE FROM user",
 			"DELETE FROM used_assertion",
+			"DELETE FROM receiver",
 			"INSERT OR IGNORE INTO copying VALUES (1)",
 		}
 		for _, statement := range statements {

@@ -24,6 +24,7 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/authority/throttle"
 	"github.com/pawlauth/pawl/internal/metrics"
 	"github.com/pawlauth/pawl/internal/revocation"
@@ -124,6 +125,9 @@ func Open(dir string, o Options) (*Store, error) {
 		s.signalEnded()
 	}
 	s.group = batch.New(maxBatchSize, 1, gatherTime, s.commit)
+	if err := s.endLeases(context.Background()); err != nil && !errors.Is(err, fault.ErrUnavailable) {
+		return nil, errors.Join(err, s.Close())
+	}
 	o.Metrics.Register(metrics.Gauges{Sessions: s.SessionCount})
 	return s, nil
 }

@@ -36,6 +36,8 @@ func ReadDump(t testing.TB, s Store) Dump {
 	add("signing keys", signingKeys, err)
 	assertions, err := s.ReadAssertions(t.Context(), storecopy.AssertionID{}, everything)
 	add("used assertions", assertions, err)
+	receivers, err := s.Receivers(t.Context())
+	add("receivers", receivers, err)
 	return d
 }
 

@@ -24,6 +24,7 @@ var withoutRights = strings.Fields(`
 	CreateFirstRoot User UserByLogin UserByExternalID SessionActor ListUsers
 	APIKeyByHash APIKey APIKeys SweepAPIKeys SigningKeys SealSigningKeys
 	BeginAttempt ResolveAttempt SweepAttempts
+	Receivers LeaseReceivers SaveDelivery ReleaseReceivers
 	AddEvents Events SweepEvents
 	Ready Close
 `)
@@ -57,6 +58,8 @@ var rightsWrites = map[string]func(*scene) []any{
 	"DeleteAPIKey":     func(s *scene) []any { return []any{s.targetKey.ID} },
 	"AddSigningKey":    func(s *scene) []any { return []any{keyring.SigningKey{ID: s.unique()}, false} },
 	"RetireSigningKey": func(s *scene) []any { return []any{s.signingKey, int64(now)} },
+	"AddReceiver":      func(s *scene) []any { return []any{authority.Receiver{ID: s.unique()}} },
+	"RemoveReceiver":   func(s *scene) []any { return []any{s.receiver} },
 }
 
 // loss is a change that makes the rights of a caller stale.

@@ -26,6 +26,7 @@ type scene struct {
 	session, targetSession authority.Session
 	key, targetKey         authority.APIKey
 	signingKey             string // a signing key that can be retired
+	receiver               string // a receiver of security event tokens
 	address                string // the failed sign-ins of the target came from it
 	rights                 authority.Rights
 }
@@ -50,6 +51,8 @@ func (s *state) newScene(with credential, self bool) *scene {
 	}
 	sc.key = sc.newKey(key)
 	sc.targetKey = sc.newKey(authority.APIKey{UserID: sc.target.ID, Visibility: authority.Shared})
+	sc.receiver = sc.unique()
+	s.noError(s.AddReceiver(s.Context(), authority.Rights{}, authority.Receiver{ID: sc.receiver}))
 	for range 2 { // one remains
 		sc.signingKey = sc.unique()
 		s.noError(s.AddSigningKey(s.Context(), authority.Rights{}, keyring.SigningKey{ID: sc.signingKey}, false))

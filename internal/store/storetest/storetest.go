@@ -90,6 +90,10 @@ var suite = map[string]func(*testing.T, *state){
 	"AttemptsSweep":        testAttemptsSweep,
 	"AttemptsMaxAccounts":  testAttemptsMaxAccounts,
 
+	"Receivers": testReceivers,
+	"Leases":    testLeases,
+	"LeaseRace": testLeaseRace,
+
 	"Events":       testEvents,
 	"EventsAfter":  testEventsAfter,
 	"EventsBefore": testEventsBefore,

@@ -703,6 +703,88 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v2/receivers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove a receiver.
+         * @description For `Root`. What the receiver has not accepted yet is not delivered.
+         */
+        delete: operations["removeReceiver"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/receivers/add": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Push a security event token to a URL whenever a session ends.
+         * @description For `Root`. The receiver gets a token (RFC 8417) with a `session-revoked` event of OpenID CAEP for each session, or
+         *     all sessions of a user, that end from now on. The tokens are delivered by RFC 8935, and signed with the key that signs
+         *     tokens. So an algorithm other than `HS256` is required. `authorization` needs a server with a master key.
+         */
+        post: operations["addReceiver"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/receivers/list": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * List the receivers, oldest first.
+         * @description For `Root`. The response has no `Authorization` header.
+         */
+        post: operations["listReceivers"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v2/receivers/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Push a token of a test to a receiver, once.
+         * @description For `Root`. The token has a verification event, which ends no session.
+         */
+        post: operations["testReceiver"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/oauth2/token": {
         parameters: {
             query?: never;
@@ -1162,6 +1244,83 @@ export interface components {
              */
             retired: string | null;
         };
+        AddReceiverRequest: {
+            /** @description An https address, without a password. */
+            url: string;
+            /** @description The aud of the tokens. The default is the url. */
+            audience?: string;
+            /** @description The value of the header of that name in each delivery. */
+            authorization?: string;
+        };
+        Receiver: {
+            receiverId: components["schemas"]["ReceiverId"];
+            url: string;
+            audience: string;
+            /** @description Each delivery has the header. */
+            authorization: boolean;
+            created: components["schemas"]["Time"];
+            /**
+             * Format: int64
+             * @description Tokens that the receiver has accepted.
+             */
+            delivered: number;
+            /**
+             * Format: date-time
+             * @description Null if there is none.
+             */
+            lastDelivered: string | null;
+            /**
+             * Format: int64
+             * @description Tokens that the receiver has rejected, and will not get again.
+             */
+            rejected: number;
+            /**
+             * Format: int64
+             * @description Failed attempts since the last success.
+             */
+            failures: number;
+            /**
+             * Format: date-time
+             * @description The time of the event that is tried again; null if there is none.
+             */
+            pendingSince: string | null;
+            /** @description Of the last failure or rejection; empty if there was none. */
+            lastError: string;
+            /**
+             * Format: date-time
+             * @description Null if there was none.
+             */
+            lastErrorAt: string | null;
+        };
+        ReceiverId: string;
+        ReceiverRequest: {
+            receiverId: string;
+        };
+        ReceiverTest: {
+            accepted: boolean;
+            /** @description Of the response; 0 without one. */
+            status: number;
+            /** @description Empty if the receiver has accepted the token. */
+            problem: string;
+        };
+        ReceiverEnvelope: {
+            success: components["schemas"]["Success"];
+            data: components["schemas"]["Receiver"];
+            errorCode: components["schemas"]["NoErrorCode"];
+            message: components["schemas"]["NoMessage"];
+        };
+        ReceiversEnvelope: {
+            success: components["schemas"]["Success"];
+            data: components["schemas"]["Receiver"][];
+            errorCode: components["schemas"]["NoErrorCode"];
+            message: components["schemas"]["NoMessage"];
+        };
+        ReceiverTestEnvelope: {
+            success: components["schemas"]["Success"];
+            data: components["schemas"]["ReceiverTest"];
+            errorCode: components["schemas"]["NoErrorCode"];
+            message: components["schemas"]["NoMessage"];
+        };
         /** @description An inactive token has `active` alone. An active one has every field, but `externalId`, `act` and `ext` only if the user or the session has them. */
         Introspection: {
             active: boolean;
@@ -1367,7 +1526,7 @@ export interface components {
             message: components["schemas"]["NoMessage"];
         };
         /** @enum {string} */
-        EventKind: "login" | "loginFailed" | "refreshRefused" | "theft" | "logout" | "sessionEnded" | "sessionsReset" | "keyMade" | "keyRemoved" | "userMade" | "userChanged" | "roleChanged" | "placeChanged" | "statusChanged" | "passwordChanged" | "passwordFailed" | "passwordSet" | "signingKeyMade" | "signingKeyRetired" | "signingKeySealed" | "storeRestored" | "started" | "eventsLost";
+        EventKind: "login" | "loginFailed" | "refreshRefused" | "theft" | "logout" | "sessionEnded" | "sessionsReset" | "keyMade" | "keyRemoved" | "userMade" | "userChanged" | "roleChanged" | "placeChanged" | "statusChanged" | "passwordChanged" | "passwordFailed" | "passwordSet" | "signingKeyMade" | "signingKeyRetired" | "signingKeySealed" | "receiverAdded" | "receiverRemoved" | "storeRestored" | "started" | "eventsLost";
         Event: {
             eventId: components["schemas"]["EventId"];
             time: components["schemas"]["Time"];
@@ -3383,6 +3542,215 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    removeReceiver: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "receiverId": "q7x2m4k6p3wd"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ReceiverRequest"];
+            };
+        };
+        responses: {
+            /** @description The receiver was removed. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": true,
+                     *       "data": true,
+                     *       "errorCode": "",
+                     *       "message": ""
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TrueEnvelope"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    addReceiver: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "url": "https://receiver.example.com/events",
+                 *       "audience": "https://receiver.example.com",
+                 *       "authorization": "Bearer 5b1c"
+                 *     }
+                 */
+                "application/json": components["schemas"]["AddReceiverRequest"];
+            };
+        };
+        responses: {
+            /** @description The receiver. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": true,
+                     *       "data": {
+                     *         "receiverId": "q7x2m4k6p3wd",
+                     *         "url": "https://receiver.example.com/events",
+                     *         "audience": "https://receiver.example.com",
+                     *         "authorization": true,
+                     *         "created": "2026-05-07T20:00:00Z",
+                     *         "delivered": 0,
+                     *         "lastDelivered": null,
+                     *         "rejected": 0,
+                     *         "failures": 0,
+                     *         "pendingSince": null,
+                     *         "lastError": "",
+                     *         "lastErrorAt": null
+                     *       },
+                     *       "errorCode": "",
+                     *       "message": ""
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ReceiverEnvelope"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listReceivers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The receivers. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": true,
+                     *       "data": [
+                     *         {
+                     *           "receiverId": "q7x2m4k6p3wd",
+                     *           "url": "https://receiver.example.com/events",
+                     *           "audience": "https://receiver.example.com",
+                     *           "authorization": true,
+                     *           "created": "2026-05-07T20:00:00Z",
+                     *           "delivered": 0,
+                     *           "lastDelivered": null,
+                     *           "rejected": 0,
+                     *           "failures": 0,
+                     *           "pendingSince": null,
+                     *           "lastError": "",
+                     *           "lastErrorAt": null
+                     *         }
+                     *       ],
+                     *       "errorCode": "",
+                     *       "message": ""
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ReceiversEnvelope"];
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    testReceiver: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "receiverId": "q7x2m4k6p3wd"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ReceiverRequest"];
+            };
+        };
+        responses: {
+            /** @description The result. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "success": true,
+                     *       "data": {
+                     *         "accepted": false,
+                     *         "status": 400,
+                     *         "problem": "the receiver answered 400 invalid_audience"
+                     *       },
+                     *       "errorCode": "",
+                     *       "message": ""
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ReceiverTestEnvelope"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["NotJSON"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
