@@ -41,11 +41,15 @@ func (a Access) check(c Caller) error {
 	if c.Session.actorID() != 0 && a&ActorSessions == 0 {
 		return errActorSession
 	}
-	switch {
-	case c.APIKeyID == 0, c.scope == FullScope,
-		c.scope == VerifyScope && a&VerifyKeys != 0,
-		c.scope == OpenSessionsScope && a&OpenSessionsKeys != 0:
-		return nil
+	if c.APIKeyID != 0 && !a.OpenTo(c.scope) {
+		return errScope
 	}
-	return errScope
+	return nil
+}
+
+// OpenTo reports whether the call is open to API keys of a scope.
+func (a Access) OpenTo(s Scope) bool {
+	return s == FullScope ||
+		s == VerifyScope && a&VerifyKeys != 0 ||
+		s == OpenSessionsScope && a&OpenSessionsKeys != 0
 }

@@ -57,6 +57,10 @@ func (a *Authority) callerByAPIKey(ctx context.Context, apiKey string) (Caller, 
 	if !ok {
 		return Caller{}, errAPIKey
 	}
+	return a.callerByHash(ctx, hash)
+}
+
+func (a *Authority) callerByHash(ctx context.Context, hash APIKeyHash) (Caller, error) {
 	key, user, err := a.store.APIKeyByHash(ctx, hash)
 	if err != nil {
 		return Caller{}, fault.FromStore(err, errAPIKey)

@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,7 +48,10 @@ func (a *Authority) exchange(
 	if errors.Is(tokenErr, token.ErrMalformed) {
 		return refreshFailure(fault.Invalid("token is not a JWT; send the current token as it was issued."))
 	}
-	if err := a.checkRefreshKey(ctx, r.APIKey, r.Open, claims); err != nil {
+	misplaced := r.From.Cookie && !claims.Cookie
+	rotates := !misplaced && (tokenErr == nil || errors.Is(tokenErr, token.ErrExpired))
+	apiKey, err := a.refreshKey(ctx, r, claims, rotates)
+	if err != nil {
 		return refreshFailure(err)
 	}
 	switch {
@@ -62,10 +66,12 @@ func (a *Authority) exchange(
 	rotation := Rotation{
 		Session: claims.Session, From: claims.Generation, At: a.now(), Lives: a.policy.lives(),
 		IdempotencyKey: r.IdempotencyKey, Shared: r.From.Cookie && claims.Cookie, Address: hashAddress(r.From.IP),
+		APIKey: apiKey,
 	}
-	misplaced := r.From.Cookie && !claims.Cookie
 	s, rotated, err := a.rotate(ctx, rotation, misplaced)
 	switch {
+	case errors.Is(err, fault.ErrActorEnded):
+		return refreshFailure(cmp.Or(a.checkRefreshKey(ctx, apiKey), error(errAPIKey))) // it may be valid again
 	case errors.Is(err, fault.ErrNotFound) && tokenErr != nil:
 		return IssuedToken{}, RefreshExpired, errSessionEnded
 	case errors.Is(err, fault.ErrNotFound):
@@ -174,23 +180,42 @@ func refreshFailure(err error) (IssuedToken, RefreshOutcome, error) {
 	return IssuedToken{}, outcome, err
 }
 
-// checkRefreshKey checks the API key of a refresh against the policy. The claims have no subject if the token is not
-// of this server.
-func (a *Authority) checkRefreshKey(ctx context.Context, apiKey string, open Access, claims token.Claims) error {
-	if apiKey == "" {
+// refreshKey returns what the policy requires of the API key of a refresh, or nil if the request needs none. If the
+// refresh rotates, the store checks the API key; else refreshKey checks it. The claims have no subject if the token is
+// not of this server.
+func (a *Authority) refreshKey(
+	ctx context.Context, r RefreshRequest, claims token.Claims, rotates bool,
+) (*APIKeyCheck, error) {
+	if r.APIKey == "" {
 		if a.policy.RefreshAPIKey == APIKeyOptional {
-			return nil
+			return nil, nil
 		}
-		return errAPIKeyMissing
+		return nil, errAPIKeyMissing
 	}
-	caller, err := a.callerByAPIKey(ctx, apiKey)
+	hash, ok := parseAPIKey(r.APIKey)
+	if !ok {
+		return nil, errAPIKey
+	}
+	check := &APIKeyCheck{Hash: hash, Open: r.Open}
+	if a.policy.RefreshAPIKey == APIKeyBound {
+		check.UserID = claims.Subject
+	}
+	if rotates {
+		return check, nil
+	}
+	return nil, a.checkRefreshKey(ctx, check)
+}
+
+// checkRefreshKey checks an API key without a rotation. Its error states why the API key is not permitted.
+func (a *Authority) checkRefreshKey(ctx context.Context, check *APIKeyCheck) error {
+	caller, err := a.callerByHash(ctx, check.Hash)
 	if err != nil {
 		return err
 	}
-	if err := open.check(caller); err != nil {
+	if err := check.Open.check(caller); err != nil {
 		return err
 	}
-	if a.policy.RefreshAPIKey == APIKeyBound && claims.Subject != 0 && caller.User.ID != claims.Subject {
+	if check.UserID != 0 && caller.User.ID != check.UserID {
 		return errAPIKey
 	}
 	return nil

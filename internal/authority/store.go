@@ -62,6 +62,9 @@ type SessionStore interface {
 	// Rotate moves the session to the next generation and returns the new state, with rotated true. Otherwise Rotate
 	// changes nothing and returns the current state. If there is no such session, Rotate returns ErrNotFound. If any
 	// number of calls with the same From run at once, exactly one rotates.
+	//
+	// If r.APIKey is set, Rotate checks the API key in the same step, before anything else. If the store does not have
+	// the API key, or the check does not permit it, Rotate changes nothing and returns ErrActorEnded.
 	Rotate(ctx context.Context, r Rotation) (s SessionWithUser, rotated bool, err error)
 	// RecordReplay calls RecordReplay of a session that is at this generation. A missing session, or one that is at
 	// another generation, is not an error.
@@ -114,6 +117,22 @@ type Rotation struct {
 	IdempotencyKey IdempotencyKeyHash // the new IdempotencyKey
 	Shared         bool               // the tabs of a browser share the token as a cookie; only MayReplay uses it
 	Address        AddressHash        // the new Address
+	APIKey         *APIKeyCheck       // of the API key in the request; nil if there is none
+}
+
+// APIKeyCheck is what a rotation requires of an API key.
+type APIKeyCheck struct {
+	Hash   APIKeyHash
+	Open   Access // the scopes that the call is open to
+	UserID int64  // the required user; 0 permits any
+}
+
+// Permits reports whether an API key with its user satisfies the check. The session is that of a SessionOnly key; nil
+// if the session has ended.
+func (c APIKeyCheck) Permits(key *APIKey, user *User, s *Session, at int64) bool {
+	return user.Status.MaySignIn() && !key.expired(at) && c.Open.OpenTo(key.Scope) &&
+		(c.UserID == 0 || c.UserID == user.ID) &&
+		(key.Visibility != SessionOnly || s != nil && at < s.Idle)
 }
 
 // Rotates reports whether Rotate moves a session in this state to its next generation.

@@ -54,6 +54,12 @@ type rotationOp = batch.Op[rotation]
 // batch finds the outcome, because the row stores the attempt of its last rotation. The other rotations of a batch do
 // not wait for that.
 func (s *Store) Rotate(ctx context.Context, r authority.Rotation) (authority.SessionWithUser, bool, error) {
+	if r.APIKey != nil && s.citus != nil {
+		if err := s.checkAPIKey(ctx, r); err != nil {
+			return authority.SessionWithUser{}, false, err
+		}
+		r.APIKey = nil
+	}
 	op := &rotationOp{Value: rotation{Rotation: r, attempt: rand.Int64()}}
 	giveUp := time.Now().Add(resolveLimit)
 	tries := 0
@@ -83,7 +89,8 @@ func (s *Store) rotateBatch(ops []*rotationOp) {
 	moment := s.recent.now()
 	rotated, err := withConn(context.Background(), s, hotTimeout,
 		func(ctx context.Context, conn *pgx.Conn) ([]rotatedRow, error) {
-			rows, err := conn.Query(ctx, s.rotateSQL(), rotateArgs(ops)...)
+			sql, args := s.rotateStatement(ops)
+			rows, err := conn.Query(ctx, sql, args...)
 			if err != nil {
 				return nil, err
 			}
@@ -129,7 +136,8 @@ func (s *Store) rotateAlone(ctx context.Context, op *rotationOp) {
 		if _, err := tx.Exec(ctx, lock, [16]byte(op.Value.Session)); err != nil {
 			return nil, err
 		}
-		rows, err := tx.Query(ctx, s.rotateSQL(), rotateArgs([]*rotationOp{op})...)
+		sql, args := s.rotateStatement([]*rotationOp{op})
+		rows, err := tx.Query(ctx, sql, args...)
 		if err != nil {
 			return nil, err
 		}
@@ -154,7 +162,13 @@ func (s *Store) rotateAlone(ctx context.Context, op *rotationOp) {
 // superseded token locks nothing.
 //
 // "published" writes the changes for the nodes in the same transaction (publish.go).
-const rotateSQL = selectRotations + updateRotated + returnRotated + `
+const rotateSQL = selectRotations + updateRotated + returnRotated + publishAndSelect
+
+// rotateCheckedSQL is rotateSQL for a batch with API keys (rotationkey.go). It has a statement of its own, because the
+// check would slow down the batches without one.
+const rotateCheckedSQL = selectRotations + andPermitted + updateRotated + returnRotated + publishAndSelect
+
+const publishAndSelect = `
 ), published AS (
   ` + publishRotated + `
 )
@@ -191,12 +205,16 @@ const updateRotated = ` FOR NO KEY UPDATE OF s SKIP LOCKED
 const returnRotated = `
   RETURNING ` + sessionWithUserColumns + `, n.ordinal, s.id AS rotated_id, s.generation AS rotated_generation`
 
-// rotateSQL returns the statement of a rotation.
-func (s *Store) rotateSQL() string {
+// rotateStatement returns the statement for a batch and its arguments.
+func (s *Store) rotateStatement(ops []*rotationOp) (sql string, args []any) {
+	args = rotateArgs(ops)
 	if s.citus != nil {
-		return rotateShardSQL
+		return rotateShardSQL, args
 	}
-	return rotateSQL
+	if checks := apiKeyChecks(ops); checks != nil {
+		return rotateCheckedSQL, append(args, checks...)
+	}
+	return rotateSQL, args
 }
 
 func rotateArgs(ops []*rotationOp) []any {
@@ -264,19 +282,26 @@ func (s *Store) resolve(ctx context.Context, conn *pgx.Conn, rest []*rotation) (
 	if err != nil {
 		return nil, err
 	}
+	permitted, err := permittedKeys(ctx, conn, rest)
+	if err != nil {
+		return nil, err
+	}
 	outcomes := make([]outcome, len(rest))
 	var successors []token.SessionID
 	for i, r := range rest {
 		row, found := rows[r.Session]
 		session := &row.session.Session
 		next := session.Generation == r.From+1
+		own := found && next && row.attempt == r.attempt
 		switch {
+		case !own && r.APIKey != nil && !permitted[r.check()]:
+			outcomes[i] = outcome{err: fault.ErrActorEnded}
 		case !found:
 			outcomes[i] = outcome{err: fault.ErrNotFound}
 		case r.Rotates(session):
 			outcomes[i] = outcome{err: errContended, retry: true}
 		default:
-			outcomes[i] = outcome{session: row.session, rotated: next && row.attempt == r.attempt}
+			outcomes[i] = outcome{session: row.session, rotated: own}
 			replay := next && r.MayReplay(session)
 			if outcomes[i].rotated || replay {
 				successors = append(successors, r.Session)

@@ -335,3 +335,43 @@ func TestEndDuringRefreshes(t *testing.T) {
 		}
 	}
 }
+
+// TestKeyRemovedDuringRotation removes an API key after a refresh has begun, while another transaction has locked the
+// session. The refresh is refused.
+func TestKeyRemovedDuringRotation(t *testing.T) {
+	cluster := pgtest.Start(t)
+	dsn := cluster.DSN(cluster.Database(t))
+	n := openNode(t, postgres.Config{DSN: dsn})
+	user := n.newUser("a")
+	id := n.newSession(user, 1)
+	key := authority.APIKey{UserID: user.ID, Visibility: authority.Private, Scope: authority.FullScope}
+	hash := authority.APIKeyHash{1}
+	key, err := n.CreateAPIKey(t.Context(), authority.Rights{}, key, hash)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock := openTransaction(t, dsn, "SELECT 1 FROM pawl.session WHERE id = $1 FOR UPDATE", [16]byte(id))
+	result := make(chan error)
+	go func() {
+		_, _, err := n.Rotate(t.Context(), authority.Rotation{
+			Session: id, From: 1, Lives: farLives, APIKey: &authority.APIKeyCheck{Hash: hash},
+		})
+		result <- err
+	}()
+	const tries = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%k.hash = ANY%'"
+	for queryNumber(t, dsn, tries) < 2 { // the other one is this query
+		select {
+		case err := <-result:
+			t.Fatalf("the refresh did not wait for the session: %v", err)
+		default:
+		}
+	}
+	if err := n.DeleteAPIKey(t.Context(), authority.Rights{}, key.ID); err != nil {
+		t.Fatal(err)
+	}
+	endTransaction(t, lock, "ROLLBACK")
+	if err := <-result; !errors.Is(err, fault.ErrActorEnded) {
+		t.Errorf("the refresh: %v, want ErrActorEnded", err)
+	}
+	n.mustRotate(id, 1)
+}

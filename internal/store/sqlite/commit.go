@@ -111,7 +111,10 @@ func (s *Store) transact(ops []*batch.Op[operation]) error {
 	for i := 0; i < len(ops) && err == nil; i++ {
 		op := &ops[i].Value
 		if op.run == nil {
-			op.rotate(sessions)
+			op.err = s.checkAPIKey(ops[:i], op, sessions)
+			if op.err == nil {
+				op.rotate(sessions)
+			}
 		} else {
 			err = s.runInSavepoint(op, sessions)
 		}

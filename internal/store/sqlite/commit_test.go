@@ -143,6 +143,38 @@ func TestRotationAfterEndInOneBatch(t *testing.T) {
 	mustBeAt(t, s, ids[0], 0)
 }
 
+// TestRotationAfterChangeOfKeyInOneBatch refreshes with an API key after an operation of the same batch that removes
+// the key or suspends its user. The caches have the earlier state until the end of the batch.
+func TestRotationAfterChangeOfKeyInOneBatch(t *testing.T) {
+	for name, sql := range map[string]string{
+		"removed":   "DELETE FROM api_key",
+		"suspended": "UPDATE user SET status = " + fmt.Sprint(int(authority.Suspended)),
+	} {
+		s, ids := withSessions(t, t.TempDir(), 1)
+		hash := authority.APIKeyHash{1}
+		_, err := s.CreateAPIKey(t.Context(), authority.Rights{}, authority.APIKey{
+			UserID: 1, Visibility: authority.Private, Scope: authority.FullScope,
+		}, hash)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rotate := func(from uint32) *batch.Op[operation] {
+			op := rotationOp(ids[0], from)
+			op.Value.rotation.APIKey = &authority.APIKeyCheck{Hash: hash}
+			return op
+		}
+		change := &batch.Op[operation]{Value: operation{run: func(c *change) error { return execute(c.conn, sql) }}}
+		ops := []*batch.Op[operation]{rotate(1), change, rotate(2)}
+		s.commit(ops)
+		for i, want := range []error{nil, nil, fault.ErrActorEnded} {
+			if err := ops[i].Value.err; !errors.Is(err, want) {
+				t.Errorf("%s, operation %d: %v, want %v", name, i, err, want)
+			}
+		}
+		mustBeAt(t, s, ids[0], 2)
+	}
+}
+
 // TestFailedOperationIsUndoneAlone checks that a failed operation changes nothing in the file, the sessions and the
 // caches, while the rest of its batch succeeds.
 func TestFailedOperationIsUndoneAlone(t *testing.T) {

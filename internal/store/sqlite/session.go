@@ -193,6 +193,11 @@ func (s *Store) RecentSession(ctx context.Context, id token.SessionID) (authorit
 
 // Rotate submits the rotation to the group commit, unless memory shows that it is too late.
 func (s *Store) Rotate(ctx context.Context, r authority.Rotation) (authority.SessionWithUser, bool, error) {
+	if r.APIKey != nil {
+		if err := s.permits(ctx, &r); err != nil { // for the rotations that are not submitted
+			return authority.SessionWithUser{}, false, err
+		}
+	}
 	session, err := s.get(ctx, r.Session)
 	if err != nil {
 		return authority.SessionWithUser{}, false, err

@@ -35,6 +35,8 @@ var suite = map[string]func(*testing.T, *state){
 	"Idle":               testIdle,
 	"SessionExtras":      testSessionExtras,
 	"RotateAgainstEnd":   testRotateAgainstEnd,
+	"RotateAPIKeys":      testRotateAPIKeys,
+	"RotateAgainstKey":   testRotateAgainstKey,
 	"SessionNeedsUser":   testSessionNeedsUser,
 	"EndSessions":        testEndSessions,
 	"StatusEndsSessions": testStatusEndsSessions,
