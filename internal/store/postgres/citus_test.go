@@ -3,12 +3,20 @@
 package postgres_test
 
 import (
+	"context"
+	"errors"
+	"sync"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/store/postgres"
 	"github.com/pawlauth/pawl/internal/store/storetest"
 	"github.com/pawlauth/pawl/internal/test/pgtest"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 // newCitus returns the DSNs of the servers of a distributed store, that of the coordinator first.
@@ -58,6 +66,102 @@ func TestEveryWorkerIsAnEntrance(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestFailedCommitOfWorker loses the connection to a worker right before the second phase of a commit. The suspension
+// of a user is then not confirmed, because the worker still accepts the user's sessions.
+func TestFailedCommitOfWorker(t *testing.T) {
+	cluster := pgtest.StartCitus(t, 2)
+	cluster.Proxy = pgtest.NewProxy(t, cluster.Workers[1].Addr)
+	n := openNode(t, postgres.Config{DSN: newCitus(t, cluster)[0]})
+	user := n.newUser("a")
+	n.newSession(user, 1)
+	cluster.Proxy.CutAt("COMMIT PREPARED")
+	suspend := authority.UserChange{Status: new(authority.Suspended)}
+	_, err := n.UpdateUser(t.Context(), authority.Rights{}, user.ID, suspend)
+	if !errors.Is(err, fault.ErrUnavailable) {
+		t.Errorf("the suspension: %v, want ErrUnavailable", err)
+	}
+	cluster.Proxy.CutAt("")
+}
+
+// TestCancelledWaitOfWorker cancels each wait of a worker for its standby, which does not answer. No refresh is
+// confirmed. Once the worker waits for no standby, a refresh succeeds.
+func TestCancelledWaitOfWorker(t *testing.T) {
+	cluster := pgtest.StartCitus(t, 2)
+	dsns := newCitus(t, cluster)
+	n := openNode(t, postgres.Config{DSN: dsns[0]})
+	id := n.newSession(n.newUser("a"), 1)
+	for _, worker := range cluster.Workers {
+		worker.Exec(t, "postgres", "ALTER SYSTEM SET synchronous_standby_names = 'missing'", "SELECT pg_reload_conf()")
+	}
+	stop := make(chan struct{})
+	var canceller sync.WaitGroup
+	for _, worker := range cluster.Workers {
+		canceller.Go(func() { cancelWaits(t, worker, stop) })
+	}
+	rotated, err := n.rotate(id, 1)
+	close(stop)
+	canceller.Wait()
+	if err == nil {
+		t.Errorf("a refresh that no standby has was confirmed: rotated %v", rotated)
+	}
+	for _, worker := range cluster.Workers {
+		worker.Exec(t, "postgres", "SET synchronous_commit = 'local'", "ALTER SYSTEM RESET synchronous_standby_names",
+			"SELECT pg_reload_conf()")
+	}
+	found, err := n.Session(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.mustRotate(id, found.Session.Generation)
+}
+
+// cancelWaits cancels the waits of a server for its standby until stop is closed.
+func cancelWaits(t *testing.T, server *pgtest.Cluster, stop chan struct{}) {
+	conn, err := pgx.Connect(t.Context(), server.DSN("postgres"))
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	for {
+		select {
+		case <-stop:
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+		const sql = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+		if _, err := conn.Exec(t.Context(), sql); err != nil {
+			t.Error(err)
+			return
+		}
+	}
+}
+
+// TestSplitShard splits a shard while a node runs. The node refreshes and checks the sessions of both parts.
+func TestSplitShard(t *testing.T) {
+	dsns := newCitus(t, pgtest.StartCitus(t, 2))
+	n := openNode(t, postgres.Config{DSN: dsns[1]})
+	user := n.newUser("a")
+	ids := make([]token.SessionID, 40)
+	for i := range ids {
+		ids[i] = n.newSession(user, byte(i+1))
+	}
+	pgtest.Exec(t, dsns[0], "SELECT citus_split_shard_by_split_points(shardid, "+
+		"ARRAY[(shardminvalue::bigint + 200000000)::text], "+
+		"(SELECT array_agg(nodeid) FROM (SELECT nodeid FROM pg_dist_node WHERE groupid <> 0 LIMIT 2) AS nodes), "+
+		"'block_writes') FROM pg_dist_shard WHERE logicalrelid = 'pawl.session'::regclass ORDER BY shardid LIMIT 1")
+	var group sync.WaitGroup
+	for _, id := range ids {
+		group.Go(func() {
+			n.mustRotate(id, 1)
+			if _, err := n.Session(t.Context(), id); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
 }
 
 func TestCitusConformance(t *testing.T) {

@@ -154,15 +154,14 @@ func timelineOf(conn *pgx.Conn) uint32 {
 // turnOff makes the fence permit every writable server.
 func (f *fence) turnOff() {
 	f.off.Store(true)
+	f.timeline.Store(0)
 	f.leased.Store(false)
 	f.log.Warn("on Citus, Pawl does not recognize a worker that was replaced and still answers: " +
 		"let the manager of the workers stop it")
 }
 
 // isLower reports whether a higher timeline than a connection's was seen.
-func (f *fence) isLower(timeline uint32) bool {
-	return timeline != 0 && timeline < f.timeline.Load() && !f.off.Load()
-}
+func (f *fence) isLower(timeline uint32) bool { return timeline != 0 && timeline < f.timeline.Load() }
 
 // warnUnknown logs once that the server keeps its timeline to itself.
 func (f *fence) warnUnknown() {

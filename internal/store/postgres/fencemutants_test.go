@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/pawlauth/pawl/internal/test/pgtest"
 )
 
 var allMutants = flag.Bool("all-mutants", false, "run every mutant of the fence, not only the first one")
@@ -19,6 +21,7 @@ var allMutants = flag.Bool("all-mutants", false, "run every mutant of the fence,
 type fenceMutant struct {
 	name, test string
 	edits      []sourceEdit
+	citus      bool // whether the test needs Citus
 }
 
 // sourceEdit replaces the only occurrence of old in a file. In new, MUTANT is true if the mutant is selected.
@@ -55,6 +58,20 @@ var fenceMutants = []fenceMutant{
 			new: `if !MUTANT && n.SeverityUnlocalized == "WARNING" &&`,
 		}},
 	},
+	{
+		name: "acknowledge on a warning of a worker", test: "^TestCancelledWaitOfWorker$", citus: true,
+		edits: []sourceEdit{{
+			file: "standby.go", old: `"DefaultCitusNoticeReceiver"`,
+			new: `map[bool]string{false: "DefaultCitusNoticeReceiver"}[MUTANT]`,
+		}},
+	},
+	{
+		name: "acknowledge a failed commit of a worker", test: "^TestFailedCommitOfWorker$", citus: true,
+		edits: []sourceEdit{{
+			file: "standby.go", old: `		slices.Contains(citusRoutines, n.Routine)) {`,
+			new: `		!MUTANT && slices.Contains(citusRoutines, n.Routine)) {`,
+		}},
+	},
 }
 
 // TestFenceSeesFaults removes a part of the fence. The test of that part must then fail.
@@ -69,6 +86,9 @@ func TestFenceSeesFaults(t *testing.T) {
 	}
 	for _, m := range mutants {
 		t.Run(m.name, func(t *testing.T) {
+			if m.citus {
+				pgtest.RequireCitus(t)
+			}
 			run := exec.CommandContext(t.Context(), binary, "-test.run", m.test)
 			run.Env = append(os.Environ(), "FENCE_MUTANT="+m.name)
 			output, err := run.CombinedOutput()

@@ -46,6 +46,9 @@ func (s *Store) ImportUsers(
 	ctx context.Context, users []authority.UserWithHash, e audit.Event,
 ) ([]userimport.Imported, error) {
 	return withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) ([]userimport.Imported, error) {
+		if err := s.lockReferences(ctx, tx); err != nil {
+			return nil, err
+		}
 		free, maxID, err := freeUsers(ctx, tx, users)
 		if err != nil {
 			return nil, err

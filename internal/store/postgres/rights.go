@@ -20,7 +20,11 @@ func withRights[T any](
 	ctx context.Context, s *Store, r authority.Rights, op func(context.Context, pgx.Tx) (T, error),
 ) (T, error) {
 	return withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (T, error) {
-		if err := checkRights(ctx, tx, r, deletable); err != nil {
+		err := s.lockReferences(ctx, tx)
+		if err == nil {
+			err = checkRights(ctx, tx, r, deletable)
+		}
+		if err != nil {
 			var zero T
 			return zero, err
 		}

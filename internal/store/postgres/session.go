@@ -37,6 +37,11 @@ func (s *Store) OpenSessionFor(
 	ctx context.Context, r authority.Rights, o authority.Opening,
 ) (*authority.User, []authority.EndedSession, error) {
 	result, err := withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (opened, error) {
+		if o.NewUser != nil {
+			if err := s.lockReferences(ctx, tx); err != nil {
+				return opened{}, err
+			}
+		}
 		if err := checkRights(ctx, tx, r, shared); err != nil {
 			return opened{}, err
 		}

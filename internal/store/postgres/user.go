@@ -147,7 +147,10 @@ func (s *Store) UpdateUser(
 		WHERE id = $8 AND status <> $9 RETURNING ` + userColumns
 	user, err := withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (*authority.User, error) {
 		var takesRoot bool
-		var err error
+		err := s.lockReferences(ctx, tx)
+		if err != nil {
+			return nil, err
+		}
 		if mayTakeRoot(r.Target, c) {
 			if takesRoot, err = lockRoots(ctx, tx, id); err != nil {
 				return nil, err

@@ -3,16 +3,22 @@
 package pgtest
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // Citus is a cluster of PostgreSQL servers with the extension Citus: a coordinator and workers.
 type Citus struct {
 	Coordinator *Cluster
 	Workers     []*Cluster
+	// Proxy is nil, or is between the coordinator and the last worker.
+	Proxy *Proxy
 }
 
 // Skipper is a TB that can skip a test.
@@ -21,17 +27,35 @@ type Skipper interface {
 	Skip(args ...any)
 }
 
-// StartCitus starts a coordinator and workers. It skips the test if the extension is not installed, because no package
-// of Debian has it.
-func StartCitus(t Skipper, workers int, options ...string) *Citus {
+// RequireCitus skips a test if the extension is not installed.
+func RequireCitus(t Skipper) {
 	t.Helper()
 	library := filepath.Join(filepath.Dir(filepath.Dir(Program(t, "postgres"))), "lib", "citus.so")
 	if _, err := os.Stat(library); err != nil {
 		t.Skip("the extension citus cannot be created:", err)
 	}
+}
+
+// tryExec runs a statement, and ignores an error: a test may leave transactions or dead servers behind.
+func (c *Cluster) tryExec(sql string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, c.DSN("postgres"))
+	if err != nil {
+		return
+	}
+	defer conn.Close(ctx)
+	_, _ = conn.Exec(ctx, sql)
+}
+
+// StartCitus starts a coordinator and workers. It skips the test if the extension is not installed, because no package
+// of Debian has it.
+func StartCitus(t Skipper, workers int, options ...string) *Citus {
+	t.Helper()
+	RequireCitus(t)
 	options = append([]string{
 		"shared_preload_libraries=citus", "citus.node_conninfo=sslmode=disable", "max_prepared_transactions=200",
-		"wal_level=logical", "max_connections=200", "max_worker_processes=32", "max_replication_slots=16",
+		"wal_level=logical", "max_connections=200", "max_worker_processes=64", "max_replication_slots=16",
 	}, options...)
 	c := &Citus{Coordinator: Start(t, options...)}
 	for range workers {
@@ -43,7 +67,8 @@ func StartCitus(t Skipper, workers int, options ...string) *Citus {
 // Servers returns the coordinator and the workers.
 func (c *Citus) Servers() []*Cluster { return append([]*Cluster{c.Coordinator}, c.Workers...) }
 
-// Database creates an empty database on each server, connects them, and returns its name.
+// Database creates an empty database on each server, connects them, and returns its name. It drops the database at the
+// end of the test, because Citus has background processes for each one.
 func (c *Citus) Database(t TB) string {
 	t.Helper()
 	name := fmt.Sprint("citus", c.Coordinator.created.Add(1))
@@ -51,8 +76,17 @@ func (c *Citus) Database(t TB) string {
 		server.Exec(t, "postgres", "SET citus.enable_create_database_propagation = off", "CREATE DATABASE "+name)
 		server.Exec(t, name, "CREATE EXTENSION citus")
 	}
+	t.Cleanup(func() {
+		for _, server := range c.Servers() {
+			server.tryExec("DROP DATABASE IF EXISTS " + name + " WITH (FORCE)")
+		}
+	})
 	for i, server := range c.Servers() {
-		host, port, _ := net.SplitHostPort(server.Addr)
+		addr := server.Addr
+		if c.Proxy != nil && i == len(c.Workers) {
+			addr = c.Proxy.Addr
+		}
+		host, port, _ := net.SplitHostPort(addr)
 		call := "citus_add_node"
 		if i == 0 {
 			call = "citus_set_coordinator_host"

@@ -3,6 +3,7 @@
 package pgtest
 
 import (
+	"bytes"
 	"net"
 	"sync"
 )
@@ -18,6 +19,7 @@ type Proxy struct {
 	target string
 	change *sync.Cond // signals a change of mode
 	mode   mode
+	cutAt  string // if a request contains it, its connection is closed instead
 	conns  map[net.Conn]bool
 }
 
@@ -66,6 +68,21 @@ func (p *Proxy) Drop() { p.set(dropping) }
 
 // Mute forwards requests but drops their responses: the database does the work, and Pawl does not learn the outcome.
 func (p *Proxy) Mute() { p.set(muted) }
+
+// CutAt closes each connection whose next request contains a text, before the database gets the request. An empty text
+// ends that.
+func (p *Proxy) CutAt(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cutAt = text
+}
+
+// cuts reports whether a request closes its connection.
+func (p *Proxy) cuts(request []byte) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cutAt != "" && bytes.Contains(request, []byte(p.cutAt))
+}
 
 func (p *Proxy) set(m mode) {
 	p.mu.Lock()
@@ -145,7 +162,7 @@ func (p *Proxy) copy(to, from net.Conn, responses bool) {
 	for {
 		n, err := from.Read(buffer)
 		m, _ := p.await()
-		if err != nil || m == dropping || m == muted && responses {
+		if err != nil || m == dropping || m == muted && responses || !responses && p.cuts(buffer[:n]) {
 			return
 		}
 		if _, err := to.Write(buffer[:n]); err != nil {

@@ -1,0 +1,2 @@
+-- +goose Up
+INSERT INTO pawl.lock VALUES ('users') ON CONFLICT DO NOTHING;
