@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -15,22 +16,26 @@ func (a *Authority) Authenticate(ctx context.Context, bearer, apiKey string, ope
 		return Caller{}, errNoCredentials
 	}
 	var caller Caller
+	var b bearerCheck
 	var err error
+	if bearer != "" {
+		b = a.verifyBearer(ctx, bearer)
+	}
 	if apiKey != "" {
-		if caller, err = a.callerByAPIKey(ctx, apiKey); err != nil {
+		if caller, err = a.callerBeside(ctx, apiKey, &b, open); err != nil {
 			return Caller{}, err
 		}
 	}
 	if bearer != "" {
-		claims, s, actor, err := a.checkBearer(ctx, bearer, open&Strict != 0)
+		s, actor, err := a.checkSession(ctx, b, open&Strict != 0)
 		if err != nil {
 			return Caller{}, err
 		}
 		caller.User = s.User
 		caller.actor = actor
 		caller.Session = &s.Session
-		caller.Generation = claims.Generation
-		caller.Cookie = claims.Cookie
+		caller.Generation = b.claims.Generation
+		caller.Cookie = b.claims.Cookie
 	}
 	if err := open.check(caller); err != nil {
 		return Caller{}, err
@@ -62,6 +67,28 @@ func (a *Authority) callerByAPIKey(ctx context.Context, apiKey string) (Caller, 
 
 func (a *Authority) callerByHash(ctx context.Context, hash APIKeyHash) (Caller, error) {
 	key, user, err := a.store.APIKeyByHash(ctx, hash)
+	return a.callerByKey(ctx, key, user, err)
+}
+
+// callerBeside is callerByAPIKey for a request that has a bearer token too. If the token is valid, callerBeside reads
+// the session of the token in the same trip.
+func (a *Authority) callerBeside(ctx context.Context, apiKey string, b *bearerCheck, open Access) (Caller, error) {
+	hash, ok := parseAPIKey(apiKey)
+	switch {
+	case !ok:
+		return Caller{}, errAPIKey
+	case b.err != nil || b.claims.Session == (token.SessionID{}) || open&Strict != 0:
+		return a.callerByHash(ctx, hash)
+	}
+	storeCtx, end := a.storeSpan(ctx, "Credentials")
+	found := a.store.Credentials(storeCtx, b.claims.Session, hash)
+	end(cmp.Or(found.APIKeyErr, found.SessionErr))
+	b.found = &found
+	return a.callerByKey(ctx, found.APIKey, found.Owner, found.APIKeyErr)
+}
+
+// callerByKey returns the caller with an API key. err is that of the store.
+func (a *Authority) callerByKey(ctx context.Context, key APIKey, user *User, err error) (Caller, error) {
 	if err != nil {
 		return Caller{}, fault.FromStore(err, errAPIKey)
 	}
@@ -83,35 +110,52 @@ func (a *Authority) callerByHash(ctx context.Context, hash APIKeyHash) (Caller, 
 	}, nil
 }
 
-// checkBearer returns the claims and the session of a token accepted as a bearer, and the user who acts in the session;
-// nil if there is none. For any other token the error is errSession. Strict is explained at Access.
-func (a *Authority) checkBearer(
-	ctx context.Context, text string, strict bool,
-) (claims token.Claims, s SessionWithUser, actor *User, err error) {
-	claims, err = a.verify(ctx, text)
+// bearerCheck is the check of a bearer token after its signature.
+type bearerCheck struct {
+	claims token.Claims
+	err    error        // of the token: errSession, or that of the store
+	found  *Credentials // its session, if it was read together with the API key
+}
+
+// verifyBearer checks the signature and the times of a token.
+func (a *Authority) verifyBearer(ctx context.Context, text string) (b bearerCheck) {
+	b.claims, b.err = a.verify(ctx, text)
 	switch {
-	case errors.Is(err, token.ErrMalformed), errors.Is(err, token.ErrInvalid), errors.Is(err, token.ErrExpired):
-		return claims, s, nil, errSession
-	case err != nil:
-		return claims, s, nil, fault.FromStore(err, nil)
+	case errors.Is(b.err, token.ErrMalformed), errors.Is(b.err, token.ErrInvalid), errors.Is(b.err, token.ErrExpired):
+		b.err = errSession
+	case b.err != nil:
+		b.err = fault.FromStore(b.err, nil)
 	}
+	return b
+}
+
+// checkSession returns the session of a token accepted as a bearer, and the user who acts in the session; nil if there
+// is none. For any other token the error is errSession. Strict is explained at Access.
+func (a *Authority) checkSession(
+	ctx context.Context, b bearerCheck, strict bool,
+) (s SessionWithUser, actor *User, err error) {
+	if b.err != nil {
+		return s, nil, b.err
+	}
+	accepts := func(s Session) bool { return acceptsBearer(s, b.claims.Generation, a.now(), a.policy) }
 	var ok bool
-	if strict {
-		s, err = a.readSession(ctx, claims.Session)
-		ok = err == nil && s.Session.Generation == claims.Generation
-	} else {
-		s, ok, err = a.findSession(ctx, claims.Session, func(s Session) bool {
-			return acceptsBearer(s, claims.Generation, a.now(), a.policy)
-		})
+	switch {
+	case strict:
+		s, err = a.readSession(ctx, b.claims.Session)
+		ok = err == nil && s.Session.Generation == b.claims.Generation
+	case b.found != nil:
+		s, ok, err = a.acceptSession(ctx, b.claims.Session, b.found.Session, b.found.SessionErr, accepts)
+	default:
+		s, ok, err = a.findSession(ctx, b.claims.Session, accepts)
 	}
 	if err != nil {
-		return claims, s, nil, fault.FromStore(err, errSessionEnded)
+		return s, nil, fault.FromStore(err, errSessionEnded)
 	}
 	if !ok {
-		return claims, s, nil, errSession
+		return s, nil, errSession
 	}
 	actor, err = a.liveActor(ctx, s.Session)
-	return claims, s, actor, err
+	return s, actor, err
 }
 
 // findSession returns a session, and whether accept accepts it. A stale copy is sufficient to accept a session. Before
@@ -122,8 +166,15 @@ func (a *Authority) findSession(
 	storeCtx, end := a.storeSpan(ctx, "RecentSession")
 	s, err = a.store.RecentSession(storeCtx, id)
 	end(err)
-	if err != nil || accept(s.Session) {
-		return s, err == nil, err
+	return a.acceptSession(ctx, id, s, err, accept)
+}
+
+// acceptSession is findSession after the call of RecentSession, which returned recent and err.
+func (a *Authority) acceptSession(
+	ctx context.Context, id token.SessionID, recent SessionWithUser, err error, accept func(Session) bool,
+) (s SessionWithUser, ok bool, _ error) {
+	if err != nil || accept(recent.Session) {
+		return recent, err == nil, err
 	}
 	s, err = a.readSession(ctx, id)
 	return s, err == nil && accept(s.Session), err

@@ -17,11 +17,21 @@ type ActiveToken struct {
 	Audience string
 }
 
-// Introspect returns the claims of a token and its user. The token must be accepted as a bearer, and the caller must be
-// the token's user or an admin of the user's tenant. Every other token is reported as inactive, so that callers learn
-// nothing about it (RFC 7662, 2.2 and 4).
-func (a *Authority) Introspect(ctx context.Context, c Caller, text string) (t ActiveToken, active bool, err error) {
-	claims, s, _, err := a.checkBearer(ctx, text, false)
+// Introspect returns the claims of a token and its user. The token must be accepted as a bearer. The caller, the user
+// of the API key, must be the token's user or an admin of the user's tenant. Every other token is reported as inactive,
+// so that callers learn nothing about it (RFC 7662, 2.2 and 4).
+func (a *Authority) Introspect(
+	ctx context.Context, apiKey string, open Access, text string,
+) (t ActiveToken, active bool, err error) {
+	b := a.verifyBearer(ctx, text)
+	c, err := a.callerBeside(ctx, apiKey, &b, open)
+	if err == nil {
+		err = open.check(c)
+	}
+	if err != nil {
+		return ActiveToken{}, false, err
+	}
+	s, _, err := a.checkSession(ctx, b, false)
 	if err != nil && fault.KindOf(err) != fault.InvalidSession {
 		return ActiveToken{}, false, err
 	}
@@ -30,7 +40,7 @@ func (a *Authority) Introspect(ctx context.Context, c Caller, text string) (t Ac
 	if !active {
 		return ActiveToken{}, false, nil
 	}
-	t = ActiveToken{Claims: claims, User: s.User, Issuer: a.codec.Issuer(), Audience: a.codec.Audience()}
+	t = ActiveToken{Claims: b.claims, User: s.User, Issuer: a.codec.Issuer(), Audience: a.codec.Audience()}
 	return t, true, nil
 }
 

@@ -229,6 +229,15 @@ type UserChange struct {
 // APIKeyHash is the SHA-256 of an API key. The store has the hash instead of the key.
 type APIKeyHash [32]byte
 
+// Credentials are what a store has for a bearer token and an API key, each with the error of its own.
+type Credentials struct {
+	Session    SessionWithUser
+	SessionErr error
+	APIKey     APIKey
+	Owner      *User // of the API key
+	APIKeyErr  error
+}
+
 // APIKeyStore keeps API keys.
 type APIKeyStore interface {
 	// CreateAPIKey adds an API key and returns it with its ID. A Primary one replaces the user's earlier primary key
@@ -237,6 +246,9 @@ type APIKeyStore interface {
 	CreateAPIKey(ctx context.Context, r Rights, k APIKey, hash APIKeyHash) (APIKey, error)
 	// APIKeyByHash returns an API key and its user, or ErrNotFound.
 	APIKeyByHash(ctx context.Context, hash APIKeyHash) (APIKey, *User, error)
+	// Credentials returns the results of RecentSession and APIKeyByHash, in one trip where each costs a trip. Only
+	// APIKeyErr is set if the API key cannot be read.
+	Credentials(ctx context.Context, id token.SessionID, hash APIKeyHash) Credentials
 	// APIKey returns an API key, or ErrNotFound.
 	APIKey(ctx context.Context, id int64) (APIKey, error)
 	// APIKeys returns the API keys of a user, ordered by id.

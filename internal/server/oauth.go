@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -121,11 +122,11 @@ func writeOAuth(w http.ResponseWriter, status int, cache string, data any) {
 // introspect answers /oauth2/introspect (RFC 7662). An inactive token and a token hidden from the caller get the same
 // response.
 func (s *server) introspect(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
-	caller, text, err := s.tokenForm(ctx, r, introspectOpen)
+	key, text, err := s.tokenForm(ctx, r, introspectOpen)
 	if err != nil {
 		return err
 	}
-	t, active, err := s.authority.Introspect(ctx, caller, text)
+	t, active, err := s.authority.Introspect(ctx, key, introspectOpen, text)
 	if err != nil {
 		return err
 	}
@@ -151,8 +152,13 @@ func (s *server) introspect(ctx context.Context, w http.ResponseWriter, r *http.
 
 // revoke answers /oauth2/revoke. RFC 7009 requires 200 for an invalid token too.
 func (s *server) revoke(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
-	caller, text, err := s.tokenForm(ctx, r, revokeOpen)
+	key, text, err := s.tokenForm(ctx, r, revokeOpen)
+	if err != nil {
+		return err
+	}
+	caller, err := s.authority.Authenticate(ctx, "", key, revokeOpen)
 	if err == nil {
+		caller.Address = origin(r).IP
 		err = s.authority.Revoke(ctx, caller, text)
 	}
 	if err == nil {
@@ -161,27 +167,22 @@ func (s *server) revoke(ctx context.Context, w http.ResponseWriter, r *http.Requ
 	return err
 }
 
-// tokenForm authenticates the caller and reads the token of the form. It ignores the hint, because there is only one
-// type of token.
+// tokenForm returns the caller's API key and the token of the form. It ignores the hint, because there is only one type
+// of token. If the form is not valid, tokenForm authenticates the caller first, for the same reason as adapt.
 func (s *server) tokenForm(
 	ctx context.Context, r *http.Request, open authority.Access,
-) (caller authority.Caller, text string, err error) {
-	form, formErr := readForm(r) // before the caller is authenticated, for the same reason as in adapt
-	key, err := clientKey(r, form)
-	if err != nil {
-		return caller, "", err
+) (key, text string, err error) {
+	form, formErr := readForm(r)
+	if key, err = clientKey(r, form); err != nil {
+		return "", "", err
 	}
-	if caller, err = s.authority.Authenticate(ctx, "", key, open); err != nil {
-		return caller, "", err
+	if text = form.Get("token"); formErr == nil && text != "" {
+		return key, text, nil
 	}
-	caller.Address = origin(r).IP
-	if formErr != nil {
-		return caller, "", formErr
+	if _, err := s.authority.Authenticate(ctx, "", key, open); err != nil {
+		return "", "", err
 	}
-	if text = form.Get("token"); text == "" {
-		return caller, "", invalid("token is missing; send it in the form.")
-	}
-	return caller, text, nil
+	return "", "", cmp.Or(formErr, error(invalid("token is missing; send it in the form.")))
 }
 
 // clientKey returns the API key of the caller. The caller may send it in one of four forms, but only once (RFC 6749,

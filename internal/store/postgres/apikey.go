@@ -9,6 +9,7 @@ import (
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 // CreateAPIKey adds an API key. A primary one replaces the earlier primary key of the user. CreateAPIKey locks the
@@ -54,6 +55,38 @@ func (s *Store) APIKeyByHash(
 ) (authority.APIKey, *authority.User, error) {
 	found, err := lookUp(ctx, s.apiKeys, hash)
 	return found.key, found.user, err
+}
+
+// Credentials returns a session and an API key in one trip. On Citus, a statement that reads a session runs at one of
+// the workers, so there each has its own trip.
+func (s *Store) Credentials(
+	ctx context.Context, id token.SessionID, hash authority.APIKeyHash,
+) (c authority.Credentials) {
+	recent, isRecent := s.recent.get(id)
+	if isRecent || s.citus != nil {
+		if c.APIKey, c.Owner, c.APIKeyErr = s.APIKeyByHash(ctx, hash); c.APIKeyErr != nil {
+			return c
+		}
+		c.Session = recent
+		if !isRecent {
+			c.Session, c.SessionErr = s.Session(ctx, id)
+		}
+		return c
+	}
+	begun := s.recent.now()
+	op := &sessionOp{}
+	op.Value.key = id
+	op.Value.apiKey = &lookup[authority.APIKeyHash, apiKeyWithUser]{key: hash}
+	err := inBatch(ctx, s, id, (*shard).sessionBatches, op)
+	var found apiKeyWithUser
+	if found, c.APIKeyErr = op.Value.apiKey.result(err); c.APIKeyErr != nil {
+		return c
+	}
+	c.APIKey, c.Owner = found.key, found.user
+	if c.Session, c.SessionErr = op.Value.result(err); c.SessionErr == nil {
+		s.recent.put(c.Session, begun)
+	}
+	return c
 }
 
 // APIKey returns an API key.

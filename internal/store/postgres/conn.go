@@ -182,6 +182,13 @@ func collectMap[K comparable, V any](
 	if err != nil {
 		return nil, err
 	}
+	return toMap(rows, size, scan)
+}
+
+// toMap returns the rows of a statement by key, and closes them.
+func toMap[K comparable, V any](
+	rows pgx.Rows, size int, scan func(pgx.CollectableRow) (K, V, error),
+) (map[K]V, error) {
 	defer rows.Close()
 	found := make(map[K]V, size)
 	for rows.Next() {

@@ -1,8 +1,10 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -50,38 +52,117 @@ func readBatch[K comparable, V any](
 		for i, op := range ops {
 			keys[i] = op.Value.key
 		}
-		try := func() (map[K]V, error) {
-			return withConn(context.Background(), s, hotTimeout,
-				func(ctx context.Context, conn *pgx.Conn) (map[K]V, error) { return read(ctx, conn, keys) })
-		}
-		found, err := try()
-		if err != nil && mayRetry(err) {
-			found, err = try()
-		}
-		err = explain(err)
+		found, err := readTwice(s, func(ctx context.Context, conn *pgx.Conn) (map[K]V, error) {
+			return read(ctx, conn, keys)
+		})
 		for _, op := range ops {
-			value, ok := found[op.Value.key]
-			op.Value.value, op.Value.err = value, err
-			if err == nil && !ok {
-				op.Value.err = fault.ErrNotFound
-			}
+			op.Value.set(found, err)
 		}
 	}
+}
+
+// set sets the result of a lookup from the rows of its batch.
+func (l *lookup[K, V]) set(found map[K]V, err error) {
+	value, ok := found[l.key]
+	l.value, l.err = value, err
+	if err == nil && !ok {
+		l.err = fault.ErrNotFound
+	}
+}
+
+// readTwice runs the query of a batch, and runs it again if the connection turns out to be broken.
+func readTwice[T any](s *Store, read func(context.Context, *pgx.Conn) (T, error)) (T, error) {
+	found, err := withConn(context.Background(), s, hotTimeout, read)
+	if err != nil && mayRetry(err) {
+		found, err = withConn(context.Background(), s, hotTimeout, read)
+	}
+	return found, explain(err)
+}
+
+// sessionLookup is one caller's read of a session, and of an API key if the caller has both credentials.
+type sessionLookup struct {
+	lookup[token.SessionID, authority.SessionWithUser]
+	apiKey *lookup[authority.APIKeyHash, apiKeyWithUser] // may be nil
+}
+
+type sessionOp = batch.Op[sessionLookup]
+
+// credentialRows are the rows of a batch of sessionLookups.
+type credentialRows struct {
+	sessions map[token.SessionID]authority.SessionWithUser
+	apiKeys  map[authority.APIKeyHash]apiKeyWithUser
+}
+
+// readSessionBatch is the batch of the checks. It reads the sessions and the API keys in one trip.
+func (s *Store) readSessionBatch(ops []*sessionOp) {
+	start := time.Now()
+	defer func() { s.metrics.StoreRead(len(ops), time.Since(start)) }()
+	ids := make([]token.SessionID, len(ops))
+	var hashes []authority.APIKeyHash
+	for i, op := range ops {
+		ids[i] = op.Value.key
+		if apiKey := op.Value.apiKey; apiKey != nil && !slices.Contains(hashes[max(0, len(hashes)-8):], apiKey.key) {
+			hashes = append(hashes, apiKey.key) // most of a batch have the same API key, that of their gateway
+		}
+	}
+	found, err := readTwice(s, func(ctx context.Context, conn *pgx.Conn) (rows credentialRows, err error) {
+		if len(hashes) > 0 {
+			return readCredentials(ctx, conn, ids, hashes)
+		}
+		rows.sessions, err = readSessions(ctx, conn, ids)
+		return rows, err
+	})
+	for _, op := range ops {
+		op.Value.set(found.sessions, err)
+		if op.Value.apiKey != nil {
+			op.Value.apiKey.set(found.apiKeys, err)
+		}
+	}
+}
+
+const (
+	sessionsSQL = "SELECT " + sessionWithUserColumns + fromSessionWithUser
+	apiKeysSQL  = "SELECT " + apiKeyColumns + ", " + userColumns + fromLiveAPIKey + " AND k.hash = ANY ($1)"
+)
+
+// readCredentials reads sessions and API keys in one trip.
+func readCredentials(
+	ctx context.Context, conn *pgx.Conn, ids []token.SessionID, hashes []authority.APIKeyHash,
+) (found credentialRows, err error) {
+	var queries pgx.Batch
+	queries.Queue(sessionsSQL, sessionsArgs(ids)...)
+	queries.Queue(apiKeysSQL, apiKeysArgs(hashes)...)
+	results := conn.SendBatch(ctx, &queries)
+	rows, err := results.Query()
+	if err == nil {
+		found.sessions, err = toMap(rows, len(ids), scanSessionByID)
+	}
+	if err == nil {
+		rows, err = results.Query()
+	}
+	if err == nil {
+		found.apiKeys, err = toMap(rows, len(hashes), scanAPIKeyByHash)
+	}
+	return found, cmp.Or(err, results.Close())
 }
 
 func readSessions(
 	ctx context.Context, conn *pgx.Conn, ids []token.SessionID,
 ) (map[token.SessionID]authority.SessionWithUser, error) {
+	return collectMap(ctx, conn, len(ids), scanSessionByID, sessionsSQL, sessionsArgs(ids)...)
+}
+
+func sessionsArgs(ids []token.SessionID) []any {
 	uuids := make([][16]byte, len(ids)) // pgx would send a SessionID as text
 	for i, id := range ids {
 		uuids[i] = id
 	}
-	scan := func(row pgx.CollectableRow) (token.SessionID, authority.SessionWithUser, error) {
-		s, err := scanSessionWithUser(row)
-		return s.Session.ID, s, err
-	}
-	return collectMap(ctx, conn, len(ids), scan, "SELECT "+sessionWithUserColumns+fromSessionWithUser,
-		uuids, int64(authority.Suspended))
+	return []any{uuids, int64(authority.Suspended)}
+}
+
+func scanSessionByID(row pgx.CollectableRow) (token.SessionID, authority.SessionWithUser, error) {
+	s, err := scanSessionWithUser(row)
+	return s.Session.ID, s, err
 }
 
 // apiKeyWithUser is an API key and its user.
@@ -93,17 +174,21 @@ type apiKeyWithUser struct {
 func readAPIKeys(
 	ctx context.Context, conn *pgx.Conn, hashes []authority.APIKeyHash,
 ) (map[authority.APIKeyHash]apiKeyWithUser, error) {
+	return collectMap(ctx, conn, len(hashes), scanAPIKeyByHash, apiKeysSQL, apiKeysArgs(hashes)...)
+}
+
+func apiKeysArgs(hashes []authority.APIKeyHash) []any {
 	wanted := make([][]byte, len(hashes))
 	for i := range hashes {
 		wanted[i] = hashes[i][:]
 	}
-	scan := func(row pgx.CollectableRow) (authority.APIKeyHash, apiKeyWithUser, error) {
-		user := new(authority.User)
-		k, err := scanAPIKeyRecord(row, userFields(user)...)
-		return k.Hash, apiKeyWithUser{key: k.APIKey, user: user}, err
-	}
-	return collectMap(ctx, conn, len(hashes), scan, "SELECT "+apiKeyColumns+", "+userColumns+
-		fromLiveAPIKey+" AND k.hash = ANY ($1)", wanted)
+	return []any{wanted}
+}
+
+func scanAPIKeyByHash(row pgx.CollectableRow) (authority.APIKeyHash, apiKeyWithUser, error) {
+	user := new(authority.User)
+	k, err := scanAPIKeyRecord(row, userFields(user)...)
+	return k.Hash, apiKeyWithUser{key: k.APIKey, user: user}, err
 }
 
 // readReady returns an error unless the database can be written to.

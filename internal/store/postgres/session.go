@@ -153,7 +153,8 @@ func sessionInsertValues(r *authority.SessionWithOrigin) []any {
 // Session returns a session and its user, as their rows are now.
 func (s *Store) Session(ctx context.Context, id token.SessionID) (authority.SessionWithUser, error) {
 	begun := s.recent.now()
-	op := &sessionOp{Value: sessionLookup{key: id}}
+	op := &sessionOp{}
+	op.Value.key = id
 	session, err := op.Value.result(inBatch(ctx, s, id, (*shard).sessionBatches, op))
 	if err == nil {
 		s.recent.put(session, begun)

@@ -8,7 +8,6 @@ import (
 	"math/bits"
 	"slices"
 
-	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/store/batch"
 	"github.com/pawlauth/pawl/internal/token"
 )
@@ -24,11 +23,6 @@ type shard struct {
 	replays   *batch.Group[replay]
 	sessions  *batch.Group[sessionLookup]
 }
-
-type (
-	sessionLookup = lookup[token.SessionID, authority.SessionWithUser]
-	sessionOp     = batch.Op[sessionLookup]
-)
 
 func (s *shard) rotationBatches() *batch.Group[rotation]     { return s.rotations }
 func (s *shard) replayBatches() *batch.Group[replay]         { return s.replays }
@@ -60,7 +54,7 @@ func (s *Store) newShards(first []int32) []*shard {
 			first:     first[i],
 			rotations: batch.New(batchSize, rotators, 0, s.rotateBatch),
 			replays:   batch.New(batchSize, 1, 0, s.recordReplays),
-			sessions:  batch.New(batchSize, readers, 0, readBatch(s, s.metrics, readSessions)),
+			sessions:  batch.New(batchSize, readers, 0, s.readSessionBatch),
 		}
 	}
 	return shards

@@ -87,6 +87,16 @@ func (s *Store) APIKeyByHash(
 	return key, user, err
 }
 
+// Credentials returns a session and an API key, usually from memory.
+func (s *Store) Credentials(
+	ctx context.Context, id token.SessionID, hash authority.APIKeyHash,
+) (c authority.Credentials) {
+	if c.APIKey, c.Owner, c.APIKeyErr = s.APIKeyByHash(ctx, hash); c.APIKeyErr == nil {
+		c.Session, c.SessionErr = s.RecentSession(ctx, id)
+	}
+	return c
+}
+
 // APIKey returns an API key.
 func (s *Store) APIKey(ctx context.Context, id int64) (authority.APIKey, error) {
 	return find(ctx, s, selectAPIKeys+" WHERE id = ? AND "+liveAPIKey, args{id}, scanAPIKey)

@@ -196,3 +196,44 @@ func testRotateAgainstKey(t *testing.T, s *state) {
 	isRemoved.Store(true)
 	callers.Wait()
 }
+
+// testCredentials reads sessions and API keys together and one by one, many at once. Some of them do not exist.
+func testCredentials(t *testing.T, s *state) {
+	u := s.newUser("a")
+	sessions := []authority.Session{s.newSession(u), s.newSession(u), {ID: token.SessionID{77}}}
+	hashes := []authority.APIKeyHash{{1}, {2}, {77}}
+	keys := make([]authority.APIKey, 2)
+	for i := range keys {
+		key := authority.APIKey{UserID: u.ID, Visibility: authority.Private, Scope: authority.FullScope, Created: now}
+		var err error
+		keys[i], err = s.CreateAPIKey(t.Context(), authority.Rights{}, key, hashes[i])
+		s.noError(err)
+	}
+	var callers sync.WaitGroup
+	for i := range 60 {
+		session, key := i%3, i/3%3
+		callers.Go(func() {
+			if i >= 45 {
+				if _, err := s.RecentSession(t.Context(), sessions[0].ID); err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			c := s.Credentials(t.Context(), sessions[session].ID, hashes[key])
+			switch {
+			case key == 2:
+				if !errors.Is(c.APIKeyErr, fault.ErrNotFound) {
+					t.Errorf("an API key that does not exist: %v", c.APIKeyErr)
+				}
+				return
+			case c.APIKeyErr != nil || c.APIKey != keys[key] || c.Owner.ID != u.ID:
+				t.Errorf("API key %+v of %+v, %v; want %+v", c.APIKey, c.Owner, c.APIKeyErr, keys[key])
+			case session == 2 && !errors.Is(c.SessionErr, fault.ErrNotFound):
+				t.Errorf("a session that does not exist: %v", c.SessionErr)
+			case session != 2 && (c.SessionErr != nil || c.Session.Session != sessions[session]):
+				t.Errorf("session %+v, %v; want %+v", c.Session.Session, c.SessionErr, sessions[session])
+			}
+		})
+	}
+	callers.Wait()
+}

@@ -79,6 +79,7 @@ var suite = map[string]func(*testing.T, *state){
 
 	"APIKeys":        testAPIKeys,
 	"SessionAPIKeys": testSessionAPIKeys,
+	"Credentials":    testCredentials,
 	"APIKeySweep":    testAPIKeySweep,
 	"SigningKeys":    testSigningKeys,
 	"SealKeys":       testSealSigningKeys,
