@@ -79,16 +79,22 @@ func (n node) fill(b *testing.B) []token.SessionID {
 	return ids
 }
 
-// callConcurrently calls step b.N times with benchCallers goroutines. No two of them get the same session.
+// callConcurrently is callWith for benchCallers goroutines.
 func callConcurrently(b *testing.B, step func(session int) error) {
+	b.Helper()
+	callWith(b, benchCallers, step)
+}
+
+// callWith calls step b.N times with goroutines. No two of them get the same session.
+func callWith(b *testing.B, callers int, step func(session int) error) {
 	b.Helper()
 	var next atomic.Int64
 	var group sync.WaitGroup
 	b.ResetTimer()
-	for caller := range benchCallers {
+	for caller := range callers {
 		group.Go(func() {
 			for n := int(next.Add(1)); n <= b.N; n = int(next.Add(1)) {
-				if err := step((n/benchCallers*benchCallers + caller) % benchSessions); err != nil {
+				if err := step((n/callers*callers + caller) % (benchSessions / callers * callers)); err != nil {
 					b.Error(err)
 					return
 				}
