@@ -33,7 +33,7 @@ func printReceivers(std stdio, asJSON bool, receivers ...api.Receiver) error {
 
 type receiverAddCmd struct {
 	remote        `embed:""`
-	Address       string `arg:"" name:"url" help:"Where the receiver accepts tokens; https."`
+	Address       string `arg:"" help:"URL at which the receiver accepts tokens; https."`
 	Audience      string `help:"Audience (aud) of the tokens; by default the URL."`
 	Authorization bool   `help:"Read the Authorization header of each delivery from standard input."`
 }

@@ -24,6 +24,7 @@ var apiFields = map[string][]string{
 	"keyId":          {"id"},
 	"sessionId":      {"session", "id"},
 	"receiverId":     {"id"},
+	"url":            {"address"},
 	"recordsPerPage": {"limit"},
 	"firstName":      {"first-name"},
 	"lastName":       {"last-name"},

@@ -74,7 +74,7 @@ func (p *Pusher) post(ctx context.Context, r *authority.Receiver, text string) a
 	}
 	response, err := p.http.Do(request)
 	if err != nil {
-		return answer{problem: printable(p.explain(ctx, err), secret)}
+		return answer{problem: printable(explain(ctx, err), secret)}
 	}
 	defer response.Body.Close()
 	a := answer{status: response.StatusCode, retryAfter: retryAfter(response.Header.Get("Retry-After"))}
@@ -94,9 +94,9 @@ func (p *Pusher) post(ctx context.Context, r *authority.Receiver, text string) a
 }
 
 // explain returns the cause of a request without a response.
-func (p *Pusher) explain(ctx context.Context, err error) string {
+func explain(ctx context.Context, err error) string {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fmt.Sprintf("the receiver did not answer within %v", p.config.PostTimeout)
+		return "the receiver did not answer in time"
 	}
 	if failed, ok := errors.AsType[*url.Error](err); ok {
 		err = failed.Err

@@ -12,7 +12,9 @@ import (
 	"context"
 	"crypto/rand"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -69,6 +71,8 @@ const (
 	// drainTimeout is how long a delivery in progress may take at the end of a node.
 	drainTimeout = 3 * time.Second
 	storeTimeout = 5 * time.Second
+	// testTimeout is less than the time-out of a request to Pawl.
+	testTimeout = 5 * time.Second
 )
 
 // Pusher delivers tokens. It is safe for concurrent use.
@@ -181,18 +185,19 @@ func (p *Pusher) lease(ctx context.Context) {
 // wakeWorkers wakes the workers if the audit has events after one of them, and returns the last one.
 func (p *Pusher) wakeWorkers(ctx context.Context, after int64) int64 {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.workers) == 0 {
+	workers := slices.Collect(maps.Values(p.workers))
+	p.mu.Unlock()
+	if len(workers) == 0 {
 		return after
 	}
-	for _, w := range p.workers {
+	for _, w := range workers {
 		after = max(after, w.receiver.Cursor) // a worker delivers all earlier ones at its start
 	}
 	events, err := p.config.Store.Events(ctx, audit.Filter{After: &after, Limit: pageSize})
 	if err != nil || len(events) == 0 {
 		return after
 	}
-	for _, w := range p.workers {
+	for _, w := range workers {
 		wake(w.woken)
 	}
 	return events[len(events)-1].ID
@@ -255,6 +260,8 @@ func (p *Pusher) Test(ctx context.Context, r authority.Receiver) (status int, pr
 	if err != nil {
 		return 0, err.Error()
 	}
+	ctx, cancel := context.WithTimeout(ctx, testTimeout)
+	defer cancel()
 	a := p.post(ctx, &r, text)
 	return a.status, a.problem
 }

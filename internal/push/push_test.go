@@ -351,6 +351,10 @@ func testDelivery(t *testing.T, s *site) {
 	if got := tokens[1].Events[event]["pawl_kept_session"]; got != kept {
 		t.Errorf("the kept session is %v, want %s", got, kept)
 	}
+	asBearer := testbin.Client(t, n.url, client.WithBearer(in.texts[0]))
+	if _, err := asBearer.Session(t.Context()); !errors.Is(err, client.ErrInvalidSession) {
+		t.Errorf("a pushed token as a bearer: %v", err)
+	}
 	r := n.await("4 deliveries", func(r api.Receiver) bool { return r.Delivered == 4 })
 	if r.Failures != 0 || r.Rejected != 0 || r.LastError != "" || r.LastDelivered == nil || !r.Authorization {
 		t.Errorf("receiver %+v", r)
@@ -425,7 +429,7 @@ func testHostileReceiver(t *testing.T, s *site) {
 		handler http.HandlerFunc
 		problem string
 	}{
-		"silence": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "did not answer within"},
+		"silence": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "did not answer in time"},
 		"endless rejection": {func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(http.StatusBadRequest)
 			endless(w, r)

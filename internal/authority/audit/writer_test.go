@@ -125,3 +125,34 @@ func TestFloodOfRefusedRefreshes(t *testing.T) {
 		t.Error("the lost events were not reported")
 	}
 }
+
+// TestAwaitedEvents checks that Record of an awaited event returns once the store has it, and that the event is added
+// again after a failure of the store, before the later ones.
+func TestAwaitedEvents(t *testing.T) {
+	store := &gatedStore{gate: make(chan error)}
+	w := NewWriter(Config{
+		Store: store, Clock: time.Now, Log: slog.New(slog.DiscardHandler),
+		Awaits: func(e *Event) bool { return e.Kind == Logout },
+	})
+	recorded := make(chan struct{})
+	go func() {
+		defer close(recorded)
+		w.Record(t.Context(), Event{Kind: Logout})
+	}()
+	select {
+	case store.gate <- fault.ErrUnavailable:
+	case <-recorded:
+		t.Error("Record did not wait")
+	}
+	close(store.gate) // from now on the store works
+	<-recorded
+	w.Record(t.Context(), Event{Kind: Login})
+	w.Close()
+	var kinds []Kind
+	for _, e := range store.events {
+		kinds = append(kinds, e.Kind)
+	}
+	if _, lost := w.Stats(); lost != 0 || !slices.Equal(kinds, []Kind{Logout, Login}) {
+		t.Errorf("stored %q, and %d were lost", kinds, lost)
+	}
+}
