@@ -174,6 +174,9 @@ func (s *subscription) hello(hello revocation.Hello) {
 	v.counters.epochs.Add(1)
 	// If the clock of the server was set back, tokens issued before this hello are as late as the earlier server time.
 	since := hello.ServerTime
+	if hello.IssuedUntil.After(since) {
+		since = hello.IssuedUntil
+	}
 	if known := v.known.Load(); known != nil {
 		if before := known.serverTime(v.config.Clock()); before.After(since) {
 			since = before

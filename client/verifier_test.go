@@ -369,16 +369,36 @@ func TestVerifierInMiddleware(t *testing.T) {
 	})
 }
 
-// TestVerifierChanges makes every kind of change that ends tokens. A verifier must reject the token, or see the user as
-// Pawl does, without a longer delay than its bound; and it must still accept what stays valid.
-func TestVerifierChanges(t *testing.T) {
-	t.Run("SQLite", func(t *testing.T) { checkChanges(t) })
+// onStores runs a test on each store.
+func onStores(t *testing.T, test func(*testing.T, ...pawltest.Option)) {
+	t.Run("SQLite", func(t *testing.T) { test(t) })
 	t.Run("PostgreSQL", func(t *testing.T) {
 		cluster := pgtest.Start(t)
-		pgtest.Exec(t, pgtest.DSN("postgres", cluster.Addr), "CREATE DATABASE changes")
-		checkChanges(t, pawltest.WithPostgres(pgtest.DSN("changes", cluster.Addr)))
+		test(t, pawltest.WithPostgres(cluster.DSN(cluster.Database(t))))
 	})
 }
+
+// TestVerifierClockSetBack supersedes a token, and sets the clock of the server back before any verifier has started. A
+// verifier that starts then must not take the token for one that was issued after its start.
+func TestVerifierClockSetBack(t *testing.T) {
+	onStores(t, func(t *testing.T, options ...pawltest.Option) {
+		v := newVerifying(t, "ES256", client.VerifierConfig{}, options...)
+		v.verifier.Close()
+		superseded := v.login()
+		current := v.refresh(superseded)
+		v.server.Step(-30 * time.Second)
+		v.verifier = v.newVerifier(client.VerifierConfig{})
+		v.expect(false, superseded)
+		v.expect(true, current)
+		if got := v.askedBy(func() { v.expect(true, current) }); got != 0 {
+			t.Errorf("%d more questions about a token that was confirmed, want none", got)
+		}
+	})
+}
+
+// TestVerifierChanges makes every kind of change that ends tokens. A verifier must reject the token, or see the user as
+// Pawl does, without a longer delay than its bound; and it must still accept what stays valid.
+func TestVerifierChanges(t *testing.T) { onStores(t, checkChanges) }
 
 // checkChanges is TestVerifierChanges on one store.
 func checkChanges(t *testing.T, options ...pawltest.Option) {

@@ -181,7 +181,7 @@ func Open(ctx context.Context, c Config) (_ *App, err error) {
 	passwords := password.NewHasher(c.Argon2, c.Tracer)
 	domain := authority.New(authority.Config{
 		Store: store, Keys: keys, Issuer: c.Issuer, Audience: c.Audience,
-		Passwords: passwords, Rules: c.Rules, Policy: c.Policy, Clock: c.Clock, Log: c.Log,
+		Passwords: passwords, Rules: c.Rules, Policy: c.Policy, Clock: c.Clock, TokenIssued: feed.Issued, Log: c.Log,
 		Assertions: c.assertions(), Audit: auditor, Pusher: pusher, Metrics: c.Metrics, Tracer: c.Tracer,
 	})
 	c.Metrics.Register(metrics.Gauges{

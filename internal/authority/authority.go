@@ -38,7 +38,9 @@ type Config struct {
 	Rules     password.Rules // for new passwords
 	Policy    Policy
 	Clock     func() time.Time
-	Log       *slog.Logger
+	// TokenIssued receives the iat of each token before the token is returned. Optional.
+	TokenIssued func(second int64)
+	Log         *slog.Logger
 	// Assertions verifies assertions. If nil, the server trusts no issuers.
 	Assertions Assertions
 	Audit      *audit.Writer
@@ -58,11 +60,14 @@ type Authority struct {
 	rules     password.Rules
 	policy    Policy
 	clock     func() time.Time
-	log       *slog.Logger
-	audit     *audit.Writer
-	metrics   *metrics.Metrics
-	tracer    *tracing.Tracer
-	throttle  *throttle.Throttle
+	// tokenIssued may be nil.
+	tokenIssued func(second int64)
+
+	log      *slog.Logger
+	audit    *audit.Writer
+	metrics  *metrics.Metrics
+	tracer   *tracing.Tracer
+	throttle *throttle.Throttle
 
 	assertions Assertions // nil: no trusted issuers
 	pusher     Pusher     // nil: no receivers
@@ -74,7 +79,7 @@ func New(c Config) *Authority {
 	return &Authority{
 		store: c.Store, keys: c.Keys, codec: token.NewCodec(c.Issuer, c.Audience, c.Keys.Set()),
 		passwords: c.Passwords, rules: c.Rules, policy: c.Policy,
-		clock: c.Clock, log: c.Log, audit: c.Audit, metrics: c.Metrics, tracer: c.Tracer,
+		clock: c.Clock, tokenIssued: c.TokenIssued, log: c.Log, audit: c.Audit, metrics: c.Metrics, tracer: c.Tracer,
 		assertions: c.Assertions, pusher: c.Pusher,
 		throttle: throttle.New(throttle.Config{Store: c.Store, Clock: c.Clock, Log: c.Log, Tracer: c.Tracer}),
 	}

@@ -33,6 +33,9 @@ func (a *Authority) issue(s SessionWithUser, cookie bool) (IssuedToken, error) {
 	if session.Extras != nil {
 		claims.ActorID, claims.Extra = session.Extras.ActorID, session.Extras.Claims
 	}
+	if a.tokenIssued != nil {
+		a.tokenIssued(claims.IssuedAt)
+	}
 	text, err := a.codec.Sign(claims)
 	now := a.now()
 	return IssuedToken{

@@ -50,6 +50,7 @@ func validEpoch(epoch string) bool {
 type Hello struct {
 	Epoch        string
 	ServerTime   time.Time     // when the epoch began for this subscriber
+	IssuedUntil  time.Time     // no token has a later iat; after ServerTime if the clock of the server was set back
 	MaxTokenLife time.Duration // the longest time from the iat of a token to its exp
 	Heartbeat    time.Duration // the time between two beats
 }
@@ -58,6 +59,7 @@ type Hello struct {
 type helloJSON struct {
 	Epoch        string `json:"epoch"`
 	ServerTime   string `json:"serverTime"`
+	IssuedUntil  string `json:"issuedUntil"`
 	MaxTokenLife int64  `json:"maxTokenLife"` // milliseconds
 	Heartbeat    int64  `json:"heartbeat"`    // milliseconds
 }
@@ -81,8 +83,10 @@ const (
 
 // AppendHello appends a hello as a server-sent event.
 func AppendHello(b []byte, id EventID, h Hello) []byte {
-	b = fmt.Appendf(beginEvent(b, id, HelloEvent), `{"epoch":%q,"serverTime":%q,"maxTokenLife":%d,"heartbeat":%d}`,
-		h.Epoch, h.ServerTime.UTC().Format(timeForm), h.MaxTokenLife.Milliseconds(), h.Heartbeat.Milliseconds())
+	b = fmt.Appendf(beginEvent(b, id, HelloEvent),
+		`{"epoch":%q,"serverTime":%q,"issuedUntil":%q,"maxTokenLife":%d,"heartbeat":%d}`,
+		h.Epoch, h.ServerTime.UTC().Format(timeForm), h.IssuedUntil.UTC().Format(timeForm),
+		h.MaxTokenLife.Milliseconds(), h.Heartbeat.Milliseconds())
 	return append(b, "\n\n"...)
 }
 
@@ -211,12 +215,16 @@ func parseHello(data []byte) (Hello, error) {
 		return Hello{}, err
 	}
 	at, err := parseTime(h.ServerTime)
+	if err != nil {
+		return Hello{}, err
+	}
+	until, err := parseTime(h.IssuedUntil)
 	valid := func(ms int64) bool { return ms > 0 && ms <= maxLife.Milliseconds() }
 	if err != nil || !validEpoch(h.Epoch) || !valid(h.MaxTokenLife) || !valid(h.Heartbeat) {
 		return Hello{}, ErrMalformed
 	}
 	return Hello{
-		Epoch: h.Epoch, ServerTime: at,
+		Epoch: h.Epoch, ServerTime: at, IssuedUntil: until,
 		MaxTokenLife: time.Duration(h.MaxTokenLife) * time.Millisecond,
 		Heartbeat:    time.Duration(h.Heartbeat) * time.Millisecond,
 	}, nil

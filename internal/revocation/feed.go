@@ -55,6 +55,7 @@ const (
 type Feed struct {
 	config FeedConfig
 	active atomic.Bool   // whether Publish keeps events
+	issued atomic.Int64  // see Issued
 	demand chan struct{} // see Demand
 	wanted chan struct{} // has a value once subscribers have something new
 	stop   chan struct{} // closed by Close

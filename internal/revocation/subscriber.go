@@ -64,7 +64,7 @@ func (s *Subscriber) take() ([]byte, error) {
 		s.beats = f.beats
 		s.since = f.now()
 		return AppendHello(nil, EventID{Epoch: f.epoch, Sequence: f.sequence}, Hello{
-			Epoch: f.epoch, ServerTime: s.since,
+			Epoch: f.epoch, ServerTime: s.since, IssuedUntil: f.issuedUntil(),
 			MaxTokenLife: f.config.MaxTokenLife, Heartbeat: f.config.Heartbeat,
 		}), nil
 	case s.position < f.ring.begin():

@@ -33,6 +33,18 @@ func TestFeed(t *testing.T) {
 	storetest.RunFeed(t, feed, n, other)
 }
 
+func TestIssued(t *testing.T) {
+	cluster := pgtest.Start(t)
+	dsn := cluster.DSN(cluster.Database(t))
+	storetest.RunIssued(t, func(feed *revocation.Feed) authority.Store {
+		s, err := postgres.Open(t.Context(), postgres.Config{DSN: dsn, Feed: feed})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	})
+}
+
 // followWhile follows a feed while event happens. A client refreshes a session through another node before, during and
 // after the event, and ignores errors. followWhile returns the number of epochs.
 func followWhile(t *testing.T, feed *revocation.Feed, other node, event func()) (epochs int) {

@@ -38,6 +38,7 @@ type poll struct {
 	begun      time.Time
 	snapshot   string   // the transactions that it has seen
 	server     string   // changes with each start of the server
+	issued     int64    // the highest iat of a token
 	until      string   // commits write their changes until then
 	publishing bool     // whether commits have written their changes since the poll before
 	rows       [][]byte // of the transactions that the poll before has not seen
@@ -46,7 +47,7 @@ type poll struct {
 // pollSQL is one statement, so that everything is of one snapshot. If $1 is empty, it returns no rows. $2 is the until
 // of the poll before, or empty. If it has passed, commits may have written nothing for a moment, even if another node
 // has asked for their changes again since.
-const pollSQL = `SELECT pg_current_snapshot()::text, pg_postmaster_start_time()::text, until::text,
+const pollSQL = `SELECT pg_current_snapshot()::text, pg_postmaster_start_time()::text, until::text, issued,
 	least(until, nullif($2, '')::timestamptz) > clock_timestamp(),
 	ARRAY(SELECT changes FROM pawl.revocation
 		WHERE $1 <> '' AND xid >= pg_snapshot_xmin(nullif($1, '')::pg_snapshot)
@@ -59,7 +60,7 @@ func (s *Store) poll(ctx context.Context, before poll) (poll, error) {
 	return withConn(ctx, s, hotTimeout, func(ctx context.Context, conn *pgx.Conn) (poll, error) {
 		p := poll{begun: begun}
 		err := conn.QueryRow(ctx, pollSQL, before.snapshot, before.until).
-			Scan(&p.snapshot, &p.server, &p.until, &p.publishing, &p.rows)
+			Scan(&p.snapshot, &p.server, &p.until, &p.issued, &p.publishing, &p.rows)
 		return p, err
 	})
 }
@@ -100,6 +101,7 @@ func (s *Store) followEpoch(ctx context.Context) error {
 		return err
 	}
 	s.recent.begin(last.begun)
+	s.feed.Issued(last.issued)
 	s.feed.Open()
 	old := oldRows{snapshot: last.snapshot, at: last.begun}
 	renewed := last.begun
@@ -124,6 +126,7 @@ func (s *Store) followEpoch(ctx context.Context) error {
 		case !next.publishing:
 			return errNotPublished
 		}
+		s.feed.Issued(next.issued)
 		s.apply(next.rows)
 		s.feed.Beat(instant)
 		s.recent.beat(next.begun)
@@ -157,6 +160,12 @@ func (s *Store) apply(rows [][]byte) {
 		}
 		s.feed.Publish(changes)
 	}
+}
+
+// saveIssued raises the highest iat of a token.
+func (s *Store) saveIssued(ctx context.Context, second int64) error {
+	_, err := s.exec(ctx, "UPDATE pawl.feed SET issued = $1 WHERE issued < $1", second)
+	return err
 }
 
 // turnOn lets every commit write its changes, from its return on.

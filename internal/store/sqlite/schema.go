@@ -39,6 +39,8 @@ var (
 	sessionActorSQL string
 	//go:embed receivers.sql
 	receiversSQL string
+	//go:embed issued.sql
+	issuedSQL string
 )
 
 // checkpointPages is after how many pages SQLite copies the write-ahead log into the database.
@@ -47,7 +49,7 @@ const checkpointPages = 1000
 // migrations has one script for each version of the schema. A released script is never edited.
 var migrations = []string{
 	schemaSQL, usersSQL, walMarkSQL, sessionExtrasSQL, apiKeysSQL, eventTenantSQL, eventActorSQL,
-	usedAssertionSQL, sessionActorSQL, receiversSQL,
+	usedAssertionSQL, sessionActorSQL, receiversSQL, issuedSQL,
 }
 
 // checkApplication rejects a file of another program or of a newer Pawl, before anything in the file changes.
@@ -144,7 +146,7 @@ func replaceCopy(conn *sqlite.Conn, to string) error {
 // almost no time.
 func quickCheck(conn *sqlite.Conn, path string) error {
 	tables := "user session session_extras session_purge rotation_log api_key signing_key failure_counter event " +
-		"copying wal_mark used_assertion receiver"
+		"copying wal_mark used_assertion receiver issued"
 	for table := range strings.FieldsSeq(tables) {
 		if err := sqlitex.ExecuteTransient(conn, "SELECT * FROM "+table+" LIMIT 1", nil); err != nil {
 			return fmt.Errorf("%s is damaged: table %s: %w; restore it from a backup", path, table, err)

@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -68,6 +69,9 @@ type Store struct {
 	sweep    sweepPosition
 	metrics  *metrics.Metrics
 	feed     *revocation.Feed // may be nil
+
+	stopBackground context.CancelFunc
+	background     sync.WaitGroup
 
 	reservations reservations
 	counting     countedUsers
@@ -121,10 +125,17 @@ func Open(dir string, o Options) (*Store, error) {
 		lock.Unlock()
 		return nil, err
 	}
+	issued, err := queryOne(s.writer, "SELECT second FROM issued", nil, scanNumber)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s is damaged: %w; restore it from a backup", path, err), s.closeFile())
+	}
 	if s.sessions.HasEndedEpochs() { // from before the start
 		s.signalEnded()
 	}
 	s.group = batch.New(maxBatchSize, 1, gatherTime, s.commit)
+	background, stop := context.WithCancel(context.Background())
+	s.stopBackground = stop
+	s.background.Go(func() { s.feed.KeepIssued(background, issued, s.saveIssued) })
 	if err := s.endLeases(context.Background()); err != nil && !errors.Is(err, fault.ErrUnavailable) {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -224,7 +235,20 @@ func restrictModes(path string) {
 
 // Close completes the operations in progress, checkpoints the write-ahead log, and unlocks the folder.
 func (s *Store) Close() error {
+	s.stopBackground()
+	s.background.Wait()
 	s.group.Close()
+	return s.closeFile()
+}
+
+// saveIssued raises the highest iat of a token.
+func (s *Store) saveIssued(ctx context.Context, second int64) error {
+	return s.write(ctx, normal, func(c *change) error {
+		return execute(c.conn, "UPDATE issued SET second = max(second, ?)", second)
+	})
+}
+
+func (s *Store) closeFile() error {
 	s.walMark.close()
 	err := errors.Join(s.readers.close(), s.writer.Close())
 	return errors.Join(err, s.lock.Close())

@@ -190,3 +190,39 @@ func (a *Acknowledged) write(t *testing.T, stores []authority.Store, userID int6
 	}
 	a.Add(revocation.UserChanged(userID, 0), begun)
 }
+
+// RunIssued checks that a store keeps the highest iat of a token over a restart. open opens the store of a node with a
+// feed.
+func RunIssued(t *testing.T, open func(*revocation.Feed) authority.Store) {
+	later := time.Now().Add(time.Hour).Unix()
+	first := revocation.NewFeed(revocation.FeedConfig{})
+	store := open(first)
+	first.Issued(later)
+	first.Issued(later - 1)
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	first.Close()
+	feed := revocation.NewFeed(revocation.FeedConfig{Remote: true})
+	defer feed.Close()
+	defer open(feed).Close()
+	follower, err := feed.Subscribe("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer follower.Close()
+	feed.Open() // on SQLite, nothing else does
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for {
+		part, _, err := follower.Next(ctx)
+		if err != nil {
+			t.Fatalf("no hello has the highest iat: %v", err)
+		}
+		e, err := revocation.NewDecoder(bytes.NewReader(part)).Next()
+		if err == nil && e.Name == revocation.HelloEvent && e.Hello.IssuedUntil.Unix() == later {
+			return
+		}
+		feed.Restart()
+	}
+}

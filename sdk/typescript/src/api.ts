@@ -553,8 +553,8 @@ export interface paths {
          * @description A stream of server-sent events, for an API that verifies tokens by itself. For keys of scope `Verify`, and for
          *     `NetOps` and above.
          *
-         *     `hello` comes first, and again whenever events may have been lost: `epoch`, `serverTime`, and in milliseconds
-         *     `maxTokenLife` and `heartbeat`. `revoked` has an array with an entry for each change of a commit:
+         *     `hello` comes first, and again whenever events may have been lost: `epoch`, `serverTime`, `issuedUntil` (no
+         *     token has a later `iat`), and in milliseconds `maxTokenLife` and `heartbeat`. `revoked` has an array with an entry for each change of a commit:
          *     `["sid", generation]` supersedes the session's tokens below the generation, `["sid", 0]` ends the session, and
          *     `[userId, second]` ends the user's tokens with an earlier `iat`; ask about a token of that second. `beat` has a
          *     `serverTime`: every change acknowledged before it has been sent. A line that begins with a colon is a comment;

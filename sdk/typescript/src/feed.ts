@@ -428,12 +428,12 @@ export class FeedVerifier {
     return renew;
   }
 
-  private begin(data: { serverTime: string; maxTokenLife: number; heartbeat: number }, stream: Subscription): void {
+  private begin(data: { serverTime: string; issuedUntil: string; maxTokenLife: number; heartbeat: number }, stream: Subscription): void {
     const server = timeOf(data.serverTime);
     this.counts.epochs++;
     this.hello = { server, life: data.maxTokenLife, heartbeat: data.heartbeat };
     // If the clock of the server was set back, tokens issued before this hello are as late as the earlier server time.
-    const since = Math.max(server, this.serverTime(readClock()));
+    const since = Math.max(server, timeOf(data.issuedUntil), this.serverTime(readClock()));
     this.table.begin(Math.floor(since / 1000), Math.ceil(data.maxTokenLife / 1000));
     stream.begin(server);
     // A signing key may have been retired.
