@@ -35,7 +35,7 @@ test: deps lint ## run every test with the race detector; about 15 minutes on 2 
 test-short: ## run the tests without the long ones; installs nothing
 	go test -short ./...
 
-bench: deps ## measure the table of docs/benchmarks.md, then the micro-benchmarks; about 6 minutes
+bench: deps ## measure the table of docs/benchmarks.md, then the micro-benchmarks; about 9 minutes
 	go run ./test/load
 	go run ./test/load -feed
 	@file=$$(mktemp) && trap 'rm -f '$$file EXIT && \

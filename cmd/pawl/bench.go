@@ -16,13 +16,17 @@ type benchCmd struct {
 	Sessions int           `help:"Sessions to open; if not given, one for each connection."`
 	Duration time.Duration `default:"10s" help:"How long to send requests."`
 	Rate     float64       `help:"Requests per second over all connections; 0 is as fast as possible."`
-	Mix      bench.Mix     `default:"refresh=1,session=9" help:"Weight of each call."`
+	Mix      bench.Mix     `default:"refresh=1,session=9" help:"Weights: refresh, session, refresh+key, introspect."`
+	APIKey   string        `name:"api-key" hidden:"" help:"Read from PAWL_API_KEY."`
 	PID      int           `name:"pid" help:"Process id of a server on this machine, to measure its CPU time."`
 	JSON     bool          `name:"json" help:"Print JSON."`
 }
 
 func (*benchCmd) Help() string {
 	return `Sends chains of refreshes: each refresh uses the token that the refresh before it returned.
+
+refresh+key sends an API key beside the token, and introspect sends both to /oauth2/introspect. The API key comes from
+PAWL_API_KEY; it must be one of the user or of an admin.
 
 The password comes from PAWL_PASSWORD. Each session needs a sign-in, and pawl serve allows 60 a minute from one address:
 start it with --login-rate 0. All sessions belong to one user: start it with --max-sessions-per-user 0 too if there are
@@ -40,6 +44,8 @@ func (c *benchCmd) check() error {
 	switch {
 	case c.Passwd == "":
 		return usagef("the password is missing; set PAWL_PASSWORD (pawl dev writes it to dev.env)")
+	case c.Mix.NeedsKey() && c.APIKey == "":
+		return usagef("the API key is missing; set PAWL_API_KEY, or leave refresh+key and introspect out of --mix")
 	case c.Conns < 1 || c.Conns > maxSessions:
 		return usagef("--conns must be from 1 to %d", maxSessions)
 	case c.Sessions < c.Conns || c.Sessions > maxSessions:
@@ -69,7 +75,8 @@ func (c *benchCmd) Run(ctx context.Context, std stdio) error {
 		return err
 	}
 	result, err := load.Run(ctx, bench.Plan{
-		Conns: c.Conns, Duration: c.Duration, Rate: c.Rate, Mix: c.Mix, PID: c.PID, Progress: progress,
+		Conns: c.Conns, Duration: c.Duration, Rate: c.Rate, Mix: c.Mix, APIKey: c.APIKey, PID: c.PID,
+		Progress: progress,
 	})
 	if err != nil {
 		return err

@@ -17,7 +17,8 @@ type Plan struct {
 	Duration time.Duration // how long the run starts new requests
 	Rate     float64       // total number of requests a second; 0 means as fast as possible
 	Mix      Mix
-	PID      int // the server's process id if it runs on this machine, otherwise 0
+	APIKey   string // of RefreshWithKey and Introspect; empty if the mix has neither
+	PID      int    // the server's process id if it runs on this machine, otherwise 0
 	// Progress is optional. It is called once a second with a line about the run.
 	Progress func(string)
 }

@@ -47,7 +47,8 @@ func TestCountsMatchServer(t *testing.T) {
 	var counted int64
 	for _, rate := range []float64{0, 200} {
 		r, err := load.Run(t.Context(), bench.Plan{
-			Conns: 4, Duration: 300 * time.Millisecond, Rate: rate, Mix: bench.Mix{1, 1}, PID: os.Getpid(),
+			Conns: 4, Duration: 300 * time.Millisecond, Rate: rate, PID: os.Getpid(),
+			Mix: bench.Mix{bench.Refresh: 1, bench.Session: 1},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -66,6 +67,26 @@ func TestCountsMatchServer(t *testing.T) {
 	}
 }
 
+// TestTwoCredentials sends the calls with an API key.
+func TestTwoCredentials(t *testing.T) {
+	server := pawltest.New(t)
+	load := open(t, server.URL, 4)
+	r, err := load.Run(t.Context(), bench.Plan{
+		Conns: 4, Duration: 300 * time.Millisecond, APIKey: server.AdminAPIKey,
+		Mix: bench.Mix{bench.RefreshWithKey: 1, bench.Introspect: 1},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	refresh, introspect := r.Calls[0], r.Calls[1]
+	if refresh.Call != "refresh+key" || introspect.Call != "introspect" || introspect.Requests == 0 {
+		t.Errorf("the result is %+v", r)
+	}
+	if got := refreshes(t, server); got != refresh.Requests || got == 0 {
+		t.Errorf("bench counted %d refreshes, the server %d", refresh.Requests, got)
+	}
+}
+
 // TestBrokenChainEndsRun ends the sessions between Open and Run.
 func TestBrokenChainEndsRun(t *testing.T) {
 	server := pawltest.New(t)
@@ -74,9 +95,13 @@ func TestBrokenChainEndsRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, call := range []bench.Call{bench.Refresh, bench.Session} {
-		_, err = load.Run(t.Context(), bench.Plan{Conns: 2, Duration: time.Minute, Mix: bench.Only(call)})
-		want := "a chain broke: " + call.String() + " returned 401 InvalidSession"
+	for call, code := range map[bench.Call]string{
+		bench.Refresh: "401 InvalidSession", bench.Session: "401 InvalidSession",
+		bench.RefreshWithKey: "401 InvalidSession", bench.Introspect: "200 inactive",
+	} {
+		plan := bench.Plan{Conns: 2, Duration: time.Minute, Mix: bench.Only(call), APIKey: server.AdminAPIKey}
+		_, err = load.Run(t.Context(), plan)
+		want := "a chain broke: " + call.String() + " returned " + code
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", call, err)
 		}
@@ -179,7 +204,8 @@ func TestInterrupted(t *testing.T) {
 
 func TestMix(t *testing.T) {
 	var m bench.Mix
-	if err := m.UnmarshalText([]byte("session=9,refresh=1")); err != nil || m != (bench.Mix{1, 9}) {
+	want := bench.Mix{bench.Refresh: 1, bench.Session: 9}
+	if err := m.UnmarshalText([]byte("session=9,refresh=1")); err != nil || m != want {
 		t.Errorf("UnmarshalText: %v, %v", m, err)
 	}
 	for _, text := range []string{

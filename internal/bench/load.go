@@ -53,7 +53,7 @@ func Open(ctx context.Context, url, login, password string, sessions int, progre
 func (l *Load) workers(ctx context.Context, p Plan) ([]*worker, error) {
 	workers := make([]*worker, 0, p.Conns)
 	for i := range p.Conns {
-		c, err := l.dial(ctx)
+		c, err := l.dial(ctx, p.APIKey)
 		if err != nil {
 			return workers, err
 		}

@@ -16,13 +16,18 @@ type Call int
 const (
 	Refresh Call = iota
 	Session
+	RefreshWithKey // a refresh with an API key
+	Introspect     // the introspection of a token, by the user of an API key
 	callCount
 )
 
-var callNames = [callCount]string{"refresh", "session"}
+var callNames = [callCount]string{"refresh", "session", "refresh+key", "introspect"}
 
-// String returns the call's name: the last part of its path.
+// String returns the call's name: the last part of its path, with +key if it has an API key beside the token.
 func (c Call) String() string { return callNames[c] }
+
+// rotates reports whether the answer to a call has the next token.
+func (c Call) rotates() bool { return c == Refresh || c == RefreshWithKey }
 
 // Mix has a weight for each call. The weights set how often each call is sent.
 type Mix [callCount]int
@@ -33,6 +38,9 @@ func Only(c Call) Mix {
 	m[c] = 1
 	return m
 }
+
+// NeedsKey reports whether a call of the mix needs an API key.
+func (m Mix) NeedsKey() bool { return m[RefreshWithKey] > 0 || m[Introspect] > 0 }
 
 // UnmarshalText parses a text like refresh=1,session=9. A call without a weight is not sent.
 func (m *Mix) UnmarshalText(text []byte) error {
@@ -61,13 +69,18 @@ func (m *Mix) UnmarshalText(text []byte) error {
 }
 
 func (m Mix) pick(random *rand.Rand) Call {
-	if m[Session] == 0 {
-		return Refresh
+	sum := 0
+	for _, weight := range m {
+		sum += weight
 	}
-	if random.IntN(m[Refresh]+m[Session]) < m[Refresh] {
-		return Refresh
+	n := random.IntN(sum)
+	for call, weight := range m {
+		if n < weight {
+			return Call(call)
+		}
+		n -= weight
 	}
-	return Session
+	return Refresh // not reached
 }
 
 // pace sends the due time of each request to a free worker, until end. If no worker is free, the following requests are

@@ -3,6 +3,7 @@ package bench
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -56,7 +57,8 @@ type conn struct {
 // maxAnswer is the largest number of bytes of an answer's body.
 const maxAnswer = 8 << 10
 
-func (l *Load) dial(ctx context.Context) (*conn, error) {
+// dial opens a connection. The API key may be empty.
+func (l *Load) dial(ctx context.Context, apiKey string) (*conn, error) {
 	var raw net.Conn
 	var err error
 	dialer := net.Dialer{Timeout: grace}
@@ -71,6 +73,8 @@ func (l *Load) dial(ctx context.Context) (*conn, error) {
 	c := &conn{Conn: raw, in: bufio.NewReaderSize(raw, maxAnswer)}
 	c.heads[Refresh] = l.target.head("/v2/auth/refresh")
 	c.heads[Session] = l.target.head("/v2/auth/session") + "Content-Length: 0\r\nAuthorization: Bearer "
+	c.heads[RefreshWithKey] = c.heads[Refresh] + "X-API-Key: " + apiKey + "\r\n"
+	c.heads[Introspect] = l.target.head("/oauth2/introspect") + "X-API-Key: " + apiKey + "\r\n"
 	return c, nil
 }
 
@@ -81,12 +85,15 @@ func (t target) head(path string) string {
 // exchange sends one call with a token and returns the answer. The answer is valid until the next exchange.
 func (c *conn) exchange(call Call, token []byte) (answer, error) {
 	c.out = append(c.out[:0], c.heads[call]...)
-	if call == Refresh {
-		c.appendBody(`{"token":"`, token, `"}`)
-	} else {
+	switch call {
+	case Session:
 		c.out = append(append(c.out, token...), "\r\n\r\n"...)
+	case Introspect:
+		c.appendBody("application/x-www-form-urlencoded", "token=", token, "")
+	default:
+		c.appendBody("application/json", `{"token":"`, token, `"}`)
 	}
-	return c.send(call == Refresh)
+	return c.send(call.rotates())
 }
 
 // send sends the request in c.out. If needsToken is set, a success must carry a token.
@@ -101,8 +108,9 @@ func (c *conn) send(needsToken bool) (answer, error) {
 	return got, err
 }
 
-func (c *conn) appendBody(before string, text []byte, after string) {
-	c.out = append(c.out, "Content-Type: application/json\r\nContent-Length: "...)
+func (c *conn) appendBody(contentType, before string, text []byte, after string) {
+	c.out = append(append(c.out, "Content-Type: "...), contentType...)
+	c.out = append(c.out, "\r\nContent-Length: "...)
 	c.out = strconv.AppendInt(c.out, int64(len(before)+len(text)+len(after)), 10)
 	c.out = append(c.out, "\r\n\r\n"...)
 	c.out = append(append(append(c.out, before...), text...), after...)
@@ -110,7 +118,7 @@ func (c *conn) appendBody(before string, text []byte, after string) {
 
 // login signs in over a new connection. The answer to a success carries the token.
 func (l *Load) login(ctx context.Context, r api.LoginRequest) (answer, error) {
-	c, err := l.dial(ctx)
+	c, err := l.dial(ctx, "")
 	if err != nil {
 		return answer{}, err
 	}
@@ -122,7 +130,7 @@ func (l *Load) login(ctx context.Context, r api.LoginRequest) (answer, error) {
 	}
 	_ = c.SetDeadline(time.Now().Add(grace))
 	c.out = append(c.out[:0], l.target.head("/v2/auth/login")...)
-	c.appendBody("", body, "")
+	c.appendBody("application/json", "", body, "")
 	return c.send(true)
 }
 
@@ -196,10 +204,11 @@ func lost(err error) error {
 var (
 	successPrefix = []byte(`{"success":true,"data":`)
 	tokenPrefix   = []byte(`{"token":"`)
+	activePrefix  = []byte(`{"active":true,`)
 )
 
-// parseAnswer parses the envelope. It parses a success by the fixed order of its members (docs/api.md), because a JSON
-// parser would take CPU time from the server. It parses other envelopes as JSON.
+// parseAnswer parses the envelope, or the answer to an introspection. It parses a success by the fixed order of its
+// members (docs/api.md), because a JSON parser would take CPU time from the server. It parses other answers as JSON.
 func parseAnswer(status int, body []byte) (answer, error) {
 	rest, ok := bytes.CutPrefix(body, successPrefix)
 	if ok && status == http.StatusOK {
@@ -212,6 +221,16 @@ func parseAnswer(status int, body []byte) (answer, error) {
 			got.token = rest[:end]
 		}
 		return got, nil
+	}
+	if bytes.HasPrefix(body, activePrefix) && status == http.StatusOK {
+		return answer{status: status}, nil
+	}
+	var refusal struct {
+		Active *bool // of an introspection
+		api.OAuthError
+	}
+	if err := json.Unmarshal(body, &refusal); err == nil && (refusal.Active != nil || refusal.Code != "") {
+		return answer{status: status, code: cmp.Or(refusal.Code, "inactive"), message: refusal.Description}, nil
 	}
 	var envelope api.Envelope[json.RawMessage]
 	if err := json.Unmarshal(body, &envelope); err != nil || envelope.Success || envelope.ErrorCode == "" {

@@ -77,7 +77,7 @@ func (w *worker) call(from time.Time) (time.Time, error) {
 			return answered, fmt.Errorf("a chain broke: %s returned %d %s: %s", call, got.status, got.code, got.message)
 		}
 		return answered, nil // the request had no effect, so the chain continues
-	case call == Refresh:
+	case call.rotates():
 		session.token = append(session.token[:0], got.token...)
 	}
 	w.done.Add(1)

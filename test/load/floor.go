@@ -31,12 +31,17 @@ type recorded struct {
 func record(ctx context.Context, s *server) (map[string]recorded, error) {
 	responses := map[string]recorded{}
 	token := ""
+	const introspect = "/oauth2/introspect"
 	for _, path := range []string{"/v2/auth/login", "/v2/auth/session", "/v2/auth/refresh"} {
 		body, err := json.Marshal(map[string]string{"login": s.login, "password": s.password, "token": token})
 		if err != nil {
 			return nil, err
 		}
-		got, err := post(ctx, s.url+path, token, body)
+		header := http.Header{"Content-Type": {"application/json"}}
+		if token != "" {
+			header.Set("Authorization", "Bearer "+token)
+		}
+		got, err := post(ctx, s.url+path, header, body)
 		if err != nil {
 			return nil, err
 		}
@@ -49,19 +54,20 @@ func record(ctx context.Context, s *server) (map[string]recorded, error) {
 		}
 		responses[path] = got
 	}
-	return responses, nil
+	form := []byte("token=" + token)
+	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "X-Api-Key": {s.apiKey}}
+	got, err := post(ctx, s.url+introspect, header, form)
+	responses[introspect] = got
+	return responses, err
 }
 
 // post returns a successful response without the headers that net/http sets itself.
-func post(ctx context.Context, url, bearer string, body []byte) (recorded, error) {
+func post(ctx context.Context, url string, header http.Header, body []byte) (recorded, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return recorded{}, err
 	}
-	req.Header.Set("Content-Type", "application/json")
-	if bearer != "" {
-		req.Header.Set("Authorization", "Bearer "+bearer)
-	}
+	req.Header = header
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return recorded{}, err

@@ -94,7 +94,7 @@ func (s *server) measure(ctx context.Context, call bench.Call, conns int, each t
 }
 
 func (s *server) run(ctx context.Context, p bench.Plan) (bench.Result, error) {
-	p.PID = s.pid
+	p.PID, p.APIKey = s.pid, s.apiKey
 	result, err := s.load.Run(ctx, p)
 	if err != nil {
 		return result, fmt.Errorf("%s: %w", s.name, err)

@@ -46,7 +46,7 @@ func startNodes(binary string, n int, settings ...string) (nodes []*server, err 
 	if err != nil {
 		return nil, fmt.Errorf("pawl init: %w", err)
 	}
-	var created struct{ Password string }
+	var created struct{ Password, APIKey string }
 	if err := json.Unmarshal(out, &created); err != nil {
 		return nil, fmt.Errorf("pawl init: %w", err)
 	}
@@ -57,7 +57,7 @@ func startNodes(binary string, n int, settings ...string) (nodes []*server, err 
 		}
 		tb.Cleanup(func() { pawl.Kill() })
 		nodes = append(nodes, &server{
-			name: "PostgreSQL", url: pawl.URL, login: loadLogin, password: created.Password,
+			name: "PostgreSQL", url: pawl.URL, login: loadLogin, password: created.Password, apiKey: created.APIKey,
 			pid: pawl.Process.Pid, stop: func() {},
 		})
 	}

@@ -14,6 +14,7 @@ type server struct {
 	name            string
 	url             string
 	login, password string
+	apiKey          string // of an admin
 	pid             int
 	stop            func()
 
@@ -38,7 +39,8 @@ func startSQLite(binary, dir string) (*server, error) {
 	}
 	return &server{
 		url: dev.Env["PAWL_URL"], login: dev.Env["PAWL_LOGIN"], password: dev.Env["PAWL_PASSWORD"],
-		pid: dev.Process.Pid, stop: dev.Kill,
+		apiKey: dev.Env["PAWL_API_KEY"],
+		pid:    dev.Process.Pid, stop: dev.Kill,
 	}, nil
 }
 

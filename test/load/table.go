@@ -16,7 +16,7 @@ import (
 
 const tableConns = 64
 
-var calls = []bench.Call{bench.Session, bench.Refresh}
+var calls = []bench.Call{bench.Session, bench.Introspect, bench.Refresh, bench.RefreshWithKey}
 
 // cell has the results of one call on one server, one for each round. The ratios refer to the floor in the same round.
 type cell struct {
@@ -58,7 +58,28 @@ func printTable(ctx context.Context, out io.Writer, servers []*server, rounds in
 				median(c.cpu), median(c.cpuRatio), median(c.p50), median(c.p99))
 		}
 	}
+	printKeys(out, servers, cells)
 	return printHalf(ctx, out, servers, cells, each)
+}
+
+// printKeys prints what an API key beside the token costs. The ratios are those of each round.
+func printKeys(out io.Writer, servers []*server, cells map[string]*cell) {
+	fmt.Fprint(out, "\nWith an API key beside the token, over without one\n\n")
+	fmt.Fprintln(out, "| call | over | server | requests a second | server CPU |")
+	fmt.Fprintln(out, "|---|---|---|---|---|")
+	for _, pair := range [][2]bench.Call{{bench.RefreshWithKey, bench.Refresh}, {bench.Introspect, bench.Session}} {
+		with, without := pair[0], pair[1]
+		for _, s := range servers {
+			a, b := cells[key(with, s)], cells[key(without, s)]
+			var rate, cpu []float64
+			for i := range a.perSecond {
+				rate = append(rate, a.perSecond[i]/b.perSecond[i])
+				cpu = append(cpu, a.cpu[i]/b.cpu[i])
+			}
+			fmt.Fprintf(out, "| %s | %s | %s | %.2f (%.2f to %.2f) | %.2f |\n",
+				with, without, s.name, median(rate), slices.Min(rate), slices.Max(rate), median(cpu))
+		}
+	}
 }
 
 func key(call bench.Call, s *server) string { return call.String() + " " + s.name }
