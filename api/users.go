@@ -64,7 +64,7 @@ type CreateUserRequest struct {
 type ListUsersRequest struct {
 	NetworkID      *int64 `json:"networkId,omitzero"`
 	MailboxID      *int64 `json:"mailboxId,omitzero"`
-	Search         string `json:"search,omitzero"` // a prefix of the login, the email, or the first or last name
+	Search         string `json:"search,omitzero"` // a prefix of the login, email, external id or names
 	AuthLevel      Level  `json:"authLevel,omitzero"`
 	Status         Status `json:"status,omitzero"`
 	PageNo         *int64 `json:"pageNo,omitzero"`         // from 1; nil is 1

@@ -93,7 +93,9 @@ func NewSearch(prefix string) (Search, error) {
 	if !printable(prefix, maxLogin) {
 		return Search{}, fault.Invalid("search must have at most 254 printable characters.")
 	}
-	return Search{Login: prepare.LoginKey(prefix), Text: strings.Map(lowerASCII, prefix)}, nil
+	return Search{
+		Login: prepare.LoginKey(prefix), Text: strings.Map(lowerASCII, prefix), ExternalID: prefix,
+	}, nil
 }
 
 func lowerASCII(r rune) rune {

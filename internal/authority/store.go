@@ -210,12 +210,17 @@ type UserFilter struct {
 	Limit     int64 // 0 selects none
 }
 
-// Search selects users by a prefix of the login, the email, the last name, or the first name with the last name after
-// it. The zero value matches all.
+// Search selects users by a prefix of the login, the email, the external id, the last name, or the first name with the
+// last name after it. The zero value matches all.
 type Search struct {
-	Login string // compared with the prepared form of a login; "" matches no login
-	Text  string // compared with the email and the names in lower case, where only ASCII letters have a lower case
+	Login      string // compared with the prepared form of a login; "" matches no login
+	Text       string // compared with the email and the names in lower case, where only ASCII letters have a lower case
+	ExternalID string // compared byte by byte; "" matches no external id
 }
+
+// DenseSearch is how many users must match one column of a search, so that a store reads the users in the order of
+// their ids and skips those that do not match. Fewer are found by the indexes of the columns, and sorted.
+const DenseSearch = 2000
 
 // UserChange describes a change of a user. A nil field is not changed.
 type UserChange struct {

@@ -32,9 +32,9 @@ var english = map[string]string{
 
 	"people.title":  "People",
 	"people.search": "Search people",
-	"people.hint":   "Beginning of a login, email or name, or an external id",
+	"people.hint":   "Beginning of a login, email, name or external id",
 	"people.button": "Search",
-	"people.none":   "No person found. The search compares the beginning of logins, emails and names.",
+	"people.none":   "No person found. The search compares the beginning of logins, emails, names and external ids.",
 	"people.login":  "Login",
 	"people.name":   "Name",
 	"people.tenant": "Network / mailbox",

@@ -63,12 +63,6 @@ func (c *Console) people(ctx context.Context, r *request) (response, error) {
 	if data.People, err = c.authority.ListUsers(ctx, r.caller, filter, 1); err != nil {
 		return response{}, err
 	}
-	if filter.After == 0 && len(data.People) == 0 && data.Search != "" && r.caller.User.IsAdmin() {
-		// The search has no index of external ids by prefix, so only a whole one is found.
-		if data.People, err = c.authority.UserByName(ctx, r.caller, "", data.Search); err != nil {
-			return response{}, err
-		}
-	}
 	next := ""
 	if len(data.People) > perPage {
 		data.People = data.People[:perPage]

@@ -296,6 +296,8 @@ func (s *Store) lockReferences(ctx context.Context, tx pgx.Tx) error {
 	if s.citus == nil {
 		return nil
 	}
-	_, err := tx.Exec(ctx, "SELECT name FROM pawl.lock WHERE name = 'users' FOR UPDATE")
+	_, err := tx.Exec(ctx, lockUsersRow)
 	return err
 }
+
+const lockUsersRow = "SELECT name FROM pawl.lock WHERE name = 'users' FOR UPDATE"

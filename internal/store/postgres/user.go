@@ -2,9 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
-	"strings"
-	"unicode"
 
 	"github.com/jackc/pgx/v5"
 
@@ -24,10 +21,10 @@ func (s *Store) CreateUser(
 	})
 }
 
-// CreateFirstRoot adds the first user of level Root. The lock keeps out every other node that adds a user.
+// CreateFirstRoot adds the first user of level Root. The lock keeps out every other call of it.
 func (s *Store) CreateFirstRoot(ctx context.Context, u authority.User, passwordHash string) (*authority.User, error) {
 	return withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (*authority.User, error) {
-		if _, err := tx.Exec(ctx, "LOCK TABLE pawl.users IN SHARE ROW EXCLUSIVE MODE"); err != nil {
+		if _, err := tx.Exec(ctx, lockUsersRow); err != nil {
 			return nil, err
 		}
 		tag, err := tx.Exec(ctx, "SELECT 1 FROM pawl.users WHERE level = $1 LIMIT 1", int64(authority.Root))
@@ -88,51 +85,6 @@ func (s *Store) UserByExternalID(ctx context.Context, externalID string) (*autho
 	return queryOne(ctx, s, scanUser,
 		"SELECT "+userColumns+" FROM pawl.users u WHERE u.external_id = $1 AND u.external_id <> ''", externalID)
 }
-
-// ListUsers returns a page of users in the order of their ids.
-func (s *Store) ListUsers(ctx context.Context, f authority.UserFilter) ([]authority.User, error) {
-	where := []string{"true"}
-	args := []any{f.Limit, f.Offset}
-	if f.Search != (authority.Search{}) {
-		login, text := f.Search.Login, f.Search.Text
-		args = append(args, login, login+string(unicode.MaxRune), text, text+string(unicode.MaxRune))
-		where = append(where, searchCondition)
-	}
-	match := func(column string, value int64) {
-		args = append(args, value)
-		where = append(where, fmt.Sprintf("u.%s = $%d", column, len(args)))
-	}
-	if f.NetworkID != nil {
-		match("network_id", *f.NetworkID)
-	}
-	if f.MailboxID != nil {
-		match("mailbox_id", *f.MailboxID)
-	}
-	if f.Level != 0 {
-		match("level", int64(f.Level))
-	}
-	if f.Status != 0 {
-		match("status", int64(f.Status))
-	}
-	if f.After != 0 {
-		args = append(args, f.After)
-		where = append(where, fmt.Sprintf("u.id > $%d", len(args)))
-	}
-	scan := func(row pgx.CollectableRow) (authority.User, error) {
-		u, err := scanUser(row)
-		return *u, err
-	}
-	return query(ctx, s, scan, "SELECT "+userColumns+" FROM pawl.users u WHERE "+strings.Join(where, " AND ")+
-		" ORDER BY u.id LIMIT $1 OFFSET $2", args...)
-}
-
-// searchCondition is the condition that the login is in the range from $3 to $4, unless $3 is empty, or one of the
-// other searched columns in the range from $5 to $6. Each of the columns has an index.
-const searchCondition = `($3 <> '' AND u.login_folded COLLATE "C" >= $3 AND u.login_folded COLLATE "C" < $4
-	OR lower(u.email COLLATE "C") >= $5 AND lower(u.email COLLATE "C") < $6
-	OR lower(u.last_name COLLATE "C") >= $5 AND lower(u.last_name COLLATE "C") < $6
-	OR lower((u.first_name || ' ' || u.last_name) COLLATE "C") >= $5
-		AND lower((u.first_name || ' ' || u.last_name) COLLATE "C") < $6)`
 
 // UpdateUser changes a user, and ends the sessions not permitted by the new status. Either UpdateUser waits for the
 // user's row until a concurrent sign-in has committed, or the sign-in waits for UpdateUser. So no session remains.

@@ -45,6 +45,56 @@ func TestListReadsIndexRanges(t *testing.T) {
 	}
 }
 
+// TestSearchPlans checks the plans of a search. The count before it reads a bounded part of each index. A dense search
+// reads the users by their ids, and any other one reads all five indexes.
+func TestSearchPlans(t *testing.T) {
+	s, _ := withSessions(t, t.TempDir(), 1)
+	search, err := authority.NewSearch("u")
+	if err != nil {
+		t.Fatal(err)
+	}
+	explain := func(sql string) string {
+		t.Helper()
+		plan, err := queryAll(s.writer, "EXPLAIN QUERY PLAN "+sql, nil, func(stmt *sqlite.Stmt) string {
+			return stmt.ColumnText(3)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(plan, "\n")
+	}
+	for _, r := range searchRanges(search) {
+		sql, _ := countMatches(r)
+		plan := explain(sql)
+		if !strings.Contains(plan, "SEARCH user USING COVERING INDEX") || strings.Contains(plan, "SCAN user") {
+			t.Errorf("the plan of %s is\n%s", sql, plan)
+		}
+	}
+	network, mailbox := int64(1), int64(7)
+	all := authority.UserFilter{Search: search, Limit: 51}
+	after, inNetwork := all, all
+	after.After, after.Level = 3, authority.Root
+	inNetwork.NetworkID = &network
+	inMailbox := inNetwork
+	inMailbox.MailboxID = &mailbox
+	for plan, filters := range map[string][]authority.UserFilter{
+		"SCAN user": {all, inNetwork}, "user_level (level=? AND rowid>?)": {after}, "user_tenant": {inMailbox},
+	} {
+		for _, filter := range filters {
+			sql, _ := selectUsers(filter, true)
+			if got := explain(sql); !strings.Contains(got, plan) || strings.Contains(got, "TEMP B-TREE") {
+				t.Errorf("dense: the plan of %s is\n%s", sql, got)
+			}
+			sql, _ = selectUsers(filter, false)
+			if got := explain(sql); strings.Count(got, "SEARCH user USING COVERING INDEX") != 5 ||
+				!strings.Contains(got, "SEARCH user USING INTEGER PRIMARY KEY (rowid=?)") ||
+				strings.Contains(got, "SCAN") || strings.Contains(got, "TEMP B-TREE") {
+				t.Errorf("sparse: the plan of %s is\n%s", sql, got)
+			}
+		}
+	}
+}
+
 // TestManySessionsOfAUser lists the sessions of a user with more sessions than a list sorts, and with as many ended
 // ones, and opens a session with a cap far below their number.
 func TestManySessionsOfAUser(t *testing.T) {

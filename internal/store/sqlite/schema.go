@@ -41,6 +41,8 @@ var (
 	receiversSQL string
 	//go:embed issued.sql
 	issuedSQL string
+	//go:embed user_filters.sql
+	userFiltersSQL string
 )
 
 // checkpointPages is after how many pages SQLite copies the write-ahead log into the database.
@@ -49,7 +51,7 @@ const checkpointPages = 1000
 // migrations has one script for each version of the schema. A released script is never edited.
 var migrations = []string{
 	schemaSQL, usersSQL, walMarkSQL, sessionExtrasSQL, apiKeysSQL, eventTenantSQL, eventActorSQL,
-	usedAssertionSQL, sessionActorSQL, receiversSQL, issuedSQL,
+	usedAssertionSQL, sessionActorSQL, receiversSQL, issuedSQL, userFiltersSQL,
 }
 
 // checkApplication rejects a file of another program or of a newer Pawl, before anything in the file changes.

@@ -130,11 +130,29 @@ func (s *Store) UserByExternalID(ctx context.Context, externalID string) (*autho
 
 // ListUsers returns a page of users by ID.
 func (s *Store) ListUsers(ctx context.Context, f authority.UserFilter) ([]authority.User, error) {
+	return read(ctx, s, func(conn *sqlite.Conn) ([]authority.User, error) {
+		dense, err := isDense(conn, f.Search)
+		if err != nil {
+			return nil, err
+		}
+		sql, a := selectUsers(f, dense)
+		return queryAll(conn, sql, a, func(stmt *sqlite.Stmt) authority.User { return *scanUser(stmt) })
+	})
+}
+
+// selectUsers returns the statement of a list. If the search is dense, the users are read in the order of their ids.
+// Otherwise the ids come from the indexes of the searched columns. A "+" keeps SQLite from an index.
+func selectUsers(f authority.UserFilter, dense bool) (sql string, a args) {
 	where := conditions{}
-	network := "network_id = ?"
+	network, other := "network_id = ?", ""
 	if f.Search != (authority.Search{}) {
-		where.addSearch(f.Search)
-		network = "+" + network // keeps SQLite from the index of tenants, because a tenant may have most of the users
+		where.addSearch(f.Search, dense)
+		if !dense || f.MailboxID == nil {
+			network = "+" + network // because a network may have most of the users
+		}
+		if !dense {
+			other = "+"
+		}
 	}
 	if f.NetworkID != nil {
 		where.add(network, *f.NetworkID)
@@ -143,35 +161,89 @@ func (s *Store) ListUsers(ctx context.Context, f authority.UserFilter) ([]author
 		where.add("mailbox_id = ?", *f.MailboxID)
 	}
 	if f.Level != 0 {
-		where.add("level = ?", int64(f.Level))
+		where.add(other+"level = ?", int64(f.Level))
 	}
 	if f.Status != 0 {
-		where.add("status = ?", int64(f.Status))
+		where.add(other+"status = ?", int64(f.Status))
 	}
 	if f.After != 0 {
 		where.add("id > ?", f.After)
 	}
-	sql := "SELECT " + userColumns + " FROM user" + where.sql() + " ORDER BY id LIMIT ? OFFSET ?"
-	scan := func(stmt *sqlite.Stmt) authority.User { return *scanUser(stmt) }
-	return list(ctx, s, sql, append(where.args, f.Limit, f.Offset), scan)
+	sql = "SELECT " + userColumns + " FROM user" + where.sql() + " ORDER BY id LIMIT ? OFFSET ?"
+	return sql, append(where.args, f.Limit, f.Offset)
 }
 
-// addSearch adds the condition that one of the searched columns has the prefix. Each comparison of it is a range, so
-// that SQLite can use the index.
-func (c *conditions) addSearch(s authority.Search) {
-	var ranges []string
-	var limits args
-	match := func(column, prefix string) {
-		ranges = append(ranges, column+" >= ? AND "+column+" < ?")
-		limits = append(limits, prefix, prefix+string(unicode.MaxRune))
-	}
+// searchRange is the range of a column that has a prefix.
+type searchRange struct{ column, prefix string }
+
+// searchRanges returns the ranges of a search. Each of the columns has an index.
+func searchRanges(s authority.Search) (ranges []searchRange) {
 	if s.Login != "" {
-		match("login_folded", s.Login)
+		ranges = append(ranges, searchRange{column: "login_folded", prefix: s.Login})
+	}
+	if s.ExternalID != "" {
+		ranges = append(ranges, searchRange{column: "external_id", prefix: s.ExternalID})
 	}
 	for _, column := range []string{"lower(email)", "lower(last_name)", "lower(first_name || ' ' || last_name)"} {
-		match(column, s.Text)
+		ranges = append(ranges, searchRange{column: column, prefix: s.Text})
 	}
-	c.add("("+strings.Join(ranges, " OR ")+")", limits...)
+	return ranges
+}
+
+// condition returns the condition that a user is in the range. The index of external ids has no empty ones, so SQLite
+// uses it only for a condition that excludes them.
+func (r searchRange) condition(dense bool) (sql string, a args) {
+	column := r.column
+	if dense {
+		column = "+" + column
+	}
+	sql = column + " >= ? AND " + column + " < ?"
+	if r.column == "external_id" {
+		sql += " AND external_id <> ''"
+	}
+	return sql, args{r.prefix, r.prefix + string(unicode.MaxRune)}
+}
+
+// isDense reports whether so many users match a search that they should be read in the order of their ids. It reads a
+// bounded part of the indexes.
+func isDense(conn *sqlite.Conn, s authority.Search) (bool, error) {
+	if s == (authority.Search{}) {
+		return false, nil
+	}
+	for _, r := range searchRanges(s) {
+		sql, a := countMatches(r)
+		n, err := queryOne(conn, sql, a, scanNumber)
+		if err != nil || n >= authority.DenseSearch {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
+// countMatches returns the statement that counts the users in a range, up to authority.DenseSearch.
+func countMatches(r searchRange) (sql string, a args) {
+	condition, a := r.condition(false)
+	sql = "SELECT count(*) FROM (SELECT 1 FROM user WHERE " + condition + " LIMIT ?)"
+	return sql, append(a, int64(authority.DenseSearch))
+}
+
+// addSearch adds the condition that one of the searched columns has the prefix. If the search is not dense, the
+// condition is that the id is among those that the indexes have.
+func (c *conditions) addSearch(s authority.Search, dense bool) {
+	opening, prefix := "id IN (", "SELECT id FROM user WHERE "
+	separator := " UNION ALL "
+	if dense {
+		opening, prefix = "(", ""
+		separator = " OR "
+	}
+	var ranges []string
+	var limits args
+	for _, r := range searchRanges(s) {
+		sql, a := r.condition(dense)
+		ranges = append(ranges, prefix+sql)
+		limits = append(limits, a...)
+	}
+	c.add(opening+strings.Join(ranges, separator)+")", limits...)
 }
 
 // UpdateUser changes a user, and ends the sessions and API keys as the new status requires.

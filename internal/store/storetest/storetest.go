@@ -65,6 +65,7 @@ var suite = map[string]func(*testing.T, *state){
 	"FirstRoot":   testFirstRoot,
 	"ListUsers":   testListUsers,
 	"Search":      testSearch,
+	"DenseSearch": testDenseSearch,
 	"ExternalIDs": testExternalIDs,
 	"Passwords":   testPasswords,
 	"ImportUsers": testImportUsers,

@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -138,12 +139,70 @@ func testListUsers(t *testing.T, s *state) {
 	}
 }
 
+// testDenseSearch searches among so many users that a store reads them in another way, beside other filters. A user has
+// the prefix in one column.
+func testDenseSearch(t *testing.T, s *state) {
+	const first, many = 1_000_000, authority.DenseSearch + 500
+	users := make([]authority.UserWithHash, many)
+	for i := range users {
+		u := &users[i].User
+		*u = authority.User{
+			ID: int64(first + i), Login: fmt.Sprintf("l%d", i), Email: "e@example.com", Level: authority.MailboxUser,
+			Status: authority.Active, Tenant: authority.Tenant{NetworkID: int64(i % 2), MailboxID: int64(i % 5)},
+		}
+		switch i % 4 {
+		case 0:
+			u.FirstName = "zed"
+		case 1:
+			u.Email = "zed@example.com"
+		case 2:
+			u.ExternalID = fmt.Sprintf("zed%d", i)
+		}
+	}
+	s.noError(s.WriteUsers(t.Context(), users))
+	one, three := int64(1), int64(3)
+	for prefix, matches := range map[string]func(i int) bool{
+		"l":    func(int) bool { return true },
+		"zed":  func(i int) bool { return i%4 < 3 },
+		"l249": func(i int) bool { return i == 249 || i >= 2490 && i < 2500 },
+		"l25":  func(i int) bool { return i == 25 || i >= 250 && i < 260 },
+	} {
+		search, err := authority.NewSearch(prefix)
+		s.noError(err)
+		for _, f := range []authority.UserFilter{
+			{}, {NetworkID: &one}, {NetworkID: &one, MailboxID: &three}, {MailboxID: &three}, {After: first + 1200},
+			{Offset: 100}, {Level: authority.Root}, {Status: authority.Active, After: first + 2000, NetworkID: &one},
+		} {
+			f.Search, f.Limit = search, 20
+			var want []int64
+			for i, u := range users {
+				fits := matches(i) && u.ID > f.After && (f.NetworkID == nil || u.NetworkID == *f.NetworkID) &&
+					(f.MailboxID == nil || u.MailboxID == *f.MailboxID) && f.Level == 0
+				if fits {
+					want = append(want, u.ID)
+				}
+			}
+			want = want[min(len(want), int(f.Offset)):]
+			want = want[:min(len(want), int(f.Limit))]
+			found, err := s.ListUsers(t.Context(), f)
+			s.noError(err)
+			var got []int64
+			for _, u := range found {
+				got = append(got, u.ID)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%q with %+v finds %v, want %v", prefix, f, got, want)
+			}
+		}
+	}
+}
+
 // testSearch checks the columns and the ranges of a search, beside another filter.
 func testSearch(t *testing.T, s *state) {
 	for i, u := range []authority.User{
 		{Login: "Grace", Email: "G.Hopper@example.com", FirstName: "Grace", LastName: "Hopper"},
 		{Login: "gracie", FirstName: "Ada", LastName: "Lovelace"},
-		{Login: "other", Email: "gz@example.com", FirstName: "Özil", LastName: "\U0002fa1d"},
+		{Login: "other", Email: "gz@example.com", FirstName: "Özil", LastName: "\U0002fa1d", ExternalID: "IDP:70"},
 	} {
 		u.Level, u.Status = authority.MailboxUser, authority.Active
 		u.NetworkID = int64(i)
@@ -153,7 +212,8 @@ func testSearch(t *testing.T, s *state) {
 	for prefix, want := range map[string]string{
 		"g": "Grace gracie other", "gra": "Grace gracie", "GRACE": "Grace", "g.hop": "Grace", "hopper": "Grace",
 		"grace hop": "Grace", "grace  ": "Grace", "love": "gracie", "ada love": "gracie", "da": "", "%": "", "_": "",
-		"Öz": "other", "\U0002fa1d": "other", "graces": "", "'": "", "": "Grace gracie other",
+		"Öz": "other", "\U0002fa1d": "other", "graces": "", "'": "",
+		"IDP:7": "other", "IDP:70": "other", "idp:7": "", "IDP:8": "", "": "Grace gracie other",
 	} {
 		search, err := authority.NewSearch(prefix)
 		s.noError(err)

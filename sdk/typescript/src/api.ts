@@ -1114,7 +1114,7 @@ export interface components {
             mailboxId?: components["schemas"]["MailboxId"];
             authLevel?: components["schemas"]["AuthLevel"];
             status?: components["schemas"]["Status"];
-            /** @description A prefix of the login, the email, the last name, or the first name with a space and the last name after it. The case of the letters A to Z is ignored; in a login, the case of all letters. */
+            /** @description A prefix of the login, the email, the external id, the last name, or the first name with a space and the last name after it. The case of the letters A to Z is ignored; in a login, the case of all letters. In an external id, the case counts. */
             search?: string;
             /** @description By default 1. */
             pageNo?: number;
