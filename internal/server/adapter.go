@@ -86,7 +86,7 @@ func (s *server) authenticate(
 		open |= authority.Strict
 	}
 	caller, err = s.authority.Authenticate(ctx, c.token, c.apiKey, open)
-	caller.Address = origin(r).IP
+	caller.Address = clientIP(r)
 	if err == nil && c.byCookie && !caller.Cookie {
 		err = errNotOfCookie
 	}

@@ -64,11 +64,15 @@ func (s *server) credentials(r *http.Request, method string) (c credentials, err
 
 // origin returns the address and the User-Agent of a request's client.
 func origin(r *http.Request) authority.Origin {
-	ip, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		ip = r.RemoteAddr
+	return authority.Origin{IP: clientIP(r), UserAgent: shortUserAgent(r.UserAgent())}
+}
+
+// clientIP returns the address of a request's client.
+func clientIP(r *http.Request) string {
+	if ip, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		return ip
 	}
-	return authority.Origin{IP: ip, UserAgent: shortUserAgent(r.UserAgent())}
+	return r.RemoteAddr
 }
 
 // shortUserAgent returns the beginning of a User-Agent, because a client may send any length.

@@ -70,9 +70,10 @@ type server struct {
 	console   Console          // nil: there is none
 	setup     *setupGate       // nil: the store has an administrator
 	mux       *http.ServeMux
-	paths     []string    // the patterns of openapi.yaml
-	spellings spellings   // of all paths
-	notReady  atomic.Bool // the last state logged by /readyz
+	exact     map[string]http.HandlerFunc // the handlers of the paths without a variable; the mux has them too
+	paths     []string                    // the patterns of openapi.yaml
+	spellings spellings                   // of all paths
+	notReady  atomic.Bool                 // the last state logged by /readyz
 }
 
 // New returns the handler of the wire contract. It is safe for concurrent use.
@@ -92,6 +93,7 @@ func newServer(c Config) *server {
 		authority: c.Authority, build: c.Build, publicURL: c.PublicURL, log: c.Log,
 		cookies: newCookies(c), console: c.Console, setup: newSetupGate(c),
 		feed: c.Feed, mux: http.NewServeMux(),
+		exact: map[string]http.HandlerFunc{},
 	}
 	s.spellings.prefix = s.prefix()
 	s.routes()
@@ -257,6 +259,9 @@ func (s *server) handleAnyMethod(pattern string, handler http.HandlerFunc) {
 	s.paths = append(s.paths, pattern)
 	s.spellings.add(pattern)
 	s.mux.HandleFunc(pattern, handler)
+	if !strings.Contains(pattern, "{") {
+		s.exact[pattern] = handler
+	}
 }
 
 // handleRedirect adds a path of the vendor's server that redirects to a page of this one.
@@ -272,6 +277,11 @@ func (s *server) handleRedirect(path, to string) {
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	setRequestID(w, r)
 	defer s.recover(w, r)
+	if handler := s.exact[r.URL.Path]; handler != nil && r.URL.RawPath == "" {
+		r.Pattern = r.URL.Path
+		handler(w, r) // as the mux would
+		return
+	}
 	switch {
 	case isForwardAuth(r.URL.Path):
 		s.forwardAuth(w, r) // including paths below it that the mux would redirect

@@ -44,6 +44,20 @@ func TestSpellings(t *testing.T) {
 	}
 }
 
+// TestEncodedPaths checks that a path with encoded letters is the path without them, and that an encoded slash is not.
+func TestEncodedPaths(t *testing.T) {
+	h := newLimiter(Config{}, newServer(Config{}))
+	for path, want := range map[string]int{
+		"/v2/auth/version": 200, "/v2/auth/%76ersion": 200, "/v2%2Fauth/version": 404, "/v2/auth%2fversion": 404,
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		if w.Code != want {
+			t.Errorf("%s: %d, want %d", path, w.Code, want)
+		}
+	}
+}
+
 // TestCanonical checks the variable of a path, which keeps its case, and paths that stay as they are.
 func TestCanonical(t *testing.T) {
 	s := newServer(Config{})
