@@ -20,10 +20,10 @@ import (
 // server has a copy. Every other table is on the coordinator alone. "pawl store distribute" sets this up
 // (distribute.go).
 //
-// Refreshes and checks run at the server of the address, the entrance, which may be any worker: one coordinator could
-// not plan more of them than one PostgreSQL can execute. Every other call runs at the coordinator. So all ids come from
-// the sequences of the coordinator, and its locks are those of all nodes. While the coordinator is unreachable,
-// sessions are refreshed and checked, but sign-ins and sign-outs fail.
+// Refreshes and checks run at the workers, because one coordinator could not plan more of them than one PostgreSQL can
+// execute. The server of the address, the entrance, may be any worker. Every other call runs at the coordinator. So all
+// ids come from the sequences of the coordinator, and its locks are those of all nodes. While the coordinator is
+// unreachable, sessions are refreshed and checked, but sign-ins and sign-outs fail.
 //
 // The fence of the entrance is off: it could not see the primary of another worker that was replaced.
 
@@ -32,12 +32,14 @@ type citus struct {
 	dsn         string // of the entrance
 	coordinator atomic.Pointer[pgx.ConnConfig]
 	changed     chan struct{} // asks for a look at the layout; holds at most one value
+	open        func(address string) (server, error)
+	workers     map[string]server // by address; used while the store opens, and then by followLayout alone
 }
 
 // layout is where Citus keeps the sessions.
 type layout struct {
-	first       []int32 // the lowest hash of each shard, in order; empty if the sessions are not distributed
-	coordinator string  // HOST:PORT
+	shards      []shardPlace // in order; empty if the sessions are not distributed
+	coordinator string       // HOST:PORT
 }
 
 const (
@@ -59,15 +61,17 @@ func readLayout(ctx context.Context, conn *pgx.Conn) (l layout, err error) {
 	const (
 		installed = "SELECT to_regclass('pg_catalog.pg_dist_shard') IS NOT NULL" +
 			" AND to_regclass('pawl.session') IS NOT NULL"
-		shards = `SELECT shardminvalue::integer FROM pg_catalog.pg_dist_shard
-			WHERE logicalrelid = 'pawl.session'::regclass AND shardminvalue IS NOT NULL ORDER BY 1`
+		shards = `SELECT s.shardminvalue::integer, n.nodename, n.nodeport FROM pg_catalog.pg_dist_shard s
+			JOIN pg_catalog.pg_dist_placement p ON p.shardid = s.shardid
+			JOIN pg_catalog.pg_dist_node n ON n.groupid = p.groupid AND n.noderole = 'primary'
+			WHERE s.logicalrelid = 'pawl.session'::regclass AND s.shardminvalue IS NOT NULL ORDER BY 1`
 		address = "SELECT nodename, nodeport FROM pg_catalog.pg_dist_node WHERE groupid = 0 AND noderole = 'primary'"
 	)
 	var found bool
 	if err := conn.QueryRow(ctx, installed).Scan(&found); err != nil || !found {
 		return l, err
 	}
-	if l.first, err = collect(ctx, conn, pgx.RowTo[int32], shards); err != nil || len(l.first) == 0 {
+	if l.shards, err = collect(ctx, conn, scanPlace, shards); err != nil || len(l.shards) == 0 {
 		return l, err
 	}
 	l.coordinator, err = collectOne(ctx, conn, scanAddress, address)
@@ -75,6 +79,14 @@ func readLayout(ctx context.Context, conn *pgx.Conn) (l layout, err error) {
 		err = errNoCoordinator
 	}
 	return l, err
+}
+
+func scanPlace(row pgx.CollectableRow) (p shardPlace, err error) {
+	var host string
+	var port int
+	err = row.Scan(&p.first, &host, &port)
+	p.worker = net.JoinHostPort(host, strconv.Itoa(port))
+	return p, err
 }
 
 func scanAddress(row pgx.CollectableRow) (string, error) {
@@ -110,7 +122,7 @@ func newBulkPool(ctx context.Context, c Config) (*pgxpool.Pool, layout, error) {
 		return nil, layout{}, err
 	}
 	l, err := readPoolLayout(ctx, pool)
-	if err != nil || len(l.first) == 0 {
+	if err != nil || len(l.shards) == 0 {
 		return pool, l, err
 	}
 	pool.Close()
@@ -138,13 +150,13 @@ func readPoolLayout(ctx context.Context, pool *pgxpool.Pool) (l layout, err erro
 // useCitus opens the connections to the coordinator if the sessions are distributed.
 func (s *Store) useCitus(ctx context.Context, c Config) error {
 	l, _, err := runOnConn(ctx, s.hot, readLayout)
-	if err != nil || len(l.first) == 0 {
+	if err != nil || len(l.shards) == 0 {
 		return err
 	}
 	if c.Staleness > 0 {
 		return errStaleOnCitus
 	}
-	s.citus = &citus{dsn: c.DSN, changed: make(chan struct{}, 1)}
+	s.citus = &citus{dsn: c.DSN, changed: make(chan struct{}, 1), workers: map[string]server{}}
 	config, err := s.citus.configOf(l.coordinator)
 	if err != nil {
 		return err
@@ -161,16 +173,58 @@ func (s *Store) useCitus(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
+	s.citus.open = s.workerOpener(c)
 	s.hot.fence.turnOff()
 	s.bulk = server{pool: pool, fence: fence}
 	s.bulkSlots = make(chan struct{}, pool.Config().MaxConns)
-	s.shards.Store(new(s.newShards(l.first)))
+	s.shards.Store(new(s.newShards(l.shards)))
 	s.feed.Refuse()
 	err = retryWhile(ctx, errLocked, func() error { return pool.Ping(ctx) })
 	if err == nil {
 		_, _, err = runOnConn(ctx, s.bulk, checkServers)
 	}
 	return err
+}
+
+// serverAt returns the server for the statements on a shard of a worker. At the worker itself, a statement takes no way
+// through a second server. Any server is right, so the entrance takes the place of a worker that cannot be reached.
+func (s *Store) serverAt(address string) server {
+	if s.citus == nil || address == "" {
+		return s.hot
+	}
+	if worker, open := s.citus.workers[address]; open {
+		return worker
+	}
+	worker, err := s.citus.open(address)
+	if err != nil {
+		s.log.Warn("a worker of Citus cannot be reached directly", "address", address, "err", explain(err))
+		return s.hot
+	}
+	s.citus.workers[address] = worker
+	return worker
+}
+
+// workerOpener returns a function that opens the connections to a worker.
+func (s *Store) workerOpener(c Config) func(address string) (server, error) {
+	return func(address string) (server, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), hotTimeout)
+		defer cancel()
+		config, err := s.citus.configOf(address)
+		if err != nil {
+			return server{}, err
+		}
+		c.pool = s.hot.pool.Config()
+		c.pool.ConnConfig = config
+		pool, err := newPool(ctx, c, s.node, nil)
+		if err != nil {
+			return server{}, err
+		}
+		if err := pool.Ping(ctx); err != nil {
+			pool.Close()
+			return server{}, err
+		}
+		return server{pool: pool, fence: s.hot.fence}, nil
+	}
 }
 
 // lookAgain asks for a look at the layout, because a statement has failed.
@@ -198,7 +252,7 @@ func (s *Store) followLayout(ctx context.Context) {
 		looking, cancel := context.WithTimeout(ctx, hotTimeout)
 		l, _, err := runOnConn(looking, s.hot, readLayout)
 		cancel()
-		if err == nil && len(l.first) > 0 {
+		if err == nil && len(l.shards) > 0 {
 			err = s.adopt(l)
 		}
 		if err != nil {
@@ -215,12 +269,12 @@ func (s *Store) followLayout(ctx context.Context) {
 // adopt adopts a layout. The batches of the earlier shards complete first.
 func (s *Store) adopt(l layout) error {
 	before := *s.shards.Load()
-	if !slices.EqualFunc(before, l.first, func(s *shard, first int32) bool { return s.first == first }) {
-		s.shards.Store(new(s.newShards(l.first)))
+	if !slices.EqualFunc(before, l.shards, func(s *shard, p shardPlace) bool { return s.shardPlace == p }) {
+		s.shards.Store(new(s.newShards(l.shards)))
 		for _, shard := range before {
 			shard.close()
 		}
-		s.log.Info("the sessions are in other shards now", "shards", len(l.first), "before", len(before))
+		s.log.Info("the sessions are in other shards now", "shards", len(l.shards), "before", len(before))
 	}
 	current := s.citus.coordinator.Load()
 	if l.coordinator == net.JoinHostPort(current.Host, strconv.Itoa(int(current.Port))) {

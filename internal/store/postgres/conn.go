@@ -32,7 +32,14 @@ type server struct {
 func withConn[T any](
 	ctx context.Context, s *Store, timeout time.Duration, op func(context.Context, *pgx.Conn) (T, error),
 ) (T, error) {
-	result, err := withServer(ctx, s, s.hot, timeout, op)
+	return withConnAt(ctx, s, s.hot, timeout, op)
+}
+
+// withConnAt is withConn at the server of a shard.
+func withConnAt[T any](
+	ctx context.Context, s *Store, at server, timeout time.Duration, op func(context.Context, *pgx.Conn) (T, error),
+) (T, error) {
+	result, err := withServer(ctx, s, at, timeout, op)
 	if err != nil {
 		s.citus.lookAgain()
 	}

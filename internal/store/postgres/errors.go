@@ -56,8 +56,7 @@ func explain(err error) error {
 	}
 	refused, ok := errors.AsType[*pgconn.PgError](err)
 	switch {
-	// Citus adds the number of a shard to the name of a constraint.
-	case ok && refused.Code == codeUniqueViolation && strings.HasPrefix(refused.ConstraintName, "users_external_id"):
+	case ok && refused.Code == codeUniqueViolation && violates(refused, "users_external_id"):
 		return fault.ErrExternalIDTaken
 	case ok && refused.Code == codeUniqueViolation:
 		return fault.ErrDuplicate
@@ -67,6 +66,13 @@ func explain(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w: %w", fault.ErrUnavailable, err)
+}
+
+// violates reports whether an error is about a constraint. Citus passes on an error of a worker without the field for
+// the name of the constraint, and adds the number of a shard to the name.
+func violates(refused *pgconn.PgError, constraint string) bool {
+	return strings.HasPrefix(refused.ConstraintName, constraint) ||
+		refused.ConstraintName == "" && strings.Contains(refused.Message, constraint)
 }
 
 // isContract reports whether an error is one of the Store's contract already.

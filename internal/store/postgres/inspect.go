@@ -37,11 +37,11 @@ func Inspect(ctx context.Context, c Config) (found storecopy.Inspection, err err
 	if err := requireUsable(ctx, conn); err != nil {
 		return found, explainConnect(err)
 	}
-	if len(l.first) > 0 {
+	if len(l.shards) > 0 {
 		if _, err := checkServers(ctx, conn.Conn()); err != nil {
 			return found, err
 		}
-		found.Layout = fmt.Sprintf("Citus with %d shards, coordinator %s", len(l.first), l.coordinator)
+		found.Layout = fmt.Sprintf("Citus with %d shards, coordinator %s", len(l.shards), l.coordinator)
 	}
 	rows, err := conn.Query(ctx, "SELECT id, jwk FROM pawl.signing_key WHERE retired_at = 0 ORDER BY rank DESC")
 	if err != nil {

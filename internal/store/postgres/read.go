@@ -52,7 +52,7 @@ func readBatch[K comparable, V any](
 		for i, op := range ops {
 			keys[i] = op.Value.key
 		}
-		found, err := readTwice(s, func(ctx context.Context, conn *pgx.Conn) (map[K]V, error) {
+		found, err := readTwice(s, s.hot, func(ctx context.Context, conn *pgx.Conn) (map[K]V, error) {
 			return read(ctx, conn, keys)
 		})
 		for _, op := range ops {
@@ -71,10 +71,10 @@ func (l *lookup[K, V]) set(found map[K]V, err error) {
 }
 
 // readTwice runs the query of a batch, and runs it again if the connection turns out to be broken.
-func readTwice[T any](s *Store, read func(context.Context, *pgx.Conn) (T, error)) (T, error) {
-	found, err := withConn(context.Background(), s, hotTimeout, read)
+func readTwice[T any](s *Store, at server, read func(context.Context, *pgx.Conn) (T, error)) (T, error) {
+	found, err := withConnAt(context.Background(), s, at, hotTimeout, read)
 	if err != nil && mayRetry(err) {
-		found, err = withConn(context.Background(), s, hotTimeout, read)
+		found, err = withConnAt(context.Background(), s, at, hotTimeout, read)
 	}
 	return found, explain(err)
 }
@@ -105,7 +105,8 @@ func (s *Store) readSessionBatch(ops []*sessionOp) {
 			hashes = append(hashes, apiKey.key) // most of a batch have the same API key, that of their gateway
 		}
 	}
-	found, err := readTwice(s, func(ctx context.Context, conn *pgx.Conn) (rows credentialRows, err error) {
+	at := s.serverOf(ids[0])
+	found, err := readTwice(s, at, func(ctx context.Context, conn *pgx.Conn) (rows credentialRows, err error) {
 		if len(hashes) > 0 {
 			return readCredentials(ctx, conn, ids, hashes)
 		}

@@ -66,7 +66,7 @@ func (s *Store) recordReplays(ops []*replayOp) {
 		sql = recordShardSQL
 	}
 	try := func() error {
-		_, err := withConn(context.Background(), s, hotTimeout,
+		_, err := withConnAt(context.Background(), s, s.serverOf(ops[0].Value.id), hotTimeout,
 			func(ctx context.Context, conn *pgx.Conn) (pgconn.CommandTag, error) {
 				return conn.Exec(ctx, sql, ids, generations, at)
 			})

@@ -87,7 +87,7 @@ func (s *Store) rotateBatch(ops []*rotationOp) {
 	start := time.Now()
 	defer func() { s.metrics.StoreCommit(len(ops), time.Since(start)) }()
 	moment := s.recent.now()
-	rotated, err := withConn(context.Background(), s, hotTimeout,
+	rotated, err := withConnAt(context.Background(), s, s.serverOf(ops[0].Value.Session), hotTimeout,
 		func(ctx context.Context, conn *pgx.Conn) ([]rotatedRow, error) {
 			sql, args := s.rotateStatement(ops)
 			rows, err := conn.Query(ctx, sql, args...)
@@ -261,7 +261,7 @@ func (s *Store) resolveRest(rest []*rotation) {
 	if len(rest) == 0 {
 		return
 	}
-	outcomes, err := withConn(context.Background(), s, hotTimeout,
+	outcomes, err := withConnAt(context.Background(), s, s.serverOf(rest[0].Session), hotTimeout,
 		func(ctx context.Context, conn *pgx.Conn) ([]outcome, error) { return s.resolve(ctx, conn, rest) })
 	for i, r := range rest {
 		if err != nil {

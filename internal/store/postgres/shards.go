@@ -7,6 +7,7 @@ import (
 	"errors"
 	"math/bits"
 	"slices"
+	"time"
 
 	"github.com/pawlauth/pawl/internal/store/batch"
 	"github.com/pawlauth/pawl/internal/token"
@@ -16,9 +17,16 @@ import (
 // shard runs on one server and commits there alone. A statement for several shards would be refused, or would need a
 // commit in two phases. So every shard has batches of its own. PostgreSQL without Citus has one shard.
 
+// shardPlace is where a shard begins and is.
+type shardPlace struct {
+	first  int32  // the lowest hash of the shard's sessions
+	worker string // HOST:PORT; empty without Citus
+}
+
 // shard is a shard with its batches.
 type shard struct {
-	first     int32 // the lowest hash of the shard's sessions
+	shardPlace
+	at        server // where the statements run
 	rotations *batch.Group[rotation]
 	replays   *batch.Group[replay]
 	sessions  *batch.Group[sessionLookup]
@@ -42,19 +50,26 @@ func inBatch[T any](
 	}
 }
 
-// newShards returns shards that begin at these hashes. With a single shard the first hash has no meaning.
-func (s *Store) newShards(first []int32) []*shard {
-	shards := make([]*shard, len(first))
+// citusGather is how long a batch may wait for more calls on Citus, where the cost of a statement is far higher than
+// that of a call in it.
+const citusGather = 2 * time.Millisecond
+
+// newShards returns the shards at these places, in order. With a single shard the first hash has no meaning.
+func (s *Store) newShards(places []shardPlace) []*shard {
+	shards := make([]*shard, len(places))
 	rotators, readers := rotators, readers
-	if len(first) > 1 {
+	var gather time.Duration
+	if s.citus != nil {
 		rotators, readers = 1, 1 // the batches of other shards run at the same time
+		gather = citusGather
 	}
-	for i := range first {
+	for i, place := range places {
 		shards[i] = &shard{
-			first:     first[i],
-			rotations: batch.New(batchSize, rotators, 0, s.rotateBatch),
-			replays:   batch.New(batchSize, 1, 0, s.recordReplays),
-			sessions:  batch.New(batchSize, readers, 0, s.readSessionBatch),
+			shardPlace: place,
+			at:         s.serverAt(place.worker),
+			rotations:  batch.New(batchSize, rotators, gather, s.rotateBatch),
+			replays:    batch.New(batchSize, 1, 0, s.recordReplays),
+			sessions:   batch.New(batchSize, readers, gather, s.readSessionBatch),
 		}
 	}
 	return shards
@@ -75,6 +90,9 @@ func (s *Store) shardOf(id token.SessionID) *shard {
 	}
 	return shards[ordinalOf(shards, id)]
 }
+
+// serverOf returns the server for the statements on a session.
+func (s *Store) serverOf(id token.SessionID) server { return s.shardOf(id).at }
 
 // ordinalOf returns the ordinal of the shard of a session, from 0.
 func ordinalOf(shards []*shard, id token.SessionID) int {

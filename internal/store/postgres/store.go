@@ -133,7 +133,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		feed:      c.Feed,
 		log:       cmp.Or(c.Log, slog.New(slog.DiscardHandler)),
 	}
-	s.shards.Store(new(s.newShards([]int32{0})))
+	s.shards.Store(new(s.newShards(make([]shardPlace, 1))))
 	s.signalEnded() // sessions that ended before the start may remain
 	if err := s.prepare(ctx, c); err != nil {
 		s.unlock()
@@ -226,6 +226,11 @@ func (s *Store) Close() error {
 }
 
 func (s *Store) closePools() {
+	if s.citus != nil {
+		for _, worker := range s.citus.workers {
+			worker.pool.Close()
+		}
+	}
 	s.hot.pool.Close()
 	if s.bulk.pool != s.hot.pool {
 		s.bulk.pool.Close()
