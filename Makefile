@@ -42,6 +42,11 @@ bench: deps ## measure the table of docs/benchmarks.md, then the micro-benchmark
 	  go test -run '^$$' -bench $(MICRO) -benchmem -benchtime 200ms -count 6 ./internal/token ./client ./internal/revocation ./internal/server ./internal/store/sqlite ./internal/store/postgres > $$file || { cat $$file; exit 1; }; \
 	  go tool benchstat $$file
 
+bench-matrix: deps ## measure SQLite by algorithm, fast lane and number of connections; about 6 minutes
+	go run ./test/load -matrix -rounds 3 -each 2s
+
+bench-all: bench bench-matrix bench-plots bench-large bench-many ## make every figure of docs/benchmarks.md; about 45 minutes
+
 bench-plots: deps ## redraw the plots of docs/benchmarks.md; about 5 minutes
 	go run ./test/load -plots docs
 
@@ -84,4 +89,4 @@ cross: ## build for darwin and windows
 clean: ## remove bin/
 	rm -rf bin
 
-.PHONY: help build deps lint test test-short bench bench-plots bench-large bench-many torture torture-postgres torture-ha model fuzz cross clean
+.PHONY: help build deps lint test test-short bench bench-all bench-matrix bench-plots bench-large bench-many torture torture-postgres torture-ha model fuzz cross clean

@@ -47,6 +47,23 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// TestMatrix checks that the matrix has a row for each variant, call and number of connections.
+func TestMatrix(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds and runs the real binary")
+	}
+	var out strings.Builder
+	if err := runMatrix(t.Context(), &out, 1, 20*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range append(variants, variant{name: floorName}) {
+		rows := len(matrixConns) * 2
+		if got := strings.Count(out.String(), " | "+v.name+" | "); got != rows {
+			t.Errorf("%d rows of %s, want %d:\n%s", got, v.name, rows, out.String())
+		}
+	}
+}
+
 // TestPlotIsSVG checks that a plot is well-formed XML with a line for each series, and that its axes map values to
 // pixels inside the picture.
 func TestPlotIsSVG(t *testing.T) {

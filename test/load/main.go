@@ -26,12 +26,17 @@ func main() {
 	plots := flag.String("plots", "", "write the plots into this folder instead of printing the table")
 	feed := flag.Bool("feed", false, "measure only what the feed of revocations costs")
 	openings := flag.Bool("openings", false, "measure only how sessions are opened")
+	matrix := flag.Bool("matrix", false, "measure only SQLite, by algorithm and number of connections")
 	flag.Parse()
 	// The signals cancel the run, so that the servers stop too. SIGPIPE means that the reader of the output has exited.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
 	defer stop()
 	if *feed {
 		fail(runFeed(ctx, *rounds, *each))
+		return
+	}
+	if *matrix {
+		fail(runMatrix(ctx, os.Stdout, *rounds, *each))
 		return
 	}
 	fail(run(ctx, *rounds, *each, *plots, *openings))
