@@ -22,6 +22,8 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
 func open(t *testing.T, address string) app.Store {
 	t.Helper()
 	config := app.StoreConfig{Address: must(app.ParseStoreAddress(address))(t)}
@@ -160,7 +162,7 @@ func noProgress(string, int64, int64) {}
 // continues the ids of users where the source stopped.
 func TestThereAndBack(t *testing.T) {
 	box := must(seal.NewBox(seal.NewKey()))(t)
-	cluster := pgtest.Start(t)
+	cluster := pgtest.Shared(t)
 	stores := []app.Store{
 		open(t, "sqlite:"+t.TempDir()),
 		open(t, cluster.DSN(cluster.Database(t))),
@@ -223,7 +225,7 @@ func TestPlantedKey(t *testing.T) {
 // again makes it complete, without a session that ended in the source in between.
 func TestCutOff(t *testing.T) {
 	box := must(seal.NewBox(seal.NewKey()))(t)
-	cluster := pgtest.Start(t)
+	cluster := pgtest.Shared(t)
 	for name, address := range map[string]string{
 		"to PostgreSQL": cluster.DSN(cluster.Database(t)),
 		"to SQLite":     "sqlite:" + t.TempDir(),
@@ -276,7 +278,7 @@ func TestCutOff(t *testing.T) {
 
 // TestEndSessions removes the sessions and session keys of a store, and nothing else.
 func TestEndSessions(t *testing.T) {
-	cluster := pgtest.Start(t)
+	cluster := pgtest.Shared(t)
 	for name, address := range map[string]string{
 		"PostgreSQL": cluster.DSN(cluster.Database(t)),
 		"SQLite":     "sqlite:" + t.TempDir(),
@@ -299,7 +301,7 @@ func TestEndSessions(t *testing.T) {
 // TestCopyWithoutEndedActor checks that a copy leaves out a session that ended with the sessions of its actor. The
 // users of a copy begin with a new epoch, so it would come back.
 func TestCopyWithoutEndedActor(t *testing.T) {
-	cluster := pgtest.Start(t)
+	cluster := pgtest.Shared(t)
 	for _, address := range []string{"sqlite:" + t.TempDir(), cluster.DSN(cluster.Database(t))} {
 		from, to := open(t, address), open(t, "sqlite:"+t.TempDir())
 		ids := make(map[string]int64)

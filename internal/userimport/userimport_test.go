@@ -22,6 +22,8 @@ import (
 	"github.com/pawlauth/pawl/internal/userimport"
 )
 
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
 // TestForeignHashes in internal/password has the same hashes, and names the programs that made them.
 const (
 	secret   = "Correct#Horse7"
@@ -52,7 +54,7 @@ func onEachStore(t *testing.T, test func(t *testing.T, a *app.App)) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cluster := pgtest.Start(t)
+	cluster := pgtest.Shared(t)
 	for name, address := range map[string]string{
 		"PostgreSQL": cluster.DSN(cluster.Database(t)),
 		"SQLite":     "sqlite:" + t.TempDir(),

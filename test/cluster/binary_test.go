@@ -32,7 +32,7 @@ func pawl(t *testing.T, binary string, env []string, args ...string) (stdout, st
 // server.
 func TestExchange(t *testing.T) {
 	binary := testbin.Build(t)
-	cluster := pgtest.Start(t)
+	cluster := pgtest.Shared(t)
 	env := []string{"PAWL_STORE=" + cluster.DSN(cluster.Database(t)), "PAWL_MASTER_KEY=" + seal.NewKey()}
 	stdout, stderr, err := pawl(t, binary, env, "init", "--login", login, "--json")
 	var created struct{ Password, APIKey string }
@@ -72,7 +72,7 @@ func TestExchange(t *testing.T) {
 // that is missing, unreachable, or without a schema.
 func TestConfigCheck(t *testing.T) {
 	binary := testbin.Build(t)
-	cluster := pgtest.Start(t)
+	cluster := pgtest.Shared(t)
 	masterKey := seal.NewKey()
 	dsn := initDatabase(t, binary, cluster, masterKey)
 	for want, env := range map[string][]string{

@@ -18,13 +18,15 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
 // keyLead is shorter than the life of a token, so that tokens outlive a rotation.
 const keyLead = 5 * time.Minute
 
 // TestKeysRotateUnderLoad rotates the signing key of two nodes under load and retires the previous key. All requests
 // must succeed.
 func TestKeysRotateUnderLoad(t *testing.T) {
-	cluster := pgtest.Start(t)
+	cluster := pgtest.Shared(t)
 	for _, alg := range []token.Algorithm{token.HS256, token.ES256, token.EdDSA} {
 		t.Run(string(alg), func(t *testing.T) {
 			var ahead atomic.Int64 // how far the nodes' clock is ahead of the machine's
@@ -146,7 +148,7 @@ func (c *nodes) published(node int) (kids []string) {
 // TestNodeMeetsAnUnknownKey creates a signing key on one node that signs immediately. Another node must read the key
 // when it gets the first token of the key.
 func TestNodeMeetsAnUnknownKey(t *testing.T) {
-	cluster := pgtest.Start(t)
+	cluster := pgtest.Shared(t)
 	for _, alg := range []token.Algorithm{token.HS256, token.ES256} {
 		t.Run(string(alg), func(t *testing.T) {
 			c := startNodes(t, 2, cluster.DSN(cluster.Database(t)), func(c *app.Config) {
@@ -169,7 +171,7 @@ func TestNodeMeetsAnUnknownKey(t *testing.T) {
 // TestNodeSleeps suspends a node while a signing key is created and the previous key is retired. The node must not sign
 // with the retired key afterwards, not even its first token.
 func TestNodeSleeps(t *testing.T) {
-	cluster := pgtest.Start(t)
+	cluster := pgtest.Shared(t)
 	for _, alg := range []token.Algorithm{token.HS256, token.ES256} {
 		t.Run(string(alg), func(t *testing.T) {
 			var ahead atomic.Int64 // how far the nodes' clock is ahead of the machine's
@@ -197,7 +199,7 @@ func TestNodeSleeps(t *testing.T) {
 // TestKeyLeaksWithAClockBehind retires a leaked signing key immediately. A node whose clock is behind must switch keys
 // too, instead of signing with an older key.
 func TestKeyLeaksWithAClockBehind(t *testing.T) {
-	cluster := pgtest.Start(t)
+	cluster := pgtest.Shared(t)
 	var ahead atomic.Int64 // how far the first node's clock is ahead of the machine's
 	clock := func(behind time.Duration) func(*app.Config) {
 		return func(c *app.Config) {

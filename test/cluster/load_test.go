@@ -134,7 +134,7 @@ func runChains(c *nodes, f *figures, count int, stop <-chan struct{}) *sync.Wait
 
 // TestThreeNodes checks that no node accepts a token that another node has superseded, or whose session it has ended.
 func TestThreeNodes(t *testing.T) {
-	cluster := pgtest.Start(t)
+	cluster := pgtest.Shared(t)
 	c := startNodes(t, 3, cluster.DSN(cluster.Database(t)))
 	var f figures
 	stop := make(chan struct{})
@@ -188,7 +188,7 @@ func staleness(bound time.Duration) func(*app.Config) {
 // TestNodesNotifyEachOther sets a bound of a minute for stale data. A node must apply its own changes immediately, and
 // the changes of other nodes long before the bound.
 func TestNodesNotifyEachOther(t *testing.T) {
-	cluster := pgtest.Start(t)
+	cluster := pgtest.Shared(t)
 	dsn := cluster.DSN(cluster.Database(t))
 	c := startNodes(t, 2, dsn, staleness(time.Minute))
 	awaitFollowed(t, dsn)
@@ -214,7 +214,7 @@ func TestNodesNotifyEachOther(t *testing.T) {
 // TestNewTokenIsValidImmediately sets a bound for stale data, within which a node may accept a superseded token. A new
 // token must be valid on every node immediately.
 func TestNewTokenIsValidImmediately(t *testing.T) {
-	cluster := pgtest.Start(t)
+	cluster := pgtest.Shared(t)
 	c := startNodes(t, 2, cluster.DSN(cluster.Database(t)), staleness(time.Minute))
 	token := c.login(0)
 	for range 20 {
@@ -230,7 +230,7 @@ func TestNewTokenIsValidImmediately(t *testing.T) {
 
 // TestNULInALogin sends a NUL, which is invalid in logins and which PostgreSQL cannot store in a text.
 func TestNULInALogin(t *testing.T) {
-	cluster := pgtest.Start(t)
+	cluster := pgtest.Shared(t)
 	c := startNodes(t, 1, cluster.DSN(cluster.Database(t)))
 	if status, _ := c.call(0, "/v2/auth/login", `{"login":"a\u0000b","password":"x"}`); status != 401 {
 		t.Errorf("login: %d, want 401", status)

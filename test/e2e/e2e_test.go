@@ -17,6 +17,8 @@ import (
 	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
+func TestMain(m *testing.M) { testbin.Main(m) }
+
 func login(t *testing.T, dev *testbin.Dev) string {
 	t.Helper()
 	c := testbin.Client(t, dev.Env["PAWL_URL"])

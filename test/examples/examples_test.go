@@ -21,6 +21,8 @@ import (
 	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
+func TestMain(m *testing.M) { testbin.Main(m) }
+
 const (
 	startLimit   = 30 * time.Second
 	exampleLimit = 2 * time.Minute

@@ -12,17 +12,39 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
 // Build builds cmd/pawl with these flags for go build, and returns the binary's path.
 func Build(t testing.TB, flags ...string) string {
 	t.Helper()
-	binary, err := BuildIn(t.TempDir(), flags...)
+	build := buildShared
+	if build == nil || len(flags) > 0 {
+		build = func() (string, error) { return BuildIn(t.TempDir(), flags...) }
+	}
+	binary, err := build()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return binary
+}
+
+// buildShared builds the binary of all tests of a package at its first call. It is nil without Main.
+var buildShared func() (binary string, err error)
+
+// Main runs the tests of a package, and exits. It is for TestMain. Build without flags then builds only once, because
+// linking takes seconds.
+func Main(m *testing.M) {
+	dir, err := os.MkdirTemp("", "pawl-bin-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	buildShared = sync.OnceValues(func() (string, error) { return BuildIn(dir) })
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
 }
 
 // BuildIn builds cmd/pawl into a folder and returns the binary's path.
