@@ -62,7 +62,7 @@ bench-large: ## measure the SQLite store with 5,000,000 sessions (some minutes, 
 bench-many: deps ## end 1,000,000 sessions of one user on each store, and measure the call and other refreshes (10 minutes, 2 GB of disk)
 	go test -run '^$$' -bench '^BenchmarkMany$$' -benchtime 1x -timeout 1h ./test/many
 
-torture-ha: deps ## cause every fault of three sites with Patroni ROUNDS (2) times by each of 3 routes, and check every answer; about 75 minutes; as root, networks are cut too
+torture-ha: deps ## cause every fault of three sites with Patroni ROUNDS (2) times by each of 3 routes, and check every answer; about 80 minutes; as root, networks are cut too
 	go test -count 1 -timeout 1h -run '^TestFenceSeesFaults$$' ./internal/store/postgres -all-mutants
 	go test -count 1 -timeout 3h -v -run '^TestHA$$' ./test/torture -ha-rounds $(ROUNDS) -ha-ttl $(TTL)
 	go test -count 1 -timeout 1h -v -run '^TestHA$$' ./test/torture -ha-rounds 1 -ha-ttl $(TTL) -ha-route own -ha-watchdog
