@@ -65,7 +65,7 @@ func (c *Console) overview(ctx context.Context, r *request) (response, error) {
 		}
 	}
 	data.Warnings = c.warnings(ctx, signing)
-	data.Facts = c.facts(signing)
+	data.Facts = c.facts(ctx, signing)
 	return response{page: "overview", title: t("overview.title"), data: data}, nil
 }
 
@@ -141,6 +141,7 @@ func (c *Console) warnings(ctx context.Context, signing keyring.Info) (all []war
 		}
 	}
 	add(c.authority.Ready(ctx) != nil, "store")
+	add(c.recent.ReserveMissing(), "reserve")
 	var thefts uint64
 	for _, n := range c.recent.Counts(metrics.RecentThefts) {
 		thefts += n
@@ -156,7 +157,7 @@ func (c *Console) warnings(ctx context.Context, signing keyring.Info) (all []war
 	return all
 }
 
-func (c *Console) facts(signing keyring.Info) []fact {
+func (c *Console) facts(ctx context.Context, signing keyring.Info) []fact {
 	commit := "–"
 	if took := c.recent.CommitTime(); took > 0 {
 		commit = t("fact.milliseconds", float64(took.Microseconds())/1000)
@@ -165,6 +166,10 @@ func (c *Console) facts(signing keyring.Info) []fact {
 		{Name: t("fact.build"), Value: c.build},
 		{Name: t("fact.started"), Value: c.ago(c.clock().Unix() - int64(time.Since(c.recent.Begun())/time.Second))},
 		{Name: t("fact.commit"), Value: commit},
+	}
+	if nodes, known := c.recent.Nodes(ctx); known {
+		value := t("fact.nodes-are", len(nodes), strings.Join(nodes, ", "))
+		facts = append(facts, fact{Name: t("fact.nodes"), Value: value})
 	}
 	if signing.ID != "" {
 		id := signing.ID[:min(8, len(signing.ID))]

@@ -27,6 +27,11 @@ type Gauges struct {
 	CertificateNotAfter func() (time.Time, bool)
 	// Sessions returns the number of sessions, or false if it is not known now.
 	Sessions func(context.Context) (int64, bool)
+	// Nodes returns the addresses of the nodes that use the store now, or false if they are not known. It is for the
+	// console only.
+	Nodes func(context.Context) ([]string, bool)
+	// ReserveMissing reports whether the disk has no room for the reserve of the store. It is for the console only.
+	ReserveMissing func() bool
 	// Feed returns the figures of the feed of revocations.
 	Feed func() revocation.FeedStats
 	// Push returns the figures of the delivery to receivers.

@@ -152,6 +152,26 @@ func (r *Recent) Sessions(ctx context.Context) (int64, bool) {
 	return 0, false
 }
 
+// Nodes returns the addresses of the nodes that use the store now, or false if they are not known.
+func (r *Recent) Nodes(ctx context.Context) ([]string, bool) {
+	for _, g := range r.registered() {
+		if g.Nodes != nil {
+			return g.Nodes(ctx)
+		}
+	}
+	return nil, false
+}
+
+// ReserveMissing reports whether the disk has no room for the reserve of the store.
+func (r *Recent) ReserveMissing() bool {
+	for _, g := range r.registered() {
+		if g.ReserveMissing != nil {
+			return g.ReserveMissing()
+		}
+	}
+	return false
+}
+
 // EventsLost returns how many events of the audit are missing from the store.
 func (r *Recent) EventsLost() (lost int64) {
 	for _, g := range r.registered() {

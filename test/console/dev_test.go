@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pawlauth/pawl/client"
 	"github.com/pawlauth/pawl/internal/test/testbin"
 	"github.com/pawlauth/pawl/pawltest"
 )
@@ -42,5 +43,33 @@ func TestDevLink(t *testing.T) {
 	b.open("/audit")
 	if shown := b.text("main"); strings.Contains(shown, code.Query().Get("code")) {
 		t.Error("the audit has the code")
+	}
+}
+
+// TestNewcomer starts pawl dev, signs in by the API with the file that it writes, follows the link, and ends that
+// session in the browser. The tab ends after a minute, which must be enough.
+func TestNewcomer(t *testing.T) {
+	dev := testbin.StartDev(t, testbin.Build(t), t.TempDir())
+	address, path, _ := strings.Cut(dev.Link, "/console")
+	pawl := &pawltest.Server{URL: address}
+	token, err := pawl.Client().Login(t.Context(), dev.Env["PAWL_LOGIN"], dev.Env["PAWL_PASSWORD"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	session := pawl.Client(client.WithBearer(token.Token))
+	b := newTab(t, pawl)
+	b.open(path)
+	b.click(`nav a[href$="/people"]`)
+	b.until(`!!document.querySelector("[name=q]")`)
+	b.fill("q", "jsm")
+	b.until(`document.querySelectorAll("#found tbody tr").length === 1`)
+	b.click("#found tbody a")
+	b.until(`!!document.querySelector("#sessions-table")`)
+	if !live(t, session) {
+		t.Fatal("the session has ended before the click")
+	}
+	b.confirm("#sessions-table tbody a[data-ask]")
+	if live(t, session) {
+		t.Error("the session is live")
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/storecopy"
 )
@@ -70,4 +72,26 @@ func (s *Store) SessionCount(ctx context.Context) (rows int64, valid bool) {
 	e.valid = err == nil
 	e.rows = max(0, e.rows) // the counters may lag behind
 	return e.rows, e.valid
+}
+
+// The nodes that use the store now. Each connection of a node holds the lock of its number, or else the node has a row.
+const (
+	nodesByLock = `SELECT coalesce(min(host(a.client_addr)), 'this machine') FROM pg_locks l
+		JOIN pg_stat_activity a USING (pid)
+		WHERE l.locktype = 'advisory' AND l.classid = $1 AND l.objsubid = 2 AND l.granted
+			AND a.datname = current_database()
+		GROUP BY l.objid ORDER BY 1`
+	nodesByRow = "SELECT 'node ' || number FROM pawl.node WHERE until > now() ORDER BY 1"
+)
+
+// Nodes returns the addresses of the nodes that use the store now. A command such as pawl user import counts, too.
+func (s *Store) Nodes(ctx context.Context) (addresses []string, known bool) {
+	ctx, cancel := context.WithTimeout(ctx, estimateTimeout)
+	defer cancel()
+	sql, args := nodesByLock, []any{nodeLock}
+	if s.rowLocks.needed.Load() {
+		sql, args = nodesByRow, nil
+	}
+	addresses, err := collect(ctx, s.bulk.pool, pgx.RowTo[string], sql, args...)
+	return addresses, err == nil
 }

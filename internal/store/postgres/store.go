@@ -161,7 +161,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		s.background.Go(func() { s.follow(background) })
 		s.background.Go(func() { s.feed.KeepIssued(background, 0, s.saveIssued) })
 	}
-	c.Metrics.Register(metrics.Gauges{Sessions: s.SessionCount, Pool: pool.Stat})
+	c.Metrics.Register(metrics.Gauges{Sessions: s.SessionCount, Nodes: s.Nodes, Pool: pool.Stat})
 	return s, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/pawlauth/pawl/internal/authority/fault"
@@ -26,6 +27,8 @@ type reserve struct {
 	complete bool
 	retryAt  time.Time // time of the next attempt to restore the file
 	err      error     // result of the last attempt
+
+	missing atomic.Bool // for the console
 }
 
 // ensure restores the reserve if it is missing, and returns an error while that is not possible.
@@ -37,6 +40,7 @@ func (r *reserve) ensure() error {
 		r.retryAt = now.Add(reserveRetry)
 		r.err = r.fill()
 		r.complete = r.err == nil
+		r.missing.Store(!r.complete)
 	}
 	return r.err
 }
@@ -58,6 +62,7 @@ func (r *reserve) fill() error {
 func (r *reserve) release() {
 	_ = os.Remove(r.path) // If the file remains, the next write finds no space and reports an error.
 	r.complete = false
+	r.missing.Store(true)
 	r.retryAt = time.Now().Add(reserveRetry)
 	r.err = fmt.Errorf("%w: the disk is full, and its reserve is for revocations", fault.ErrUnavailable)
 }

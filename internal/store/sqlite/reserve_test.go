@@ -24,7 +24,13 @@ func TestWithoutReserve(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if s.reserve.missing.Load() {
+		t.Error("the console warns of a complete reserve")
+	}
 	s.reserve.release()
+	if !s.reserve.missing.Load() {
+		t.Error("the console does not warn of a missing reserve")
+	}
 	s.reserve.retryAt = time.Now().Add(time.Hour)
 	suspended := authority.Suspended
 	_, suspendErr := s.UpdateUser(t.Context(), authority.Rights{}, 1, authority.UserChange{Status: &suspended})
