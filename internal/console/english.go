@@ -32,7 +32,7 @@ var english = map[string]string{
 
 	"people.title":  "People",
 	"people.search": "Search people",
-	"people.hint":   "Beginning of a login, email, name or external id",
+	"people.hint":   "Login, email, name or external id",
 	"people.button": "Search",
 	"people.none":   "No person found. The search compares the beginning of logins, emails, names and external ids.",
 	"people.login":  "Login",
@@ -299,7 +299,7 @@ var english = map[string]string{
 	"fact.nodes":              "Nodes",
 	"fact.nodes-are":          "%d: %s",
 	"fact.key":                "Signing key",
-	"fact.key-is":             "%s…, %s, since %s",
+	"fact.key-is":             "%s…, %s, began to sign %s",
 	"fact.certificate":        "Certificate expires",
 	"warn.store":              "The store cannot be written.",
 	"warn.store-remedy":       "Look at the log of the server, and at the disk or the database.",
@@ -313,7 +313,7 @@ var english = map[string]string{
 	"warn.lost-remedy":        "They are in the log of the server; look for the reason there.",
 	"warn.certificate":        "The certificate of the server expires %s.",
 	"warn.certificate-remedy": "Renew it, and send SIGHUP or wait for the server to read it again.",
-	"warn.key":                "The signing key signs since %s.",
+	"warn.key":                "The signing key began to sign %s.",
 	"warn.key-remedy":         "Rotate it; no session ends by that.",
 
 	"done.set-up":        "The administrator is created. Restart the server without --setup some time.",

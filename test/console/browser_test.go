@@ -84,7 +84,7 @@ func TestFits(t *testing.T) {
 	pawl := newPawl(t)
 	seed(t, pawl, 10)
 	b := asAdmin(t, pawl)
-	for _, width := range []int64{320, 768, 3840} {
+	for _, width := range []int64{320, 768, 1920, 3840} {
 		b.do(chromedp.EmulateViewport(width, 900))
 		for name, path := range pages() {
 			b.open(path)

@@ -52,7 +52,7 @@ func TestScreenshots(t *testing.T) {
 	b := asAdmin(t, pawl)
 	for _, scheme := range []string{"light", "dark"} {
 		b.prefer(scheme)
-		for _, width := range []int64{320, 768, 1280} {
+		for _, width := range []int64{320, 768, 1280, 1920} {
 			b.do(chromedp.EmulateViewport(width, 900))
 			for name, path := range pages() {
 				b.open(path)
