@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -64,7 +65,7 @@ func TestPush(t *testing.T) {
 	cluster := pgtest.Start(t)
 	each := map[string]func(*testing.T, *site){
 		"Delivery": testDelivery, "Down": testReceiverDown, "Rejected": testRejected, "Hostile": testHostileReceiver,
-		"Removal": testRemoval,
+		"Removal": testRemoval, "Drain": testDrain,
 	}
 	for name, test := range each {
 		t.Run(name, func(t *testing.T) {
@@ -225,10 +226,6 @@ func (in *inbox) answer(handler http.HandlerFunc) {
 func (in *inbox) serve(w http.ResponseWriter, r *http.Request) {
 	text, err := io.ReadAll(r.Body)
 	in.mu.Lock()
-	in.atOnce++
-	if in.atOnce > 1 {
-		in.problem = "two deliveries at a time"
-	}
 	if err != nil || r.Method != "POST" || r.Header.Get("Content-Type") != "application/secevent+jwt" ||
 		r.Header.Get("Authorization") != headerValue {
 		in.problem = fmt.Sprintf("%s, %v, %v", r.Method, r.Header, err)
@@ -236,16 +233,21 @@ func (in *inbox) serve(w http.ResponseWriter, r *http.Request) {
 	handler := in.handler
 	if handler == nil {
 		in.texts = append(in.texts, string(text))
+		in.atOnce++
+		if in.atOnce > 1 {
+			in.problem = "two deliveries at a time"
+		}
 	}
 	in.mu.Unlock()
-	if handler == nil {
-		w.WriteHeader(http.StatusAccepted)
-	} else {
+	if handler != nil {
 		handler(w, r)
+		return
 	}
+	runtime.Gosched() // so that another delivery can begin
 	in.mu.Lock()
 	in.atOnce--
 	in.mu.Unlock()
+	w.WriteHeader(http.StatusAccepted)
 }
 
 // tokens verifies the accepted tokens with the public keys of a server, and returns their claims.
@@ -466,6 +468,8 @@ func testHostileReceiver(t *testing.T, s *site) {
 
 // testRemoval removes a receiver during a delivery. The delivery is cut off, and no other one begins.
 func testRemoval(t *testing.T, s *site) {
+	s.config.PushTiming.PostTimeout = time.Minute // so that only the removal ends the delivery
+	s.config.PushTiming.LeaseLife = 3 * time.Minute
 	n := s.start(t)
 	begun, ended := make(chan struct{}), make(chan struct{})
 	in := newInbox(t, func(_ http.ResponseWriter, r *http.Request) {
@@ -479,7 +483,11 @@ func testRemoval(t *testing.T, s *site) {
 	if err := n.RemoveReceiver(t.Context(), r.ReceiverID); err != nil {
 		t.Fatal(err)
 	}
-	<-ended
+	select {
+	case <-ended:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the delivery continues")
+	}
 	in.answer(nil)
 	if err := n.RemoveReceiver(t.Context(), r.ReceiverID); !errors.Is(err, client.ErrObjectNotFound) {
 		t.Errorf("the second removal: %v", err)
@@ -494,6 +502,35 @@ func testRemoval(t *testing.T, s *site) {
 	if err != nil || len(events) != 1 || events[0].Detail != "receiver "+r.ReceiverID {
 		t.Errorf("the audit has %+v, %v", events, err)
 	}
+}
+
+// testDrain stops a node during a delivery. The delivery is completed, so that the next node does not repeat it.
+func testDrain(t *testing.T, s *site) {
+	s.config.PushTiming.PostTimeout = 10 * time.Second
+	s.config.PushTiming.LeaseLife = time.Minute // the next node has to wait for it, unless the first one gives it back
+	n := s.start(t)
+	begun, proceed := make(chan struct{}), make(chan struct{})
+	in := newInbox(t, func(w http.ResponseWriter, _ *http.Request) {
+		close(begun)
+		<-proceed
+		w.WriteHeader(http.StatusAccepted)
+	})
+	n.add(in.URL)
+	n.signOut()
+	<-begun
+	in.answer(nil)
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		n.stop()
+	}()
+	for err := error(nil); err == nil; _, err = n.Version(t.Context()) { // until the node stops
+	}
+	close(proceed)
+	<-stopped
+	n = s.start(t)
+	in.awaitSessions(n, n.signOut())
+	n.await("the second delivery", func(r api.Receiver) bool { return r.Delivered == 2 && r.Failures == 0 })
 }
 
 // testTwoNodes lets two nodes share a database. One of them delivers at a time (newInbox checks it), each event once,

@@ -27,14 +27,14 @@ type gated struct {
 
 // startGated runs a server without the check of the traffic against openapi.yaml, because the check reads a body whole
 // before the server sees the request.
-func startGated(t testing.TB) *gated {
+func startGated(t testing.TB, options ...pawltest.Option) *gated {
 	g := &gate{}
-	options := []pawltest.Option{pawltest.WithConfig(func(c *app.Config) {
+	options = append(options, pawltest.WithConfig(func(c *app.Config) {
 		c.WrapStore = func(s app.Store) app.Store {
 			g.Store = s
 			return g
 		}
-	})}
+	}))
 	if addr := os.Getenv(postgresVariable); addr != "" {
 		options = append(options, pawltest.WithPostgres(newDatabase(t, addr)))
 	}
@@ -138,6 +138,32 @@ func (a *actor) retireAllPublished() {
 			a.send("DELETE", "/v2/signing-keys", fmt.Sprintf(`{"keyId":%q,"now":true}`, key.KeyID), a.admin())
 		}
 	}
+}
+
+// newReceiver returns the body of a request for a receiver. The server connects to none at a private address.
+func (a *actor) newReceiver() string {
+	return fmt.Sprintf(`{"url":"https://127.0.0.1:1/%d/%d"}`, a.network, a.next())
+}
+
+// addReceiver adds a receiver.
+func (a *actor) addReceiver() string {
+	a.Helper()
+	a.removeReceivers()
+	return data[api.Receiver](a.browser, "POST", "/v2/receivers/add", a.newReceiver(), a.admin()).ReceiverID
+}
+
+// removeReceivers makes room for the next receivers. It leaves the oldest one to requests after the loss, and the
+// newest ones to other requests.
+func (a *actor) removeReceivers() string {
+	a.Helper()
+	receivers := data[[]api.Receiver](a.browser, "POST", "/v2/receivers/list", "", a.admin())
+	for i, r := range receivers {
+		if i == 0 || i >= len(receivers)-loopConnections {
+			continue
+		}
+		a.send("DELETE", "/v2/receivers", fmt.Sprintf(`{"receiverId":%q}`, r.ReceiverID), a.admin())
+	}
+	return ""
 }
 
 func (a *actor) login(name string) string { return fmt.Sprintf("%s%d@example.com", name, a.network) }

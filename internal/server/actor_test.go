@@ -12,6 +12,7 @@ import (
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/internal/test/apicheck"
+	"github.com/pawlauth/pawl/pawltest"
 )
 
 // readCalls are the calls of openapi.yaml that change nothing on behalf of a caller. A login and a refresh change a
@@ -22,7 +23,7 @@ var readCalls = []string{
 	"GET /v2/auth/version", "GET /v2/users/me", "GET /v2/users/{id}", "POST /v2/users/list", "POST /v2/users/by-name",
 	"POST /v2/users/generate-password", "GET /v2/users/key/{id}", "GET /v2/audit", "POST /v2/keys/list",
 	"POST /v2/keys/get-key", "POST /v2/signing-keys/list", "POST /oauth2/introspect", "GET /.well-known/jwks.json",
-	"GET /v2/revocations",
+	"GET /v2/revocations", "POST /v2/receivers/list", "POST /v2/receivers/test",
 	"GET /.well-known/oauth-authorization-server", "GET /forward-auth", "GET /healthz", "GET /readyz",
 	"POST /v2/users/update-config", "POST /v2/users/send-sms",
 }
@@ -110,6 +111,12 @@ var writeCalls = map[string]writeCall{
 	"DELETE /v2/signing-keys": {level: "Root", untargeted: true, spare: (*actor).addSigningKey,
 		request: func(_ *actor, id string) (string, string) {
 			return "/v2/signing-keys", fmt.Sprintf(`{"keyId":%q,"now":true}`, id)
+		}},
+	"POST /v2/receivers/add": {level: "Root", untargeted: true, spare: (*actor).removeReceivers,
+		request: func(a *actor, _ string) (string, string) { return "/v2/receivers/add", a.newReceiver() }},
+	"DELETE /v2/receivers": {level: "Root", untargeted: true, spare: (*actor).addReceiver,
+		request: func(_ *actor, id string) (string, string) {
+			return "/v2/receivers", fmt.Sprintf(`{"receiverId":%q}`, id)
 		}},
 	"POST /oauth2/revoke": {level: "NetworkAdmin", oauth: true, spare: (*actor).addToken,
 		request: func(_ *actor, id string) (string, string) {
@@ -305,7 +312,7 @@ func forEachLoss(
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
-			s := startGated(t)
+			s := startGated(t, pawltest.WithAlgorithm("ES256")) // a receiver cannot verify HS256
 			for j, lossName := range slices.Sorted(maps.Keys(losses)) {
 				loss := losses[lossName]
 				if (i+j)%share != 0 || !loss.concerns(call, lossName) {

@@ -106,3 +106,13 @@ func (g *gate) RetireSigningKey(ctx context.Context, r authority.Rights, id stri
 	g.pass(r)
 	return g.Store.RetireSigningKey(ctx, r, id, at)
 }
+
+func (g *gate) AddReceiver(ctx context.Context, r authority.Rights, receiver authority.Receiver) error {
+	g.pass(r)
+	return g.Store.AddReceiver(ctx, r, receiver)
+}
+
+func (g *gate) RemoveReceiver(ctx context.Context, r authority.Rights, id string) error {
+	g.pass(r)
+	return g.Store.RemoveReceiver(ctx, r, id)
+}

@@ -20,7 +20,7 @@ import (
 // withoutRights are the methods of authority.Store that make no write on behalf of a caller: they read, they are
 // Pawl's own work, or the caller's own token or password decides.
 var withoutRights = strings.Fields(`
-	OpenSession Session RecentSession Rotate RecordReplay Sessions Sweep Purge Ended
+	OpenSession Session RecentSession Credentials Rotate RecordReplay Sessions Sweep Purge Ended
 	CreateFirstRoot User UserByLogin UserByExternalID SessionActor ListUsers
 	APIKeyByHash APIKey APIKeys SweepAPIKeys SigningKeys SealSigningKeys
 	BeginAttempt ResolveAttempt SweepAttempts
