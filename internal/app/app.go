@@ -86,6 +86,8 @@ type Config struct {
 
 	// WrapStore wraps the store. Only tests set it.
 	WrapStore func(Store) Store
+	// NewFeed returns the feed. If nil, it is revocation.NewFeed. Only tests set it.
+	NewFeed func(revocation.FeedConfig) *revocation.Feed
 
 	// Clock returns the time. If nil, it is time.Now.
 	Clock func() time.Time
@@ -111,6 +113,9 @@ func (c *Config) setDefaults() {
 	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	if c.Clock == nil {
 		c.Clock = time.Now
+	}
+	if c.NewFeed == nil {
+		c.NewFeed = revocation.NewFeed
 	}
 }
 
@@ -220,7 +225,7 @@ func (c *Config) newAuditor(store Store, pusher *push.Pusher) *audit.Writer {
 
 // newFeed returns the feed of this node.
 func (c *Config) newFeed() *revocation.Feed {
-	return revocation.NewFeed(revocation.FeedConfig{
+	return c.NewFeed(revocation.FeedConfig{
 		MaxTokenLife: c.Policy.TokenLife, Remote: c.Store.Kind() == Postgres, Clock: c.Clock,
 	})
 }

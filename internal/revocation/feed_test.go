@@ -290,3 +290,22 @@ func BenchmarkPublish(b *testing.B) {
 		})
 	}
 }
+
+// TestPublishCost checks that 1,000 subscribers who do not read cost the writer no more allocations than one.
+func TestPublishCost(t *testing.T) {
+	batch := make([]revocation.Change, 32)
+	for i := range batch {
+		batch[i] = rotated(i)
+	}
+	allocations := func(subscribers int) float64 {
+		feed := revocation.NewFeed(revocation.FeedConfig{Heartbeat: time.Hour})
+		defer feed.Close()
+		for range subscribers {
+			follow(t, feed, "")
+		}
+		return testing.AllocsPerRun(1000, func() { feed.Publish(batch) })
+	}
+	if one, many := allocations(1), allocations(1000); many > one+1 {
+		t.Errorf("%v allocations with 1,000 subscribers, and %v with one", many, one)
+	}
+}
