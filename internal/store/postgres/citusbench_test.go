@@ -19,10 +19,10 @@ import (
 //
 //	go test ./internal/store/postgres -run '^$' -bench BenchmarkCitus -benchtime 20000x
 func BenchmarkCitus(b *testing.B) {
-	one := pgtest.Start(b, "shared_buffers=256MB")
+	one := pgtest.Start(b, "shared_buffers=256MB", "fsync=on")
 	dsn := one.DSN(one.Database(b))
 	plain := newEngine(b, []*pgtest.Cluster{one}, dsn, dsn)
-	cluster := pgtest.StartCitus(b, 2, "shared_buffers=256MB")
+	cluster := pgtest.StartCitus(b, 2, "shared_buffers=256MB", "fsync=on")
 	dsns := newCitus(b, cluster)
 	citus := newEngine(b, cluster.Servers(), dsns[1:]...)
 	for round := range 3 {
