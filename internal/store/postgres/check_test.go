@@ -29,7 +29,7 @@ var damages = []struct{ sql, repair, problem string }{
 	},
 	{
 		sql: "UPDATE pawl.api_key SET user_id = 99", repair: "UPDATE pawl.api_key SET user_id = 1",
-		problem: "1 API keys have no user, for example 1",
+		problem: "1 API keys have no user, for example 2",
 	},
 	{sql: "DELETE FROM pawl.session", problem: "1 API keys belong to a session that does not exist"},
 }
@@ -47,6 +47,17 @@ func TestCheck(t *testing.T) {
 	root := authority.User{Login: "root", Level: authority.Root, Status: authority.Active}
 	admin, err := n.CreateUser(t.Context(), authority.Rights{}, root, "hash")
 	if err != nil {
+		t.Fatal(err)
+	}
+	lasting := authority.APIKey{UserID: admin.ID}
+	lasting, err = n.CreateAPIKey(t.Context(), authority.Rights{}, lasting, authority.APIKeyHash{2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report, err := check(); err != nil || len(report.Problems) > 0 {
+		t.Errorf("a store with no API key of a session: %+v, %v", report, err)
+	}
+	if err := n.DeleteAPIKey(t.Context(), authority.Rights{}, lasting.ID); err != nil {
 		t.Fatal(err)
 	}
 	key := authority.APIKey{UserID: admin.ID, Session: n.newSession(admin, 1)}

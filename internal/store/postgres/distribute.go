@@ -34,26 +34,26 @@ func Distribute(ctx context.Context, c Config, shards int) (d Distribution, err 
 		return d, err
 	}
 	defer s.Close()
-	return withCopyConn(ctx, s, func(ctx context.Context, conn *pgx.Conn) (Distribution, error) {
-		if err := requireCoordinator(ctx, conn, &d); err != nil {
-			return d, err
-		}
-		before := d.Shards
-		if shards == 0 {
-			shards = max(before, shardsPerWorker*d.Workers)
-		}
-		if before > 0 && before != shards {
-			return d, errShardCount
-		}
-		if err := distributeTables(ctx, conn, shards); err != nil {
-			return d, err
-		}
-		if err := setOnServers(ctx, conn); err != nil {
-			return d, err
-		}
-		d.Shards = shards
-		return d, nil
-	})
+	// The lock keeps every node out, so no other transaction can conflict. The errors are not those of a store.
+	return distribute(ctx, s.lockConn.Conn(), shards)
+}
+
+func distribute(ctx context.Context, conn *pgx.Conn, shards int) (d Distribution, err error) {
+	if err := requireCoordinator(ctx, conn, &d); err != nil {
+		return d, err
+	}
+	before := d.Shards
+	if shards == 0 {
+		shards = max(before, shardsPerWorker*d.Workers)
+	}
+	if before > 0 && before != shards {
+		return d, errShardCount
+	}
+	if err := distributeTables(ctx, conn, shards); err != nil {
+		return d, err
+	}
+	d.Shards = shards
+	return d, setOnServers(ctx, conn)
 }
 
 // shardsPerWorker leaves room for twice as many workers without a split. More shards make smaller batches.
