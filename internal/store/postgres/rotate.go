@@ -183,10 +183,14 @@ SELECT * FROM rotated`
 // inShard lets Citus find the shard of a statement.
 const inShard = " AND s.id = ANY ($1::uuid[])"
 
+// selectRotations selects the rotations of a batch whose sessions are at the required generation. The subquery around
+// $1 hides the size of the batch from the planner. PostgreSQL assumes 10 elements for an unknown array. Without the
+// subquery, a batch of fewer than 10 would look cheaper than the generic plan, and PostgreSQL would plan the statement
+// again for each such batch.
 const selectRotations = `
 WITH n AS (
-  SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bytea[],
-      $8::bigint[])
+  SELECT * FROM unnest((SELECT $1::uuid[]), $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+      $7::bytea[], $8::bigint[])
     WITH ORDINALITY AS n (id, origin, at, token_life, idle_life, attempt, idempotency_key, address, ordinal)
 ), locked AS MATERIALIZED (
   SELECT n.* FROM n JOIN pawl.session s ON s.id = n.id
