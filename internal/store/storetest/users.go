@@ -72,6 +72,14 @@ func testUsers(t *testing.T, s *state) {
 func testFirstRoot(t *testing.T, s *state) {
 	var group sync.WaitGroup
 	var created atomic.Int64
+	for i := range 100 { // so that the store has as many connections as it may have
+		group.Go(func() {
+			u := authority.User{Login: fmt.Sprint("before ", i), Level: authority.NetOps, Status: authority.Active}
+			_, err := s.CreateUser(t.Context(), authority.Rights{}, u, "hash")
+			s.noError(err)
+		})
+	}
+	group.Wait()
 	for i := range 100 {
 		group.Go(func() {
 			u := authority.User{Login: fmt.Sprint(i), Level: authority.Root, Status: authority.Active}
