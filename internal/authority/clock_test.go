@@ -105,6 +105,7 @@ func (m *sessionModel) refresh(t *rapid.T, i int, key string) {
 		if now < m.racedBefore && m.racedBefore <= now+replayWindow { // the clock went back a little
 			m.raced = m.racedBefore
 		}
+		m.racedBefore = min(m.racedBefore, now)
 		m.expires = min(now+tokenLife, m.ends)
 		if got.Expires != m.expires {
 			t.Fatalf("the token expires %d s after the expected time", got.Expires-m.expires)
@@ -112,7 +113,9 @@ func (m *sessionModel) refresh(t *rapid.T, i int, key string) {
 	case i != last-1 || key == "" || key != m.key || got.Token != m.tokens[last]:
 		t.Fatalf("generation %d of %d has another successor", i+1, last+1)
 	default: // a replay
-		m.raced = max(m.raced, min(now, m.issued[last]+replayWindow))
+		if answered := min(now, m.issued[last]+replayWindow); answered > m.raced {
+			m.raced, m.racedBefore = answered, m.issued[last] // the row has one field for both
+		}
 	}
 }
 

@@ -124,7 +124,7 @@ func classifyReuse(s Session, issued int64, r Rotation, p Policy) reuseKind {
 	case 1:
 		raceBegan = s.raceBegan()
 	case 2:
-		raceBegan = s.Previous
+		raceBegan = min(s.Previous, s.Refreshed) // Previous may have the later time of a replay
 	}
 	if generation+1 == s.Generation && r.MayReplay(&s) {
 		switch {

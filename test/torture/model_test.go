@@ -154,7 +154,7 @@ func (r row) reused(s step) (next []row) {
 	case 1:
 		raceBegan = r.raceBegan()
 	case 2:
-		raceBegan = r.before
+		raceBegan = span{min(r.before.from, r.entered.from), min(r.before.to, r.entered.to)}
 	}
 	age := span{now.from - r.entered.to, now.to - r.entered.from}
 	if s.with.generation+1 == r.generation && s.key != "" && s.key == r.key && age.from < retryWindow {
