@@ -46,7 +46,7 @@ func (c *Console) parsePages() pages {
 	functions := template.FuncMap{
 		"t": t, "base": func() string { return c.base }, "ago": c.ago, "until": c.until, "when": c.when,
 		"exact": exact, "iso": iso,
-		"agent": describeAgent,
+		"agent": describeAgent, "columns": func(texts ...string) []string { return texts },
 	}
 	shared := template.New("").Funcs(functions)
 	shared = template.Must(shared.ParseFS(pageFiles, "pages/layout.html", "pages/parts.html"))
