@@ -24,7 +24,7 @@ func main() {
 	rounds := flag.Int("rounds", 5, "number of rounds of the table")
 	each := flag.Duration("each", 4*time.Second, "length of each measurement")
 	plots := flag.String("plots", "", "write the plots into this folder instead of printing the table")
-	feed := flag.Bool("feed", false, "measure only what the feed of revocations costs")
+	feed := flag.Bool("feed", false, "measure only what the feed of revocations costs, and how late it is")
 	openings := flag.Bool("openings", false, "measure only how sessions are opened")
 	matrix := flag.Bool("matrix", false, "measure only SQLite, by algorithm and number of connections")
 	flag.Parse()
@@ -42,7 +42,10 @@ func main() {
 	fail(run(ctx, *rounds, *each, *plots, *openings))
 }
 
-// runFeed measures what the feed of revocations costs.
+// delayRounds is how many times longer than other measurements that of the feed's delay is, for enough refreshes.
+const delayRounds = 10
+
+// runFeed measures what the feed of revocations costs, and how late it is.
 func runFeed(ctx context.Context, rounds int, each time.Duration) error {
 	dir, err := os.MkdirTemp("", "pawl-load-*")
 	if err != nil {
@@ -54,7 +57,10 @@ func runFeed(ctx context.Context, rounds int, each time.Duration) error {
 		return err
 	}
 	printMachine(os.Stdout)
-	return printFeed(ctx, os.Stdout, dir, binary, rounds, each)
+	if err := printFeed(ctx, os.Stdout, dir, binary, rounds, each); err != nil {
+		return err
+	}
+	return printDelay(ctx, os.Stdout, binary, delayRounds*each)
 }
 
 func fail(err error) {
