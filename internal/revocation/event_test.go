@@ -16,7 +16,10 @@ import (
 var (
 	session = token.SessionID{1, 2, 3, 255}
 	at      = time.Date(2026, 11, 28, 17, 30, 0, 7_000_000, time.UTC)
-	life    = revocation.Hello{Epoch: "E1", ServerTime: at, MaxTokenLife: time.Hour, Heartbeat: 200 * time.Millisecond}
+	life    = revocation.Hello{
+		Epoch: "E1", ServerTime: at, IssuedUntil: time.Date(2026, 11, 28, 17, 31, 0, 0, time.UTC),
+		MaxTokenLife: time.Hour, Heartbeat: 200 * time.Millisecond,
+	}
 )
 
 // changes has a change of each kind, with the lowest and the highest numbers.
@@ -48,7 +51,7 @@ func TestWireForm(t *testing.T) {
 	stream = revocation.AppendBeat(stream, id, at)
 	const want = `id: E1-4
 event: hello
-data: {"epoch":"E1","serverTime":"2026-11-28T17:30:00.007Z","maxTokenLife":3600000,"heartbeat":200}
+data: {"epoch":"E1","serverTime":"2026-11-28T17:30:00.007Z","issuedUntil":"2026-11-28T17:31:00.000Z","maxTokenLife":3600000,"heartbeat":200}
 
 : why
 
