@@ -74,7 +74,7 @@ func defaults() kong.Vars {
 		"addr":            ":8080",
 		"console":         console.DefaultPath,
 		"data":            "pawl-data",
-		"fast_lane":       "off",
+		"fast_lane":       "on",
 		"store":           "sqlite:",
 		"url":             "http://127.0.0.1:8080",
 		"acme_directory":  acme.LetsEncryptURL,
