@@ -17,7 +17,10 @@ import (
 	"github.com/pawlauth/pawl/pawltest"
 )
 
-var screenshots = flag.String("screenshots", "", "write screenshots of the pages to this folder")
+var (
+	screenshots = flag.String("screenshots", "", "write screenshots of the pages to this folder")
+	crowd       = flag.Int("crowd", 60, "number of people in the screenshots, besides the administrator")
+)
 
 // pages are the pages that an administrator can open, without those that ask before an action.
 func pages() map[string]string {
@@ -48,7 +51,9 @@ func TestScreenshots(t *testing.T) {
 		t.Skip("run it with -screenshots DIR")
 	}
 	pawl := newPawl(t)
-	seed(t, pawl, 60)
+	if *crowd > 0 {
+		seed(t, pawl, *crowd)
+	}
 	b := asAdmin(t, pawl)
 	for _, scheme := range []string{"light", "dark"} {
 		b.prefer(scheme)
