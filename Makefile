@@ -68,7 +68,7 @@ torture-ha: deps ## cause every fault of three sites with Patroni ROUNDS (2) tim
 	go test -count 1 -timeout 1h -v -run '^TestHA$$' ./test/torture -ha-rounds 1 -ha-ttl $(TTL) -ha-route own -ha-watchdog
 
 torture: ## on each store, kill servers KILLS (200) times, or for a time (FOR=2h), and check every answer; check all rights
-	go test -count 1 -timeout 1h -run '^TestRightsTableSeesFaults$$' ./internal/store/storetest -all-mutants
+	go test -count 1 -timeout 1h -run '^Test(RightsTable|Feed)SeesFaults$$' ./internal/store/storetest -all-mutants
 	go test -race -count 1 -timeout 1h -run '^Test(HeldBody|HeldAtStore|LoopOfWrites|OnPostgres)$$' ./internal/server -whole
 	go test -race -count 1 -timeout 0 -v -run '^TestTorture' ./test/torture -kills $(KILLS) -for $(FOR)
 
