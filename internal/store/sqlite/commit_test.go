@@ -400,6 +400,32 @@ func BenchmarkSlowFlush(b *testing.B) {
 	}
 }
 
+// BenchmarkCommitter measures the one goroutine that commits, without callers: commits of this many rotations, one after
+// the other.
+func BenchmarkCommitter(b *testing.B) {
+	for _, size := range []int{1, 8, 64, 256, maxBatchSize} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			s, ids := withSessions(b, b.TempDir(), size)
+			ops := make([]*batch.Op[operation], size)
+			rotations := 0
+			for n := uint32(1); b.Loop(); n++ {
+				for i, id := range ids {
+					ops[i] = rotationOp(id, n)
+				}
+				s.commit(ops)
+				for _, op := range ops {
+					if op.Value.err != nil || !op.Value.rotated {
+						b.Fatalf("rotated %v, %v", op.Value.rotated, op.Value.err)
+					}
+				}
+				rotations += size
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(rotations), "ns/rotation")
+			b.ReportMetric(float64(rotations)/b.Elapsed().Seconds(), "rotations/s")
+		})
+	}
+}
+
 // TestFullDisk checks that a failed write of a batch leaves the file and the memory as they were.
 func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
