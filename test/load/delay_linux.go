@@ -55,13 +55,14 @@ func printDelay(ctx context.Context, out io.Writer, binary string, each time.Dur
 	at := func(share float64) time.Duration {
 		return delays[int(share*float64(len(delays)-1))].Round(time.Millisecond)
 	}
-	fmt.Fprintf(out, "\nFrom the response of a refresh to the rejection by a verifier at another node, PostgreSQL, 3 nodes, "+
-		"%d connections\n\n| refreshes | p50 | p99 | longest |\n|---|---|---|---|\n| %d | %v | %v | %v |\n",
+	fmt.Fprintf(out, "\nFrom the response of a refresh to the rejection by a verifier at another node, PostgreSQL, "+
+		"3 nodes, %d connections\n\n| refreshes | p50 | p99 | longest |\n|---|---|---|---|\n| %d | %v | %v | %v |\n",
 		tableConns, len(delays), at(.5), at(.99), at(1))
 	return nil
 }
 
-// delaysOf refreshes a session at a node until ctx ends, and returns how long the verifier accepted each old token.
+// delaysOf refreshes a session at a node until ctx ends, and returns for how long the verifier still accepted each
+// superseded token.
 func delaysOf(ctx context.Context, s *server, verifier *client.Verifier) (delays []time.Duration, err error) {
 	c, err := client.New(s.url)
 	if err != nil {
@@ -84,7 +85,7 @@ func delaysOf(ctx context.Context, s *server, verifier *client.Verifier) (delays
 			time.Sleep(time.Millisecond)
 		}
 		if ctx.Err() != nil {
-			return delays, nil // that error was the end of ctx
+			return delays, nil // the verifier's error was that of ctx
 		}
 		delays = append(delays, time.Since(answered))
 	}

@@ -400,8 +400,7 @@ func BenchmarkSlowFlush(b *testing.B) {
 	}
 }
 
-// BenchmarkCommitter measures the one goroutine that commits, without callers: commits of this many rotations, one after
-// the other.
+// BenchmarkCommitter measures the goroutine that commits, without callers: commits of this many rotations in turn.
 func BenchmarkCommitter(b *testing.B) {
 	for _, size := range []int{1, 8, 64, 256, maxBatchSize} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
