@@ -13,7 +13,8 @@ RACE_OURS = -gcflags=modernc.org/...=-race=false
 # Most tests wait more than they compute, so 4 packages run at once. The longest packages begin first, so that none of
 # them runs alone at the end.
 PACKAGES ?= 4
-LONGEST = ./internal/store/postgres ./internal/server ./test/e2e ./test/cluster ./test/torture ./cmd/pawl
+LONGEST = ./internal/store/postgres ./internal/server ./test/e2e ./test/cluster ./test/torture ./cmd/pawl ./test/sdk \
+  ./test/model ./test/console ./internal/store/sqlite
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
