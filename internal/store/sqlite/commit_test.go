@@ -410,6 +410,7 @@ func BenchmarkCommitter(b *testing.B) {
 			for n := uint32(1); b.Loop(); n++ {
 				for i, id := range ids {
 					ops[i] = rotationOp(id, n)
+					ops[i].Value.rotation.At = testNow // the sessions end after 10,000 s
 				}
 				s.commit(ops)
 				for _, op := range ops {
