@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
 // Receiver is a system that gets a security event token (RFC 8417) when a session ends.
@@ -40,8 +42,9 @@ type Lease struct {
 // ReceiverStore keeps the receivers.
 type ReceiverStore interface {
 	// AddReceiver adds a receiver, whose first event is the next one of the audit. It ignores Delivery and Lease. It
-	// returns ErrDuplicate if the id is taken.
-	AddReceiver(ctx context.Context, r Rights, receiver Receiver) error
+	// returns ErrDuplicate if the id or the URL is taken, and ErrReceiversFull if there are as many as most already; 0
+	// sets no limit.
+	AddReceiver(ctx context.Context, r Rights, receiver Receiver, most int) error
 	// RemoveReceiver removes a receiver, or returns ErrNotFound.
 	RemoveReceiver(ctx context.Context, r Rights, id string) error
 	// Receivers returns all receivers, the oldest first.
@@ -54,6 +57,19 @@ type ReceiverStore interface {
 	SaveDelivery(ctx context.Context, node, id string, d Delivery) error
 	// ReleaseReceivers ends all leases of a node.
 	ReleaseReceivers(ctx context.Context, node string) error
+}
+
+// CheckNew returns the error of AddReceiver for a receiver beside those that there are.
+func (r *Receiver) CheckNew(present []Receiver, most int) error {
+	for _, other := range present {
+		if other.ID == r.ID || other.URL == r.URL {
+			return fault.ErrDuplicate
+		}
+	}
+	if most > 0 && len(present) >= most {
+		return fault.ErrReceiversFull
+	}
+	return nil
 }
 
 // LeaseDue reports whether LeaseReceivers has to change a lease.

@@ -31,7 +31,7 @@ type Pusher interface {
 }
 
 const (
-	// maxReceivers bounds the connections and the reads of the audit. Calls at the same time may exceed it by one each.
+	// maxReceivers bounds the connections and the reads of the audit.
 	maxReceivers          = 32
 	maxAudienceBytes      = 256
 	maxAuthorizationBytes = 4096
@@ -87,24 +87,19 @@ func (a *Authority) AddReceiver(ctx context.Context, c Caller, n NewReceiver) (R
 			return Receiver{}, fault.Invalid("authorization " + err.Error() + ".")
 		}
 	}
-	present, err := a.store.Receivers(ctx)
-	if err != nil {
-		return Receiver{}, fault.FromStore(err, nil)
-	}
-	if len(present) >= maxReceivers {
-		return Receiver{}, errReceiversMax
-	}
-	for _, other := range present {
-		if other.URL == r.URL {
-			return Receiver{}, errReceiverTaken
-		}
-	}
 	a.audit.Flush(ctx) // so that the receiver does not get earlier events
-	_, err = asCaller(ctx, a, c, func(c Caller) (struct{}, error) {
+	_, err := asCaller(ctx, a, c, func(c Caller) (struct{}, error) {
 		if c.User.Level != Root {
 			return struct{}{}, errLevel
 		}
-		return struct{}{}, fault.FromStore(a.store.AddReceiver(ctx, c.rightsOn(nil), r), nil)
+		err := a.store.AddReceiver(ctx, c.rightsOn(nil), r, maxReceivers)
+		switch {
+		case errors.Is(err, fault.ErrDuplicate):
+			return struct{}{}, errReceiverTaken
+		case errors.Is(err, fault.ErrReceiversFull):
+			return struct{}{}, errReceiversMax
+		}
+		return struct{}{}, fault.FromStore(err, nil)
 	})
 	if err == nil {
 		a.pusher.Wake()

@@ -107,9 +107,9 @@ func (g *gate) RetireSigningKey(ctx context.Context, r authority.Rights, id stri
 	return g.Store.RetireSigningKey(ctx, r, id, at)
 }
 
-func (g *gate) AddReceiver(ctx context.Context, r authority.Rights, receiver authority.Receiver) error {
+func (g *gate) AddReceiver(ctx context.Context, r authority.Rights, receiver authority.Receiver, most int) error {
 	g.pass(r)
-	return g.Store.AddReceiver(ctx, r, receiver)
+	return g.Store.AddReceiver(ctx, r, receiver, most)
 }
 
 func (g *gate) RemoveReceiver(ctx context.Context, r authority.Rights, id string) error {

@@ -103,7 +103,7 @@ func copyReceivers(ctx context.Context, from, to Store) error {
 		return err
 	}
 	for _, r := range receivers {
-		if err := to.AddReceiver(ctx, authority.Rights{}, r); err != nil {
+		if err := to.AddReceiver(ctx, authority.Rights{}, r, 0); err != nil {
 			return err
 		}
 	}

@@ -98,7 +98,7 @@ func fill(t *testing.T, s app.Store) {
 	fillSigningKeys(t, s)
 	fillAssertions(t, s)
 	receiver := authority.Receiver{ID: "r", URL: "https://r.example.com", Audience: "a", Authorization: "s", Created: 8}
-	if err := s.AddReceiver(t.Context(), authority.Rights{}, receiver); err != nil {
+	if err := s.AddReceiver(t.Context(), authority.Rights{}, receiver, 0); err != nil {
 		t.Fatal(err)
 	}
 }

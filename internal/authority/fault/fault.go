@@ -74,6 +74,8 @@ var (
 	ErrRightsChanged = errors.New("the caller's rights changed")
 	// ErrLastRoot means that a write would leave no active Root. Nothing was changed.
 	ErrLastRoot = errors.New("the last active Root")
+	// ErrReceiversFull means that the store has as many receivers as it may have. Nothing was changed.
+	ErrReceiversFull = errors.New("the store has as many receivers as it may have")
 	// ErrHasAdministrator means that the store has a user of level Root already. Nothing was changed.
 	ErrHasAdministrator = errors.New("the store has an administrator")
 	// ErrUnavailable means that the store is unreachable or cannot write. Nothing was changed, except if the

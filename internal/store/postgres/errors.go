@@ -79,7 +79,7 @@ func violates(refused *pgconn.PgError, constraint string) bool {
 func isContract(err error) bool {
 	for _, known := range []error{
 		fault.ErrNotFound, fault.ErrActorEnded, fault.ErrRightsChanged, fault.ErrLastRoot, fault.ErrAssertionUsed,
-		fault.ErrHasAdministrator, storecopy.ErrNotEmpty,
+		fault.ErrHasAdministrator, fault.ErrReceiversFull, fault.ErrDuplicate, storecopy.ErrNotEmpty,
 	} {
 		if errors.Is(err, known) {
 			return true

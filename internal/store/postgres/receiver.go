@@ -7,7 +7,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pawlauth/pawl/internal/authority"
-	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
 // selectReceivers reads the rest of a lease in milliseconds, by the clock of the database, so that the clocks of the
@@ -30,16 +29,23 @@ func (s *Store) Receivers(ctx context.Context) ([]authority.Receiver, error) {
 	return query(ctx, s, scanReceiver, selectReceivers)
 }
 
-// AddReceiver adds a receiver.
-func (s *Store) AddReceiver(ctx context.Context, r authority.Rights, receiver authority.Receiver) error {
+// AddReceiver adds a receiver. The lock makes such calls follow one another, so that none passes over another one.
+func (s *Store) AddReceiver(ctx context.Context, r authority.Rights, receiver authority.Receiver, most int) error {
 	_, err := withRights(ctx, s, r, func(ctx context.Context, tx pgx.Tx) (none, error) {
-		const sql = `INSERT INTO pawl.receiver (id, url, audience, auth_sealed, created, last_event)
-			SELECT $1, $2, $3, $4, $5, coalesce((SELECT max(id) FROM pawl.event), 0) ON CONFLICT (id) DO NOTHING`
-		tag, err := tx.Exec(ctx, sql, receiver.ID, receiver.URL, receiver.Audience, receiver.Authorization,
-			receiver.Created)
-		if err == nil && tag.RowsAffected() == 0 {
-			err = fault.ErrDuplicate
+		if _, err := tx.Exec(ctx, lockUsersRow); err != nil {
+			return none{}, err
 		}
+		present, err := collect(ctx, tx, scanReceiver, selectReceivers)
+		if err == nil {
+			err = receiver.CheckNew(present, most)
+		}
+		if err != nil {
+			return none{}, err
+		}
+		const sql = `INSERT INTO pawl.receiver (id, url, audience, auth_sealed, created, last_event)
+			SELECT $1, $2, $3, $4, $5, coalesce((SELECT max(id) FROM pawl.event), 0)`
+		_, err = tx.Exec(ctx, sql, receiver.ID, receiver.URL, receiver.Audience, receiver.Authorization,
+			receiver.Created)
 		return none{}, err
 	})
 	return err

@@ -29,7 +29,8 @@ func (s *Store) countFailure(err error) {
 	regular := errors.Is(err, fault.ErrNotFound) || errors.Is(err, fault.ErrDuplicate) ||
 		errors.Is(err, fault.ErrActorEnded) || errors.Is(err, fault.ErrRightsChanged) ||
 		errors.Is(err, fault.ErrLastRoot) || errors.Is(err, fault.ErrAssertionUsed) ||
-		errors.Is(err, fault.ErrHasAdministrator) || errors.Is(err, storecopy.ErrNotEmpty)
+		errors.Is(err, fault.ErrHasAdministrator) || errors.Is(err, fault.ErrReceiversFull) ||
+		errors.Is(err, storecopy.ErrNotEmpty)
 	if !regular {
 		s.metrics.StoreError()
 	}

@@ -2,14 +2,12 @@ package sqlite
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
 	"zombiezen.com/go/sqlite"
 
 	"github.com/pawlauth/pawl/internal/authority"
-	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
 // milliNow is the time of the leases: Unix milliseconds by the clock of the machine.
@@ -40,16 +38,19 @@ func (s *Store) Receivers(ctx context.Context) ([]authority.Receiver, error) {
 }
 
 // AddReceiver adds a receiver.
-func (s *Store) AddReceiver(ctx context.Context, r authority.Rights, receiver authority.Receiver) error {
+func (s *Store) AddReceiver(ctx context.Context, r authority.Rights, receiver authority.Receiver, most int) error {
 	return s.writeAs(ctx, r, normal, func(c *change) error {
-		const sql = `INSERT INTO receiver (id, url, audience, auth_sealed, created, last_event)
-			SELECT ?, ?, ?, ?, ?, coalesce((SELECT max(id) FROM event), 0) WHERE true ON CONFLICT (id) DO NOTHING`
-		err := executeOne(c.conn, sql, receiver.ID, receiver.URL, receiver.Audience, receiver.Authorization,
-			receiver.Created)
-		if errors.Is(err, fault.ErrNotFound) {
-			return fault.ErrDuplicate
+		present, err := queryAll(c.conn, selectReceivers, nil, scanReceiver)
+		if err == nil {
+			err = receiver.CheckNew(present, most)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		const sql = `INSERT INTO receiver (id, url, audience, auth_sealed, created, last_event)
+			SELECT ?, ?, ?, ?, ?, coalesce((SELECT max(id) FROM event), 0)`
+		return execute(c.conn, sql, receiver.ID, receiver.URL, receiver.Audience, receiver.Authorization,
+			receiver.Created)
 	})
 }
 

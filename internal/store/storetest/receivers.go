@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -19,7 +20,7 @@ func (s *state) newReceiver(id string) authority.Receiver {
 		ID: id, URL: "https://receiver.example.com/" + id, Audience: "aud " + id, Authorization: "sealed " + id,
 		Created: now,
 	}
-	s.noError(s.AddReceiver(s.Context(), authority.Rights{}, r))
+	s.noError(s.AddReceiver(s.Context(), authority.Rights{}, r, 0))
 	return r
 }
 
@@ -32,7 +33,7 @@ func testReceivers(t *testing.T, s *state) {
 	s.noError(err)
 	second := s.newReceiver("a")
 	second.Cursor = newest[0].ID
-	s.wantError(s.AddReceiver(t.Context(), authority.Rights{}, first), fault.ErrDuplicate)
+	s.wantError(s.AddReceiver(t.Context(), authority.Rights{}, first, 0), fault.ErrDuplicate)
 	s.reopen()
 	all, err := s.Receivers(t.Context())
 	s.noError(err)
@@ -43,6 +44,31 @@ func testReceivers(t *testing.T, s *state) {
 	all, err = s.Receivers(t.Context())
 	s.noError(err)
 	s.wantEqual(all, []authority.Receiver{second})
+}
+
+// testReceiversAtOnce adds receivers at once: at most the permitted number, and one for each URL.
+func testReceiversAtOnce(t *testing.T, s *state) {
+	const calls, most = 60, 8
+	var group sync.WaitGroup
+	for i := range calls {
+		group.Go(func() {
+			r := authority.Receiver{ID: fmt.Sprint(i), URL: fmt.Sprintf("https://receiver.example.com/%d", i/2)}
+			err := s.AddReceiver(t.Context(), authority.Rights{}, r, most)
+			if err != nil && !errors.Is(err, fault.ErrDuplicate) && !errors.Is(err, fault.ErrReceiversFull) {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	all, err := s.Receivers(t.Context())
+	s.noError(err)
+	urls := map[string]bool{}
+	for _, r := range all {
+		urls[r.URL] = true
+	}
+	if len(all) != most || len(urls) != most {
+		t.Errorf("there are %d receivers with %d URLs, want %d of each", len(all), len(urls), most)
+	}
 }
 
 // lease calls LeaseReceivers for the first receiver. It returns which node has it and whether the lease has time left.

@@ -58,8 +58,11 @@ var rightsWrites = map[string]func(*scene) []any{
 	"DeleteAPIKey":     func(s *scene) []any { return []any{s.targetKey.ID} },
 	"AddSigningKey":    func(s *scene) []any { return []any{keyring.SigningKey{ID: s.unique()}, false} },
 	"RetireSigningKey": func(s *scene) []any { return []any{s.signingKey, int64(now)} },
-	"AddReceiver":      func(s *scene) []any { return []any{authority.Receiver{ID: s.unique()}} },
-	"RemoveReceiver":   func(s *scene) []any { return []any{s.receiver} },
+	"AddReceiver": func(s *scene) []any {
+		id := s.unique()
+		return []any{authority.Receiver{ID: id, URL: id}, 0}
+	},
+	"RemoveReceiver": func(s *scene) []any { return []any{s.receiver} },
 }
 
 // loss is a change that makes the rights of a caller stale.

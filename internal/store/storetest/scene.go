@@ -52,7 +52,7 @@ func (s *state) newScene(with credential, self bool) *scene {
 	sc.key = sc.newKey(key)
 	sc.targetKey = sc.newKey(authority.APIKey{UserID: sc.target.ID, Visibility: authority.Shared})
 	sc.receiver = sc.unique()
-	s.noError(s.AddReceiver(s.Context(), authority.Rights{}, authority.Receiver{ID: sc.receiver}))
+	s.noError(s.AddReceiver(s.Context(), authority.Rights{}, authority.Receiver{ID: sc.receiver, URL: sc.receiver}, 0))
 	for range 2 { // one remains
 		sc.signingKey = sc.unique()
 		s.noError(s.AddSigningKey(s.Context(), authority.Rights{}, keyring.SigningKey{ID: sc.signingKey}, false))

@@ -94,7 +94,7 @@ var suite = map[string]func(*testing.T, *state){
 	"AttemptsSweep":        testAttemptsSweep,
 	"AttemptsMaxAccounts":  testAttemptsMaxAccounts,
 
-	"Receivers": testReceivers,
+	"Receivers": testReceivers, "ReceiversAtOnce": testReceiversAtOnce,
 	"Leases":    testLeases,
 	"LeaseRace": testLeaseRace,
 
