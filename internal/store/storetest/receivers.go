@@ -48,8 +48,16 @@ func testReceivers(t *testing.T, s *state) {
 
 // testReceiversAtOnce adds receivers at once: at most the permitted number, and one for each URL.
 func testReceiversAtOnce(t *testing.T, s *state) {
-	const calls, most = 60, 8
+	const calls, most = 100, 8
 	var group sync.WaitGroup
+	for i := range calls { // so that the store has as many connections as it may have
+		group.Go(func() {
+			u := authority.User{Login: fmt.Sprint(i), Level: authority.NetOps, Status: authority.Active}
+			_, err := s.CreateUser(t.Context(), authority.Rights{}, u, "hash")
+			s.noError(err)
+		})
+	}
+	group.Wait()
 	for i := range calls {
 		group.Go(func() {
 			r := authority.Receiver{ID: fmt.Sprint(i), URL: fmt.Sprintf("https://receiver.example.com/%d", i/2)}
