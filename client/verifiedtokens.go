@@ -23,10 +23,11 @@ type verifiedToken struct {
 	hash   tokenHash
 	caller VerifiedToken
 	token  revocation.Token
-	// keys is the generation of the JWK set that verified the signature. It has no meaning if Pawl vouches for the
-	// signature, which isHS256 marks.
-	keys    uint64
-	isHS256 bool
+	// keys is the generation of the JWK set that verified the signature. It has no meaning if byPawl is set.
+	keys uint64
+	// byPawl marks a token that only Pawl can judge: its signature is HS256, or its iat is later than the server's
+	// clock.
+	byPawl bool
 }
 
 type tokenHash [sha256.Size]byte

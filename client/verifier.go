@@ -189,7 +189,7 @@ func (v *Verifier) Verify(ctx context.Context, text string) (*VerifiedToken, err
 
 // signatureHolds reports whether the key that signed a cached token is still in the JWK set.
 func (v *Verifier) signatureHolds(e *verifiedToken) bool {
-	return e.isHS256 || e.keys == v.jwks.generation.Load()
+	return e.byPawl || e.keys == v.jwks.generation.Load()
 }
 
 // check decides about a token whose signature is valid by what the feed has reported. The age of the knowledge is
@@ -216,7 +216,7 @@ func (v *Verifier) verifyNew(ctx context.Context, text string, hash tokenHash, n
 		return nil, err
 	}
 	e.hash = hash
-	if e.isHS256 {
+	if e.byPawl {
 		return v.ask(ctx, text, e, now)
 	}
 	decision := v.check(e, now)
@@ -250,8 +250,8 @@ func (v *Verifier) ask(ctx context.Context, text string, e *verifiedToken, now t
 		v.tokens.put(&yes, now)
 		return &yes.caller, nil
 	case errors.Is(err, ErrInvalidSession):
-		// Anyone can write a session id into a token of HS256, so only a token that was valid before is evidence.
-		if !e.isHS256 || e.token.Confirmed != 0 {
+		// Anyone can write a session id into a token of HS256. Such a token is evidence only if it was valid before.
+		if !e.byPawl || e.token.Confirmed != 0 {
 			v.table.Reject(e.token.Session, e.token.Generation)
 		}
 	case ctx.Err() == nil && v.mayAcceptUnreachable(e, now):
@@ -273,6 +273,6 @@ func (v *Verifier) mayAcceptUnreachable(e *verifiedToken, now time.Time) bool {
 	if known == nil || !known.isFresh(now, v.config.Bound+v.config.AcceptUnreachable) {
 		return false
 	}
-	return v.config.AcceptUnreachable > 0 && (!e.isHS256 || e.token.Confirmed != 0) &&
+	return v.config.AcceptUnreachable > 0 && (!e.byPawl || e.token.Confirmed != 0) &&
 		known.serverTime(now).Unix() < e.token.Expires && v.table.Check(e.token) != revocation.Dead
 }

@@ -58,6 +58,12 @@ func (j *JWKS) verify(ctx context.Context, text string) (claims, error) {
 	return c, nil
 }
 
+// isEarly reports whether claims seem to come from the future.
+func (j *JWKS) isEarly(c claims) bool {
+	limit := j.current().server.at(j.config.Clock()).Add(clockSkew)
+	return c.IssuedAt.Time().After(limit) || c.NotBefore.Time().After(limit)
+}
+
 // caller returns the caller of verified claims, if their issuer, audience and times are valid.
 func (j *JWKS) caller(c claims) (api.SessionInfo, error) {
 	now := j.current().server.at(j.config.Clock())
