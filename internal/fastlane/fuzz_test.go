@@ -20,6 +20,44 @@ func post(path, body string, lines ...string) string {
 	return text + "\r\n" + body
 }
 
+// introspection returns a request with a form. The handler reads the form and Basic.
+func introspection(body string, lines ...string) string {
+	lines = append(lines, "Authorization: Basic YTpi", "X-Shape: f u t")
+	return post(introspectPath, body, append(lines, "Content-Type: "+formType)...)
+}
+
+// forms are requests with a form, whole and malformed, and pipelines with one.
+func forms() []string {
+	form := introspection("token=a.b.c&token_type_hint=access_token")
+	all := []string{
+		form, form + form, form + hot() + form, hot() + form + "GET / HTTP/1.1\r\nHost: x\r\n\r\n" + form,
+		introspection(""), introspection("", "Content-Length: 0"), form + "&token=d", form + "\r\n" + form,
+		strings.Replace(form, "YTpi", "YTpi=", 1) + form, strings.Replace(form, "Basic", "Bearer", 1) + form,
+		introspection("token=a", "X-API-Key: k", "X-API-Key: k"), introspection("token=a", "Content-Type: text/plain"),
+		introspection("token=a", "Content-Encoding: gzip") + form,
+		introspection("token=a", "Sec-Fetch-Mode: cors") + form,
+		introspection("token="+strings.Repeat("x", 3000)) + form, introspection(strings.Repeat("&", 5000)) + form,
+		strings.Replace(form, "POST", "GET", 1) + form, strings.Replace(form, "POST", "PUT", 1) + form,
+		strings.Replace(form, introspectPath, introspectPath+"/", 1) + form,
+		strings.Replace(form, introspectPath, introspectPath+"?token=q", 1) + form,
+		strings.Replace(form, introspectPath, "/oauth2/%69ntrospect", 1) + form,
+	}
+	for _, body := range []string{
+		"token", "=", "&", "token=a&token=b", "token=a;b", "token=%zz", "token=%", "token=%5F+x", "%00=\x00", "{}",
+		"\xff=\xfe", "token=a\r\n\r\n", "token=a\r\n\r\nPOST / HTTP/1.1\r\n\r\n", "client_secret=p%5Fx&token=a",
+	} {
+		all = append(all, introspection(body)+form)
+	}
+	for _, contentType := range []string{
+		formType + "; charset=utf-8", formType + ";", "Application/X-WWW-Form-URLencoded",
+		"multipart/form-data; boundary=x", "text/plain", "application/json", "", ";", "\t" + formType,
+		formType + ", text/plain",
+	} {
+		all = append(all, strings.Replace(form, formType, contentType, 1)+form)
+	}
+	return all
+}
+
 // hot returns a request that the lane answers.
 func hot(lines ...string) string { return post(sessionPath, "", lines...) }
 
@@ -62,7 +100,7 @@ func streams() []string {
 	} {
 		all = append(all, post(refreshPath, "12345", "X-Shape: "+shape)+hot(), hot("X-Shape: "+shape)+refresh)
 	}
-	return append(all,
+	return append(append(all, forms()...),
 		strings.ReplaceAll(hot(), "\r\n", "\n")+hot(), strings.ReplaceAll(refresh, "\r\n", "\r")+hot(),
 		strings.Replace(hot(), "\r\n\r\n", "\r\n\n", 1)+hot(), strings.Replace(hot(), "\r\n\r\n", "\n\r\n", 1)+hot(),
 		strings.Replace(hot(), "pawl.example", "\r\nHost: 0", 1)+hot(),

@@ -22,9 +22,12 @@ import (
 
 // The paths of the lane, in these tests.
 const (
-	sessionPath = "/v2/auth/session"
-	refreshPath = "/v2/auth/refresh"
+	sessionPath    = "/v2/auth/session"
+	refreshPath    = "/v2/auth/refresh"
+	introspectPath = "/oauth2/introspect"
 )
+
+const formType = "application/x-www-form-urlencoded"
 
 // patience is longer than any exchange takes on a busy machine, so that no time-out makes the difference.
 const patience = 5 * time.Minute
@@ -75,7 +78,7 @@ func startSide(
 		configure(server)
 	}
 	if withLane {
-		s.fast = fastlane.New(listener, server, sessionPath, refreshPath)
+		s.fast = fastlane.New(listener, server, sessionPath, refreshPath, introspectPath)
 		listener = s.fast
 	}
 	served := make(chan error, 1)
@@ -248,6 +251,13 @@ func shapes(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.ReadFull(r.Body, make([]byte, min(max(number, 0), 100)))
 		case 'a':
 			_, _ = io.ReadAll(r.Body)
+		case 'f':
+			err := r.ParseForm()
+			h["X-Form"] = []string{fmt.Sprintf("%q %v", r.PostForm, err)}
+		case 'u':
+			login, password, ok := r.BasicAuth()
+			h["X-Basic"] = []string{fmt.Sprintf("%q %q %t", login, password, ok)}
+			h["Www-Authenticate"] = []string{`Bearer realm="a"`, `Basic realm="a"`}
 		case 'x':
 			_ = r.Body.Close()
 		case 'p':

@@ -97,18 +97,23 @@ func TestHandOver(t *testing.T) {
 	}
 	s := run(t, nameWriter, nil)
 	for text, want := range map[string]string{
-		hot():                                        "lane",
-		hot(fields[:15]...):                          "lane",
-		post(refreshPath, "12345"):                   "lane",
-		post(refreshPath, "5", fields[5:]...):        "lane",
-		hot(fields...):                               "http", // 17 fields
-		hot("Origin: https://x"):                     "http",
-		hot("Cookie: a=b"):                           "http",
-		hot("Pragma: no-cache"):                      "http",
-		hot("Content-Length: 00"):                    "http",
-		"GET / HTTP/1.1\r\nHost: x\r\n\r\n":          "http",
-		post("/v2/auth/login", "{}"):                 "http",
-		post(refreshPath, strings.Repeat("x", 5000)): "http",
+		hot():                                          "lane",
+		hot(fields[:15]...):                            "lane",
+		post(refreshPath, "12345"):                     "lane",
+		post(refreshPath, "5", fields[5:]...):          "lane",
+		introspection("token=a"):                       "lane",
+		introspection("token=a", fields[:11]...):       "lane",
+		hot(fields...):                                 "http", // 17 fields
+		hot("Origin: https://x"):                       "http",
+		hot("Cookie: a=b"):                             "http",
+		hot("Pragma: no-cache"):                        "http",
+		hot("Content-Length: 00"):                      "http",
+		"GET / HTTP/1.1\r\nHost: x\r\n\r\n":            "http",
+		post("/v2/auth/login", "{}"):                   "http",
+		post("/oauth2/revoke", "token=a"):              "http",
+		introspection("token=a", "Sec-Fetch-Mode: a"):  "http",
+		introspection("a=b", "Content-Encoding: gzip"): "http",
+		post(refreshPath, strings.Repeat("x", 5000)):   "http",
 	} {
 		c := s.dial()
 		c.write(text)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -58,22 +59,9 @@ func sendRaw(t *testing.T, addr, text string) string {
 	return string(answer)
 }
 
-// TestFastLane sends the hot calls, with success and with each kind of error, to Pawl's handlers by net/http and by the
-// fast lane. The responses and the lines of the access log must be the same, except the time.
-func TestFastLane(t *testing.T) {
-	var lines bytes.Buffer
-	var handler http.Handler // the whole chain
-	b := &browser{t, pawltest.New(t,
-		pawltest.WithConfig(func(c *app.Config) {
-			c.Metrics = metrics.New("test")
-			c.Limits = server.Limits{RefreshRate: 1000, MaxInFlight: 10}
-			c.AccessLog = slog.New(slog.NewTextHandler(&lines, nil))
-		}),
-		pawltest.WithHandler(func(next http.Handler) http.Handler { handler = next; return next }))}
-	token, old := b.login(), b.login()
-	lost := b.login()
-	b.refresh(200, old)
-	b.refresh(200, lost, "Idempotency-Key: lost") // the calls below replay it
+// hotCalls returns hot calls that succeed, and some that fail in each way. old is superseded. A refresh of lost is a
+// replay.
+func hotCalls(b *browser, token, old, lost string) []string {
 	calls := []string{
 		hotCall("/v2/auth/session", "", "Authorization: Bearer "+token),
 		hotCall("/v2/auth/session", "", "authorization: bearer  "+token, "X-API-Key: "+b.APIKey),
@@ -92,12 +80,60 @@ func TestFastLane(t *testing.T) {
 		hotCall("/v2/auth/refresh", "{}", "Content-Type: application/json", "X-Forwarded-For: 192.0.2.1"),
 		hotCall("/v2/auth/refresh", ""),
 	}
+	for _, form := range [][]string{
+		{"token=" + token, apiKey(b.APIKey)},
+		{"token_type_hint=x&token=" + token, "x-api-key:  " + b.APIKey},
+		{"token=" + token, "Authorization: Bearer " + b.APIKey},
+		{"token=" + token, basic(strings.ReplaceAll(b.APIKey, "_", "%5F"))},
+		{"client_id=a&client_secret=" + url.QueryEscape(b.APIKey) + "&token=" + token},
+		{"token=" + old, apiKey(b.APIKey)},
+		{"token=a.b.c", basic(b.APIKey)},
+		{"token=" + token, basic(b.APIKey), apiKey(b.APIKey)},
+		{"token=" + token, apiKey(b.APIKey), apiKey(b.APIKey)},
+		{"token=" + token, basic("x")},
+		{"token=" + token, "Authorization: Digest x"},
+		{"token=" + token, bearer(token)},
+		{"token=" + token},
+		{"token=a&token=b", apiKey(b.APIKey)},
+		{"token=%zz", apiKey(b.APIKey)},
+		{"token=", apiKey(b.APIKey)},
+		{"", apiKey(b.APIKey)},
+		{"", "X-API-Key:"},
+	} {
+		headers := append(form[1:], "Content-Type: application/x-www-form-urlencoded")
+		calls = append(calls, hotCall("/oauth2/introspect", form[0], headers...))
+	}
+	return append(calls, hotCall("/oauth2/introspect", "{}", apiKey(b.APIKey), "Content-Type: application/json"))
+}
+
+// TestFastLane sends the hot calls, with success and with each kind of error, to Pawl's handlers by net/http and by the
+// fast lane. The responses and the lines of the access log must be the same, except the time.
+func TestFastLane(t *testing.T) {
+	var lines bytes.Buffer
+	var handler http.Handler // the whole chain
+	b := &browser{t, pawltest.New(t,
+		pawltest.WithConfig(func(c *app.Config) {
+			c.Metrics = metrics.New("test")
+			c.Limits = server.Limits{RefreshRate: 1000, MaxInFlight: 10}
+			c.AccessLog = slog.New(slog.NewTextHandler(&lines, nil))
+		}),
+		pawltest.WithHandler(func(next http.Handler) http.Handler { handler = next; return next }))}
+	token, old := b.login(), b.login()
+	lost := b.login()
+	b.refresh(200, old)
+	b.refresh(200, lost, "Idempotency-Key: lost") // the calls below replay it
+	calls := hotCalls(b, token, old, lost)
 	varying := regexp.MustCompile(`(?m)^Date: .*\r$|time=\S+ | ms=\S+`)
 	var answers [2]string // of net/http, and of the lane; with the access log
+	writers := map[string]int{}
+	counting := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		writers[fmt.Sprintf("%T", w)]++
+		handler.ServeHTTP(w, r)
+	})
 	for i := range answers {
 		listener, addr := listen(t)
 		lines.Reset()
-		web := serveHTTP(t, server.HTTPConfig{Handler: handler, FastLane: i == 1}, listener)
+		web := serveHTTP(t, server.HTTPConfig{Handler: counting, FastLane: i == 1}, listener)
 		for _, call := range calls {
 			answers[i] += sendRaw(t, addr, call) + "\n"
 		}
@@ -109,8 +145,11 @@ func TestFastLane(t *testing.T) {
 	if answers[0] != answers[1] {
 		t.Errorf("net/http answers:\n%s\nthe lane answers:\n%s", answers[0], answers[1])
 	}
-	if n := strings.Count(answers[1], "HTTP/1.1 200 OK"); n != 5 {
-		t.Errorf("%d of the calls succeed, want 5:\n%s", n, answers[1])
+	if writers["*fastlane.response"] != len(calls) {
+		t.Errorf("the lane must answer each call of its server, but the calls are answered by %v", writers)
+	}
+	if n := strings.Count(answers[1], "HTTP/1.1 200 OK"); n != 12 {
+		t.Errorf("%d of the calls succeed, want 12:\n%s", n, answers[1])
 	}
 }
 

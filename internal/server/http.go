@@ -36,7 +36,8 @@ type HTTPConfig struct {
 	MaxConnectionsPerAddress int
 	// TrustedProxies have no MaxConnectionsPerAddress, because they connect for many clients.
 	TrustedProxies []netip.Prefix
-	// FastLane answers session checks and refreshes with package fastlane, which costs less. It has no effect with TLS.
+	// FastLane answers session checks, introspections and refreshes with package fastlane, which costs less. It has no
+	// effect with TLS.
 	FastLane bool
 	// Log receives the errors of connections. If nil, the server discards them.
 	Log *slog.Logger
@@ -123,7 +124,7 @@ func (s *HTTPServer) withLane(l net.Listener) net.Listener {
 	if !s.fastLane || s.stopped {
 		return l
 	}
-	s.fast = fastlane.New(l, &s.server, sessionPath, refreshPath)
+	s.fast = fastlane.New(l, &s.server, sessionPath, refreshPath, introspectPath)
 	return s.fast
 }
 

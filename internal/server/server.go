@@ -102,14 +102,15 @@ func newServer(c Config) *server {
 
 // The paths that other files need too.
 const (
-	loginPath   = "/v2/auth/login"
-	sessionPath = "/v2/auth/session"
-	refreshPath = "/v2/auth/refresh"
-	grantPath   = "/oauth2/token"
-	healthPath  = "/healthz"
-	readyPath   = "/readyz"
-	forwardPath = "/forward-auth"
-	feedPath    = "/v2/revocations"
+	loginPath      = "/v2/auth/login"
+	sessionPath    = "/v2/auth/session"
+	refreshPath    = "/v2/auth/refresh"
+	grantPath      = "/oauth2/token"
+	introspectPath = "/oauth2/introspect"
+	healthPath     = "/healthz"
+	readyPath      = "/readyz"
+	forwardPath    = "/forward-auth"
+	feedPath       = "/v2/revocations"
 )
 
 // The calls outside authenticated name here the callers that they are open to, besides those with a bearer or an API
@@ -170,7 +171,7 @@ func (s *server) routes() {
 	s.handle(feedPath, methods{"GET": authenticated(s.revocations, feedOpen)})
 
 	s.handleOAuth(grantPath, http.MethodPost, s.grantToken)
-	s.handleOAuth("/oauth2/introspect", http.MethodPost, s.introspect)
+	s.handleOAuth(introspectPath, http.MethodPost, s.introspect)
 	s.handleOAuth("/oauth2/revoke", http.MethodPost, s.revoke)
 	s.handleOAuth("/.well-known/jwks.json", http.MethodGet, s.jwks)
 	s.handleOAuth(metadataPath, http.MethodGet, s.metadata)
