@@ -37,10 +37,16 @@ type Group[T any] struct {
 	commit func([]*Op[T])
 	limit  int
 	gather time.Duration
+	least  int           // see Adapt; limit without it
+	target time.Duration // see Adapt; 0 without it
+
+	committers int
 
 	mu      sync.Mutex // guards the fields below
 	waiting list.List  // of *Op[T]; a list, because any of them may give up, and thousands at the same time
 	weight  int        // of the waiting operations
+	taken   int        // weight of the operations in commits
+	size    int        // the present limit of a batch, from least to limit
 	idle    int        // committers that do not run
 	closed  bool
 	callers int // an estimate of the number of callers
@@ -58,7 +64,23 @@ type Group[T any] struct {
 // with their next operation. Fewer commits then serve as many operations. The committer waits for a fraction of the
 // callers only, and therefore does not wait at all if there is one caller. With a gather of 0 it never waits.
 func New[T any](limit, committers int, gather time.Duration, commit func([]*Op[T])) *Group[T] {
-	return &Group[T]{commit: commit, limit: limit, gather: gather, idle: committers, enough: make(chan struct{}, 1)}
+	return &Group[T]{
+		commit: commit, limit: limit, gather: gather, least: limit, size: limit, committers: committers,
+		idle: committers, enough: make(chan struct{}, 1),
+	}
+}
+
+// Adapt lets the limit of a batch follow the speed of the commits, and returns g. It must be called before Do. The
+// first batches have the limit least. A full batch doubles the limit if its commit takes less than half of target. Any
+// batch halves the limit if its commit takes more than target. So large batches are for a store that is fast enough for
+// them, and a slow store does not run into the timeout of a statement.
+//
+// A batch larger than least also has no more than its share of all operations, so that the committers have batches of
+// equal size. Otherwise one of them would take all operations, and the others would commit the few that come first.
+func (g *Group[T]) Adapt(least int, target time.Duration) *Group[T] {
+	g.least, g.size = least, least
+	g.target = target
+	return g
 }
 
 // Do carries out one operation and returns when its batch is complete. If ctx ends while the operation waits, the
@@ -108,14 +130,16 @@ func (g *Group[T]) commitAll() {
 	defer timer.Stop()
 	for {
 		g.mu.Lock()
-		ops := g.take()
+		ops, full := g.take()
 		if len(ops) == 0 {
 			g.idle++
 			g.mu.Unlock()
 			return
 		}
 		g.mu.Unlock()
+		start := time.Now()
 		g.commit(ops)
+		g.finish(ops, full, time.Since(start))
 		for _, op := range ops {
 			close(op.done)
 		}
@@ -125,26 +149,46 @@ func (g *Group[T]) commitAll() {
 	}
 }
 
-// take removes the next batch from the waiting operations; g.mu is held.
-func (g *Group[T]) take() []*Op[T] {
-	ops := make([]*Op[T], 0, min(g.waiting.Len(), g.limit))
+// finish adapts the limit of a batch after a commit.
+func (g *Group[T]) finish(ops []*Op[T], full bool, took time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, op := range ops {
+		g.taken -= op.weight()
+	}
+	switch {
+	case g.target == 0:
+	case took > g.target:
+		g.size = max(g.size/2, g.least)
+	case full && took < g.target/2:
+		g.size = min(g.size*2, g.limit)
+	}
+}
+
+// take removes the next batch from the waiting operations, and reports whether its size is the present limit; g.mu is
+// held.
+func (g *Group[T]) take() (ops []*Op[T], full bool) {
+	share := (g.weight + g.taken + g.committers - 1) / g.committers
+	size := min(g.size, max(g.least, share))
+	ops = make([]*Op[T], 0, min(g.waiting.Len(), size))
 	weight := 0
 	for e := g.waiting.Front(); e != nil; e = g.waiting.Front() {
 		op := e.Value.(*Op[T])
-		weight += op.weight()
-		if weight > g.limit && len(ops) > 0 {
+		if weight+op.weight() > size && len(ops) > 0 {
 			break
 		}
+		weight += op.weight()
 		g.waiting.Remove(e)
-		g.weight -= op.weight()
 		op.element = nil
 		ops = append(ops, op)
 	}
-	return ops
+	g.weight -= weight
+	g.taken += weight
+	return ops, weight >= g.size
 }
 
 // gathered reports whether n operations wait, or a full batch of fewer; g.mu is held.
-func (g *Group[T]) gathered(n int) bool { return g.waiting.Len() >= n || g.weight >= g.limit }
+func (g *Group[T]) gathered(n int) bool { return g.waiting.Len() >= n || g.weight >= g.size }
 
 // await waits for more operations after a commit of n. It waits for five eighths of the callers: with half of them in a
 // commit and the other half being served, neither the disk nor the processor is idle, and the estimate is low at first
@@ -152,7 +196,7 @@ func (g *Group[T]) gathered(n int) bool { return g.waiting.Len() >= n || g.weigh
 func (g *Group[T]) await(n int, timer *time.Timer) {
 	g.mu.Lock()
 	g.callers = max(n+g.waiting.Len(), g.callers*15/16)
-	wanted := min(g.callers*5/8, g.limit)
+	wanted := min(g.callers*5/8, g.size)
 	if g.gathered(wanted) {
 		g.mu.Unlock()
 		return

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pawlauth/pawl/internal/store/batch"
@@ -189,5 +190,127 @@ func TestGather(t *testing.T) {
 		if committed != count*rounds {
 			t.Errorf("%d operations of %d callers were committed, want %d", committed, count, count*rounds)
 		}
+	}
+}
+
+// TestAdapt commits full batches that are fast or slow, and checks how many operations the next batch has.
+func TestAdapt(t *testing.T) {
+	const target = 100 * time.Millisecond
+	steps := []struct {
+		took time.Duration // of the commit
+		next int           // size of the next batch
+	}{
+		{took: 0, next: 16},
+		{took: target * 2 / 5, next: 32},
+		{took: target * 3 / 5, next: 32}, // neither fast nor slow
+		{took: 0, next: 64},
+		{took: 0, next: 64}, // the limit
+		{took: 2 * target, next: 32},
+		{took: 2 * target, next: 16},
+		{took: 2 * target, next: 8},
+		{took: 2 * target, next: 8}, // the least
+		{took: 0, next: 16},
+	}
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		var sizes []int // written by the one committer, read after Close
+		group := batch.New(64, 1, 0, func(ops []*batch.Op[int]) {
+			if sizes = append(sizes, len(ops)); len(sizes) == 1 {
+				<-release // the other operations wait meanwhile
+			} else if len(sizes)-2 < len(steps) {
+				time.Sleep(steps[len(sizes)-2].took)
+			}
+		}).Adapt(8, target)
+		var callers sync.WaitGroup
+		for range 1000 {
+			callers.Go(func() {
+				if err := group.Do(t.Context(), &batch.Op[int]{}); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		close(release)
+		callers.Wait()
+		group.Close()
+		if sizes[1] != 8 {
+			t.Errorf("the first full batch has %d operations, want 8", sizes[1])
+		}
+		for i, step := range steps {
+			if got := sizes[i+2]; got != step.next {
+				t.Errorf("batch %d has %d operations, want %d", i+2, got, step.next)
+			}
+		}
+	})
+}
+
+// TestAdaptNeedsFullBatches commits fast batches that are not full. They show nothing about larger ones.
+func TestAdaptNeedsFullBatches(t *testing.T) {
+	release := make(chan struct{})
+	var sizes []int // written by the one committer, read after Close
+	group := batch.New(64, 1, 0, func(ops []*batch.Op[int]) {
+		if sizes = append(sizes, len(ops)); len(sizes) == 10 {
+			<-release
+		}
+	}).Adapt(8, time.Hour)
+	for range 9 {
+		if err := group.Do(t.Context(), &batch.Op[int]{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var callers sync.WaitGroup
+	for range 100 {
+		callers.Go(func() {
+			if err := group.Do(t.Context(), &batch.Op[int]{}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for group.Waiting() < 99 {
+		runtime.Gosched()
+	}
+	close(release)
+	callers.Wait()
+	group.Close()
+	if sizes[10] != 8 {
+		t.Errorf("the first full batch has %d operations, want 8", sizes[10])
+	}
+}
+
+// TestShare lets operations wait while both committers run. Each then takes half of the operations, even if all of them
+// fit into one batch.
+func TestShare(t *testing.T) {
+	release := make(chan struct{})
+	var mu sync.Mutex // guards sizes
+	var sizes []int
+	group := batch.New(64, 2, 0, func(ops []*batch.Op[int]) {
+		mu.Lock()
+		sizes = append(sizes, len(ops))
+		first := len(sizes) <= 2
+		mu.Unlock()
+		if first {
+			<-release
+		}
+	}).Adapt(8, time.Hour)
+	group.Grow()
+	var callers sync.WaitGroup
+	call := func() {
+		callers.Go(func() {
+			if err := group.Do(t.Context(), &batch.Op[int]{}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for range 40 {
+		call()
+	}
+	for group.Waiting()+group.Committing() < 40 || group.Committing() == 0 {
+		runtime.Gosched()
+	}
+	close(release)
+	callers.Wait()
+	group.Close()
+	if largest := slices.Max(sizes); largest > 20 {
+		t.Errorf("a batch has %d of 40 operations: %v", largest, sizes)
 	}
 }

@@ -22,15 +22,16 @@ const (
 	// publishing is the condition that a node needs the rows.
 	publishing = "(SELECT until > now() FROM pawl.feed)"
 	publishSQL = "INSERT INTO pawl.revocation (changes) SELECT unnest($1::bytea[]) WHERE " + publishing
-	// publishRotated writes a row with the changes of the sessions in "rotated".
+	// publishRotated writes rows with the changes of the sessions in "rotated", at most changesInRow in each. The
+	// ordinals of a batch are from 1.
 	publishRotated = `INSERT INTO pawl.revocation (changes)
 		SELECT string_agg(uuid_send(rotated_id) || int8send(rotated_generation), ''::bytea) FROM rotated
-		WHERE ` + publishing + ` HAVING count(*) > 0`
+		WHERE ` + publishing + ` GROUP BY (ordinal - 1) / 256`
 )
 
 const (
 	changeSize   = 24
-	changesInRow = batchSize // a row fits into a page
+	changesInRow = 256 // a row must fit into a page of 8 kB, because its storage is plain
 )
 
 // The numbers of a change of a user, instead of the generation of a session. The uuid has the second and the user's ID.

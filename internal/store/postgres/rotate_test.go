@@ -376,3 +376,46 @@ func TestKeyRemovedDuringRotation(t *testing.T) {
 	}
 	n.mustRotate(id, 1)
 }
+
+// TestLargestBatch rotates thousands of sessions at once, while other nodes need the changes, until a statement has
+// rotated more than fit into a row of pawl.revocation. The rows have the changes of all rotations.
+func TestLargestBatch(t *testing.T) {
+	t.Parallel()
+	const largest = 2048
+	cluster := pgtest.Start(t)
+	database := cluster.Database(t)
+	dsn := cluster.DSN(database)
+	n := openNode(t, postgres.Config{DSN: dsn})
+	n.BatchRotations(largest)
+	ids := insertSessions(t, dsn, n.newUser("a"), 2*largest)
+	cluster.Exec(t, database, "UPDATE pawl.feed SET until = 'infinity'")
+	const (
+		// inStatement counts the changes of the largest statement, and all counts those of all statements.
+		inStatement = `SELECT coalesce(max(n), 0) FROM
+			(SELECT sum(octet_length(changes)) / 24 AS n FROM pawl.revocation GROUP BY xid) AS statements`
+		all     = "SELECT sum(octet_length(changes)) / 24 FROM pawl.revocation"
+		waiting = "SELECT least(count(*), 2) FROM pg_locks WHERE NOT granted"
+	)
+	deadline := time.Now().Add(30 * time.Second)
+	rounds := uint32(0)
+	for queryNumber(t, dsn, inStatement) <= 256 {
+		if time.Now().After(deadline) {
+			t.Fatal("no statement rotated more than 256 sessions")
+		}
+		rounds++
+		lock := openTransaction(t, dsn, "LOCK TABLE pawl.session")
+		var group sync.WaitGroup
+		for _, id := range ids {
+			group.Go(func() { n.mustRotate(id, rounds) })
+		}
+		awaitNumber(t, dsn, waiting, 2) // both committers; the other rotations gather meanwhile
+		endTransaction(t, lock, "ROLLBACK")
+		group.Wait()
+	}
+	if got, want := queryNumber(t, dsn, all), len(ids)*int(rounds); int(got) != want {
+		t.Errorf("%v changes of %d rotations", got, want)
+	}
+	if got := queryNumber(t, dsn, "SELECT max(octet_length(changes)) / 24 FROM pawl.revocation"); got > 256 {
+		t.Errorf("a row has %v changes, want at most 256", got)
+	}
+}

@@ -67,8 +67,8 @@ func (s *Store) newShards(places []shardPlace) []*shard {
 		shards[i] = &shard{
 			shardPlace: place,
 			at:         s.serverAt(place.worker),
-			rotations:  batch.New(batchSize, rotators, gather, s.rotateBatch),
-			replays:    batch.New(batchSize, 1, 0, s.recordReplays),
+			rotations:  batch.New(maxWrites, rotators, gather, s.rotateBatch).Adapt(batchSize, slowWrite),
+			replays:    batch.New(maxWrites, 1, 0, s.recordReplays).Adapt(batchSize, slowWrite),
 			sessions:   batch.New(batchSize, readers, gather, s.readSessionBatch),
 		}
 	}

@@ -64,8 +64,14 @@ type Config struct {
 }
 
 const (
-	// batchSize is the maximum number of refreshes or checks in one statement.
+	// batchSize is the maximum number of checks in one statement, and that of refreshes at the start.
 	batchSize = 256
+	// maxWrites is the maximum number of refreshes or replays in one statement. A batch waits for one flush of the
+	// database's disk, so a disk with a slow flush needs large batches (docs/benchmarks.md).
+	maxWrites = 2048
+	// slowWrite is the time of a statement after which the next ones have fewer refreshes. It is far shorter than
+	// hotTimeout, and bounds how long a batch locks its rows.
+	slowWrite = 500 * time.Millisecond
 	// rotators and readers are how many batches of each kind run at once. One batch gathers while the other one runs. A
 	// higher number makes smaller batches, and those cost the database far more per call.
 	rotators = 2
