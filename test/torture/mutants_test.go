@@ -134,6 +134,7 @@ var postgresMutants = []mutant{
 			{dir: "internal/store/postgres", old: "const rotateSQL =", new: "var rotateSQL ="},
 			{dir: "internal/store/postgres", old: "const rotateCheckedSQL =", new: "var rotateCheckedSQL ="},
 			{dir: "internal/store/postgres", old: "const rotateShardSQL =", new: "var rotateShardSQL ="},
+			{dir: "internal/store/postgres", old: "const rotateShardCheckedSQL =", new: "var rotateShardCheckedSQL ="},
 			{dir: "internal/store/postgres", old: "const selectRotations =", new: "var selectRotations ="},
 			{dir: "internal/store/postgres", old: "const updateRotated =", new: "var updateRotated ="},
 			{

@@ -17,7 +17,10 @@ func (s *Store) BeginCopy(ctx context.Context) error {
 	const (
 		readState = "SELECT copying, EXISTS (SELECT 1 FROM pawl.users) FROM pawl.state FOR UPDATE"
 		empty     = "TRUNCATE pawl.users, pawl.session, pawl.session_purge, pawl.api_key, pawl.signing_key, " +
-			"pawl.used_assertion, pawl.receiver RESTART IDENTITY"
+			"pawl.used_assertion, pawl.receiver"
+		// Not RESTART IDENTITY, which CockroachDB does not have.
+		restart = `SELECT setval('pawl.users_id_seq', 1, false), setval('pawl.api_key_id_seq', 1, false),
+			setval('pawl.signing_key_rank_seq', 1, false), setval('pawl.receiver_rank_seq', 1, false)`
 		mark = "UPDATE pawl.state SET copying = true"
 	)
 	_, err := withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (none, error) {
@@ -28,11 +31,12 @@ func (s *Store) BeginCopy(ctx context.Context) error {
 		if used && !copying {
 			return none{}, storecopy.ErrNotEmpty
 		}
-		if _, err := tx.Exec(ctx, empty); err != nil {
-			return none{}, err
+		for _, sql := range []string{empty, restart, mark} {
+			if _, err := tx.Exec(ctx, sql); err != nil {
+				return none{}, err
+			}
 		}
-		_, err := tx.Exec(ctx, mark)
-		return none{}, err
+		return none{}, nil
 	})
 	return err
 }

@@ -29,6 +29,7 @@ const (
 	codeUndefinedTable        = "42P01"
 	codeInsufficientPrivilege = "42501"
 	codeUndefinedFunction     = "42883"
+	codeUndefinedObject       = "42704" // a type that does not exist, for example
 )
 
 var (

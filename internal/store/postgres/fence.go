@@ -119,7 +119,7 @@ func readTimeline(ctx context.Context, conn *pgconn.PgConn) (uint32, error) {
 }
 
 // noTimelineCodes are the SQLSTATEs of a server that keeps its timeline to itself, as some managed databases do.
-var noTimelineCodes = []string{codeInsufficientPrivilege, codeUndefinedFunction, codeNotSupported}
+var noTimelineCodes = append([]string{codeInsufficientPrivilege}, unsupportedCodes...)
 
 // see takes note of a primary's timeline.
 func (f *fence) see(timeline uint32) {

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -17,6 +18,33 @@ import (
 //
 // NOTIFY would need no table, but PostgreSQL then runs the commits of all notifying transactions one after the other,
 // each with its own write to the disk (docs/benchmarks.md).
+
+// feedProbe reports whether the engine has what the feed needs: numbers of transactions, and snapshots that tell which
+// of them have committed. YugabyteDB has the functions, but its transactions have no such numbers.
+const feedProbe = `SELECT CASE WHEN version() LIKE '%-YB-%' THEN false
+	ELSE pg_visible_in_snapshot(pg_current_xact_id(), pg_current_snapshot()) IS NOT NULL END`
+
+var errNoFeed = errors.New("verify-staleness needs the feed of changes, which this database does not support, " +
+	"because it has no pg_current_xact_id or no pg_current_snapshot: set it to 0")
+
+// probeFeed sets noFeed. An engine without the feed is used without it.
+func (s *Store) probeFeed(ctx context.Context, c Config) error {
+	var has bool
+	err := s.bulk.pool.QueryRow(ctx, feedProbe).Scan(&has)
+	if err != nil && !isUnsupported(err) {
+		return err
+	}
+	if has {
+		return nil
+	}
+	s.noFeed = true
+	s.feed.Refuse()
+	if c.Staleness > 0 {
+		return errNoFeed
+	}
+	s.log.InfoContext(ctx, "the database does not support the feed of revocations")
+	return nil
+}
 
 const (
 	// publishing is the condition that a node needs the rows.
@@ -41,7 +69,7 @@ const (
 )
 
 // publish writes changes within a transaction.
-func publish(ctx context.Context, tx pgx.Tx, changes ...revocation.Change) error {
+func (s *Store) publish(ctx context.Context, tx pgx.Tx, changes ...revocation.Change) error {
 	var rows [][]byte
 	for page := range slices.Chunk(changes, changesInRow) {
 		row := make([]byte, 0, len(page)*changeSize)
@@ -50,16 +78,16 @@ func publish(ctx context.Context, tx pgx.Tx, changes ...revocation.Change) error
 		}
 		rows = append(rows, row)
 	}
-	return publishRows(ctx, tx, rows)
+	return s.publishRows(ctx, tx, rows)
 }
 
 // publishTouched writes that the row of a user has changed. It is for the memory of the nodes alone.
-func publishTouched(ctx context.Context, tx pgx.Tx, userID int64) error {
-	return publishRows(ctx, tx, [][]byte{appendUser(nil, userID, 0, userTouched)})
+func (s *Store) publishTouched(ctx context.Context, tx pgx.Tx, userID int64) error {
+	return s.publishRows(ctx, tx, [][]byte{appendUser(nil, userID, 0, userTouched)})
 }
 
-func publishRows(ctx context.Context, tx pgx.Tx, rows [][]byte) error {
-	if len(rows) == 0 {
+func (s *Store) publishRows(ctx context.Context, tx pgx.Tx, rows [][]byte) error {
+	if len(rows) == 0 || s.noFeed {
 		return nil
 	}
 	_, err := tx.Exec(ctx, publishSQL, rows)

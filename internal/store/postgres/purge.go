@@ -37,7 +37,7 @@ func (s *Store) endEpochs(ctx context.Context, tx pgx.Tx, userID int64, except t
 	if err := tx.SendBatch(ctx, &statements).Close(); err != nil {
 		return err
 	}
-	return publish(ctx, tx, revocation.UserChanged(userID, s.feed.Second()))
+	return s.publish(ctx, tx, revocation.UserChanged(userID, s.feed.Second()))
 }
 
 // userEnded brings this node up to date after the sessions of a user have ended.

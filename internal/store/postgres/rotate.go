@@ -132,7 +132,7 @@ func (s *Store) rotateAlone(ctx context.Context, op *rotationOp) {
 			return nil, err
 		}
 		// The lock has a statement of its own, because the rotation must see what happened while it waited.
-		const lock = "SELECT FROM pawl.session WHERE id = $1 FOR NO KEY UPDATE"
+		const lock = "SELECT 1 FROM pawl.session WHERE id = $1 FOR NO KEY UPDATE"
 		if _, err := tx.Exec(ctx, lock, [16]byte(op.Value.Session)); err != nil {
 			return nil, err
 		}
@@ -180,6 +180,11 @@ const rotateShardSQL = selectRotations + inShard + updateRotated + inShard + ret
 )
 SELECT * FROM rotated`
 
+// rotateShardCheckedSQL is rotateCheckedSQL for an engine without the feed, which publishes nothing either.
+const rotateShardCheckedSQL = selectRotations + inShard + andPermitted + updateRotated + inShard + returnRotated + `
+)
+SELECT * FROM rotated`
+
 // inShard lets Citus find the shard of a statement.
 const inShard = " AND s.id = ANY ($1::uuid[])"
 
@@ -212,13 +217,14 @@ const returnRotated = `
 // rotateStatement returns the statement for a batch and its arguments.
 func (s *Store) rotateStatement(ops []*rotationOp) (sql string, args []any) {
 	args = rotateArgs(ops)
-	if s.citus != nil {
-		return rotateShardSQL, args
+	plain, checked := rotateSQL, rotateCheckedSQL
+	if s.citus != nil || s.noFeed {
+		plain, checked = rotateShardSQL, rotateShardCheckedSQL
 	}
-	if checks := apiKeyChecks(ops); checks != nil {
-		return rotateCheckedSQL, append(args, checks...)
+	if checks := apiKeyChecks(ops); checks != nil { // never on Citus, where Rotate has checked the API keys
+		return checked, append(args, checks...)
 	}
-	return rotateSQL, args
+	return plain, args
 }
 
 func rotateArgs(ops []*rotationOp) []any {

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,11 +37,13 @@ const codeLockNotAvailable = "55P03"
 var errNodeRow = errors.New("the row of this node in pawl.node was not renewed in time: " +
 	"another store may have the database for itself")
 
-// isUnsupported reports whether the engine does not have a function or a statement.
+// isUnsupported reports whether the engine does not have a function, a type or a statement.
 func isUnsupported(err error) bool {
 	refused, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (refused.Code == codeUndefinedFunction || refused.Code == codeNotSupported)
+	return ok && slices.Contains(unsupportedCodes, refused.Code)
 }
+
+var unsupportedCodes = []string{codeUndefinedFunction, codeUndefinedObject, codeNotSupported}
 
 // note returns the error of taking an advisory lock. It takes note of an engine that has none, and returns nil then.
 func (l *rowLocks) note(err error) error {
@@ -170,40 +173,6 @@ func (s *Store) keepRow(ctx context.Context) {
 			if err := s.renewRow(ctx); err != nil {
 				s.log.WarnContext(ctx, "the row of this node was not renewed", "err", explain(err))
 			}
-		}
-	}
-}
-
-// lockMigrations makes nodes that start at the same time migrate one after the other. The lock ends with the
-// connection.
-func (s *Store) lockMigrations(ctx context.Context, conn *pgx.Conn) error {
-	if !s.rowLocks.needed.Load() {
-		_, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", migrationLock)
-		return err
-	}
-	for _, sql := range []string{
-		"CREATE SCHEMA IF NOT EXISTS pawl",
-		"CREATE TABLE IF NOT EXISTS pawl.lock (name text PRIMARY KEY)",
-		"INSERT INTO pawl.lock VALUES ('migrations') ON CONFLICT DO NOTHING",
-		"BEGIN",
-		"SELECT name FROM pawl.lock WHERE name = 'migrations' FOR UPDATE",
-	} {
-		if err := repeatable(ctx, conn, sql); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// repeatable runs a statement, and runs it again after a conflict with the same statement of another node. PostgreSQL
-// reports the conflict of two CREATE ... IF NOT EXISTS as a duplicate.
-func repeatable(ctx context.Context, conn *pgx.Conn, sql string) error {
-	for try := 1; ; try++ {
-		_, err := conn.Exec(ctx, sql)
-		refused, ok := errors.AsType[*pgconn.PgError](err)
-		duplicate := ok && (refused.Code == codeUniqueViolation || hasAnyPrefix(refused.Code, []string{"42P0"}))
-		if !isConflict(err) && !duplicate || try == maxTries {
-			return err
 		}
 	}
 }

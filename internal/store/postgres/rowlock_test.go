@@ -13,26 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pawlauth/pawl/internal/authority/fault"
-	"github.com/pawlauth/pawl/internal/test/pgtest"
 )
-
-// withoutAdvisoryLocks returns the DSN of a database like that of an engine without advisory locks: a schema before
-// pg_catalog has functions that fail as missing ones do.
-func withoutAdvisoryLocks(t *testing.T) string {
-	t.Helper()
-	cluster := pgtest.Start(t)
-	database := cluster.Database(t)
-	cluster.Exec(t, database, "CREATE SCHEMA engine")
-	for _, function := range []string{
-		"pg_try_advisory_lock_shared(bigint)", "pg_try_advisory_lock(bigint)", "pg_advisory_lock(bigint)",
-		"pg_advisory_lock_shared(integer, integer)", "pg_try_advisory_xact_lock(integer, integer)",
-	} {
-		cluster.Exec(t, database, "CREATE FUNCTION engine."+function+" RETURNS boolean LANGUAGE plpgsql AS "+
-			"$$ BEGIN RAISE EXCEPTION 'no such function' USING ERRCODE = '42883'; END $$")
-	}
-	cluster.Exec(t, database, "ALTER DATABASE "+database+" SET search_path = engine, pg_catalog, public")
-	return cluster.DSN(database)
-}
 
 func exec(t *testing.T, dsn, sql string) {
 	t.Helper()
@@ -78,7 +59,7 @@ func refuseRow(t *testing.T, dsn string, exclusive bool, text string) {
 // TestRowLocks checks, on an engine without advisory locks, that nodes which start at once create the schema once, and
 // that nodes and an exclusive store keep each other out, also after one of them was killed.
 func TestRowLocks(t *testing.T) {
-	dsn := withoutAdvisoryLocks(t)
+	dsn := otherEngine(t, withoutAdvisoryLocks).newDatabase(t)
 	nodes := make([]*Store, 2)
 	var group sync.WaitGroup
 	for i := range nodes {
@@ -119,7 +100,7 @@ func TestRowLocks(t *testing.T) {
 
 // TestExpiredRow checks that a node whose row is not valid answers nothing, and works again after a renewal.
 func TestExpiredRow(t *testing.T) {
-	n := mustOpenRow(t, withoutAdvisoryLocks(t), false)
+	n := mustOpenRow(t, otherEngine(t, withoutAdvisoryLocks).newDatabase(t), false)
 	defer n.Close()
 	n.rowLocks.mu.Lock()
 	n.rowLocks.renewed = time.Now().Add(-time.Hour)

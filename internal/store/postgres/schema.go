@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 
@@ -47,13 +48,18 @@ func (s *Store) migrate(ctx context.Context, c Config) error {
 		return err
 	}
 	defer own.Close(context.WithoutCancel(ctx))
-	if err := s.lockMigrations(ctx, own); err != nil {
+	locked, unlock, err := s.lockMigrations(ctx, own)
+	if err != nil {
 		return err
 	}
-	if err := createSchema(ctx, own); err != nil {
+	defer unlock()
+	if err := s.createSchema(locked); err != nil {
 		return err
 	}
-	applied, err := s.runMigrations(ctx)
+	applied, err := s.runMigrations(locked)
+	if locked.Err() != nil {
+		err = errors.Join(err, context.Cause(locked))
+	}
 	if err == nil && applied > 0 && version > 0 && c.Log != nil {
 		c.Log.Info("schema migrated", "store", "PostgreSQL", "from", version, "to", latest)
 	}
@@ -62,31 +68,67 @@ func (s *Store) migrate(ctx context.Context, c Config) error {
 
 // createSchema creates the schema unless it exists. It does not use IF NOT EXISTS, because that needs the right to
 // create schemas even if the schema exists.
-func createSchema(ctx context.Context, conn *pgx.Conn) error {
+func (s *Store) createSchema(ctx context.Context) error {
 	var exists bool
-	err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = 'pawl')").Scan(&exists)
-	if err != nil || exists {
+	const find = "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = 'pawl')"
+	if err := s.bulk.pool.QueryRow(ctx, find).Scan(&exists); err != nil || exists {
 		return err
 	}
-	_, err = conn.Exec(ctx, "CREATE SCHEMA pawl")
+	_, err := s.bulk.pool.Exec(ctx, "CREATE SCHEMA pawl")
 	return err
 }
 
+// feedMigrations are the migrations with the tables of the feed. An engine without the feed leaves them out.
+var feedMigrations = []int64{13, 21}
+
 // runMigrations runs goose, which needs database/sql. It returns how many migrations this node has applied.
-func (s *Store) runMigrations(ctx context.Context) (int, error) {
+//
+// Every statement is a transaction of its own, because some engines permit no second change of the schema in a
+// transaction. So each statement of a migration must do nothing if it was executed before: after a crash, the next
+// start executes the statements of the unfinished migration again.
+func (s *Store) runMigrations(ctx context.Context) (applied int, err error) {
 	db := stdlib.OpenDBFromPool(s.bulk.pool)
 	defer db.Close()
 	files, err := fs.Sub(migrationFiles, "migrations")
 	if err != nil {
 		return 0, err
 	}
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
-		goose.WithTableName(versionTable), goose.WithDisableGlobalRegistry(true))
+	options := []goose.ProviderOption{
+		goose.WithTableName(versionTable), goose.WithDisableGlobalRegistry(true), goose.WithIsolateDDL(true),
+		goose.WithAllowOutofOrder(true), // for an engine that got what the feed needs
+	}
+	if s.noFeed {
+		options = append(options, goose.WithExcludeVersions(feedMigrations))
+	}
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, files, options...)
 	if err != nil {
 		return 0, err
 	}
-	applied, err := provider.Up(ctx)
-	return len(applied), err
+	if err := s.completeVersions(ctx); err != nil {
+		return 0, err
+	}
+	for try := 1; ; try++ {
+		results, err := provider.Up(ctx)
+		applied += len(results)
+		if partial, ok := errors.AsType[*goose.PartialError](err); ok {
+			applied += len(partial.Applied)
+		}
+		if !isConflict(err) || try == maxTries {
+			return applied, err
+		}
+	}
+}
+
+// completeVersions adds the first row to the table of goose if a crash has left the table without it.
+func (s *Store) completeVersions(ctx context.Context) error {
+	const add = "INSERT INTO " + versionTable + " (version_id, is_applied) SELECT 0, true" +
+		" WHERE NOT EXISTS (SELECT 1 FROM " + versionTable + ")"
+	var exists bool
+	err := s.bulk.pool.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", versionTable).Scan(&exists)
+	if err == nil && exists {
+		_, err = s.bulk.pool.Exec(ctx, add)
+	}
+	return err
 }
 
 func (s *Store) schemaVersion(ctx context.Context) (version int64, err error) {

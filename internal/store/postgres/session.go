@@ -135,7 +135,7 @@ func (s *Store) openSession(
 	if err := s.deleteKeysOf(ctx, tx, ids); err != nil {
 		return result, err
 	}
-	return result, publish(ctx, tx, changes...)
+	return result, s.publish(ctx, tx, changes...)
 }
 
 // sessionInsertColumns are the columns of a session, except its user and its epoch.
@@ -175,7 +175,7 @@ func (s *Store) EndSession(ctx context.Context, r authority.Rights, id token.Ses
 	tag, err := withRights(ctx, s, r, func(ctx context.Context, tx pgx.Tx) (pgconn.CommandTag, error) {
 		tag, err := tx.Exec(ctx, "DELETE FROM pawl.session WHERE id = $1", [16]byte(id))
 		if err == nil && tag.RowsAffected() > 0 {
-			err = cmp.Or(s.deleteKeysOf(ctx, tx, [][16]byte{id}), publish(ctx, tx, revocation.SessionEnded(id)))
+			err = cmp.Or(s.deleteKeysOf(ctx, tx, [][16]byte{id}), s.publish(ctx, tx, revocation.SessionEnded(id)))
 		}
 		return tag, err
 	})

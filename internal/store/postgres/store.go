@@ -12,9 +12,10 @@
 // fence.go keeps a node from believing a primary that was replaced, with watch.go, lease.go and standbys.go.
 //
 // connect.go and dsn.go open the connections, lock.go excludes other stores while the whole database is copied, and
-// schema.go runs the migrations. publish.go
-// and follow.go carry the changes to every node, and recent.go is for checks that accept a stale session. rows.go reads
-// rows. Each of the other files implements one part of authority.Store, storecopy.Copier or userimport.Store.
+// schema.go runs the migrations. Where the engine has no advisory locks, rowlock.go and migrationlock.go use rows.
+// publish.go and follow.go carry the changes to every node, and recent.go is for checks that accept a stale session.
+// rows.go reads rows. Each of the other files implements one part of authority.Store, storecopy.Copier or
+// userimport.Store.
 package postgres
 
 import (
@@ -86,6 +87,7 @@ type Store struct {
 	hot         server // for refreshes and checks
 	bulk        server // for every other call; the same as hot, except on Citus
 	citus       *citus // nil without Citus
+	noFeed      bool   // the engine does not have what the feed needs; see publish.go
 	rowLocks    *rowLocks
 	shards      atomic.Pointer[[]*shard] // ordered by first
 	apiKeys     *batch.Group[lookup[authority.APIKeyHash, apiKeyWithUser]]
@@ -164,6 +166,8 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 			s.background.Go(func() { s.watch(background, w) })
 		}
 		s.background.Go(func() { s.keepLease(background) })
+	}
+	if s.citus == nil && !s.noFeed {
 		s.background.Go(func() { s.follow(background) })
 		s.background.Go(func() { s.feed.KeepIssued(background, 0, s.saveIssued) })
 	}
@@ -187,6 +191,9 @@ func (s *Store) prepare(ctx context.Context, c Config) error {
 			"create the database with ENCODING 'UTF8' TEMPLATE template0", encoding)
 	}
 	if err := s.useCitus(ctx, c); err != nil {
+		return err
+	}
+	if err := s.probeFeed(ctx, c); err != nil {
 		return err
 	}
 	all, timeline, err := runOnConn(ctx, s.hot, readStandbysOn)

@@ -142,9 +142,9 @@ func (s *Store) UpdateUser(
 // the changed fields as a claim.
 func (s *Store) publishUser(ctx context.Context, tx pgx.Tx, id int64, c authority.UserChange) error {
 	if c.Level == nil && c.NetworkID == nil && c.MailboxID == nil && c.ExternalID == nil {
-		return publishTouched(ctx, tx, id)
+		return s.publishTouched(ctx, tx, id)
 	}
-	return publish(ctx, tx, revocation.UserChanged(id, s.feed.Second()))
+	return s.publish(ctx, tx, revocation.UserChanged(id, s.feed.Second()))
 }
 
 // numberOrNull returns a level or a status for a statement.

@@ -1,3 +1,3 @@
 -- +goose Up
 -- The highest iat of a token, to within a few seconds.
-ALTER TABLE pawl.feed ADD COLUMN issued bigint NOT NULL DEFAULT 0;
+ALTER TABLE pawl.feed ADD COLUMN IF NOT EXISTS issued bigint NOT NULL DEFAULT 0;

@@ -1,3 +1,3 @@
 -- +goose Up
 -- A list of users by a level that few of them have.
-CREATE INDEX users_level ON pawl.users (level, id);
+CREATE INDEX IF NOT EXISTS users_level ON pawl.users (level, id);

@@ -1,3 +1,3 @@
 -- +goose Up
 -- A list of users by a status that few of them have.
-CREATE INDEX users_status ON pawl.users (status, id);
+CREATE INDEX IF NOT EXISTS users_status ON pawl.users (status, id);
