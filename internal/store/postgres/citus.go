@@ -342,16 +342,3 @@ func (s *Store) deleteKeysOf(ctx context.Context, tx pgx.Tx, ids [][16]byte) err
 	}
 	return err
 }
-
-// lockReferences makes the transactions that change users or API keys follow one another on Citus. A lock of a row of a
-// reference table also locks the table there, so that two transactions deadlock if both read with a lock and then
-// write.
-func (s *Store) lockReferences(ctx context.Context, tx pgx.Tx) error {
-	if s.citus == nil {
-		return nil
-	}
-	_, err := tx.Exec(ctx, lockUsersRow)
-	return err
-}
-
-const lockUsersRow = "SELECT name FROM pawl.lock WHERE name = 'users' FOR UPDATE"

@@ -5,6 +5,8 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -66,6 +68,73 @@ func TestEveryWorkerIsAnEntrance(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestCapDuringCommit opens a session whose commit has reached one worker and not the other one. A second sign-in of
+// the user must wait for that commit, because it could not count the new session.
+func TestCapDuringCommit(t *testing.T) {
+	const maxSessions = 3
+	cluster := pgtest.StartCitus(t, 2)
+	cluster.Proxy = pgtest.NewProxy(t, cluster.Workers[1].Addr)
+	dsns := newCitus(t, cluster)
+	nodes := [2]node{openNode(t, postgres.Config{DSN: dsns[0]}), openNode(t, postgres.Config{DSN: dsns[1]})}
+	user := nodes[0].newUser("a")
+	openCapped := func(n node, id token.SessionID) {
+		opening := openingOf(user, id)
+		opening.MaxSessions = maxSessions
+		if _, err := n.OpenSession(t.Context(), opening); err != nil {
+			t.Error(err)
+		}
+	}
+	first, second := idsOfWorkers(t, dsns[0], cluster, maxSessions+1)
+	for _, id := range first[:maxSessions] {
+		openCapped(nodes[0], id)
+	}
+	held, release := cluster.Proxy.HoldAt("COMMIT PREPARED")
+	var group sync.WaitGroup
+	group.Go(func() { openCapped(nodes[0], second) })
+	<-held
+	done := make(chan struct{})
+	group.Go(func() {
+		defer close(done)
+		openCapped(nodes[1], first[maxSessions])
+	})
+	for waits := false; !waits; {
+		select {
+		case <-done:
+			t.Error("a sign-in did not wait for the commit of another one")
+			waits = true
+		default:
+			waits = queryNumber(t, dsns[0], "SELECT count(*) FROM pg_locks WHERE NOT granted") > 0
+		}
+	}
+	release()
+	group.Wait()
+	for _, n := range nodes {
+		list, err := n.Sessions(t.Context(), authority.SessionFilter{UserID: user.ID, Limit: 100})
+		if err != nil || len(list) != maxSessions {
+			t.Errorf("the user has %d sessions, %v; want %d", len(list), err, maxSessions)
+		}
+	}
+}
+
+// idsOfWorkers returns ids of sessions that are at the first worker, and one that is at the second worker.
+func idsOfWorkers(
+	t *testing.T, dsn string, cluster *pgtest.Citus, number int,
+) (first []token.SessionID, second token.SessionID) {
+	t.Helper()
+	const port = "SELECT nodeport FROM citus_shards WHERE shardid = " +
+		"get_shard_id_for_distribution_column('pawl.session', '%x'::uuid)"
+	for n := byte(1); len(first) < number || second == (token.SessionID{}); n++ {
+		id := token.SessionID{n}
+		at := queryNumber(t, dsn, fmt.Sprintf(port, id[:]))
+		if strings.HasSuffix(cluster.Workers[0].Addr, fmt.Sprint(":", at)) {
+			first = append(first, id)
+		} else {
+			second = id
+		}
+	}
+	return first, second
 }
 
 // TestFailedCommitOfWorker loses the connection to a worker right before the second phase of a commit. The suspension
@@ -169,5 +238,19 @@ func TestCitusConformance(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) func() storetest.Store {
 		dsns := newCitus(t, cluster)
 		return func() storetest.Store { return open(t, postgres.Config{DSN: dsns[1]}) }
+	})
+}
+
+// TestCitusRaces runs the tests of races on two nodes, each with another worker as its entrance.
+func TestCitusRaces(t *testing.T) {
+	cluster := pgtest.StartCitus(t, 2, "fsync=off")
+	storetest.RunRaces(t, func(t *testing.T) func() []storetest.Store {
+		dsns := newCitus(t, cluster)[1:]
+		return func() (nodes []storetest.Store) {
+			for _, dsn := range dsns {
+				nodes = append(nodes, open(t, postgres.Config{DSN: dsn}))
+			}
+			return nodes
+		}
 	})
 }

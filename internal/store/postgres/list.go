@@ -45,6 +45,9 @@ const (
 
 // Sessions returns a page of live sessions. It reads no session of an ended epoch, however many wait for the purge.
 func (s *Store) Sessions(ctx context.Context, f authority.SessionFilter) ([]authority.SessionWithOrigin, error) {
+	if f.UserID != 0 && s.citus != nil {
+		return s.sessionsOfUser(ctx, f)
+	}
 	if f.UserID != 0 {
 		return query(ctx, s, scanSessionWithOrigin, pageOfUser, f.UserID, f.Now, f.Offset, f.Limit)
 	}

@@ -17,6 +17,9 @@ import (
 // password, and against other sign-ins of the user, until the commit.
 func (s *Store) OpenSession(ctx context.Context, o authority.Opening) ([]authority.EndedSession, error) {
 	result, err := withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (opened, error) {
+		if err := s.lockSignIns(ctx, tx, o.UserID); err != nil {
+			return opened{}, err
+		}
 		return s.openSession(ctx, tx, &o, &o.PasswordHash)
 	})
 	for _, e := range result.ended {
@@ -37,10 +40,12 @@ func (s *Store) OpenSessionFor(
 	ctx context.Context, r authority.Rights, o authority.Opening,
 ) (*authority.User, []authority.EndedSession, error) {
 	result, err := withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (opened, error) {
-		if o.NewUser != nil {
-			if err := s.lockReferences(ctx, tx); err != nil {
-				return opened{}, err
-			}
+		lock := s.lockReferences
+		if o.NewUser == nil {
+			lock = func(ctx context.Context, tx pgx.Tx) error { return s.lockSignIns(ctx, tx, o.UserID) }
+		}
+		if err := lock(ctx, tx); err != nil {
+			return opened{}, err
 		}
 		if err := checkRights(ctx, tx, r, shared); err != nil {
 			return opened{}, err
@@ -86,7 +91,7 @@ func useAssertion(ctx context.Context, tx pgx.Tx, o authority.Opening) error {
 const (
 	fromOpening = " FROM pawl.users u" +
 		" WHERE u.id = $1 AND u.status < $2 AND u.password_hash = coalesce($3, u.password_hash)"
-	lockOpening = "SELECT " + userColumns + fromOpening + exclusive
+	selectOpening = "SELECT " + userColumns + fromOpening
 	// readOthers reads the sessions of a user that Opening.Excess decides on, if there are so many that one must end.
 	// The statement begins after the user's row is locked, so it includes each session opened before. The order makes
 	// it read a range of the index, and nothing beyond the limit.
@@ -96,6 +101,9 @@ const (
 	insertOpening = "INSERT INTO pawl.session (user_id, epoch, actor_epoch, " + sessionInsertColumns + `)
 		SELECT id, session_epoch, coalesce((SELECT a.session_epoch FROM pawl.users a WHERE a.id = $19), 0),
 			$4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21` +
+		fromOpening
+	// readEpochs is for insertSession.
+	readEpochs = "SELECT session_epoch, coalesce((SELECT a.session_epoch FROM pawl.users a WHERE a.id = $4), 0)" +
 		fromOpening
 )
 
@@ -107,15 +115,33 @@ func (s *Store) openSession(
 	user := []any{o.UserID, int64(authority.Suspended), passwordHash}
 	var others []authority.Session
 	var statements pgx.Batch
-	statements.Queue(lockOpening, user...).Query(eachRow(scanUser, func(u *authority.User) { result.user = u }))
+	lock := exclusive
+	if s.citus != nil {
+		lock = "" // see lockSignIns
+	}
+	setUser := eachRow(scanUser, func(u *authority.User) { result.user = u })
+	statements.Queue(selectOpening+lock, user...).Query(setUser)
 	if o.MaxSessions > 0 {
 		limit := o.MaxSessions + authority.MaxEndedAtOnce
 		statements.Queue(readOthers, o.UserID, limit, o.MaxSessions).Query(eachRow(scanSessionWithOrigin,
 			func(r authority.SessionWithOrigin) { others = append(others, r.Session) }))
 	}
-	insert := append(user, sessionInsertValues(&o.SessionWithOrigin)...)
-	statements.Queue(insertOpening, insert...).Exec(func(tag pgconn.CommandTag) error { return requireRow(tag, nil) })
-	if err := tx.SendBatch(ctx, &statements).Close(); err != nil {
+	var epoch, actorEpoch int32
+	if s.citus != nil {
+		statements.Queue(readEpochs, append(user, actorOf(o))...).QueryRow(func(row pgx.Row) error {
+			return row.Scan(&epoch, &actorEpoch)
+		})
+	} else {
+		insert := append(user, sessionInsertValues(&o.SessionWithOrigin)...)
+		statements.Queue(insertOpening, insert...).Exec(func(tag pgconn.CommandTag) error {
+			return requireRow(tag, nil)
+		})
+	}
+	err = tx.SendBatch(ctx, &statements).Close()
+	if err == nil && s.citus != nil {
+		err = insertSession(ctx, tx, o, epoch, actorEpoch)
+	}
+	if err != nil {
 		return result, err
 	}
 	if result.ended = o.Excess(others); len(result.ended) == 0 {
@@ -136,6 +162,14 @@ func (s *Store) openSession(
 		return result, err
 	}
 	return result, s.publish(ctx, tx, changes...)
+}
+
+// actorOf returns the actor of a new session, or 0.
+func actorOf(o *authority.Opening) int64 {
+	if o.Extras == nil {
+		return 0
+	}
+	return o.Extras.ActorID
 }
 
 // sessionInsertColumns are the columns of a session, except its user and its epoch.

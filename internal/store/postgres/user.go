@@ -24,6 +24,9 @@ func (s *Store) CreateUser(
 // CreateFirstRoot adds the first user of level Root. The lock keeps out every other call of it.
 func (s *Store) CreateFirstRoot(ctx context.Context, u authority.User, passwordHash string) (*authority.User, error) {
 	return withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (*authority.User, error) {
+		if err := s.lockReferences(ctx, tx); err != nil {
+			return nil, err
+		}
 		if _, err := tx.Exec(ctx, lockUsersRow); err != nil {
 			return nil, err
 		}

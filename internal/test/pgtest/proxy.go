@@ -20,6 +20,9 @@ type Proxy struct {
 	change *sync.Cond // signals a change of mode
 	mode   mode
 	cutAt  string // if a request contains it, its connection is closed instead
+	holdAt string // if a request contains it, the request is held until released, and holdAt becomes empty
+	held   chan struct{}
+	freed  chan struct{}
 	conns  map[net.Conn]bool
 }
 
@@ -82,6 +85,31 @@ func (p *Proxy) cuts(request []byte) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.cutAt != "" && bytes.Contains(request, []byte(p.cutAt))
+}
+
+// HoldAt holds the next request that contains a text until release is called. held is closed once the request is held.
+func (p *Proxy) HoldAt(text string) (held <-chan struct{}, release func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.holdAt = text
+	p.held = make(chan struct{})
+	p.freed = make(chan struct{})
+	return p.held, sync.OnceFunc(func() { close(p.freed) })
+}
+
+// hold returns once a request may go to the database.
+func (p *Proxy) hold(request []byte) {
+	p.mu.Lock()
+	holds := p.holdAt != "" && bytes.Contains(request, []byte(p.holdAt))
+	freed := p.freed
+	if holds {
+		p.holdAt = ""
+		close(p.held)
+	}
+	p.mu.Unlock()
+	if holds {
+		<-freed
+	}
 }
 
 func (p *Proxy) set(m mode) {
@@ -164,6 +192,9 @@ func (p *Proxy) copy(to, from net.Conn, responses bool) {
 		m, _ := p.await()
 		if err != nil || m == dropping || m == muted && responses || !responses && p.cuts(buffer[:n]) {
 			return
+		}
+		if !responses {
+			p.hold(buffer[:n])
 		}
 		if _, err := to.Write(buffer[:n]); err != nil {
 			return
