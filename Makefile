@@ -43,8 +43,8 @@ bench: deps ## measure the table of docs/benchmarks.md, then the micro-benchmark
 	  go test -run '^$$' -bench $(MICRO) -benchmem -benchtime 200ms -count 6 ./internal/token ./client ./internal/revocation ./internal/server ./internal/store/sqlite ./internal/store/postgres > $$file || { cat $$file; exit 1; }; \
 	  go tool benchstat $$file
 
-bench-matrix: deps ## measure SQLite by algorithm, fast lane and number of connections; about 6 minutes
-	go run ./test/load -matrix -rounds 3 -each 2s
+bench-matrix: deps ## measure both stores by algorithm, number of connections and CPUs; about 8 minutes
+	go run ./test/load -matrix -rounds 2 -each 1s
 
 bench-all: bench bench-matrix bench-plots bench-large bench-many ## make every figure of docs/benchmarks.md; about 45 minutes
 

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 
 	"github.com/pawlauth/pawl/api"
@@ -82,8 +83,8 @@ func post(ctx context.Context, url string, header http.Header, body []byte) (rec
 	return recorded{resp.Header, text}, nil
 }
 
-// startFloor starts this program again as the floor.
-func startFloor(ctx context.Context, pawl *server) (*server, error) {
+// startFloor starts this program again as the floor, with pin in front of the command.
+func startFloor(ctx context.Context, pawl *server, pin ...string) (*server, error) {
 	responses, err := record(ctx, pawl)
 	if err != nil {
 		return nil, fmt.Errorf("record responses for the floor: %w", err)
@@ -96,7 +97,8 @@ func startFloor(ctx context.Context, pawl *server) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(self, floorMode)
+	command := append(slices.Clone(pin), self, floorMode)
+	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(input), os.Stderr
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {

@@ -5,9 +5,12 @@ import (
 	"encoding/xml"
 	"io"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
 func TestMain(m *testing.M) {
@@ -47,19 +50,53 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// TestMatrix checks that the matrix has a row for each variant, call and number of connections.
+// TestMatrix checks that the matrix has a row for each variant and call, on all CPUs and on one.
 func TestMatrix(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds and runs the real binary")
 	}
+	dir := t.TempDir()
+	p := programs{binary: testbin.Build(t), machine: "all CPUs"}
+	for range 2 {
+		var out strings.Builder
+		if err := runMatrix(t.Context(), &out, p, []int{1, 4}, 1, 20*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range append(variantNames(), floorName) {
+			if got := strings.Count(out.String(), "\n| "+name+" |"); got != len(matrixCalls) {
+				t.Errorf("%d rows of %s, want %d:\n%s", got, name, len(matrixCalls), out.String())
+			}
+		}
+		if _, err := exec.LookPath("taskset"); err != nil {
+			break
+		}
+		if err := p.pinTo("0", dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func variantNames() (names []string) {
+	for _, v := range variants() {
+		names = append(names, v.name())
+	}
+	return names
+}
+
+// TestAgainst compares a build with itself.
+func TestAgainst(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds and runs the real binary")
+	}
+	binary := testbin.Build(t)
+	p := programs{binary: binary, old: binary, machine: "all CPUs"}
 	var out strings.Builder
-	if err := runMatrix(t.Context(), &out, 1, 20*time.Millisecond); err != nil {
+	if err := runAgainst(t.Context(), &out, p, 1, 50*time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
-	for _, v := range append(variants, variant{name: floorName}) {
-		rows := len(matrixConns) * 2
-		if got := strings.Count(out.String(), " | "+v.name+" | "); got != rows {
-			t.Errorf("%d rows of %s, want %d:\n%s", got, v.name, rows, out.String())
+	for _, row := range []string{"| earlier build | refresh |", "| this one | session |"} {
+		if !strings.Contains(out.String(), row) {
+			t.Errorf("the table lacks the row %q:\n%s", row, out.String())
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"slices"
+	"strings"
 
 	"github.com/pawlauth/pawl/internal/seal"
 	"github.com/pawlauth/pawl/internal/test/pgtest"
@@ -18,8 +19,13 @@ var systemStores = []store{{"PostgreSQL", startPostgres}}
 const loadLogin = "load@example.com"
 
 // startPostgres starts a temporary cluster with a Pawl.
-func startPostgres(binary, _ string) (*server, error) {
-	nodes, err := startNodes(binary, 1)
+func startPostgres(binary, _ string, settings ...string) (*server, error) {
+	env := make([]string, len(settings))
+	for i, setting := range settings {
+		name, value, _ := strings.Cut(setting, "=")
+		env[i] = "PAWL_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_")) + "=" + value
+	}
+	nodes, err := startNodes(binary, 1, env...)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +45,8 @@ func startNodes(binary string, n int, settings ...string) (nodes []*server, err 
 		}
 	}()
 	cluster := pgtest.Start(tb, "synchronous_commit=on", "fsync=on")
-	env := []string{"PAWL_STORE=" + cluster.DSN(cluster.Database(tb)), "PAWL_MASTER_KEY=" + seal.NewKey()}
+	env := append([]string{"PAWL_STORE=" + cluster.DSN(cluster.Database(tb)), "PAWL_MASTER_KEY=" + seal.NewKey()},
+		settings...)
 	cmd := exec.Command(binary, "init", "--login", loadLogin, "--json")
 	cmd.Env = env
 	out, err := cmd.Output()
@@ -51,7 +58,7 @@ func startNodes(binary string, n int, settings ...string) (nodes []*server, err 
 		return nil, fmt.Errorf("pawl init: %w", err)
 	}
 	for range n {
-		pawl, err := testbin.RunServe(binary, append(env, settings...))
+		pawl, err := testbin.RunServe(binary, env)
 		if err != nil {
 			return nil, err
 		}

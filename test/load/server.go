@@ -26,14 +26,18 @@ const floorName = "floor"
 // store is a kind of store, with a function that starts a Pawl with this store.
 type store struct {
 	name  string
-	start func(binary, dir string) (*server, error)
+	start func(binary, dir string, settings ...string) (*server, error) // settings have the form name=value
 }
 
 // stores are the stores to measure.
 var stores = append([]store{{"SQLite", startSQLite}}, systemStores...)
 
-func startSQLite(binary, dir string) (*server, error) {
-	dev, err := testbin.RunDev(binary, filepath.Join(dir, "sqlite"))
+func startSQLite(binary, dir string, settings ...string) (*server, error) {
+	flags := make([]string, len(settings))
+	for i, setting := range settings {
+		flags[i] = "--" + setting
+	}
+	dev, err := testbin.RunDev(binary, filepath.Join(dir, "sqlite"), flags...)
 	if err != nil {
 		return nil, err
 	}
@@ -66,12 +70,16 @@ func startAll(ctx context.Context, dir string, sessions int) ([]*server, error) 
 		return servers, err
 	}
 	servers = append([]*server{floor}, servers...)
+	return servers, openAll(ctx, servers, sessions)
+}
+
+// openAll opens sessions on each server.
+func openAll(ctx context.Context, servers []*server, sessions int) (err error) {
 	for _, s := range servers {
 		logf("%s: opening %d sessions", s.name, sessions)
-		s.load, err = bench.Open(ctx, s.url, s.login, s.password, sessions, nil)
-		if err != nil {
-			return servers, fmt.Errorf("%s: %w", s.name, err)
+		if s.load, err = bench.Open(ctx, s.url, s.login, s.password, sessions, nil); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
-	return servers, nil
+	return nil
 }

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/pawlauth/pawl/internal/test/testbin"
+)
+
+// programs are the programs to measure, and the CPUs that they run on.
+type programs struct {
+	binary  string   // a Pawl
+	old     string   // an earlier Pawl; empty without one
+	pin     []string // in front of a command of a server: the program that runs it on one CPU; nil for all CPUs
+	machine string   // the CPUs in words
+}
+
+// onBothMachines runs measure on all CPUs, and then with the servers on a CPU of their own, unless cpus is 1 or 2. For
+// one CPU it starts this program again on the other CPU, with the database, so that a measured server is alone.
+func onBothMachines(ctx context.Context, old string, cpus int, measure func(programs) error) error {
+	dir, err := os.MkdirTemp("", "pawl-load-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	again := runtime.NumCPU() == 1
+	p := programs{old: old, machine: fmt.Sprintf("%d CPUs shared with the load", runtime.NumCPU())}
+	if !again {
+		printMachine(os.Stdout)
+	}
+	if p.binary, err = testbin.BuildIn(dir); err != nil {
+		return err
+	}
+	if !again && cpus != 1 {
+		if err := measure(p); err != nil {
+			return err
+		}
+	}
+	if cpus == 2 {
+		return nil
+	}
+	if again {
+		if err := p.pinTo("0", dir); err != nil {
+			return err
+		}
+		return measure(p)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "taskset", append([]string{"-c", "1", self}, os.Args[1:]...)...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	return cmd.Run()
+}
+
+// pinTo runs the servers on one CPU. A server needs the limit from its start, because it chooses its number of threads
+// then.
+func (p *programs) pinTo(cpu, dir string) error {
+	p.pin = []string{"taskset", "-c", cpu}
+	p.machine = "one CPU for the server, the other one for load and database"
+	for _, binary := range []*string{&p.binary, &p.old} {
+		if *binary == "" {
+			continue
+		}
+		absolute, err := filepath.Abs(*binary)
+		if err != nil {
+			return err
+		}
+		script := filepath.Join(dir, "pinned-"+filepath.Base(absolute))
+		text := fmt.Sprintf("#!/bin/sh\nexec %s '%s' \"$@\"\n", strings.Join(p.pin, " "), absolute)
+		if err := os.WriteFile(script, []byte(text), 0o700); err != nil {
+			return err
+		}
+		*binary = script
+	}
+	return nil
+}
