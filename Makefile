@@ -2,6 +2,7 @@
 FUZZTIME ?= 30s
 LANETIME ?= 5m
 FAILOVERS ?= 20
+OLD ?= 9e0ae48
 MICRO = '^Benchmark(Parse|Verify|Sign|Encode|Handler|Store|Table)'
 KILLS ?= 200
 ROUNDS ?= 2
@@ -46,7 +47,19 @@ bench: deps ## measure the table of docs/benchmarks.md, then the micro-benchmark
 bench-matrix: deps ## measure both stores by algorithm, number of connections and CPUs; about 8 minutes
 	go run ./test/load -matrix -rounds 2 -each 1s
 
-bench-all: bench bench-matrix bench-plots bench-large bench-many ## make every figure of docs/benchmarks.md; about 45 minutes
+bench-all: bench bench-store bench-matrix bench-old bench-notify bench-plots bench-large bench-many ## make every figure of docs/benchmarks.md; about 55 minutes
+
+bench-store: deps ## measure commits, slow disks, and the memory of the table of revocations; about 3 minutes
+	go test -run '^$$' -bench '^Benchmark(Committer|SlowFlush)$$' -benchtime 500ms ./internal/store/sqlite
+	go test -run '^$$' -bench '^BenchmarkSlowFlush$$' -benchtime 1x ./internal/store/postgres
+	go test -count 1 -run '^TestTableMemory$$' -v ./internal/revocation
+
+bench-old: ## measure commit OLD (9e0ae48) and this build in turn, on all CPUs and on one; about 4 minutes
+	@dir=$$(mktemp -d) && trap 'rm -rf '$$dir EXIT && git archive $(OLD) | tar -x -C $$dir && \
+	  (cd $$dir && go build -o old-pawl ./cmd/pawl) && go run ./test/load -against $$dir/old-pawl -rounds 6 -each 2s
+
+bench-notify: deps ## measure NOTIFY beside a table, as the feed of revocations has it; about 3 minutes
+	pg_virtualenv -o fsync=on scripts/measure-notify
 
 bench-plots: deps ## redraw the plots of docs/benchmarks.md; about 5 minutes
 	go run ./test/load -plots docs
@@ -90,4 +103,4 @@ cross: ## build for darwin and windows
 clean: ## remove bin/
 	rm -rf bin
 
-.PHONY: help build deps lint test test-short bench bench-all bench-matrix bench-plots bench-large bench-many torture torture-postgres torture-ha model fuzz cross clean
+.PHONY: help build deps lint test test-short bench bench-all bench-store bench-matrix bench-old bench-notify bench-plots bench-large bench-many torture torture-postgres torture-ha model fuzz cross clean

@@ -32,9 +32,11 @@ The password comes from PAWL_PASSWORD. Each session needs a sign-in, and pawl se
 start it with --login-rate 0. All sessions belong to one user: start it with --max-sessions-per-user 0 too if there are
 more than 1,000.
 
-Example:
-  set -a; . ./pawl-dev/dev.env; set +a
-  pawl bench --conns 64 --duration 10s --mix refresh=1`
+Examples:
+  set -a; . ./pawl-dev/dev.env; set +a                         # PAWL_API_KEY too
+  pawl bench --conns 64 --duration 10s --mix refresh=1
+  pawl bench --mix refresh+key=1                               # refreshes with an API key
+  pawl bench --mix introspect=9,refresh+key=1                  # introspections, as a gateway sends them`
 }
 
 // maxSessions limits the connections and sessions, because each session costs the server a password hash.

@@ -39,8 +39,8 @@ func runAgainst(ctx context.Context, out io.Writer, p programs, rounds int, each
 	if err := openAll(ctx, servers, tableConns); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\n%d connections, SQLite, HS256, %s, %d rounds of %s, medians (least to most); the ratios are over "+
-		"the earlier build\n\n", tableConns, p.machine, rounds, each)
+	fmt.Fprintf(out, "\n%d connections, SQLite, HS256, %s, %d rounds of %s, medians (least to most); each ratio is "+
+		"that to the earlier build\n\n", tableConns, p.machine, rounds, each)
 	fmt.Fprintln(out, "| build | call | requests a second | ratio | server CPU, µs a request | ratio |")
 	fmt.Fprintln(out, "|---|---|---|---|---|---|")
 	for _, call := range []bench.Call{bench.Refresh, bench.Session} {

@@ -26,9 +26,9 @@ func main() {
 	plots := flag.String("plots", "", "write the plots into this folder instead of printing the table")
 	feed := flag.Bool("feed", false, "measure only what the feed of revocations costs, and how late it is")
 	openings := flag.Bool("openings", false, "measure only how sessions are opened")
-	matrix := flag.Bool("matrix", false, "measure only the stores, by algorithm, number of connections and CPUs")
-	against := flag.String("against", "", "measure only an earlier build of Pawl, this `binary`, and this one beside it")
-	cpus := flag.Int("cpus", 0, "with -matrix and -against, measure only on 1 or 2 CPUs; 1 needs Linux and 2 CPUs")
+	matrix := flag.Bool("matrix", false, "measure only the stores by algorithm, connections and CPUs")
+	against := flag.String("against", "", "measure only an earlier build of Pawl, this `binary`, beside this one")
+	cpus := flag.Int("cpus", 0, "with -matrix and -against, measure only on 1 or 2 CPUs; 1 needs Linux")
 	flag.Parse()
 	// The signals cancel the run, so that the servers stop too. SIGPIPE means that the reader of the output has exited.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)

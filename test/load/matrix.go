@@ -14,13 +14,13 @@ import (
 
 // variant is a way to run a Pawl.
 type variant struct {
-	store           string // a name in stores
-	algorithm, lane string
+	store               string // a name in stores
+	algorithm, fastLane string
 }
 
 func (v variant) name() string {
 	name := v.store + ", " + v.algorithm
-	if v.lane == "off" {
+	if v.fastLane == "off" {
 		name += ", no lane"
 	}
 	return name
@@ -30,9 +30,9 @@ func (v variant) name() string {
 func variants() (all []variant) {
 	for _, s := range stores {
 		for _, algorithm := range []string{"HS256", "EdDSA", "ES256", "RS256"} {
-			all = append(all, variant{store: s.name, algorithm: algorithm, lane: "on"})
+			all = append(all, variant{store: s.name, algorithm: algorithm, fastLane: "on"})
 			if algorithm == "HS256" {
-				all = append(all, variant{store: s.name, algorithm: algorithm, lane: "off"})
+				all = append(all, variant{store: s.name, algorithm: algorithm, fastLane: "off"})
 			}
 		}
 	}
@@ -56,7 +56,7 @@ var cheapHashes = []string{"password-memory=8", "password-passes=1"}
 func startVariants(ctx context.Context, dir string, p programs, sessions int) ([]*server, error) {
 	var servers []*server
 	for i, v := range variants() {
-		settings := append([]string{"algorithm=" + v.algorithm, "fast-lane=" + v.lane}, cheapHashes...)
+		settings := append([]string{"algorithm=" + v.algorithm, "fast-lane=" + v.fastLane}, cheapHashes...)
 		s, err := startStore(v.store, p.binary, filepath.Join(dir, fmt.Sprint("store", i)), settings)
 		if err != nil {
 			return servers, fmt.Errorf("%s: %w", v.name(), err)
