@@ -124,7 +124,7 @@ func permittedKeys(ctx context.Context, conn *pgx.Conn, rest []*rotation) (map[r
 	}
 	var sessions map[token.SessionID]authority.SessionWithUser
 	if len(ids) > 0 {
-		if sessions, err = readSessions(ctx, conn, ids); err != nil {
+		if sessions, err = readSessions(ctx, conn, sessionsSQL, ids); err != nil {
 			return nil, err
 		}
 	}
