@@ -163,6 +163,7 @@ func (s *Store) useCitus(ctx context.Context, c Config) error {
 	}
 	s.citus.coordinator.Store(config)
 	fence := newFence(c.PrimaryLog)
+	c.coordinator = true
 	c.pool = s.hot.pool.Config()
 	c.pool.BeforeConnect = func(_ context.Context, config *pgx.ConnConfig) error {
 		*config = *s.citus.coordinator.Load().Copy()
@@ -173,6 +174,7 @@ func (s *Store) useCitus(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
+	c.coordinator = false
 	s.citus.open = s.workerOpener(c)
 	s.hot.fence.turnOff()
 	s.bulk = server{pool: pool, fence: fence}

@@ -155,12 +155,14 @@ func TestFailedCommitOfWorker(t *testing.T) {
 }
 
 // TestCancelledWaitOfWorker cancels each wait of a worker for its standby, which does not answer. No refresh is
-// confirmed. Once the worker waits for no standby, a refresh succeeds.
+// confirmed, and no sign-in either, which runs at the coordinator. Once the worker waits for no standby, a refresh
+// succeeds.
 func TestCancelledWaitOfWorker(t *testing.T) {
 	cluster := pgtest.StartCitus(t, 2)
 	dsns := newCitus(t, cluster)
 	n := openNode(t, postgres.Config{DSN: dsns[0]})
-	id := n.newSession(n.newUser("a"), 1)
+	user := n.newUser("a")
+	id := n.newSession(user, 1)
 	for _, worker := range cluster.Workers {
 		worker.Exec(t, "postgres", "ALTER SYSTEM SET synchronous_standby_names = 'missing'", "SELECT pg_reload_conf()")
 	}
@@ -170,10 +172,14 @@ func TestCancelledWaitOfWorker(t *testing.T) {
 		canceller.Go(func() { cancelWaits(t, worker, stop) })
 	}
 	rotated, err := n.rotate(id, 1)
+	_, signInErr := n.OpenSession(t.Context(), openingOf(user, sessionID(2)))
 	close(stop)
 	canceller.Wait()
 	if err == nil {
 		t.Errorf("a refresh that no standby has was confirmed: rotated %v", rotated)
+	}
+	if !errors.Is(signInErr, fault.ErrUnavailable) {
+		t.Errorf("a sign-in that no standby has: %v, want ErrUnavailable", signInErr)
 	}
 	for _, worker := range cluster.Workers {
 		worker.Exec(t, "postgres", "SET synchronous_commit = 'local'", "ALTER SYSTEM RESET synchronous_standby_names",

@@ -21,7 +21,7 @@ var allMutants = flag.Bool("all-mutants", false, "run every mutant of the fence,
 type fenceMutant struct {
 	name, test string
 	edits      []sourceEdit
-	citus      bool // whether the test needs Citus
+	citusTest  string // a second test that must fail, which needs Citus; or empty
 }
 
 // sourceEdit replaces the only occurrence of old in a file. In new, MUTANT is true if the mutant is selected.
@@ -59,14 +59,16 @@ var fenceMutants = []fenceMutant{
 		}},
 	},
 	{
-		name: "acknowledge on a warning of a worker", test: "^TestCancelledWaitOfWorker$", citus: true,
+		name: "acknowledge on a warning of a worker", test: "^TestWarningsOfCitus$",
+		citusTest: "^TestCancelledWaitOfWorker$",
 		edits: []sourceEdit{{
 			file: "standby.go", old: `"DefaultCitusNoticeReceiver"`,
 			new: `map[bool]string{false: "DefaultCitusNoticeReceiver"}[MUTANT]`,
 		}},
 	},
 	{
-		name: "acknowledge a failed commit of a worker", test: "^TestFailedCommitOfWorker$", citus: true,
+		name: "acknowledge a failed commit of a worker", test: "^TestWarningsOfCitus$",
+		citusTest: "^TestFailedCommitOfWorker$",
 		edits: []sourceEdit{{
 			file: "standby.go", old: `		slices.Contains(citusRoutines, n.Routine)) {`,
 			new: `		!MUTANT && slices.Contains(citusRoutines, n.Routine)) {`,
@@ -86,16 +88,23 @@ func TestFenceSeesFaults(t *testing.T) {
 	}
 	for _, m := range mutants {
 		t.Run(m.name, func(t *testing.T) {
-			if m.citus {
+			requireFailure(t, binary, m.name, m.test)
+			if m.citusTest != "" {
 				pgtest.RequireCitus(t)
-			}
-			run := exec.CommandContext(t.Context(), binary, "-test.run", m.test)
-			run.Env = append(os.Environ(), "FENCE_MUTANT="+m.name)
-			output, err := run.CombinedOutput()
-			if err == nil || !strings.Contains(string(output), "--- FAIL: ") {
-				t.Errorf("%s passes, or does not run: %v\n%s", m.test, err, output)
+				requireFailure(t, binary, m.name, m.citusTest)
 			}
 		})
+	}
+}
+
+// requireFailure runs a test with a mutant. The test must fail.
+func requireFailure(t *testing.T, binary, mutant, test string) {
+	t.Helper()
+	run := exec.CommandContext(t.Context(), binary, "-test.run", test)
+	run.Env = append(os.Environ(), "FENCE_MUTANT="+mutant)
+	output, err := run.CombinedOutput()
+	if err == nil || !strings.Contains(string(output), "--- FAIL: ") {
+		t.Errorf("%s passes, or does not run: %v\n%s", test, err, output)
 	}
 }
 

@@ -31,12 +31,27 @@ func markCancelledWait(conn *pgconn.PgConn, n *pgconn.Notice) {
 		slices.Contains(citusRoutines, n.Routine)) {
 		conn.CustomData()[cancelledWait] = true
 	}
+	if n.SeverityUnlocalized == "DEBUG" && n.Routine == citusNoticeReceiver { // see hearWorkers
+		conn.CustomData()[cancelledWait] = true
+	}
 }
+
+// hearWorkers makes the coordinator of Citus pass on the warnings of its workers. At a commit it passes them on as
+// debugging messages, whatever their level was.
+func hearWorkers(ctx context.Context, conn *pgx.Conn) error {
+	const sql = `SELECT set_config('citus.worker_min_messages', 'warning', false),
+		set_config('client_min_messages', 'debug1', false)`
+	_, err := conn.Exec(ctx, sql)
+	return err
+}
+
+// citusNoticeReceiver is the routine of Citus that passes on a message of a worker.
+var citusNoticeReceiver = "DefaultCitusNoticeReceiver"
 
 // citusRoutines are the routines of Citus that warn of a commit that failed on a worker, or pass on a warning of a
 // worker. Until Citus has mended such a commit, up to a minute later, the worker answers from the rows before it.
 var citusRoutines = []string{
-	"DefaultCitusNoticeReceiver", "FinishRemoteTransactionCommit", "StartRemoteTransactionCommit",
+	citusNoticeReceiver, "FinishRemoteTransactionCommit", "StartRemoteTransactionCommit",
 	"HandleRemoteTransactionConnectionError", "HandleRemoteTransactionResultError", "ReportConnectionError",
 	"ReportResultError", "WarnAboutLeakedPreparedTransaction",
 }

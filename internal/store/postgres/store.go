@@ -60,8 +60,9 @@ type Config struct {
 	// PrimaryLog receives which standbys confirm a commit, and each change of the primary. If nil, they are discarded.
 	PrimaryLog *slog.Logger
 
-	pool  *pgxpool.Config // the parsed DSN, if the Config comes from ParseConfig
-	locks *rowLocks       // set by Open
+	pool        *pgxpool.Config // the parsed DSN, if the Config comes from ParseConfig
+	locks       *rowLocks       // set by Open
+	coordinator bool            // whether the pool connects to the coordinator of Citus
 }
 
 const (
