@@ -34,11 +34,12 @@ type fence struct {
 
 	renew chan struct{} // asks for a renewal; holds at most one value
 
-	mu        sync.Mutex    // guards the fields below
-	usableAt  time.Time     // when the leases of the primary before have expired
-	confirmed time.Time     // when the last confirmed commit began
-	changed   chan struct{} // closed at the next change of confirmed or leased, or after a failed renewal
-	standbys  standbys      // of the primary
+	mu        sync.Mutex      // guards the fields below
+	usableAt  time.Time       // when the leases of the primary before have expired
+	confirmed time.Time       // when the last confirmed commit began
+	changed   chan struct{}   // closed at the next change of confirmed or leased, or after a failed renewal
+	standbys  standbys        // of the primary
+	others    map[string]bool // the hosts that were not the primary at the last look
 	warned    warnings
 }
 
@@ -60,6 +61,7 @@ func newFence(log *slog.Logger) *fence {
 		log:     log,
 		renew:   make(chan struct{}, 1),
 		changed: make(chan struct{}),
+		others:  map[string]bool{},
 	}
 }
 

@@ -241,3 +241,17 @@ func TestTimelineNotPermitted(t *testing.T) {
 		t.Errorf("the log lacks a warning: %s", &log.text)
 	}
 }
+
+// TestHostThatRejectsTheLogin names a host first that rejects the login, as a standby without the latest password does.
+// A node reaches the primary behind that host at its start, and with later connections.
+func TestHostThatRejectsTheLogin(t *testing.T) {
+	t.Parallel()
+	rejecting, primary := pgtest.Start(t), pgtest.Start(t)
+	rejecting.RequirePassword(t, "pawl")
+	database := primary.Database(t)
+	n := openNode(t, postgres.Config{DSN: pgtest.DSN(database, rejecting.Addr, primary.Addr)})
+	id := n.newSession(n.newUser("a"), 1)
+	const terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pawl'"
+	primary.Exec(t, "postgres", terminate)
+	n.rotateUntilDone(id, 1)
+}

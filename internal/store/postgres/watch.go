@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -20,6 +21,7 @@ const (
 
 // watcher looks at one host of the address. It has a connection of its own, because the pool connects to one host only.
 type watcher struct {
+	host   string // HOST:PORT
 	config *pgx.ConnConfig
 	conn   *pgx.Conn
 }
@@ -30,7 +32,7 @@ func newWatchers(config *pgx.ConnConfig) []*watcher {
 	var all []*watcher
 	byHost := map[string]*watcher{}
 	add := func(variant *pgconn.FallbackConfig) {
-		host := net.JoinHostPort(variant.Host, strconv.Itoa(int(variant.Port)))
+		host := hostOf(variant)
 		if w := byHost[host]; w != nil { // sslmode=prefer has two variants of each host
 			w.config.Fallbacks = append(w.config.Fallbacks, variant)
 			return
@@ -41,7 +43,7 @@ func newWatchers(config *pgx.ConnConfig) []*watcher {
 		one.TLSConfig = variant.TLSConfig
 		one.Fallbacks = nil
 		one.ValidateConnect = nil
-		w := &watcher{config: one}
+		w := &watcher{host: host, config: one}
 		byHost[host] = w
 		all = append(all, w)
 	}
@@ -53,6 +55,10 @@ func newWatchers(config *pgx.ConnConfig) []*watcher {
 		return nil
 	}
 	return all
+}
+
+func hostOf(variant *pgconn.FallbackConfig) string {
+	return net.JoinHostPort(variant.Host, strconv.Itoa(int(variant.Port)))
 }
 
 // look returns the timeline of the host's primary. It connects first if there is no connection.
@@ -88,12 +94,46 @@ func (f *fence) lookAtAll(ctx context.Context, all []*watcher) {
 	var group sync.WaitGroup
 	for _, w := range all {
 		group.Go(func() {
-			if timeline, err := w.look(ctx); err == nil {
+			timeline, err := w.look(ctx)
+			if err == nil {
 				f.see(timeline)
 			}
+			f.note(w.host, timeline, err)
 		})
 	}
 	group.Wait()
+}
+
+// note takes note of a look at a host.
+func (f *fence) note(host string, timeline uint32, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.others[host] = err != nil || f.isLower(timeline)
+}
+
+// orderHosts makes a new connection try the hosts last that were not the primary at the last look. It is a function for
+// pgxpool. Otherwise a host could keep a node from the primary: pgx tries no further host after one that rejects the
+// password or does not have the database, as a standby may that has stopped following.
+func (f *fence) orderHosts(_ context.Context, config *pgx.ConnConfig) error {
+	all := []*pgconn.FallbackConfig{{Host: config.Host, Port: config.Port, TLSConfig: config.TLSConfig}}
+	all = append(all, config.Fallbacks...)
+	f.mu.Lock()
+	slices.SortStableFunc(all, func(a, b *pgconn.FallbackConfig) int {
+		return rank(f.others[hostOf(a)]) - rank(f.others[hostOf(b)])
+	})
+	f.mu.Unlock()
+	config.Host = all[0].Host
+	config.Port = all[0].Port
+	config.TLSConfig = all[0].TLSConfig
+	config.Fallbacks = all[1:]
+	return nil
+}
+
+func rank(last bool) int {
+	if last {
+		return 1
+	}
+	return 0
 }
 
 // watch looks at a host every watchEvery, until ctx ends. A higher timeline makes the pool connect again.
@@ -107,6 +147,7 @@ func (s *Store) watch(ctx context.Context, w *watcher) {
 			s.hot.fence.see(timeline)
 			s.hot.pool.Reset()
 		}
+		s.hot.fence.note(w.host, timeline, err)
 		select {
 		case <-ctx.Done():
 			return
