@@ -61,7 +61,8 @@ func readLayout(ctx context.Context, conn *pgx.Conn) (l layout, err error) {
 	const (
 		installed = "SELECT to_regclass('pg_catalog.pg_dist_shard') IS NOT NULL" +
 			" AND to_regclass('pawl.session') IS NOT NULL"
-		shards = `SELECT s.shardminvalue::integer, n.nodename, n.nodeport FROM pg_catalog.pg_dist_shard s
+		shards = `SELECT s.shardminvalue::integer, s.shardid, coalesce((SELECT shardid FROM pg_catalog.pg_dist_shard
+				WHERE logicalrelid = 'pawl.users'::regclass), 0), n.nodename, n.nodeport FROM pg_catalog.pg_dist_shard s
 			JOIN pg_catalog.pg_dist_placement p ON p.shardid = s.shardid
 			JOIN pg_catalog.pg_dist_node n ON n.groupid = p.groupid AND n.noderole = 'primary'
 			WHERE s.logicalrelid = 'pawl.session'::regclass AND s.shardminvalue IS NOT NULL ORDER BY 1`
@@ -84,7 +85,7 @@ func readLayout(ctx context.Context, conn *pgx.Conn) (l layout, err error) {
 func scanPlace(row pgx.CollectableRow) (p shardPlace, err error) {
 	var host string
 	var port int
-	err = row.Scan(&p.first, &host, &port)
+	err = row.Scan(&p.first, &p.shard, &p.users, &host, &port)
 	p.worker = net.JoinHostPort(host, strconv.Itoa(port))
 	return p, err
 }
@@ -190,20 +191,21 @@ func (s *Store) useCitus(ctx context.Context, c Config) error {
 
 // serverAt returns the server for the statements on a shard of a worker. At the worker itself, a statement takes no way
 // through a second server. Any server is right, so the entrance takes the place of a worker that cannot be reached.
-func (s *Store) serverAt(address string) server {
+// reached is false then.
+func (s *Store) serverAt(address string) (at server, reached bool) {
 	if s.citus == nil || address == "" {
-		return s.hot
+		return s.hot, false
 	}
 	if worker, open := s.citus.workers[address]; open {
-		return worker
+		return worker, true
 	}
 	worker, err := s.citus.open(address)
 	if err != nil {
 		s.log.Warn("a worker of Citus cannot be reached directly", "address", address, "err", explain(err))
-		return s.hot
+		return s.hot, false
 	}
 	s.citus.workers[address] = worker
-	return worker
+	return worker, true
 }
 
 // workerOpener returns a function that opens the connections to a worker.

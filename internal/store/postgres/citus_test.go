@@ -4,6 +4,7 @@ package postgres_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -237,6 +238,137 @@ func TestSplitShard(t *testing.T) {
 		})
 	}
 	group.Wait()
+}
+
+// rotateUntil rotates a session again and again until stop is closed, and returns the last generation. It checks that
+// each rotation takes the session to the next generation, that a check sees that, and that a second rotation from the
+// earlier generation is refused.
+func (n node) rotateUntil(stop <-chan struct{}, id token.SessionID, from uint32) uint32 {
+	for generation := from; ; generation++ {
+		select {
+		case <-stop:
+			return generation
+		default:
+		}
+		n.mustRotate(id, generation)
+		found, err := n.Session(n.t.Context(), id)
+		if err != nil || found.Session.Generation != generation+1 {
+			n.t.Errorf("a check after the rotation to %d: generation %d, %v", generation+1,
+				found.Session.Generation, err)
+		}
+		if rotated, err := n.rotate(id, generation); err != nil || rotated {
+			n.t.Errorf("a second rotation from %d: rotated %v, %v", generation, rotated, err)
+		}
+		if n.t.Failed() {
+			return generation + 1
+		}
+	}
+}
+
+// moveShards moves each shard of the sessions from one of two workers to the other one.
+func moveShards(t *testing.T, dsn, mode string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	const moves = "SELECT format('SELECT citus_move_shard_placement(%s, %L, %s, %L, %s, %L)', " +
+		"s.shardid, s.nodename, s.nodeport, n.nodename, n.nodeport, $1::text) " +
+		"FROM citus_shards s JOIN pg_dist_node n ON n.groupid <> 0 AND n.nodeport <> s.nodeport " +
+		"WHERE s.table_name = 'pawl.session'::regclass"
+	rows, err := conn.Query(t.Context(), moves, mode)
+	if err != nil {
+		t.Fatal(err)
+	}
+	statements, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil || len(statements) == 0 {
+		t.Fatalf("%d shards, %v", len(statements), err)
+	}
+	for _, sql := range statements {
+		if _, err := conn.Exec(t.Context(), sql); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+}
+
+// TestMovedShards moves every shard to the other worker and back while two nodes refresh sessions, adds a worker and
+// rebalances, and restarts the coordinator. Each refresh happens once, and none is lost.
+func TestMovedShards(t *testing.T) {
+	cluster := pgtest.StartCitus(t, 3)
+	added := cluster.Workers[2]
+	cluster.Workers = cluster.Workers[:2]
+	dsns := newCitus(t, cluster)
+	nodes := []node{openNode(t, postgres.Config{DSN: dsns[1]}), openNode(t, postgres.Config{DSN: dsns[2]})}
+	user := nodes[0].newUser("a")
+	ids := make([]token.SessionID, 16)
+	for i := range ids {
+		ids[i] = nodes[0].newSession(user, byte(i+1))
+	}
+	generations := make([]uint32, len(ids))
+	for i := range generations {
+		generations[i] = 1
+	}
+	while := func(change func()) {
+		stop := make(chan struct{})
+		var group sync.WaitGroup
+		for i, id := range ids {
+			group.Go(func() { generations[i] = nodes[i%2].rotateUntil(stop, id, generations[i]) })
+		}
+		change()
+		close(stop)
+		group.Wait()
+		for i, id := range ids {
+			for _, n := range nodes {
+				found, err := n.Session(t.Context(), id)
+				if err != nil || found.Session.Generation != generations[i] {
+					t.Errorf("session %d: generation %d, %v; want %d", i, found.Session.Generation, err, generations[i])
+				}
+			}
+		}
+	}
+	for _, mode := range []string{"force_logical", "block_writes"} {
+		while(func() { moveShards(t, dsns[0], mode) })
+	}
+	config, err := pgx.ParseConfig(dsns[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	while(func() { cluster.AddWorker(t, config.Database, added) })
+	while(func() {
+		pgtest.Exec(t, dsns[0], "SELECT citus_rebalance_start()")
+		pgtest.Exec(t, dsns[0], "SELECT citus_rebalance_wait()")
+	})
+	if n := queryNumber(t, dsns[0], "SELECT count(DISTINCT nodeport) FROM citus_shards "+
+		"WHERE table_name = 'pawl.session'::regclass"); n != 3 {
+		t.Errorf("the sessions are at %v workers, want 3", n)
+	}
+	while(func() {
+		cluster.Coordinator.Kill()
+		cluster.Coordinator.Restart(t)
+		cluster.Moved(t, config.Database)
+		for _, n := range nodes {
+			n.awaitSignIn(user)
+		}
+	})
+}
+
+// awaitSignIn waits until a user can sign in.
+func (n node) awaitSignIn(user *authority.User) {
+	n.t.Helper()
+	for until := time.Now().Add(time.Minute); ; {
+		var id token.SessionID
+		rand.Read(id[:])
+		_, err := n.OpenSession(n.t.Context(), openingOf(user, id))
+		if err == nil {
+			return
+		}
+		if time.Now().After(until) {
+			n.t.Errorf("the sign-ins of a minute have failed: %v", err)
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 }
 
 func TestCitusConformance(t *testing.T) {

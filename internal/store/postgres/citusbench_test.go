@@ -31,8 +31,9 @@ func BenchmarkCitus(b *testing.B) {
 	}
 }
 
-// citusCallers is as many as keep the batches of each shard as large as those of one PostgreSQL.
-const citusCallers = 1024
+// citusCallers are numbers of callers. The larger one keeps the batches of each shard as large as those of one
+// PostgreSQL.
+var citusCallers = []int{64, 1024}
 
 // engine is a database with a node for each entrance.
 type engine struct {
@@ -80,10 +81,12 @@ func (e *engine) measure(b *testing.B) {
 			return err
 		}},
 	} {
-		b.Run(call.name, func(b *testing.B) {
-			cpu := e.cpu()
-			callWith(b, citusCallers, func(i int) error { return call.of(e.nodes[i%len(e.nodes)], i) })
-			b.ReportMetric(float64(e.cpu()-cpu)/1e3/float64(b.N), "db-µs/op")
-		})
+		for _, callers := range citusCallers {
+			b.Run(fmt.Sprint(call.name, "/", callers), func(b *testing.B) {
+				cpu := e.cpu()
+				callWith(b, callers, func(i int) error { return call.of(e.nodes[i%len(e.nodes)], i) })
+				b.ReportMetric(float64(e.cpu()-cpu)/1e3/float64(b.N), "db-µs/op")
+			})
+		}
 	}
 }

@@ -29,6 +29,7 @@ const (
 	codeUndefinedTable        = "42P01"
 	codeInsufficientPrivilege = "42501"
 	codeUndefinedFunction     = "42883"
+	codeInternal              = "XX000" // from Citus also for a shard that does not exist
 	codeUndefinedObject       = "42704" // a type that does not exist, for example
 )
 

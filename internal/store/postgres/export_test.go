@@ -9,5 +9,5 @@ import "github.com/pawlauth/pawl/internal/store/batch"
 func (s *Store) BatchRotations(limit int) {
 	shard := (*s.shards.Load())[0]
 	shard.rotations.Close()
-	shard.rotations = batch.New(limit, rotators, 0, s.rotateBatch)
+	shard.rotations = batch.New(limit, rotators, 0, func(ops []*rotationOp) { s.rotateBatch(shard, ops) })
 }

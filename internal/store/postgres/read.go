@@ -3,6 +3,7 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -94,7 +95,7 @@ type credentialRows struct {
 }
 
 // readSessionBatch is the batch of the checks. It reads the sessions and the API keys in one trip.
-func (s *Store) readSessionBatch(ops []*sessionOp) {
+func (s *Store) readSessionBatch(sh *shard, ops []*sessionOp) {
 	start := time.Now()
 	defer func() { s.metrics.StoreRead(len(ops), time.Since(start)) }()
 	ids := make([]token.SessionID, len(ops))
@@ -105,10 +106,16 @@ func (s *Store) readSessionBatch(ops []*sessionOp) {
 			hashes = append(hashes, apiKey.key) // most of a batch have the same API key, that of their gateway
 		}
 	}
-	at := s.serverOf(ids[0])
-	found, err := readTwice(s, at, func(ctx context.Context, conn *pgx.Conn) (rows credentialRows, err error) {
+	found, err := readTwice(s, sh.at, func(ctx context.Context, conn *pgx.Conn) (rows credentialRows, err error) {
 		if len(hashes) > 0 {
 			return readCredentials(ctx, conn, ids, hashes)
+		}
+		if sh.tables != nil {
+			rows.sessions, err = sh.tables.readSessions(ctx, conn, ids)
+			if !errors.Is(err, errShardMoved) {
+				return rows, err
+			}
+			s.citus.lookAgain()
 		}
 		sql := sessionsSQL
 		if s.citus != nil {

@@ -83,12 +83,19 @@ func (s *Store) Rotate(ctx context.Context, r authority.Rotation) (authority.Ses
 }
 
 // rotateBatch tries the rotations of a batch once.
-func (s *Store) rotateBatch(ops []*rotationOp) {
+func (s *Store) rotateBatch(sh *shard, ops []*rotationOp) {
 	start := time.Now()
 	defer func() { s.metrics.StoreCommit(len(ops), time.Since(start)) }()
 	moment := s.recent.now()
-	rotated, err := withConnAt(context.Background(), s, s.serverOf(ops[0].Value.Session), hotTimeout,
+	rotated, err := withConnAt(context.Background(), s, sh.at, hotTimeout,
 		func(ctx context.Context, conn *pgx.Conn) ([]rotatedRow, error) {
+			if sh.tables != nil {
+				rotated, err := sh.tables.rotateRows(ctx, conn, rotateArgs(ops))
+				if !errors.Is(err, errShardMoved) {
+					return rotated, err
+				}
+				s.citus.lookAgain()
+			}
 			sql, args := s.rotateStatement(ops)
 			rows, err := conn.Query(ctx, sql, args...)
 			if err != nil {
@@ -176,7 +183,9 @@ SELECT * FROM rotated`
 
 // rotateShardSQL is rotateSQL for the sessions of one shard. Citus finds the shard by the condition on the ids. The
 // sessions are on another server than the table of the changes, so it publishes nothing.
-const rotateShardSQL = selectRotations + inShard + updateRotated + inShard + returnRotated + `
+const rotateShardSQL = selectRotations + inShard + updateRotated + inShard + returnRotated + endRotated
+
+const endRotated = `
 )
 SELECT * FROM rotated`
 

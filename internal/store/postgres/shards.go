@@ -21,12 +21,15 @@ import (
 type shardPlace struct {
 	first  int32  // the lowest hash of the shard's sessions
 	worker string // HOST:PORT; empty without Citus
+	// shard and users are the numbers in the names of the shard's tables; 0 without Citus.
+	shard, users int64
 }
 
 // shard is a shard with its batches.
 type shard struct {
 	shardPlace
-	at        server // where the statements run
+	at        server       // where the statements run
+	tables    *shardTables // nil unless the shard is at that server
 	rotations *batch.Group[rotation]
 	replays   *batch.Group[replay]
 	sessions  *batch.Group[sessionLookup]
@@ -64,13 +67,18 @@ func (s *Store) newShards(places []shardPlace) []*shard {
 		gather = citusGather
 	}
 	for i, place := range places {
-		shards[i] = &shard{
-			shardPlace: place,
-			at:         s.serverAt(place.worker),
-			rotations:  batch.New(maxWrites, rotators, gather, s.rotateBatch).Adapt(batchSize, slowWrite),
-			replays:    batch.New(maxWrites, 1, 0, s.recordReplays).Adapt(batchSize, slowWrite),
-			sessions:   batch.New(batchSize, readers, gather, s.readSessionBatch),
+		shard := &shard{shardPlace: place}
+		at, reached := s.serverAt(place.worker)
+		shard.at = at
+		if reached {
+			shard.tables = newShardTables(place)
 		}
+		rotate := func(ops []*rotationOp) { s.rotateBatch(shard, ops) }
+		read := func(ops []*sessionOp) { s.readSessionBatch(shard, ops) }
+		shard.rotations = batch.New(maxWrites, rotators, gather, rotate).Adapt(batchSize, slowWrite)
+		shard.replays = batch.New(maxWrites, 1, 0, s.recordReplays).Adapt(batchSize, slowWrite)
+		shard.sessions = batch.New(batchSize, readers, gather, read)
+		shards[i] = shard
 	}
 	return shards
 }

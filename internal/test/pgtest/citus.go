@@ -72,26 +72,40 @@ func (c *Citus) Servers() []*Cluster { return append([]*Cluster{c.Coordinator}, 
 func (c *Citus) Database(t TB) string {
 	t.Helper()
 	name := fmt.Sprint("citus", c.Coordinator.created.Add(1))
-	for _, server := range c.Servers() {
-		server.Exec(t, "postgres", "SET citus.enable_create_database_propagation = off", "CREATE DATABASE "+name)
-		server.Exec(t, name, "CREATE EXTENSION citus")
-	}
-	t.Cleanup(func() {
-		for _, server := range c.Servers() {
-			server.tryExec("DROP DATABASE IF EXISTS " + name + " WITH (FORCE)")
-		}
-	})
 	for i, server := range c.Servers() {
-		addr := server.Addr
-		if c.Proxy != nil && i == len(c.Workers) {
-			addr = c.Proxy.Addr
-		}
-		host, port, _ := net.SplitHostPort(addr)
-		call := "citus_add_node"
-		if i == 0 {
-			call = "citus_set_coordinator_host"
-		}
-		c.Coordinator.Exec(t, name, fmt.Sprintf("SELECT %s('%s', %s)", call, host, port))
+		c.connect(t, name, server, i > 0)
 	}
 	return name
+}
+
+// AddWorker adds a worker to the cluster, with its part of a database.
+func (c *Citus) AddWorker(t TB, database string, worker *Cluster) {
+	t.Helper()
+	c.Workers = append(c.Workers, worker)
+	c.connect(t, database, worker, true)
+}
+
+// Moved makes the new address of the coordinator known to the cluster, after a restart.
+func (c *Citus) Moved(t TB, database string) {
+	t.Helper()
+	host, port, _ := net.SplitHostPort(c.Coordinator.Addr)
+	c.Coordinator.Exec(t, database, fmt.Sprintf("SELECT citus_set_coordinator_host('%s', %s)", host, port))
+}
+
+// connect creates a database on a server, and adds the server to those of the database.
+func (c *Citus) connect(t TB, database string, server *Cluster, isWorker bool) {
+	t.Helper()
+	server.Exec(t, "postgres", "SET citus.enable_create_database_propagation = off", "CREATE DATABASE "+database)
+	server.Exec(t, database, "CREATE EXTENSION citus")
+	t.Cleanup(func() { server.tryExec("DROP DATABASE IF EXISTS " + database + " WITH (FORCE)") })
+	addr := server.Addr
+	if c.Proxy != nil && server == c.Workers[len(c.Workers)-1] {
+		addr = c.Proxy.Addr
+	}
+	host, port, _ := net.SplitHostPort(addr)
+	call := "citus_set_coordinator_host"
+	if isWorker {
+		call = "citus_add_node"
+	}
+	c.Coordinator.Exec(t, database, fmt.Sprintf("SELECT %s('%s', %s)", call, host, port))
 }
