@@ -62,7 +62,7 @@ bench-notify: deps ## measure NOTIFY beside a table, as the feed of revocations 
 	pg_virtualenv -o fsync=on scripts/measure-notify
 
 bench-plots: deps ## redraw the plots of docs/benchmarks.md; about 5 minutes
-	go run ./test/load -plots docs
+	go run ./test/load -plots docs -each 2s
 
 torture-postgres: ## kill FAILOVERS (20) primaries under load, and count lost refreshes
 	go test -count 1 -timeout 2h -v -run '^TestFailover$$' ./test/cluster -failovers $(FAILOVERS)
@@ -73,8 +73,9 @@ model: ## check the models of the rotation and of the feed, and their mutants, w
 bench-large: ## measure the SQLite store with 5,000,000 sessions (some minutes, 2 GB of disk)
 	go test -run '^$$' -bench '^BenchmarkLarge$$' -benchtime 1x -timeout 30m ./internal/store/sqlite
 
-bench-many: deps ## end 1,000,000 sessions of one user on each store, and measure the call and other refreshes (10 minutes, 2 GB of disk)
+bench-many: deps ## end 1,000,000 sessions of one user on each store, and measure the call and other refreshes (12 minutes, 2 GB of disk)
 	go test -run '^$$' -bench '^BenchmarkMany$$' -benchtime 1x -timeout 1h ./test/many
+	go test -run '^$$' -bench '^BenchmarkMany$$/SQLite' -benchtime 1x -timeout 1h ./test/many -many 250000 -each 2s -rounds 9
 
 torture-ha: deps ## cause every fault of three sites with Patroni ROUNDS (2) times by each of 3 routes, and check every answer; about 80 minutes; as root, networks are cut too
 	go test -count 1 -timeout 1h -run '^TestFenceSeesFaults$$' ./internal/store/postgres -all-mutants
