@@ -58,6 +58,7 @@ type Console struct {
 	log       *slog.Logger
 	guard     *http.CrossOriginProtection
 	mux       *http.ServeMux
+	patterns  []string // of mux
 	pages     pages
 	links     links
 	setup     *setup // nil without Config.Setup
@@ -95,6 +96,9 @@ func New(config Config) *Console {
 
 // Path returns where the console is.
 func (c *Console) Path() string { return c.path }
+
+// Routes returns the pattern of every route, such as "GET /people/{id}", with a path below that of the console.
+func (c *Console) Routes() []string { return slices.Clone(c.patterns) }
 
 // SignInPaths returns the paths whose POST requests are sign-ins, for a rate limit.
 func (c *Console) SignInPaths() []string { return []string{c.path + "/sign-in", c.path + "/setup"} }
@@ -194,8 +198,8 @@ func (c *Console) action(path string, ask, act handler) {
 }
 
 func (c *Console) handle(pattern string, h http.HandlerFunc) {
-	method, path, _ := strings.Cut(pattern, " ")
-	c.mux.HandleFunc(method+" "+path, h)
+	c.patterns = append(c.patterns, pattern)
+	c.mux.HandleFunc(pattern, h)
 }
 
 // ServeHTTP answers a request for a path of the console.
@@ -218,7 +222,8 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if _, pattern := c.mux.Handler(&inner); pattern == "" {
-		c.fail(w, &request{Request: &inner}, errNoPage)
+		caller, _ := c.authenticate(w, &inner) // so that the page has the menu; a guest gets none
+		c.fail(w, &request{Request: &inner, caller: caller}, errNoPage)
 		return
 	}
 	c.mux.ServeHTTP(w, &inner)
@@ -241,7 +246,7 @@ func setHeaders(h http.Header) {
 var (
 	errForeignPage = fault.New(fault.AccessDenied,
 		"The request is from a page of another origin; open the console and repeat the action there.")
-	errNoPage = fault.New(fault.NotFound, "Page not found; choose one of the menu.")
+	errNoPage = fault.New(fault.NotFound, "Page not found; continue on the first page.")
 	errForm   = fault.Invalid("The form is not readable; go back and send it again.")
 )
 

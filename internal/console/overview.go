@@ -86,7 +86,7 @@ func (c *Console) charts(ctx context.Context) []chart {
 		}
 		name := t("chart." + s.name)
 		charts = append(charts, chart{
-			Name: name, Total: fmt.Sprint(sum), Area: area(values), Bad: s.series == metrics.RecentThefts && sum > 0,
+			Name: name, Total: grouped(sum), Area: area(values), Bad: s.series == metrics.RecentThefts && sum > 0,
 			Summary: t("chart.summary", name, sum, peak(values)),
 		})
 	}
@@ -99,7 +99,7 @@ func (c *Console) sessionChart(ctx context.Context) chart {
 	total := "–"
 	if n, known := c.recent.Sessions(ctx); known {
 		values[len(values)-1] = n
-		total = fmt.Sprint(n)
+		total = grouped(n)
 	}
 	name := t("chart.sessions")
 	return chart{

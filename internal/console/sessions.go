@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
@@ -16,8 +17,10 @@ import (
 // the last refresh only if all live sessions are few enough to read them at once. More are listed person by person.
 const (
 	maxSorted = 500 // sessions
-	readPage  = 500
+	readPage  = 250
 	maxRead   = 2500 // how many sessions a request reads while it looks for those of a filter
+	// maxSearch is how long it looks for them, so that a busy store does not make a person wait.
+	maxSearch = 50 * time.Millisecond
 )
 
 // sessionsPage is the data of the page of all live sessions.
@@ -26,22 +29,28 @@ type sessionsPage struct {
 	Device  string
 	Rows    []sessionRow
 	Sorted  bool // by the last refresh
-	Partial bool // the next page continues a search that has read maxRead sessions
+	Partial bool // the next page continues a search that has reached maxRead or maxSearch
 	Pager   pager
 }
 
 // sessions lists the live sessions of all people that the caller administers.
 func (c *Console) sessions(ctx context.Context, r *request) (response, error) {
 	data := sessionsPage{Address: r.text("address"), Device: r.text("device")}
-	first, err := c.authority.Sessions(ctx, r.caller, authority.SessionQuery{All: true, Page: 1, Limit: maxSorted})
-	if err != nil {
-		return response{}, err
-	}
 	after := r.text("after")
+	at, byPerson := parseCursor(after)
+	var first []authority.SessionWithOrigin
+	var err error
+	if !byPerson {
+		all := authority.SessionQuery{All: true, Page: 1, Limit: maxSorted}
+		if first, err = c.authority.Sessions(ctx, r.caller, all); err != nil {
+			return response{}, err
+		}
+		data.Sorted = len(first) < maxSorted
+	}
 	next := ""
-	if data.Sorted = len(first) < maxSorted; data.Sorted {
+	if data.Sorted {
 		data.Rows, next = sortedPage(first, after, data.matches)
-	} else if data.Rows, next, err = c.sessionsFrom(ctx, r.caller, parseCursor(after), &data); err != nil {
+	} else if data.Rows, next, err = c.sessionsFrom(ctx, r.caller, at, first, &data); err != nil {
 		return response{}, err
 	}
 	c.addLogins(ctx, r.caller, data.Rows)
@@ -90,36 +99,46 @@ type cursor struct {
 	skip int64
 }
 
-// parseCursor parses a cursor. A damaged one is the first page.
-func parseCursor(text string) (c cursor) {
+// String returns the text that parseCursor parses.
+func (c cursor) String() string {
+	return fmt.Sprintf("%d.%d.%d", c.from.MailboxID, c.from.UserID, c.skip)
+}
+
+// parseCursor parses a cursor. A damaged one, and one of sortedPage, are not valid.
+func parseCursor(text string) (c cursor, valid bool) {
 	n, err := fmt.Sscanf(text, "%d.%d.%d", &c.from.MailboxID, &c.from.UserID, &c.skip)
 	if n != 3 || err != nil || c.skip < 0 || c.skip > maxSkip || c.from.UserID < 0 {
-		return cursor{}
+		return cursor{}, false
 	}
-	return c
+	return c, true
 }
 
 // maxSkip bounds how many sessions of one user a cursor can skip, because the store reads them.
 const maxSkip = 1_000_000
 
-// sessionsFrom returns the sessions from a cursor on, in the order of the store, and the cursor of the next page.
+// sessionsFrom returns the sessions from a cursor on, in the order of the store, and the cursor of the next page. first
+// has the first sessions from the cursor on; if it is empty, sessionsFrom reads them.
 func (c *Console) sessionsFrom(
-	ctx context.Context, caller authority.Caller, at cursor, p *sessionsPage,
+	ctx context.Context, caller authority.Caller, at cursor, first []authority.SessionWithOrigin, p *sessionsPage,
 ) (rows []sessionRow, next string, err error) {
-	for read := 0; ; {
-		query := authority.SessionQuery{All: true, Page: 1, Limit: readPage, From: at.from, Skip: at.skip}
-		if p.Address == "" && p.Device == "" {
-			query.Limit = perPage + 1
-		}
-		page, err := c.authority.Sessions(ctx, caller, query)
-		if err != nil {
-			return nil, "", err
+	begun := time.Now()
+	read, last := 0, false
+	for page := first; ; page = nil {
+		if len(page) == 0 {
+			query := authority.SessionQuery{All: true, Page: 1, Limit: readPage, From: at.from, Skip: at.skip}
+			if p.Address == "" && p.Device == "" {
+				query.Limit = perPage + 1
+			}
+			if page, err = c.authority.Sessions(ctx, caller, query); err != nil {
+				return nil, "", err
+			}
+			last = int64(len(page)) < query.Limit
 		}
 		for i := range page {
 			s := &page[i]
 			if len(rows) == perPage {
-				next, err = c.cursorText(ctx, caller, at)
-				return rows, next, err
+				err = c.addMailbox(ctx, caller, &at)
+				return rows, at.String(), err
 			}
 			if s.UserID != at.from.UserID {
 				at.from.UserID, at.skip = s.UserID, 0
@@ -129,25 +148,27 @@ func (c *Console) sessionsFrom(
 				rows = append(rows, sessionRow{SessionWithOrigin: *s})
 			}
 		}
-		read += len(page)
-		switch {
-		case int64(len(page)) < query.Limit:
+		if last {
 			return rows, "", nil
-		case read >= maxRead:
+		}
+		if err := c.addMailbox(ctx, caller, &at); err != nil {
+			return nil, "", err
+		}
+		if read += len(page); read >= maxRead || time.Since(begun) >= maxSearch {
 			p.Partial = true
-			next, err = c.cursorText(ctx, caller, at)
-			return rows, next, err
+			return rows, at.String(), nil
 		}
 	}
 }
 
-// cursorText returns a cursor as text, with the present mailbox of its user.
-func (c *Console) cursorText(ctx context.Context, caller authority.Caller, at cursor) (string, error) {
+// addMailbox adds to a cursor the present mailbox of its user. The sessions of a network are in the order of the
+// mailboxes.
+func (c *Console) addMailbox(ctx context.Context, caller authority.Caller, at *cursor) error {
 	user, err := c.authority.User(ctx, caller, at.from.UserID)
-	if err != nil {
-		return "", err
+	if err == nil {
+		at.from.MailboxID = user.MailboxID
 	}
-	return fmt.Sprintf("%d.%d.%d", user.MailboxID, user.ID, at.skip), nil
+	return err
 }
 
 // addLogins adds the logins of the users to rows.
@@ -198,16 +219,24 @@ func (c *Console) askEndSelected(_ context.Context, r *request) (response, error
 	}), nil
 }
 
-// endSelected ends the selected sessions. A session that has ended meanwhile is not an error.
+// endSelected ends the selected sessions. If some have ended meanwhile, that is no error. If the caller can end none of
+// them, for example after a change of the level, it is one.
 func (c *Console) endSelected(ctx context.Context, r *request) (response, error) {
 	ids, err := selected(r)
 	if err != nil {
 		return response{}, err
 	}
+	ended := 0
 	for _, id := range ids {
-		if err := c.authority.EndSession(ctx, r.caller, id); err != nil && fault.KindOf(err) != fault.NotFound {
+		err := c.authority.EndSession(ctx, r.caller, id)
+		if err == nil {
+			ended++
+		} else if fault.KindOf(err) != fault.NotFound {
 			return response{}, err
 		}
+	}
+	if ended == 0 {
+		return response{}, errSession
 	}
 	return next("/sessions", "selected-ended"), nil
 }

@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/audit"
 	"github.com/pawlauth/pawl/internal/console"
 	"github.com/pawlauth/pawl/internal/test/pgtest"
 	"github.com/pawlauth/pawl/pawltest"
@@ -20,8 +23,11 @@ var (
 	manySessions = flag.Int("sessions", 1_000_000, "sessions of BenchmarkLists")
 )
 
-// BenchmarkLists measures the pages with lists on a large store. PostgreSQL has no statistics yet, as right after an
-// import. It is run by hand:
+// firstPerson is the id of the first person that fill writes.
+const firstPerson = 1_000_000
+
+// BenchmarkLists measures the pages with lists on a large store, for an administrator of all tenants, and for one of a
+// network with every tenth person. PostgreSQL has no statistics yet, as right after an import. It is run by hand:
 //
 //	go test ./test/console -run '^$' -bench Lists -benchtime 5x
 func BenchmarkLists(b *testing.B) {
@@ -30,80 +36,122 @@ func BenchmarkLists(b *testing.B) {
 		benchmarkLists(b, dir, "sqlite:"+dir)
 	})
 	b.Run("postgres", func(b *testing.B) {
-		cluster := pgtest.Start(b, "synchronous_commit=off", "fsync=on", "max_wal_size=4GB")
+		cluster := pgtest.Start(b, "synchronous_commit=off", "fsync=on", "max_wal_size=4GB", "autovacuum=off")
 		dsn := cluster.DSN(cluster.Database(b))
 		benchmarkLists(b, b.TempDir(), dsn, pawltest.WithPostgres(dsn))
 	})
 }
 
 func benchmarkLists(b *testing.B, dir, store string, options ...pawltest.Option) {
-	fillLarge(b, store)
+	session := fill(b, store, *manyPeople, *manySessions)
 	on := pawltest.WithConfig(func(c *app.Config) { c.Console = console.DefaultPath })
 	pawl := pawltest.Start(dir, append(options, on)...)
 	defer pawl.Close()
-	v := &visitor{tb: b, url: pawl.URL + "/console"}
-	v.signIn(pawltest.AdminLogin, pawltest.AdminPassword, "")
-	for name, path := range map[string]string{
-		"people": "/people", "middle of people": "/people?after=1100000", "search login": "/people?q=user01234",
-		"search name": "/people?q=lastname77", "search of many": "/people?q=u",
-		"its next page":  "/people?q=u&after=1100000",
-		"search of none": "/people?q=zzzz", "status": "/people?status=Suspended",
-		"mailbox":  "/people?network=1&mailbox=77",
-		"sessions": "/sessions", "middle of sessions": "/sessions?after=1.1100000.2",
-		"sessions of a device": "/sessions?device=none", "audit": "/audit", "person": "/people/1000007",
+	const login, password = "network@example.com", "N3twork!admin"
+	_, err := adminOf(pawl).CreateUser(b.Context(), api.CreateUserRequest{
+		Login: login, Password: password, AuthLevel: api.LevelNetworkAdmin, NetworkID: new(int64(2)),
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	root, admin := &visitor{tb: b, url: pawl.URL + "/console"}, &visitor{tb: b, url: pawl.URL + "/console"}
+	root.signIn(pawltest.AdminLogin, pawltest.AdminPassword, "")
+	admin.signIn(login, password, "")
+	for _, path := range []string{
+		"/people", "/people?after=1100000", "/people?q=user01234", "/people?q=lastname77", "/people?q=first7",
+		"/people?q=ext01234", "/people?q=u", "/people?q=u&after=1100000", "/people?q=zzzz", "/people?status=Suspended",
+		"/people?status=Banned", "/people?level=MailboxAdmin", "/people?level=NetOps", "/people?q=u&status=Suspended",
+		"/people?network=2", "/people?network=1&mailbox=77", "/people?network=1&mailbox=77&level=MailboxAdmin",
+		"/people?network=77", "/people/1000007", "/sessions", "/sessions?after=1.1100000.2", "/sessions?device=phone",
+		"/sessions?device=none", "/sessions?address=203.0.113.7", "/sessions?address=192.0.2.", "/audit",
+		"/audit?kind=login", "/audit?kind=theft", "/audit?kind=keyMade", "/audit?user=1000007",
+		"/audit?user=user012345@example.com", "/audit?session=" + session, "/audit?kind=theft&user=1000007",
+		"/audit?from=2026-01-01T00:00&to=2026-01-02T00:00", "/audit?kind=theft&to=2026-01-02T00:00",
 	} {
-		b.Run(name, func(b *testing.B) {
-			for b.Loop() {
-				if response, _ := v.send(path, nil); response.StatusCode != 200 {
-					b.Fatal(response.Status)
-				}
+		for name, v := range map[string]*visitor{"root": root, "network": admin} {
+			if v == admin && strings.Contains(path, "network=") {
+				continue
 			}
-		})
+			b.Run(name+path, func(b *testing.B) {
+				for b.Loop() {
+					if response, _ := v.send(path, nil); response.StatusCode >= 500 {
+						b.Fatal(response.Status)
+					}
+				}
+			})
+		}
 	}
 }
 
-// fillLarge writes people, and their sessions.
-func fillLarge(b *testing.B, text string) {
-	b.Helper()
+// fill writes people, their sessions, and an event for each session into a store, which it creates. The people have the
+// ids from firstPerson on. Few of them have another level than most, or another status. It returns the id of a session.
+func fill(tb testing.TB, text string, people, sessions int) string {
+	tb.Helper()
 	address, err := app.ParseStoreAddress(text)
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
-	store, err := app.OpenStore(b.Context(), app.StoreConfig{Address: address, Exclusive: true})
+	store, err := app.OpenStore(tb.Context(), app.StoreConfig{Address: address, Exclusive: true})
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer store.Close()
-	const first = 1_000_000
 	now := time.Now().Unix()
-	users := make([]authority.UserWithHash, *manyPeople)
-	for i := range users {
-		login := fmt.Sprintf("user%06d@example.com", i)
-		users[i].User = authority.User{
-			ID: int64(first + i), Login: login, Email: login, FirstName: fmt.Sprintf("First%d", i%1000),
-			LastName: fmt.Sprintf("Lastname%d", i%10_000), Level: authority.MailboxUser, Status: authority.Active,
-			Tenant: authority.Tenant{NetworkID: 1, MailboxID: int64(i % 1000)}, Created: now,
-		}
-	}
-	for page := range slices.Chunk(users, 5000) {
-		if err := store.WriteUsers(b.Context(), page); err != nil {
-			b.Fatal(err)
+	for page := range slices.Chunk(manyUsers(people, now), 5000) {
+		if err := store.WriteUsers(tb.Context(), page); err != nil {
+			tb.Fatal(err)
 		}
 	}
 	random := rand.NewChaCha8([32]byte{1})
-	sessions := make([]authority.SessionWithOrigin, *manySessions)
-	for i := range sessions {
-		r := &sessions[i]
+	rows := make([]authority.SessionWithOrigin, sessions)
+	events := make([]audit.Event, sessions)
+	for i := range rows {
+		r := &rows[i]
 		_, _ = random.Read(r.ID[:])
-		r.UserID, r.Generation = int64(first+i%*manyPeople), 1
-		r.Created, r.Refreshed = now, now
+		r.UserID, r.Generation = int64(firstPerson+i%people), 1
+		r.Created, r.Refreshed = now-int64(i%86_400), now-int64(i%3600)
 		r.Expires, r.Idle = now+3600, now+24*3600
 		r.Ends = now + 30*24*3600
-		r.IP, r.UserAgent = "203.0.113.77", "okhttp/4.12.0"
-	}
-	for page := range slices.Chunk(sessions, 5000) {
-		if err := store.WriteSessions(b.Context(), page); err != nil {
-			b.Fatal(err)
+		r.IP, r.UserAgent = fmt.Sprintf("203.0.113.%d", i%250), agents[i%len(agents)]
+		events[i] = audit.Event{At: r.Created, Kind: audit.Login, User: r.UserID, Session: r.ID, Address: r.IP}
+		if i%10_000 == 7 {
+			events[i].Kind = audit.Theft
 		}
 	}
+	for page := range slices.Chunk(rows, 5000) {
+		if err := store.WriteSessions(tb.Context(), page); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	for page := range slices.Chunk(events, 5000) {
+		if err := store.AddEvents(tb.Context(), page); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return rows[0].ID.String()
+}
+
+// manyUsers returns the people of fill.
+func manyUsers(people int, now int64) []authority.UserWithHash {
+	users := make([]authority.UserWithHash, people)
+	for i := range users {
+		login := fmt.Sprintf("user%06d@example.com", i)
+		u := authority.User{
+			ID: int64(firstPerson + i), Login: login, Email: login, FirstName: fmt.Sprintf("First%d", i%1000),
+			LastName: fmt.Sprintf("Lastname%d", i%10_000), ExternalID: fmt.Sprintf("ext%06d", i),
+			Level: authority.MailboxUser, Status: authority.Active, Created: now - int64(people-i)*60,
+			Tenant: authority.Tenant{NetworkID: 1, MailboxID: int64(i % 1000)},
+		}
+		switch i % 1000 {
+		case 7:
+			u.Status = authority.Suspended
+		case 13:
+			u.Level = authority.MailboxAdmin
+		}
+		if i%10 == 9 {
+			u.NetworkID = 2
+		}
+		users[i].User = u
+	}
+	return users
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/client"
-	"github.com/pawlauth/pawl/internal/test/pgtest"
 	"github.com/pawlauth/pawl/pawltest"
 )
 
@@ -37,15 +36,6 @@ func TestAllSessions(t *testing.T) {
 	}
 }
 
-// onStores runs a test on both stores.
-func onStores(t *testing.T, test func(t *testing.T, pawl *pawltest.Server)) {
-	t.Run("sqlite", func(t *testing.T) { test(t, newPawl(t)) })
-	t.Run("postgres", func(t *testing.T) {
-		cluster := pgtest.Start(t)
-		test(t, newPawl(t, pawltest.WithPostgres(cluster.DSN(cluster.Database(t)))))
-	})
-}
-
 // atOnce calls a function for each number below n, 16 at a time, so that the store commits them together.
 func atOnce(t *testing.T, n int, f func(i int) error) {
 	t.Helper()
@@ -60,20 +50,29 @@ func atOnce(t *testing.T, n int, f func(i int) error) {
 }
 
 // TestManySessions walks through the pages of more sessions than are sorted, at a filter too. Each session is on one
-// page.
-func TestManySessions(t *testing.T) { onStores(t, testManySessions) }
+// page, for an administrator of all tenants, and for one of a network with many mailboxes.
+func TestManySessions(t *testing.T) { onBothStores(t, testManySessions) }
 
 func testManySessions(t *testing.T, pawl *pawltest.Server) {
 	admin := adminOf(pawl)
 	atOnce(t, 520, func(i int) error {
 		login := fmt.Sprintf("p%d@example.com", i/4)
 		_, err := admin.OpenSession(t.Context(), api.OpenSessionRequest{
-			Login: login, User: &api.CreateUserRequest{Login: login}, Device: fmt.Sprintf("device %d", i/4%10),
+			Login: login, User: &api.CreateUserRequest{Login: login, MailboxID: new(int64(200 - i/4))},
+			Device: fmt.Sprintf("device %d", i/4%10),
 		})
 		return err
 	})
-	b := asAdmin(t, pawl)
-	for query, want := range map[string]int{"": 521, "?device=device+3": 52} {
+	wanted := map[string]int{"": 521, "?device=device+3": 52}
+	walk(asAdmin(t, pawl), wanted)
+	network, _ := newAdmin(t, pawl, "network@example.com")
+	walk(network, wanted)
+}
+
+// walk walks through the pages of the sessions at each query. Each wanted session must be on one page.
+func walk(b tab, wanted map[string]int) {
+	b.Helper()
+	for query, want := range wanted {
 		seen := map[string]bool{}
 		n := 0
 		b.open("/sessions" + query)
@@ -91,7 +90,7 @@ func testManySessions(t *testing.T, pawl *pawltest.Server) {
 			b.until(`!globalThis.stale && document.readyState === "complete"`)
 		}
 		if n != want || len(seen) != want {
-			t.Errorf("%q: the pages have %d sessions, %d of them once, want %d", query, n, len(seen), want)
+			b.Errorf("%q: the pages have %d sessions, %d of them once, want %d", query, n, len(seen), want)
 		}
 	}
 }
@@ -121,7 +120,7 @@ func TestAudit(t *testing.T) {
 }
 
 // TestAuditPages walks through the pages of the audit.
-func TestAuditPages(t *testing.T) { onStores(t, testAuditPages) }
+func TestAuditPages(t *testing.T) { onBothStores(t, testAuditPages) }
 
 func testAuditPages(t *testing.T, pawl *pawltest.Server) {
 	b := asAdmin(t, pawl)

@@ -14,6 +14,8 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/pawlauth/pawl/api"
+	"github.com/pawlauth/pawl/internal/app"
+	"github.com/pawlauth/pawl/internal/console"
 	"github.com/pawlauth/pawl/pawltest"
 )
 
@@ -45,6 +47,23 @@ func (b tab) prefer(scheme string) {
 	})
 }
 
+// filled starts a server with many people, written into the store directly, or with a few.
+func filled(t *testing.T, people int) *pawltest.Server {
+	t.Helper()
+	const few = 1000 // are created by the API in less than a second
+	if people <= few {
+		pawl := newPawl(t)
+		seed(t, pawl, people)
+		return pawl
+	}
+	dir := t.TempDir()
+	fill(t, "sqlite:"+dir, people, 3*people)
+	pawl := pawltest.Start(dir, pawltest.WithConfig(func(c *app.Config) { c.Console = console.DefaultPath }))
+	t.Cleanup(pawl.Close)
+	seed(t, pawl, 0)
+	return pawl
+}
+
 // TestScreenshots writes a screenshot of each page for each width and colour scheme, for people to look at.
 func TestScreenshots(t *testing.T) {
 	if *screenshots == "" {
@@ -52,15 +71,19 @@ func TestScreenshots(t *testing.T) {
 	}
 	pawl := newPawl(t)
 	if *crowd > 0 {
-		seed(t, pawl, *crowd)
+		pawl = filled(t, *crowd)
 	}
-	b := asAdmin(t, pawl)
+	empty := new(pawltest.Server)
+	empty.URL, _, _ = serveSetup(t, "sqlite:"+filepath.Join(t.TempDir(), "new"))
 	for _, scheme := range []string{"light", "dark"} {
-		b.prefer(scheme)
 		for _, width := range []int64{320, 768, 1280, 1920} {
-			b.do(chromedp.EmulateViewport(width, 900))
-			for name, path := range pages() {
-				b.open(path)
+			b := asAdmin(t, pawl)
+			guest, setup := newTab(t, pawl), newTab(t, empty)
+			shot := func(b tab, name, address string) {
+				t.Helper()
+				b.do(chromedp.EmulateViewport(width, max(900, 1800-2*width)))
+				b.prefer(scheme)
+				b.do(chromedp.Navigate(address))
 				image, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
 				if err != nil {
 					t.Fatal(err)
@@ -70,8 +93,21 @@ func TestScreenshots(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			for name, path := range pages() {
+				shot(b, name, b.url+path)
+			}
+			shot(b, "docs", pawl.URL+"/docs")
+			shot(guest, "sign-in", guest.url+"/sign-in")
+			shot(setup, "setup", setup.url+"/setup")
 		}
 	}
+}
+
+// agents are user agents of the sessions in the tests.
+var agents = []string{
+	"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36",
+	"Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Version/18.0 Mobile Safari/604.1",
+	"okhttp/4.12.0", "",
 }
 
 // seed creates people, and opens sessions from a few devices.
@@ -89,11 +125,6 @@ func seed(t *testing.T, pawl *pawltest.Server, people int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	agents := []string{
-		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36",
-		"Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Version/18.0 Mobile Safari/604.1",
-		"okhttp/4.12.0", "",
 	}
 	userID := int64(pawltest.UserID)
 	for i, agent := range agents {
