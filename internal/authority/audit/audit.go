@@ -51,6 +51,15 @@ var Kinds = []Kind{
 	EventsLost,
 }
 
+// isFrequent reports whether a large share of the events can have a kind.
+func (k Kind) isFrequent() bool {
+	switch k {
+	case Login, LoginFailed, RefreshRefused, Logout, SessionEnded:
+		return true
+	}
+	return false
+}
+
 // ParseKind returns the kind with a name. The error names the field.
 func ParseKind(field, name string) (Kind, error) {
 	if slices.Contains(Kinds, Kind(name)) {
@@ -123,4 +132,33 @@ type Filter struct {
 	HighestLevel uint8
 	Offset       int64
 	Limit        int64 // 0 selects none
+}
+
+// Lead is the condition of a filter whose index a store searches. The store checks the other conditions row by row.
+type Lead int
+
+// The leads.
+const (
+	ByTime Lead = iota
+	BySession
+	ByUser
+	ByKind
+	ByTenant
+)
+
+// Lead returns the condition that fewest events meet, because a store may have no statistics to find it.
+func (f *Filter) Lead() Lead {
+	switch {
+	case f.Session != token.SessionID{}:
+		return BySession
+	case f.User != 0:
+		return ByUser
+	case f.After != nil && f.NetworkID == nil: // in the order of the ids
+		return ByTime
+	case f.Kind != "" && f.After == nil && (f.NetworkID == nil || !f.Kind.isFrequent()):
+		return ByKind
+	case f.NetworkID != nil:
+		return ByTenant
+	}
+	return ByTime
 }

@@ -8,7 +8,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/audit"
 	"github.com/pawlauth/pawl/internal/test/pgtest"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 // TestSearchPlans checks the plans of a search, before and after PostgreSQL has statistics. The count before it reads a
@@ -58,6 +60,48 @@ func TestSearchPlans(t *testing.T) {
 				append(indexes, "Index Cond: (id = ANY (")...)
 		}
 		set("ANALYZE pawl.users")
+	}
+}
+
+// TestEventPlans checks that each filter of the events searches the index of its rarest condition, in its order. With
+// statistics, PostgreSQL may read the events by their time instead, if it expects to find a page soon.
+func TestEventPlans(t *testing.T) {
+	conn := connectToUsers(t)
+	const events = `INSERT INTO pawl.event (at, kind, user_id, session_id, caller_id, address, request, detail,
+			network_id, mailbox_id)
+		SELECT i, CASE WHEN i % 1000 = 0 THEN 'theft' ELSE 'login' END, i % 1000, gen_random_uuid(), 0, '', '', '',
+			i % 3, i % 30
+		FROM generate_series(1, 100000) i`
+	if _, err := conn.Exec(t.Context(), events); err != nil {
+		t.Fatal(err)
+	}
+	tenant, session := int64(1), token.SessionID{1}
+	if _, err := conn.Exec(t.Context(), strings.ReplaceAll(readInOrder, ", true)", ", false)")); err != nil {
+		t.Fatal(err)
+	}
+	for _, statistics := range []bool{false, true} {
+		for index, filters := range map[string][]audit.Filter{
+			"event_session": {{Session: session}, {Session: session, Kind: audit.Login, User: 1, NetworkID: &tenant}},
+			"event_user":    {{User: 1}, {User: 1, Kind: audit.Login, NetworkID: &tenant, MailboxID: &tenant}},
+			"event_kind":    {{Kind: audit.Login}, {Kind: audit.Theft, NetworkID: &tenant, From: 1, To: 2}},
+			"event_tenant":  {{NetworkID: &tenant}, {NetworkID: &tenant, Kind: audit.Login, From: 1}},
+			"event_mailbox": {{NetworkID: &tenant, MailboxID: &tenant, Before: &audit.Position{At: 1, ID: 1}}},
+			"event_at":      {{}, {From: 1, To: 2}},
+			"event_pkey":    {{After: new(int64)}, {After: new(int64), Kind: audit.Login}},
+		} {
+			for _, filter := range filters {
+				filter.HighestLevel, filter.Limit = 7, 51
+				sql, args := selectEvents(&filter)
+				want := index
+				if statistics {
+					want = "using event_"
+				}
+				checkPlan(t, conn, index, sql, args, []string{"Seq Scan", "Bitmap", "Sort"}, want)
+			}
+		}
+		if _, err := conn.Exec(t.Context(), "ANALYZE pawl.event"); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -132,7 +132,8 @@ func countArgs(s authority.Search) []any {
 	return append([]any{int64(authority.DenseSearch), true}, searchArgs(s)...)
 }
 
-// The settings of the planner, until the end of the transaction: for the count and a dense search, and for another one.
+// The settings of the planner, until the end of the transaction: for the count, a dense search, and a list of events,
+// and for another search.
 // Settings unknown to the engine are skipped.
 const (
 	readInOrder = `SELECT set_config(name, 'off', true) FROM pg_settings

@@ -51,23 +51,36 @@ func (s *Store) AddEvents(ctx context.Context, events []audit.Event) error {
 
 // Events returns a page of events.
 func (s *Store) Events(ctx context.Context, f audit.Filter) ([]audit.Event, error) {
+	sql, a := selectEvents(&f)
+	return list(ctx, s, sql, a, scanEvent)
+}
+
+// selectEvents returns the query for a page of events.
+func selectEvents(f *audit.Filter) (sql string, a args) {
 	where := eventConditions(f)
 	order := "at DESC, id DESC"
 	if f.After != nil {
 		order = "id"
 	}
-	sql := "SELECT id, at, kind, user_id, session_id, caller_id, address, request, detail, network_id, mailbox_id," +
-		" actor_id FROM event" + where.sql() + " ORDER BY " + order + " LIMIT ? OFFSET ?"
-	return list(ctx, s, sql, append(where.args, f.Limit, f.Offset), scanEvent)
+	return "SELECT id, at, kind, user_id, session_id, caller_id, address, request, detail, network_id, mailbox_id," +
+			" actor_id FROM event" + where.sql() + " ORDER BY " + order + " LIMIT ? OFFSET ?",
+		append(where.args, f.Limit, f.Offset)
 }
 
-func eventConditions(f audit.Filter) conditions {
+func eventConditions(f *audit.Filter) conditions {
 	where := conditions{}
+	lead := f.Lead()
+	equal := func(by audit.Lead, column string, value any) {
+		if lead != by {
+			column = "+" + column // SQLite does not search an index for an expression
+		}
+		where.add(column+" = ?", value)
+	}
 	if f.User != 0 {
-		where.add("user_id = ?", f.User)
+		equal(audit.ByUser, "user_id", f.User)
 	}
 	if f.Kind != "" {
-		where.add("kind = ?", string(f.Kind))
+		equal(audit.ByKind, "kind", string(f.Kind))
 	}
 	if f.Session != (token.SessionID{}) {
 		where.add("session_id = ?", f.Session[:])
@@ -85,10 +98,10 @@ func eventConditions(f audit.Filter) conditions {
 		where.add("(at, id) < (?, ?)", f.Before.At, f.Before.ID)
 	}
 	if f.NetworkID != nil {
-		where.add("network_id = ?", *f.NetworkID)
+		equal(audit.ByTenant, "network_id", *f.NetworkID)
 	}
 	if f.MailboxID != nil {
-		where.add("mailbox_id = ?", *f.MailboxID)
+		equal(audit.ByTenant, "mailbox_id", *f.MailboxID)
 	}
 	if f.HighestLevel != 0 {
 		where.add("NOT EXISTS (SELECT 1 FROM user WHERE id = event.user_id AND level < ?)", int64(f.HighestLevel))

@@ -43,6 +43,8 @@ var (
 	issuedSQL string
 	//go:embed user_filters.sql
 	userFiltersSQL string
+	//go:embed event_filters.sql
+	eventFiltersSQL string
 )
 
 // checkpointPages is after how many pages SQLite copies the write-ahead log into the database.
@@ -51,7 +53,7 @@ const checkpointPages = 1000
 // migrations has one script for each version of the schema. A released script is never edited.
 var migrations = []string{
 	schemaSQL, usersSQL, walMarkSQL, sessionExtrasSQL, apiKeysSQL, eventTenantSQL, eventActorSQL,
-	usedAssertionSQL, sessionActorSQL, receiversSQL, issuedSQL, userFiltersSQL,
+	usedAssertionSQL, sessionActorSQL, receiversSQL, issuedSQL, userFiltersSQL, eventFiltersSQL,
 }
 
 // checkApplication rejects a file of another program or of a newer Pawl, before anything in the file changes.
