@@ -90,6 +90,7 @@ var allowedImports = map[string][]string{
 	"internal/test/npmtest":   {},
 	"internal/test/patroni":   {"internal/test/pgtest"},
 	"internal/test/pgtest":    {},
+	"internal/test/smalldisk": {},
 	"internal/test/testbin":   {"client"},
 	"internal/test/wallclock": {},
 	"internal/token":          {},

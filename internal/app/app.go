@@ -337,7 +337,7 @@ func (a *App) sweep(ctx context.Context, log *slog.Logger) {
 			return
 		case <-tick.C:
 		}
-		a.metrics.SampleSessions(ctx)
+		a.metrics.Sample(ctx)
 		if err := a.Authority.Sweep(ctx); err != nil && ctx.Err() == nil {
 			log.Warn("sweep stopped early", "err", err)
 		}

@@ -141,7 +141,7 @@ func (c *Console) warnings(ctx context.Context, signing keyring.Info) (all []war
 		}
 	}
 	add(c.authority.Ready(ctx) != nil, "store")
-	add(c.recent.ReserveMissing(), "reserve")
+	add(c.recent.DiskFull(), "reserve")
 	var thefts uint64
 	for _, n := range c.recent.Counts(metrics.RecentThefts) {
 		thefts += n

@@ -30,8 +30,8 @@ type Gauges struct {
 	// Nodes returns the addresses of the nodes that use the store now, or false if they are not known. It is for the
 	// console only.
 	Nodes func(context.Context) ([]string, bool)
-	// ReserveMissing reports whether the disk has no room for the reserve of the store. It is for the console only.
-	ReserveMissing func() bool
+	// DiskFull reports whether the disk has no space for the store. It is for the console only.
+	DiskFull func() bool
 	// Feed returns the figures of the feed of revocations.
 	Feed func() revocation.FeedStats
 	// Push returns the figures of the delivery to receivers.

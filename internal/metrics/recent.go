@@ -30,6 +30,7 @@ type Recent struct {
 
 	mu       sync.Mutex // guards the fields below
 	sessions [RecentMinutes]sample
+	lost     [RecentMinutes]sample
 	gauges   []Gauges
 }
 
@@ -40,7 +41,7 @@ type recentCell struct {
 	counts [recentSeries]atomic.Uint64
 }
 
-// sample is the number of live sessions at the end of a minute.
+// sample is the number of live sessions, or of all events lost so far, in a minute.
 type sample struct{ minute, value int64 }
 
 // NewRecent returns a *Metrics that only counts the last hour, for a server without a metrics listener.
@@ -98,19 +99,20 @@ func (r *Recent) CommitTime() time.Duration {
 	return time.Duration(micros/commits) * time.Microsecond
 }
 
-// SampleSessions remembers the present number of sessions. The server calls it once a minute.
-func (m *Metrics) SampleSessions(ctx context.Context) {
+// Sample remembers the present number of sessions, and of events lost so far. The server calls it once a minute.
+func (m *Metrics) Sample(ctx context.Context) {
 	if m == nil {
 		return
 	}
-	n, known := m.recent.Sessions(ctx)
-	if !known {
-		return
-	}
+	sessions, known := m.recent.Sessions(ctx)
+	lost := m.recent.allEventsLost()
 	minute := time.Now().Unix() / 60
 	m.recent.mu.Lock()
 	defer m.recent.mu.Unlock()
-	m.recent.sessions[minute%RecentMinutes] = sample{minute: minute, value: n}
+	if known {
+		m.recent.sessions[minute%RecentMinutes] = sample{minute: minute, value: sessions}
+	}
+	m.recent.lost[minute%RecentMinutes] = sample{minute: minute, value: lost}
 }
 
 // SessionSamples returns the number of sessions by minute, oldest first. A minute without a sample has -1.
@@ -162,18 +164,36 @@ func (r *Recent) Nodes(ctx context.Context) ([]string, bool) {
 	return nil, false
 }
 
-// ReserveMissing reports whether the disk has no room for the reserve of the store.
-func (r *Recent) ReserveMissing() bool {
+// DiskFull reports whether the disk has no space for the store.
+func (r *Recent) DiskFull() bool {
 	for _, g := range r.registered() {
-		if g.ReserveMissing != nil {
-			return g.ReserveMissing()
+		if g.DiskFull != nil {
+			return g.DiskFull()
 		}
 	}
 	return false
 }
 
-// EventsLost returns how many events of the audit are missing from the store.
-func (r *Recent) EventsLost() (lost int64) {
+// EventsLost returns how many events of the audit the store did not get in the last hour.
+func (r *Recent) EventsLost() int64 {
+	all := r.allEventsLost()
+	if time.Since(r.begun) < RecentMinutes*time.Minute {
+		return all
+	}
+	now := time.Now().Unix() / 60
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before := all // the least of the last hour, because the number never falls
+	for _, s := range r.lost {
+		if now-s.minute < RecentMinutes {
+			before = min(before, s.value)
+		}
+	}
+	return all - before
+}
+
+// allEventsLost returns how many events of the audit the store did not get since the start.
+func (r *Recent) allEventsLost() (lost int64) {
 	for _, g := range r.registered() {
 		if g.Audit != nil {
 			_, lost = g.Audit()

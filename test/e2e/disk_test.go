@@ -22,39 +22,9 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/pawlauth/pawl/client"
+	"github.com/pawlauth/pawl/internal/test/smalldisk"
 	"github.com/pawlauth/pawl/internal/test/testbin"
 )
-
-// smallDisk mounts a disk of the given size until the end of the test.
-func smallDisk(t *testing.T, size string) string {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root, to mount a small disk")
-	}
-	dir := t.TempDir()
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+size, "tmpfs", dir).CombinedOutput(); err != nil {
-		t.Skipf("cannot mount a small disk: %s", out)
-	}
-	t.Cleanup(func() {
-		if out, err := exec.Command("umount", "--lazy", dir).CombinedOutput(); err != nil { // lazy: the server may run
-			t.Errorf("umount: %s", out)
-		}
-	})
-	return dir
-}
-
-// fill writes a file until the disk is full.
-func fill(t *testing.T, path string) {
-	t.Helper()
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	for block := make([]byte, 4096); err == nil; {
-		_, err = file.Write(block)
-	}
-}
 
 // served is a "pawl serve" with one user on a folder.
 type served struct {
@@ -216,7 +186,7 @@ func load(t *testing.T, chains []*chain, enough func(unavailable int64) bool, me
 // TestFullDisk fills the disk under load. Requests that need space must return 503 without an effect. Session checks
 // and sign-outs must succeed. Once the disk has space again, all requests must succeed.
 func TestFullDisk(t *testing.T) {
-	disk := smallDisk(t, "32m")
+	disk := smalldisk.Mount(t, "32m")
 	ballast := filepath.Join(disk, "ballast")
 	s := serve(t, filepath.Join(disk, "data"))
 	chains, toEnd := make([]*chain, 8), make([]string, 300)
@@ -231,7 +201,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	manyUnavailable := func(unavailable int64) bool { return unavailable >= 50 }
 	load(t, chains, allRefreshed, func() {})
-	load(t, chains, manyUnavailable, func() { fill(t, ballast) })
+	load(t, chains, manyUnavailable, func() { smalldisk.Fill(t, ballast) })
 	check("on a full disk", chains)
 	if _, err := s.login(); !errors.Is(err, client.ErrUnavailable) {
 		t.Errorf("a login on a full disk: %v, want %v", err, client.ErrUnavailable)
@@ -281,7 +251,7 @@ func (s *served) queued() int64 {
 // TestPurgeOnFullDisk ends the sessions of a user on a full disk. The purge must remove their rows with the space of
 // the reserve, and must leave enough of it for later sign-outs and a restart.
 func TestPurgeOnFullDisk(t *testing.T) {
-	disk := smallDisk(t, "32m")
+	disk := smalldisk.Mount(t, "32m")
 	ballast := filepath.Join(disk, "ballast")
 	s := serve(t, filepath.Join(disk, "data"))
 	const sessions = 900
@@ -298,7 +268,7 @@ func TestPurgeOnFullDisk(t *testing.T) {
 		})
 	}
 	group.Wait()
-	fill(t, ballast)
+	smalldisk.Fill(t, ballast)
 	self := s.once(client.WithBearer(tokens[0]))
 	ended, err := self.EndOwnSessions(t.Context(), true)
 	if err != nil || ended != sessions-1 {
@@ -326,12 +296,12 @@ func TestPurgeOnFullDisk(t *testing.T) {
 // TestStartOnFullDisk restarts a server on a full disk. The server must start and end sessions as long as it has its
 // reserve. Without the reserve, the server must report the full disk.
 func TestStartOnFullDisk(t *testing.T) {
-	disk := smallDisk(t, "32m")
+	disk := smalldisk.Mount(t, "32m")
 	ballast := filepath.Join(disk, "ballast")
 	s := serve(t, filepath.Join(disk, "data"))
 	kept, ended := s.mustLogin(), s.mustLogin()
 	s.shutDown() // SQLite removes its write-ahead log, so that the next start needs space for a new one
-	fill(t, ballast)
+	smalldisk.Fill(t, ballast)
 	s.start()
 	s.checkToken(true, "after a start on a full disk", kept)
 	if err := s.logout(ended); err != nil {
@@ -339,7 +309,7 @@ func TestStartOnFullDisk(t *testing.T) {
 	}
 	s.checkToken(false, "ended after a start on a full disk", ended)
 	s.shutDown()
-	fill(t, ballast)
+	smalldisk.Fill(t, ballast)
 	code, stderr := pawl(t, s.binary, nil, "serve", "--data", s.data, "--addr", "127.0.0.1:0")
 	if code != 1 || !strings.Contains(stderr, "its disk is full") {
 		t.Errorf("a start without space: exit code %d, standard error %s", code, stderr)
@@ -355,7 +325,7 @@ func TestStartOnFullDisk(t *testing.T) {
 
 // TestReadOnlyFolder checks that a server refuses to start on a folder that it cannot write.
 func TestReadOnlyFolder(t *testing.T) {
-	disk := smallDisk(t, "32m")
+	disk := smalldisk.Mount(t, "32m")
 	binary, data := testbin.Build(t), filepath.Join(disk, "data")
 	if code, stderr := pawl(t, binary, nil, "init", "--login", admin, "--data", data); code != 0 {
 		t.Fatal(stderr)

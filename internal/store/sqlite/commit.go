@@ -81,8 +81,12 @@ func (s *Store) commit(ops []*batch.Op[operation]) {
 	if err != nil {
 		s.countFailure(err)
 	} else if err = s.transact(ops); !isFull(err) {
+		if err == nil && s.reserve.full.Load() {
+			s.reserve.full.Store(false)
+		}
 		return
 	}
+	s.reserve.full.Store(true)
 	var revocations []*batch.Op[operation]
 	for _, op := range ops {
 		if op.Value.urgency == urgent {

@@ -28,7 +28,7 @@ type reserve struct {
 	retryAt  time.Time // time of the next attempt to restore the file
 	err      error     // result of the last attempt
 
-	missing atomic.Bool // for the console
+	full atomic.Bool // whether the last transaction found no space, for the console
 }
 
 // ensure restores the reserve if it is missing, and returns an error while that is not possible.
@@ -40,7 +40,6 @@ func (r *reserve) ensure() error {
 		r.retryAt = now.Add(reserveRetry)
 		r.err = r.fill()
 		r.complete = r.err == nil
-		r.missing.Store(!r.complete)
 	}
 	return r.err
 }
@@ -62,7 +61,7 @@ func (r *reserve) fill() error {
 func (r *reserve) release() {
 	_ = os.Remove(r.path) // If the file remains, the next write finds no space and reports an error.
 	r.complete = false
-	r.missing.Store(true)
+	r.full.Store(true)
 	r.retryAt = time.Now().Add(reserveRetry)
 	r.err = fmt.Errorf("%w: the disk is full, and its reserve is for revocations", fault.ErrUnavailable)
 }

@@ -24,11 +24,11 @@ func TestWithoutReserve(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.reserve.missing.Load() {
+	if s.reserve.full.Load() {
 		t.Error("the console warns of a complete reserve")
 	}
 	s.reserve.release()
-	if !s.reserve.missing.Load() {
+	if !s.reserve.full.Load() {
 		t.Error("the console does not warn of a missing reserve")
 	}
 	s.reserve.retryAt = time.Now().Add(time.Hour)

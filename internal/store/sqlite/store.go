@@ -139,7 +139,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if err := s.endLeases(context.Background()); err != nil && !errors.Is(err, fault.ErrUnavailable) {
 		return nil, errors.Join(err, s.Close())
 	}
-	o.Metrics.Register(metrics.Gauges{Sessions: s.SessionCount, ReserveMissing: s.reserve.missing.Load})
+	o.Metrics.Register(metrics.Gauges{Sessions: s.SessionCount, DiskFull: s.reserve.full.Load})
 	return s, nil
 }
 

@@ -1,0 +1,151 @@
+package console_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/security"
+	"github.com/chromedp/chromedp"
+
+	"github.com/pawlauth/pawl/client"
+	"github.com/pawlauth/pawl/internal/app"
+	"github.com/pawlauth/pawl/internal/console"
+	"github.com/pawlauth/pawl/internal/test/pgtest"
+	"github.com/pawlauth/pawl/internal/test/smalldisk"
+	"github.com/pawlauth/pawl/internal/test/testbin"
+	"github.com/pawlauth/pawl/pawltest"
+)
+
+// warned waits until the overview has a warning with these texts. The page updates itself.
+func (b tab) warned(problem, remedy string) {
+	b.Helper()
+	b.until(`[...document.querySelectorAll(".warning")].some((warning) =>
+		warning.innerText.includes("` + problem + `") && warning.innerText.includes("` + remedy + `"))`)
+}
+
+// unwarned waits until the overview has no warning with a text.
+func (b tab) unwarned(problem string) {
+	b.Helper()
+	b.until(`!!document.querySelector(".charts") && ![...document.querySelectorAll(".warning")].some((warning) =>
+		warning.innerText.includes("` + problem + `"))`)
+}
+
+// writeCertificate writes a certificate for 127.0.0.1 that is valid for a time, and its key.
+func writeCertificate(t *testing.T, cert, key string, life time.Duration) {
+	t.Helper()
+	secret, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(life), IPAddresses: []net.IP{{127, 0, 0, 1}},
+	}
+	signed, err := x509.CreateCertificate(rand.Reader, template, template, secret.Public(), secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, block := range map[string]*pem.Block{
+		cert: {Type: "CERTIFICATE", Bytes: signed}, key: {Type: "PRIVATE KEY", Bytes: private},
+	} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestCertificateWarning serves with a certificate that expires in a week, and then renews it.
+func TestCertificateWarning(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("has no SIGHUP")
+	}
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	writeCertificate(t, cert, key, 7*24*time.Hour+time.Hour)
+	binary, data := testbin.Build(t), filepath.Join(dir, "data")
+	created := testbin.Init(t, binary, nil, "--data", data)
+	server := testbin.StartServe(t, binary, nil, "--data", data, "--tls-cert", cert, "--tls-key", key)
+	https := strings.Replace(server.URL, "http://", "https://", 1)
+	b := newTab(t, &pawltest.Server{URL: https})
+	b.do(func(ctx context.Context, target *chromedp.Target) (chromedp.Void, error) {
+		params := security.SetIgnoreCertificateErrorsParams{Ignore: true}
+		_, err := cdp.Call(ctx, target, security.SetIgnoreCertificateErrors, params)
+		return chromedp.Void{}, err
+	})
+	b.signIn(created.Login, created.Password)
+	b.warned("The certificate of the server expires in 7 days.", "Renew it, and send SIGHUP")
+	writeCertificate(t, cert, key, 90*24*time.Hour)
+	if err := server.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	b.unwarned("The certificate of the server expires")
+	if shown := b.text(".facts"); !strings.Contains(shown, "in 89 days") && !strings.Contains(shown, "in 90 days") {
+		t.Errorf("the facts are %q", shown)
+	}
+}
+
+// TestDiskWarning fills the disk, and then frees it.
+func TestDiskWarning(t *testing.T) {
+	disk := smalldisk.Mount(t, "32m")
+	pawl := pawltest.Start(filepath.Join(disk, "data"), pawltest.WithConfig(func(c *app.Config) {
+		c.Console = console.DefaultPath
+	}))
+	t.Cleanup(pawl.Close)
+	b := asAdmin(t, pawl)
+	const problem = "The disk of the server is full."
+	b.unwarned(problem)
+	ballast := filepath.Join(disk, "ballast")
+	smalldisk.Fill(t, ballast)
+	login := func() error {
+		_, err := pawl.Client(client.WithRetries(0)).Login(t.Context(), pawltest.Login, pawltest.Password)
+		return err
+	}
+	for login() == nil { // until the write-ahead log needs space
+		if b.ctx.Err() != nil {
+			t.Fatal("the disk is not full")
+		}
+	}
+	b.warned(problem, "Free 16 MiB or more on the disk of the data folder.")
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	if err := login(); err != nil {
+		t.Error(err)
+	}
+	b.unwarned(problem)
+}
+
+// TestLostEventsWarning takes the table of the events away while a person signs in. The warning disappears an hour after
+// the last loss, which TestEventsLost in internal/metrics shows.
+func TestLostEventsWarning(t *testing.T) {
+	cluster := pgtest.Start(t)
+	dsn := cluster.DSN(cluster.Database(t))
+	pawl := newPawl(t, pawltest.WithPostgres(dsn))
+	b := asAdmin(t, pawl)
+	const problem = "missing from the audit."
+	b.unwarned(problem)
+	pgtest.Exec(t, dsn, "ALTER TABLE pawl.event RENAME TO gone")
+	signedIn(t, pawl)
+	b.warned("An event of the last hour is "+problem, "The log of the server has the events, and the reason")
+	pgtest.Exec(t, dsn, "ALTER TABLE pawl.gone RENAME TO event")
+	signedIn(t, pawl)
+	b.open("/audit?kind=eventsLost")
+	b.until(`document.querySelector("tbody")?.innerText.includes("1 events are in the log only")`)
+}
