@@ -219,8 +219,8 @@ func (c *Console) askEndSelected(_ context.Context, r *request) (response, error
 	}), nil
 }
 
-// endSelected ends the selected sessions. If some have ended meanwhile, that is no error. If the caller can end none of
-// them, for example after a change of the level, it is one.
+// endSelected ends the selected sessions. It ignores those that have ended meanwhile. If the caller can end none of
+// them, for example after a change of the level, it returns an error.
 func (c *Console) endSelected(ctx context.Context, r *request) (response, error) {
 	ids, err := selected(r)
 	if err != nil {

@@ -95,17 +95,15 @@ func TestFits(t *testing.T) {
 	}
 }
 
-// TestAccessibility checks each page with axe-core in both colour schemes, and the question of a dialog.
+// TestAccessibility checks each page with axe-core in both colour schemes: those of an administrator, the question of a
+// dialog, a rejected form, a new API key, and the pages for which no sign-in is needed, with that of the API.
 func TestAccessibility(t *testing.T) {
 	folder := npmtest.Folder(t, "npm")
 	axe, err := os.ReadFile(filepath.Join(folder, "node_modules", "axe-core", "axe.min.js"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	pawl := newPawl(t)
-	seed(t, pawl, 5)
-	b := newTab(t, pawl)
-	check := func(name string) {
+	check := func(b tab, name string) {
 		t.Helper()
 		// The evaluation is the debugger's, so the policy of the page does not concern it.
 		eval[bool](b, string(axe)+"; true")
@@ -115,19 +113,41 @@ func TestAccessibility(t *testing.T) {
 			t.Errorf("%s: %s", name, found)
 		}
 	}
-	b.open("/sign-in")
-	check("sign-in")
-	b.signIn(pawltest.AdminLogin, pawltest.AdminPassword)
+	pawl, empty := newPawl(t), new(pawltest.Server)
+	empty.URL, _, _ = serveSetup(t, "sqlite:"+filepath.Join(t.TempDir(), "new"))
+	seed(t, pawl, 5)
+	person := fmt.Sprintf("/people/%d", pawltest.UserID)
 	for _, scheme := range []string{"light", "dark"} {
+		b := asAdmin(t, pawl)
 		b.prefer(scheme)
 		for name, path := range pages() {
 			b.open(path)
-			check(name + " " + scheme)
+			check(b, name+" "+scheme)
 		}
-		b.open(fmt.Sprintf("/people/%d", pawltest.UserID))
+		b.open(person)
 		b.click("#end-all")
 		b.until(`!!document.querySelector("dialog[open]")`)
-		check("dialog " + scheme)
+		check(b, "dialog "+scheme)
+		b.open(person + "/password")
+		b.fill("password", "short")
+		b.submit()
+		check(b, "rejected form "+scheme)
+		b.open(person + "/keys")
+		b.submit()
+		check(b, "new key "+scheme)
+
+		guest, setup := newTab(t, pawl), newTab(t, empty)
+		guest.prefer(scheme)
+		setup.prefer(scheme)
+		for _, path := range []string{"/sign-in", "/no-page"} {
+			guest.open(path)
+			check(guest, path+" "+scheme)
+		}
+		guest.do(chromedp.Navigate(pawl.URL + "/docs"))
+		eval[bool](guest, `[...document.querySelectorAll("details")].slice(0, 5).map((d) => d.open = true)[0]`)
+		check(guest, "docs "+scheme)
+		setup.open("/setup")
+		check(setup, "setup "+scheme)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
+	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/client"
 	"github.com/pawlauth/pawl/pawltest"
 )
@@ -28,6 +29,42 @@ func live(t *testing.T, c *client.Client) bool {
 	return err == nil
 }
 
+func (b tab) disableScripts() {
+	b.Helper()
+	off := emulation.SetScriptExecutionDisabledParams{Value: true}
+	if _, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, off); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// TestWithoutScript opens each page without the script, and ends a selection of the sessions. No control that only the
+// script can use is visible.
+func TestWithoutScript(t *testing.T) {
+	pawl := newPawl(t)
+	seed(t, pawl, 0)
+	b := newTab(t, pawl)
+	b.disableScripts()
+	b.signIn(pawltest.AdminLogin, pawltest.AdminPassword)
+	for name, path := range pages() {
+		b.open(path)
+		const dead = `[...document.querySelectorAll("[data-all], [data-copy]")].some((e) => e.checkVisibility())`
+		if b.text("h1") == "(none)" || eval[bool](b, dead) {
+			t.Errorf("%s has no heading, or a control without an effect", name)
+		}
+	}
+	b.open("/sessions?address=203.0.113.")
+	b.click("[name=s]")
+	b.click("#found tr:nth-child(3) [name=s]")
+	if effect := b.confirm("#found button"); !strings.HasPrefix(effect, "Ends 2 sessions.") {
+		t.Errorf("the question is %q", effect)
+	}
+	id := int64(pawltest.UserID)
+	sessions, err := adminOf(pawl).Sessions(t.Context(), api.SessionsRequest{UserID: &id})
+	if err != nil || len(sessions) != 2 {
+		t.Errorf("%d sessions are live, %v, want 2 of 4", len(sessions), err)
+	}
+}
+
 // TestEndSessions finds a person by the beginning of the name, ends one session, and then all. Without the script it
 // does the same.
 func TestEndSessions(t *testing.T) {
@@ -37,10 +74,7 @@ func TestEndSessions(t *testing.T) {
 			sessions := []*client.Client{signedIn(t, pawl), signedIn(t, pawl), signedIn(t, pawl)}
 			b := newTab(t, pawl)
 			if !scripts {
-				off := emulation.SetScriptExecutionDisabledParams{Value: true}
-				if _, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, off); err != nil {
-					t.Fatal(err)
-				}
+				b.disableScripts()
 			}
 			b.signIn(pawltest.AdminLogin, pawltest.AdminPassword)
 			b.open("/people")

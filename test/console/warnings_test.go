@@ -132,8 +132,8 @@ func TestDiskWarning(t *testing.T) {
 	b.unwarned(problem)
 }
 
-// TestLostEventsWarning takes the table of the events away while a person signs in. The warning disappears an hour after
-// the last loss, which TestEventsLost in internal/metrics shows.
+// TestLostEventsWarning takes the table of the events away while a person signs in. The warning disappears an hour
+// after the last loss, which TestEventsLost in internal/metrics shows.
 func TestLostEventsWarning(t *testing.T) {
 	cluster := pgtest.Start(t)
 	dsn := cluster.DSN(cluster.Database(t))

@@ -34,13 +34,13 @@ func BenchmarkStore(b *testing.B) {
 	for i := range generations {
 		generations[i].Store(1)
 	}
-	b.Run("Rotate", func(b *testing.B) {
+	rotate := func(b *testing.B) {
 		const walPosition = "SELECT pg_current_wal_lsn() - '0/0'"
 		wal := queryNumber(b, dsn, walPosition)
 		cpu := cluster.CPU()
 		callConcurrently(b, func(i int) error {
 			result, rotated, err := n.Rotate(b.Context(), authority.Rotation{
-				Session: ids[i], From: generations[i].Load(), Lives: farLives,
+				Session: ids[i], From: generations[i].Load(), At: time.Now().Unix(), Lives: farLives,
 			})
 			if err == nil && rotated {
 				generations[i].Store(result.Session.Generation)
@@ -50,13 +50,19 @@ func BenchmarkStore(b *testing.B) {
 		b.ReportMetric(float64(cluster.CPU()-cpu)/1e3/float64(b.N), "db-µs/op")
 		b.ReportMetric((queryNumber(b, dsn, walPosition)-wal)/float64(b.N), "WAL-B/op")
 		b.ReportMetric(sessionSize, "B/session")
-	})
+	}
+	b.Run("Rotate", rotate)
 	b.Run("Session", func(b *testing.B) {
 		callConcurrently(b, func(i int) error {
 			_, err := n.Session(b.Context(), ids[i])
 			return err
 		})
 	})
+	// The store has no index for a list of the sessions by their last refresh. This is what it would cost.
+	pgtest.Exec(b, dsn, "CREATE INDEX recent ON pawl.session (refreshed)")
+	b.Run("RotateWithIndex", rotate)
+	pgtest.Exec(b, dsn, "DROP INDEX pawl.recent")
+	b.Run("RotateWithoutIndex", rotate)
 }
 
 // fill adds benchSessions sessions and returns their ids.
