@@ -34,7 +34,9 @@ func newPool(ctx context.Context, c Config, node int32, f *fence) (*pgxpool.Pool
 	}
 	if f != nil {
 		config.ConnConfig.ValidateConnect = f.validate
-		config.BeforeConnect = f.orderHosts
+		if config.BeforeConnect == nil { // useCitus sets one
+			config.BeforeConnect = f.orderHosts
+		}
 	}
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		err := prepareConnection(ctx, conn)

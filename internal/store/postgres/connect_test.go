@@ -3,8 +3,11 @@
 package postgres
 
 import (
+	"context"
 	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/pawlauth/pawl/internal/test/pgtest"
 )
@@ -34,6 +37,28 @@ func TestConnectionSettings(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestPoolKeepsItsServer checks that the order of the hosts does not replace the function that names the coordinator of
+// Citus for each new connection. Otherwise the calls for the coordinator would run at a worker.
+func TestPoolKeepsItsServer(t *testing.T) {
+	config, err := ParseConfig("postgres://127.0.0.1:1/pawl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.pool.BeforeConnect = func(_ context.Context, config *pgx.ConnConfig) error {
+		config.Host = "coordinator"
+		return nil
+	}
+	pool, err := newPool(t.Context(), config, 0, newFence(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	conn := pool.Config().ConnConfig
+	if err := pool.Config().BeforeConnect(t.Context(), conn); err != nil || conn.Host != "coordinator" {
+		t.Errorf("a new connection is to %s, %v", conn.Host, err)
 	}
 }
 
