@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/revocation"
 	"github.com/pawlauth/pawl/internal/store/storetest"
 	"github.com/pawlauth/pawl/internal/test/pgtest"
@@ -165,6 +166,28 @@ func TestOtherEnginesHaveNoFeed(t *testing.T) {
 				t.Errorf("verify-staleness: %v, want an error with the remedy", err)
 			}
 		})
+	}
+}
+
+// TestStoreStaysWithoutFeed opens a store without the feed after its engine has learned everything that the feed needs.
+// Nodes that run since before do not write their changes, so there is still no feed, and the store works.
+func TestStoreStaysWithoutFeed(t *testing.T) {
+	dsn := otherEngine(t, likeCockroachDB).newDatabase(t)
+	mustOpenRow(t, dsn, false).Close()
+	exec(t, dsn, "DROP SCHEMA engine CASCADE") // with the trigger
+	s := mustOpenRow(t, dsn, false)
+	defer s.Close()
+	if !s.noFeed {
+		t.Error("the store has a feed")
+	}
+	login := authority.User{Login: "a", Level: authority.MailboxUser, Status: authority.Active}
+	user, err := s.CreateUser(t.Context(), authority.Rights{}, login, "hash")
+	if err != nil {
+		t.Fatal(err)
+	}
+	change := authority.UserChange{Status: new(authority.Suspended)}
+	if _, err := s.UpdateUser(t.Context(), authority.Rights{}, user.ID, change); err != nil {
+		t.Error(err)
 	}
 }
 

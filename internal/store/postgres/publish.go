@@ -24,25 +24,37 @@ import (
 const feedProbe = `SELECT CASE WHEN version() LIKE '%-YB-%' THEN false
 	ELSE pg_visible_in_snapshot(pg_current_xact_id(), pg_current_snapshot()) IS NOT NULL END`
 
-var errNoFeed = errors.New("verify-staleness needs the feed of changes, which this database does not support, " +
-	"because it has no pg_current_xact_id or no pg_current_snapshot: set it to 0")
+var errNoFeed = errors.New("verify-staleness needs the feed of changes, which this store does not have, " +
+	"because its database had no pg_current_xact_id or no pg_current_snapshot: set it to 0")
+
+// hasFeedTables reports whether the schema has the tables of the feed, or is of a version before them. A schema that
+// was created without them stays so, also if the engine has what the feed needs by now, because other nodes may still
+// run that do not write their changes.
+func (s *Store) hasFeedTables(ctx context.Context) (has bool, err error) {
+	version, err := s.schemaVersion(ctx)
+	if err != nil || version < feedMigrations[0] {
+		return true, err
+	}
+	err = s.bulk.pool.QueryRow(ctx, "SELECT to_regclass('pawl.revocation') IS NOT NULL").Scan(&has)
+	return has, err
+}
 
 // probeFeed sets noFeed. An engine without the feed is used without it.
 func (s *Store) probeFeed(ctx context.Context, c Config) error {
 	var has bool
 	err := s.bulk.pool.QueryRow(ctx, feedProbe).Scan(&has)
-	if err != nil && !isUnsupported(err) {
-		return err
-	}
 	if has {
-		return nil
+		has, err = s.hasFeedTables(ctx)
+	}
+	if err != nil && !isUnsupported(err) || has {
+		return err
 	}
 	s.noFeed = true
 	s.feed.Refuse()
 	if c.Staleness > 0 {
 		return errNoFeed
 	}
-	s.log.InfoContext(ctx, "the database does not support the feed of revocations")
+	s.log.InfoContext(ctx, "the store does not have the feed of revocations")
 	return nil
 }
 

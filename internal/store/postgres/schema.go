@@ -95,7 +95,6 @@ func (s *Store) runMigrations(ctx context.Context) (applied int, err error) {
 	}
 	options := []goose.ProviderOption{
 		goose.WithTableName(versionTable), goose.WithDisableGlobalRegistry(true), goose.WithIsolateDDL(true),
-		goose.WithAllowOutofOrder(true), // for an engine that got what the feed needs
 	}
 	if s.noFeed {
 		options = append(options, goose.WithExcludeVersions(feedMigrations))
