@@ -116,8 +116,14 @@ func TestHostileExports(t *testing.T) {
 func TestFits(t *testing.T) {
 	pawl := newPawl(t)
 	seed(t, pawl, 10)
+	_, err := adminOf(pawl).OpenSession(t.Context(), api.OpenSessionRequest{
+		UserID: pawltest.UserID, IP: "2001:db8:1234:5678:9abc:def0:1234:5678", UserAgent: agents[0],
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	b := asAdmin(t, pawl)
-	for _, width := range []int64{320, 768, 1920, 3840} {
+	for _, width := range []int64{320, 740, 768, 1920, 3840} {
 		b.do(chromedp.EmulateViewport(width, 900))
 		for name, path := range pages() {
 			b.open(path)
