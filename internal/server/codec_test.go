@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -50,6 +51,55 @@ func FuzzEnvelope(f *testing.F) {
 	})
 }
 
+// FuzzIntrospection compares the hand-encoded response to an introspection with that of encoding/json.
+func FuzzIntrospection(f *testing.F) {
+	f.Add("ada@example.com", "", "https://auth.example.com", int64(1), byte(0))
+	f.Add("\"\\\x00é\u2028<&>\xff", "x", "y", int64(-1), byte(1))
+	f.Add("a", "\"", "\u2028", int64(0), byte(2))
+	f.Add("<", "\xff", "&", int64(1), byte(3))
+	f.Add("", "", "", int64(1), byte(8<<2))
+	f.Add("a", "b", "c", int64(1), byte(9<<2|1))
+	f.Add("a", "b", "c", int64(1), byte(9<<2|2))
+	for field := range byte(12) {
+		f.Add("a\"", "b\n", "c\x7f", int64(field), field<<2)
+		f.Add("a", "b", "c", int64(field), field<<2) // from 9 on with all texts
+	}
+	f.Fuzz(func(t *testing.T, a, b, c string, number int64, shape byte) {
+		want := api.Introspection{Active: true, IssuedAt: number, Expires: -number, NetworkID: number, MailboxID: 7}
+		texts := []*string{
+			&want.Subject, &want.Username, &want.TokenType, &want.Issuer, &want.Audience, &want.ID, &want.SessionID,
+			(*string)(&want.AuthLevel), &want.ExternalID,
+		}
+		for i, text := range texts {
+			*text = []string{a, b, c}[(i+int(shape>>2))%3]
+		}
+		if shape&1 != 0 {
+			want.Actor = &api.Actor{Subject: a}
+		}
+		if shape&2 != 0 {
+			want.Extra = json.RawMessage(`{ "a": 1 }`)
+		}
+		if only := int(shape >> 2); only < len(texts) {
+			for i, text := range texts {
+				if i != only {
+					*text = "x" // one text at a time can need escapes
+				}
+			}
+		}
+		var text bytes.Buffer
+		encoder := json.NewEncoder(&text)
+		encoder.SetEscapeHTML(false)
+		if err := encoder.Encode(want); err != nil {
+			t.Fatal(err)
+		}
+		w := httptest.NewRecorder()
+		writeOAuth(w, 200, "no-store", want)
+		if got := w.Body.String(); got != text.String() {
+			t.Errorf("%s, want %s", got, text.String())
+		}
+	})
+}
+
 var benchToken = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9." + strings.Repeat("x", 340) + "." + strings.Repeat("y", 43)
 
 // BenchmarkParse decodes the body of a refresh.
@@ -83,3 +133,31 @@ func BenchmarkEncode(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkIntrospection writes the response to an introspection, by hand and with encoding/json.
+func BenchmarkIntrospection(b *testing.B) {
+	plain := api.Introspection{
+		Active: true, Subject: "4821", Username: "ada@example.com", TokenType: "Bearer",
+		Issuer: "https://auth.example.com", Audience: "orders", IssuedAt: 1_795_500_000, Expires: 1_795_503_600,
+		ID: "AAAAAAAAAAAAAAAAAAAAAA.2", SessionID: "AAAAAAAAAAAAAAAAAAAAAA", AuthLevel: "MailboxAdmin",
+		NetworkID: 1, MailboxID: 101,
+	}
+	general := plain
+	general.Username = "\"ada\"@example.com" // needs escapes
+	for name, data := range map[string]api.Introspection{"plain": plain, "general": general} {
+		b.Run(name, func(b *testing.B) {
+			w := &discarded{header: http.Header{}}
+			b.ReportAllocs()
+			for b.Loop() {
+				writeOAuth(w, 200, "no-store", data)
+			}
+		})
+	}
+}
+
+// discarded is an http.ResponseWriter that discards the body.
+type discarded struct{ header http.Header }
+
+func (d *discarded) Header() http.Header         { return d.header }
+func (d *discarded) WriteHeader(int)             {}
+func (d *discarded) Write(b []byte) (int, error) { return len(b), nil }

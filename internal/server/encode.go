@@ -69,6 +69,42 @@ func appendSession(b []byte, s api.SessionInfo) ([]byte, bool) {
 	return append(b, '}'), plain(s.Login) && plain(string(s.AuthLevel))
 }
 
+// appendIntrospection appends the response for an active token as JSON, and a line break. It returns false if it cannot
+// encode the response by hand.
+func appendIntrospection(b []byte, t api.Introspection) ([]byte, bool) {
+	if t.Actor != nil || t.Extra != nil {
+		return b, false
+	}
+	b = strconv.AppendBool(append(b, `{"active":`...), t.Active)
+	for _, field := range [...]struct{ name, value string }{
+		{"sub", t.Subject}, {"username", t.Username}, {"token_type", t.TokenType}, {"iss", t.Issuer},
+		{"aud", t.Audience},
+	} {
+		if !plain(field.value) {
+			return b, false
+		}
+		b = appendText(b, field.name, field.value)
+	}
+	b = strconv.AppendInt(append(b, `,"iat":`...), t.IssuedAt, 10)
+	b = strconv.AppendInt(append(b, `,"exp":`...), t.Expires, 10)
+	b = appendText(b, "jti", t.ID)
+	b = appendText(b, "sid", t.SessionID)
+	b = appendText(b, "authLevel", string(t.AuthLevel))
+	b = strconv.AppendInt(append(b, `,"networkId":`...), t.NetworkID, 10)
+	b = strconv.AppendInt(append(b, `,"mailboxId":`...), t.MailboxID, 10)
+	if t.ExternalID != "" {
+		b = appendText(b, "externalId", t.ExternalID)
+	}
+	ok := plain(t.ID) && plain(t.SessionID) && plain(string(t.AuthLevel)) && plain(t.ExternalID)
+	return append(b, "}\n"...), ok
+}
+
+// appendText appends a further member of an object. The value must need no escapes.
+func appendText(b []byte, name, value string) []byte {
+	b = append(append(append(b, `,"`...), name...), `":"`...)
+	return append(append(b, value...), '"')
+}
+
 // plain reports whether a text needs no escapes in JSON.
 func plain(text string) bool {
 	for i := range len(text) {

@@ -114,6 +114,14 @@ func writeOAuth(w http.ResponseWriter, status int, cache string, data any) {
 	h["X-Content-Type-Options"] = noSniff
 	h.Set("Cache-Control", cache)
 	w.WriteHeader(status)
+	if active, ok := data.(api.Introspection); ok {
+		buffer := buffers.Get().(*[]byte)
+		defer buffers.Put(buffer)
+		if *buffer, ok = appendIntrospection((*buffer)[:0], active); ok {
+			_, _ = w.Write(*buffer) // fails only if the client has disconnected
+			return
+		}
+	}
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
 	_ = encoder.Encode(data) // fails only if the client has disconnected
@@ -229,13 +237,18 @@ func keyOfHeader(header string) (key string, ok bool) {
 
 // readForm reads the form of a request. No field may occur twice (RFC 6749, 3.2).
 func readForm(r *http.Request) (url.Values, error) {
-	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != formType {
-		return nil, errFormType
+	if contentType := r.Header.Get("Content-Type"); contentType != formType {
+		if media, _, err := mime.ParseMediaType(contentType); err != nil || media != formType {
+			return nil, errFormType
+		}
 	}
 	if isCompressed(r) {
 		return nil, errBodyCompressed
 	}
-	body, err := readBody(nil, r.Body)
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	body, err := readBody((*buffer)[:0], r.Body)
+	*buffer = body
 	if err != nil {
 		return nil, err
 	}
