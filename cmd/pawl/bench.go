@@ -32,7 +32,7 @@ The password comes from PAWL_PASSWORD. Each session needs a sign-in, and pawl se
 start it with --login-rate 0. All sessions belong to one user: start it with --max-sessions-per-user 0 too if there are
 more than 1,000.
 
-Examples:
+Example:
   set -a; . ./pawl-dev/dev.env; set +a                         # PAWL_API_KEY too
   pawl bench --conns 64 --duration 10s --mix refresh=1
   pawl bench --mix refresh+key=1                               # refreshes with an API key
