@@ -5,6 +5,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"runtime"
 	"runtime/debug"
 	"time"
 )
@@ -103,5 +104,6 @@ func (c *conn) answer(r *request) (open bool) {
 	_, err := c.Write(w.out.Bytes())
 	open = err == nil && !stopping && !w.closes
 	w.free()
+	runtime.Gosched() // the next request may come meanwhile, and then fill need not wait for it in the poller
 	return open
 }

@@ -118,7 +118,9 @@ func streams() []string {
 func headerLines() []string {
 	lines := []string{
 		"Host: pawl.example", "Host: other.example", "host: other.example", "Host:", "Host:\r\nHost: 0", " Host: x",
-		"Host : x",
+		"Host : x", "Host: [::1]:8080", "Host: a_b~!$%&'()*+,;=", "Host: a/b", "Host: a@b", "Host: a\"b", "Host: a b",
+		"Host: a?b", "Host: a#b", "Host: <a>", "Host: a|b", "Host: a\\b", "Host: ::", "Host: a:b:c", "Host: %41",
+		"X-a_B!#$%&'*+.^`|~: 1", "x-A--b_C-: 1", "X-: 1", "X-a@b: 1", "X-a(b: 1", "X-a/b: 1", "X-a b: 1",
 		"X-Host: a\r\n b", "X-Host: a\r\n\tb", "X-Empty:", "X-Empty: ", "X-Spaces:   a b  ", "X-Tab:\ta",
 		"X-Tab: a\t",
 		"X-Nul: a\x00b", "X-Bare: a\rb", "X-Bare: a\nb", "X-Bare: a\n", "X-High: \xff\xfe", "X-Utf: \u00e9",

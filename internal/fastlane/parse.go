@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // maxFields is how many header fields a request of the lane may have.
@@ -29,11 +31,6 @@ var fields = map[string]bool{
 	"Connection": true, "Content-Length": true, "Content-Type": true, "Forwarded": true, "Host": true,
 	"Idempotency-Key": true, "Traceparent": true, "Tracestate": true, "User-Agent": true, "Via": true,
 }
-
-const (
-	nameBytes = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-"
-	hostBytes = nameBytes + ".:[]"
-)
 
 // parse parses the first request of c.in, and returns its size. It returns nil if the request is incomplete, or not of
 // the form of the lane: POST, one of the paths exactly as it is in the code, HTTP/1.1; only known fields, each on one
@@ -75,14 +72,14 @@ func (c *conn) parse() (*request, int) {
 func (r *request) addField(n int, line string) bool {
 	name, value, ok := strings.Cut(line, ":")
 	name = textproto.CanonicalMIMEHeaderKey(name)
-	known := fields[name] || strings.HasPrefix(name, "X-") && strings.Trim(name, nameBytes) == ""
+	known := fields[name] || strings.HasPrefix(name, "X-") && httpguts.ValidHeaderFieldName(name)
 	if !ok || !known || !isPrintable(value) {
 		return false
 	}
 	value = strings.Trim(value, " ")
 	switch name {
 	case "Host":
-		ok = value != "" && r.http.Host == "" && strings.Trim(value, hostBytes) == ""
+		ok = value != "" && r.http.Host == "" && httpguts.ValidHostHeader(value)
 		r.http.Host = value
 		return ok
 	case "Content-Length":
