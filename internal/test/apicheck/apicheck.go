@@ -51,8 +51,9 @@ var read = sync.OnceValues(func() (*checker, error) {
 	}
 	v, errs := validator.NewValidator(document, config.WithFormatAssertions(), config.WithStrictMode(),
 		config.WithStrictIgnorePaths("$.body.claims.**", "$.body.ext.**"), // they have any names
-		config.WithStrictIgnoredHeadersExtra("Allow", "Cache-Control", "X-Content-Type-Options", "Origin", "Vary",
-			"Set-Cookie", "Access-Control-Allow-Origin", "Access-Control-Allow-Credentials",
+		// A client may send its API key with a call that needs none.
+		config.WithStrictIgnoredHeadersExtra("X-API-Key", "Allow", "Cache-Control", "X-Content-Type-Options", "Origin",
+			"Vary", "Set-Cookie", "Access-Control-Allow-Origin", "Access-Control-Allow-Credentials",
 			"Access-Control-Expose-Headers"))
 	if len(errs) > 0 {
 		return nil, errs[0]

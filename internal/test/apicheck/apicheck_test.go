@@ -43,12 +43,10 @@ func refresh(sent string, status int, answer, headers, fault string) exchange {
 	}
 }
 
-// request returns the request of an exchange. A change has an API key, which other calls may not need.
+// request returns the request of an exchange. It has an API key, which a client may send with calls that need none.
 func (x exchange) request() *http.Request {
 	r := httptest.NewRequest(x.method, x.path, nil)
-	if x.method == http.MethodPut {
-		r.Header.Set("X-API-Key", "pawl_x")
-	}
+	r.Header.Set("X-API-Key", "pawl_x")
 	return r
 }
 
@@ -88,6 +86,7 @@ func TestCheckFindsFaults(t *testing.T) {
 	noID := replace(challenge, "X-Request-Id: a", "A: b")
 	put := refresh(sent, 200, good, secret, "does not have this call")
 	put.method = "PUT"
+	version := `{"success":true,"data":{"version":"2.6","build":""},"errorCode":"","message":""}`
 	for name, test := range map[string]exchange{
 		"valid":                 refresh(sent, 200, good, secret, ""),
 		"rejected":              refresh(sent, 401, bad, challenge, ""),
@@ -112,6 +111,7 @@ func TestCheckFindsFaults(t *testing.T) {
 		"no Retry-After":        refresh(sent, 503, unavailable, noRetry, "Retry-After"),
 		"extra header":          refresh(sent, 200, good, secret+"\nX-Secret: a", "X-Secret"),
 		"health":                get("/healthz", 200, `{"status":"ok"}`, secret, ""),
+		"version with API key":  get("/v2/auth/version", 200, version, plain, ""),
 		"unknown health":        get("/readyz", 200, `{"status":"fine"}`, secret, "status"),
 		"gateway without level": get("/forward-auth", 200, ``, noLevel, "X-Auth-Level"),
 		"request without field": changed(`{"newPassword":"N3w$ecret!"}`, "the request"),
