@@ -54,9 +54,10 @@ bench-store: deps ## measure commits, slow disks, and the memory of the table of
 	go test -run '^$$' -bench '^BenchmarkSlowFlush$$' -benchtime 1x ./internal/store/postgres
 	go test -count 1 -run '^TestTableMemory$$' -v ./internal/revocation
 
-bench-old: ## measure commit OLD (9e0ae48) and this build in turn, on all CPUs and on one; about 4 minutes
+bench-old: deps ## measure commit OLD (9e0ae48) and this build in turn, on all CPUs, on one, and there with a slower disk; about 6 minutes
 	@dir=$$(mktemp -d) && trap 'rm -rf '$$dir EXIT && git archive $(OLD) | tar -x -C $$dir && \
-	  (cd $$dir && go build -o old-pawl ./cmd/pawl) && go run ./test/load -against $$dir/old-pawl -rounds 6 -each 2s
+	  (cd $$dir && go build -o old-pawl ./cmd/pawl) && go run ./test/load -against $$dir/old-pawl -rounds 6 -each 2s && \
+	  go run ./test/load -against $$dir/old-pawl -rounds 6 -each 2s -cpus 1 -flush 1ms
 
 bench-notify: deps ## measure NOTIFY beside a table, as the feed of revocations has it; about 3 minutes
 	pg_virtualenv -o fsync=on scripts/measure-notify

@@ -5,62 +5,77 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/pawlauth/pawl/internal/bench"
 )
 
-// runAgainst measures an earlier Pawl, this one without the fast lane, and this one, in turn, on SQLite.
+// build is a program that runAgainst compares.
+type build struct {
+	name, binary string
+	settings     []string
+	rates, cpu   map[bench.Call][]float64 // one for each round
+}
+
+// runAgainst measures an earlier Pawl, this one without the fast lane, and this one, in turn, on SQLite. Each round
+// starts new servers, because the speed of the earlier one on one CPU differs from start to start.
 func runAgainst(ctx context.Context, out io.Writer, p programs, rounds int, each time.Duration) error {
-	dir, err := os.MkdirTemp("", "pawl-load-*")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	var servers []*server
-	for i, build := range []struct {
-		name, binary string
-		settings     []string
-	}{
+	builds := []*build{
 		{name: "earlier build", binary: p.old},
 		{name: "this one, `--fast-lane off`", binary: p.binary, settings: []string{"fast-lane=off"}},
 		{name: "this one", binary: p.binary},
-	} {
-		s, err := startSQLite(build.binary, filepath.Join(dir, fmt.Sprint("store", i)), build.settings...)
-		if err != nil {
-			return fmt.Errorf("%s: %w", build.name, err)
-		}
-		defer s.stop()
-		s.name = build.name
-		servers = append(servers, s)
 	}
-	if err := openAll(ctx, servers, tableConns); err != nil {
-		return err
+	for _, b := range builds {
+		b.rates, b.cpu = map[bench.Call][]float64{}, map[bench.Call][]float64{}
+	}
+	calls := []bench.Call{bench.Refresh, bench.Session}
+	for range rounds {
+		for _, b := range builds {
+			if err := b.measure(ctx, calls, each); err != nil {
+				return fmt.Errorf("%s: %w", b.name, err)
+			}
+		}
 	}
 	fmt.Fprintf(out, "\n%d connections, SQLite, HS256, %s, %d rounds of %s, medians (least to most); each ratio is "+
 		"that to the earlier build\n\n", tableConns, p.machine, rounds, each)
 	fmt.Fprintln(out, "| build | call | requests a second | ratio | server CPU, µs a request | ratio |")
 	fmt.Fprintln(out, "|---|---|---|---|---|---|")
-	for _, call := range []bench.Call{bench.Refresh, bench.Session} {
-		rates := make([][]float64, len(servers))
-		cpu := make([][]float64, len(servers))
-		for round := range rounds + 1 {
-			for i, s := range servers {
-				result, err := s.measure(ctx, call, tableConns, each)
-				if err != nil {
-					return err
-				}
-				if round == 0 || result.CPUMicros == nil {
-					continue // the first round warms up
-				}
-				rates[i], cpu[i] = append(rates[i], result.PerSecond), append(cpu[i], *result.CPUMicros)
-			}
+	for _, call := range calls {
+		rates, cpu := builds[0].rates[call], builds[0].cpu[call]
+		for _, b := range builds {
+			fmt.Fprintf(out, "| %s | %s | %.0f (%.0f to %.0f) | %s | %.1f | %s |\n", b.name, call,
+				median(b.rates[call]), slices.Min(b.rates[call]), slices.Max(b.rates[call]),
+				spread(b.rates[call], rates), median(b.cpu[call]), spread(b.cpu[call], cpu))
 		}
-		for i, s := range servers {
-			fmt.Fprintf(out, "| %s | %s | %.0f | %s | %.1f | %s |\n", s.name, call,
-				median(rates[i]), spread(rates[i], rates[0]), median(cpu[i]), spread(cpu[i], cpu[0]))
+	}
+	return nil
+}
+
+// measure starts the build with a new store, and adds the result of each call.
+func (b *build) measure(ctx context.Context, calls []bench.Call, each time.Duration) error {
+	dir, err := os.MkdirTemp("", "pawl-load-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	s, err := startSQLite(b.binary, dir, b.settings...)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	s.name = b.name
+	if err := openAll(ctx, []*server{s}, tableConns); err != nil {
+		return err
+	}
+	for _, call := range calls {
+		result, err := s.measure(ctx, call, tableConns, each)
+		if err != nil {
+			return err
+		}
+		b.rates[call] = append(b.rates[call], result.PerSecond)
+		if result.CPUMicros != nil {
+			b.cpu[call] = append(b.cpu[call], *result.CPUMicros)
 		}
 	}
 	return nil

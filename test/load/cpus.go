@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/pawlauth/pawl/internal/test/testbin"
 )
@@ -18,18 +19,22 @@ type programs struct {
 	old     string   // an earlier Pawl; empty without one
 	pin     []string // in front of a command of a server: the program that runs it on one CPU; nil for all CPUs
 	machine string   // the CPUs in words
+	// flush is added to each flush of the disk by a server on one CPU; 0 is none.
+	flush time.Duration
 }
 
 // onBothMachines runs measure on all CPUs, and then with the servers on a CPU of their own, unless cpus is 1 or 2. For
 // one CPU it starts this program again on the other CPU, with the database, so that a measured server is alone.
-func onBothMachines(ctx context.Context, old string, cpus int, measure func(programs) error) error {
+func onBothMachines(
+	ctx context.Context, old string, cpus int, flush time.Duration, measure func(programs) error,
+) error {
 	dir, err := os.MkdirTemp("", "pawl-load-*")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
 	again := runtime.NumCPU() == 1
-	p := programs{old: old, machine: fmt.Sprintf("%d CPUs shared with the load", runtime.NumCPU())}
+	p := programs{old: old, flush: flush, machine: fmt.Sprintf("%d CPUs shared with the load", runtime.NumCPU())}
 	if !again {
 		printMachine(os.Stdout)
 	}
@@ -65,6 +70,14 @@ func onBothMachines(ctx context.Context, old string, cpus int, measure func(prog
 func (p *programs) pinTo(cpu, dir string) error {
 	p.pin = []string{"taskset", "-c", cpu}
 	p.machine = "one CPU for the server, the other one for load and database"
+	run := p.pin
+	if p.flush > 0 {
+		p.machine += fmt.Sprintf(", each flush %s longer", p.flush)
+		// strace delays the thread in the system call. With -D the server is the process that the script becomes.
+		delay := fmt.Sprintf("inject=fsync,fdatasync:delay_exit=%d", p.flush.Microseconds())
+		run = append([]string{"strace", "-D", "-f", "-qq", "--seccomp-bpf", "-o", os.DevNull,
+			"-e", "trace=fsync,fdatasync", "-e", delay}, p.pin...)
+	}
 	for _, binary := range []*string{&p.binary, &p.old} {
 		if *binary == "" {
 			continue
@@ -74,7 +87,7 @@ func (p *programs) pinTo(cpu, dir string) error {
 			return err
 		}
 		script := filepath.Join(dir, "pinned-"+filepath.Base(absolute))
-		text := fmt.Sprintf("#!/bin/sh\nexec %s '%s' \"$@\"\n", strings.Join(p.pin, " "), absolute)
+		text := fmt.Sprintf("#!/bin/sh\nexec %s '%s' \"$@\"\n", strings.Join(run, " "), absolute)
 		if err := os.WriteFile(script, []byte(text), 0o700); err != nil {
 			return err
 		}
