@@ -47,17 +47,17 @@ bench: deps ## measure the table of docs/benchmarks.md, then the micro-benchmark
 bench-matrix: deps ## measure both stores by algorithm, number of connections and CPUs; about 8 minutes
 	go run ./test/load -matrix -rounds 2 -each 1s
 
-bench-all: bench bench-store bench-matrix bench-old bench-notify bench-plots bench-large bench-many ## make every figure of docs/benchmarks.md; about 55 minutes
+bench-all: bench bench-store bench-matrix bench-old bench-notify bench-plots bench-large bench-many ## make every figure of docs/benchmarks.md; about 60 minutes
 
 bench-store: deps ## measure commits, slow disks, and the memory of the table of revocations; about 3 minutes
 	go test -run '^$$' -bench '^Benchmark(Committer|SlowFlush)$$' -benchtime 500ms ./internal/store/sqlite
 	go test -run '^$$' -bench '^BenchmarkSlowFlush$$' -benchtime 1x ./internal/store/postgres
 	go test -count 1 -run '^TestTableMemory$$' -v ./internal/revocation
 
-bench-old: deps ## measure commit OLD (9e0ae48) and this build in turn, on all CPUs, on one, and there with a slower disk; about 6 minutes
+bench-old: deps ## measure commit OLD (9e0ae48) and this build in turn, on all CPUs, on one, and there with a slower disk; about 7 minutes
 	@dir=$$(mktemp -d) && trap 'rm -rf '$$dir EXIT && git archive $(OLD) | tar -x -C $$dir && \
-	  (cd $$dir && go build -o old-pawl ./cmd/pawl) && go run ./test/load -against $$dir/old-pawl -rounds 6 -each 2s && \
-	  go run ./test/load -against $$dir/old-pawl -rounds 6 -each 2s -cpus 1 -flush 1ms
+	  (cd $$dir && go build -o old-pawl ./cmd/pawl) && go run ./test/load -against $$dir/old-pawl -rounds 5 -each 2s && \
+	  go run ./test/load -against $$dir/old-pawl -rounds 5 -each 2s -cpus 1 -flush 1ms
 
 bench-notify: deps ## measure NOTIFY beside a table, as the feed of revocations has it; about 3 minutes
 	pg_virtualenv -o fsync=on scripts/measure-notify

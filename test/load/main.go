@@ -29,7 +29,7 @@ func main() {
 	matrix := flag.Bool("matrix", false, "measure only the stores by algorithm, connections and CPUs")
 	against := flag.String("against", "", "measure only an earlier build of Pawl, this `binary`, beside this one")
 	cpus := flag.Int("cpus", 0, "with -matrix and -against, measure only on 1 or 2 CPUs; 1 needs Linux")
-	flush := flag.Duration("flush", 0, "with -against on one CPU, make each flush of the disk so much longer, by strace")
+	flush := flag.Duration("flush", 0, "with -against on one CPU, make each flush so much longer, by strace")
 	flag.Parse()
 	// The signals cancel the run, so that the servers stop too. SIGPIPE means that the reader of the output has exited.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)

@@ -18,6 +18,8 @@ const (
 		`"errorCode":"","message":""}`
 	bad  = `{"success":false,"data":null,"errorCode":"InvalidSession","message":"Sign in again."}`
 	sent = `{"token":"` + token + `"}`
+
+	version = `{"success":true,"data":{"version":"2.6","build":""},"errorCode":"","message":""}`
 )
 
 // exchange is a request with its response, and a part of the fault that check finds, or "".
@@ -86,7 +88,6 @@ func TestCheckFindsFaults(t *testing.T) {
 	noID := replace(challenge, "X-Request-Id: a", "A: b")
 	put := refresh(sent, 200, good, secret, "does not have this call")
 	put.method = "PUT"
-	version := `{"success":true,"data":{"version":"2.6","build":""},"errorCode":"","message":""}`
 	for name, test := range map[string]exchange{
 		"valid":                 refresh(sent, 200, good, secret, ""),
 		"rejected":              refresh(sent, 401, bad, challenge, ""),
