@@ -67,98 +67,78 @@ func TestGroup(t *testing.T) {
 // TestManyGiveUp lets as many operations as may wait give up at the same time, while a commit hangs. Each one allocates
 // a bounded number of bytes, is not committed, and makes room for another.
 func TestManyGiveUp(t *testing.T) {
-	entered, release := make(chan struct{}), make(chan struct{})
-	committed := 0 // written by the one committer, read after Close
-	group := batch.New(100, 1, 0, func(ops []*batch.Op[int]) {
-		committed += len(ops)
-		if committed == 1 {
-			close(entered)
-			<-release
-		}
-	})
-	var callers, waiters sync.WaitGroup
-	call := func(ctx context.Context, want error) {
-		if err := group.Do(ctx, &batch.Op[int]{}); !errors.Is(err, want) {
-			t.Errorf("error %v, want %v", err, want)
-		}
-	}
-	callers.Go(func() { call(t.Context(), nil) })
-	<-entered
-	const count = 10_000
-	waiting, giveUp := context.WithCancel(t.Context())
-	for range count {
-		waiters.Go(func() {
-			err := batch.ErrFull
-			for errors.Is(err, batch.ErrFull) { // while the probe below waits
-				err = group.Do(waiting, &batch.Op[int]{})
-			}
-			if !errors.Is(err, context.Canceled) {
-				t.Errorf("operation that gave up: error %v, want %v", err, context.Canceled)
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		committed := 0 // written by the one committer, read after Close
+		group := batch.New(100, 1, 0, func(ops []*batch.Op[int]) {
+			if committed += len(ops); committed == 1 {
+				<-release
 			}
 		})
-	}
-	cancelled, cancel := context.WithCancel(t.Context())
-	cancel()
-	for !errors.Is(group.Do(cancelled, &batch.Op[int]{}), batch.ErrFull) { // a probe for a full group
-		runtime.Gosched()
-	}
-	before := allocated()
-	giveUp()
-	waiters.Wait()
-	if more := allocated() - before; more > count*1000 {
-		t.Errorf("%d operations that gave up allocated %d bytes", count, more)
-	}
-	callers.Go(func() { call(t.Context(), nil) })
-	close(release)
-	callers.Wait()
-	group.Close()
-	if committed != 2 {
-		t.Errorf("%d operations were committed, want 2", committed)
-	}
+		var callers, waiters sync.WaitGroup
+		call := func(ctx context.Context, want error) {
+			if err := group.Do(ctx, &batch.Op[int]{}); !errors.Is(err, want) {
+				t.Errorf("error %v, want %v", err, want)
+			}
+		}
+		callers.Go(func() { call(t.Context(), nil) })
+		synctest.Wait()
+		const count = 10_000
+		waiting, giveUp := context.WithCancel(t.Context())
+		for range count {
+			waiters.Go(func() { call(waiting, context.Canceled) })
+		}
+		synctest.Wait()
+		call(t.Context(), batch.ErrFull)
+		before := allocated()
+		giveUp()
+		waiters.Wait()
+		if more := allocated() - before; more > count*1000 {
+			t.Errorf("%d operations that gave up allocated %d bytes", count, more)
+		}
+		callers.Go(func() { call(t.Context(), nil) })
+		close(release)
+		callers.Wait()
+		group.Close()
+		if committed != 2 {
+			t.Errorf("%d operations were committed, want 2", committed)
+		}
+	})
 }
 
 // TestWeights queues light and heavy operations while a commit runs. Each batch has the next ones in the order of the
 // calls, and no batch but one of a single operation is heavier than the limit.
 func TestWeights(t *testing.T) {
-	const limit = 16
-	entered, release := make(chan struct{}), make(chan struct{})
-	var batches [][]int // the weights, written by the one committer, read after Close
-	group := batch.New(limit, 1, time.Millisecond, func(ops []*batch.Op[int]) {
-		var weights []int
-		for _, op := range ops {
-			weights = append(weights, op.Weight)
-		}
-		batches = append(batches, weights)
-		if len(batches) == 1 {
-			close(entered)
-			<-release
-		}
-	})
-	var callers sync.WaitGroup
-	want := [][]int{{1}, {8, 8}, {8, 1, 0, 1}, {16}, {1}, {40}, {1, 8}}
-	for i, weights := range want {
-		for _, weight := range weights {
-			waiting := group.Waiting()
+	synctest.Test(t, func(t *testing.T) {
+		const limit = 16
+		release := make(chan struct{})
+		var batches [][]int // the weights, written by the one committer, read after Close
+		group := batch.New(limit, 1, time.Millisecond, func(ops []*batch.Op[int]) {
+			var weights []int
+			for _, op := range ops {
+				weights = append(weights, op.Weight)
+			}
+			if batches = append(batches, weights); len(batches) == 1 {
+				<-release
+			}
+		})
+		var callers sync.WaitGroup
+		want := [][]int{{1}, {8, 8}, {8, 1, 0, 1}, {16}, {1}, {40}, {1, 8}}
+		for _, weight := range slices.Concat(want...) {
 			callers.Go(func() {
 				if err := group.Do(t.Context(), &batch.Op[int]{Weight: weight}); err != nil {
 					t.Error(err)
 				}
 			})
-			if i == 0 {
-				<-entered
-				continue
-			}
-			for group.Waiting() == waiting {
-				runtime.Gosched()
-			}
+			synctest.Wait()
 		}
-	}
-	close(release)
-	callers.Wait()
-	group.Close()
-	if !slices.EqualFunc(batches, want, slices.Equal) {
-		t.Errorf("batches of the weights %v, want %v", batches, want)
-	}
+		close(release)
+		callers.Wait()
+		group.Close()
+		if !slices.EqualFunc(batches, want, slices.Equal) {
+			t.Errorf("batches of the weights %v, want %v", batches, want)
+		}
+	})
 }
 
 // allocated returns how many bytes were allocated since the start of the process.
@@ -246,71 +226,63 @@ func TestAdapt(t *testing.T) {
 
 // TestAdaptNeedsFullBatches commits fast batches that are not full. They show nothing about larger ones.
 func TestAdaptNeedsFullBatches(t *testing.T) {
-	release := make(chan struct{})
-	var sizes []int // written by the one committer, read after Close
-	group := batch.New(64, 1, 0, func(ops []*batch.Op[int]) {
-		if sizes = append(sizes, len(ops)); len(sizes) == 10 {
-			<-release
-		}
-	}).Adapt(8, time.Hour)
-	for range 9 {
-		if err := group.Do(t.Context(), &batch.Op[int]{}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var callers sync.WaitGroup
-	for range 100 {
-		callers.Go(func() {
-			if err := group.Do(t.Context(), &batch.Op[int]{}); err != nil {
-				t.Error(err)
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		var sizes []int // written by the one committer, read after Close
+		group := batch.New(64, 1, 0, func(ops []*batch.Op[int]) {
+			if sizes = append(sizes, len(ops)); len(sizes) == 10 {
+				<-release
 			}
-		})
-	}
-	for group.Waiting() < 99 {
-		runtime.Gosched()
-	}
-	close(release)
-	callers.Wait()
-	group.Close()
-	if sizes[10] != 8 {
-		t.Errorf("the first full batch has %d operations, want 8", sizes[10])
-	}
+		}).Adapt(8, time.Hour)
+		var callers sync.WaitGroup
+		for range 109 {
+			callers.Go(func() {
+				if err := group.Do(t.Context(), &batch.Op[int]{}); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait() // the first 9 operations are committed one by one, and 99 wait for the tenth
+		}
+		close(release)
+		callers.Wait()
+		group.Close()
+		if sizes[10] != 8 {
+			t.Errorf("the first full batch has %d operations, want 8", sizes[10])
+		}
+	})
 }
 
 // TestShare lets operations wait while both committers run. Each then takes half of the operations, even if all of them
 // fit into one batch.
 func TestShare(t *testing.T) {
-	release := make(chan struct{})
-	var mu sync.Mutex // guards sizes
-	var sizes []int
-	group := batch.New(64, 2, 0, func(ops []*batch.Op[int]) {
-		mu.Lock()
-		sizes = append(sizes, len(ops))
-		first := len(sizes) <= 2
-		mu.Unlock()
-		if first {
-			<-release
-		}
-	}).Adapt(8, time.Hour)
-	group.Grow()
-	var callers sync.WaitGroup
-	call := func() {
-		callers.Go(func() {
-			if err := group.Do(t.Context(), &batch.Op[int]{}); err != nil {
-				t.Error(err)
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		var mu sync.Mutex // guards sizes
+		var sizes []int
+		group := batch.New(64, 2, 0, func(ops []*batch.Op[int]) {
+			mu.Lock()
+			sizes = append(sizes, len(ops))
+			first := len(sizes) <= 2
+			mu.Unlock()
+			if first {
+				<-release
 			}
-		})
-	}
-	for range 40 {
-		call()
-	}
-	for group.Waiting()+group.Committing() < 40 || group.Committing() == 0 {
-		runtime.Gosched()
-	}
-	close(release)
-	callers.Wait()
-	group.Close()
-	if largest := slices.Max(sizes); largest > 20 {
-		t.Errorf("a batch has %d of 40 operations: %v", largest, sizes)
-	}
+		}).Adapt(8, time.Hour)
+		group.Grow()
+		var callers sync.WaitGroup
+		for range 40 {
+			callers.Go(func() {
+				if err := group.Do(t.Context(), &batch.Op[int]{}); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		close(release)
+		callers.Wait()
+		group.Close()
+		if largest := slices.Max(sizes); largest > 20 {
+			t.Errorf("a batch has %d of 40 operations: %v", largest, sizes)
+		}
+	})
 }
