@@ -31,7 +31,7 @@
 // # The log
 //
 // The log consists of rows of one size. Each row fills a page of the database (record.go). A row has a sequence number,
-// and occupies a slot of the table. While the log has more than 1.5 records for each session, commits compact it: they
+// and occupies a slot of the table. While the log has more than 1.75 records for each session, commits compact it: they
 // append the current records of the oldest row again, and reuse the slot of that row for a new one. So a commit
 // overwrites a page or two, and the table stops growing.
 package sessionlog
@@ -208,8 +208,8 @@ func Load(rows Rows, lowestEpochs map[int64]uint32) (*Log, error) {
 		}
 	}
 	// Large tables take time to grow, so allocate them for the likely number of sessions: a log of many sessions has
-	// about 1.5 records for each.
-	sessions := len(positions) * recordsPerRow * 2 / 3
+	// about 1.75 records for each.
+	sessions := len(positions) * recordsPerRow * 4 / 7
 	for i := range l.shards {
 		l.shards[i].table.resize(minSlots + sessions/shardCount*5/4)
 	}
