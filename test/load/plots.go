@@ -35,10 +35,10 @@ func writePlots(ctx context.Context, servers []*server, each time.Duration, dir 
 	return nil
 }
 
-// plotThroughput measures requests a second by the number of connections.
+// plotThroughput measures requests a second by the number of connections, of the two calls that clients make most.
 func plotThroughput(ctx context.Context, servers []*server, each time.Duration) (*plot, error) {
 	p := &plot{title: "Throughput", x: "connections", y: "requests a second", logX: true}
-	for _, call := range calls {
+	for _, call := range []bench.Call{bench.Session, bench.Refresh} {
 		for _, s := range servers {
 			line := series{name: key(call, s)}
 			for conns := 1; conns <= maxConns; conns *= 2 {
