@@ -92,6 +92,7 @@ var allowedImports = map[string][]string{
 	"internal/test/pgtest":    {},
 	"internal/test/smalldisk": {},
 	"internal/test/testbin":   {"client"},
+	"internal/test/testcert":  {},
 	"internal/test/wallclock": {},
 	"internal/token":          {},
 	"internal/tracing":        {"internal/recorder"},

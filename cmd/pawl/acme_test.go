@@ -1,51 +1,31 @@
 package main
 
 import (
-	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/pawlauth/pawl/internal/test/testcert"
 )
 
 // withCertificate returns certificates whose cache has one of a domain, so that they need no authority.
 func withCertificate(t *testing.T, domain string, notAfter time.Time) *acmeCertificates {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	cert, key, err := testcert.PEM(x509.Certificate{
+		DNSNames: []string{domain}, NotBefore: time.Now().Add(-time.Hour), NotAfter: notAfter,
+	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{domain}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: notAfter,
-	}
-	leaf, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var cached bytes.Buffer
-	for _, block := range []pem.Block{{Type: "EC PRIVATE KEY", Bytes: private}, {Type: "CERTIFICATE", Bytes: leaf}} {
-		if err := pem.Encode(&cached, &block); err != nil {
-			t.Fatal(err)
-		}
 	}
 	data := t.TempDir()
 	settings := acmeSettings{ACMEDomain: []string{domain}, ACMEDirectory: "https://127.0.0.1:1/"}
 	certificates, err := settings.open(data)
 	if err == nil {
-		err = os.WriteFile(filepath.Join(data, "acme", domain), cached.Bytes(), 0o600)
+		err = os.WriteFile(filepath.Join(data, "acme", domain), append(key, cert...), 0o600)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -1,13 +1,8 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
-	"math/big"
 	"os"
 	"os/exec"
 	"strconv"
@@ -18,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/pawlauth/pawl/internal/test/apicheck"
+	"github.com/pawlauth/pawl/internal/test/testcert"
 	"github.com/pawlauth/pawl/pawltest"
 )
 
@@ -45,20 +41,13 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 func writeCertificate(ts *testscript.TestScript, _ bool, args []string) {
 	days, err := strconv.Atoi(args[2])
 	ts.Check(err)
-	secret, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	ts.Check(err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: args[3:], NotBefore: time.Now().AddDate(0, 0, days-90),
+	cert, key, err := testcert.PEM(x509.Certificate{
+		DNSNames: args[3:], NotBefore: time.Now().AddDate(0, 0, days-90),
 		NotAfter: time.Now().AddDate(0, 0, days).Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, secret.Public(), secret)
+	})
 	ts.Check(err)
-	key, err := x509.MarshalPKCS8PrivateKey(secret)
-	ts.Check(err)
-	for file, block := range map[string]*pem.Block{
-		args[0]: {Type: "CERTIFICATE", Bytes: der}, args[1]: {Type: "PRIVATE KEY", Bytes: key},
-	} {
-		ts.Check(os.WriteFile(ts.MkAbs(file), pem.EncodeToMemory(block), 0o600))
+	for file, text := range map[string][]byte{args[0]: cert, args[1]: key} {
+		ts.Check(os.WriteFile(ts.MkAbs(file), text, 0o600))
 	}
 }
 

@@ -5,17 +5,12 @@
 package acme_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"io/fs"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -26,6 +21,7 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/internal/test/testbin"
+	"github.com/pawlauth/pawl/internal/test/testcert"
 )
 
 const domain = "auth.example.com"
@@ -55,7 +51,7 @@ func startAuthority(t *testing.T, validated string) *authority {
 	listen, management := testbin.FreeAddr(t), testbin.FreeAddr(t)
 	dns := testbin.FreeAddr(t)
 	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	roots := writeCertificate(t, certFile, keyFile)
+	roots := testcert.Write(t, certFile, keyFile, time.Hour)
 	_, port, _ := net.SplitHostPort(validated)
 	config := fmt.Sprintf(`{"pebble": {"listenAddress": %q, "managementListenAddress": %q, "certificate": %q,
 		"privateKey": %q, "httpPort": 1, "tlsPort": %s, "retryAfter": {"authz": 1, "order": 1},
@@ -116,37 +112,6 @@ func (a *authority) roots(t *testing.T) *x509.CertPool {
 		t.Fatalf("the root certificate: %s, %v", text, err)
 	}
 	return pool
-}
-
-// writeCertificate writes a certificate for 127.0.0.1, which signs itself.
-func writeCertificate(t *testing.T, certFile, keyFile string) *x509.CertPool {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{{127, 0, 0, 1}},
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	for path, block := range map[string]*pem.Block{
-		certFile: {Type: "CERTIFICATE", Bytes: cert}, keyFile: {Type: "PRIVATE KEY", Bytes: private},
-	} {
-		text := pem.EncodeToMemory(block)
-		roots.AppendCertsFromPEM(text)
-		if err := os.WriteFile(path, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return roots
 }
 
 func await(t *testing.T, what string, ok func() bool) {

@@ -2,13 +2,6 @@ package console_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -27,6 +20,7 @@ import (
 	"github.com/pawlauth/pawl/internal/test/pgtest"
 	"github.com/pawlauth/pawl/internal/test/smalldisk"
 	"github.com/pawlauth/pawl/internal/test/testbin"
+	"github.com/pawlauth/pawl/internal/test/testcert"
 	"github.com/pawlauth/pawl/pawltest"
 )
 
@@ -44,33 +38,6 @@ func (b tab) unwarned(problem string) {
 		warning.innerText.includes("` + problem + `"))`)
 }
 
-// writeCertificate writes a certificate for 127.0.0.1 that is valid for a time, and its key.
-func writeCertificate(t *testing.T, cert, key string, life time.Duration) {
-	t.Helper()
-	secret, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(life), IPAddresses: []net.IP{{127, 0, 0, 1}},
-	}
-	signed, err := x509.CreateCertificate(rand.Reader, template, template, secret.Public(), secret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(secret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for path, block := range map[string]*pem.Block{
-		cert: {Type: "CERTIFICATE", Bytes: signed}, key: {Type: "PRIVATE KEY", Bytes: private},
-	} {
-		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 // TestCertificateWarning serves with a certificate that expires in a week, and then renews it.
 func TestCertificateWarning(t *testing.T) {
 	if runtime.GOOS == "windows" {
@@ -78,7 +45,7 @@ func TestCertificateWarning(t *testing.T) {
 	}
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	writeCertificate(t, cert, key, 7*24*time.Hour+time.Hour)
+	testcert.Write(t, cert, key, 7*24*time.Hour+time.Hour)
 	binary, data := testbin.Build(t), filepath.Join(dir, "data")
 	created := testbin.Init(t, binary, nil, "--data", data)
 	server := testbin.StartServe(t, binary, nil, "--data", data, "--tls-cert", cert, "--tls-key", key)
@@ -91,7 +58,7 @@ func TestCertificateWarning(t *testing.T) {
 	})
 	b.signIn(created.Login, created.Password)
 	b.warned("The certificate of the server expires in 7 days.", "Renew it, and send SIGHUP")
-	writeCertificate(t, cert, key, 90*24*time.Hour)
+	testcert.Write(t, cert, key, 90*24*time.Hour)
 	if err := server.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}

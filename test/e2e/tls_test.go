@@ -1,18 +1,11 @@
 package e2e_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/binary"
-	"encoding/pem"
 	"io"
-	"math/big"
-	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -20,41 +13,19 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/internal/test/testbin"
+	"github.com/pawlauth/pawl/internal/test/testcert"
 )
 
 // serial counts the certificates.
 var serial atomic.Int64
 
 // certificate writes a certificate for 127.0.0.1 and its key, and returns their paths and a pool that trusts the
-// certificate.
+// certificate. No two of them expire at the same time.
 func certificate(t *testing.T) (cert, key string, roots *x509.CertPool) {
 	t.Helper()
-	secret, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	expires := time.Now().Add(time.Hour + time.Duration(serial.Add(1))*time.Minute) // of no other certificate
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotAfter: expires, IPAddresses: []net.IP{{127, 0, 0, 1}},
-	}
-	signed, err := x509.CreateCertificate(rand.Reader, template, template, secret.Public(), secret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(secret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots = x509.NewCertPool()
-	write := func(name, kind string, der []byte) string {
-		path, text := filepath.Join(t.TempDir(), name), pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
-		roots.AppendCertsFromPEM(text)
-		if err := os.WriteFile(path, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	return write("cert.pem", "CERTIFICATE", signed), write("key.pem", "PRIVATE KEY", private), roots
+	dir := t.TempDir()
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	return cert, key, testcert.Write(t, cert, key, time.Hour+time.Duration(serial.Add(1))*time.Minute)
 }
 
 // TestTLS sends requests over HTTPS with HTTP/1.1 and with HTTP/2, where the server must limit the concurrent requests
