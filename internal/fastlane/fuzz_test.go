@@ -173,15 +173,39 @@ func headerLines() []string {
 func TestSameAnswers(t *testing.T) {
 	plain, withLane := startSides(t, http.HandlerFunc(shapes))
 	for _, text := range streams() {
-		compare(t, plain, withLane, splitAt([]byte(text)))
+		compareState(t, plain, withLane, splitAt([]byte(text)))
 		half := splitAt([]byte(text), len(text)/2)
 		half.pause = time.Millisecond
-		compare(t, plain, withLane, half)
+		compareState(t, plain, withLane, half)
 	}
 }
 
-// FuzzLane sends a stream, cut at two offsets, to a server on net/http alone and to one with the lane. The clients of
-// both must get the same bytes, and the handlers must see the same requests.
+// TestSplitAtEveryByte sends pipelines in two pieces, cut at each byte, and byte by byte.
+func TestSplitAtEveryByte(t *testing.T) {
+	plain, withLane := startSides(t, http.HandlerFunc(shapes))
+	refresh := post(refreshPath, `{"token":"a.b.c"}`, "Content-Type: application/json", "X-Shape: a t")
+	form := introspection("token=a.b.c")
+	get := "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+	for _, text := range []string{
+		hot() + refresh, refresh + "\r\n" + form, form + get + hot(), hot() + "GE", refresh + "}" + hot(),
+		hot("Transfer-Encoding: chunked") + "0\r\n\r\n" + hot(), refresh[:len(refresh)-3],
+		hot("Expect: 100-continue") + hot(), hot("X-Shape: c") + hot(),
+	} {
+		for i := 1; i < len(text); i++ {
+			e := splitAt([]byte(text), i)
+			e.pause = time.Millisecond
+			compare(t, plain, withLane, e)
+		}
+		bytes := exchange{pause: 200 * time.Microsecond}
+		for i := range text {
+			bytes.pieces = append(bytes.pieces, []byte(text[i:i+1]))
+		}
+		compare(t, plain, withLane, bytes)
+	}
+}
+
+// FuzzLane sends a stream, cut at two offsets, to a server on net/http alone and to one with the lane, and then the same
+// with one more request. The clients of both must get the same bytes, and the handlers must see the same requests.
 func FuzzLane(f *testing.F) {
 	for i, text := range streams() {
 		f.Add([]byte(text), uint16(i), uint16(0), i%8 == 0)
@@ -192,6 +216,6 @@ func FuzzLane(f *testing.F) {
 		if slow {
 			e.pause = 200 * time.Microsecond
 		}
-		compare(t, plain, withLane, e)
+		compareState(t, plain, withLane, e)
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -195,6 +196,16 @@ func (s *side) send(t testing.TB, e exchange) []byte {
 // varying matches what differs between two responses to the same request: Date, a new request id, and the boundaries
 // of chunks, which depend on the calls of Write.
 var varying = regexp.MustCompile(`(?m)^(Date|X-Request-Id): [^\r]*\r$`)
+
+// compareState compares an exchange, and then the same with one more request at its end. That one is answered only if
+// the connection is still open, and it begins where the server ended the request before it.
+func compareState(t testing.TB, plain, withLane *side, e exchange) {
+	t.Helper()
+	compare(t, plain, withLane, e)
+	last := len(e.pieces) - 1
+	e.pieces = append(slices.Clone(e.pieces[:last]), slices.Concat(e.pieces[last], []byte(hot())))
+	compare(t, plain, withLane, e)
+}
 
 // compare sends an exchange to both sides, and compares the responses, byte by byte, and the requests that the handlers
 // saw.
