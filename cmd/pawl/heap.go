@@ -13,7 +13,7 @@ import (
 const (
 	// heapFloor is the size in bytes of an allocation counted as live by the garbage collector. The allocation uses no
 	// memory, because nothing ever touches it. A Pawl with few sessions has a small heap, and under load fills it many
-	// times a second. With the floor, the collector starts at about 70 MB, and a tenth more requests are served
+	// times a second. With the floor, the collector starts at about 70 MB, and both calls take less processor time
 	// (docs/benchmarks.md).
 	heapFloor = 32 << 20
 	// heapRoom is how much the heap may grow between two collections, in addition to a sixteenth of the sessions.

@@ -204,8 +204,8 @@ func TestSplitAtEveryByte(t *testing.T) {
 	}
 }
 
-// FuzzLane sends a stream, cut at two offsets, to a server on net/http alone and to one with the lane, and then the same
-// with one more request. The clients of both must get the same bytes, and the handlers must see the same requests.
+// FuzzLane sends a stream, cut at two offsets, to a server on net/http alone and to one with the lane, and then the
+// same with one more request. The clients of both must get the same bytes, and the handlers must see the same requests.
 func FuzzLane(f *testing.F) {
 	for i, text := range streams() {
 		f.Add([]byte(text), uint16(i), uint16(0), i%8 == 0)

@@ -197,8 +197,8 @@ func (s *side) send(t testing.TB, e exchange) []byte {
 // of chunks, which depend on the calls of Write.
 var varying = regexp.MustCompile(`(?m)^(Date|X-Request-Id): [^\r]*\r$`)
 
-// compareState compares an exchange, and then the same with one more request at its end. That one is answered only if
-// the connection is still open, and it begins where the server ended the request before it.
+// compareState compares an exchange, and then the same with one more request at its end. The additional request is
+// answered only if the connection is still open, and begins where the server ended the request before it.
 func compareState(t testing.TB, plain, withLane *side, e exchange) {
 	t.Helper()
 	compare(t, plain, withLane, e)
