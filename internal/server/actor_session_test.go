@@ -187,14 +187,12 @@ func TestActorAtTheWrite(t *testing.T) {
 			s := newSupport(g.browser, 100)
 			token := s.act()
 			held := g.gate.hold(s.user.UserID)
-			answered := make(chan int)
-			go func() {
+			answered := held.start(t, func() int {
 				resp, _ := s.send("POST", "/v2/auth/logout", "", bearer(token))
-				answered <- resp.StatusCode
-			}()
-			<-held.arrived
+				return resp.StatusCode
+			})
 			loss(s)
-			close(held.release)
+			held.release()
 			if status := <-answered; status != http.StatusUnauthorized {
 				t.Errorf("answered %d", status)
 			}

@@ -197,16 +197,10 @@ func TestHeldAtStore(t *testing.T) {
 		path, body := call.request(a, a.spare(call))
 		method, _, _ := strings.Cut(name, " ")
 		held := a.gate.hold(a.id)
-		answered := make(chan int, 1)
-		go func() { answered <- a.status(method, path, body) }()
-		select {
-		case <-held.arrived:
-		case status := <-answered:
-			t.Fatalf("answered %d without a write of the caller", status)
-		}
+		answered := held.start(t, func() int { return a.status(method, path, body) })
 		happens(a)
 		before := a.dump()
-		close(held.release)
+		held.release()
 		if status := <-answered; !call.refused(status) {
 			t.Errorf("answered %d after the caller lost the right", status)
 		}

@@ -102,9 +102,14 @@ func (l *limited) served(from string) net.Conn {
 	if err := ask(conn); err != nil {
 		l.Fatalf("a connection from %s was not served: %v", from, err)
 	}
+	l.awaitIdle(conn)
+	return conn
+}
+
+// awaitIdle waits until the server begins to wait for the next request of a connection.
+func (l *limited) awaitIdle(conn net.Conn) {
 	idle, _ := l.idle.Load(conn.LocalAddr().String())
 	<-idle.(chan struct{})
-	return conn
 }
 
 // busy opens a connection from an address with a request in progress.
@@ -169,6 +174,7 @@ func TestBusyConnectionsStay(t *testing.T) {
 	if _, err := http.ReadResponse(bufio.NewReader(leaving), nil); err != nil {
 		t.Fatal(err)
 	}
+	l.awaitIdle(leaving)
 	l.served("127.0.0.1")
 }
 

@@ -3,6 +3,8 @@ package server_test
 import (
 	"context"
 	"sync"
+	"testing"
+	"time"
 
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/authority"
@@ -21,17 +23,40 @@ type gate struct {
 
 // heldWrite is the next write of a caller.
 type heldWrite struct {
-	userID  int64
-	arrived chan struct{} // closed when the gate holds the write
-	release chan struct{} // closed to let the write continue
+	userID   int64
+	arrived  chan struct{} // closed when the gate holds the write
+	released chan struct{} // closed when the write may continue
+	release  func()        // lets the write continue
 }
 
 // hold makes the gate hold the next write of a user.
 func (g *gate) hold(userID int64) *heldWrite {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.next = &heldWrite{userID: userID, arrived: make(chan struct{}), release: make(chan struct{})}
-	return g.next
+	h := &heldWrite{userID: userID, arrived: make(chan struct{}), released: make(chan struct{})}
+	h.release = sync.OnceFunc(func() { close(h.released) })
+	g.next = h
+	return h
+}
+
+// start starts a call, and waits until the gate holds its write. The channel gets the status of the call. The write
+// continues at the latest at the end of the test, because the server waits for the call then.
+func (h *heldWrite) start(t *testing.T, call func() int) (answered <-chan int) {
+	t.Helper()
+	t.Cleanup(h.release)
+	status := make(chan int, 1)
+	go func() {
+		defer close(status) // also if the call fails the test
+		status <- call()
+	}()
+	select {
+	case <-h.arrived:
+	case got := <-status:
+		t.Fatalf("answered %d without a write of the caller", got)
+	case <-time.After(time.Minute):
+		t.Fatal("after a minute, there is neither a write of the caller nor a response")
+	}
+	return status
 }
 
 func (g *gate) pass(r authority.Rights) {
@@ -44,7 +69,7 @@ func (g *gate) pass(r authority.Rights) {
 	g.next = nil
 	g.mu.Unlock()
 	close(held.arrived)
-	<-held.release
+	<-held.released
 }
 
 func (g *gate) OpenSessionFor(

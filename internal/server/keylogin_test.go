@@ -109,14 +109,12 @@ func TestKeyLoginAtTheWrite(t *testing.T) {
 			g := startGated(t)
 			key := g.createKey(pawltest.UserID, `"name":"x"`)
 			held := g.gate.hold(pawltest.UserID)
-			answered := make(chan int)
-			go func() {
+			answered := held.start(t, func() int {
 				resp, _ := g.send("POST", "/v2/auth/login", keyLogin(key.Key))
-				answered <- resp.StatusCode
-			}()
-			<-held.arrived
+				return resp.StatusCode
+			})
 			c.happens(g, key.KeyID)
-			close(held.release)
+			held.release()
 			if status := <-answered; status != c.status {
 				t.Errorf("answered %d, want %d", status, c.status)
 			}

@@ -217,14 +217,12 @@ func TestSignOutDuringRefresh(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			held := g.hold(pawltest.UserID)
-			answered := make(chan int, 1)
-			go func() {
+			answered := held.start(t, func() int {
 				resp, _ := b.send("POST", "/v2/auth/logout", "", c.header(c.token))
-				answered <- resp.StatusCode
-			}()
-			<-held.arrived
+				return resp.StatusCode
+			})
 			next := b.refresh(200, c.token)
-			close(held.release)
+			held.release()
 			if status := <-answered; status != c.status {
 				t.Errorf("the sign-out is answered %d, want %d", status, c.status)
 			}
