@@ -17,7 +17,8 @@ type SessionQuery struct {
 	All    bool  // the sessions of every user that the caller may change, instead of those of one user
 	Page   int64 // from 1
 	Limit  int64 // sessions of a page
-	// From and Skip begin a page of All at a session: the Skip-th of the user From, and those after it. Page must be 1.
+	// From and Skip begin a page of All at a session: the Skip-th of the user From, and those after it. Skip alone
+	// begins a page of one user after that many sessions. Page must be 1.
 	From UserPosition
 	Skip int64
 }
@@ -45,6 +46,22 @@ func (a *Authority) Sessions(ctx context.Context, c Caller, q SessionQuery) ([]S
 	}
 	sessions, err := a.store.Sessions(ctx, f)
 	return sessions, fault.FromStore(err, nil)
+}
+
+// LiveSession returns a session that the caller may end, and its user.
+func (a *Authority) LiveSession(ctx context.Context, c Caller, id token.SessionID) (SessionWithOrigin, *User, error) {
+	found, err := a.store.Sessions(ctx, SessionFilter{Session: id, Now: a.now()})
+	if err != nil {
+		return SessionWithOrigin{}, nil, fault.FromStore(err, nil)
+	}
+	if len(found) == 0 {
+		return SessionWithOrigin{}, nil, errSessionNotFound
+	}
+	user, err := a.changeableUser(ctx, c, found[0].UserID, true)
+	if err != nil {
+		return SessionWithOrigin{}, nil, hide(err, errSessionNotFound)
+	}
+	return found[0], user, nil
 }
 
 // EndSession ends a session of the caller, or of a user that the caller may change.

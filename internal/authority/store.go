@@ -92,7 +92,8 @@ type SessionStore interface {
 
 // SessionFilter selects sessions.
 type SessionFilter struct {
-	UserID int64 // the sessions of this user; 0 selects those of every user matched by the next fields
+	Session token.SessionID // only this session, of any user, and no other field but Now is used; zero selects all
+	UserID  int64           // the sessions of this user; 0 selects those of every user matched by the next fields
 	// NetworkID, MailboxID and HighestLevel select users. A zero field matches all. A MailboxID needs a NetworkID.
 	NetworkID, MailboxID *int64
 	HighestLevel         Level

@@ -165,21 +165,19 @@ func ask(title string, data confirmation) response {
 }
 
 func (c *Console) askEndSession(ctx context.Context, r *request) (response, error) {
-	user, sessions, err := c.personWithSessions(ctx, r)
-	if err != nil {
-		return response{}, err
-	}
 	id, err := r.session()
 	if err != nil {
 		return response{}, err
 	}
-	i := slices.IndexFunc(sessions.Rows, func(s sessionRow) bool { return s.ID == id })
-	if i < 0 {
+	session, user, err := c.authority.LiveSession(ctx, r.caller, id)
+	if err != nil {
+		return response{}, err
+	}
+	if personPath(user.ID) != "/people/"+r.PathValue("id") {
 		return response{}, errSession
 	}
-	session := sessions.Rows[i]
 	effect := t("end.effect", describeAgent(session.UserAgent), session.IP, user.Login)
-	if session.Current {
+	if r.caller.Session != nil && r.caller.Session.ID == id {
 		effect = t("end.effect-current")
 	}
 	return ask(t("end.title"), confirmation{

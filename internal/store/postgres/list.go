@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/token"
 )
 
 const (
@@ -11,6 +12,10 @@ const (
 	pageOfUser = "SELECT " + sessionWithOriginColumns + ` FROM pawl.session s
 		WHERE s.user_id = $1 AND s.epoch = (SELECT session_epoch FROM pawl.users WHERE id = $1) AND ` + idle + ` > $2
 		ORDER BY s.created, s.id OFFSET $3 LIMIT $4`
+
+	// oneSession selects the session $1, if it is live.
+	oneSession = "SELECT " + sessionWithOriginColumns + ` FROM pawl.users u JOIN pawl.session s ON s.user_id = u.id
+		AND s.epoch = u.session_epoch WHERE s.id = $1 AND ` + idle + " > $2"
 
 	// nextUser selects the users with a session of level $1 or below, from the user $5 on, in the order of their ids.
 	// Each step of the recursion finds the next one by a search of the index.
@@ -45,6 +50,9 @@ const (
 
 // Sessions returns a page of live sessions. It reads no session of an ended epoch, however many wait for the purge.
 func (s *Store) Sessions(ctx context.Context, f authority.SessionFilter) ([]authority.SessionWithOrigin, error) {
+	if f.Session != (token.SessionID{}) {
+		return query(ctx, s, scanSessionWithOrigin, oneSession, [16]byte(f.Session), f.Now)
+	}
 	if f.UserID != 0 && s.citus != nil {
 		return s.sessionsOfUser(ctx, f)
 	}

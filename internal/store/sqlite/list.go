@@ -22,6 +22,11 @@ func (s *Store) Sessions(ctx context.Context, f authority.SessionFilter) ([]auth
 			ctx: ctx, store: s, conn: conn, now: f.Now, skip: int(f.Offset), room: int(f.Limit),
 			rows: []authority.SessionWithOrigin{},
 		}
+		if f.Session != (token.SessionID{}) {
+			p.skip, p.room = 0, 1
+			err := p.add(p.live([]token.SessionID{f.Session}))
+			return p.rows, err
+		}
 		if p.room == 0 {
 			return p.rows, nil
 		}

@@ -114,6 +114,27 @@ func testSessionPages(t *testing.T, s *state) {
 	}
 }
 
+// testOneSession reads sessions by their ids. An ended or an expired one is not found.
+func testOneSession(t *testing.T, s *state) {
+	a, b := s.userIn("a", 1, 1, authority.MailboxUser), s.userIn("b", 1, 1, authority.MailboxUser)
+	kept, ended := s.openAt(a, now), s.openAt(a, now)
+	reset, expired := s.openAt(b, now), s.openAt(a, now-3600)
+	s.noError(s.EndSession(t.Context(), authority.Rights{}, ended))
+	s.mustEndSessions(b.ID, authority.EndOptions{})
+	for name, id := range map[string]token.SessionID{
+		"ended": ended, "of a reset user": reset, "expired": expired, "unknown": {250},
+	} {
+		found, err := s.Sessions(t.Context(), authority.SessionFilter{Session: id, Now: now})
+		if err != nil || len(found) > 0 {
+			t.Errorf("%s: %+v, %v", name, found, err)
+		}
+	}
+	found, err := s.Sessions(t.Context(), authority.SessionFilter{Session: kept, Now: now})
+	if err != nil || len(found) != 1 || found[0].ID != kept || found[0].UserID != a.ID || found[0].IP != "192.0.2.1" {
+		t.Errorf("the live session is %+v, %v", found, err)
+	}
+}
+
 func compareIDs(a, b token.SessionID) int { return slices.Compare(a[:], b[:]) }
 
 // testSessionPagesOfNone lists the sessions of an empty store.

@@ -46,6 +46,7 @@ var suite = map[string]func(*testing.T, *state){
 
 	"Purge":              testPurge,
 	"SessionPages":       testSessionPages,
+	"OneSession":         testOneSession,
 	"SessionPagesOfNone": testSessionPagesOfNone,
 	"EndSessionsCount":   testEndSessionsCount,
 	"SessionCap":         testSessionCap,
