@@ -198,14 +198,16 @@ func (c *Console) recentEvents(ctx context.Context, caller authority.Caller, use
 	return c.eventRows(ctx, caller, events), err
 }
 
-// Exports have at most maxExport events, oldest first, so that no download holds the store for long.
+// An export reads exportPage events at a time, oldest first, so that none holds the store for long. A client that does
+// not take a page within exportWait, or the whole within exportTime, loses the connection, so that the download fails
+// visibly.
 const (
-	maxExport  = 100_000
 	exportPage = 500
-	exportTime = 2 * time.Minute
+	exportWait = 30 * time.Second
+	exportTime = 10 * time.Minute
 )
 
-// exportAs returns the handler of an export. begin returns a function that writes events, and one that ends the file.
+// exportAs returns the handler of an export. begin returns a function that writes events.
 func (c *Console) exportAs(media, name string, begin func(http.ResponseWriter) func([]eventRow) error) handler {
 	return func(ctx context.Context, r *request) (response, error) {
 		filter, err := c.eventFilter(ctx, r)
@@ -214,27 +216,37 @@ func (c *Console) exportAs(media, name string, begin func(http.ResponseWriter) f
 		}
 		filter.Limit = exportPage
 		filter.After = new(int64)
-		events, err := c.authority.Events(ctx, r.caller, filter, 1)
+		caller := r.caller
+		events, err := c.authority.Events(ctx, caller, filter, 1)
 		if err != nil {
 			return response{}, err
 		}
 		return response{stream: func(w http.ResponseWriter) error {
 			w.Header().Set("Content-Type", media)
 			w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
-			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(exportTime)) // a test has no connection
+			controller := http.NewResponseController(w)
+			end := time.Now().Add(exportTime)
 			write := begin(w)
 			// The deadline of a request is too short for a long export.
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), exportTime)
+			ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), end)
 			defer cancel()
-			for n := len(events); ; n += len(events) {
-				if err := write(c.eventRows(ctx, r.caller, events)); err != nil {
+			for {
+				wait := time.Now().Add(exportWait)
+				if wait.After(end) {
+					wait = end
+				}
+				_ = controller.SetWriteDeadline(wait) // a test has no connection
+				if err := write(c.eventRows(ctx, caller, events)); err != nil {
 					return err
 				}
-				if len(events) < exportPage || n >= maxExport {
+				if len(events) < exportPage {
 					return nil
 				}
+				if caller, err = c.authority.Recheck(ctx, caller); err != nil {
+					return err
+				}
 				filter.After = &events[len(events)-1].ID
-				if events, err = c.authority.Events(ctx, r.caller, filter, 1); err != nil {
+				if events, err = c.authority.Events(ctx, caller, filter, 1); err != nil {
 					return err
 				}
 			}
