@@ -29,9 +29,9 @@ import (
 	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
-// timing is short, so that the tests do not wait.
+// timing is short where the tests wait.
 var timing = push.Timing{
-	Poll: 5 * time.Millisecond, LeaseLife: 900 * time.Millisecond, PostTimeout: 300 * time.Millisecond,
+	Poll: 5 * time.Millisecond, LeaseLife: 15 * time.Second, PostTimeout: 5 * time.Second,
 	MinBackoff: 5 * time.Millisecond,
 }
 
@@ -422,6 +422,7 @@ func endless(w http.ResponseWriter, r *http.Request) {
 // testHostileReceiver checks that a receiver that never answers, answers without an end, or redirects, delays only its
 // own tokens, and none of them is lost.
 func testHostileReceiver(t *testing.T, s *site) {
+	s.config.PushTiming.PostTimeout = time.Second // the test waits for it
 	n := s.start(t)
 	in, other := newInbox(t, nil), newInbox(t, nil)
 	n.add(in.URL)
