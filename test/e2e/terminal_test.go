@@ -29,6 +29,7 @@ type terminal struct {
 	*testing.T
 	*exec.Cmd
 	controller, side *os.File
+	before           term.State // of the terminal, before the command has started
 
 	mu    sync.Mutex
 	shown bytes.Buffer
@@ -41,7 +42,13 @@ func onTerminal(t *testing.T, env []string, command ...string) *terminal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &terminal{T: t, Cmd: exec.Command(command[0], command[1:]...), controller: controller, side: side}
+	before, err := term.GetState(int(side.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := &terminal{
+		T: t, Cmd: exec.Command(command[0], command[1:]...), controller: controller, side: side, before: *before,
+	}
 	x.Env = append(os.Environ(), env...)
 	x.Stdin = side
 	x.Stdout = side
@@ -86,6 +93,16 @@ func (x *terminal) await(text string) {
 	await(x.T, fmt.Sprintf("%q", text), func() bool { return strings.Contains(x.output(), text) })
 }
 
+// awaitPrompt waits until the command has asked for the password, and the terminal has ceased to echo.
+func (x *terminal) awaitPrompt() {
+	x.Helper()
+	x.await("Password: ")
+	await(x.T, "the end of the echo", func() bool {
+		state, err := term.GetState(int(x.side.Fd()))
+		return err == nil && *state != x.before
+	})
+}
+
 // enter types a line.
 func (x *terminal) enter(line string) {
 	x.Helper()
@@ -100,7 +117,7 @@ func TestPrompt(t *testing.T) {
 	dev := testbin.StartDev(t, binary, filepath.Join(t.TempDir(), "data"))
 	env := []string{"PAWL_URL=" + dev.Env["PAWL_URL"]}
 	x := onTerminal(t, env, binary, "login", dev.Env["PAWL_LOGIN"])
-	x.await("Password: ")
+	x.awaitPrompt()
 	x.enter(dev.Env["PAWL_PASSWORD"])
 	if err := x.Wait(); err != nil {
 		t.Errorf("pawl login: %v", err)
@@ -111,22 +128,14 @@ func TestPrompt(t *testing.T) {
 	}
 
 	x = onTerminal(t, env, binary, "login", dev.Env["PAWL_LOGIN"])
-	before, err := term.GetState(int(x.side.Fd()))
-	x.await("Password: ")
-	if err != nil {
-		t.Fatal(err)
-	}
-	await(t, "the end of the echo", func() bool {
-		state, err := term.GetState(int(x.side.Fd()))
-		return err == nil && *state != *before
-	})
+	x.awaitPrompt()
 	if err := x.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
 	if failed, ok := errors.AsType[*exec.ExitError](x.Wait()); !ok || failed.ExitCode() != 1 {
 		t.Errorf("the interrupted command returned %v, want exit code 1", failed)
 	}
-	if state, err := term.GetState(int(x.side.Fd())); err != nil || *state != *before {
+	if state, err := term.GetState(int(x.side.Fd())); err != nil || *state != x.before {
 		t.Errorf("the terminal does not echo after the interrupt; %v", err)
 	}
 }
@@ -179,7 +188,12 @@ func TestDevGreeting(t *testing.T) {
 		t.Errorf("pawl dev: %v", err)
 	}
 	x.await("INFO  stopped")
-	if path := <-traces; path != "/v1/traces" {
-		t.Errorf("the collector got %s", path)
+	select {
+	case path := <-traces:
+		if path != "/v1/traces" {
+			t.Errorf("the collector got %s", path)
+		}
+	default: // the command has ended, so there will be none
+		t.Error("the collector got no traces")
 	}
 }

@@ -124,9 +124,7 @@ func TestVerifierFaultsPostgres(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.verifier.Verify(t.Context(), old.Token); err != nil {
-			t.Fatal(err)
-		}
+		awaitInMemory(t, f.verifier, old.Token)
 		if !fault.after {
 			fault.begin(f)
 		}
