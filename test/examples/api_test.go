@@ -3,7 +3,6 @@
 package examples_test
 
 import (
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -90,8 +89,7 @@ func codeBlocks(t *testing.T, path string) []string {
 // command starts one, once they answer.
 func startAPI(t *testing.T, command, pawl string) (api, gateway string) {
 	t.Helper()
-	addresses := freeAddresses(t, 2)
-	api, gateway = addresses[0], addresses[1]
+	api, gateway = testbin.FreeAddr(t), testbin.FreeAddr(t) // nginx cannot choose a free port itself
 	cmd := exec.Command("bash", "-c", command)
 	cmd.Dir = root
 	cmd.Stderr = t.Output()
@@ -140,20 +138,6 @@ func call(t *testing.T, address, bearer string) int {
 	}
 	resp.Body.Close()
 	return resp.StatusCode
-}
-
-// freeAddresses returns n local addresses whose ports are free. nginx cannot choose a free port itself.
-func freeAddresses(t *testing.T, n int) (free []string) {
-	t.Helper()
-	for range n {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer listener.Close() // after all are open, so that the ports differ
-		free = append(free, listener.Addr().String())
-	}
-	return free
 }
 
 // TestAPIFollowsKeys rotates the signing key. Without a restart, the API must accept tokens of the new key, and must

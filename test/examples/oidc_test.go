@@ -34,8 +34,7 @@ func startOIDC(t *testing.T, flags ...string) *oidcShop {
 	t.Helper()
 	need(t, "bash", "curl", "jq")
 	testbin.InModule(t, oidcFolder, "vet", "./...")
-	addresses := freeAddresses(t, 1)
-	provider := addresses[0]
+	provider := testbin.FreeAddr(t)
 	text, err := os.ReadFile(filepath.Join(oidcFolder, "trusted-issuers.json"))
 	if err != nil {
 		t.Fatal(err)

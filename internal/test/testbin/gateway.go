@@ -1,10 +1,13 @@
 package testbin
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -43,13 +46,23 @@ func StartGateway(t testing.TB, dir, addr, program string, args ...string) {
 	}
 }
 
-// FreeAddr returns a local address whose port is free.
+// given has the addresses that FreeAddr has returned.
+var given sync.Map
+
+// FreeAddr returns a local address whose port is free, and another one at each call. The system never chooses such a
+// port for a connection or for a listener on port 0, so the port stays free until a server has been built and started.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
+		if _, again := given.LoadOrStore(addr, true); again {
+			continue
+		}
+		if listener, err := net.Listen("tcp", addr); err == nil {
+			listener.Close()
+			return addr
+		}
 	}
-	defer listener.Close()
-	return listener.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
