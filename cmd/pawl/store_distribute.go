@@ -19,9 +19,11 @@ func (*storeDistributeCmd) Help() string {
 
 The database needs the extension citus on the coordinator and on each worker, and the coordinator needs the addresses of
 all (citus_set_coordinator_host, citus_add_node). Stop all servers first. The sessions move to the workers; users and
-API keys are copied to each of them; all else stays on the coordinator. Afterwards PAWL_STORE may name any worker. You
-can run the command again: it completes what is missing. There is no way back except pawl store copy to a new database.
-Put an address with a password into PAWL_STORE.`
+API keys are copied to each of them; all else stays on the coordinator. Afterwards PAWL_STORE may name any worker. There
+is no way back except pawl store copy to a new database. Put an address with a password into PAWL_STORE.
+
+Run the command again after you have added a worker, and before you move shards to it: it then sets the settings of
+Pawl's user on every server, and the servers of Pawl may keep running. To get more shards, split them with Citus.`
 }
 
 func (c *storeDistributeCmd) Run(ctx context.Context, std stdio) error {

@@ -33,7 +33,10 @@ type citus struct {
 	coordinator atomic.Pointer[pgx.ConnConfig]
 	changed     chan struct{} // asks for a look at the layout; holds at most one value
 	open        func(address string) (server, error)
-	workers     map[string]server // by address; used while the store opens, and then by followLayout alone
+
+	// The fields below are used while the store opens, and then by followLayout alone.
+	workers   map[string]server // by address; those that were reached
+	unchecked bool              // whether the settings of a server are wrong or could not be read
 }
 
 // layout is where Citus keeps the sessions.
@@ -180,55 +183,13 @@ func (s *Store) useCitus(ctx context.Context, c Config) error {
 	s.hot.fence.turnOff()
 	s.bulk = server{pool: pool, fence: fence}
 	s.bulkSlots = make(chan struct{}, pool.Config().MaxConns)
+	s.openWorkers(l.shards)
 	s.shards.Store(new(s.newShards(l.shards)))
 	s.feed.Refuse()
-	err = retryWhile(ctx, errLocked, func() error { return pool.Ping(ctx) })
-	if err == nil {
-		_, _, err = runOnConn(ctx, s.bulk, checkServers)
+	if err := retryWhile(ctx, errLocked, func() error { return pool.Ping(ctx) }); err != nil {
+		return err
 	}
-	return err
-}
-
-// serverAt returns the server for the statements on a shard of a worker. At the worker itself, a statement takes no way
-// through a second server. Any server is right, so the entrance takes the place of a worker that cannot be reached.
-// reached is false then.
-func (s *Store) serverAt(address string) (at server, reached bool) {
-	if s.citus == nil || address == "" {
-		return s.hot, false
-	}
-	if worker, open := s.citus.workers[address]; open {
-		return worker, true
-	}
-	worker, err := s.citus.open(address)
-	if err != nil {
-		s.log.Warn("a worker of Citus cannot be reached directly", "address", address, "err", explain(err))
-		return s.hot, false
-	}
-	s.citus.workers[address] = worker
-	return worker, true
-}
-
-// workerOpener returns a function that opens the connections to a worker.
-func (s *Store) workerOpener(c Config) func(address string) (server, error) {
-	return func(address string) (server, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), hotTimeout)
-		defer cancel()
-		config, err := s.citus.configOf(address)
-		if err != nil {
-			return server{}, err
-		}
-		c.pool = s.hot.pool.Config()
-		c.pool.ConnConfig = config
-		pool, err := newPool(ctx, c, s.node, nil)
-		if err != nil {
-			return server{}, err
-		}
-		if err := pool.Ping(ctx); err != nil {
-			pool.Close()
-			return server{}, err
-		}
-		return server{pool: pool, fence: s.hot.fence}, nil
-	}
+	return s.checkCitus(ctx)
 }
 
 // lookAgain asks for a look at the layout, because a statement has failed.
@@ -247,20 +208,22 @@ func (s *Store) followLayout(ctx context.Context) {
 	ticker := time.NewTicker(layoutEvery)
 	defer ticker.Stop()
 	for {
+		retry := false
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+			retry = true
 		case <-s.citus.changed:
 		}
 		looking, cancel := context.WithTimeout(ctx, hotTimeout)
 		l, _, err := runOnConn(looking, s.hot, readLayout)
 		cancel()
 		if err == nil && len(l.shards) > 0 {
-			err = s.adopt(l)
+			err = s.adopt(ctx, l, retry)
 		}
 		if err != nil {
-			s.log.WarnContext(ctx, "the layout of Citus cannot be read", "err", explain(err))
+			s.log.WarnContext(ctx, "a look at the servers of Citus has failed", "err", explain(err))
 		}
 		select {
 		case <-ctx.Done():
@@ -270,27 +233,44 @@ func (s *Store) followLayout(ctx context.Context) {
 	}
 }
 
-// adopt adopts a layout. The batches of the earlier shards complete first.
-func (s *Store) adopt(l layout) error {
+// adopt adopts a layout. The batches of the earlier shards complete first. If retry is true, adopt also tries the
+// workers that could not be reached, and checks the servers that could not be checked.
+func (s *Store) adopt(ctx context.Context, l layout, retry bool) error {
 	before := *s.shards.Load()
-	if !slices.EqualFunc(before, l.shards, func(s *shard, p shardPlace) bool { return s.shardPlace == p }) {
+	changed := !slices.EqualFunc(before, l.shards, func(s *shard, p shardPlace) bool { return s.shardPlace == p })
+	reached := (changed || retry) && s.openWorkers(l.shards)
+	if changed || reached {
 		s.shards.Store(new(s.newShards(l.shards)))
 		for _, shard := range before {
 			shard.close()
 		}
+		s.closeWorkers(l.shards)
+	}
+	if changed {
 		s.log.Info("the sessions are in other shards now", "shards", len(l.shards), "before", len(before))
 	}
+	if err := s.followCoordinator(l.coordinator); err != nil {
+		return err
+	}
+	if changed || reached || retry && s.citus.unchecked {
+		return s.checkCitus(ctx)
+	}
+	return nil
+}
+
+// followCoordinator makes new connections to the coordinator use its present address.
+func (s *Store) followCoordinator(address string) error {
 	current := s.citus.coordinator.Load()
-	if l.coordinator == net.JoinHostPort(current.Host, strconv.Itoa(int(current.Port))) {
+	if address == net.JoinHostPort(current.Host, strconv.Itoa(int(current.Port))) {
 		return nil
 	}
-	config, err := s.citus.configOf(l.coordinator)
+	config, err := s.citus.configOf(address)
 	if err != nil {
 		return err
 	}
 	s.citus.coordinator.Store(config)
 	s.bulk.pool.Reset()
-	s.log.Info("the coordinator of Citus has another address now", "address", l.coordinator)
+	s.log.Info("the coordinator of Citus has another address now", "address", address)
 	return nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -24,9 +23,16 @@ var (
 		"split or rebalance them with the functions of Citus")
 )
 
-// Distribute distributes the tables of a store over the workers of Citus. It can be run again: it then completes what
-// is missing. No node may use the store. If shards is 0, there are shardsPerWorker for each worker.
+// Distribute distributes the tables of a store over the workers of Citus, and sets the settings of each server. No node
+// may use the store. If shards is 0, there are shardsPerWorker for each worker.
+//
+// It can be run again, for example after a worker was added. If the tables are distributed, it sets the settings only.
+// Nodes may use the store meanwhile, because new connections alone follow the settings.
 func Distribute(ctx context.Context, c Config, shards int) (d Distribution, err error) {
+	d, err = setAgain(ctx, c, shards)
+	if err != nil || d.Shards > 0 {
+		return d, err
+	}
 	c.MustExist = true
 	c.Exclusive = true
 	s, err := Open(ctx, c)
@@ -38,15 +44,53 @@ func Distribute(ctx context.Context, c Config, shards int) (d Distribution, err 
 	return distribute(ctx, s.lockConn.Conn(), shards)
 }
 
+// setAgain sets the settings of the servers if the tables are distributed. Otherwise the Distribution has no shards.
+func setAgain(ctx context.Context, c Config, shards int) (d Distribution, err error) {
+	connecting, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	pool, l, err := newBulkPool(connecting, c)
+	if err != nil {
+		return d, err
+	}
+	defer pool.Close()
+	if len(l.shards) == 0 {
+		return d, nil
+	}
+	pooled, err := pool.Acquire(connecting)
+	if err != nil {
+		return d, explainConnect(err)
+	}
+	defer pooled.Release()
+	conn := pooled.Conn()
+	var whole bool
+	if err := conn.QueryRow(ctx, wholeSQL).Scan(&whole); err != nil || !whole {
+		return d, err
+	}
+	err = requireCoordinator(ctx, conn, &d)
+	switch {
+	case err != nil:
+		return d, err
+	case shards != 0 && shards != d.Shards:
+		return d, errShardCount
+	}
+	return d, setOnServers(ctx, conn)
+}
+
+// wholeSQL selects whether distributeTables has committed.
+const wholeSQL = `SELECT count(*) = 3 FROM pg_dist_partition
+	WHERE logicalrelid IN ('pawl.users'::regclass, 'pawl.api_key'::regclass, 'pawl.session'::regclass)
+		AND (partmethod = 'h' OR partmethod = 'n' AND repmodel = 't')`
+
 func distribute(ctx context.Context, conn *pgx.Conn, shards int) (d Distribution, err error) {
 	if err := requireCoordinator(ctx, conn, &d); err != nil {
 		return d, err
 	}
-	before := d.Shards
-	if shards == 0 {
-		shards = max(before, shardsPerWorker*d.Workers)
-	}
-	if before > 0 && before != shards {
+	switch {
+	case shards == 0 && d.Shards > 0:
+		shards = d.Shards
+	case shards == 0:
+		shards = shardsPerWorker * d.Workers
+	case d.Shards > 0 && d.Shards != shards:
 		return d, errShardCount
 	}
 	if err := distributeTables(ctx, conn, shards); err != nil {
@@ -122,63 +166,4 @@ func distributeTables(ctx context.Context, conn *pgx.Conn, shards int) error {
 		}
 	}
 	return tx.Commit(ctx)
-}
-
-// setOnServers makes the settings of prepareConnection the defaults of this user in this database, on every server.
-// Citus does not pass them on to the connections between the servers.
-func setOnServers(ctx context.Context, conn *pgx.Conn) error {
-	const sql = `DO $do$ BEGIN IF current_setting('%s') %s THEN
-		PERFORM set_config('citus.enable_ddl_propagation', 'off', true); -- each server sets its own
-		EXECUTE format('ALTER ROLE %%I IN DATABASE %%I SET %[1]s = %%L', current_user, current_database(), '%[3]s');
-		END IF; END $do$`
-	for _, setting := range serverSettings {
-		_, err := onAllServers(ctx, conn, fmt.Sprintf(sql, setting.name, setting.when, setting.value))
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// onAllServers runs a statement on the coordinator and on each worker, and returns the first value of each.
-func onAllServers(ctx context.Context, conn *pgx.Conn, sql string) ([]string, error) {
-	type result struct {
-		Server  string
-		Success bool
-		Text    string
-	}
-	const run = `SELECT coalesce(n.nodename || ':' || n.nodeport, '?'), r.success, r.result
-		FROM run_command_on_all_nodes($1) r LEFT JOIN pg_catalog.pg_dist_node n ON n.nodeid = r.nodeid`
-	results, err := collect(ctx, conn, pgx.RowToStructByPos[result], run, sql)
-	texts := make([]string, len(results))
-	for i, r := range results {
-		if !r.Success {
-			return nil, fmt.Errorf("the server %s of Citus: %s", r.Server, r.Text)
-		}
-		texts[i] = r.Text
-	}
-	return texts, err
-}
-
-var errServerSettings = errors.New("a server of Citus has other settings than Pawl needs: " +
-	"set lc_messages = 'C' on each server, and run pawl store distribute again")
-
-// checkServers returns an error if a server of Citus would acknowledge a commit that is not on its disk, or would warn
-// in a language in which Citus does not recognize warnings.
-func checkServers(ctx context.Context, conn *pgx.Conn) (none, error) {
-	const settings = "SELECT current_setting('synchronous_commit') NOT IN ('off', 'local')" +
-		" AND current_setting('lc_messages') ~ '^(C|POSIX|en)' AND current_setting('client_min_messages') <> 'error'"
-	texts, err := onAllServers(ctx, conn, settings)
-	if err == nil && slices.Contains(texts, "f") {
-		err = errServerSettings
-	}
-	return none{}, err
-}
-
-// serverSettings are the settings of setOnServers. A setting is set if its value meets the condition.
-var serverSettings = []struct{ name, when, value string }{
-	{name: "synchronous_commit", when: "IN ('off', 'local')", value: "on"},
-	{name: "default_transaction_isolation", when: "<> 'read committed'", value: "read committed"},
-	{name: "lock_timeout", when: "IS NOT NULL", value: milliseconds(lockTimeout)},
-	{name: "client_min_messages", when: "IN ('warning', 'error')", value: "notice"},
 }
