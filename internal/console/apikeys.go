@@ -12,7 +12,8 @@ import (
 func scopes() []option {
 	var all []option
 	for scope := authority.FullScope; scope <= authority.OpenSessionsScope; scope++ {
-		all = append(all, option{Value: scope.String(), Text: scope.String() + ": " + t("key.scope-"+scope.String())})
+		text := word("scope", scope) + ": " + t("key.scope-"+scope.String())
+		all = append(all, option{Value: scope.String(), Text: text})
 	}
 	return all
 }
@@ -22,7 +23,8 @@ func (c *Console) keyForm(ctx context.Context, r *request) (form, error) {
 	if err != nil {
 		return form{}, err
 	}
-	levels := append([]option{{Text: t("key.level-default")}}, levelsFrom(max(r.caller.User.Level, user.Level))...)
+	standard := option{Text: t("key.level-default", word("level", authority.MailboxUser))}
+	levels := append([]option{standard}, levelsFrom(max(r.caller.User.Level, user.Level))...)
 	f.Intro = t("keys.intro", user.Login)
 	f.Fields = []field{
 		{Name: "name", Label: t("key.name"), Hint: t("key.name-hint"), Complete: "off"},
@@ -73,7 +75,7 @@ func (c *Console) createKey(ctx context.Context, r *request) (response, error) {
 
 const maxKeyDays = 36500
 
-var errKeyDays = fault.Invalid("The days must be from 1 to 36500; leave the field empty for a key without an end.")
+var errKeyDays = fault.Invalid(t("error.key-days"))
 
 // key returns the API key of the path.
 func (c *Console) key(ctx context.Context, r *request) (authority.APIKey, error) {
@@ -93,7 +95,7 @@ func (c *Console) key(ctx context.Context, r *request) (authority.APIKey, error)
 	return authority.APIKey{}, errKey
 }
 
-var errKey = fault.New(fault.NotFound, "API key not found; it may have been removed meanwhile.")
+var errKey = fault.New(fault.NotFound, t("error.key"))
 
 func (c *Console) askRemoveKey(ctx context.Context, r *request) (response, error) {
 	key, err := c.key(ctx, r)

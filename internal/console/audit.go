@@ -112,9 +112,9 @@ func (c *Console) eventFilter(ctx context.Context, r *request) (f audit.Filter, 
 }
 
 var (
-	errSessionFilter = fault.Invalid("The session must be a session id, as in the events.")
-	errUserFilter    = fault.Invalid("Person not found; enter a user id or a whole login.")
-	errTimeFilter    = fault.Invalid("A time must be as 2026-05-07T20:00, in UTC.")
+	errSessionFilter = fault.Invalid(t("error.session-filter"))
+	errUserFilter    = fault.Invalid(t("error.user-filter"))
+	errTimeFilter    = fault.Invalid(t("error.time-filter"))
 )
 
 // userNamed returns the id of the user with an id or a login, and 0 for an empty text.

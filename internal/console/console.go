@@ -3,9 +3,9 @@
 // to that user.
 //
 // A request passes CrossOriginProtection and the adapter of this file, which authenticates the session cookie
-// (cookie.go) and renders the result (render.go). Each page has a file, and a template in pages. All English text is in
-// english.go. The script (console.js) adds comfort only: each page can be read, and each session can be ended, without
-// it.
+// (cookie.go) and renders the result (render.go). Each page has a file, and a template in pages. Each English text of
+// the console is in english.go; the authority has the messages that the API shares. The script (console.js) adds
+// comfort only: each page can be read, and each session can be ended, without it.
 package console
 
 import (
@@ -244,10 +244,9 @@ func setHeaders(h http.Header) {
 }
 
 var (
-	errForeignPage = fault.New(fault.AccessDenied,
-		"The request is from a page of another origin; open the console and repeat the action there.")
-	errNoPage = fault.New(fault.NotFound, "Page not found; continue on the first page.")
-	errForm   = fault.Invalid("The form is not readable; go back and send it again.")
+	errForeignPage = fault.New(fault.AccessDenied, t("error.foreign-page"))
+	errNoPage      = fault.New(fault.NotFound, t("error.no-page"))
+	errForm        = fault.Invalid(t("error.form"))
 )
 
 // answer runs a handler and writes its response.

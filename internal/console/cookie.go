@@ -80,7 +80,7 @@ func (c *Console) token(r *http.Request) string {
 }
 
 // errSignedOut means that the browser has no session, or an ended one.
-var errSignedOut = fault.New(fault.InvalidSession, "You are signed out; sign in again.")
+var errSignedOut = fault.New(fault.InvalidSession, t("error.signed-out"))
 
 // authenticate returns the caller of the session cookie. If more than half of the token's life has passed, it first
 // exchanges the token, and sets the cookie with its successor.

@@ -31,7 +31,7 @@ func (c *Console) newPersonForm(_ context.Context, r *request) (form, error) {
 	}, nil
 }
 
-var errNotAdmin = fault.New(fault.AccessDenied, "Your level does not allow this; ask an administrator.")
+var errNotAdmin = fault.New(fault.AccessDenied, t("error.not-admin"))
 
 func levelField(highest, value authority.Level) field {
 	return stored(value.String(), field{

@@ -1,8 +1,10 @@
 package console
 
-// english has all text of the pages, except the messages of errors, which the API has too. A text with a "%" takes
-// values. The keys that begin with "done." are the results of actions.
+// english has every text of the console. Only the messages and the details of events that the authority shares with
+// the API are elsewhere. A text with a "%" takes values. The keys that begin with "done." are the results of actions,
+// and those that begin with "error." are the console's own errors.
 var english = map[string]string{
+	"lang":           "en", // the language of this file, for the browser
 	"console":        "Pawl",
 	"skip":           "Skip to the content",
 	"menu.label":     "Console",
@@ -13,6 +15,26 @@ var english = map[string]string{
 	"error.internal": "Internal error; the log of the server has the cause.",
 	"error.home":     "To the first page",
 	"error.repeat":   "Nothing was changed. Go back, correct the form and send it again.",
+
+	"error.key-days":       "The days must be from 1 to 36500; leave the field empty for a key without an end.",
+	"error.key":            "API key not found; it may have been removed meanwhile.",
+	"error.session-filter": "The session must be a session id, as in the events.",
+	"error.user-filter":    "Person not found; enter a user id or a whole login.",
+	"error.time-filter":    "A time must be as 2026-05-07T20:00, in UTC.",
+	"error.foreign-page": "The request is from a page of another origin; open the console " +
+		"and repeat the action there.",
+	"error.no-page":          "Page not found; continue on the first page.",
+	"error.form":             "The form is not readable; go back and send it again.",
+	"error.signed-out":       "You are signed out; sign in again.",
+	"error.not-admin":        "Your level does not allow this; ask an administrator.",
+	"error.link":             "The link was used before, or is of an earlier start; sign in, or start pawl dev again.",
+	"error.current-password": "The current password is wrong; nothing was changed.",
+	"error.person":           "Person not found; search for the login.",
+	"error.session":          "Session not found; it may have ended meanwhile.",
+	"error.no-selection":     "No session is selected; go back and select the sessions to end.",
+	"error.setup-code":       "The code is wrong; copy it from the output of the server.",
+	"error.setup-over":       "The code is no longer valid; restart the server, and use the new code.",
+	"error.signing-key":      "Signing key not found; it may be retired already.",
 
 	"signin.title":    "Sign in",
 	"signin.login":    "Login",
@@ -106,6 +128,25 @@ var english = map[string]string{
 	"person.events":        "Recent events",
 	"person.all-events":    "All events",
 
+	// The names of the API. A translation may replace them.
+	"level.Root":           "Root",
+	"level.TechOps":        "TechOps",
+	"level.NetOps":         "NetOps",
+	"level.NetworkAdmin":   "NetworkAdmin",
+	"level.NetworkUser":    "NetworkUser",
+	"level.MailboxAdmin":   "MailboxAdmin",
+	"level.MailboxUser":    "MailboxUser",
+	"level.TPUser":         "TPUser",
+	"level.General":        "General",
+	"status.Development":   "Development",
+	"status.Active":        "Active",
+	"status.Preproduction": "Preproduction",
+	"status.Suspended":     "Suspended",
+	"status.Terminated":    "Terminated",
+	"scope.Full":           "Full",
+	"scope.Verify":         "Verify",
+	"scope.OpenSessions":   "OpenSessions",
+
 	"new.title":           "New person",
 	"new.button":          "Create",
 	"new.password":        "Password",
@@ -154,7 +195,7 @@ var english = map[string]string{
 	"key.scope-OpenSessions": "opens sessions, and nothing else",
 	"key.max-level":          "Highest level that the key opens sessions for",
 	"key.max-level-hint":     "For the scope OpenSessions only.",
-	"key.level-default":      "MailboxUser (the default)",
+	"key.level-default":      "%s (the default)",
 	"key.days":               "Days until it expires",
 	"key.days-hint":          "Empty: the key does not expire.",
 	"key.expires":            "Expires",

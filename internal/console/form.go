@@ -145,7 +145,7 @@ func (r *request) number(name, label string) (*int64, error) {
 func levelsFrom(highest authority.Level) []option {
 	var all []option
 	for level := highest; level <= authority.General; level++ {
-		all = append(all, option{Value: level.String(), Text: level.String()})
+		all = append(all, option{Value: level.String(), Text: word("level", level)})
 	}
 	return all
 }

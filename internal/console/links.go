@@ -39,8 +39,7 @@ func (l *links) take(code string) (int64, bool) {
 	return id, ok
 }
 
-var errLink = fault.New(fault.InvalidSession,
-	"The link was used before, or is of an earlier start; sign in, or start pawl dev again.")
+var errLink = fault.New(fault.InvalidSession, t("error.link"))
 
 // enter signs in with a link of NewLink.
 func (c *Console) enter(ctx context.Context, r *request) (response, error) {

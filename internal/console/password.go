@@ -57,4 +57,4 @@ func (c *Console) setPassword(ctx context.Context, r *request) (response, error)
 }
 
 // errCurrentPassword is not of kind InvalidCredentials, because the person remains signed in.
-var errCurrentPassword = fault.Invalid("The current password is wrong; nothing was changed.")
+var errCurrentPassword = fault.Invalid(t("error.current-password"))

@@ -102,7 +102,7 @@ func firstOf(errs []error) error {
 func statuses() []option {
 	all := []option{{Text: t("people.any-status")}}
 	for status := authority.Development; status <= authority.Terminated; status++ {
-		all = append(all, option{Value: status.String(), Text: status.String()})
+		all = append(all, option{Value: status.String(), Text: word("status", status)})
 	}
 	return all
 }

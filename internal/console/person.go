@@ -128,7 +128,7 @@ func (c *Console) personWithSessions(ctx context.Context, r *request) (*authorit
 	return user, table, nil
 }
 
-var errPerson = fault.New(fault.NotFound, "Person not found; search for the login.")
+var errPerson = fault.New(fault.NotFound, t("error.person"))
 
 // id returns the user id of the path.
 func (r *request) id() (int64, error) {
@@ -139,7 +139,7 @@ func (r *request) id() (int64, error) {
 	return id, nil
 }
 
-var errSession = fault.New(fault.NotFound, "Session not found; it may have ended meanwhile.")
+var errSession = fault.New(fault.NotFound, t("error.session"))
 
 // session returns the session id of the path.
 func (r *request) session() (token.SessionID, error) {

@@ -44,7 +44,7 @@ type pages map[string]*template.Template
 // because the templates are part of the program.
 func (c *Console) parsePages() pages {
 	functions := template.FuncMap{
-		"t": t, "base": func() string { return c.base }, "ago": c.ago, "until": c.until, "when": c.when,
+		"t": t, "word": word, "base": func() string { return c.base }, "ago": c.ago, "until": c.until, "when": c.when,
 		"exact": exact, "iso": iso,
 		"agent": describeAgent, "columns": func(texts ...string) []string { return texts },
 	}

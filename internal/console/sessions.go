@@ -187,7 +187,7 @@ func (c *Console) addLogins(ctx context.Context, caller authority.Caller, rows [
 	}
 }
 
-var errNoSelection = fault.Invalid("No session is selected; go back and select the sessions to end.")
+var errNoSelection = fault.Invalid(t("error.no-selection"))
 
 // selected returns the session ids of the form. It returns an error for more than a page has.
 func selected(r *request) ([]token.SessionID, error) {

@@ -73,10 +73,8 @@ func (c *Console) NeedsSetup(ctx context.Context) bool {
 }
 
 var (
-	errSetupCode = fault.New(fault.InvalidCredentials,
-		"The code is wrong; copy it from the output of the server.")
-	errSetupOver = fault.New(fault.AccessDenied,
-		"The code is no longer valid; restart the server, and use the new code.")
+	errSetupCode = fault.New(fault.InvalidCredentials, t("error.setup-code"))
+	errSetupOver = fault.New(fault.AccessDenied, t("error.setup-over"))
 )
 
 // check returns nil for the right code.

@@ -65,7 +65,7 @@ func (c *Console) signingKey(ctx context.Context, r *request) (keyring.Info, err
 	return keyring.Info{}, errSigningKey
 }
 
-var errSigningKey = fault.New(fault.NotFound, "Signing key not found; it may be retired already.")
+var errSigningKey = fault.New(fault.NotFound, t("error.signing-key"))
 
 // askRetireKey asks before a key is retired, with the consequences for its tokens.
 func (c *Console) askRetireKey(ctx context.Context, r *request) (response, error) {

@@ -25,6 +25,9 @@ func t(key string, args ...any) string {
 	return fmt.Sprintf(text, args...)
 }
 
+// word returns the name of a level, a status or a scope.
+func word(kind string, value fmt.Stringer) string { return t(kind + "." + value.String()) }
+
 // grouped returns a number of 0 or more with a comma between thousands.
 func grouped(n int64) string {
 	text := strconv.FormatInt(n, 10)
