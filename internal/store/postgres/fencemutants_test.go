@@ -15,11 +15,12 @@ import (
 	"github.com/pawlauth/pawl/internal/test/pgtest"
 )
 
-var allMutants = flag.Bool("all-mutants", false, "run every mutant of the fence, not only the first one")
+var allMutants = flag.Bool("all-mutants", false, "run every mutant of the fence, not only the main ones")
 
 // fenceMutant is the store without a part of the fence. A test must fail for it.
 type fenceMutant struct {
 	name, test string
+	main       bool // whether it runs without -all-mutants too
 	edits      []sourceEdit
 	citusTest  string // a second test that must fail, which needs Citus; or empty
 }
@@ -29,7 +30,7 @@ type sourceEdit struct{ file, old, new string }
 
 var fenceMutants = []fenceMutant{
 	{
-		name: "no lease", test: "^TestLease$",
+		name: "no lease", test: "^TestLease$", main: true,
 		edits: []sourceEdit{{
 			file: "standbys.go", old: "return s.total > 0 &&", new: "return !MUTANT && s.total > 0 &&",
 		}},
@@ -42,7 +43,7 @@ var fenceMutants = []fenceMutant{
 		}},
 	},
 	{
-		name: "no timeline", test: "^TestReplacedPrimary$",
+		name: "no timeline", test: "^TestReplacedPrimary$", main: true,
 		edits: []sourceEdit{
 			{
 				file: "fence.go", old: "case timeline < f.timeline.Load():",
@@ -52,7 +53,7 @@ var fenceMutants = []fenceMutant{
 		},
 	},
 	{
-		name: "acknowledge on a warning", test: "^TestCancelledWait",
+		name: "acknowledge on a warning", test: "^TestCancelledWait(IsNoLease)?$", main: true,
 		edits: []sourceEdit{{
 			file: "standby.go", old: `if n.SeverityUnlocalized == "WARNING" &&`,
 			new: `if !MUTANT && n.SeverityUnlocalized == "WARNING" &&`,
@@ -81,13 +82,14 @@ func TestFenceSeesFaults(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the tests of the store again")
 	}
+	t.Parallel() // most of its time is waiting
 	binary := buildFenceMutants(t)
-	mutants := fenceMutants
-	if !*allMutants {
-		mutants = mutants[:1]
-	}
-	for _, m := range mutants {
+	for _, m := range fenceMutants {
+		if !m.main && !*allMutants {
+			continue
+		}
 		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
 			requireFailure(t, binary, m.name, m.test)
 			if m.citusTest != "" {
 				pgtest.RequireCitus(t)
