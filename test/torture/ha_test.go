@@ -260,7 +260,7 @@ func (s *sites) startNode(i int) node {
 }
 
 // runFaults causes faults under load, and checks the answers. It adds the seconds without an answer by fault.
-func (s *sites) runFaults(p plan, faults []haFault, unavailable map[string][]time.Duration) *report {
+func (s *sites) runFaults(p plan, faults []haFault, unavailable map[string][]outage) *report {
 	s.Helper()
 	h := &history{began: time.Now()}
 	f := newFleet(p.nodes, s.startNode)
@@ -268,6 +268,7 @@ func (s *sites) runFaults(p plan, faults []haFault, unavailable map[string][]tim
 	stop := make(chan struct{})
 	clients := newClients(s.T, p, f, h, newVerifier(s.T, f))
 	probe := newProbe(s.T, f)
+	led := &leaders{known: map[patroni.Term]bool{}}
 	var group sync.WaitGroup
 	finish := sync.OnceFunc(func() { close(stop); group.Wait() })
 	defer finish()
@@ -275,6 +276,7 @@ func (s *sites) runFaults(p plan, faults []haFault, unavailable map[string][]tim
 	for _, run := range append(clients, probe.run) {
 		group.Go(func() { run(stop) })
 	}
+	group.Go(func() { led.watch(s.Sites[:], stop) })
 	r := &report{}
 	for _, fault := range faults {
 		probe.awaitAnswer()
@@ -286,9 +288,9 @@ func (s *sites) runFaults(p plan, faults []haFault, unavailable map[string][]tim
 		fault.inject(s, leader)
 		s.AwaitHealthy()
 		probe.awaitAnswer()
-		gap := probe.longestGap(began)
+		gap := led.outageUntil(probe.longestGap(began))
 		unavailable[fault.name] = append(unavailable[fault.name], gap)
-		s.Logf("%s: %.1f s without an answer", fault.name, gap.Seconds())
+		s.Logf("%s: %v", fault.name, gap)
 		if resets = s.resets() - resets; resets > 0 {
 			s.Logf("watchdogs restarted %d machines", resets)
 		}
@@ -325,7 +327,7 @@ func TestHA(t *testing.T) {
 	}
 	random := rand.New(rand.NewPCG(cmp.Or(*seed, uint64(time.Now().UnixNano())), 0))
 	total := &report{}
-	unavailable := map[string][]time.Duration{}
+	unavailable := map[string][]outage{}
 	for round := range rounds * len(routes) {
 		route := routes[round%len(routes)]
 		s.useRoute(route)
@@ -376,16 +378,3 @@ func selectFaults(t *testing.T) (faults []haFault, separate bool) {
 
 // faultsOfHistory limits the faults that are checked together, because calls without an answer make the check slow.
 const faultsOfHistory = 3
-
-// table returns the seconds without an answer by fault, as rows for docs/operations.md.
-func table(unavailable map[string][]time.Duration) string {
-	var text strings.Builder
-	for _, fault := range haFaults {
-		gaps := slices.Sorted(slices.Values(unavailable[fault.name]))
-		if len(gaps) > 0 {
-			fmt.Fprintf(&text, "| %s | %d | %.1f | %.1f |\n",
-				fault.name, len(gaps), gaps[len(gaps)/2].Seconds(), gaps[len(gaps)-1].Seconds())
-		}
-	}
-	return text.String()
-}

@@ -121,13 +121,16 @@ func (p *probe) awaitAnswer() {
 	p.t.Errorf("no node answered for %v", insistLimit)
 }
 
-// longestGap returns the longest time between two answers, of which the second came after a time.
-func (p *probe) longestGap(since time.Time) (longest time.Duration) {
+// longestGap returns the begin and the end of the longest time between two answers, of which the second came after a
+// time.
+func (p *probe) longestGap(since time.Time) (begin, end time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	first, _ := slices.BinarySearchFunc(p.answered, since, time.Time.Compare)
 	for i := max(1, first); i < len(p.answered); i++ {
-		longest = max(longest, p.answered[i].Sub(p.answered[i-1]))
+		if p.answered[i].Sub(p.answered[i-1]) > end.Sub(begin) {
+			begin, end = p.answered[i-1], p.answered[i]
+		}
 	}
-	return longest
+	return begin, end
 }

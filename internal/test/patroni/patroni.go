@@ -397,6 +397,34 @@ func (c *Cluster) Leader() *Site {
 	return nil
 }
 
+// Term identifies the time of one leader. A leader that restarts, or is promoted again, has another term.
+type Term struct {
+	Site     string
+	Timeline int
+	Started  string // when its PostgreSQL has started
+}
+
+// Term returns the present term of the site's server. ok is false unless Patroni answers that the server has the
+// leader's key and is writable.
+func (s *Site) Term(client *http.Client) (term Term, ok bool) {
+	resp, err := client.Get("http://" + s.REST + "/primary")
+	if err != nil {
+		return Term{}, false
+	}
+	defer resp.Body.Close()
+	var state struct {
+		Role     string
+		Timeline int
+		Started  string `json:"postmaster_start_time"`
+	}
+	err = json.NewDecoder(resp.Body).Decode(&state)
+	// Patroni answers 200 as soon as it has the key, before the promotion. Without an answer of its server it returns
+	// no start time.
+	writable := state.Role == "master" || state.Role == "primary"
+	ok = err == nil && resp.StatusCode == http.StatusOK && writable && state.Started != ""
+	return Term{Site: s.Name, Timeline: state.Timeline, Started: state.Started}, ok
+}
+
 // SyncStandby returns the site of the synchronous standby, or nil if there is none.
 func (c *Cluster) SyncStandby() *Site {
 	for _, m := range c.members() {
