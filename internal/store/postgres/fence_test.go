@@ -155,8 +155,8 @@ func TestLease(t *testing.T) {
 
 // TestLeaseOfTwoStandbys has two synchronous standbys, and promotes one of them. The other one still follows the
 // replaced primary. If one of them is enough for a commit, there is no lease: a node that reaches only the replaced
-// primary believes it, as docs/operations.md states, and the log warns of it. A node that reaches all hosts does not. If
-// every commit waits for both standbys, the replaced primary gives no more answers.
+// primary believes it, as docs/operations.md states, and the log warns of it. A node that reaches all hosts does not.
+// If every commit waits for both standbys, the replaced primary gives no more answers.
 func TestLeaseOfTwoStandbys(t *testing.T) {
 	t.Parallel()
 	r := newReplacement(t, false)
