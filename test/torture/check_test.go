@@ -157,6 +157,13 @@ var expiryCases = []historyCase{
 		refreshed(28_000, 28_010, shortFirst, "", shortLived(2, 28))}},
 	{name: "refresh after the idle time refused", legal: true, calls: []*call{
 		newCall(refresh, 28_000, 28_010, shortFirst, rejected)}},
+	{name: "logged out after the expiry", legal: true, calls: []*call{
+		newCall(verify, 5000, 5010, shortFirst, rejected), newCall(logout, 5020, 5030, shortFirst, done),
+		newCall(refresh, 5040, 5050, shortFirst, rejected)}},
+	{name: "logout after the expiry refused", calls: []*call{newCall(logout, 5000, 5010, shortFirst, rejected)}},
+	{name: "logged out after the idle time", calls: []*call{newCall(logout, 28_000, 28_010, shortFirst, done)}},
+	{name: "logout after the idle time refused", legal: true, calls: []*call{
+		newCall(logout, 28_000, 28_010, shortFirst, rejected)}},
 	{name: "replayed after the expiry", legal: true, seen: seen{replays: 1, lateReplays: 1}, calls: []*call{
 		refreshed(20, 30, shortFirst, "a", shortSecond), refreshed(15_000, 15_010, shortFirst, "a", shortSecond)}},
 	{name: "replay after the expiry refused", calls: []*call{

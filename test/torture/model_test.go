@@ -35,7 +35,7 @@ func (r row) idle() span { return span{r.entered.from + idleLife, r.entered.to +
 
 // step is one step of the model: a call, or half of a logout.
 type step struct {
-	kind kind // login, refresh, verify, or reset, which stands for every end
+	kind kind // login, refresh, verify, logout, which stands for the check of its token, or reset: every end
 	*call
 }
 
@@ -59,7 +59,7 @@ func operations(calls []*call) (ops []porcupine.Operation) {
 		switch {
 		case c.kind == logout:
 			if c.answer != none {
-				add(verify)
+				add(logout)
 			}
 			if c.answer != rejected {
 				add(reset)
@@ -96,6 +96,10 @@ func (r row) after(s step) []row {
 		return only(s.answer == done && current && valid || s.answer != done && (!current || expired), r)
 	case refresh:
 		return r.refreshed(s)
+	case logout: // takes an expired token too, as long as a refresh does
+		inTime, late := s.during().isBefore(r.idle())
+		current := r.generation == s.with.generation
+		return only(s.answer == done && current && inTime || s.answer != done && (!current || late), r)
 	}
 	if s.answer == none {
 		return []row{r, {}}
