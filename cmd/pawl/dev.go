@@ -152,7 +152,7 @@ func ensureUser(ctx context.Context, a *app.App, key, passwd string, u authority
 	root := authority.Caller{User: &authority.User{Level: authority.Root}}
 	if passwd == "" {
 		passwd = password.Generate(20)
-		if err := a.Authority.SetPassword(ctx, root, existing.ID, passwd); err != nil {
+		if err := a.Authority.SetPassword(ctx, root, existing.ID, passwd, false); err != nil {
 			return "", "", err
 		}
 	}

@@ -11,8 +11,8 @@ import (
 )
 
 // SetPassword replaces the password of another user, and clears the failed sign-ins. It requires a NetworkAdmin of the
-// user's tenant, or a higher level. The user's sessions continue; ResetUser ends them.
-func (a *Authority) SetPassword(ctx context.Context, c Caller, id int64, passwd string) error {
+// user's tenant, or a higher level. With endSessions it also ends the user's sessions, in the same step.
+func (a *Authority) SetPassword(ctx context.Context, c Caller, id int64, passwd string, endSessions bool) error {
 	if id <= 0 {
 		return errUserIDMissing
 	}
@@ -37,10 +37,13 @@ func (a *Authority) SetPassword(ctx context.Context, c Caller, id int64, passwd 
 		if err != nil {
 			return struct{}{}, err
 		}
-		change := PasswordChange{Hash: hash}
+		change := PasswordChange{Hash: hash, EndSessions: endSessions}
 		change.ClearAttempts = new(throttle.HashLogin(user.Login))
 		return struct{}{}, fault.FromStore(a.store.SetPassword(ctx, c.rightsOn(user), id, change), errUserNotFound)
 	})
+	if err == nil && endSessions {
+		a.audit.Record(ctx, c.event(audit.Event{Kind: audit.SessionsReset, User: id, Detail: "password set"}))
+	}
 	return a.recordIfDone(ctx, err, c.event(audit.Event{Kind: audit.PasswordSet, User: id}))
 }
 

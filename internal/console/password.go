@@ -2,13 +2,19 @@ package console
 
 import (
 	"context"
+	"slices"
 
+	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
 // passwordForm is the form for the caller's own password, or for that of another person.
 func (c *Console) passwordForm(ctx context.Context, r *request) (form, error) {
 	f, user, err := c.personForm(ctx, r, "password")
+	if err != nil {
+		return form{}, err
+	}
+	sessions, err := c.firstSessions(ctx, r, user.ID)
 	if err != nil {
 		return form{}, err
 	}
@@ -19,13 +25,22 @@ func (c *Console) passwordForm(ctx context.Context, r *request) (form, error) {
 	}
 	if user.ID != r.caller.User.ID {
 		f.Intro = t("password.effect")
-		f.Fields = []field{next, {Name: "end", Label: t("password.end"), Type: "checkbox", Value: "on"}}
+		end := field{Name: "end", Label: t("password.end"), Type: "checkbox", Value: "on"}
+		end.Hint = endsSessions(user.Login, len(sessions))
+		f.Fields = []field{next, end}
 		return f, nil
+	}
+	others := slices.DeleteFunc(sessions, func(s authority.SessionWithOrigin) bool {
+		return r.caller.Session != nil && r.caller.Session.ID == s.ID
+	})
+	hint := ""
+	if len(others) > 0 {
+		hint = endsSessions(user.Login, len(others))
 	}
 	f.Fields = []field{
 		{Name: "current", Label: t("password.current"), Type: "password", Required: true, Complete: "current-password"},
 		next,
-		{Name: "end", Label: t("password.end-others"), Type: "checkbox", Value: "on"},
+		{Name: "end", Label: t("password.end-others"), Type: "checkbox", Value: "on", Hint: hint},
 	}
 	return f, nil
 }
@@ -44,14 +59,11 @@ func (c *Console) setPassword(ctx context.Context, r *request) (response, error)
 		}
 		return next(personPath(id), "password"), err
 	}
-	if err := c.authority.SetPassword(ctx, r.caller, id, password); err != nil {
+	if err := c.authority.SetPassword(ctx, r.caller, id, password, end); err != nil {
 		return response{}, err
 	}
 	if !end {
 		return next(personPath(id), "password"), nil
-	}
-	if err := c.authority.ResetUser(ctx, r.caller, id); err != nil {
-		return response{}, err
 	}
 	return next(personPath(id), "password-ended"), nil
 }

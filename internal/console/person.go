@@ -1,9 +1,7 @@
 package console
 
 import (
-	"cmp"
 	"context"
-	"slices"
 	"strconv"
 
 	"github.com/pawlauth/pawl/internal/authority"
@@ -51,9 +49,16 @@ func actions(caller, person *authority.User) []link {
 
 // sessionTable is the data of a table of sessions.
 type sessionTable struct {
-	Rows []sessionRow
-	More bool // whether there are more sessions than rows
+	Rows  []sessionRow
+	Count int // live sessions of the person, as firstSessions counts them
+	Pager pager
 }
+
+// More reports whether the person has more sessions than the console counts and sorts.
+func (s sessionTable) More() bool { return s.Count > maxSessions }
+
+// Most returns the highest number of sessions that the console counts.
+func (s sessionTable) Most() int { return maxSessions }
 
 // sessionRow is a session in a table.
 type sessionRow struct {
@@ -73,13 +78,17 @@ func (s sessionRow) Actor() int64 {
 	return s.Extras.ActorID
 }
 
-// maxSessions is how many sessions of a person a page shows.
+// maxSessions is how many sessions of a person the console counts and sorts. The authority returns no more at once.
 const maxSessions = 500
 
 // person shows a person and the sessions, most recently used first.
 func (c *Console) person(ctx context.Context, r *request) (response, error) {
-	user, sessions, err := c.personWithSessions(ctx, r)
-	above := user != nil && isDenied(err)
+	user, err := c.personOf(ctx, r)
+	if err != nil {
+		return response{}, err
+	}
+	sessions, err := c.sessionsOf(ctx, r, user.ID)
+	above := isDenied(err)
 	if err != nil && !above {
 		return response{}, err
 	}
@@ -101,31 +110,79 @@ func (c *Console) person(ctx context.Context, r *request) (response, error) {
 	return response{page: "person", title: user.Login, data: data}, nil
 }
 
-// personWithSessions returns the person of the path, and a table of the sessions. It returns the person even if the
-// caller may not see the sessions.
-func (c *Console) personWithSessions(ctx context.Context, r *request) (*authority.User, sessionTable, error) {
+// personOf returns the person of the path.
+func (c *Console) personOf(ctx context.Context, r *request) (*authority.User, error) {
 	id, err := r.id()
 	if err != nil {
-		return nil, sessionTable{}, err
+		return nil, err
 	}
-	user, err := c.authority.User(ctx, r.caller, id)
-	if err != nil {
-		return nil, sessionTable{}, err
-	}
+	return c.authority.User(ctx, r.caller, id)
+}
+
+// firstSessions returns the live sessions of a person, at most maxSessions and two more. Without the caller's own, more
+// than maxSessions remain of those.
+func (c *Console) firstSessions(
+	ctx context.Context, r *request, id int64,
+) ([]authority.SessionWithOrigin, error) {
 	query := authority.SessionQuery{UserID: id, Page: 1, Limit: maxSessions}
-	sessions, err := c.authority.Sessions(ctx, r.caller, query)
+	first, err := c.authority.Sessions(ctx, r.caller, query)
+	if err != nil || len(first) < maxSessions {
+		return first, err
+	}
+	query.Skip, query.Limit = maxSessions, 2
+	more, err := c.authority.Sessions(ctx, r.caller, query)
+	return append(first, more...), err
+}
+
+// sessionsOf returns a page of the sessions of a person, most recently refreshed first. It sorts maxSessions at most;
+// more are in the order of the store, and the cursor is the number of sessions before the page.
+func (c *Console) sessionsOf(ctx context.Context, r *request, id int64) (sessionTable, error) {
+	page, err := c.firstSessions(ctx, r, id)
 	if err != nil {
-		return user, sessionTable{}, err
+		return sessionTable{}, err
 	}
-	table := sessionTable{More: len(sessions) == maxSessions}
-	for _, s := range sessions {
-		current := r.caller.Session != nil && r.caller.Session.ID == s.ID
-		table.Rows = append(table.Rows, sessionRow{SessionWithOrigin: s, Current: current})
+	table := sessionTable{Count: len(page)}
+	after, next := r.text("after"), ""
+	if table.More() {
+		skip, err := strconv.ParseInt(after, 10, 64)
+		if err != nil || skip < 0 || skip > maxSkip {
+			skip, after = 0, "" // a damaged cursor, or that of a sorted page
+		}
+		if skip > 0 {
+			query := authority.SessionQuery{UserID: id, Page: 1, Limit: perPage + 1, Skip: skip}
+			if page, err = c.authority.Sessions(ctx, r.caller, query); err != nil {
+				return sessionTable{}, err
+			}
+		}
+		if len(page) > perPage {
+			page, next = page[:perPage], strconv.FormatInt(skip+perPage, 10)
+		}
+		for _, s := range page {
+			table.Rows = append(table.Rows, sessionRow{SessionWithOrigin: s})
+		}
+	} else {
+		every := func(*authority.SessionWithOrigin) bool { return true }
+		table.Rows, next = sortedPage(page, after, every)
 	}
-	slices.SortFunc(table.Rows, func(a, b sessionRow) int {
-		return cmp.Or(cmp.Compare(b.Refreshed, a.Refreshed), cmp.Compare(b.Created, a.Created))
-	})
-	return user, table, nil
+	for i := range table.Rows {
+		table.Rows[i].Current = r.caller.Session != nil && r.caller.Session.ID == table.Rows[i].ID
+	}
+	table.Pager = newPager(personPath(id), r.URL.Query(), after, next)
+	return table, nil
+}
+
+// endsSessions returns the effect of ending sessions of a person, in words. n is their number. Any number above
+// maxSessions is "more".
+func endsSessions(login string, n int) string {
+	switch {
+	case n == 0:
+		return t("ends.none", login)
+	case n == 1:
+		return t("ends.one", login)
+	case n > maxSessions:
+		return t("ends.more", maxSessions, login)
+	}
+	return t("ends.sessions", n, login)
 }
 
 var errPerson = fault.New(fault.NotFound, t("error.person"))
@@ -202,19 +259,15 @@ func (c *Console) endSession(ctx context.Context, r *request) (response, error) 
 }
 
 func (c *Console) askEndAll(ctx context.Context, r *request) (response, error) {
-	user, sessions, err := c.personWithSessions(ctx, r)
+	user, err := c.personOf(ctx, r)
 	if err != nil {
 		return response{}, err
 	}
-	effect := t("end-all.effect", len(sessions.Rows), user.Login)
-	switch {
-	case len(sessions.Rows) == 0:
-		effect = t("end-all.effect-none", user.Login)
-	case sessions.More:
-		effect = t("end-all.effect-more", len(sessions.Rows), user.Login)
-	case len(sessions.Rows) == 1:
-		effect = t("end-all.effect-one", user.Login)
+	sessions, err := c.firstSessions(ctx, r, user.ID)
+	if err != nil {
+		return response{}, err
 	}
+	effect := endsSessions(user.Login, len(sessions))
 	if user.ID == r.caller.User.ID {
 		effect += " " + t("end-all.self")
 	}

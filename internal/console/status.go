@@ -11,13 +11,26 @@ import (
 // askStatus asks before a change of the status. action names the texts and the last part of the path.
 func (c *Console) askStatus(action string) handler {
 	return func(ctx context.Context, r *request) (response, error) {
-		user, sessions, err := c.personWithSessions(ctx, r)
+		user, err := c.personOf(ctx, r)
+		if err != nil {
+			return response{}, err
+		}
+		sessions, err := c.firstSessions(ctx, r, user.ID)
 		if err != nil {
 			return response{}, err
 		}
 		effect := t(action+".effect", user.Login)
-		if n := len(sessions.Rows); n > 0 && action != "resume" {
-			effect += " " + t("ends.sessions", n)
+		if action != "resume" {
+			effect += " " + endsSessions(user.Login, len(sessions))
+		}
+		if action == "remove" {
+			keys, err := c.authority.APIKeys(ctx, r.caller, user.ID, 0)
+			if err != nil {
+				return response{}, err
+			}
+			if len(keys) > 0 {
+				effect += " " + t("ends.keys", len(keys))
+			}
 		}
 		return ask(t(action+".title"), confirmation{
 			Effect: effect, Button: t(action + ".button"), Back: personPath(user.ID),

@@ -108,7 +108,7 @@ func TestStatus(t *testing.T) {
 	if got := b.submit(); !strings.Contains(got, "all sessions have ended") || login("An0ther!one") != nil {
 		t.Errorf("password: %q", got)
 	}
-	if effect := b.confirm(`a[href$="/suspend"]`); !strings.Contains(effect, "Ends 1 session.") {
+	if effect := b.confirm(`a[href$="/suspend"]`); !strings.Contains(effect, "Ends 1 session of ") {
 		t.Errorf("the question is %q", effect)
 	}
 	if user().Status != api.StatusSuspended || login("An0ther!one") == nil {
