@@ -163,12 +163,33 @@ type response struct {
 	cookie string                            // the value of Set-Cookie, or ""
 }
 
-// next returns the response that leads to a page, with a notice there. The notice is a key of english.go; "" is none.
+// next returns the response that leads to a page, with a notice there. The path may have a query. The notice is a key
+// of english.go; "" is none.
 func next(path, notice string) response {
-	if notice != "" {
-		path += "?done=" + notice
+	if notice == "" {
+		return response{next: path}
 	}
-	return response{next: path}
+	separator := "?"
+	if strings.Contains(path, "?") {
+		separator = "&"
+	}
+	return response{next: path + separator + "done=" + notice}
+}
+
+// here returns the path and query of the request, without the notice of an earlier action, for the parameter back.
+func (r *request) here() string {
+	query := r.URL.Query()
+	query.Del("done")
+	here := url.URL{Path: r.URL.Path, RawQuery: query.Encode()}
+	return here.String()
+}
+
+// back returns the page from which a question was opened, or another one if the parameter has no page of the console.
+func (c *Console) back(r *request, otherwise string) string {
+	if path := c.localPath(c.base + r.FormValue("back")); path != "/" {
+		return path
+	}
+	return otherwise
 }
 
 // maxForm is the size of a form in bytes. The longest one has a few fields of some hundred characters.

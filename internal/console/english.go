@@ -14,7 +14,7 @@ var english = map[string]string{
 	"error.title":    "This did not work",
 	"error.internal": "Internal error; the log of the server has the cause.",
 	"error.home":     "To the first page",
-	"error.repeat":   "Nothing was changed. Go back, correct the form and send it again.",
+	"error.repeat":   "Go back and look whether the change was made. If not, correct the form and send it again.",
 
 	"error.key-days":       "The days must be from 1 to 36500; leave the field empty for a key without an end.",
 	"error.key":            "API key not found; it may have been removed meanwhile.",
@@ -284,6 +284,7 @@ var english = map[string]string{
 	"end-selected.title":      "End the selected sessions?",
 	"end-selected.effect":     "Ends %d sessions. Their tokens are rejected from that moment.",
 	"end-selected.effect.one": "Ends 1 session. Its token is rejected from that moment.",
+	"end-selected.some":       "%d of the %d selected sessions have ended, and then this happened:",
 	"end-selected.button":     "End the sessions",
 	"done.selected-ended":     "The selected sessions have ended.",
 

@@ -65,6 +65,7 @@ type sessionRow struct {
 	authority.SessionWithOrigin
 	Login   string // of the user, in a table of several users
 	Current bool   // whether it is the session of the request
+	Back    string // the page of the table, to return to
 }
 
 // Refreshes returns how often the session was refreshed.
@@ -165,7 +166,9 @@ func (c *Console) sessionsOf(ctx context.Context, r *request, id int64) (session
 		table.Rows, next = sortedPage(page, after, every)
 	}
 	for i := range table.Rows {
-		table.Rows[i].Current = r.caller.Session != nil && r.caller.Session.ID == table.Rows[i].ID
+		row := &table.Rows[i]
+		row.Current = r.caller.Session != nil && r.caller.Session.ID == row.ID
+		row.Back = r.here()
 	}
 	table.Pager = newPager(personPath(id), r.URL.Query(), after, next)
 	return table, nil
@@ -212,7 +215,7 @@ type confirmation struct {
 	Effect string // a sentence
 	Button string
 	Action string // the path of the form
-	Back   string // the path of the page before
+	Back   string // the path and query of the page before
 	// Sessions are the ids of the selected sessions, for the action of a selection.
 	Sessions []string
 }
@@ -238,7 +241,7 @@ func (c *Console) askEndSession(ctx context.Context, r *request) (response, erro
 		effect = t("end.effect-current")
 	}
 	return ask(t("end.title"), confirmation{
-		Effect: effect, Button: t("end.button"), Back: personPath(user.ID),
+		Effect: effect, Button: t("end.button"), Back: c.back(r, personPath(user.ID)),
 		Action: personPath(user.ID) + "/sessions/" + id.String() + "/end",
 	}), nil
 }
@@ -255,7 +258,7 @@ func (c *Console) endSession(ctx context.Context, r *request) (response, error) 
 	if err := c.authority.EndSession(ctx, r.caller, session); err != nil {
 		return response{}, err
 	}
-	return next(personPath(id), "session-ended"), nil
+	return next(c.back(r, personPath(id)), "session-ended"), nil
 }
 
 func (c *Console) askEndAll(ctx context.Context, r *request) (response, error) {

@@ -3,6 +3,7 @@ package console
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -31,6 +32,7 @@ type sessionsPage struct {
 	Sorted  bool // by the last refresh
 	Partial bool // the next page continues a search that has reached maxRead or maxSearch
 	Pager   pager
+	Back    string // this page, to return to
 }
 
 // sessions lists the live sessions of all people that the caller administers.
@@ -54,6 +56,10 @@ func (c *Console) sessions(ctx context.Context, r *request) (response, error) {
 		return response{}, err
 	}
 	c.addLogins(ctx, r.caller, data.Rows)
+	data.Back = r.here()
+	for i := range data.Rows {
+		data.Rows[i].Back = data.Back
+	}
 	data.Pager = newPager("/sessions", r.URL.Query(), after, next)
 	return response{page: "sessions", title: t("sessions.all"), data: data}, nil
 }
@@ -215,28 +221,51 @@ func (c *Console) askEndSelected(_ context.Context, r *request) (response, error
 	}
 	return ask(t("end-selected.title"), confirmation{
 		Effect: t("end-selected.effect", len(ids)), Button: t("end-selected.button"), Sessions: r.Form["s"],
-		Action: "/sessions/end", Back: "/sessions",
+		Action: "/sessions/end", Back: c.back(r, "/sessions"),
 	}), nil
 }
 
 // endSelected ends the selected sessions. It ignores those that have ended meanwhile. If the caller can end none of
-// them, for example after a change of the level, it returns an error.
+// them, for example after a change of the level, it returns an error. An error after some ends names their number.
 func (c *Console) endSelected(ctx context.Context, r *request) (response, error) {
 	ids, err := selected(r)
 	if err != nil {
 		return response{}, err
 	}
+	slices.SortStableFunc(ids, func(a, b token.SessionID) int { // the end of the caller's own session ends the rights
+		return own(r.caller, a) - own(r.caller, b)
+	})
 	ended := 0
 	for _, id := range ids {
 		err := c.authority.EndSession(ctx, r.caller, id)
 		if err == nil {
 			ended++
 		} else if fault.KindOf(err) != fault.NotFound {
-			return response{}, err
+			return response{}, someEnded(err, ended, len(ids))
 		}
 	}
 	if ended == 0 {
 		return response{}, errSession
 	}
-	return next("/sessions", "selected-ended"), nil
+	return next(c.back(r, "/sessions"), "selected-ended"), nil
+}
+
+// own returns 1 for the caller's own session, and 0 for others.
+func own(caller authority.Caller, id token.SessionID) int {
+	if caller.Session != nil && caller.Session.ID == id {
+		return 1
+	}
+	return 0
+}
+
+// someEnded adds to an error how many of the selected sessions have ended before it.
+func someEnded(err error, ended, selected int) error {
+	if ended == 0 {
+		return err
+	}
+	kind, message := fault.Unavailable, t("error.internal")
+	if known, ok := errors.AsType[*fault.Error](err); ok {
+		kind, message = known.Kind, known.Message
+	}
+	return fault.New(kind, t("end-selected.some", ended, selected)+" "+message)
 }

@@ -137,7 +137,7 @@ func testSessionPagesOfPerson(t *testing.T, pawl *pawltest.Server, ahead *atomic
 	walkPerson(121)
 	for _, path := range []string{person + "?after=%00", person + "?after=-5", person + "?after=1e9"} {
 		if response, text := v.send(path, nil); response.StatusCode != http.StatusOK ||
-			strings.Count(text, "/end\"") != 50 {
+			strings.Count(text, "/end?") != 50 {
 			t.Errorf("%s has %s", path, response.Status)
 		}
 	}

@@ -23,7 +23,7 @@ var publicRoutes = []string{
 
 // fields are the names of all fields of the forms, and of all filters.
 var fields = strings.Fields(`login password again current code next email firstName lastName externalId level network
-	mailbox name scope maxLevel days end q status address device user session from to kind after follow done s
+	mailbox name scope maxLevel days end q status address device user session from to kind after follow done back s
 	was-login was-email was-firstName was-lastName was-externalId was-level was-network was-mailbox`)
 
 // fixture has what the routes are about: a person with a session and an API key, and a signing key.
