@@ -47,7 +47,7 @@ bench: deps ## measure the table of docs/benchmarks.md, then the micro-benchmark
 bench-matrix: deps ## measure both stores by algorithm, number of connections and CPUs; about 8 minutes
 	go run ./test/load -matrix -rounds 2 -each 1s
 
-bench-all: bench bench-store bench-matrix bench-old bench-notify bench-plots bench-large bench-many ## make every figure of docs/benchmarks.md; about 60 minutes
+bench-all: bench bench-store bench-matrix bench-old bench-notify bench-plots bench-large bench-many bench-console ## make every figure of docs/benchmarks.md; about 65 minutes
 
 bench-store: deps ## measure commits, slow disks, and the memory of the table of revocations; about 3 minutes
 	go test -run '^$$' -bench '^Benchmark(Committer|SlowFlush)$$' -benchtime 500ms ./internal/store/sqlite
@@ -78,6 +78,9 @@ bench-many: deps ## end 1,000,000 sessions of one user on each store, and measur
 	go test -run '^$$' -bench '^BenchmarkMany$$' -benchtime 1x -timeout 1h ./test/many
 	go test -run '^$$' -bench '^BenchmarkMany$$/SQLite' -benchtime 1x -timeout 1h ./test/many -many 250000 -each 2s -rounds 9
 
+bench-console: deps ## measure the pages of the console with 200,000 people and 1,000,000 sessions on each store; fails above 100 ms (5 minutes)
+	go test -run '^$$' -bench '^BenchmarkLists$$' -benchtime 5x -timeout 30m ./test/console
+
 torture-ha: deps ## cause every fault of three sites with Patroni ROUNDS (2) times by each of 3 routes, and check every answer; about 80 minutes; as root, networks are cut too
 	go test -count 1 -timeout 1h -run '^TestFenceSeesFaults$$' ./internal/store/postgres -all-mutants
 	go test -count 1 -timeout 3h -v -run '^TestHA$$' ./test/torture -ha-rounds $(ROUNDS) -ha-ttl $(TTL)
@@ -105,4 +108,4 @@ cross: ## build for darwin and windows
 clean: ## remove bin/
 	rm -rf bin
 
-.PHONY: help build deps lint test test-short bench bench-all bench-store bench-matrix bench-old bench-notify bench-plots bench-large bench-many torture torture-postgres torture-ha model fuzz cross clean
+.PHONY: help build deps lint test test-short bench bench-all bench-store bench-matrix bench-old bench-notify bench-plots bench-large bench-many bench-console torture torture-postgres torture-ha model fuzz cross clean
