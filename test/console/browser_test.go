@@ -137,21 +137,7 @@ func TestFits(t *testing.T) {
 // TestAccessibility checks each page with axe-core in both colour schemes: those of an administrator, the question of a
 // dialog, a rejected form, a new API key, and the pages for which no sign-in is needed, with that of the API.
 func TestAccessibility(t *testing.T) {
-	folder := npmtest.Folder(t, "npm")
-	axe, err := os.ReadFile(filepath.Join(folder, "node_modules", "axe-core", "axe.min.js"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	check := func(b tab, name string) {
-		t.Helper()
-		// The evaluation is the debugger's, so the policy of the page does not concern it.
-		eval[bool](b, string(axe)+"; true")
-		found := eval[string](b, `axe.run().then((result) => result.violations.map(({ id, nodes }) =>
-			id + ": " + nodes.map((node) => node.html + " " + node.failureSummary).join("\n")).join("\n"))`)
-		if found != "" {
-			t.Errorf("%s: %s", name, found)
-		}
-	}
+	check := axeCheck(t)
 	pawl, empty := newPawl(t), new(pawltest.Server)
 	empty.URL, _, _ = serveSetup(t, "sqlite:"+filepath.Join(t.TempDir(), "new"))
 	seed(t, pawl, 5)
@@ -187,6 +173,26 @@ func TestAccessibility(t *testing.T) {
 		check(guest, "docs "+scheme)
 		setup.open("/setup")
 		check(setup, "setup "+scheme)
+	}
+}
+
+// axeCheck returns a function that checks a page with axe-core.
+func axeCheck(t *testing.T) func(b tab, name string) {
+	t.Helper()
+	folder := npmtest.Folder(t, "npm")
+	axe, err := os.ReadFile(filepath.Join(folder, "node_modules", "axe-core", "axe.min.js"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(b tab, name string) {
+		t.Helper()
+		// The evaluation is the debugger's, so the policy of the page does not concern it.
+		eval[bool](b, string(axe)+"; true")
+		found := eval[string](b, `axe.run().then((result) => result.violations.map(({ id, nodes }) =>
+			id + ": " + nodes.map((node) => node.html + " " + node.failureSummary).join("\n")).join("\n"))`)
+		if found != "" {
+			t.Errorf("%s: %s", name, found)
+		}
 	}
 }
 
