@@ -40,6 +40,7 @@ type auditPage struct {
 	User     string
 	Session  string
 	From, To string
+	Live     []sessionRow // the session of the filter, if it is live and the caller may end it
 	Events   []eventRow
 	Pager    pager
 	Follow   bool   // whether the page updates itself
@@ -75,6 +76,9 @@ func (c *Console) audit(ctx context.Context, r *request) (response, error) {
 		Events: c.eventRows(ctx, r.caller, events), Pager: newPager("/audit", query, after, next),
 		Follow: follow && filter.Before == nil,
 	}
+	if data.Live, err = c.liveSession(ctx, r, filter.Session); err != nil {
+		return response{}, err
+	}
 	query.Del("done")
 	query.Del("after")
 	query.Del("follow")
@@ -84,6 +88,23 @@ func (c *Console) audit(ctx context.Context, r *request) (response, error) {
 	}
 	data.Toggle = "/audit?" + query.Encode()
 	return response{page: "audit", title: t("audit.title"), data: data}, nil
+}
+
+// liveSession returns the row of a session, or no row if the session is not one that the caller may end.
+func (c *Console) liveSession(ctx context.Context, r *request, id token.SessionID) ([]sessionRow, error) {
+	if id == (token.SessionID{}) {
+		return nil, nil
+	}
+	session, user, err := c.authority.LiveSession(ctx, r.caller, id)
+	if fault.KindOf(err) == fault.NotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	row := sessionRow{SessionWithOrigin: session, Login: user.Login, Back: r.here()}
+	row.Current = r.caller.Session != nil && r.caller.Session.ID == id
+	return []sessionRow{row}, nil
 }
 
 // eventFilter returns the filters of a request.

@@ -49,6 +49,23 @@ for (const all of document.querySelectorAll("[data-all]")) {
   });
 }
 
+// show replaces a part of the page by that of another document, or by the message of an error.
+function show(selector, fresh, failed) {
+  const found = fresh?.querySelector(selector);
+  if (found) {
+    document.querySelector(selector).replaceWith(document.adoptNode(found));
+  } else {
+    const problem = document.createElement("p");
+    problem.className = "problem";
+    problem.setAttribute("role", "alert");
+    problem.textContent = fresh?.querySelector("[role=alert]")?.textContent ?? failed;
+    document.querySelector(selector).replaceChildren(problem);
+  }
+  // A screen reader announces a change of the text in an element with the role status, but not a new element.
+  document.querySelector("#count").textContent = fresh?.querySelector("#count")?.textContent ?? "";
+  return !!found;
+}
+
 // A form with data-live updates a part of the page while a person types.
 for (const form of document.querySelectorAll("form[data-live]")) {
   let timer = 0;
@@ -57,10 +74,15 @@ for (const form of document.querySelectorAll("form[data-live]")) {
     const url = new URL(form.action);
     url.search = new URLSearchParams(new FormData(form)).toString();
     const turn = ++latest;
-    const found = (await get(url))?.querySelector(form.dataset.live);
-    if (!found || turn !== latest) return;
-    document.querySelector(form.dataset.live).replaceWith(document.adoptNode(found));
-    history.replaceState(null, "", url);
+    let fresh;
+    try {
+      fresh = await get(url);
+      if (!fresh) return;
+    } catch {
+      // The server is unreachable.
+    }
+    if (turn !== latest) return;
+    if (show(form.dataset.live, fresh, form.dataset.failed)) history.replaceState(null, "", url);
   };
   form.addEventListener("input", () => {
     clearTimeout(timer);

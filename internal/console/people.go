@@ -47,6 +47,7 @@ type peopleList struct {
 	Levels, Statuses field
 	Network, Mailbox string
 	People           []authority.User
+	Count            string // how many people the page has, in words
 	Pager            pager
 }
 
@@ -64,9 +65,14 @@ func (c *Console) people(ctx context.Context, r *request) (response, error) {
 		return response{}, err
 	}
 	next := ""
-	if len(data.People) > perPage {
+	data.Count = t("people.shown", len(data.People))
+	switch {
+	case len(data.People) == 0:
+		data.Count = t("people.shown-none")
+	case len(data.People) > perPage:
 		data.People = data.People[:perPage]
 		next = strconv.FormatInt(data.People[perPage-1].ID, 10)
+		data.Count = t("people.shown-more", perPage)
 	}
 	data.Pager = newPager("/people", r.URL.Query(), r.text("after"), next)
 	return response{page: "people", title: t("people.title"), data: data}, nil

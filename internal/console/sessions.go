@@ -31,6 +31,7 @@ type sessionsPage struct {
 	Rows    []sessionRow
 	Sorted  bool // by the last refresh
 	Partial bool // the next page continues a search that has reached maxRead or maxSearch
+	Read    int  // how many sessions this page has read, if Partial
 	Pager   pager
 	Back    string // this page, to return to
 }
@@ -161,7 +162,7 @@ func (c *Console) sessionsFrom(
 			return nil, "", err
 		}
 		if read += len(page); read >= maxRead || time.Since(begun) >= maxSearch {
-			p.Partial = true
+			p.Partial, p.Read = true, read
 			return rows, at.String(), nil
 		}
 	}
@@ -267,5 +268,5 @@ func someEnded(err error, ended, selected int) error {
 	if known, ok := errors.AsType[*fault.Error](err); ok {
 		kind, message = known.Kind, known.Message
 	}
-	return fault.New(kind, t("end-selected.some", ended, selected)+" "+message)
+	return fault.New(kind, t("end-selected.some", ended, selected, message))
 }
