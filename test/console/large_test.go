@@ -45,6 +45,7 @@ func BenchmarkLists(b *testing.B) {
 
 func benchmarkLists(b *testing.B, dir, store string, options ...pawltest.Option) {
 	session := fill(b, store, *manyPeople, *manySessions)
+	fillCrowded(b, store)
 	on := pawltest.WithConfig(func(c *app.Config) { c.Console = console.DefaultPath })
 	pawl := pawltest.Start(dir, append(options, on)...)
 	defer pawl.Close()
@@ -85,23 +86,26 @@ func benchmarkLists(b *testing.B, dir, store string, options ...pawltest.Option)
 const maxPage = 100 * time.Millisecond
 
 // listPaths returns the paths of the pages that BenchmarkLists measures: those with rows for an administrator of all
-// tenants, and those without, where a store cannot stop at the first match. The first page is without a table.
+// tenants, and those without, where a store cannot stop at the first match. Two questions and the overview are without
+// a table too.
 func listPaths(session string) (matching, empty []string) {
+	questions := []string{"/people/9000000/end-all", "/people/9000000/password"}
 	matching = []string{
 		"/people", "/people?after=1100000", "/people?q=user01234", "/people?q=lastname77", "/people?q=first7",
 		"/people?q=ext01234", "/people?q=u", "/people?q=u&after=1100000", "/people?status=Suspended",
 		"/people?level=MailboxAdmin", "/people?q=u&status=Suspended", "/people?network=2",
-		"/people?network=1&mailbox=77", "/people/1000009", "/sessions", "/sessions?after=1.1100000.2",
+		"/people?network=1&mailbox=77", "/people/1000009", "/people/9000000", "/people/9000000?after=50000",
+		"/people/9000000?after=99950", "/sessions", "/sessions?after=1.1100000.2",
 		"/sessions?device=phone", "/sessions?address=203.0.113.7", "/audit", "/audit?kind=login", "/audit?kind=theft",
 		"/audit?user=1000009", "/audit?user=user012349@example.com", "/audit?session=" + session,
 		"/audit?kind=theft&user=1000007",
 	}
-	return matching, []string{
+	return matching, append(questions,
 		"", "/people?q=zzzz", "/people?status=Preproduction", "/people?level=NetOps", "/people?network=77",
 		"/people?network=1&mailbox=77&level=MailboxAdmin", "/sessions?device=none", "/sessions?address=192.0.2.",
 		"/audit?kind=keyMade", "/audit?from=2026-01-01T00:00&to=2026-01-02T00:00",
 		"/audit?kind=theft&to=2026-01-02T00:00",
-	}
+	)
 }
 
 // fill writes people, their sessions, and an event for each session into a store, which it creates. The people have the
@@ -150,6 +154,49 @@ func fill(tb testing.TB, text string, people, sessions int) string {
 		}
 	}
 	return rows[0].ID.String()
+}
+
+// crowdedPerson is the id of a person with crowdedSessions sessions, added by fillCrowded.
+const (
+	crowdedPerson   = 9_000_000
+	crowdedSessions = 100_000
+)
+
+// fillCrowded adds a person with many sessions to a store.
+func fillCrowded(tb testing.TB, text string) {
+	tb.Helper()
+	address, err := app.ParseStoreAddress(text)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	store, err := app.OpenStore(tb.Context(), app.StoreConfig{Address: address, Exclusive: true})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer store.Close()
+	now := time.Now().Unix()
+	person := manyUsers(1, now)
+	person[0].ID, person[0].Login = crowdedPerson, "crowded@example.com"
+	person[0].ExternalID = ""
+	if err := store.WriteUsers(tb.Context(), person); err != nil {
+		tb.Fatal(err)
+	}
+	random := rand.NewChaCha8([32]byte{2})
+	rows := make([]authority.SessionWithOrigin, crowdedSessions)
+	for i := range rows {
+		r := &rows[i]
+		_, _ = random.Read(r.ID[:])
+		r.UserID, r.Generation = crowdedPerson, 1
+		r.Created, r.Refreshed = now-int64(i%86_400), now-int64(i%3600)
+		r.Expires, r.Idle = now+3600, now+24*3600
+		r.Ends = now + 30*24*3600
+		r.IP, r.UserAgent = "203.0.113.1", agents[i%len(agents)]
+	}
+	for page := range slices.Chunk(rows, 5000) {
+		if err := store.WriteSessions(tb.Context(), page); err != nil {
+			tb.Fatal(err)
+		}
+	}
 }
 
 // manyUsers returns the people of fill.
