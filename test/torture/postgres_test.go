@@ -117,6 +117,8 @@ func awaitDisconnect(t *testing.T, dsn, application string) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	count := func() (left int, err error) {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second) // for a connection that hangs after a failover
+		defer cancel()
 		conn, err := pgx.Connect(ctx, dsn)
 		if err != nil {
 			return 0, err
