@@ -7,6 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/pawlauth/pawl/internal/test/pgtest"
 	"github.com/pawlauth/pawl/internal/test/testbin"
@@ -43,6 +46,27 @@ listen postgres
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		s.Fatal(err)
 	}
-	s.Sites[i].Inside(func() { testbin.StartGateway(s.T, dir, addr, program, "-f", path) })
+	s.Sites[i].Inside(func() {
+		testbin.StartGateway(s.T, dir, addr, program, "-f", path)
+		s.awaitChecks(addr)
+	})
 	return addr
+}
+
+// awaitChecks waits until HAProxy has checked all servers. Before that it takes each of them for the leader, in turn.
+func (s *sites) awaitChecks(addr string) {
+	s.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for writable := 0; writable < 2*len(s.Sites); time.Sleep(20 * time.Millisecond) {
+		conn, err := pgx.Connect(s.Context(), pgtest.DSN(haDatabase, addr)+"&connect_timeout=2")
+		if err == nil {
+			writable++
+			conn.Close(s.Context())
+			continue
+		}
+		writable = 0
+		if time.Now().After(deadline) {
+			s.Fatal(err)
+		}
+	}
 }
