@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -25,7 +26,7 @@ func StartGateway(t testing.TB, dir, addr, program string, args ...string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(os.Interrupt) // an error means that it has exited
+		_ = cmd.Process.Signal(syscall.SIGTERM) // an error means that it has exited
 		_ = cmd.Wait()
 		if strings.Contains(output.String(), "pawl_") || strings.Contains(output.String(), "eyJ") {
 			t.Errorf("%s has logged an API key or a token", program)
