@@ -108,9 +108,8 @@ func listPaths(session string) (matching, empty []string) {
 	)
 }
 
-// fill writes people, their sessions, and an event for each session into a store, which it creates. The people have the
-// ids from firstPerson on. Few of them have another level than most, or another status. It returns the id of a session.
-func fill(tb testing.TB, text string, people, sessions int) string {
+// openStore opens the store at an address, and creates it if it does not exist.
+func openStore(tb testing.TB, text string) app.Store {
 	tb.Helper()
 	address, err := app.ParseStoreAddress(text)
 	if err != nil {
@@ -120,6 +119,14 @@ func fill(tb testing.TB, text string, people, sessions int) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	return store
+}
+
+// fill writes people, their sessions, and an event for each session into a store, which it creates. The people have the
+// ids from firstPerson on. Few of them have another level than most, or another status. It returns the id of a session.
+func fill(tb testing.TB, text string, people, sessions int) string {
+	tb.Helper()
+	store := openStore(tb, text)
 	defer store.Close()
 	now := time.Now().Unix()
 	for page := range slices.Chunk(manyUsers(people, now), 5000) {
@@ -165,14 +172,7 @@ const (
 // fillCrowded adds a person with many sessions to a store.
 func fillCrowded(tb testing.TB, text string) {
 	tb.Helper()
-	address, err := app.ParseStoreAddress(text)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	store, err := app.OpenStore(tb.Context(), app.StoreConfig{Address: address, Exclusive: true})
-	if err != nil {
-		tb.Fatal(err)
-	}
+	store := openStore(tb, text)
 	defer store.Close()
 	now := time.Now().Unix()
 	person := manyUsers(1, now)
