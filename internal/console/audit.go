@@ -103,7 +103,7 @@ func (c *Console) liveSession(ctx context.Context, r *request, id token.SessionI
 		return nil, err
 	}
 	row := sessionRow{SessionWithOrigin: session, Login: user.Login, Back: r.here()}
-	row.Current = r.caller.Session != nil && r.caller.Session.ID == id
+	row.Current = isOwn(r.caller, id)
 	return []sessionRow{row}, nil
 }
 

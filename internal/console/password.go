@@ -31,7 +31,7 @@ func (c *Console) passwordForm(ctx context.Context, r *request) (form, error) {
 		return f, nil
 	}
 	others := slices.DeleteFunc(sessions, func(s authority.SessionWithOrigin) bool {
-		return r.caller.Session != nil && r.caller.Session.ID == s.ID
+		return isOwn(r.caller, s.ID)
 	})
 	hint := ""
 	if len(others) > 0 {

@@ -165,10 +165,10 @@ func (c *Console) sessionsOf(ctx context.Context, r *request, id int64) (session
 		every := func(*authority.SessionWithOrigin) bool { return true }
 		table.Rows, next = sortedPage(page, after, every)
 	}
+	here := r.here()
 	for i := range table.Rows {
 		row := &table.Rows[i]
-		row.Current = r.caller.Session != nil && r.caller.Session.ID == row.ID
-		row.Back = r.here()
+		row.Current, row.Back = isOwn(r.caller, row.ID), here
 	}
 	table.Pager = newPager(personPath(id), r.URL.Query(), after, next)
 	return table, nil
@@ -237,7 +237,7 @@ func (c *Console) askEndSession(ctx context.Context, r *request) (response, erro
 		return response{}, errSession
 	}
 	effect := t("end.effect", describeAgent(session.UserAgent), session.IP, user.Login)
-	if r.caller.Session != nil && r.caller.Session.ID == id {
+	if isOwn(r.caller, id) {
 		effect = t("end.effect-current")
 	}
 	return ask(t("end.title"), confirmation{

@@ -183,7 +183,7 @@ func (c *Console) addLogins(ctx context.Context, caller authority.Caller, rows [
 	logins := map[int64]string{}
 	for i := range rows {
 		row := &rows[i]
-		row.Current = caller.Session != nil && caller.Session.ID == row.ID
+		row.Current = isOwn(caller, row.ID)
 		if logins[row.UserID] == "" {
 			logins[row.UserID] = number(row.UserID)
 			if user, err := c.authority.User(ctx, caller, row.UserID); err == nil {
@@ -233,9 +233,11 @@ func (c *Console) endSelected(ctx context.Context, r *request) (response, error)
 	if err != nil {
 		return response{}, err
 	}
-	slices.SortStableFunc(ids, func(a, b token.SessionID) int { // the end of the caller's own session ends the rights
-		return own(r.caller, a) - own(r.caller, b)
-	})
+	own := slices.IndexFunc(ids, func(id token.SessionID) bool { return isOwn(r.caller, id) })
+	if own >= 0 { // it ends last, because its end also ends the caller's rights
+		last := len(ids) - 1
+		ids[own], ids[last] = ids[last], ids[own]
+	}
 	ended := 0
 	for _, id := range ids {
 		err := c.authority.EndSession(ctx, r.caller, id)
@@ -251,12 +253,9 @@ func (c *Console) endSelected(ctx context.Context, r *request) (response, error)
 	return next(c.back(r, "/sessions"), "selected-ended"), nil
 }
 
-// own returns 1 for the caller's own session, and 0 for others.
-func own(caller authority.Caller, id token.SessionID) int {
-	if caller.Session != nil && caller.Session.ID == id {
-		return 1
-	}
-	return 0
+// isOwn reports whether a session is that of the caller's request.
+func isOwn(caller authority.Caller, id token.SessionID) bool {
+	return caller.Session != nil && caller.Session.ID == id
 }
 
 // someEnded adds to an error how many of the selected sessions have ended before it.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 
@@ -92,7 +93,10 @@ func TestHostileExports(t *testing.T) {
 	}
 	v := adminVisitor(t, pawl)
 	var rows [][]string
-	for len(rows) < created+1 { // with the names; the audit is written after the answer
+	for began := time.Now(); len(rows) < created+1; { // with the names; the audit is written after the answer
+		if time.Since(began) > time.Minute {
+			t.Fatalf("the audit has %d rows after a minute, want %d", len(rows), created+1)
+		}
 		_, text := v.send("/audit/csv?kind=userMade", nil)
 		var err error
 		if rows, err = csv.NewReader(strings.NewReader(text)).ReadAll(); err != nil {

@@ -87,8 +87,11 @@ func TestSetPasswordEndsSessions(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		for {
-			_, lines := v.send("/audit/jsonl?user="+pawltest.Login, nil) // the audit is written after the answer
+		for began := time.Now(); ; { // the audit is written after the answer
+			_, lines := v.send("/audit/jsonl?user="+pawltest.Login, nil)
+			if time.Since(began) > time.Minute {
+				t.Fatalf("the audit has after a minute:\n%s", lines)
+			}
 			if strings.Count(lines, `"passwordSet"`) == 2 && strings.Count(lines, `"sessionsReset"`) == 1 {
 				break
 			}
