@@ -21,10 +21,11 @@ type Listener struct {
 	server *http.Server
 	paths  []string
 
-	handed  chan net.Conn
-	failed  chan error // of the wrapped listener
-	closed  chan struct{}
-	closing sync.Once
+	handed   chan net.Conn
+	failed   chan error // of the wrapped listener
+	closed   chan struct{}
+	closing  sync.Once
+	closeErr error // set in closing
 
 	stopping atomic.Bool
 	mu       sync.Mutex // guards conns
@@ -90,10 +91,10 @@ func (l *Listener) start(inner net.Conn, base context.Context) {
 	})
 }
 
-// Close closes the wrapped listener. The connections in the lane stay open.
+// Close closes the wrapped listener. The connections in the lane stay open. A repeated call returns the first result.
 func (l *Listener) Close() error {
-	l.closing.Do(func() { close(l.closed) })
-	return l.Listener.Close()
+	l.closing.Do(func() { close(l.closed); l.closeErr = l.Listener.Close() })
+	return l.closeErr
 }
 
 // Shutdown closes the listener and the idle connections, and waits for the requests in flight until ctx ends.
@@ -115,7 +116,7 @@ func (l *Listener) CloseAll() { l.stop(func(c net.Conn) { _ = c.Close() }) }
 
 // stop closes the listener, and calls end for each connection.
 func (l *Listener) stop(end func(net.Conn)) {
-	_ = l.Close() // fails if the server has closed the listener
+	_ = l.Close() // the server's own call returns the error
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stopping.Store(true)

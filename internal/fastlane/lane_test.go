@@ -226,6 +226,16 @@ func TestShutdownEnds(t *testing.T) {
 	busy.closed()
 }
 
+// TestRepeatedClose checks that Close returns no error after Shutdown. The Shutdown of the lane and that of the server
+// run at once, and both close the listener.
+func TestRepeatedClose(t *testing.T) {
+	s := run(t, nameWriter, nil)
+	s.fast.Shutdown(t.Context())
+	if err := s.fast.Close(); err != nil {
+		t.Errorf("Close after Shutdown: %v", err)
+	}
+}
+
 // TestTimeouts checks the time-outs of the server in the lane: for the first request, and between two.
 func TestTimeouts(t *testing.T) {
 	const short = 50 * time.Millisecond

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/pawlauth/pawl/internal/app"
@@ -159,6 +161,38 @@ func newFast(t *testing.T, c server.HTTPConfig) (*server.HTTPServer, string) {
 	c.FastLane = true
 	listener, addr := listen(t)
 	return serveHTTP(t, c, listener), addr
+}
+
+// TestFastLaneStops stops many servers at once, so that in some of them the lane is first to close the listener, and in
+// others net/http. A stop is never an error.
+func TestFastLaneStops(t *testing.T) {
+	var servers sync.WaitGroup
+	for range 64 {
+		servers.Go(func() {
+			for range 50 {
+				if err := startAndStop(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	servers.Wait()
+}
+
+// startAndStop runs a server with the fast lane until it has answered one request, and returns the error of the stop.
+func startAndStop(ctx context.Context) error {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	web := server.NewHTTPServer(server.HTTPConfig{Handler: http.NotFoundHandler(), FastLane: true})
+	served := make(chan error, 1)
+	go func() { served <- web.Serve(listener) }()
+	answer, err := http.Get("http://" + listener.Addr().String())
+	if err == nil {
+		err = answer.Body.Close()
+	}
+	return errors.Join(err, web.Shutdown(ctx), <-served)
 }
 
 // TestFastLaneDrains checks that Shutdown waits for a request in the fast lane, and cuts it off once its context ends.

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -111,10 +110,17 @@ func (s *HTTPServer) Serve(l net.Listener) error {
 	} else {
 		err = s.server.Serve(s.withLane(l))
 	}
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
+	if s.isStopped() {
+		return nil // err follows from that
 	}
 	return err
+}
+
+// isStopped reports whether Shutdown or Close was called.
+func (s *HTTPServer) isStopped() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stopped
 }
 
 // withLane returns a listener with the fast lane in front of l, or l itself.
@@ -158,8 +164,9 @@ func (s *HTTPServer) Shutdown(ctx context.Context) error {
 
 // Close stops listening and closes all connections at once.
 func (s *HTTPServer) Close() error {
+	fast := s.stopLane()
 	err := s.server.Close()
-	if fast := s.stopLane(); fast != nil {
+	if fast != nil {
 		fast.CloseAll()
 	}
 	return err
