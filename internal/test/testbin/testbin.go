@@ -62,17 +62,21 @@ type Dev struct {
 	*exec.Cmd
 	Env  map[string]string // the variables of dev.env
 	Link string            // signs in to the console, once; "" without a console
+	log  tail              // of the standard error
 }
 
 // StartDev starts "pawl dev" with these additional flags on a free port, and returns when it listens. The process is
-// killed at the end of the test if it is still running.
+// killed at the end of the test if it is still running. A failed test logs its standard error.
 func StartDev(t testing.TB, binary, data string, flags ...string) *Dev {
 	t.Helper()
 	dev, err := RunDev(binary, data, flags...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(dev.Kill)
+	t.Cleanup(func() {
+		dev.Kill()
+		logFailure(t, dev.Cmd, &dev.log)
+	})
 	return dev
 }
 
@@ -80,7 +84,8 @@ func StartDev(t testing.TB, binary, data string, flags ...string) *Dev {
 func RunDev(binary, data string, flags ...string) (*Dev, error) {
 	cmd := exec.Command(binary, append([]string{"dev", "--addr", "127.0.0.1:0", "--data", data}, flags...)...)
 	cmd.Env = cleanEnv()
-	cmd.Stderr = new(strings.Builder)
+	dev := &Dev{Cmd: cmd, Env: map[string]string{}}
+	cmd.Stderr = &dev.log
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -88,12 +93,11 @@ func RunDev(binary, data string, flags ...string) (*Dev, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	dev := &Dev{Cmd: cmd, Env: map[string]string{}}
 	out := bufio.NewReader(stdout)
 	line, err := out.ReadString('\n')
 	if err != nil || !strings.HasPrefix(line, "Pawl listens on ") {
 		dev.Kill() // completes the standard error
-		return nil, fmt.Errorf("pawl dev printed %q, %v\n%s", line, err, cmd.Stderr)
+		return nil, fmt.Errorf("pawl dev printed %q, %v\n%s", line, err, dev.log.String())
 	}
 	for err == nil && !strings.HasPrefix(line, "Users, ") {
 		if line, err = out.ReadString('\n'); strings.Contains(line, "/enter?code=") {
@@ -148,17 +152,21 @@ type Server struct {
 	*exec.Cmd
 	URL     string
 	Metrics string // the URL of /metrics; set if the server runs with --metrics-addr
+
+	log    tail
+	logged chan struct{} // closed when log is complete
 }
 
 // StartServe starts "pawl serve" on a free port without a login rate, with these additional variables and arguments. It
-// returns when the server listens. The process is killed at the end of the test if it is still running.
+// returns when the server listens. The process is killed at the end of the test if it is still running. A failed test
+// logs what the server has logged.
 func StartServe(t testing.TB, binary string, env []string, args ...string) *Server {
 	t.Helper()
 	server, err := RunServe(binary, env, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(server.Kill)
+	t.Cleanup(func() { server.end(t) })
 	return server
 }
 
@@ -168,14 +176,15 @@ func RunServe(binary string, env []string, args ...string) (*Server, error) {
 }
 
 // StartSidecar starts "pawl sidecar" on a free port, with these additional variables and arguments. It returns when the
-// sidecar listens. The process is killed at the end of the test if it is still running.
+// sidecar listens. The process is killed at the end of the test if it is still running. A failed test logs what the
+// sidecar has logged.
 func StartSidecar(t testing.TB, binary string, env []string, args ...string) *Server {
 	t.Helper()
 	sidecar, err := runServer(binary, env, append([]string{"sidecar", "--listen", "127.0.0.1:0"}, args...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(sidecar.Kill)
+	t.Cleanup(func() { sidecar.end(t) })
 	return sidecar
 }
 
@@ -183,33 +192,51 @@ func StartSidecar(t testing.TB, binary string, env []string, args ...string) *Se
 func runServer(binary string, env, args []string) (*Server, error) {
 	cmd := exec.Command(binary, args...)
 	cmd.Env = append(cleanEnv(), env...)
-	stderr, err := cmd.StderrPipe()
+	stderr, output, err := os.Pipe() // unlike StderrPipe, it stays open until the last line is read
 	if err != nil {
 		return nil, err
 	}
-	if err := cmd.Start(); err != nil {
+	cmd.Stderr = output
+	err = cmd.Start()
+	output.Close() // the process has a copy
+	if err != nil {
+		stderr.Close()
 		return nil, err
 	}
-	server := &Server{Cmd: cmd}
-	lines := bufio.NewScanner(stderr)
-	var output strings.Builder
-	for lines.Scan() {
-		output.WriteString(lines.Text() + "\n")
+	server := &Server{Cmd: cmd, logged: make(chan struct{})}
+	lines := bufio.NewReader(io.TeeReader(stderr, &server.log))
+	for {
+		line, err := lines.ReadBytes('\n')
+		if err != nil { // the process has exited
+			close(server.logged)
+			stderr.Close()
+			server.Kill()
+			return nil, fmt.Errorf("pawl %s exited:\n%s", args[0], server.log.String())
+		}
 		var record struct{ Msg, Addr string }
-		if json.Unmarshal(lines.Bytes(), &record) != nil {
+		if json.Unmarshal(line, &record) != nil {
 			continue
 		}
 		switch record.Msg {
 		case "metrics":
 			server.Metrics = "http://" + record.Addr + "/metrics"
 		case "listening":
-			go io.Copy(io.Discard, stderr) // returns when the process exits
+			go func() {
+				defer close(server.logged)
+				defer stderr.Close()
+				_, _ = io.Copy(io.Discard, lines) // returns when the process exits
+			}()
 			server.URL = "http://" + record.Addr
 			return server, nil
 		}
 	}
-	server.Kill()
-	return nil, fmt.Errorf("pawl %s exited:\n%s", args[0], output.String())
+}
+
+// end kills the process if it is still running. If the test has failed, end logs the log.
+func (s *Server) end(t testing.TB) {
+	s.Kill()
+	<-s.logged
+	logFailure(t, s.Cmd, &s.log)
 }
 
 // Kill kills the process if it is still running, and waits until it has exited.
