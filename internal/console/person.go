@@ -112,8 +112,8 @@ func (c *Console) personOf(ctx context.Context, r *request) (*authority.User, er
 	return c.authority.User(ctx, r.caller, id)
 }
 
-// firstSessions returns the first maxSessions + 2 live sessions of a person, so that more than maxSessions can be counted
-// even without the caller's own session.
+// firstSessions returns the first maxSessions + 2 live sessions of a person, so that a count can exceed maxSessions
+// even without the own session of the caller.
 func (c *Console) firstSessions(
 	ctx context.Context, r *request, id int64,
 ) ([]authority.SessionWithOrigin, error) {
