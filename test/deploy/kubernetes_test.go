@@ -144,20 +144,19 @@ func runPods(t *testing.T, initPod podSpec, init container, pod podSpec, secret 
 		t.Fatal(err)
 	}
 	mount(t, img, pod, pod.Containers[0], secret)
-	server := containerCommand(t, img, pod.Containers[0], secret)
-	addr, metrics := startWithMetrics(t, server)
-	ports := map[string]string{"http": addr, "metrics": metrics}
+	server := start(t, containerCommand(t, img, pod.Containers[0], secret))
+	ports := map[string]string{"http": server.URL, "metrics": strings.TrimSuffix(server.Metrics, "/metrics")}
 	for _, p := range []probe{
 		pod.Containers[0].StartupProbe, pod.Containers[0].LivenessProbe, pod.Containers[0].ReadinessProbe,
 	} {
-		if status := statusOf(t, "http://"+ports[p.HTTPGet.Port]+p.HTTPGet.Path); status != http.StatusOK {
+		if status := statusOf(t, ports[p.HTTPGet.Port]+p.HTTPGet.Path); status != http.StatusOK {
 			t.Errorf("the probe %+v: %d", p, status)
 		}
 	}
-	if status := statusOf(t, "http://"+addr+"/metrics"); status == http.StatusOK {
+	if status := statusOf(t, server.URL+"/metrics"); status == http.StatusOK {
 		t.Error("clients can read the metrics")
 	}
-	signInAndRefresh(t, "http://"+addr, secret["admin-password"])
+	signInAndRefresh(t, server.URL, secret["admin-password"])
 	left := pod.TerminationGracePeriodSeconds - pod.Containers[0].Lifecycle.PreStop.Sleep.Seconds
 	kill := time.AfterFunc(time.Duration(left)*time.Second, func() { _ = server.Process.Kill() })
 	defer kill.Stop()

@@ -5,10 +5,8 @@
 package deploy_test
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -49,9 +47,10 @@ func TestScratch(t *testing.T) {
 	if err != nil || json.Unmarshal(out, &created) != nil {
 		t.Fatalf("init: %v %s", err, stderrOf(err))
 	}
-	server := img.command(append(img.entry, img.args...)...)
-	server.Env = append(server.Env, "PAWL_ADDR=127.0.0.1:0")
-	addr := startAndListen(t, server)
+	command := img.command(append(img.entry, img.args...)...)
+	command.Env = append(command.Env, "PAWL_ADDR=127.0.0.1:0")
+	server := start(t, command)
+	addr := strings.TrimPrefix(server.URL, "http://")
 	probe := func() error {
 		health := img.command(img.health...)
 		health.Env = append(health.Env, "PAWL_ADDR="+addr)
@@ -209,49 +208,20 @@ func words(t *testing.T, text string) (list []string) {
 	return list
 }
 
-// startAndListen starts a "pawl serve" and returns its address when it listens. The process is killed at the end of the
-// test if it is still running.
-func startAndListen(t *testing.T, cmd *exec.Cmd) string {
+// start starts a "pawl serve", and returns when it listens. The process is killed at the end of the test if it is still
+// running.
+func start(t *testing.T, cmd *exec.Cmd) *testbin.Server {
 	t.Helper()
-	addr, _ := startWithMetrics(t, cmd)
-	return addr
-}
-
-// startWithMetrics is startAndListen. It returns the address of the metrics too, or "" if there is none.
-func startWithMetrics(t *testing.T, cmd *exec.Cmd) (addr, metrics string) {
-	t.Helper()
-	stderr, err := cmd.StderrPipe()
+	server, err := testbin.RunCommand(cmd)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // an error means that it has exited
-		_ = cmd.Wait()
-	})
-	var output strings.Builder
-	for lines := bufio.NewScanner(stderr); lines.Scan(); {
-		output.WriteString(lines.Text() + "\n")
-		var record struct{ Msg, Addr string }
-		if json.Unmarshal(lines.Bytes(), &record) != nil {
-			continue
-		}
-		switch record.Msg {
-		case "metrics":
-			metrics = record.Addr
-		case "listening":
-			go io.Copy(io.Discard, stderr) // returns when the process exits
-			return record.Addr, metrics
-		}
-	}
-	t.Fatalf("%v does not listen:\n%s", cmd.Args, output.String())
-	return "", ""
+	t.Cleanup(server.Kill)
+	return server
 }
 
 // drain stops a server with SIGTERM, as Docker and systemd do.
-func drain(t *testing.T, server *exec.Cmd) {
+func drain(t *testing.T, server *testbin.Server) {
 	t.Helper()
 	if err := server.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)

@@ -90,10 +90,11 @@ func TestUnitSystemCalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer notify.Close()
-	server := exec.Command("strace", "-D", "-f", "-qq", "-o", trace, "--trace=all", refuse,
+	command := exec.Command("strace", "-D", "-f", "-qq", "-o", trace, "--trace=all", refuse,
 		binary, "serve", "--data", data, "--addr", "127.0.0.1:0")
-	server.Env = append(os.Environ(), "NOTIFY_SOCKET="+notify.LocalAddr().String())
-	signInAndRefresh(t, "http://"+startAndListen(t, server), created.Password)
+	command.Env = append(os.Environ(), "NOTIFY_SOCKET="+notify.LocalAddr().String())
+	server := start(t, command)
+	signInAndRefresh(t, server.URL, created.Password)
 	drain(t, server)
 	if err := notify.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)

@@ -88,7 +88,8 @@ func (s *loggedServer) shutDown() {
 	s.Helper()
 	s.signal(syscall.SIGTERM)
 	if err := s.Wait(); err != nil {
-		s.Errorf("after SIGTERM: %v", err)
+		rest, _ := io.ReadAll(s.log) // at most what the pipe holds
+		s.Errorf("after SIGTERM: %v; the rest of its log:\n%s", err, rest)
 	}
 }
 

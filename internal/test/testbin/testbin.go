@@ -4,9 +4,9 @@ package testbin
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -59,24 +59,20 @@ func BuildIn(dir string, flags ...string) (string, error) {
 
 // Dev is a running "pawl dev".
 type Dev struct {
-	*exec.Cmd
+	*Program
 	Env  map[string]string // the variables of dev.env
 	Link string            // signs in to the console, once; "" without a console
-	log  tail              // of the standard error
 }
 
 // StartDev starts "pawl dev" with these additional flags on a free port, and returns when it listens. The process is
-// killed at the end of the test if it is still running. A failed test logs its standard error.
+// killed at the end of the test if it is still running.
 func StartDev(t testing.TB, binary, data string, flags ...string) *Dev {
 	t.Helper()
 	dev, err := RunDev(binary, data, flags...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		dev.Kill()
-		logFailure(t, dev.Cmd, &dev.log)
-	})
+	t.Cleanup(dev.Kill)
 	return dev
 }
 
@@ -84,20 +80,20 @@ func StartDev(t testing.TB, binary, data string, flags ...string) *Dev {
 func RunDev(binary, data string, flags ...string) (*Dev, error) {
 	cmd := exec.Command(binary, append([]string{"dev", "--addr", "127.0.0.1:0", "--data", data}, flags...)...)
 	cmd.Env = cleanEnv()
-	dev := &Dev{Cmd: cmd, Env: map[string]string{}}
-	cmd.Stderr = &dev.log
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
-	if err := cmd.Start(); err != nil {
+	started, err := StartProgram(cmd)
+	if err != nil {
 		return nil, err
 	}
+	dev := &Dev{Program: started, Env: map[string]string{}}
 	out := bufio.NewReader(stdout)
 	line, err := out.ReadString('\n')
 	if err != nil || !strings.HasPrefix(line, "Pawl listens on ") {
-		dev.Kill() // completes the standard error
-		return nil, fmt.Errorf("pawl dev printed %q, %v\n%s", line, err, dev.log.String())
+		dev.Kill() // completes the output
+		return nil, fmt.Errorf("pawl dev printed %q, %v\n%s", line, err, dev.Log())
 	}
 	for err == nil && !strings.HasPrefix(line, "Users, ") {
 		if line, err = out.ReadString('\n'); strings.Contains(line, "/enter?code=") {
@@ -115,12 +111,6 @@ func RunDev(binary, data string, flags ...string) (*Dev, error) {
 		}
 	}
 	return dev, nil
-}
-
-// Kill kills the process if it is still running, and waits until it has exited.
-func (d *Dev) Kill() {
-	_ = d.Process.Kill() // an error means that it has exited
-	_ = d.Wait()
 }
 
 // Admin is the login of the administrator that Init creates.
@@ -149,24 +139,20 @@ func Init(t testing.TB, binary string, env []string, args ...string) Created {
 
 // Server is a running "pawl serve" or "pawl sidecar".
 type Server struct {
-	*exec.Cmd
+	*Program
 	URL     string
 	Metrics string // the URL of /metrics; set if the server runs with --metrics-addr
-
-	log    tail
-	logged chan struct{} // closed when log is complete
 }
 
 // StartServe starts "pawl serve" on a free port without a login rate, with these additional variables and arguments. It
-// returns when the server listens. The process is killed at the end of the test if it is still running. A failed test
-// logs what the server has logged.
+// returns when the server listens. The process is killed at the end of the test if it is still running.
 func StartServe(t testing.TB, binary string, env []string, args ...string) *Server {
 	t.Helper()
 	server, err := RunServe(binary, env, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { server.end(t) })
+	t.Cleanup(server.Kill)
 	return server
 }
 
@@ -176,15 +162,14 @@ func RunServe(binary string, env []string, args ...string) (*Server, error) {
 }
 
 // StartSidecar starts "pawl sidecar" on a free port, with these additional variables and arguments. It returns when the
-// sidecar listens. The process is killed at the end of the test if it is still running. A failed test logs what the
-// sidecar has logged.
+// sidecar listens. The process is killed at the end of the test if it is still running.
 func StartSidecar(t testing.TB, binary string, env []string, args ...string) *Server {
 	t.Helper()
 	sidecar, err := runServer(binary, env, append([]string{"sidecar", "--listen", "127.0.0.1:0"}, args...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { sidecar.end(t) })
+	t.Cleanup(sidecar.Kill)
 	return sidecar
 }
 
@@ -192,57 +177,40 @@ func StartSidecar(t testing.TB, binary string, env []string, args ...string) *Se
 func runServer(binary string, env, args []string) (*Server, error) {
 	cmd := exec.Command(binary, args...)
 	cmd.Env = append(cleanEnv(), env...)
-	stderr, output, err := os.Pipe() // unlike StderrPipe, it stays open until the last line is read
-	if err != nil {
-		return nil, err
-	}
-	cmd.Stderr = output
-	err = cmd.Start()
-	output.Close() // the process has a copy
-	if err != nil {
-		stderr.Close()
-		return nil, err
-	}
-	server := &Server{Cmd: cmd, logged: make(chan struct{})}
-	lines := bufio.NewReader(io.TeeReader(stderr, &server.log))
-	for {
-		line, err := lines.ReadBytes('\n')
-		if err != nil { // the process has exited
-			close(server.logged)
-			stderr.Close()
-			server.Kill()
-			return nil, fmt.Errorf("pawl %s exited:\n%s", args[0], server.log.String())
-		}
+	return RunCommand(cmd)
+}
+
+// RunCommand runs a command that is a server, and returns when its log on standard error has the address that it
+// listens on. The caller must kill the process.
+func RunCommand(cmd *exec.Cmd) (*Server, error) {
+	server := new(Server)
+	listening := make(chan struct{})
+	lines := &lineWriter{read: func(line []byte) (more bool) {
 		var record struct{ Msg, Addr string }
 		if json.Unmarshal(line, &record) != nil {
-			continue
+			return true
 		}
 		switch record.Msg {
 		case "metrics":
 			server.Metrics = "http://" + record.Addr + "/metrics"
 		case "listening":
-			go func() {
-				defer close(server.logged)
-				defer stderr.Close()
-				_, _ = io.Copy(io.Discard, lines) // returns when the process exits
-			}()
 			server.URL = "http://" + record.Addr
-			return server, nil
+			close(listening)
+			return false
 		}
+		return true
+	}}
+	cmd.Stderr = lines
+	var err error
+	if server.Program, err = StartProgram(cmd); err != nil {
+		return nil, err
 	}
-}
-
-// end kills the process if it is still running. If the test has failed, end logs the log.
-func (s *Server) end(t testing.TB) {
-	s.Kill()
-	<-s.logged
-	logFailure(t, s.Cmd, &s.log)
-}
-
-// Kill kills the process if it is still running, and waits until it has exited.
-func (s *Server) Kill() {
-	_ = s.Process.Kill() // an error means that it has exited
-	_ = s.Wait()
+	select {
+	case <-listening:
+		return server, nil
+	case <-server.exited:
+		return nil, fmt.Errorf("%v: %w", cmd.Args, cmp.Or(server.Wait(), fmt.Errorf("exited:\n%s", server.Log())))
+	}
 }
 
 // cleanEnv returns the environment without Pawl's settings.
