@@ -5,6 +5,7 @@ FAILOVERS ?= 20
 OLD ?= 9e0ae48
 MICRO = '^Benchmark(Parse|Verify|Sign|Encode|Handler|Introspection|Store|Table)'
 KILLS ?= 200
+STOPS ?= 500
 ROUNDS ?= 2
 TTL ?= 10
 FOR ?= 0
@@ -91,6 +92,10 @@ torture: ## on each store, kill servers KILLS (200) times, or for a time (FOR=2h
 	go test -race -count 1 -timeout 1h -run '^Test(HeldBody|HeldAtStore|LoopOfWrites|OnPostgres)$$' ./internal/server -whole
 	go test -race -count 1 -timeout 0 -v -run '^TestTorture' ./test/torture -kills $(KILLS) -for $(FOR)
 
+stops: ## on each store, stop servers under load STOPS (500) times with SIGTERM, then as often with the race detector; about 45 minutes
+	go test -count 1 -timeout 0 -v -run '^TestStops$$' ./test/e2e -stops $(STOPS)
+	go test -race -count 1 -timeout 0 -v -run '^TestStops$$' ./test/e2e -stops $(STOPS)
+
 fuzz: ## run each fuzz target for FUZZTIME (30s), and that of the fast lane for LANETIME (5m)
 	@set -e; for package in $$(go list ./...); do \
 	  targets=$$(go test -list '^Fuzz' $$package); \
@@ -108,4 +113,4 @@ cross: ## build for darwin and windows
 clean: ## remove bin/
 	rm -rf bin
 
-.PHONY: help build deps lint test test-short bench bench-all bench-store bench-matrix bench-old bench-notify bench-plots bench-large bench-many bench-console torture torture-postgres torture-ha model fuzz cross clean
+.PHONY: help build deps lint test test-short bench bench-all bench-store bench-matrix bench-old bench-notify bench-plots bench-large bench-many bench-console torture torture-postgres torture-ha stops model fuzz cross clean

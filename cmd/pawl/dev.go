@@ -66,9 +66,7 @@ func (c *devCmd) Run(ctx context.Context, std stdio, parsed *kong.Context, sourc
 		return err
 	}
 	if !signal.Ignored(syscall.SIGHUP) { // else under nohup
-		var stop context.CancelFunc
-		ctx, stop = signal.NotifyContext(ctx, syscall.SIGHUP) // the terminal was closed
-		defer stop()
+		ctx, _ = signal.NotifyContext(ctx, syscall.SIGHUP) // the terminal was closed; see main
 	}
 	if err := c.checkSigningKeyFile(); err != nil {
 		return err
@@ -90,17 +88,17 @@ func (c *devCmd) Run(ctx context.Context, std stdio, parsed *kong.Context, sourc
 	log.level.Set(max(level, slog.LevelWarn)) // so that the greeting comes first
 	a, listener, err := open(ctx, config, c.Addr)
 	if err != nil {
-		return err
+		return log.unlessStopped(ctx, err)
 	}
 	path := filepath.Join(c.Data, devEnvFile)
 	env, err := prepareDev(ctx, a, path, "http://"+listener.Addr().String())
 	if err != nil {
-		return errors.Join(err, listener.Close(), a.Close())
+		return log.unlessStopped(ctx, errors.Join(err, listener.Close(), a.Close()))
 	}
 	a.Started(ctx)
 	link, err := consoleLink(ctx, a, env.url)
 	if err != nil {
-		return errors.Join(err, listener.Close(), a.Close())
+		return log.unlessStopped(ctx, errors.Join(err, listener.Close(), a.Close()))
 	}
 	fmt.Fprint(std.out, devBanner(env.url, path, link))
 	log.level.Set(level)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"os"
@@ -87,6 +88,15 @@ func isTerminal(stream any) bool {
 
 // close writes the remaining lines, if the reader accepts them in time.
 func (l *serverLog) close() { l.queue.Close(logFlushTimeout) }
+
+// unlessStopped returns the error of a start, or nil if a signal has ended the start, because a stop is no failure.
+func (l *serverLog) unlessStopped(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() == nil {
+		return err
+	}
+	l.Info("stopped before the server was ready", "err", err)
+	return nil
+}
 
 // logFile is a file that can be reopened, after a tool such as logrotate has renamed it.
 type logFile struct {

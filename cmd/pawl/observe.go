@@ -36,6 +36,7 @@ func startTraces(ctx context.Context, config *app.Config) (end func(), err error
 	if !wanted {
 		return func() {}, nil
 	}
+	ctx = context.WithoutCancel(ctx) // a signal is no fault of the variables
 	if config.Tracer, err = tracing.New(ctx, config.Build, config.Log); err != nil {
 		return nil, err
 	}

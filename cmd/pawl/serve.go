@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -88,7 +89,7 @@ func (c *serveCmd) Run(ctx context.Context, std stdio, parsed *kong.Context, sou
 	log.Info("starting", "version", config.Build, "store", config.Store.String(), "procs", runtime.GOMAXPROCS(0))
 	a, listener, err := open(ctx, config, c.Addr)
 	if err != nil {
-		return explainNoAdministrator(err, storeFlag(config.Store))
+		return log.unlessStopped(ctx, explainNoAdministrator(err, storeFlag(config.Store)))
 	}
 	https, err := c.https(ctx, pair, &config) // after the store, because it may create a folder there
 	if err != nil {
@@ -162,7 +163,7 @@ func (c *serveCmd) beginSetup(ctx context.Context, std stdio, log *serverLog, a 
 	if !c.Setup {
 		return
 	}
-	code := a.Console.BeginSetup(ctx)
+	code := a.Console.BeginSetup(context.WithoutCancel(ctx)) // after an error there would seem to be no administrator
 	if code == "" {
 		return
 	}
@@ -253,7 +254,12 @@ func explainListen(err error, flag string) error {
 	return fmt.Errorf("cannot listen: %w; choose another --%s", err, flag)
 }
 
-// serve serves until ctx ends. It then drains the requests in flight, and closes the app.
+// closeTimeout is how long after a signal the app may take to close, with the drain of the requests. The traces and the
+// log have the rest of the 10 seconds in which a process exits: tracing.Tracer.Close and logFlushTimeout.
+const closeTimeout = 8 * time.Second
+
+// serve serves until ctx ends. It then drains the requests in flight, and closes the app. It gives up an app that does
+// not close in time, for example because the database does not answer: everything that was acknowledged is stored.
 func serve(ctx context.Context, a *app.App, listener net.Listener, c server.HTTPConfig) error {
 	defer tuneHeap(a.Store)()
 	c.Handler = a.Handler
@@ -264,9 +270,19 @@ func serve(ctx context.Context, a *app.App, listener net.Listener, c server.HTTP
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
-		err = web.Shutdown(context.WithoutCancel(ctx))
 	}
-	if err = errors.Join(err, a.Close()); err != nil {
+	late := time.After(closeTimeout)
+	a.StopBackground()
+	err = errors.Join(err, web.Shutdown(context.WithoutCancel(ctx)))
+	closed := make(chan error, 1)
+	go func() { closed <- a.Close() }()
+	select {
+	case closeErr := <-closed:
+		err = errors.Join(err, closeErr)
+	case <-late:
+		c.Log.Warn("the store was not closed in time; the last audit events may be in the log only")
+	}
+	if err != nil {
 		c.Log.Error("stopped", "err", err)
 	} else {
 		c.Log.Info("stopped")

@@ -134,13 +134,13 @@ func serveSidecar(ctx context.Context, log *serverLog, listener net.Listener, ha
 	})
 	failed := make(chan error, 1)
 	go func() { failed <- web.Serve(listener) }()
+	var err error
 	select {
-	case err := <-failed:
-		return err
+	case err = <-failed:
 	case <-ctx.Done():
+		notifySystemd(log.Logger, daemon.SdNotifyStopping)
 	}
-	notifySystemd(log.Logger, daemon.SdNotifyStopping)
-	err := web.Shutdown(context.WithoutCancel(ctx))
+	err = errors.Join(err, web.Shutdown(context.WithoutCancel(ctx)))
 	if err == nil {
 		log.Info("stopped")
 	}

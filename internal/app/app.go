@@ -344,6 +344,10 @@ func (a *App) sweep(ctx context.Context, log *slog.Logger) {
 	}
 }
 
+// StopBackground begins to stop the background work, and does not wait. The App still answers requests until Close.
+// Call it when the HTTP server begins to drain, because the last delivery to a receiver may take as long as the drain.
+func (a *App) StopBackground() { a.stop() }
+
 // Close stops the background work and closes the store. The caller must have stopped the HTTP server.
 func (a *App) Close() error {
 	a.stop()

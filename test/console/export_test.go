@@ -14,7 +14,9 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/api"
+	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/authority/audit"
+	"github.com/pawlauth/pawl/internal/console"
 	"github.com/pawlauth/pawl/pawltest"
 )
 
@@ -134,7 +136,14 @@ func (v *visitor) download(path string) error {
 func startWithEvents(t *testing.T, all, thefts int, options ...pawltest.Option) *pawltest.Server {
 	t.Helper()
 	dir := t.TempDir()
-	store := openStore(t, "sqlite:"+dir)
+	address, err := app.ParseStoreAddress("sqlite:" + dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := app.OpenStore(t.Context(), app.StoreConfig{Address: address, Exclusive: true})
+	if err != nil {
+		t.Fatal(err)
+	}
 	events := make([]audit.Event, all)
 	for i := range events {
 		events[i] = audit.Event{At: time.Now().Unix(), Kind: audit.Login, User: pawltest.UserID}
@@ -150,7 +159,10 @@ func startWithEvents(t *testing.T, all, thefts int, options ...pawltest.Option) 
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return startOn(t, dir, options...)
+	on := pawltest.WithConfig(func(c *app.Config) { c.Console = console.DefaultPath })
+	pawl := pawltest.Start(dir, append(options, on)...)
+	t.Cleanup(pawl.Close)
+	return pawl
 }
 
 // eventsOf returns the ids of all events of a kind, as the API lists them, oldest first.

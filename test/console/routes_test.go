@@ -39,7 +39,12 @@ func newFixture(t *testing.T) fixture {
 	t.Helper()
 	f := fixture{T: t, pawl: newPawl(t)}
 	signedIn(t, f.pawl)
-	f.session = liveSessions(t, f.pawl, ofPerson)[0].SessionID
+	id := int64(pawltest.UserID)
+	sessions, err := adminOf(f.pawl).Sessions(t.Context(), api.SessionsRequest{UserID: &id})
+	if err != nil || len(sessions) != 1 {
+		t.Fatalf("%d sessions, %v", len(sessions), err)
+	}
+	f.session = sessions[0].SessionID
 	keys, err := adminOf(f.pawl).ListAPIKeys(t.Context(), api.ListAPIKeysRequest{UserID: pawltest.UserID})
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +90,11 @@ func (f fixture) state() string {
 	if err != nil {
 		f.Fatal(err)
 	}
-	sessions := liveSessions(f.T, f.pawl, ofPerson)
+	id := int64(pawltest.UserID)
+	sessions, err := admin.Sessions(f.Context(), api.SessionsRequest{UserID: &id})
+	if err != nil {
+		f.Fatal(err)
+	}
 	users, err := admin.UsersByName(f.Context(), "new@example.com")
 	if err != nil {
 		f.Fatal(err)

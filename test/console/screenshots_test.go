@@ -14,6 +14,8 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/pawlauth/pawl/api"
+	"github.com/pawlauth/pawl/internal/app"
+	"github.com/pawlauth/pawl/internal/console"
 	"github.com/pawlauth/pawl/pawltest"
 )
 
@@ -56,7 +58,8 @@ func filled(t *testing.T, people int) *pawltest.Server {
 	}
 	dir := t.TempDir()
 	fill(t, "sqlite:"+dir, people, 3*people)
-	pawl := startOn(t, dir)
+	pawl := pawltest.Start(dir, pawltest.WithConfig(func(c *app.Config) { c.Console = console.DefaultPath }))
+	t.Cleanup(pawl.Close)
 	seed(t, pawl, 0)
 	return pawl
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/pawlauth/pawl/client"
+	"github.com/pawlauth/pawl/internal/app"
+	"github.com/pawlauth/pawl/internal/console"
 	"github.com/pawlauth/pawl/internal/test/pgtest"
 	"github.com/pawlauth/pawl/internal/test/smalldisk"
 	"github.com/pawlauth/pawl/internal/test/testbin"
@@ -69,7 +71,10 @@ func TestCertificateWarning(t *testing.T) {
 // TestDiskWarning fills the disk, and then frees it.
 func TestDiskWarning(t *testing.T) {
 	disk := smalldisk.Mount(t, "32m")
-	pawl := startOn(t, filepath.Join(disk, "data"))
+	pawl := pawltest.Start(filepath.Join(disk, "data"), pawltest.WithConfig(func(c *app.Config) {
+		c.Console = console.DefaultPath
+	}))
+	t.Cleanup(pawl.Close)
 	b := asAdmin(t, pawl)
 	const problem = "The disk of the server is full."
 	b.unwarned(problem)

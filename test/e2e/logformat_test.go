@@ -76,7 +76,7 @@ func TestLogOnTerminal(t *testing.T) {
 		`(?m)^2\d{3}-\d\d-\d\d \d\d:\d\d:\d\d \x1b\[32mINFO\x1b\[0m  starting  version=\S+ store=\S+ procs=\d+\r?$`,
 		`\x1b\[32mINFO\x1b\[0m  listening  addr=127\.0\.0\.1:\d+ tls=false`,
 		`access  method=GET path=/healthz status=200 ms=\S+ address=127\.0\.0\.1 agent=".*31m evil\\"=x" request=\w+`,
-		`INFO\x1b\[0m  draining: no new connections; the requests in flight may end  timeout=8s`,
+		`INFO\x1b\[0m  draining: no new connections; the requests in flight may end  timeout=7s`,
 		`INFO\x1b\[0m  drained`,
 		`INFO\x1b\[0m  stopped`,
 	} {
