@@ -47,7 +47,7 @@ func (s *server) revocations(_ context.Context, r request, _ none) (response, er
 	}
 	return response{stream: func(w http.ResponseWriter, r *http.Request) {
 		defer follower.Close()
-		releaseSlot(r.Context())
+		releaseSlot(w)
 		s.stream(w, r, follower)
 	}}, nil
 }

@@ -17,6 +17,12 @@ const (
 	// maxStreams is how many requests one HTTP/2 connection may have at once. net/http allows 250. With 250,
 	// MaxConnections connections would take too much memory.
 	maxStreams = 32
+	// maxUnread is how many bytes of its bodies one HTTP/2 connection may send before a handler reads them: the least
+	// that net/http permits. Its default is 1 MiB, which a client could fill on each of MaxConnections connections.
+	maxUnread = 64 << 10
+	// writeTimeout is how long a response may take, and how long an HTTP/2 client may take to receive any byte. Without
+	// the latter, net/http would wait for it for ever.
+	writeTimeout = 30 * time.Second
 	// drainTimeout is how long Shutdown waits for the requests in flight. It leaves the store 3 of the 10 seconds in
 	// which a process exits, with the traces and the log.
 	drainTimeout = 7 * time.Second
@@ -83,11 +89,14 @@ func NewHTTPServer(c HTTPConfig) *HTTPServer {
 			TLSConfig:         c.TLS,
 			ReadHeaderTimeout: 5 * time.Second,
 			ReadTimeout:       15 * time.Second,
-			WriteTimeout:      30 * time.Second,
+			WriteTimeout:      writeTimeout,
 			IdleTimeout:       2 * time.Minute,
 			MaxHeaderBytes:    32 << 10,
-			HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
-			ErrorLog:          slog.NewLogLogger(c.Log.Handler(), slog.LevelWarn),
+			HTTP2: &http.HTTP2Config{
+				MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerConnection: maxUnread,
+				MaxReceiveBufferPerStream: maxUnread, WriteByteTimeout: writeTimeout,
+			},
+			ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelWarn),
 		},
 		limits: connectionLimits{
 			total:          c.MaxConnections,

@@ -1,10 +1,13 @@
 package server
 
 import (
-	"context"
+	"container/list"
+	"errors"
 	"io"
 	"net/http"
 	"net/netip"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,7 +26,8 @@ type Limits struct {
 	// RefreshRate is how many refreshes one address may send per minute.
 	RefreshRate int
 	// MaxInFlight is how many requests may be in flight at once. The server answers any further request with 503,
-	// except for health checks. A request does not count while the server waits for its body.
+	// except for health checks. A request does not count while the server waits for its body. If the server is full, a
+	// further request takes the place of the response whose client has not read for longest; that response is cut off.
 	MaxInFlight int
 	// TrustedProxies lists the proxies whose X-Forwarded-For header names the client. The header of any other peer is
 	// ignored.
@@ -35,6 +39,7 @@ type limiter struct {
 	Limits
 	next     *server
 	inFlight atomic.Int64
+	writes   slowWrites
 	origins  crossOrigin
 	guard    *http.CrossOriginProtection
 	rules    map[string]pathRules // of the paths without a variable
@@ -44,7 +49,13 @@ type limiter struct {
 type pathRules struct {
 	rate *rateTable // nil: no limit
 	cors *cors.Cors // nil: no other origin may read the responses
+	// short means that every response fits into the buffer of net/http, so that no handler waits for its client to
+	// read. It saves the allocation of a slotWriter.
+	short bool
 }
+
+// shortPaths are the paths of the hot calls.
+var shortPaths = []string{sessionPath, refreshPath, introspectPath}
 
 func newLimiter(c Config, next *server) *limiter {
 	h := &limiter{
@@ -52,7 +63,7 @@ func newLimiter(c Config, next *server) *limiter {
 	}
 	rates := map[string]int{loginPath: c.Limits.LoginRate, refreshPath: c.Limits.RefreshRate}
 	for path := range next.spellings.exact {
-		rules := pathRules{cors: h.origins.of(path)}
+		rules := pathRules{cors: h.origins.of(path), short: slices.Contains(shortPaths, path)}
 		if perMinute := rates[path]; perMinute > 0 {
 			rules.rate = &rateTable{perMinute: perMinute, young: map[string]*rate.Limiter{}}
 		}
@@ -105,7 +116,7 @@ func (h *limiter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.reject(w, r, errNeedsSetup)
 		return
 	}
-	h.admit(w, r, rules.rate)
+	h.admit(w, r, rules)
 }
 
 // answerPreflight answers a preflight with 204, and with the headers that the browser needs if its origin is allowed.
@@ -116,9 +127,9 @@ func (h *limiter) answerPreflight(w http.ResponseWriter, r *http.Request, rules 
 	rules.HandlerFunc(w, r)
 }
 
-// admit answers or rejects a request whose path has this rate. It always admits health checks, because a busy server is
-// still healthy.
-func (h *limiter) admit(w http.ResponseWriter, r *http.Request, table *rateTable) {
+// admit answers or rejects a request whose path has these rules. It always admits health checks, because a busy server
+// is still healthy.
+func (h *limiter) admit(w http.ResponseWriter, r *http.Request, rules pathRules) {
 	if h.MaxInFlight > 0 && r.URL.Path != healthPath && r.URL.Path != readyPath {
 		body := &slot{ReadCloser: r.Body, limiter: h}
 		if !body.acquire() {
@@ -129,13 +140,11 @@ func (h *limiter) admit(w http.ResponseWriter, r *http.Request, table *rateTable
 		if r.Body != http.NoBody {
 			r.Body = body
 		}
-		if r.URL.Path == feedPath {
-			counted := r
-			r = r.WithContext(context.WithValue(r.Context(), slotKey{}, body))
-			defer func() { counted.Pattern = r.Pattern }() // for the metrics
+		if !rules.short {
+			w = &slotWriter{ResponseWriter: w, slot: body}
 		}
 	}
-	if table != nil && r.Method == http.MethodPost {
+	if table := rules.rate; table != nil && r.Method == http.MethodPost {
 		if h.fromForeignPage(r) {
 			h.reject(w, r, errForeignPage)
 			return
@@ -175,21 +184,12 @@ type slot struct {
 	held    bool
 }
 
-// slotKey is the key of a request's slot in the context of a stream.
-type slotKey struct{}
-
-// releaseSlot gives back the unit of MaxInFlight of a stream, which may take hours.
-func releaseSlot(ctx context.Context) {
-	if held, ok := ctx.Value(slotKey{}).(*slot); ok {
-		held.release()
-	}
-}
-
-// acquire reports whether a slot was free.
+// acquire reports whether a slot was free, or was taken from a response that waits for its client.
 func (s *slot) acquire() bool {
 	s.held = s.limiter.inFlight.Add(1) <= int64(s.limiter.MaxInFlight)
 	if !s.held {
 		s.limiter.inFlight.Add(-1)
+		s.held = s.limiter.writes.cutLongest()
 	}
 	return s.held
 }
@@ -209,4 +209,67 @@ func (s *slot) Read(b []byte) (int, error) {
 		return n, errAtCapacity
 	}
 	return n, err
+}
+
+// slowWrites has the writes of responses in progress. A write takes long if its client does not read.
+type slowWrites struct {
+	mu   sync.Mutex // guards the list, and the slots of its writers
+	list list.List  // of *slotWriter, the oldest write first
+}
+
+// cutLongest cuts off the response whose write has taken longest, so that another request gets its slot. It returns
+// false if there is none.
+func (s *slowWrites) cutLongest() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for e := s.list.Front(); e != nil; e = e.Next() {
+		w := e.Value.(*slotWriter)
+		if !w.cut && http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Unix(1, 0)) == nil {
+			w.cut = true
+			w.slot.held = false
+			return true
+		}
+	}
+	return false
+}
+
+// slotWriter writes the response of a request with a slot.
+type slotWriter struct {
+	http.ResponseWriter
+	slot *slot
+	cut  bool // the response was cut off
+}
+
+var errResponseCut = errors.New("the server was full, and the client has not read for longest")
+
+// Write writes, or returns an error once the response is cut off.
+func (w *slotWriter) Write(b []byte) (int, error) {
+	switch {
+	case w.cut:
+		return 0, errResponseCut
+	case !w.slot.held: // a stream, which no other request replaces
+		return w.ResponseWriter.Write(b)
+	}
+	writes := &w.slot.limiter.writes
+	writes.mu.Lock()
+	e := writes.list.PushBack(w)
+	writes.mu.Unlock()
+	n, err := w.ResponseWriter.Write(b)
+	writes.mu.Lock()
+	writes.list.Remove(e)
+	writes.mu.Unlock()
+	if w.cut {
+		err = errResponseCut
+	}
+	return n, err
+}
+
+// Unwrap returns the wrapped writer, as http.ResponseController requires.
+func (w *slotWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// releaseSlot gives back the slot of a stream, which may take hours.
+func releaseSlot(w http.ResponseWriter) {
+	if writer, ok := w.(*slotWriter); ok {
+		writer.slot.release()
+	}
 }
