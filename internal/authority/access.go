@@ -38,7 +38,7 @@ const (
 
 // check returns nil if the call is open to both credentials of the caller: the API key and the session.
 func (a Access) check(c Caller) error {
-	if c.Session.actorID() != 0 && a&ActorSessions == 0 {
+	if c.Session.ActorID() != 0 && a&ActorSessions == 0 {
 		return errActorSession
 	}
 	if c.APIKeyID != 0 && !a.OpenTo(c.scope) {

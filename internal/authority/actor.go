@@ -16,7 +16,7 @@ func (u *User) mayActFor(user *User) bool {
 // for the session's user, or all sessions of that user have ended since the session was opened, liveActor ends the
 // session and returns errSessionEnded.
 func (a *Authority) liveActor(ctx context.Context, s Session) (*User, error) {
-	if s.actorID() == 0 {
+	if s.ActorID() == 0 {
 		return nil, nil
 	}
 	storeCtx, end := a.storeSpan(ctx, "SessionActor")
@@ -36,7 +36,7 @@ func (a *Authority) liveActor(ctx context.Context, s Session) (*User, error) {
 		return nil, fault.FromStore(err, nil)
 	}
 	a.audit.Record(ctx, user.event(audit.Event{
-		Kind: audit.SessionEnded, Session: s.ID, Actor: s.actorID(), Detail: "the actor may no longer act in it",
+		Kind: audit.SessionEnded, Session: s.ID, Actor: s.ActorID(), Detail: "the actor may no longer act in it",
 	}))
 	return nil, errSessionEnded
 }

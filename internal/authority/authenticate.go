@@ -180,8 +180,8 @@ func (a *Authority) acceptSession(
 	return s, err == nil && accept(s.Session), err
 }
 
-// Recheck returns the caller of a session with the present rights of the user, in the midst of a long call. It returns
-// an error if the session has ended. The token may have expired meanwhile.
+// Recheck returns a caller with the present rights of the user, in the middle of a long call. The caller must have a
+// session. If the session has ended, Recheck returns fault.InvalidSession. The token may have expired meanwhile.
 func (a *Authority) Recheck(ctx context.Context, c Caller) (Caller, error) {
 	s, ok, err := a.findSession(ctx, c.Session.ID, func(s Session) bool { return a.now() < s.Idle })
 	if err != nil {

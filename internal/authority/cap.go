@@ -85,7 +85,7 @@ func (o *Opening) Excess(others []Session) []EndedSession {
 	for i := range ended {
 		s := &others[i]
 		ended[i] = EndedSession{
-			ID: s.ID, UserID: s.UserID, ActorID: s.actorID(), Reason: cmp.Or(s.TimedOut(now), EndedByCap),
+			ID: s.ID, UserID: s.UserID, ActorID: s.ActorID(), Reason: cmp.Or(s.TimedOut(now), EndedByCap),
 		}
 	}
 	return ended

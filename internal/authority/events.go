@@ -12,7 +12,7 @@ import (
 func (c Caller) event(e audit.Event) audit.Event {
 	e.Caller = c.User.ID
 	e.Address = c.Address
-	if actor := c.Session.actorID(); actor != 0 {
+	if actor := c.Session.ActorID(); actor != 0 {
 		e.Actor = actor
 	}
 	return e

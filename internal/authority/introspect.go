@@ -72,6 +72,6 @@ func (a *Authority) Revoke(ctx context.Context, c Caller, text string) error {
 		return struct{}{}, fault.FromStore(a.endSession(ctx, c.rightsOn(owner), s.Session.ID), errTokenOwner)
 	})
 	return a.recordIfDone(ctx, err, c.event(s.User.event(audit.Event{
-		Kind: audit.SessionEnded, Session: s.Session.ID, Actor: s.Session.actorID(), Detail: "token revoked",
+		Kind: audit.SessionEnded, Session: s.Session.ID, Actor: s.Session.ActorID(), Detail: "token revoked",
 	})))
 }

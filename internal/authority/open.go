@@ -219,7 +219,7 @@ func (a *Authority) openOnce(
 	if err := c.mayOpenFor(user); err != nil {
 		return opened, err
 	}
-	if id := s.actorID(); id != 0 {
+	if id := s.ActorID(); id != 0 {
 		actor, err := a.sessionActor(ctx, c, id, user)
 		if err != nil {
 			return opened, err
@@ -302,7 +302,7 @@ func (a *Authority) recordOpened(ctx context.Context, c Caller, o openedSession)
 	}
 	a.recordEnded(ctx, o.ended)
 	event := c.event(user.event(audit.Event{
-		Kind: audit.Login, Session: o.Session.ID, Actor: o.Session.actorID(),
+		Kind: audit.Login, Session: o.Session.ID, Actor: o.Session.ActorID(),
 	}))
 	event.Address = o.from.IP
 	event.Detail = "opened by the caller"

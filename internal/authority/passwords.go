@@ -11,7 +11,7 @@ import (
 )
 
 // SetPassword replaces the password of another user, and clears the failed sign-ins. It requires a NetworkAdmin of the
-// user's tenant, or a higher level. With endSessions it also ends the user's sessions, in the same step.
+// user's tenant, or a higher level. With endSessions it also ends the user's sessions, in the same transaction.
 func (a *Authority) SetPassword(ctx context.Context, c Caller, id int64, passwd string, endSessions bool) error {
 	if id <= 0 {
 		return errUserIDMissing
@@ -41,10 +41,13 @@ func (a *Authority) SetPassword(ctx context.Context, c Caller, id int64, passwd 
 		change.ClearAttempts = new(throttle.HashLogin(user.Login))
 		return struct{}{}, fault.FromStore(a.store.SetPassword(ctx, c.rightsOn(user), id, change), errUserNotFound)
 	})
-	if err == nil && endSessions {
-		a.audit.Record(ctx, c.event(audit.Event{Kind: audit.SessionsReset, User: id, Detail: "password set"}))
+	err = a.recordIfDone(ctx, err, c.event(audit.Event{Kind: audit.PasswordSet, User: id}))
+	if !endSessions {
+		return err
 	}
-	return a.recordIfDone(ctx, err, c.event(audit.Event{Kind: audit.PasswordSet, User: id}))
+	return a.recordIfDone(ctx, err, c.event(audit.Event{
+		Kind: audit.SessionsReset, User: id, Detail: "password set",
+	}))
 }
 
 // ChangePassword replaces the caller's own password. With endOthers it also ends the caller's other sessions.

@@ -159,7 +159,7 @@ func (a *Authority) endStolen(
 		return refreshFailure(fault.FromStore(err, nil))
 	}
 	a.audit.Record(ctx, s.User.event(audit.Event{
-		Kind: audit.Theft, Session: s.Session.ID, Actor: s.Session.actorID(), Address: from.IP,
+		Kind: audit.Theft, Session: s.Session.ID, Actor: s.Session.ActorID(), Address: from.IP,
 		Detail: fmt.Sprintf("superseded token, generation %d of %d; the session was ended",
 			generation, s.Session.Generation),
 	}))

@@ -48,7 +48,8 @@ func (a *Authority) Sessions(ctx context.Context, c Caller, q SessionQuery) ([]S
 	return sessions, fault.FromStore(err, nil)
 }
 
-// LiveSession returns a session that the caller may end, and its user.
+// LiveSession returns a live session that the caller may end, and its user. An unknown session, an ended one and one
+// that the caller may not end return the same fault.NotFound.
 func (a *Authority) LiveSession(ctx context.Context, c Caller, id token.SessionID) (SessionWithOrigin, *User, error) {
 	found, err := a.store.Sessions(ctx, SessionFilter{Session: id, Now: a.now()})
 	if err != nil {
@@ -81,7 +82,7 @@ func (a *Authority) EndSession(ctx context.Context, c Caller, id token.SessionID
 		return struct{}{}, fault.FromStore(a.endSession(ctx, c.rightsOn(owner), id), errSessionNotFound)
 	})
 	return a.recordIfDone(ctx, err, c.event(s.User.event(audit.Event{
-		Kind: audit.SessionEnded, Session: id, Actor: s.Session.actorID(),
+		Kind: audit.SessionEnded, Session: id, Actor: s.Session.ActorID(),
 	})))
 }
 

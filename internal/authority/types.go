@@ -155,8 +155,8 @@ type Session struct {
 	Extras         *SessionExtras     // nil for most sessions
 }
 
-// actorID returns the user who acts for the session's user, or 0.
-func (s *Session) actorID() int64 {
+// ActorID returns the id of the user who acts for the session's user. It is 0 if there is none, and for a nil session.
+func (s *Session) ActorID() int64 {
 	if s == nil || s.Extras == nil {
 		return 0
 	}

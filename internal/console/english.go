@@ -83,7 +83,7 @@ var english = map[string]string{
 	"sessions.title":      "Sessions",
 	"sessions.count":      "%d live sessions",
 	"sessions.count.one":  "1 live session",
-	"sessions.count-more": "More than %d live sessions, in no order of their refreshes",
+	"sessions.count-more": "More than %d live sessions, not sorted by their last refresh",
 	"sessions.none":       "No live session.",
 	"sessions.client":     "Device",
 	"sessions.address":    "Address",
@@ -293,7 +293,7 @@ var english = map[string]string{
 	"end-selected.title":      "End the selected sessions?",
 	"end-selected.effect":     "Ends %d sessions. Their tokens are rejected from that moment.",
 	"end-selected.effect.one": "Ends 1 session. Its token is rejected from that moment.",
-	"end-selected.some":       "%d of the %d selected sessions have ended, and then this happened: %s",
+	"end-selected.some":       "%d of the %d selected sessions have ended. The next one has not: %s",
 	"end-selected.button":     "End the sessions",
 	"done.selected-ended":     "The selected sessions have ended.",
 

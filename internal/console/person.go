@@ -54,10 +54,10 @@ type sessionTable struct {
 	Pager pager
 }
 
-// More reports whether the person has more sessions than the console counts and sorts.
+// More reports whether the person has more than Most sessions. Then they are not sorted.
 func (s sessionTable) More() bool { return s.Count > maxSessions }
 
-// Most returns the highest number of sessions that the console counts.
+// Most returns maxSessions.
 func (s sessionTable) Most() int { return maxSessions }
 
 // sessionRow is a session in a table.
@@ -70,14 +70,6 @@ type sessionRow struct {
 
 // Refreshes returns how often the session was refreshed.
 func (s sessionRow) Refreshes() uint32 { return s.Generation - 1 }
-
-// Actor returns the user who acts in the session, or 0.
-func (s sessionRow) Actor() int64 {
-	if s.Extras == nil {
-		return 0
-	}
-	return s.Extras.ActorID
-}
 
 // maxSessions is how many sessions of a person the console counts and sorts. The authority returns no more at once.
 const maxSessions = 500
@@ -120,8 +112,8 @@ func (c *Console) personOf(ctx context.Context, r *request) (*authority.User, er
 	return c.authority.User(ctx, r.caller, id)
 }
 
-// firstSessions returns the live sessions of a person, at most maxSessions and two more. Without the caller's own, more
-// than maxSessions remain of those.
+// firstSessions returns the first maxSessions + 2 live sessions of a person, so that a count can exceed maxSessions
+// even without the own session of the caller.
 func (c *Console) firstSessions(
 	ctx context.Context, r *request, id int64,
 ) ([]authority.SessionWithOrigin, error) {
@@ -174,8 +166,8 @@ func (c *Console) sessionsOf(ctx context.Context, r *request, id int64) (session
 	return table, nil
 }
 
-// endsSessions returns the effect of ending sessions of a person, in words. n is their number. Any number above
-// maxSessions is "more".
+// endsSessions returns the effect of ending n sessions of a person, in words. A number above maxSessions is "more than
+// 500", because firstSessions counts no further.
 func endsSessions(login string, n int) string {
 	switch {
 	case n == 0:
@@ -225,24 +217,28 @@ func ask(title string, data confirmation) response {
 }
 
 func (c *Console) askEndSession(ctx context.Context, r *request) (response, error) {
+	person, err := r.id()
+	if err != nil {
+		return response{}, err
+	}
 	id, err := r.session()
 	if err != nil {
 		return response{}, err
 	}
 	session, user, err := c.authority.LiveSession(ctx, r.caller, id)
+	if err == nil && user.ID != person {
+		err = errSession
+	}
 	if err != nil {
 		return response{}, err
-	}
-	if personPath(user.ID) != "/people/"+r.PathValue("id") {
-		return response{}, errSession
 	}
 	effect := t("end.effect", describeAgent(session.UserAgent), session.IP, user.Login)
 	if isOwn(r.caller, id) {
 		effect = t("end.effect-current")
 	}
 	return ask(t("end.title"), confirmation{
-		Effect: effect, Button: t("end.button"), Back: c.back(r, personPath(user.ID)),
-		Action: personPath(user.ID) + "/sessions/" + id.String() + "/end",
+		Effect: effect, Button: t("end.button"), Back: c.back(r, personPath(person)),
+		Action: personPath(person) + "/sessions/" + id.String() + "/end",
 	}), nil
 }
 

@@ -19,8 +19,8 @@ import (
 const (
 	maxSorted = 500 // sessions
 	readPage  = 250
-	maxRead   = 2500 // how many sessions a request reads while it looks for those of a filter
-	// maxSearch is how long it looks for them, so that a busy store does not make a person wait.
+	maxRead   = 2500 // how many sessions a request reads to find those of a filter
+	// maxSearch is how long a request reads them, so that a busy store does not make a person wait.
 	maxSearch = 50 * time.Millisecond
 )
 
@@ -100,10 +100,10 @@ func sortedPage(
 	return rows, ""
 }
 
-// cursor is the place of a session among all of them: the number of sessions of the user before it.
+// cursor is the position of a session in the order of the store.
 type cursor struct {
-	from authority.UserPosition
-	skip int64
+	from authority.UserPosition // its user
+	skip int64                  // how many sessions of the user are before it
 }
 
 // String returns the text that parseCursor parses.
@@ -168,8 +168,8 @@ func (c *Console) sessionsFrom(
 	}
 }
 
-// addMailbox adds to a cursor the present mailbox of its user. The sessions of a network are in the order of the
-// mailboxes.
+// addMailbox adds the present mailbox of its user to a cursor, because the store lists the sessions of a network in the
+// order of the mailboxes.
 func (c *Console) addMailbox(ctx context.Context, caller authority.Caller, at *cursor) error {
 	user, err := c.authority.User(ctx, caller, at.from.UserID)
 	if err == nil {
@@ -226,8 +226,8 @@ func (c *Console) askEndSelected(_ context.Context, r *request) (response, error
 	}), nil
 }
 
-// endSelected ends the selected sessions. It ignores those that have ended meanwhile. If the caller can end none of
-// them, for example after a change of the level, it returns an error. An error after some ends names their number.
+// endSelected ends the selected sessions. It ignores those that have ended meanwhile. It returns an error if the caller
+// can end none of them, for example after a change of the level. An error after some of them names how many have ended.
 func (c *Console) endSelected(ctx context.Context, r *request) (response, error) {
 	ids, err := selected(r)
 	if err != nil {
@@ -235,8 +235,7 @@ func (c *Console) endSelected(ctx context.Context, r *request) (response, error)
 	}
 	own := slices.IndexFunc(ids, func(id token.SessionID) bool { return isOwn(r.caller, id) })
 	if own >= 0 { // it ends last, because its end also ends the caller's rights
-		last := len(ids) - 1
-		ids[own], ids[last] = ids[last], ids[own]
+		ids = append(slices.Delete(ids, own, own+1), r.caller.Session.ID)
 	}
 	ended := 0
 	for _, id := range ids {

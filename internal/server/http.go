@@ -121,7 +121,7 @@ func (s *HTTPServer) Serve(l net.Listener) error {
 		err = s.server.Serve(s.withLane(l))
 	}
 	if s.isStopped() {
-		return nil // err follows from that
+		return nil // the stop has closed the listener, and err is the consequence
 	}
 	return err
 }
@@ -144,7 +144,7 @@ func (s *HTTPServer) withLane(l net.Listener) net.Listener {
 	return s.fast
 }
 
-// stopLane prevents a lane, and returns the one that there is, or nil.
+// stopLane keeps Serve from starting a lane later. It returns the present lane, or nil if there is none.
 func (s *HTTPServer) stopLane() *fastlane.Listener {
 	s.mu.Lock()
 	defer s.mu.Unlock()

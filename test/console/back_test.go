@@ -87,7 +87,7 @@ func TestBackIsLocal(t *testing.T) {
 	pawl := newPawl(t)
 	openMany(t, pawl, 20)
 	v := adminVisitor(t, pawl)
-	links, _ := v.endLinks("/sessions")
+	links := v.rows("/sessions", endLink)
 	links = slices.DeleteFunc(links, func(link string) bool { return !strings.HasPrefix(link, personLink) })
 	person := "/console" + strings.TrimSuffix(personLink, "/") + "?done=session-ended"
 	for i, back := range []string{
@@ -134,24 +134,16 @@ func TestSelectionEndsInPart(t *testing.T) {
 	openMany(t, pawl, 5)
 	v := adminVisitor(t, pawl)
 	form := url.Values{}
-	sessions, err := adminOf(pawl).Sessions(t.Context(), api.SessionsRequest{All: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range sessions {
-		if s.UserID == pawltest.UserID {
-			form.Add("s", s.SessionID)
-		}
+	for _, s := range liveSessions(t, pawl, ofPerson) {
+		form.Add("s", s.SessionID)
 	}
 	response, text := v.send("/sessions/end", form)
 	if response.StatusCode != http.StatusServiceUnavailable || strings.Contains(text, "Nothing was changed") ||
 		!strings.Contains(text, "3 of the 5 selected sessions have ended") {
 		t.Errorf("the answer is %s, %s", response.Status, text)
 	}
-	id := int64(pawltest.UserID)
-	rest, err := adminOf(pawl).Sessions(t.Context(), api.SessionsRequest{UserID: &id})
-	if err != nil || len(rest) != 2 {
-		t.Errorf("%d sessions are live, %v, want 2", len(rest), err)
+	if rest := liveSessions(t, pawl, ofPerson); len(rest) != 2 {
+		t.Errorf("%d sessions are live, want 2", len(rest))
 	}
 }
 
@@ -160,9 +152,10 @@ func TestOwnSessionEndsLast(t *testing.T) {
 	pawl := newPawl(t)
 	v := adminVisitor(t, pawl)
 	openMany(t, pawl, 4)
-	sessions, err := adminOf(pawl).Sessions(t.Context(), api.SessionsRequest{All: true})
-	if err != nil || len(sessions) != 5 {
-		t.Fatalf("%d sessions, %v", len(sessions), err)
+	all := api.SessionsRequest{All: true}
+	sessions := liveSessions(t, pawl, all)
+	if len(sessions) != 5 {
+		t.Fatalf("%d sessions are live, want 5", len(sessions))
 	}
 	form := url.Values{}
 	for _, s := range sessions {
@@ -173,8 +166,7 @@ func TestOwnSessionEndsLast(t *testing.T) {
 		}
 	}
 	v.send("/sessions/end", form)
-	sessions, err = adminOf(pawl).Sessions(t.Context(), api.SessionsRequest{All: true})
-	if err != nil || len(sessions) != 0 {
-		t.Errorf("%d sessions are live, %v, want none", len(sessions), err)
+	if sessions = liveSessions(t, pawl, all); len(sessions) != 0 {
+		t.Errorf("%d sessions are live, want none", len(sessions))
 	}
 }

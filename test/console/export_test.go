@@ -14,9 +14,7 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/api"
-	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/authority/audit"
-	"github.com/pawlauth/pawl/internal/console"
 	"github.com/pawlauth/pawl/pawltest"
 )
 
@@ -136,14 +134,7 @@ func (v *visitor) download(path string) error {
 func startWithEvents(t *testing.T, all, thefts int, options ...pawltest.Option) *pawltest.Server {
 	t.Helper()
 	dir := t.TempDir()
-	address, err := app.ParseStoreAddress("sqlite:" + dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	store, err := app.OpenStore(t.Context(), app.StoreConfig{Address: address, Exclusive: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	store := openStore(t, "sqlite:"+dir)
 	events := make([]audit.Event, all)
 	for i := range events {
 		events[i] = audit.Event{At: time.Now().Unix(), Kind: audit.Login, User: pawltest.UserID}
@@ -159,10 +150,7 @@ func startWithEvents(t *testing.T, all, thefts int, options ...pawltest.Option) 
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	on := pawltest.WithConfig(func(c *app.Config) { c.Console = console.DefaultPath })
-	pawl := pawltest.Start(dir, append(options, on)...)
-	t.Cleanup(pawl.Close)
-	return pawl
+	return startOn(t, dir, options...)
 }
 
 // eventsOf returns the ids of all events of a kind, as the API lists them, oldest first.

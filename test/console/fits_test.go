@@ -31,7 +31,7 @@ func TestFitsLongTexts(t *testing.T) {
 	login, password := long(254), "L0ng!enough"
 	user, key := longPerson(t, pawl, login, password)
 	person := fmt.Sprintf("/people/%d", user)
-	session := openSessions(t, pawl, user)[0].SessionID
+	session := liveSessions(t, pawl, api.SessionsRequest{UserID: &user})[0].SessionID
 	b, account := asAdmin(t, pawl), newTab(t, pawl)
 	guest, setup := newTab(t, pawl), newTab(t, empty)
 	account.sendLong("/sign-in", "login", login, "password", password)
@@ -106,14 +106,4 @@ func (b tab) sendLong(path string, texts ...string) {
 	eval[bool](b, `document.querySelectorAll("main form [required]").forEach((f) => f.required = false) ?? true`)
 	b.submit()
 	b.fits("the answer of " + path)
-}
-
-// openSessions returns the live sessions of a person.
-func openSessions(t *testing.T, pawl *pawltest.Server, userID int64) []api.Session {
-	t.Helper()
-	sessions, err := adminOf(pawl).Sessions(t.Context(), api.SessionsRequest{UserID: &userID})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return sessions
 }

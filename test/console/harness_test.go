@@ -16,6 +16,7 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
+	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/client"
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/console"
@@ -188,6 +189,38 @@ func eval[T any](b tab, expression string) T {
 	}
 	return value
 }
+
+// startOn starts a server with the console on a folder.
+func startOn(tb testing.TB, dir string, options ...pawltest.Option) *pawltest.Server {
+	tb.Helper()
+	on := pawltest.WithConfig(func(c *app.Config) { c.Console = console.DefaultPath })
+	pawl := pawltest.Start(dir, append(options, on)...)
+	tb.Cleanup(pawl.Close)
+	return pawl
+}
+
+// await waits until a condition is true.
+func await(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for began := time.Now(); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Since(began) > time.Minute {
+			t.Fatalf("after a minute: %s", what)
+		}
+	}
+}
+
+// liveSessions returns a page of the live sessions, by the API.
+func liveSessions(t *testing.T, pawl *pawltest.Server, request api.SessionsRequest) []api.Session {
+	t.Helper()
+	sessions, err := adminOf(pawl).Sessions(t.Context(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sessions
+}
+
+// ofPerson selects the live sessions of the person of pawltest.
+var ofPerson = api.SessionsRequest{UserID: new(int64(pawltest.UserID))}
 
 // adminOf returns a client with the administrator's API key.
 func adminOf(pawl *pawltest.Server) *client.Client {

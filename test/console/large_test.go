@@ -2,9 +2,9 @@ package console_test
 
 import (
 	"cmp"
+	"crypto/rand"
 	"flag"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
@@ -15,7 +15,6 @@ import (
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/authority/audit"
-	"github.com/pawlauth/pawl/internal/console"
 	"github.com/pawlauth/pawl/internal/test/pgtest"
 	"github.com/pawlauth/pawl/pawltest"
 )
@@ -46,9 +45,7 @@ func BenchmarkLists(b *testing.B) {
 func benchmarkLists(b *testing.B, dir, store string, options ...pawltest.Option) {
 	session := fill(b, store, *manyPeople, *manySessions)
 	fillCrowded(b, store)
-	on := pawltest.WithConfig(func(c *app.Config) { c.Console = console.DefaultPath })
-	pawl := pawltest.Start(dir, append(options, on)...)
-	defer pawl.Close()
+	pawl := startOn(b, dir, options...)
 	const login, password = "network@example.com", "N3twork!admin"
 	_, err := adminOf(pawl).CreateUser(b.Context(), api.CreateUserRequest{
 		Login: login, Password: password, AuthLevel: api.LevelNetworkAdmin, NetworkID: new(int64(2)),
@@ -134,25 +131,12 @@ func fill(tb testing.TB, text string, people, sessions int) string {
 			tb.Fatal(err)
 		}
 	}
-	random := rand.NewChaCha8([32]byte{1})
-	rows := make([]authority.SessionWithOrigin, sessions)
+	rows := writeSessions(tb, store, now, sessions, func(i int) int64 { return int64(firstPerson + i%people) })
 	events := make([]audit.Event, sessions)
-	for i := range rows {
-		r := &rows[i]
-		_, _ = random.Read(r.ID[:])
-		r.UserID, r.Generation = int64(firstPerson+i%people), 1
-		r.Created, r.Refreshed = now-int64(i%86_400), now-int64(i%3600)
-		r.Expires, r.Idle = now+3600, now+24*3600
-		r.Ends = now + 30*24*3600
-		r.IP, r.UserAgent = fmt.Sprintf("203.0.113.%d", i%250), agents[i%len(agents)]
+	for i, r := range rows {
 		events[i] = audit.Event{At: r.Created, Kind: audit.Login, User: r.UserID, Session: r.ID, Address: r.IP}
 		if i%10_000 == 7 {
 			events[i].Kind = audit.Theft
-		}
-	}
-	for page := range slices.Chunk(rows, 5000) {
-		if err := store.WriteSessions(tb.Context(), page); err != nil {
-			tb.Fatal(err)
 		}
 	}
 	for page := range slices.Chunk(events, 5000) {
@@ -161,6 +145,29 @@ func fill(tb testing.TB, text string, people, sessions int) string {
 		}
 	}
 	return rows[0].ID.String()
+}
+
+// writeSessions adds sessions of a few devices and addresses to a store, each of the user that owner returns.
+func writeSessions(
+	tb testing.TB, store app.Store, now int64, count int, owner func(i int) int64,
+) []authority.SessionWithOrigin {
+	tb.Helper()
+	rows := make([]authority.SessionWithOrigin, count)
+	for i := range rows {
+		r := &rows[i]
+		_, _ = rand.Read(r.ID[:]) // never fails
+		r.UserID, r.Generation = owner(i), 1
+		r.Created, r.Refreshed = now-int64(i%86_400), now-int64(i%3600)
+		r.Expires, r.Idle = now+3600, now+24*3600
+		r.Ends = now + 30*24*3600
+		r.IP, r.UserAgent = fmt.Sprintf("203.0.113.%d", i%250), agents[i%len(agents)]
+	}
+	for page := range slices.Chunk(rows, 5000) {
+		if err := store.WriteSessions(tb.Context(), page); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return rows
 }
 
 // crowdedPerson is the id of a person with crowdedSessions sessions, added by fillCrowded.
@@ -181,22 +188,7 @@ func fillCrowded(tb testing.TB, text string) {
 	if err := store.WriteUsers(tb.Context(), person); err != nil {
 		tb.Fatal(err)
 	}
-	random := rand.NewChaCha8([32]byte{2})
-	rows := make([]authority.SessionWithOrigin, crowdedSessions)
-	for i := range rows {
-		r := &rows[i]
-		_, _ = random.Read(r.ID[:])
-		r.UserID, r.Generation = crowdedPerson, 1
-		r.Created, r.Refreshed = now-int64(i%86_400), now-int64(i%3600)
-		r.Expires, r.Idle = now+3600, now+24*3600
-		r.Ends = now + 30*24*3600
-		r.IP, r.UserAgent = "203.0.113.1", agents[i%len(agents)]
-	}
-	for page := range slices.Chunk(rows, 5000) {
-		if err := store.WriteSessions(tb.Context(), page); err != nil {
-			tb.Fatal(err)
-		}
-	}
+	writeSessions(tb, store, now, crowdedSessions, func(int) int64 { return crowdedPerson })
 }
 
 // manyUsers returns the people of fill.

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/http"
 	"regexp"
 	"slices"
 	"strconv"
@@ -81,7 +80,7 @@ func newCrowd(t *testing.T, pawl *pawltest.Server) crowded {
 	if _, err := admin.Refresh(t.Context(), tokens[0].Token); err != nil {
 		t.Fatal(err)
 	}
-	c.latest = openSessions(t, pawl, users[0].UserID)[0].SessionID
+	c.latest = liveSessions(t, pawl, api.SessionsRequest{UserID: &users[0].UserID})[0].SessionID
 	return c
 }
 
@@ -100,7 +99,6 @@ func (c crowded) root() *visitor {
 }
 
 var (
-	nextPage    = regexp.MustCompile(`<a href="/console(/[^"]*)" rel="next">`)
 	personLinks = regexp.MustCompile(`<td class="who" data-label="(?:Login|Person)"><a href="/console/people/(\d+)">`)
 	sessionRows = regexp.MustCompile(`name="s" value="([^"]+)"`)
 )
@@ -108,22 +106,12 @@ var (
 // rows returns the first groups of all matches on the pages of a list, in their order.
 func (v *visitor) rows(path string, row *regexp.Regexp) (all []string) {
 	v.tb.Helper()
-	for range 50 {
-		response, text := v.send(path, nil)
-		if response.StatusCode != http.StatusOK {
-			v.tb.Fatalf("%s has %s", path, response.Status)
-		}
-		for _, match := range row.FindAllStringSubmatch(text, -1) {
+	for _, page := range v.pagesFrom(path) {
+		for _, match := range row.FindAllStringSubmatch(page, -1) {
 			all = append(all, match[1])
 		}
-		next := nextPage.FindStringSubmatch(text)
-		if next == nil {
-			return all
-		}
-		path = strings.ReplaceAll(next[1], "&amp;", "&")
 	}
-	v.tb.Fatalf("%s never ends", path)
-	return nil
+	return all
 }
 
 // matching returns the ids of the people that match, in their order.
@@ -163,10 +151,7 @@ func testPeopleList(c crowded) {
 // testSessionList walks through all sessions. The most recently refreshed one is first.
 func testSessionList(c crowded) {
 	v := c.root()
-	all, err := adminOf(c.pawl).Sessions(c.Context(), api.SessionsRequest{All: true, RecordsPerPage: new(int64(500))})
-	if err != nil {
-		c.Fatal(err)
-	}
+	all := liveSessions(c.T, c.pawl, api.SessionsRequest{All: true, RecordsPerPage: new(int64(500))})
 	refreshed := map[string]int64{}
 	for _, s := range all {
 		refreshed[s.SessionID] = cmp.Or(s.LastRefreshed, &s.Created).Unix()

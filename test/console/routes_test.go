@@ -39,12 +39,7 @@ func newFixture(t *testing.T) fixture {
 	t.Helper()
 	f := fixture{T: t, pawl: newPawl(t)}
 	signedIn(t, f.pawl)
-	id := int64(pawltest.UserID)
-	sessions, err := adminOf(f.pawl).Sessions(t.Context(), api.SessionsRequest{UserID: &id})
-	if err != nil || len(sessions) != 1 {
-		t.Fatalf("%d sessions, %v", len(sessions), err)
-	}
-	f.session = sessions[0].SessionID
+	f.session = liveSessions(t, f.pawl, ofPerson)[0].SessionID
 	keys, err := adminOf(f.pawl).ListAPIKeys(t.Context(), api.ListAPIKeysRequest{UserID: pawltest.UserID})
 	if err != nil {
 		t.Fatal(err)
@@ -90,11 +85,7 @@ func (f fixture) state() string {
 	if err != nil {
 		f.Fatal(err)
 	}
-	id := int64(pawltest.UserID)
-	sessions, err := admin.Sessions(f.Context(), api.SessionsRequest{UserID: &id})
-	if err != nil {
-		f.Fatal(err)
-	}
+	sessions := liveSessions(f.T, f.pawl, ofPerson)
 	users, err := admin.UsersByName(f.Context(), "new@example.com")
 	if err != nil {
 		f.Fatal(err)

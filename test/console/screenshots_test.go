@@ -14,8 +14,6 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/pawlauth/pawl/api"
-	"github.com/pawlauth/pawl/internal/app"
-	"github.com/pawlauth/pawl/internal/console"
 	"github.com/pawlauth/pawl/pawltest"
 )
 
@@ -58,8 +56,7 @@ func filled(t *testing.T, people int) *pawltest.Server {
 	}
 	dir := t.TempDir()
 	fill(t, "sqlite:"+dir, people, 3*people)
-	pawl := pawltest.Start(dir, pawltest.WithConfig(func(c *app.Config) { c.Console = console.DefaultPath }))
-	t.Cleanup(pawl.Close)
+	pawl := startOn(t, dir)
 	seed(t, pawl, 0)
 	return pawl
 }

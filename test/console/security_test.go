@@ -2,9 +2,11 @@ package console_test
 
 import (
 	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -71,6 +73,28 @@ func (v *visitor) signIn(login, password, next string) *http.Response {
 	}
 	v.cookie, _, _ = strings.Cut(set, ";")
 	return response
+}
+
+// nextPage matches the link to the next page of a list.
+var nextPage = regexp.MustCompile(`href="/console(/[^"]*)" rel="next"`)
+
+// pagesFrom returns the pages of a list, from a path on.
+func (v *visitor) pagesFrom(path string) (pages []string) {
+	v.tb.Helper()
+	for range 50 {
+		response, text := v.send(path, nil)
+		if response.StatusCode != http.StatusOK {
+			v.tb.Fatalf("%s has %s", path, response.Status)
+		}
+		pages = append(pages, text)
+		next := nextPage.FindStringSubmatch(text)
+		if next == nil {
+			return pages
+		}
+		path = html.UnescapeString(next[1])
+	}
+	v.tb.Fatalf("the pages before %s have no end", path)
+	return nil
 }
 
 func newVisitor(t *testing.T, pawl *pawltest.Server) *visitor {

@@ -7,7 +7,6 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
-	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/client"
 	"github.com/pawlauth/pawl/pawltest"
 )
@@ -58,10 +57,8 @@ func TestWithoutScript(t *testing.T) {
 	if effect := b.confirm("#found button"); !strings.HasPrefix(effect, "Ends 2 sessions.") {
 		t.Errorf("the question is %q", effect)
 	}
-	id := int64(pawltest.UserID)
-	sessions, err := adminOf(pawl).Sessions(t.Context(), api.SessionsRequest{UserID: &id})
-	if err != nil || len(sessions) != 2 {
-		t.Errorf("%d sessions are live, %v, want 2 of 4", len(sessions), err)
+	if sessions := liveSessions(t, pawl, ofPerson); len(sessions) != 2 {
+		t.Errorf("%d sessions are live, want 2 of 4", len(sessions))
 	}
 }
 

@@ -15,8 +15,6 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/pawlauth/pawl/client"
-	"github.com/pawlauth/pawl/internal/app"
-	"github.com/pawlauth/pawl/internal/console"
 	"github.com/pawlauth/pawl/internal/test/pgtest"
 	"github.com/pawlauth/pawl/internal/test/smalldisk"
 	"github.com/pawlauth/pawl/internal/test/testbin"
@@ -71,10 +69,7 @@ func TestCertificateWarning(t *testing.T) {
 // TestDiskWarning fills the disk, and then frees it.
 func TestDiskWarning(t *testing.T) {
 	disk := smalldisk.Mount(t, "32m")
-	pawl := pawltest.Start(filepath.Join(disk, "data"), pawltest.WithConfig(func(c *app.Config) {
-		c.Console = console.DefaultPath
-	}))
-	t.Cleanup(pawl.Close)
+	pawl := startOn(t, filepath.Join(disk, "data"))
 	b := asAdmin(t, pawl)
 	const problem = "The disk of the server is full."
 	b.unwarned(problem)

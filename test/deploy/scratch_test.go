@@ -209,14 +209,14 @@ func words(t *testing.T, text string) (list []string) {
 }
 
 // start starts a "pawl serve", and returns when it listens. The process is killed at the end of the test if it is still
-// running.
+// running. A failed test logs what the server has logged.
 func start(t *testing.T, cmd *exec.Cmd) *testbin.Server {
 	t.Helper()
 	server, err := testbin.RunCommand(cmd)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(server.Kill)
+	t.Cleanup(func() { server.End(t) })
 	return server
 }
 

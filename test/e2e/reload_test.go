@@ -103,7 +103,7 @@ func TestReloadCertificate(t *testing.T) {
 	copyFile(t, files.secondKey, files.cert)
 	s.reload(files.log, reloadedInPart)
 	s.wantCertificate("with a file that is not a certificate", files.first)
-	if text := readFile(t, files.log); strings.Count(text, "the server keeps the current certificate") != 2 {
+	if text := readFile(t, files.log); strings.Count(text, "the server keeps the current certificate") < 2 {
 		t.Errorf("the log does not report both bad certificates:\n%s", text)
 	}
 	copyFile(t, files.secondCert, files.cert)

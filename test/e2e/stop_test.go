@@ -139,7 +139,7 @@ func (s *stopped) stopDuringStart(round int) {
 func (s *stopped) terminate(server *testbin.Program) time.Time {
 	begun := time.Now()
 	if err := server.Process.Signal(syscall.SIGTERM); err != nil {
-		s.Errorf("the server exited by itself: %v", server.Wait())
+		s.Errorf("the server exited by itself: %v\n%s", server.Wait(), server.Log())
 	}
 	return begun
 }
@@ -159,7 +159,7 @@ func (s *stopped) await(server *testbin.Program, begun time.Time) error {
 func (s *stopped) checkExit(server *testbin.Program, begun time.Time, ready bool) {
 	err := s.await(server, begun)
 	if err != nil {
-		s.Errorf("after SIGTERM: %v", err)
+		s.Errorf("after SIGTERM: %v\n%s", err, server.Log())
 		return
 	}
 	log := server.Log()
@@ -182,7 +182,7 @@ func (s *stopped) stopUnderLoad(round int) {
 	time.Sleep(s.upTo(150 * time.Millisecond))
 	if s.random.IntN(3) == 0 {
 		if err := server.Process.Signal(syscall.SIGHUP); err != nil {
-			s.Errorf("the server exited by itself: %v", server.Wait())
+			s.Errorf("the server exited by itself: %v\n%s", server.Wait(), server.Log())
 		}
 		time.Sleep(s.upTo(3 * time.Millisecond))
 	}

@@ -37,12 +37,7 @@ func newFollowed(t *testing.T) *followed {
 	created := testbin.Init(t, binary, env, "--store", f.cluster.DSN(name))
 	f.password = created.Password
 	start := func(through *pgtest.Proxy) *testbin.Server {
-		s, err := testbin.RunServe(binary, env, "--algorithm", "ES256", "--store", pgtest.DSN(name, through.Addr))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(s.Kill)
-		return s
+		return testbin.StartServe(t, binary, env, "--algorithm", "ES256", "--store", pgtest.DSN(name, through.Addr))
 	}
 	f.node = start(f.database)
 	f.other = testbin.Client(t, start(f.writing).URL)

@@ -51,7 +51,7 @@ var Kinds = []Kind{
 	EventsLost,
 }
 
-// isFrequent reports whether a large share of the events can have a kind.
+// isFrequent reports whether a large share of all events may be of the kind.
 func (k Kind) isFrequent() bool {
 	switch k {
 	case Login, LoginFailed, RefreshRefused, Logout, SessionEnded:
@@ -139,26 +139,27 @@ type Lead int
 
 // The leads.
 const (
-	ByTime Lead = iota
+	InOrder Lead = iota // none: the store reads the events in the order of the page
 	BySession
 	ByUser
 	ByKind
 	ByTenant
 )
 
-// Lead returns the condition that fewest events meet, because a store may have no statistics to find it.
+// Lead returns the condition that the fewest events are likely to meet. The filter chooses it, because a store may have
+// no statistics.
 func (f *Filter) Lead() Lead {
 	switch {
 	case f.Session != token.SessionID{}:
 		return BySession
 	case f.User != 0:
 		return ByUser
-	case f.After != nil && f.NetworkID == nil: // in the order of the ids
-		return ByTime
+	case f.After != nil && f.NetworkID == nil:
+		return InOrder
 	case f.Kind != "" && f.After == nil && (f.NetworkID == nil || !f.Kind.isFrequent()):
 		return ByKind
 	case f.NetworkID != nil:
 		return ByTenant
 	}
-	return ByTime
+	return InOrder
 }

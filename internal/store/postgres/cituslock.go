@@ -33,13 +33,17 @@ func (s *Store) lockReferences(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
-// lockSignIns makes the sign-ins of a user follow one another on Citus, and keeps the users and API keys as they are.
-func (s *Store) lockSignIns(ctx context.Context, tx pgx.Tx, userID int64) error {
+// lockOpening makes the sign-ins of a user follow one another on Citus, and keeps the users and API keys as they are.
+// An opening that creates its user locks like any other change of users.
+func (s *Store) lockOpening(ctx context.Context, tx pgx.Tx, o *authority.Opening) error {
 	if s.citus == nil {
 		return nil
 	}
+	if o.NewUser != nil {
+		return s.lockReferences(ctx, tx)
+	}
 	_, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock_shared($1), pg_advisory_xact_lock($2, $3)",
-		int64(usersLock), int32(usersLock), int32(userID))
+		int64(usersLock), int32(usersLock), int32(o.UserID))
 	return err
 }
 

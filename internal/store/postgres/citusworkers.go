@@ -8,16 +8,16 @@ import (
 // A node has connections to each worker with shards, so that the statements on a shard take no way through a second
 // server. Any server is right, so the entrance takes the place of a worker that cannot be reached.
 
-// serverAt returns the server for the statements on a shard of a worker. reached is false if that is the entrance.
+// serverAt returns the server for the statements on a shard of a worker: the worker if the node has reached it, and
+// otherwise the entrance.
 func (s *Store) serverAt(address string) (at server, reached bool) {
 	if s.citus == nil {
 		return s.hot, false
 	}
-	worker, reached := s.citus.workers[address]
-	if !reached {
-		return s.hot, false
+	if worker, reached := s.citus.workers[address]; reached {
+		return worker, true
 	}
-	return worker, true
+	return s.hot, false
 }
 
 // openWorkers connects to the workers with these shards that have no connections yet. It reports whether it has reached

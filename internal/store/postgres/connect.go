@@ -41,7 +41,7 @@ func newPool(ctx context.Context, c Config, node int32, f *fence) (*pgxpool.Pool
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		err := prepareConnection(ctx, conn)
 		if err == nil && c.coordinator {
-			err = hearWorkers(ctx, conn)
+			err = forwardWarnings(ctx, conn)
 		}
 		if err == nil && !c.Exclusive {
 			err = locks.note(lockShared(ctx, conn))

@@ -39,7 +39,7 @@ type fence struct {
 	confirmed time.Time       // when the last confirmed commit began
 	changed   chan struct{}   // closed at the next change of confirmed or leased, or after a failed renewal
 	standbys  standbys        // of the primary
-	others    map[string]bool // the hosts that were not the primary at the last look
+	avoided   map[string]bool // the hosts that were not the primary at the last look
 	warned    warnings
 }
 
@@ -61,7 +61,7 @@ func newFence(log *slog.Logger) *fence {
 		log:     log,
 		renew:   make(chan struct{}, 1),
 		changed: make(chan struct{}),
-		others:  map[string]bool{},
+		avoided: map[string]bool{},
 	}
 }
 

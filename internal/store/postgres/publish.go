@@ -28,8 +28,8 @@ var errNoFeed = errors.New("verify-staleness needs the feed of changes, which th
 	"because its database had no pg_current_xact_id or no pg_current_snapshot: set it to 0")
 
 // hasFeedTables reports whether the schema has the tables of the feed, or is of a version before them. A schema that
-// was created without them stays so, also if the engine has what the feed needs by now, because other nodes may still
-// run that do not write their changes.
+// was created without them stays so, even if the engine has what the feed needs by now, because a node that started
+// before does not write its changes to them.
 func (s *Store) hasFeedTables(ctx context.Context) (has bool, err error) {
 	version, err := s.schemaVersion(ctx)
 	if err != nil || version < feedMigrations[0] {
@@ -43,10 +43,13 @@ func (s *Store) hasFeedTables(ctx context.Context) (has bool, err error) {
 func (s *Store) probeFeed(ctx context.Context, c Config) error {
 	var has bool
 	err := s.bulk.pool.QueryRow(ctx, feedProbe).Scan(&has)
-	if has {
+	if isUnsupported(err) {
+		has, err = false, nil
+	}
+	if err == nil && has {
 		has, err = s.hasFeedTables(ctx)
 	}
-	if err != nil && !isUnsupported(err) || has {
+	if err != nil || has {
 		return err
 	}
 	s.noFeed = true

@@ -17,7 +17,7 @@ import (
 // password, and against other sign-ins of the user, until the commit.
 func (s *Store) OpenSession(ctx context.Context, o authority.Opening) ([]authority.EndedSession, error) {
 	result, err := withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (opened, error) {
-		if err := s.lockSignIns(ctx, tx, o.UserID); err != nil {
+		if err := s.lockOpening(ctx, tx, &o); err != nil {
 			return opened{}, err
 		}
 		return s.openSession(ctx, tx, &o, &o.PasswordHash)
@@ -40,11 +40,7 @@ func (s *Store) OpenSessionFor(
 	ctx context.Context, r authority.Rights, o authority.Opening,
 ) (*authority.User, []authority.EndedSession, error) {
 	result, err := withTx(ctx, s, func(ctx context.Context, tx pgx.Tx) (opened, error) {
-		lock := s.lockReferences
-		if o.NewUser == nil {
-			lock = func(ctx context.Context, tx pgx.Tx) error { return s.lockSignIns(ctx, tx, o.UserID) }
-		}
-		if err := lock(ctx, tx); err != nil {
+		if err := s.lockOpening(ctx, tx, &o); err != nil {
 			return opened{}, err
 		}
 		if err := checkRights(ctx, tx, r, shared); err != nil {
@@ -117,7 +113,7 @@ func (s *Store) openSession(
 	var statements pgx.Batch
 	lock := exclusive
 	if s.citus != nil {
-		lock = "" // see lockSignIns
+		lock = "" // lockOpening takes its place
 	}
 	setUser := eachRow(scanUser, func(u *authority.User) { result.user = u })
 	statements.Queue(selectOpening+lock, user...).Query(setUser)
@@ -128,7 +124,7 @@ func (s *Store) openSession(
 	}
 	var epoch, actorEpoch int32
 	if s.citus != nil {
-		statements.Queue(readEpochs, append(user, actorOf(o))...).QueryRow(func(row pgx.Row) error {
+		statements.Queue(readEpochs, append(user, o.ActorID())...).QueryRow(func(row pgx.Row) error {
 			return row.Scan(&epoch, &actorEpoch)
 		})
 	} else {
@@ -162,14 +158,6 @@ func (s *Store) openSession(
 		return result, err
 	}
 	return result, s.publish(ctx, tx, changes...)
-}
-
-// actorOf returns the actor of a new session, or 0.
-func actorOf(o *authority.Opening) int64 {
-	if o.Extras == nil {
-		return 0
-	}
-	return o.Extras.ActorID
 }
 
 // sessionInsertColumns are the columns of a session, except its user and its epoch.

@@ -50,8 +50,8 @@ func newShardTables(p shardPlace) *shardTables {
 // errShardMoved means that a shard is no longer at this server. The statement has had no effect.
 var errShardMoved = errors.New("the shard is no longer at this worker of Citus")
 
-// shardMovedCodes are the SQLSTATEs of a statement on a shard whose table Citus has removed, that was split, or whose
-// table Pawl does not own.
+// shardMovedCodes are the SQLSTATEs of a statement on the table of a shard that has left the worker or was split, or on
+// a table that Pawl does not own.
 var shardMovedCodes = []string{codeUndefinedTable, codeInternal, codeInsufficientPrivilege}
 
 // rotateRows rotates sessions of the shard.
@@ -59,23 +59,25 @@ func (t *shardTables) rotateRows(ctx context.Context, conn *pgx.Conn, args []any
 	const lock = "SELECT lock_shard_metadata(5, ARRAY[$1::bigint])" // 5 is ShareLock
 	var queries pgx.Batch
 	queries.Queue(lock, t.shard)
-	queries.Queue(t.rotate, args...).Query(func(rows pgx.Rows) error {
+	queries.Queue(t.rotate, args...).Query(func(rows pgx.Rows) (err error) {
 		rotated, err = pgx.CollectRows(rows, scanRotatedRow)
 		return err
 	})
-	return rotated, t.send(ctx, conn, &queries)
+	err = t.send(ctx, conn, &queries) // sets rotated
+	return rotated, err
 }
 
-// readSessions is readSessions for sessions of the shard.
+// readSessions reads sessions of the shard.
 func (t *shardTables) readSessions(
 	ctx context.Context, conn *pgx.Conn, ids []token.SessionID,
 ) (found map[token.SessionID]authority.SessionWithUser, err error) {
 	var queries pgx.Batch
-	queries.Queue(t.sessions, sessionsArgs(ids)...).Query(func(rows pgx.Rows) error {
+	queries.Queue(t.sessions, sessionsArgs(ids)...).Query(func(rows pgx.Rows) (err error) {
 		found, err = toMap(rows, len(ids), scanSessionByID)
 		return err
 	})
-	return found, t.send(ctx, conn, &queries)
+	err = t.send(ctx, conn, &queries) // sets found
+	return found, err
 }
 
 // send sends statements in one trip and one transaction, and then looks whether the shard is at this server.

@@ -31,14 +31,14 @@ func markCancelledWait(conn *pgconn.PgConn, n *pgconn.Notice) {
 		slices.Contains(citusRoutines, n.Routine)) {
 		conn.CustomData()[cancelledWait] = true
 	}
-	if n.SeverityUnlocalized == "DEBUG" && n.Routine == citusNoticeReceiver { // see hearWorkers
+	if n.SeverityUnlocalized == "DEBUG" && n.Routine == citusNoticeReceiver { // see forwardWarnings
 		conn.CustomData()[cancelledWait] = true
 	}
 }
 
-// hearWorkers makes the coordinator of Citus pass on the warnings of its workers. At a commit it passes them on as
+// forwardWarnings makes the coordinator of Citus forward the warnings of its workers. At a commit it forwards them as
 // debugging messages, whatever their level was.
-func hearWorkers(ctx context.Context, conn *pgx.Conn) error {
+func forwardWarnings(ctx context.Context, conn *pgx.Conn) error {
 	const sql = `SELECT set_config('citus.worker_min_messages', 'warning', false),
 		set_config('client_min_messages', 'debug1', false)`
 	_, err := conn.Exec(ctx, sql)

@@ -132,10 +132,9 @@ func countArgs(s authority.Search) []any {
 	return append([]any{int64(authority.DenseSearch), true}, searchArgs(s)...)
 }
 
-// The settings of the planner, until the end of the transaction: for the count, a dense search, and a list of events,
-// and for another search.
-// Settings unknown to the engine are skipped.
+// The settings of the planner, until the end of the transaction. Settings unknown to the engine are skipped.
 const (
+	// readInOrder is for the count, a dense search and a list of events, and maySort for every other search.
 	readInOrder = `SELECT set_config(name, 'off', true) FROM pg_settings
 		WHERE name IN ('enable_seqscan', 'enable_bitmapscan', 'enable_sort')`
 	maySort = "SELECT set_config(name, 'on', true) FROM pg_settings WHERE name = 'enable_sort'"

@@ -104,22 +104,22 @@ func (f *fence) lookAtAll(ctx context.Context, all []*watcher) {
 	group.Wait()
 }
 
-// note takes note of a look at a host.
+// note stores whether a host was the primary at a look.
 func (f *fence) note(host string, timeline uint32, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.others[host] = err != nil || f.isLower(timeline)
+	f.avoided[host] = err != nil || f.isLower(timeline)
 }
 
-// orderHosts makes a new connection try the hosts last that were not the primary at the last look. It is a function for
-// pgxpool. Otherwise a host could keep a node from the primary: pgx tries no further host after one that rejects the
-// password or does not have the database, as a standby may that has stopped following.
+// orderHosts makes a new connection try the avoided hosts last (BeforeConnect of pgxpool). Otherwise a host could keep
+// a node from the primary: pgx tries no further host after one that rejects the password or does not have the database.
+// A standby that has stopped following may do either.
 func (f *fence) orderHosts(_ context.Context, config *pgx.ConnConfig) error {
 	all := []*pgconn.FallbackConfig{{Host: config.Host, Port: config.Port, TLSConfig: config.TLSConfig}}
 	all = append(all, config.Fallbacks...)
 	f.mu.Lock()
 	slices.SortStableFunc(all, func(a, b *pgconn.FallbackConfig) int {
-		return rank(f.others[hostOf(a)]) - rank(f.others[hostOf(b)])
+		return rank(f.avoided[hostOf(a)]) - rank(f.avoided[hostOf(b)])
 	})
 	f.mu.Unlock()
 	config.Host = all[0].Host
@@ -129,8 +129,9 @@ func (f *fence) orderHosts(_ context.Context, config *pgx.ConnConfig) error {
 	return nil
 }
 
-func rank(last bool) int {
-	if last {
+// rank returns the place of a host in orderHosts: 1 if it is avoided, or 0.
+func rank(avoided bool) int {
+	if avoided {
 		return 1
 	}
 	return 0

@@ -81,7 +81,7 @@ func (s *Store) commit(ops []*batch.Op[operation]) {
 	if err != nil {
 		s.countFailure(err)
 	} else if err = s.transact(ops); !isFull(err) {
-		if err == nil && s.reserve.full.Load() {
+		if err == nil {
 			s.reserve.full.Store(false)
 		}
 		return

@@ -28,7 +28,7 @@ type reserve struct {
 	retryAt  time.Time // time of the next attempt to restore the file
 	err      error     // result of the last attempt
 
-	full atomic.Bool // whether the last transaction found no space, for the console
+	full atomic.Bool // whether the last batch found no space; the console reads it
 }
 
 // ensure restores the reserve if it is missing, and returns an error while that is not possible.
@@ -61,7 +61,6 @@ func (r *reserve) fill() error {
 func (r *reserve) release() {
 	_ = os.Remove(r.path) // If the file remains, the next write finds no space and reports an error.
 	r.complete = false
-	r.full.Store(true)
 	r.retryAt = time.Now().Add(reserveRetry)
 	r.err = fmt.Errorf("%w: the disk is full, and its reserve is for revocations", fault.ErrUnavailable)
 }

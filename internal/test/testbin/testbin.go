@@ -4,7 +4,6 @@ package testbin
 
 import (
 	"bufio"
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -65,14 +64,14 @@ type Dev struct {
 }
 
 // StartDev starts "pawl dev" with these additional flags on a free port, and returns when it listens. The process is
-// killed at the end of the test if it is still running.
+// killed at the end of the test if it is still running. A failed test logs its standard error.
 func StartDev(t testing.TB, binary, data string, flags ...string) *Dev {
 	t.Helper()
 	dev, err := RunDev(binary, data, flags...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(dev.Kill)
+	t.Cleanup(func() { dev.End(t) })
 	return dev
 }
 
@@ -145,14 +144,15 @@ type Server struct {
 }
 
 // StartServe starts "pawl serve" on a free port without a login rate, with these additional variables and arguments. It
-// returns when the server listens. The process is killed at the end of the test if it is still running.
+// returns when the server listens. The process is killed at the end of the test if it is still running. A failed test
+// logs what the server has logged.
 func StartServe(t testing.TB, binary string, env []string, args ...string) *Server {
 	t.Helper()
 	server, err := RunServe(binary, env, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(server.Kill)
+	t.Cleanup(func() { server.End(t) })
 	return server
 }
 
@@ -162,14 +162,15 @@ func RunServe(binary string, env []string, args ...string) (*Server, error) {
 }
 
 // StartSidecar starts "pawl sidecar" on a free port, with these additional variables and arguments. It returns when the
-// sidecar listens. The process is killed at the end of the test if it is still running.
+// sidecar listens. The process is killed at the end of the test if it is still running. A failed test logs what the
+// sidecar has logged.
 func StartSidecar(t testing.TB, binary string, env []string, args ...string) *Server {
 	t.Helper()
 	sidecar, err := runServer(binary, env, append([]string{"sidecar", "--listen", "127.0.0.1:0"}, args...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(sidecar.Kill)
+	t.Cleanup(func() { sidecar.End(t) })
 	return sidecar
 }
 
@@ -209,7 +210,7 @@ func RunCommand(cmd *exec.Cmd) (*Server, error) {
 	case <-listening:
 		return server, nil
 	case <-server.exited:
-		return nil, fmt.Errorf("%v: %w", cmd.Args, cmp.Or(server.Wait(), fmt.Errorf("exited:\n%s", server.Log())))
+		return nil, fmt.Errorf("%v exited:\n%s", cmd.Args, server.Log())
 	}
 }
 
