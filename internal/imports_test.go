@@ -91,8 +91,9 @@ var allowedImports = map[string][]string{
 	"internal/test/patroni":   {"internal/test/pgtest"},
 	"internal/test/pgtest":    {},
 	"internal/test/smalldisk": {},
-	"internal/test/testbin":   {"client"},
+	"internal/test/testbin":   {"client", "internal/test/testlog"},
 	"internal/test/testcert":  {},
+	"internal/test/testlog":   {},
 	"internal/test/wallclock": {},
 	"internal/token":          {},
 	"internal/tracing":        {"internal/recorder"},
@@ -103,7 +104,7 @@ var allowedImports = map[string][]string{
 	},
 	"pawltest": {
 		"client", "internal/app", "internal/authority", "internal/password", "internal/seal", "internal/server",
-		"internal/token",
+		"internal/test/testlog", "internal/token",
 	},
 	"test/load": {
 		"api", "client", "internal/bench", "internal/seal", "internal/test/pgtest", "internal/test/testbin",

@@ -8,6 +8,7 @@ package pawltest
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -20,6 +21,7 @@ import (
 	"github.com/pawlauth/pawl/internal/password"
 	"github.com/pawlauth/pawl/internal/seal"
 	"github.com/pawlauth/pawl/internal/server"
+	"github.com/pawlauth/pawl/internal/test/testlog"
 	"github.com/pawlauth/pawl/internal/token"
 )
 
@@ -112,10 +114,11 @@ func WithHandler(wrap func(http.Handler) http.Handler) Option {
 func WithConfig(change func(*app.Config)) Option { return option(change) }
 
 // New starts a server for the duration of the test. Its password hashes are cheap, so a login takes milliseconds. The
-// test fails at once if the server does not start.
+// test fails at once if the server does not start. If the test fails, the end of the server's log is printed.
 func New(t testing.TB, options ...Option) *Server {
 	t.Helper()
-	s, stop, err := start(t.Context(), t.TempDir(), options)
+	log := testlog.New(t, "pawltest")
+	s, stop, err := start(t.Context(), t.TempDir(), log, options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +134,7 @@ func New(t testing.TB, options ...Option) *Server {
 // Start starts a server where there is no testing.TB, for example in an Example. The server stores its state in dir and
 // runs until Close. Start panics if the server does not start.
 func Start(dir string, options ...Option) *Server {
-	s, stop, err := start(context.Background(), dir, options)
+	s, stop, err := start(context.Background(), dir, nil, options)
 	if err != nil {
 		panic(err)
 	}
@@ -139,11 +142,13 @@ func Start(dir string, options ...Option) *Server {
 	return s
 }
 
-// start returns a running server, and the function to stop it.
-func start(ctx context.Context, dir string, options []Option) (s *Server, stop func() error, err error) {
+// start returns a running server, and the function to stop it. If log is nil, the server's log is discarded.
+func start(
+	ctx context.Context, dir string, log *slog.Logger, options []Option,
+) (s *Server, stop func() error, err error) {
 	clock := &Clock{now: time.Now().Truncate(time.Second)}
 	config := app.Config{
-		Store: app.StoreAddress{Folder: dir}, Clock: clock.Now, Build: "test",
+		Store: app.StoreAddress{Folder: dir}, Clock: clock.Now, Build: "test", Log: log,
 		Argon2: password.Params{MemoryKiB: 64, Passes: 1},
 		Policy: authority.Policy{MaxSessionsPerUser: authority.DefaultMaxSessionsPerUser},
 	}

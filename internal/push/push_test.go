@@ -27,6 +27,7 @@ import (
 	"github.com/pawlauth/pawl/internal/test/apicheck"
 	"github.com/pawlauth/pawl/internal/test/pgtest"
 	"github.com/pawlauth/pawl/internal/test/testbin"
+	"github.com/pawlauth/pawl/internal/test/testlog"
 )
 
 // timing is short where the tests wait.
@@ -89,7 +90,9 @@ const userID = 4821
 // start starts a node. The first one adds a user and an administrator.
 func (s *site) start(t *testing.T) node {
 	t.Helper()
-	a, err := app.Open(t.Context(), s.config)
+	config := s.config
+	config.Log = testlog.New(t, "a node")
+	a, err := app.Open(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}

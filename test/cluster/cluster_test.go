@@ -21,6 +21,7 @@ import (
 	"github.com/pawlauth/pawl/internal/authority"
 	"github.com/pawlauth/pawl/internal/password"
 	"github.com/pawlauth/pawl/internal/seal"
+	"github.com/pawlauth/pawl/internal/test/testlog"
 )
 
 const (
@@ -78,6 +79,8 @@ func openNodes(t *testing.T, n int, dsn string, options ...func(*app.Config)) *n
 	var group sync.WaitGroup
 	for i := range c.all {
 		group.Go(func() {
+			config := config
+			config.Log = testlog.New(t, fmt.Sprint("node ", i))
 			a, err := app.Open(t.Context(), config)
 			if err != nil {
 				t.Errorf("node %d: %v", i, err)
@@ -120,6 +123,7 @@ func (c *nodes) call(node int, path, body string, headers ...string) (status int
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
+		c.Logf("%s: %v", path, err)
 		return 0, ""
 	}
 	defer resp.Body.Close()
@@ -136,7 +140,7 @@ func (c *nodes) login(node int) string {
 	c.Helper()
 	status, token := c.call(node, "/v2/auth/login", loginBody)
 	if status != 200 {
-		c.Errorf("login: %d", status)
+		c.Errorf("login by node %d: %d", node%len(c.all), status)
 	}
 	return token
 }

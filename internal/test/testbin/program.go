@@ -2,15 +2,18 @@ package testbin
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"os/exec"
 	"testing"
+
+	"github.com/pawlauth/pawl/internal/test/testlog"
 )
 
 // Program is a running program. It keeps the end of its standard error.
 type Program struct {
 	*exec.Cmd
-	output tail
+	output testlog.Log
 	exited chan struct{} // closed after err is set
 	err    error
 }
@@ -50,7 +53,7 @@ func (p *Program) Kill() {
 func (p *Program) End(t testing.TB) {
 	t.Helper()
 	p.Kill()
-	logFailure(t, p.Cmd, &p.output)
+	p.output.Print(t, fmt.Sprintf("%v, process %d", p.Args[1:], p.Process.Pid))
 }
 
 // Exited returns a channel that is closed when the process has exited.
