@@ -32,8 +32,7 @@ func TestFailover(t *testing.T) {
 	for round := range *failovers {
 		standby, link := startStandby(t, primary, round)
 		front[(round+1)%2].SetTarget(standby.Addr)
-		stop := make(chan struct{})
-		group := runChains(c, &f, chains, stop)
+		finish := runChains(c, &f, chains)
 		seen := f.refreshes.Load()
 		await(t, time.Minute, "refreshes before the kill", func() bool {
 			return t.Failed() || f.refreshes.Load() > seen+10*chains
@@ -51,8 +50,7 @@ func TestFailover(t *testing.T) {
 		await(t, time.Minute, "refreshes after the promotion", func() bool {
 			return t.Failed() || f.refreshes.Load() > seen+10*chains
 		})
-		close(stop)
-		group.Wait()
+		finish()
 		primary = standby
 		fmt.Fprintf(os.Stderr, "failover %d of %d: %s\n", round+1, *failovers, &f)
 	}
@@ -116,8 +114,7 @@ func TestDatabaseCutOff(t *testing.T) {
 			c := startNodes(t, 2, pgtest.DSN(cluster.Database(t), proxy.Addr))
 			var f figures
 			token := c.login(0)
-			stop := make(chan struct{})
-			group := runChains(c, &f, chains, stop)
+			finish := runChains(c, &f, chains)
 			await(t, time.Minute, "refreshes", func() bool {
 				return t.Failed() || f.refreshes.Load() > 5*chains
 			})
@@ -133,8 +130,7 @@ func TestDatabaseCutOff(t *testing.T) {
 			await(t, time.Minute, "refreshes after the cut", func() bool {
 				return t.Failed() || f.refreshes.Load() > seen+5*chains
 			})
-			close(stop)
-			group.Wait()
+			finish()
 			f.report(t, "cut off, "+name)
 		})
 	}

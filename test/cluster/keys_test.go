@@ -36,8 +36,7 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 				c.Clock = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 			})
 			var f figures
-			stop := make(chan struct{})
-			group := runChains(c, &f, chains, stop)
+			finish := runChains(c, &f, chains)
 			advance := func(d time.Duration) { // lets each chain refresh, so that no token expires
 				ahead.Add(int64(d))
 				seen := f.refreshes.Load()
@@ -48,8 +47,7 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 			for range 2 {
 				rotateOnce(c, alg, advance)
 			}
-			close(stop)
-			group.Wait()
+			finish()
 			f.report(t, "two rotations of "+string(alg))
 			if n := f.unavailable.Load(); n != 0 {
 				t.Errorf("%d requests found no store", n)

@@ -29,7 +29,8 @@ type chain struct {
 	keyed      bool // whether it sends an Idempotency-Key, so that it can repeat a refresh whose response was lost
 }
 
-// step refreshes once. It returns false if a response was lost that the chain cannot request again.
+// step refreshes once. It returns false if a response was lost that the chain cannot request again, or if the test has
+// failed.
 func (k *chain) step() bool {
 	k.count++
 	idempotencyKey := ""
@@ -43,6 +44,8 @@ func (k *chain) step() bool {
 		case status == 200:
 			k.acknowledged(next)
 			return true
+		case unavailable(status) && k.c.Failed():
+			return false
 		case unavailable(status) && time.Since(began) < 100*time.Second:
 			k.f.unavailable.Add(1)
 			time.Sleep(50 * time.Millisecond) // shorter than Retry-After
@@ -53,6 +56,24 @@ func (k *chain) step() bool {
 			k.c.Errorf("chain %d: try %d to refresh a valid token: %d", k.name, try, status)
 			return false
 		}
+	}
+}
+
+// signInAgain replaces a token that the client has lost. It waits while the node has no store, because nodes recover at
+// different times.
+func (k *chain) signInAgain() {
+	k.superseded = nil
+	for began := time.Now(); !k.c.Failed(); time.Sleep(50 * time.Millisecond) {
+		status, token := k.c.call(k.name, "/v2/auth/login", loginBody)
+		switch {
+		case status == 200:
+			k.token = token
+			return
+		case !unavailable(status) || time.Since(began) > 100*time.Second:
+			k.c.Errorf("chain %d: the login after a lost token: %d", k.name, status)
+			return
+		}
+		k.f.unavailable.Add(1)
 	}
 }
 
@@ -105,31 +126,32 @@ func (k *chain) awaitSession(node int, token string) (status int) {
 	return status
 }
 
-// runChains runs chains until stop is closed. Then it checks each chain.
-func runChains(c *nodes, f *figures, count int, stop <-chan struct{}) *sync.WaitGroup {
+// runChains starts chains. The returned function ends the chains, and checks each one unless the test has failed.
+func runChains(c *nodes, f *figures, count int) (finish func()) {
+	stop := make(chan struct{})
 	var group sync.WaitGroup
 	for i := range count {
-		token := c.login(i)
-		group.Go(func() {
-			k := &chain{c: c, f: f, name: i, token: token, keyed: i%4 != 0}
-			for {
-				select {
-				case <-stop:
-					k.check()
-					return
-				default:
-				}
-				if !k.step() {
-					if k.c.Failed() {
-						return
-					}
-					k.token = k.c.login(i) // the client has lost its token
-					k.superseded = nil
-				}
-			}
-		})
+		k := &chain{c: c, f: f, name: i, token: c.login(i), keyed: i%4 != 0}
+		group.Go(func() { k.run(stop) })
 	}
-	return &group
+	finish = sync.OnceFunc(func() { close(stop); group.Wait() })
+	c.Cleanup(finish) // before the nodes stop
+	return finish
+}
+
+// run refreshes until stop is closed, and then checks the chain.
+func (k *chain) run(stop <-chan struct{}) {
+	for !k.c.Failed() {
+		select {
+		case <-stop:
+			k.check()
+			return
+		default:
+		}
+		if !k.step() && !k.c.Failed() {
+			k.signInAgain()
+		}
+	}
 }
 
 // TestThreeNodes checks that no node accepts a token that another node has superseded, or whose session it has ended.
@@ -137,8 +159,7 @@ func TestThreeNodes(t *testing.T) {
 	cluster := pgtest.Shared(t)
 	c := startNodes(t, 3, cluster.DSN(cluster.Database(t)))
 	var f figures
-	stop := make(chan struct{})
-	group := runChains(c, &f, 16, stop)
+	finish := runChains(c, &f, 16)
 	var ends sync.WaitGroup
 	ends.Go(func() { // sessions that end meanwhile
 		for i := range 50 {
@@ -155,8 +176,7 @@ func TestThreeNodes(t *testing.T) {
 		}
 	})
 	ends.Wait()
-	close(stop)
-	group.Wait()
+	finish()
 	f.report(t, "three nodes")
 }
 
