@@ -22,7 +22,8 @@ const (
 const pollHeader = "Pawl-Poll"
 
 // onLoopback reports whether a browser on this machine has sent the request by plain HTTP. A gateway on this machine
-// adds one of the headers.
+// adds one of the headers. Without a configuration for that, nginx adds none and replaces the Host, so that the Origin
+// of a form is another one; and it speaks HTTP/1.0, as no browser does.
 func onLoopback(r *http.Request) bool {
 	for _, name := range []string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"} {
 		if len(r.Header[name]) > 0 {
@@ -31,6 +32,9 @@ func onLoopback(r *http.Request) bool {
 	}
 	peer, err := netip.ParseAddr(origin(r).IP)
 	if err != nil || !peer.IsLoopback() || r.TLS != nil {
+		return false
+	}
+	if from := r.Header.Get("Origin"); from != "" && from != "http://"+r.Host || !r.ProtoAtLeast(1, 1) {
 		return false
 	}
 	host := r.Host

@@ -1,9 +1,11 @@
 package console_test
 
 import (
+	"bufio"
 	"fmt"
 	"html"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -265,10 +267,44 @@ func TestCookieAttributes(t *testing.T) {
 			}
 		}
 	}
-	response, text := v.send("/sign-in", form, "Host", "auth.example.com")
-	if response.StatusCode != http.StatusForbidden || response.Header.Get("Set-Cookie") != "" ||
-		!strings.Contains(text, "HTTPS") {
-		t.Errorf("without encryption the sign-in has %s", response.Status)
+	for _, header := range [][]string{
+		{"Host", "auth.example.com"},
+		{"Origin", "https://auth.example.com", "Sec-Fetch-Site", "same-origin"}, // a gateway that hides the Host
+		{"Origin", "http://auth.example.com", "Sec-Fetch-Site", "same-origin"},
+	} {
+		response, text := v.send("/sign-in", form, header...)
+		if response.StatusCode != http.StatusForbidden || response.Header.Get("Set-Cookie") != "" ||
+			!strings.Contains(text, "HTTPS") {
+			t.Errorf("with %v, and perhaps without encryption, the sign-in has %s", header, response.Status)
+		}
+	}
+}
+
+// TestNginxDefaults signs in through nginx on the same machine without a configuration for the console. The console
+// cannot see whether the browser has HTTPS, so it takes no password.
+func TestNginxDefaults(t *testing.T) {
+	v := newVisitor(t, newPawl(t))
+	form := url.Values{"login": {pawltest.AdminLogin}, "password": {pawltest.AdminPassword}}
+	address := strings.TrimPrefix(v.url, "http://")
+	address, path, _ := strings.Cut(address, "/")
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, err = fmt.Fprintf(conn, "POST /%s/sign-in HTTP/1.0\r\nHost: %s\r\nConnection: close\r\n"+
+		"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s",
+		path, address, len(form.Encode()), form.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusForbidden || response.Header.Get("Set-Cookie") != "" {
+		t.Errorf("the sign-in has %s and %q", response.Status, response.Header.Get("Set-Cookie"))
 	}
 }
 
