@@ -119,6 +119,19 @@ func TestSilentHost(t *testing.T) {
 	first.Pass()
 }
 
+// TestSlowConnection opens a store on a database that is too busy to accept a connection for a while. The start waits
+// for longer than a refresh does.
+func TestSlowConnection(t *testing.T) {
+	t.Parallel()
+	cluster := pgtest.Shared(t)
+	database := cluster.Database(t)
+	proxy := pgtest.NewProxy(t, cluster.Addr)
+	proxy.Stall()
+	time.AfterFunc(2*time.Second, proxy.Pass) // later than the limit of a refresh
+	n := openNode(t, postgres.Config{DSN: pgtest.DSN(database, proxy.Addr)})
+	n.mustRotate(n.newSession(n.newUser("a"), 1), 1)
+}
+
 // TestReadCommitted changes the database's default isolation. The reset of a password still ends a session opened by a
 // concurrent sign-in.
 func TestReadCommitted(t *testing.T) {

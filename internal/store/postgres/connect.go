@@ -13,6 +13,7 @@ import (
 
 const (
 	openTimeout = 30 * time.Second          // for connecting and migrating at the start
+	openConnect = openTimeout / 3           // connectTimeout at the start
 	lockTimeout = bulkTimeout - time.Second // for a statement waiting for a lock
 	idleTimeout = 2 * bulkTimeout           // for a transaction waiting for its node
 )
@@ -38,6 +39,7 @@ func newPool(ctx context.Context, c Config, node int32, f *fence) (*pgxpool.Pool
 			config.BeforeConnect = f.orderHosts
 		}
 	}
+	config.BeforeConnect = c.patiently(config.BeforeConnect)
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		err := prepareConnection(ctx, conn)
 		if err == nil && c.coordinator {
@@ -57,6 +59,23 @@ func newPool(ctx context.Context, c Config, node int32, f *fence) (*pgxpool.Pool
 		return nil, fmt.Errorf("the address of the database cannot be used: %w", err)
 	}
 	return pool, nil
+}
+
+// patiently adds openConnect to a function that configures a new connection (BeforeConnect of pgxpool). Calls have
+// little time for a connection, but a start needs one even if the database is so busy that it takes seconds.
+func (c Config) patiently(
+	configure func(context.Context, *pgx.ConnConfig) error,
+) func(context.Context, *pgx.ConnConfig) error {
+	return func(ctx context.Context, connection *pgx.ConnConfig) error {
+		var err error
+		if configure != nil {
+			err = configure(ctx, connection)
+		}
+		if connection.ConnectTimeout == connectTimeout && (c.opened == nil || !c.opened.Load()) {
+			connection.ConnectTimeout = openConnect
+		}
+		return err
+	}
 }
 
 // prepareConnection sets what the statements rely on, regardless of the defaults of the database:

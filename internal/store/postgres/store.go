@@ -63,6 +63,7 @@ type Config struct {
 	pool        *pgxpool.Config // the parsed DSN, if the Config comes from ParseConfig
 	locks       *rowLocks       // set by Open
 	coordinator bool            // whether the pool connects to the coordinator of Citus
+	opened      *atomic.Bool    // whether Open has returned; nil in a pool for a command
 }
 
 const (
@@ -124,6 +125,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	node := int32(rand.Uint32())
 	f := newFence(c.PrimaryLog)
 	c.locks = new(rowLocks)
+	c.opened = new(atomic.Bool)
 	pool, err := newPool(ctx, c, node, f)
 	if err != nil {
 		return nil, err
@@ -173,6 +175,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		s.background.Go(func() { s.feed.KeepIssued(background, 0, s.saveIssued) })
 	}
 	c.Metrics.Register(metrics.Gauges{Sessions: s.SessionCount, Nodes: s.Nodes, Pool: pool.Stat})
+	c.opened.Store(true)
 	return s, nil
 }
 
