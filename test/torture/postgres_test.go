@@ -4,10 +4,8 @@ package torture_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"slices"
 	"testing"
 	"time"
@@ -40,13 +38,7 @@ func postgres(t *testing.T, binary string) plan {
 		d.fronts[i] = pgtest.NewProxy(t, d.cluster.Addr)
 	}
 	masterKey := "PAWL_MASTER_KEY=" + seal.NewKey()
-	init := exec.Command(binary, "init", "--login", "admin@example.com", "--json", "--store", d.cluster.DSN(d.name))
-	init.Env = append(init.Environ(), masterKey)
-	output, err := init.Output()
-	var created struct{ APIKey string }
-	if err != nil || json.Unmarshal(output, &created) != nil {
-		t.Fatalf("pawl init: %v\n%s", err, output)
-	}
+	created := testbin.Init(t, binary, []string{masterKey}, "--store", d.cluster.DSN(d.name))
 	start := func(number int) node {
 		name := fmt.Sprint("node", number)
 		s := startServe(t, binary, masterKey, pgtest.DSN(d.name, d.fronts[number].Addr)+"&application_name="+name)
