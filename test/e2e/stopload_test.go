@@ -4,14 +4,17 @@ package e2e_test
 
 import (
 	"bufio"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"testing"
 	"time"
 
 	"github.com/pawlauth/pawl/api"
@@ -24,12 +27,13 @@ type stopLoad struct {
 	url      string
 	stopping chan struct{} // closed before SIGTERM
 	logins   atomic.Int64
+	logouts  atomic.Int64
 	workers  []func()
 	full     bool // whether requests stay unfinished until the server cuts them off
 }
 
 // newLoad returns the load of a round: chains of refreshes in the fast lane, by net/http, and pipelined with checks;
-// unfinished requests; idle connections; and a follower of the feed.
+// unfinished requests; idle connections; a follower of the feed; and sign-outs.
 func (s *stopped) newLoad(url string, round int) *stopLoad {
 	l := &stopLoad{stopped: s, url: url, stopping: make(chan struct{}), full: s.long && round%40 == 5}
 	for i, c := range s.chains {
@@ -44,7 +48,7 @@ func (s *stopped) newLoad(url string, round int) *stopLoad {
 	for _, request := range []string{"", "", healthRequest, checkRequest("none")} {
 		l.workers = append(l.workers, func() { l.idle(request) })
 	}
-	l.workers = append(l.workers, l.follow)
+	l.workers = append(l.workers, l.follow, l.signOut)
 	return l
 }
 
@@ -140,6 +144,26 @@ func (l *stopLoad) signIn(c *tokenChain, w *wire) bool {
 		l.Errorf("a sign-in: %d %s", status, text)
 	}
 	return false
+}
+
+// signOut signs in and out until the connection fails.
+func (l *stopLoad) signOut() {
+	w, err := dialWire(l.url)
+	if err != nil {
+		l.cut("a sign-out", err)
+		return
+	}
+	defer w.Close()
+	for c := new(tokenChain); l.signIn(c, w); {
+		if _, err := io.WriteString(w, logoutRequest(c.token)); err != nil {
+			l.cut("a sign-out", err)
+			return
+		}
+		if !l.accepts("a sign-out", w) {
+			return
+		}
+		l.logouts.Add(1)
+	}
 }
 
 // accepts receives a response that must be 200 or 503, and reports whether it is 200.
@@ -257,9 +281,11 @@ func (w *wire) receive() (status int, text []byte, err error) {
 
 const healthRequest = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 
-func checkRequest(token string) string {
-	return "POST /v2/auth/session HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n" +
-		"Authorization: Bearer " + token + "\r\n\r\n"
+func checkRequest(token string) string  { return postAs(token, "/v2/auth/session") }
+func logoutRequest(token string) string { return postAs(token, "/v2/auth/logout") }
+
+func postAs(token, path string) string {
+	return "POST " + path + " HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nAuthorization: Bearer " + token + "\r\n\r\n"
 }
 
 func refreshRequest(token string) string {
@@ -281,4 +307,51 @@ func tokenOf(text []byte) string {
 	var answer api.Envelope[api.Token]
 	_ = json.Unmarshal(text, &answer) // the next use of an empty token fails
 	return answer.Data.Token
+}
+
+// pushReceiver is a receiver of security event tokens. It keeps the ids of the tokens.
+type pushReceiver struct {
+	*httptest.Server
+	hangs atomic.Bool // whether it does not respond
+
+	mu  sync.Mutex // guards ids
+	ids map[string]bool
+}
+
+func newPushReceiver(t *testing.T) *pushReceiver {
+	r := &pushReceiver{ids: map[string]bool{}}
+	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		text, err := io.ReadAll(request.Body)
+		parts := strings.Split(string(text), ".")
+		if err != nil || len(parts) != 3 {
+			return // the sender has disconnected
+		}
+		if r.hangs.Load() {
+			<-request.Context().Done()
+			return
+		}
+		var claims struct {
+			ID string `json:"jti"`
+		}
+		text, err = base64.RawURLEncoding.DecodeString(parts[1])
+		if err == nil {
+			err = json.Unmarshal(text, &claims)
+		}
+		if err != nil {
+			t.Errorf("the receiver: %v", err)
+		}
+		r.mu.Lock()
+		r.ids[claims.ID] = true
+		r.mu.Unlock()
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	t.Cleanup(r.Close)
+	return r
+}
+
+// count returns how many tokens the receiver has accepted. A repeated token counts once.
+func (r *pushReceiver) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.ids)
 }
