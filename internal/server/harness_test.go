@@ -29,6 +29,7 @@ type browser struct {
 
 // start runs a server, and checks its requests and responses against openapi.yaml.
 func start(t testing.TB, options ...pawltest.Option) *browser {
+	options = append([]pawltest.Option{pawltest.WithConfig(runFeedClock)}, options...)
 	if addr := os.Getenv(postgresVariable); addr != "" {
 		options = append(options, pawltest.WithPostgres(newDatabase(t, addr)))
 	}
