@@ -229,9 +229,27 @@ func checkAddress(flag, address string) error {
 	return nil
 }
 
-// open opens the app and listens. If it returns an error, both are closed.
+var errSlowStart = errors.New("the store was not opened in time")
+
+// open opens the app and listens. If it returns an error, both are closed. After the end of ctx, it gives up a store
+// that takes longer than closeTimeout to open, such as a large file whose schema changes; a kill harms no store.
 func open(ctx context.Context, config app.Config, addr string) (*app.App, net.Listener, error) {
-	a, err := app.Open(ctx, config)
+	var a *app.App
+	var err error
+	opened := make(chan struct{})
+	go func() {
+		defer close(opened)
+		a, err = app.Open(ctx, config)
+	}()
+	select {
+	case <-opened:
+	case <-ctx.Done():
+		select {
+		case <-opened:
+		case <-time.After(closeTimeout):
+			return nil, nil, errSlowStart
+		}
+	}
 	if err != nil {
 		return nil, nil, err
 	}

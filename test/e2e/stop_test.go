@@ -136,12 +136,7 @@ func (s *stopped) environment(round int) []string {
 // stopDuringStart stops a server that may not be ready yet. A signal that comes before main kills the process; the log
 // is empty then.
 func (s *stopped) stopDuringStart(round int) {
-	cmd := exec.Command(s.binary, append([]string{"serve", "--addr", "127.0.0.1:0"}, s.args...)...)
-	cmd.Env = append(os.Environ(), s.environment(round)...)
-	server, err := testbin.StartProgram(cmd)
-	if err != nil {
-		s.Fatal(err)
-	}
+	server := s.startWithoutWait(s.environment(round))
 	time.Sleep(s.upTo(250 * time.Millisecond))
 	begun := s.terminate(server)
 	exit, ok := errors.AsType[*exec.ExitError](s.await(server, begun))
@@ -149,6 +144,18 @@ func (s *stopped) stopDuringStart(round int) {
 		return
 	}
 	s.checkExit(server, begun, false)
+}
+
+// startWithoutWait starts a server with these additional variables.
+func (s *stopped) startWithoutWait(env []string) *testbin.Program {
+	cmd := exec.Command(s.binary, append([]string{"serve", "--addr", "127.0.0.1:0"}, s.args...)...)
+	cmd.Env = append(os.Environ(), env...)
+	server, err := testbin.StartProgram(cmd)
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.Cleanup(server.Kill)
+	return server
 }
 
 // terminate sends SIGTERM, and returns when.
@@ -203,7 +210,7 @@ func (s *stopped) stopUnderLoad(round int) {
 	s.receiver.hangs.Store(round%6 == 2)
 	l := s.newLoad(server.URL, round)
 	running := l.run()
-	time.Sleep(s.upTo(150 * time.Millisecond))
+	time.Sleep(s.upTo(300 * time.Millisecond))
 	if s.random.IntN(3) == 0 {
 		if err := server.Process.Signal(syscall.SIGHUP); err != nil {
 			s.Errorf("the server exited by itself: %v\n%s", server.Wait(), server.Log())
@@ -273,14 +280,34 @@ func (s *stopped) checkAudit(url string) {
 	}
 }
 
-// TestStopsWithoutDatabase stops a server whose database no longer responds, with requests in flight. It must exit with
-// 0 in time.
-func TestStopsWithoutDatabase(t *testing.T) {
+// TestStopsWithoutStore stops a server whose database no longer responds, with requests in flight, and a server whose
+// disk does not respond to its start. Both must exit with 0 in time.
+func TestStopsWithoutStore(t *testing.T) {
 	if testing.Short() {
-		t.Skip("the server waits 8 seconds for the database")
+		t.Skip("the server waits 8 seconds for its store")
 	}
 	t.Parallel()
-	binary, cluster := testbin.Build(t), pgtest.Start(t)
+	binary := testbin.Build(t)
+	t.Run("database", func(t *testing.T) {
+		t.Parallel()
+		stopWithoutDatabase(t, binary)
+	})
+	t.Run("start", func(t *testing.T) {
+		t.Parallel()
+		data := t.TempDir()
+		testbin.Init(t, binary, nil, "--data", data)
+		if err := syscall.Mkfifo(filepath.Join(data, "pawl.db-wal"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := &stopped{T: t, binary: binary, args: []string{"--data", data}}
+		server := s.startWithoutWait(nil)
+		time.Sleep(300 * time.Millisecond) // the server opens the pipe, which no program writes to
+		s.checkExit(server, s.terminate(server), false)
+	})
+}
+
+func stopWithoutDatabase(t *testing.T, binary string) {
+	cluster := pgtest.Start(t)
 	database := cluster.Database(t)
 	env := []string{"PAWL_STORE=" + cluster.DSN(database), "PAWL_MASTER_KEY=" + seal.NewKey()}
 	created := testbin.Init(t, binary, env)
