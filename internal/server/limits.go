@@ -27,7 +27,8 @@ type Limits struct {
 	RefreshRate int
 	// MaxInFlight is how many requests may be in flight at once. The server answers any further request with 503,
 	// except for health checks. A request does not count while the server waits for its body. If the server is full, a
-	// further request takes the place of the response whose client has not read for longest; that response is cut off.
+	// further request takes the place of the response whose client has not read for longest, if that is a second or
+	// more; that response is cut off.
 	MaxInFlight int
 	// TrustedProxies lists the proxies whose X-Forwarded-For header names the client. The header of any other peer is
 	// ignored.
@@ -211,19 +212,25 @@ func (s *slot) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// slowAfter is how long a write takes before its client counts as slow. A client that reads needs far less.
+const slowAfter = time.Second
+
 // slowWrites has the writes of responses in progress. A write takes long if its client does not read.
 type slowWrites struct {
 	mu   sync.Mutex // guards the list, and the slots of its writers
 	list list.List  // of *slotWriter, the oldest write first
 }
 
-// cutLongest cuts off the response whose write has taken longest, so that another request gets its slot. It returns
-// false if there is none.
+// cutLongest cuts off the response whose client has been slow for longest, so that another request gets its slot. It
+// returns false if no client is slow.
 func (s *slowWrites) cutLongest() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for e := s.list.Front(); e != nil; e = e.Next() {
 		w := e.Value.(*slotWriter)
+		if time.Since(w.began) < slowAfter {
+			return false
+		}
 		if !w.cut && http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Unix(1, 0)) == nil {
 			w.cut = true
 			w.slot.held = false
@@ -236,8 +243,9 @@ func (s *slowWrites) cutLongest() bool {
 // slotWriter writes the response of a request with a slot.
 type slotWriter struct {
 	http.ResponseWriter
-	slot *slot
-	cut  bool // the response was cut off
+	slot  *slot
+	began time.Time // when the current write began
+	cut   bool      // the response was cut off
 }
 
 var errResponseCut = errors.New("the server was full, and the client has not read for longest")
@@ -252,6 +260,7 @@ func (w *slotWriter) Write(b []byte) (int, error) {
 	}
 	writes := &w.slot.limiter.writes
 	writes.mu.Lock()
+	w.began = time.Now()
 	e := writes.list.PushBack(w)
 	writes.mu.Unlock()
 	n, err := w.ResponseWriter.Write(b)
