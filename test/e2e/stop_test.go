@@ -9,6 +9,8 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -77,7 +79,7 @@ func TestStops(t *testing.T) {
 }
 
 func testStops(t *testing.T, binary string, env []string, store ...string) {
-	s := &stopped{T: t, binary: binary, env: env, long: *stops > 0, collector: hangingCollector(t)}
+	s := &stopped{T: t, binary: binary, env: env, long: *stops > 0, collector: hangingServer(t)}
 	number := *seed
 	if number == 0 {
 		number = rand.Uint64()
@@ -109,8 +111,8 @@ func testStops(t *testing.T, binary string, env []string, store ...string) {
 	await(t, "the receiver to get each sign-out", func() bool { return s.receiver.count() >= s.logouts })
 }
 
-// hangingCollector returns the URL of a collector of traces that never responds.
-func hangingCollector(t *testing.T) string {
+// hangingServer returns the URL of a server that never responds.
+func hangingServer(t *testing.T) string {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -280,8 +282,8 @@ func (s *stopped) checkAudit(url string) {
 	}
 }
 
-// TestStopsWithoutStore stops a server whose database no longer responds, with requests in flight, and a server whose
-// disk does not respond to its start. Both must exit with 0 in time.
+// TestStopsWithoutStore stops a server whose database no longer responds, with requests in flight; a server whose disk
+// does not respond to its start; and a sidecar whose Pawl does not respond. Each must exit with 0 in time.
 func TestStopsWithoutStore(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the server waits 8 seconds for its store")
@@ -304,6 +306,34 @@ func TestStopsWithoutStore(t *testing.T) {
 		time.Sleep(300 * time.Millisecond) // the server opens the pipe, which no program writes to
 		s.checkExit(server, s.terminate(server), false)
 	})
+	t.Run("sidecar", func(t *testing.T) {
+		t.Parallel()
+		stopSidecar(t, binary)
+	})
+}
+
+// stopSidecar stops a sidecar whose Pawl does not respond to a request.
+func stopSidecar(t *testing.T, binary string) {
+	asked := make(chan struct{})
+	pawl := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/forward-auth" {
+			close(asked)
+		}
+		<-r.Context().Done()
+	}))
+	defer pawl.Close()
+	sidecar := testbin.StartSidecar(t, binary, []string{"PAWL_API_KEY=k"}, "--upstream", pawl.URL)
+	w, err := dialWire(sidecar.URL)
+	if err == nil {
+		defer w.Close()
+		_, err = io.WriteString(w, "GET /forward-auth HTTP/1.1\r\nHost: x\r\nX-API-Key: k\r\n\r\n")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-asked
+	s := &stopped{T: t}
+	s.checkExit(sidecar.Program, s.terminate(sidecar.Program), true)
 }
 
 func stopWithoutDatabase(t *testing.T, binary string) {
