@@ -211,7 +211,7 @@ func (s *stopped) stopUnderLoad(round int) {
 	}
 	s.receiver.hangs.Store(round%6 == 2)
 	l := s.newLoad(server.URL, round)
-	running := l.run()
+	wait := l.run(s.random.IntN(4) > 0)
 	time.Sleep(s.upTo(300 * time.Millisecond))
 	if s.random.IntN(3) == 0 {
 		if err := server.Process.Signal(syscall.SIGHUP); err != nil {
@@ -226,7 +226,7 @@ func (s *stopped) stopUnderLoad(round int) {
 		_ = server.Process.Signal(syscall.SIGTERM) // an error means that it has exited
 	}
 	s.checkExit(server.Program, begun, true)
-	running()
+	wait()
 	s.logins += int(l.logins.Load())
 	s.logouts += int(l.logouts.Load())
 }

@@ -28,8 +28,8 @@ type stopLoad struct {
 	stopping chan struct{} // closed before SIGTERM
 	logins   atomic.Int64
 	logouts  atomic.Int64
-	workers  []func()
-	full     bool // whether requests stay unfinished until the server cuts them off
+	workers  []func(begun func()) // each calls begun after its first exchange
+	full     bool                 // whether requests stay unfinished until the server cuts them off
 }
 
 // newLoad returns the load of a round: chains of refreshes in the fast lane, by net/http, and pipelined with checks;
@@ -37,26 +37,35 @@ type stopLoad struct {
 func (s *stopped) newLoad(url string, round int) *stopLoad {
 	l := &stopLoad{stopped: s, url: url, stopping: make(chan struct{}), full: s.long && round%40 == 5}
 	for i, c := range s.chains {
-		l.workers = append(l.workers, func() { l.refresh(c, refreshForm(i%3)) })
+		l.workers = append(l.workers, func(begun func()) { l.refresh(c, refreshForm(i%3), begun) })
 	}
 	for range 6 {
 		cut := s.random.Float64()
 		pause := s.upTo(200 * time.Millisecond)
 		ends := s.random.IntN(2) == 0
-		l.workers = append(l.workers, func() { l.sendInParts(cut, pause, ends) })
+		l.workers = append(l.workers, func(begun func()) { l.sendInParts(cut, pause, ends, begun) })
 	}
 	for _, request := range []string{"", "", healthRequest, checkRequest("none")} {
-		l.workers = append(l.workers, func() { l.idle(request) })
+		l.workers = append(l.workers, func(begun func()) { l.idle(request, begun) })
 	}
 	l.workers = append(l.workers, l.follow, l.signOut)
 	return l
 }
 
-// run starts the workers. Each ends when the server has closed its connection.
-func (l *stopLoad) run() (wait func()) {
-	var running sync.WaitGroup
+// run starts the workers. Each ends when the server has closed its connection; wait returns then. If whole is set, run
+// returns when each worker has begun, else at once.
+func (l *stopLoad) run(whole bool) (wait func()) {
+	var begun, running sync.WaitGroup
+	begun.Add(len(l.workers))
 	for _, work := range l.workers {
-		running.Go(work)
+		done := sync.OnceFunc(begun.Done)
+		running.Go(func() {
+			defer done()
+			work(done)
+		})
+	}
+	if whole {
+		begun.Wait()
 	}
 	return running.Wait
 }
@@ -83,7 +92,7 @@ const (
 const pipelinedChecks = 3
 
 // refresh signs in if the chain has no session, and refreshes its token until the connection fails.
-func (l *stopLoad) refresh(c *tokenChain, f refreshForm) {
+func (l *stopLoad) refresh(c *tokenChain, f refreshForm, begun func()) {
 	w, err := dialWire(l.url)
 	if err == nil && f == byNetHTTP {
 		_, _, err = w.exchange(healthRequest)
@@ -123,6 +132,7 @@ func (l *stopLoad) refresh(c *tokenChain, f refreshForm) {
 				return
 			}
 		}
+		begun()
 	}
 }
 
@@ -147,7 +157,7 @@ func (l *stopLoad) signIn(c *tokenChain, w *wire) bool {
 }
 
 // signOut signs in and out until the connection fails.
-func (l *stopLoad) signOut() {
+func (l *stopLoad) signOut(begun func()) {
 	w, err := dialWire(l.url)
 	if err != nil {
 		l.cut("a sign-out", err)
@@ -163,6 +173,7 @@ func (l *stopLoad) signOut() {
 			return
 		}
 		l.logouts.Add(1)
+		begun()
 	}
 }
 
@@ -180,7 +191,7 @@ func (l *stopLoad) accepts(what string, w *wire) bool {
 
 // sendInParts sends a part of a sign-in before the stop. After the stop and a pause, it sends the rest, or closes the
 // connection.
-func (l *stopLoad) sendInParts(cut float64, pause time.Duration, ends bool) {
+func (l *stopLoad) sendInParts(cut float64, pause time.Duration, ends bool, begun func()) {
 	w, err := dialWire(l.url)
 	if err != nil {
 		l.cut("a request in parts", err)
@@ -193,6 +204,7 @@ func (l *stopLoad) sendInParts(cut float64, pause time.Duration, ends bool) {
 		l.cut("a request in parts", err)
 		return
 	}
+	begun()
 	<-l.stopping
 	if l.full {
 		_, _ = io.Copy(io.Discard, w) // returns when the server cuts the request off
@@ -208,7 +220,7 @@ func (l *stopLoad) sendInParts(cut float64, pause time.Duration, ends bool) {
 }
 
 // idle opens a connection, and sends one request unless it is empty. The server must close the connection.
-func (l *stopLoad) idle(request string) {
+func (l *stopLoad) idle(request string, begun func()) {
 	w, err := dialWire(l.url)
 	if err == nil && request != "" {
 		_, _, err = w.exchange(request)
@@ -218,12 +230,13 @@ func (l *stopLoad) idle(request string) {
 		return
 	}
 	defer w.Close()
+	begun()
 	_, _ = io.Copy(io.Discard, w)
 	l.cut("an idle connection", io.EOF)
 }
 
 // follow follows the feed. The server must end the stream and not cut it off.
-func (l *stopLoad) follow() {
+func (l *stopLoad) follow(begun func()) {
 	request, err := http.NewRequestWithContext(l.Context(), http.MethodGet, l.url+"/v2/revocations", nil)
 	if err != nil {
 		l.Error(err)
@@ -236,6 +249,7 @@ func (l *stopLoad) follow() {
 		return
 	}
 	defer resp.Body.Close()
+	begun()
 	text, err := io.ReadAll(resp.Body)
 	switch {
 	case err != nil:
