@@ -29,8 +29,8 @@ func TestMigrationsRepeat(t *testing.T) {
 	if err != nil || len(names) == 0 {
 		t.Fatalf("%d migrations, %v", len(names), err)
 	}
-	change := regexp.MustCompile(`(?m)(?:^CREATE (?:UNIQUE |UNLOGGED )?(?:TABLE|INDEX)|ADD COLUMN|^DROP \w+) +\w+`)
-	repeats := regexp.MustCompile(` IF$`)
+	change := regexp.MustCompile(`(?m)(?:^CREATE (?:UNIQUE |UNLOGGED )?\w+|ADD COLUMN|^DROP \w+) +\w+`)
+	repeats := regexp.MustCompile(` IF$|^CREATE OR REPLACE`)
 	for _, name := range names {
 		text, err := os.ReadFile(name)
 		if err != nil {

@@ -61,9 +61,10 @@ func FuzzIntrospection(f *testing.F) {
 	f.Add("a", "b", "c", int64(1), byte(9<<2|1))
 	f.Add("a", "b", "c", int64(1), byte(9<<2|2))
 	for field := range byte(12) {
-		f.Add("a\"", "b\n", "c\x7f", int64(field), field<<2)
-		f.Add("a", "b", "c", int64(field), field<<2) // from 9 on with all texts
+		f.Add("a\"", "b\n", "c\\", int64(field), field<<2) // each text needs escapes
+		f.Add("a", "b", "c", int64(field), field<<2)       // from 9 on with all texts
 	}
+	f.Add("a\x7f", "b\x7f", "c\x7f", int64(9), byte(9<<2))
 	f.Fuzz(func(t *testing.T, a, b, c string, number int64, shape byte) {
 		want := api.Introspection{Active: true, IssuedAt: number, Expires: -number, NetworkID: number, MailboxID: 7}
 		texts := []*string{
