@@ -33,7 +33,7 @@ start it with --login-rate 0. All sessions belong to one user: start it with --m
 more than 1,000.
 
 Example:
-  set -a; . ./pawl-dev/dev.env; set +a                         # PAWL_API_KEY too
+  set -a; . ./pawl-dev/dev.env; set +a                         # the login, the password and an API key
   pawl bench --conns 64 --duration 10s --mix refresh=1
   pawl bench --mix refresh+key=1                               # refreshes with an API key
   pawl bench --mix introspect=9,refresh+key=1                  # introspections, as a gateway sends them`

@@ -315,8 +315,7 @@ var english = map[string]string{
 	"rotate.open":             "Rotate",
 	"rotate.title":            "Rotate the signing key?",
 	"rotate.effect": "Publishes a new key. It begins to sign after the lead time, so that all verifiers have it by " +
-		"then. " +
-		"No token is rejected, and every session continues.",
+		"then. No token is rejected, and every session continues.",
 	"rotate.button": "Publish a new key",
 	"retire.open":   "Retire",
 	"retire.name":   "Retire the key %s",
@@ -329,7 +328,7 @@ var english = map[string]string{
 	"done.retired":  "The key is retired.",
 
 	"settings.title":  "Settings",
-	"settings.about":  "The effective settings of this node, and where each comes from. They change at a restart only.",
+	"settings.about":  "The effective settings of this node, and their sources. They change at a restart only.",
 	"settings.name":   "Setting",
 	"settings.value":  "Value",
 	"settings.source": "Source",

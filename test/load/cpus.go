@@ -23,8 +23,9 @@ type programs struct {
 	flush time.Duration
 }
 
-// onBothMachines runs measure on all CPUs, and then with the servers on a CPU of their own, unless cpus is 1 or 2. For
-// one CPU it starts this program again on the other CPU, with the database, so that a measured server is alone.
+// onBothMachines runs measure with the servers on all CPUs, and then with the servers on a CPU of their own. If cpus is
+// 2, it runs only the first part, and if cpus is 1, only the second one. For the second part it starts this program
+// again on another CPU, with the database, so that a measured server is alone.
 func onBothMachines(
 	ctx context.Context, old string, cpus int, flush time.Duration, measure func(programs) error,
 ) error {

@@ -167,18 +167,18 @@ func (s *Store) useCitus(ctx context.Context, c Config) error {
 	}
 	s.citus.coordinator.Store(config)
 	fence := newFence(c.PrimaryLog)
-	c.coordinator = true
-	c.pool = s.hot.pool.Config()
-	c.pool.BeforeConnect = func(_ context.Context, config *pgx.ConnConfig) error {
+	ofCoordinator := c
+	ofCoordinator.coordinator = true
+	ofCoordinator.pool = s.hot.pool.Config()
+	ofCoordinator.pool.BeforeConnect = func(_ context.Context, config *pgx.ConnConfig) error {
 		*config = *s.citus.coordinator.Load().Copy()
 		config.ValidateConnect = fence.validate
 		return nil
 	}
-	pool, err := newPool(ctx, c, s.node, fence)
+	pool, err := newPool(ctx, ofCoordinator, s.node, fence)
 	if err != nil {
 		return err
 	}
-	c.coordinator = false
 	s.citus.open = s.workerOpener(c)
 	s.hot.fence.turnOff()
 	s.bulk = server{pool: pool, fence: fence}

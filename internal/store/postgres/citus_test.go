@@ -572,7 +572,7 @@ func TestMovedShards(t *testing.T) {
 	refreshes.during(func() {
 		cluster.Coordinator.Kill()
 		cluster.Coordinator.Restart(t)
-		cluster.Moved(t, config.Database)
+		cluster.SetCoordinator(t, config.Database)
 		for _, n := range refreshes.nodes {
 			n.awaitSignIn(refreshes.user)
 		}

@@ -72,8 +72,14 @@ func (c *Citus) Servers() []*Cluster { return append([]*Cluster{c.Coordinator}, 
 func (c *Citus) Database(t TB) string {
 	t.Helper()
 	name := fmt.Sprint("citus", c.Coordinator.created.Add(1))
-	for i, server := range c.Servers() {
-		c.connect(t, name, server, i > 0)
+	create(t, name, c.Coordinator)
+	c.SetCoordinator(t, name)
+	for i, worker := range c.Workers {
+		addr := worker.Addr
+		if c.Proxy != nil && i == len(c.Workers)-1 {
+			addr = c.Proxy.Addr
+		}
+		c.connect(t, name, worker, addr)
 	}
 	return name
 }
@@ -82,30 +88,28 @@ func (c *Citus) Database(t TB) string {
 func (c *Citus) AddWorker(t TB, database string, worker *Cluster) {
 	t.Helper()
 	c.Workers = append(c.Workers, worker)
-	c.connect(t, database, worker, true)
+	c.connect(t, database, worker, worker.Addr)
 }
 
-// Moved makes the new address of the coordinator known to the cluster, after a restart.
-func (c *Citus) Moved(t TB, database string) {
+// SetCoordinator makes the present address of the coordinator known to a database. A restart changes it.
+func (c *Citus) SetCoordinator(t TB, database string) {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(c.Coordinator.Addr)
 	c.Coordinator.Exec(t, database, fmt.Sprintf("SELECT citus_set_coordinator_host('%s', %s)", host, port))
 }
 
-// connect creates a database on a server, and adds the server to those of the database.
-func (c *Citus) connect(t TB, database string, server *Cluster, isWorker bool) {
+// connect creates a database on a worker, and adds the worker to the database at an address.
+func (c *Citus) connect(t TB, database string, worker *Cluster, addr string) {
+	t.Helper()
+	create(t, database, worker)
+	host, port, _ := net.SplitHostPort(addr)
+	c.Coordinator.Exec(t, database, fmt.Sprintf("SELECT citus_add_node('%s', %s)", host, port))
+}
+
+// create creates a database with the extension on a server, and drops it at the end of the test.
+func create(t TB, database string, server *Cluster) {
 	t.Helper()
 	server.Exec(t, "postgres", "SET citus.enable_create_database_propagation = off", "CREATE DATABASE "+database)
 	server.Exec(t, database, "CREATE EXTENSION citus")
 	t.Cleanup(func() { server.tryExec("DROP DATABASE IF EXISTS " + database + " WITH (FORCE)") })
-	addr := server.Addr
-	if c.Proxy != nil && server == c.Workers[len(c.Workers)-1] {
-		addr = c.Proxy.Addr
-	}
-	host, port, _ := net.SplitHostPort(addr)
-	call := "citus_set_coordinator_host"
-	if isWorker {
-		call = "citus_add_node"
-	}
-	c.Coordinator.Exec(t, database, fmt.Sprintf("SELECT %s('%s', %s)", call, host, port))
 }
