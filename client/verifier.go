@@ -90,8 +90,8 @@ type VerifiedToken struct {
 	SessionID string // as in lists of sessions
 }
 
-// NewVerifier returns a Verifier for the tokens of c's server, and begins to follow the feed. c needs an API key of
-// scope Verify, or the API key or bearer of a user of level NetOps or above. The questions about tokens use no
+// NewVerifier returns a Verifier for the tokens of c's server, and begins to follow the feed. c needs an API key,
+// such as one of scope Verify, or a bearer of a user of level NetOps or above. The questions about tokens use no
 // credentials but the token in question. Call Close when the Verifier is not needed any more.
 func NewVerifier(c *Client, config VerifierConfig) *Verifier {
 	config.Bound = cmp.Or(config.Bound, defaultBound)

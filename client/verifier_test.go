@@ -63,7 +63,7 @@ func newVerifying(
 func (v *verifying) newVerifier(config client.VerifierConfig) *client.Verifier {
 	v.Helper()
 	key, err := v.direct.CreateAPIKey(v.Context(), api.CreateAPIKeyRequest{
-		UserID: pawltest.UserID, Visibility: api.VisibilityPrivate, Scope: api.ScopeVerify,
+		UserID: pawltest.AdminID, Visibility: api.VisibilityPrivate, Scope: api.ScopeVerify,
 	})
 	if err != nil {
 		v.Fatal(err)

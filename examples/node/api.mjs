@@ -1,5 +1,5 @@
 // An API with Express that verifies tokens in memory, and rejects a superseded one within a second.
-// npm install express @pawl/client; PAWL_URL and PAWL_API_KEY (of scope Verify) name the Pawl.
+// npm install express @pawl/client; PAWL_URL and PAWL_API_KEY (of scope Verify, of a user of level NetOps) name the Pawl.
 import express from "express";
 import { createVerifier, expressAuth } from "@pawl/client/server";
 

@@ -218,7 +218,7 @@ func (s *feedScene) userChanged() []revocation.Change {
 func TestFeedEvents(t *testing.T) {
 	began := time.Now()
 	b := start(t, pawltest.WithConfig(func(c *app.Config) { c.Policy.MaxSessionsPerUser = 3 }))
-	verify := apiKey(b.createKey(pawltest.UserID, `"scope":"Verify"`).Key)
+	verify := apiKey(b.createKey(pawltest.AdminID, `"scope":"Verify"`).Key)
 	f := b.follow(verify)
 	if h := f.response.Header; h.Get("X-Accel-Buffering") != "no" || h.Get("Cache-Control") != "no-store" {
 		t.Errorf("headers: %v", h)
@@ -265,12 +265,15 @@ func TestFeedResume(t *testing.T) {
 	b.follow(b.admin(), "Last-Event-ID: E-1").read(revocation.HelloEvent)
 }
 
-// TestFeedCallers checks who may follow the feed.
+// TestFeedCallers checks which levels may follow the feed, with each kind of credentials.
 func TestFeedCallers(t *testing.T) {
 	b := start(t)
 	for level, status := range map[string]int{"TechOps": 200, "NetOps": 200, "NetworkAdmin": 403, "MailboxUser": 403} {
 		key, token := b.addUser(strings.ToLower(level)+"@example.com", level, 1, 101)
-		for _, header := range []string{apiKey(key), bearer(token)} {
+		id := data[api.SessionInfo](b, "POST", "/v2/auth/session", "", bearer(token)).UserID
+		verify := data[api.APIKey](b, "POST", "/v2/keys/create",
+			fmt.Sprintf(`{"userId":%d,"visibility":"Private","scope":"Verify"}`, id), bearer(token)).Key
+		for _, header := range []string{apiKey(key), apiKey(verify), bearer(token)} {
 			resp, text := b.send("GET", "/v2/revocations", "", header)
 			if resp.StatusCode != status {
 				t.Errorf("%s: %d %s, want %d", level, resp.StatusCode, text, status)
@@ -288,7 +291,7 @@ func TestFeedCallers(t *testing.T) {
 func TestFeedEnds(t *testing.T) {
 	t.Parallel() // because the credentials are checked at intervals
 	b := start(t)
-	key := b.createKey(pawltest.UserID, `"scope":"Verify"`)
+	key := b.createKey(pawltest.AdminID, `"scope":"Verify"`)
 	_, token := b.addUser("ops@example.com", "NetOps", 1, 101)
 	byKey := b.follow(apiKey(key.Key))
 	byToken := b.follow(bearer(token))

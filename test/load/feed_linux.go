@@ -11,8 +11,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/pawlauth/pawl/api"
-	"github.com/pawlauth/pawl/client"
 	"github.com/pawlauth/pawl/internal/bench"
 )
 
@@ -136,26 +134,12 @@ func (f fleet) refreshes(ctx context.Context, each time.Duration) (perSecond flo
 // follow begins to follow the feed of a server until ctx ends, and discards what it reads.
 func (s *server) follow(ctx context.Context, followers int) error {
 	connections := &http.Client{Transport: &http.Transport{ReadBufferSize: 64 << 10}}
-	c, err := client.New(s.url, client.WithHTTPClient(connections))
-	if err != nil {
-		return err
-	}
-	token, err := c.Login(ctx, s.login, s.password)
-	if err != nil {
-		return err
-	}
-	key, err := c.With(client.WithBearer(token.Token)).CreateAPIKey(ctx, api.CreateAPIKeyRequest{
-		UserID: token.UserID, Visibility: api.VisibilityPrivate, Scope: api.ScopeVerify,
-	})
-	if err != nil {
-		return err
-	}
 	for range followers {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/v2/revocations", nil)
 		if err != nil {
 			return err
 		}
-		req.Header.Set("X-API-Key", key.Key)
+		req.Header.Set("X-API-Key", s.apiKey)
 		resp, err := connections.Do(req)
 		if err != nil {
 			return err

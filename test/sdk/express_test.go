@@ -28,9 +28,9 @@ func TestExpressExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := pawltest.New(t, pawltest.WithAlgorithm("ES256"), realTime)
-	pawl := server.Client(client.WithAPIKey(server.APIKey))
+	pawl := server.Client(client.WithAPIKey(server.AdminAPIKey))
 	key, err := pawl.CreateAPIKey(t.Context(), api.CreateAPIKeyRequest{
-		UserID: pawltest.UserID, Visibility: api.VisibilityPrivate, Scope: api.ScopeVerify,
+		UserID: pawltest.AdminID, Visibility: api.VisibilityPrivate, Scope: api.ScopeVerify,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -51,8 +51,8 @@ func TestNode(t *testing.T) {
 	server := pawltest.New(t, pawltest.WithAlgorithm("ES256"), realTime, pawltest.WithConfig(func(c *app.Config) {
 		c.Policy.ReplayWithoutKey = time.Minute
 	}))
-	key, err := server.Client(client.WithAPIKey(server.APIKey)).CreateAPIKey(t.Context(), api.CreateAPIKeyRequest{
-		UserID: pawltest.UserID, Visibility: api.VisibilityPrivate, Scope: api.ScopeVerify,
+	key, err := server.Client(client.WithAPIKey(server.AdminAPIKey)).CreateAPIKey(t.Context(), api.CreateAPIKeyRequest{
+		UserID: pawltest.AdminID, Visibility: api.VisibilityPrivate, Scope: api.ScopeVerify,
 	})
 	if err != nil {
 		t.Fatal(err)

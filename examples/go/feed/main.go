@@ -14,7 +14,7 @@ import (
 )
 
 func main() {
-	// An API key of scope Verify is enough.
+	// An API key of scope Verify is enough, of a user of level NetOps or above.
 	pawl, err := client.New(cmp.Or(os.Getenv("PAWL_URL"), "http://127.0.0.1:8080"),
 		client.WithAPIKey(os.Getenv("PAWL_API_KEY")))
 	if err != nil {

@@ -550,8 +550,8 @@ export interface paths {
         };
         /**
          * Follow what was superseded or ended.
-         * @description A stream of server-sent events, for an API that verifies tokens by itself. For keys of scope `Verify`, and for
-         *     `NetOps` and above.
+         * @description A stream of server-sent events, for an API that verifies tokens by itself. For `NetOps` and above, also with a
+         *     key of scope `Verify`.
          *
          *     `hello` comes first, and again whenever events may have been lost: `epoch`, `serverTime`, `issuedUntil` (no
          *     token has a later `iat`), and in milliseconds `maxTokenLife` and `heartbeat`. `revoked` has an array with an entry for each change of a commit:

@@ -16,7 +16,7 @@ export interface VerifierOptions extends FeedOptions {
    * passes for a second at most. Pawl is asked where the feed is not enough. Call close when the verifier is not needed.
    */
   mode?: "ask" | "keys" | "feed";
-  /** An API key of scope Verify or Full. Required to ask. The feed needs scope Verify, or a user of level NetOps. */
+  /** An API key of scope Verify or Full. Required to ask. The feed needs one of a user of level NetOps. */
   apiKey?: string;
   /** The server's settings of the same names; "pawl" by default. For keys. */
   issuer?: string;
@@ -68,7 +68,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
 
 function createFeedVerifier(options: VerifierOptions): FeedVerifier {
   if (!options.apiKey) {
-    throw new TypeError("apiKey is missing; the feed needs one of scope Verify");
+    throw new TypeError("apiKey is missing; the feed needs one of a user of level NetOps, such as of scope Verify");
   }
   const keys = verifyByKeys(options);
   return new FeedVerifier({
