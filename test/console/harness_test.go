@@ -89,16 +89,25 @@ func newTab(t *testing.T, pawl *pawltest.Server) tab {
 	}
 	ctx, end := chromedp.NewContext(chromium, chromedp.WithNewBrowserContext(), chromedp.WithListener(check))
 	t.Cleanup(end)
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	t.Cleanup(cancel)
+	if err := chromedp.Do(ctx); err != nil { // opens it, so that the end of a step does not close it
+		t.Fatal(err)
+	}
 	b := tab{T: t, ctx: ctx, url: pawl.URL + console.DefaultPath}
 	b.do(chromedp.EmulateViewport(1280, 900))
 	return b
 }
 
+// step returns a context for one step of a test. A step may take a minute, because the machine may be busy. The whole
+// test has no limit of its own.
+func (b tab) step() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(b.ctx, time.Minute)
+}
+
 func (b tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	b.Helper()
-	if err := chromedp.Do(b.ctx, steps...); err != nil {
+	ctx, cancel := b.step()
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
 		b.Fatalf("%v at %s", err, b.at())
 	}
 }
@@ -158,19 +167,23 @@ func (b tab) text(selector string) string {
 // until waits until an expression is true. It asks from outside, because a page without its script has no timers.
 func (b tab) until(expression string) {
 	b.Helper()
-	for b.ctx.Err() == nil {
+	ctx, cancel := b.step()
+	defer cancel()
+	for ctx.Err() == nil {
 		// An error means that the page is being replaced by the next one.
-		if ok, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](expression)); err == nil && ok {
+		if ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool](expression)); err == nil && ok {
 			return
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	b.Fatalf("never true: %s at %s: %v", expression, b.at(), b.ctx.Err())
+	b.Fatalf("never true: %s at %s: %v", expression, b.at(), ctx.Err())
 }
 
 // at returns the path of the page.
 func (b tab) at() string {
-	at, err := chromedp.Run(b.ctx, chromedp.Location())
+	ctx, cancel := b.step()
+	defer cancel()
+	at, err := chromedp.Run(ctx, chromedp.Location())
 	if err != nil {
 		return err.Error()
 	}
@@ -183,7 +196,9 @@ func (b tab) at() string {
 
 func eval[T any](b tab, expression string) T {
 	b.Helper()
-	value, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	ctx, cancel := b.step()
+	defer cancel()
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
 		b.Fatalf("%s: %v", expression, err)
 	}

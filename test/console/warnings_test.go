@@ -79,8 +79,10 @@ func TestDiskWarning(t *testing.T) {
 		_, err := pawl.Client(client.WithRetries(0)).Login(t.Context(), pawltest.Login, pawltest.Password)
 		return err
 	}
+	ctx, cancel := b.step()
+	defer cancel()
 	for login() == nil { // until the write-ahead log needs space
-		if b.ctx.Err() != nil {
+		if ctx.Err() != nil {
 			t.Fatal("the disk is not full")
 		}
 	}
@@ -88,8 +90,10 @@ func TestDiskWarning(t *testing.T) {
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
+	ctx, cancel = b.step()
+	defer cancel()
 	for err := login(); err != nil; err = login() { // until the server tries again, a second after the last failure
-		if b.ctx.Err() != nil {
+		if ctx.Err() != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(20 * time.Millisecond)
