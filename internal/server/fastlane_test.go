@@ -195,6 +195,48 @@ func startAndStop(ctx context.Context) error {
 	return errors.Join(err, web.Shutdown(ctx), <-served)
 }
 
+// onRecord is a slog.Handler that calls a function for each record.
+type onRecord func(slog.Record)
+
+func (onRecord) Enabled(context.Context, slog.Level) bool { return true }
+
+func (f onRecord) Handle(_ context.Context, r slog.Record) error {
+	f(r)
+	return nil
+}
+
+func (f onRecord) WithAttrs([]slog.Attr) slog.Handler { return f }
+func (f onRecord) WithGroup(string) slog.Handler      { return f }
+
+// TestStopBeforeServer closes the listener after a stop has begun and before net/http begins to stop, as the lane may.
+func TestStopBeforeServer(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	web := server.NewHTTPServer(server.HTTPConfig{
+		Handler: http.NotFoundHandler(), FastLane: true,
+		Log: slog.New(onRecord(func(r slog.Record) {
+			if strings.HasPrefix(r.Message, "draining") {
+				listener.Close()
+				if err := <-served; err != nil {
+					t.Errorf("Serve returned %v", err)
+				}
+			}
+		})),
+	})
+	go func() { served <- web.Serve(listener) }()
+	answer, err := http.Get("http://" + listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if err := web.Shutdown(t.Context()); err != nil {
+		t.Errorf("Shutdown returned %v", err)
+	}
+}
+
 // TestFastLaneDrains checks that Shutdown waits for a request in the fast lane, and cuts it off once its context ends.
 func TestFastLaneDrains(t *testing.T) {
 	for name, finishes := range map[string]bool{"the request finishes": true, "the context ends": false} {

@@ -157,9 +157,10 @@ func (s *HTTPServer) stopLane() *fastlane.Listener {
 func (s *HTTPServer) Shutdown(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
+	fast := s.stopLane()
 	s.log.Info("draining: no new connections; the requests in flight may end", "timeout", drainTimeout.String())
 	var draining sync.WaitGroup
-	if fast := s.stopLane(); fast != nil {
+	if fast != nil {
 		draining.Go(func() { fast.Shutdown(ctx) })
 	}
 	err := s.server.Shutdown(ctx)
