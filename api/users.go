@@ -106,8 +106,9 @@ type TenantRequest struct {
 
 // SetPasswordRequest is the body of POST /v2/users/password.
 type SetPasswordRequest struct {
-	UserID      int64  `json:"userId"`
-	NewPassword string `json:"newPassword"`
+	UserID         int64  `json:"userId"`
+	NewPassword    string `json:"newPassword"`
+	RevokeSessions bool   `json:"revokeSessions,omitzero"` // ends every session of the user
 }
 
 // GeneratePasswordRequest is the body of POST /v2/users/generate-password.

@@ -60,7 +60,7 @@ func TestUserCalls(t *testing.T) {
 	c.check("User", err, got == u)
 	found, err := admin.UsersByName(ctx, "ADA@x.example")
 	c.check("UsersByName", err, len(found) == 1 && found[0] == u)
-	c.check("SetPassword", admin.SetPassword(ctx, u.UserID, "N3w$ecret!"), true)
+	c.check("SetPassword", admin.SetPassword(ctx, newPassword(u.UserID)), true)
 	token, err := server.Client().Login(ctx, "ada@x.example", "N3w$ecret!")
 	c.check("Login", err, token.UserID == u.UserID)
 	me, err := server.Client(client.WithBearer(token.Token)).Me(ctx)
@@ -239,7 +239,7 @@ func TestErrors(t *testing.T) {
 		client.ErrInvalidAPIKey:      apiKey,
 		client.ErrDuplicateObject:    duplicate,
 		client.ErrInvalidParameter:   parameter,
-		client.ErrAccessDenied:       user.SetPassword(ctx, pawltest.AdminID, "N3w$ecret!"),
+		client.ErrAccessDenied:       user.SetPassword(ctx, newPassword(pawltest.AdminID)),
 		client.ErrObjectNotFound:     admin.DeleteAPIKey(ctx, 999),
 	}
 	for want, got := range all {
@@ -338,4 +338,9 @@ func TestNewRejectsBadAddresses(t *testing.T) {
 			t.Errorf("%q: error %v", address, err)
 		}
 	}
+}
+
+// newPassword returns a request for a new password of a user.
+func newPassword(userID int64) api.SetPasswordRequest {
+	return api.SetPasswordRequest{UserID: userID, NewPassword: "N3w$ecret!"}
 }

@@ -66,9 +66,8 @@ func (c *Client) SetTenant(ctx context.Context, r api.TenantRequest) (api.User, 
 	return do[api.User](ctx, c, post("/v2/users/set-network-mailbox", r).idempotent())
 }
 
-// SetPassword sets the password of another user. The user's sessions continue.
-func (c *Client) SetPassword(ctx context.Context, userID int64, newPassword string) error {
-	r := api.SetPasswordRequest{UserID: userID, NewPassword: newPassword}
+// SetPassword sets the password of another user. The user's sessions continue unless r revokes them.
+func (c *Client) SetPassword(ctx context.Context, r api.SetPasswordRequest) error {
 	return doNoData(ctx, c, post("/v2/users/password", r).idempotent())
 }
 

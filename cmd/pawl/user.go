@@ -155,7 +155,8 @@ func (c *userRoleCmd) Run(ctx context.Context, std stdio) error {
 }
 
 type userPasswordCmd struct {
-	remoteUser `embed:""`
+	remoteUser     `embed:""`
+	RevokeSessions bool `help:"End all sessions of the user too."`
 }
 
 func (*userPasswordCmd) Help() string {
@@ -174,8 +175,12 @@ func (c *userPasswordCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	if err := c.server.SetPassword(ctx, id, secret); err != nil {
+	request := api.SetPasswordRequest{UserID: id, NewPassword: secret, RevokeSessions: c.RevokeSessions}
+	if err := c.server.SetPassword(ctx, request); err != nil {
 		return err
+	}
+	if c.RevokeSessions {
+		return c.confirm(std, "The password is set, and all sessions of the user have ended.")
 	}
 	return c.confirm(std, `The password is set. "pawl user reset" ends the open sessions of the user.`)
 }

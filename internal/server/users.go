@@ -165,7 +165,7 @@ func (s *server) setTenant(ctx context.Context, r request, body api.TenantReques
 }
 
 func (s *server) setPassword(ctx context.Context, r request, body api.SetPasswordRequest) (response, error) {
-	return ok(true), s.authority.SetPassword(ctx, r.caller, body.UserID, body.NewPassword, false)
+	return ok(true), s.authority.SetPassword(ctx, r.caller, body.UserID, body.NewPassword, body.RevokeSessions)
 }
 
 func (s *server) generatePassword(_ context.Context, _ request, body api.GeneratePasswordRequest) (response, error) {

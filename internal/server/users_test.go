@@ -152,3 +152,16 @@ func TestSearch(t *testing.T) {
 		b.expect(400, api.CodeInvalidParameter, "POST", "/v2/users/list", body, b.admin())
 	}
 }
+
+// TestSetPasswordRevokes sets the password of a user, who keeps the session unless revokeSessions ends it.
+func TestSetPasswordRevokes(t *testing.T) {
+	b := start(t)
+	for revoke, status := range map[bool]int{false: 200, true: 401} {
+		token := b.login()
+		body := fmt.Sprintf(`{"userId":%d,"newPassword":%q,"revokeSessions":%t}`,
+			pawltest.UserID, pawltest.Password, revoke)
+		b.expect(200, "", "POST", "/v2/users/password", body, b.admin())
+		b.session(status, token)
+		b.refresh(status, token)
+	}
+}

@@ -366,7 +366,7 @@ export interface paths {
         put?: never;
         /**
          * Set the password of a user.
-         * @description For `NetworkAdmin` or above. The user's sessions continue.
+         * @description For `NetworkAdmin` or above. The user's sessions continue, unless `revokeSessions` ends them in the same step.
          */
         post: operations["setPassword"];
         delete?: never;
@@ -1143,6 +1143,8 @@ export interface components {
         SetPasswordRequest: {
             userId: components["schemas"]["UserId"];
             newPassword: components["schemas"]["NewPassword"];
+            /** @description By default false. */
+            revokeSessions?: boolean;
         };
         GeneratePasswordRequest: {
             /** @description By default 12. */
@@ -2839,7 +2841,8 @@ export interface operations {
                 /**
                  * @example {
                  *       "userId": 4821,
-                 *       "newPassword": "N3w$ecret!"
+                 *       "newPassword": "N3w$ecret!",
+                 *       "revokeSessions": true
                  *     }
                  */
                 "application/json": components["schemas"]["SetPasswordRequest"];
