@@ -22,7 +22,6 @@ type mutant struct {
 	edits    []edit
 	long     bool               // whether only "make torture" runs it
 	kills    int                // how many kills are checked together
-	rounds   int                // the test finds the fault within so many runs with as many kills
 	verifier bool               // as in plan
 	found    func(*report) bool // whether the checks for this kind of fault have found it
 }
@@ -31,6 +30,10 @@ type mutant struct {
 // that matches nothing would silently have no effect. In new, MUTANT stands for an expression that is true if the
 // mutant is selected.
 type edit struct{ dir, old, new string }
+
+// mutantRounds is how many runs may look for a fault. A slow machine makes few calls between two kills, so that half of
+// the runs may miss a fault that needs two calls at once.
+const mutantRounds = 12
 
 func doubleSuccessors(r *report) bool { return r.illegal > 0 && r.double > 0 }
 func lostRefreshes(r *report) bool    { return r.illegal > 0 && r.lost > 0 }
@@ -46,7 +49,7 @@ var sqliteMutants = []mutant{
 			dir: "internal/authority", old: "return s.Generation == r.From && r.At < s.Idle",
 			new: "return MUTANT || s.Generation == r.From && r.At < s.Idle",
 		}},
-		kills: 5, rounds: 3, found: doubleSuccessors,
+		kills: 5, found: doubleSuccessors,
 	},
 	{
 		// Rotations stay in memory. Without the fsync alone, a kill would lose nothing, because the kernel still has
@@ -58,7 +61,7 @@ var sqliteMutants = []mutant{
 			new: "if MUTANT && b.changes[i].generation > 1 {\ncontinue\n}\n" +
 				"if err := b.rows.append(rows, &b.changes[i]); err != nil {",
 		}},
-		kills: 5, rounds: 3, found: lostRefreshes,
+		kills: 5, found: lostRefreshes,
 	},
 	{
 		name: "SQLite keeps the sessions of a suspended user",
@@ -67,7 +70,7 @@ var sqliteMutants = []mutant{
 			old: "if !user.Status.MaySignIn() {\n\t\t\tif err := c.endEpochs(",
 			new: "if !MUTANT && !user.Status.MaySignIn() {\n\t\t\tif err := c.endEpochs(",
 		}},
-		kills: 6, rounds: 4, found: endedAccepted,
+		kills: 6, found: endedAccepted,
 	},
 	{
 		// A write does not check that the caller still has the rights. It also waits, because its transaction would
@@ -83,14 +86,14 @@ var sqliteMutants = []mutant{
 				new: "_ = MUTANT && wait()\nreturn tx(ctx, s, u, func(c *change) (T, error) {\nif err",
 			},
 		},
-		kills: 10, rounds: 4, found: illegalFamilies,
+		kills: 10, found: illegalFamilies,
 	},
 	{
 		name: "SQLite accepts removed API keys", // because they stay in the cache
 		edits: []edit{{
 			dir: "internal/store/sqlite", old: "s.apiKeys.remove(", new: "if MUTANT {\ncontinue\n}\ns.apiKeys.remove(",
 		}},
-		kills: 6, rounds: 6, found: illegalFamilies, long: true,
+		kills: 6, found: illegalFamilies, long: true,
 	},
 	{
 		name: "the feed loses every change", // so that a verifier in memory accepts dead tokens
@@ -98,7 +101,7 @@ var sqliteMutants = []mutant{
 			dir: "internal/revocation", old: "if !f.open || f.epoch == \"\" {",
 			new: "if MUTANT || !f.open || f.epoch == \"\" {",
 		}},
-		kills: 5, rounds: 3, verifier: true, found: wrongLocal,
+		kills: 5, verifier: true, found: wrongLocal,
 	},
 	{
 		name: "any password", // a former one, for example
@@ -106,7 +109,7 @@ var sqliteMutants = []mutant{
 			dir: "internal/authority", old: "case !right:\n\t\treturn login",
 			new: "case !MUTANT && !right:\nreturn login",
 		}},
-		kills: 6, rounds: 4, found: illegalFamilies, long: true,
+		kills: 6, found: illegalFamilies, long: true,
 	},
 	{
 		name: "replays of expired tokens refused",
@@ -114,7 +117,7 @@ var sqliteMutants = []mutant{
 			dir: "internal/authority", old: "case kind == reuseReplay:\n", new: "case kind == reuseReplay:\n" +
 				"if MUTANT && tokenErr != nil {\nreturn IssuedToken{}, RefreshExpired, errSession\n}\n",
 		}},
-		kills: 14, rounds: 4, found: illegalSessions,
+		kills: 14, found: illegalSessions,
 	},
 	{
 		name: "expired tokens refused, although their idle time has not passed",
@@ -123,7 +126,7 @@ var sqliteMutants = []mutant{
 			new: "case MUTANT && tokenErr != nil:\nreturn IssuedToken{}, RefreshUnknown, errSession\n" +
 				"case errors.Is(tokenErr, token.ErrExpired):\n// The session",
 		}},
-		kills: 14, rounds: 4, found: lostRefreshes, long: true,
+		kills: 14, found: lostRefreshes, long: true,
 	},
 }
 
@@ -146,14 +149,14 @@ var postgresMutants = []mutant{
 				new: " AND (s.generation = n.origin OR ` + fmt.Sprint(MUTANT) + `)`",
 			},
 		},
-		kills: 5, rounds: 3, found: doubleSuccessors,
+		kills: 5, found: doubleSuccessors,
 	},
 	{
 		name: "PostgreSQL without rights", // a write does not check that the caller still has them
 		edits: []edit{{
 			dir: "internal/store/postgres", old: "if r.Actor.UserID == 0 {", new: "if MUTANT || r.Actor.UserID == 0 {",
 		}},
-		kills: 10, rounds: 6, found: illegalFamilies,
+		kills: 10, found: illegalFamilies,
 	},
 }
 

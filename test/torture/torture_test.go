@@ -57,8 +57,8 @@ func sqlite(t *testing.T, binary string) starter {
 // killsOfHistory limits the kills that are checked together, so that the memory of a long run is bounded.
 const killsOfHistory = 50
 
-// torture runs p repeatedly, each time with a new history, until it has reached the number of kills or found a fault. If
-// during is above 0, it limits the time instead of the number of kills.
+// torture runs p repeatedly, each time with a new history, until it has reached the number of kills or found a fault.
+// If during is above 0, it limits the time instead of the number of kills.
 func torture(t *testing.T, p plan, kills int, during time.Duration) *report {
 	t.Helper()
 	return tortureUntil(t, p, kills, during, func(r *report) bool { return !r.good() })
@@ -133,7 +133,7 @@ func TestTortureSeesFaults(t *testing.T) {
 func (m mutant) checkFound(t *testing.T, p plan) {
 	t.Helper()
 	p.killsOfHistory = m.kills
-	r := tortureUntil(t, p, m.rounds*m.kills, 0, m.found) // a fault may show itself in other ways first
+	r := tortureUntil(t, p, mutantRounds*m.kills, 0, m.found) // a fault may show itself in other ways first
 	t.Log(r)
 	if !m.found(r) {
 		t.Errorf("the torture test does not find the fault of %q", m.name)
