@@ -55,10 +55,12 @@ func TestBackToList(t *testing.T) {
 				}
 			}
 			b.open("/sessions?address=203.0.113.")
-			id := strings.Fields(eval[string](b, rowIDs))[1]
-			end("?address=203.0.113.", "#found tr:nth-child(2) a[data-ask]", "session-ended", id)
-			if rows := eval[int](b, `document.querySelectorAll("[name=s]").length`); rows != 3 {
-				t.Errorf("the list has %d rows, want 3", rows)
+			for range 2 { // the second time from a page with a notice
+				id := strings.Fields(eval[string](b, rowIDs))[1]
+				end("?address=203.0.113.", "#found tr:nth-child(2) a[data-ask]", "session-ended", id)
+			}
+			if rows := eval[int](b, `document.querySelectorAll("[name=s]").length`); rows != 2 {
+				t.Errorf("the list has %d rows, want 2", rows)
 			}
 
 			b.open("/sessions")
