@@ -242,3 +242,15 @@ func testRoutesWithText(t *testing.T, text string) {
 		}
 	})
 }
+
+// TestMissingPage opens a page that does not exist. The page has the menu for a signed-in person, and none for a guest.
+func TestMissingPage(t *testing.T) {
+	pawl := newPawl(t)
+	for name, v := range map[string]*visitor{"admin": adminVisitor(t, pawl), "guest": newVisitor(t, pawl)} {
+		response, text := v.send("/no-page", nil)
+		if menu := strings.Contains(text, `href="/console/people"`); menu != (name == "admin") ||
+			response.StatusCode != http.StatusNotFound {
+			t.Errorf("%s: %s, the page has the menu: %v", name, response.Status, menu)
+		}
+	}
+}
