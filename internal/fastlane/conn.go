@@ -39,6 +39,7 @@ func (l *Listener) serve(inner net.Conn, base context.Context) {
 	for !l.stopping.Load() && c.fill() {
 		r, size := c.parse()
 		if r == nil {
+			l.release(inner)
 			_ = c.SetDeadline(time.Time{})
 			select {
 			case l.handed <- &handed{Conn: inner, rest: c.in}:

@@ -30,7 +30,7 @@ type Listener struct {
 	stopping atomic.Bool
 	mu       sync.Mutex // guards conns
 	conns    map[net.Conn]bool
-	running  sync.WaitGroup // one for each of conns; Add holds mu, and comes before stopping
+	running  sync.WaitGroup // one for each call of serve; Add holds mu, and comes before stopping
 }
 
 // New returns a listener for a server, and starts to answer POST requests for paths. The server must not use TLS, and
@@ -85,10 +85,16 @@ func (l *Listener) start(inner net.Conn, base context.Context) {
 	l.conns[inner] = true
 	l.running.Go(func() {
 		l.serve(inner, base)
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		delete(l.conns, inner)
+		l.release(inner)
 	})
+}
+
+// release keeps stop from a connection. It comes before net/http has the connection, because net/http would answer a
+// request with 400 if stop set a deadline in the past.
+func (l *Listener) release(inner net.Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.conns, inner)
 }
 
 // Close closes the wrapped listener. The connections in the lane stay open. A repeated call returns the first result.

@@ -3,6 +3,7 @@ package fastlane_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -233,6 +234,36 @@ func TestRepeatedClose(t *testing.T) {
 	s.fast.Shutdown(t.Context())
 	if err := s.fast.Close(); err != nil {
 		t.Errorf("Close after Shutdown: %v", err)
+	}
+}
+
+// TestShutdownAfterHandOver shuts the lane down as soon as net/http has got a connection. The connection must stay as it
+// is, because net/http would answer a deadline in the past with 400.
+func TestShutdownAfterHandOver(t *testing.T) {
+	server := &http.Server{
+		BaseContext: func(net.Listener) context.Context { return context.Background() }, ReadHeaderTimeout: patience,
+	}
+	for range 500 {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		fast := fastlane.New(listener, server)
+		client, err := net.Dial("tcp", listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, writeErr := io.WriteString(client, "G")
+		conn, err := fast.Accept()
+		fast.Shutdown(t.Context())
+		if err := errors.Join(writeErr, err); err != nil {
+			t.Fatal(err)
+		}
+		_, writeErr = io.WriteString(client, "ET")
+		_, err = io.ReadFull(conn, make([]byte, 3))
+		if err := errors.Join(writeErr, err, conn.Close(), client.Close()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
