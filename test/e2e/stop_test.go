@@ -126,9 +126,11 @@ func (s *stopped) upTo(limit time.Duration) time.Duration {
 	return time.Duration(s.random.Int64N(int64(limit)))
 }
 
-// environment returns the variables of the server in a round. Each fourth server has the collector.
+// environment returns the variables of the server in a round. Each fourth server has the collector. The race detector
+// must not add its second to the exit.
 func (s *stopped) environment(round int) []string {
-	env := append([]string{fmt.Sprint("GOMAXPROCS=", []int{1, 2, 8}[round%3])}, s.env...)
+	procs := fmt.Sprint("GOMAXPROCS=", []int{1, 2, 8}[round%3])
+	env := append([]string{procs, "GORACE=atexit_sleep_ms=0"}, s.env...)
 	if round%4 == 1 {
 		env = append(env, "OTEL_EXPORTER_OTLP_ENDPOINT="+s.collector)
 	}
