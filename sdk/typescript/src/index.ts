@@ -77,6 +77,7 @@ class BrowserSession implements Session {
   private refreshing: Promise<State> | undefined;
   private queue: Promise<unknown> = Promise.resolve(); // used where there are no Web Locks
   private timer: ReturnType<typeof setTimeout> | undefined;
+  private closed = false; // a refresh may end after close, and must set no timer then
   private known: boolean;
   /** When this page saw the current token first, less its age then, by the monotonic clock. */
   private seen: { local: number; at: number } | undefined;
@@ -164,6 +165,7 @@ class BrowserSession implements Session {
   }
 
   close(): void {
+    this.closed = true;
     clearTimeout(this.timer);
     this.channel?.close();
     this.channel = undefined;
@@ -344,6 +346,9 @@ class BrowserSession implements Session {
   /** Sets the timer of the next refresh. */
   private schedule(): void {
     clearTimeout(this.timer);
+    if (this.closed) {
+      return;
+    }
     const state = this.store.read();
     if (state && this.seen?.local !== state.local) {
       this.seen = { local: state.local, at: performance.now() - Math.max(0, Date.now() - state.local) };
@@ -358,7 +363,11 @@ class BrowserSession implements Session {
           this.schedule();
         } else {
           // A failure shows at the next call. The timer tries again.
-          this.refresh(state).catch(() => (this.timer = setTimeout(this.wake, longestWait)));
+          this.refresh(state).catch(() => {
+            if (!this.closed) {
+              this.timer = setTimeout(this.wake, longestWait);
+            }
+          });
         }
       },
       Math.min(wait, 0x7fffffff),

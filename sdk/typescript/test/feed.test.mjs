@@ -175,3 +175,17 @@ test("a verifier works as soon as Pawl is reachable", async (t) => {
   await until("the feed does not work", () => verifier.stats().state !== "stale");
   await until("the token is rejected", () => verifier.verify(token).then(() => true, () => false));
 });
+
+test("close ends a subscription without another pause", async (t) => {
+  const verifier = createVerifier({ url, apiKey, mode: "feed" });
+  const delays = [];
+  const real = globalThis.setTimeout;
+  t.after(() => (globalThis.setTimeout = real));
+  globalThis.setTimeout = (f, ms, ...more) => {
+    delays.push(ms);
+    return real(f, ms, ...more);
+  };
+  verifier.close();
+  await new Promise((done) => real(done, 200)); // close interrupts the subscription, which has failed by then
+  assert.deepEqual(delays.filter((ms) => ms > 0 && ms <= 100), []); // fetch itself sets longer ones
+});

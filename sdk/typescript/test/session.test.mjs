@@ -51,6 +51,32 @@ test("signs in, calls, and signs out", async () => {
   session.close();
 });
 
+test("a refresh that ends after close sets no timer", async (t) => {
+  let release;
+  const held = new Promise((done) => (release = done));
+  const send = async (input, init) => {
+    const request = new Request(input, init);
+    if (request.url.endsWith("/refresh")) {
+      await held;
+    }
+    return fetch(request);
+  };
+  const { session, storage } = await signedIn({ keepAlive: true, fetch: send });
+  grow(storage, hour - 30_000);
+  const token = session.token();
+  session.close();
+  const delays = [];
+  const real = globalThis.setTimeout;
+  t.after(() => (globalThis.setTimeout = real));
+  globalThis.setTimeout = (f, ms, ...more) => {
+    delays.push(ms);
+    return real(f, ms, ...more);
+  };
+  release();
+  await token;
+  assert.deepEqual(delays.filter((ms) => ms > 60_000), []); // fetch itself sets shorter ones
+});
+
 test("a wrong password is a typed error", async () => {
   const session = createSession({ url, storage: memoryStorage() });
   await assert.rejects(session.login(login, "wrong"), (e) => {
