@@ -237,7 +237,7 @@ func TestRepeatedClose(t *testing.T) {
 	}
 }
 
-// TestShutdownAfterHandOver shuts the lane down as soon as net/http has got a connection. The connection must stay as it
+// TestShutdownAfterHandOver shuts the lane down once net/http has got a connection. The connection must stay as it
 // is, because net/http would answer a deadline in the past with 400.
 func TestShutdownAfterHandOver(t *testing.T) {
 	server := &http.Server{
