@@ -106,6 +106,22 @@ func TestManyGiveUp(t *testing.T) {
 	})
 }
 
+// start calls Do with operations of these weights, one after the other: each when those before are in a commit or wait.
+// The returned function waits for all of them. It is for a test in a bubble.
+func start(t *testing.T, group *batch.Group[int], weights ...int) (wait func()) {
+	t.Helper()
+	var callers sync.WaitGroup
+	for _, weight := range weights {
+		callers.Go(func() {
+			if err := group.Do(t.Context(), &batch.Op[int]{Weight: weight}); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+	}
+	return callers.Wait
+}
+
 // TestWeights queues light and heavy operations while a commit runs. Each batch has the next ones in the order of the
 // calls, and no batch but one of a single operation is heavier than the limit.
 func TestWeights(t *testing.T) {
@@ -122,18 +138,10 @@ func TestWeights(t *testing.T) {
 				<-release
 			}
 		})
-		var callers sync.WaitGroup
 		want := [][]int{{1}, {8, 8}, {8, 1, 0, 1}, {16}, {1}, {40}, {1, 8}}
-		for _, weight := range slices.Concat(want...) {
-			callers.Go(func() {
-				if err := group.Do(t.Context(), &batch.Op[int]{Weight: weight}); err != nil {
-					t.Error(err)
-				}
-			})
-			synctest.Wait()
-		}
+		wait := start(t, group, slices.Concat(want...)...)
 		close(release)
-		callers.Wait()
+		wait()
 		group.Close()
 		if !slices.EqualFunc(batches, want, slices.Equal) {
 			t.Errorf("batches of the weights %v, want %v", batches, want)
@@ -201,17 +209,9 @@ func TestAdapt(t *testing.T) {
 				time.Sleep(steps[len(sizes)-2].took)
 			}
 		}).Adapt(8, target)
-		var callers sync.WaitGroup
-		for range 1000 {
-			callers.Go(func() {
-				if err := group.Do(t.Context(), &batch.Op[int]{}); err != nil {
-					t.Error(err)
-				}
-			})
-			synctest.Wait()
-		}
+		wait := start(t, group, make([]int, 1000)...)
 		close(release)
-		callers.Wait()
+		wait()
 		group.Close()
 		if sizes[1] != 8 {
 			t.Errorf("the first full batch has %d operations, want 8", sizes[1])
@@ -234,17 +234,9 @@ func TestAdaptNeedsFullBatches(t *testing.T) {
 				<-release
 			}
 		}).Adapt(8, time.Hour)
-		var callers sync.WaitGroup
-		for range 109 {
-			callers.Go(func() {
-				if err := group.Do(t.Context(), &batch.Op[int]{}); err != nil {
-					t.Error(err)
-				}
-			})
-			synctest.Wait() // the first 9 operations are committed one by one, and 99 wait for the tenth
-		}
+		wait := start(t, group, make([]int, 109)...) // 9 are committed one by one, and 99 wait for the tenth
 		close(release)
-		callers.Wait()
+		wait()
 		group.Close()
 		if sizes[10] != 8 {
 			t.Errorf("the first full batch has %d operations, want 8", sizes[10])
@@ -269,17 +261,9 @@ func TestShare(t *testing.T) {
 			}
 		}).Adapt(8, time.Hour)
 		group.Grow()
-		var callers sync.WaitGroup
-		for range 40 {
-			callers.Go(func() {
-				if err := group.Do(t.Context(), &batch.Op[int]{}); err != nil {
-					t.Error(err)
-				}
-			})
-			synctest.Wait()
-		}
+		wait := start(t, group, make([]int, 40)...)
 		close(release)
-		callers.Wait()
+		wait()
 		group.Close()
 		if largest := slices.Max(sizes); largest > 20 {
 			t.Errorf("a batch has %d of 40 operations: %v", largest, sizes)
