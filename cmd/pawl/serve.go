@@ -96,8 +96,8 @@ func (c *serveCmd) Run(ctx context.Context, std stdio, parsed *kong.Context, sou
 		return errors.Join(err, listener.Close(), a.Close())
 	}
 	web := server.HTTPConfig{
-		MaxConnections: c.MaxConnections, MaxConnectionsPerAddress: c.MaxConnectionsPerAddress,
-		TrustedProxies: config.Limits.TrustedProxies, Log: log.Logger, TLS: https, FastLane: c.FastLane == "on",
+		MaxConnections: allowedConnections(c.MaxConnections, log.Logger), FastLane: c.FastLane == "on", Log: log.Logger,
+		MaxConnectionsPerAddress: c.MaxConnectionsPerAddress, TrustedProxies: config.Limits.TrustedProxies, TLS: https,
 	}
 	if c.MetricsAddr != "" {
 		endMetrics, err := serveMetrics(c.MetricsAddr, config.Metrics.Page(), a.Handler, config.Log)

@@ -130,7 +130,8 @@ const maxSidecarConnections = 4096
 // serveSidecar serves until ctx ends, and then drains the requests in flight.
 func serveSidecar(ctx context.Context, log *serverLog, listener net.Listener, handler http.Handler) error {
 	web := server.NewHTTPServer(server.HTTPConfig{
-		Handler: handler, MaxConnections: maxSidecarConnections, Log: log.Logger,
+		Handler: handler, MaxConnections: allowedConnections(maxSidecarConnections, log.Logger),
+		Log: log.Logger,
 	})
 	failed := make(chan error, 1)
 	go func() { failed <- web.Serve(listener) }()
