@@ -177,7 +177,7 @@ import (
 func mutated(name string) bool { return os.Getenv(%q) == name }
 
 func wait() bool {
-	time.Sleep(3 * time.Millisecond)
+	time.Sleep(25 * time.Millisecond)
 	return true
 }
 `
