@@ -139,9 +139,8 @@ func origin(r *http.Request) authority.Origin {
 	if err != nil {
 		ip = r.RemoteAddr
 	}
-	agent := r.UserAgent()
 	return authority.Origin{
-		IP: ip, UserAgent: strings.ToValidUTF8(agent[:min(len(agent), 256)], ""), Device: deviceName, Cookie: true,
+		IP: ip, UserAgent: authority.ShortUserAgent(r.UserAgent()), Device: deviceName, Cookie: true,
 	}
 }
 

@@ -64,7 +64,7 @@ func (s *server) credentials(r *http.Request, method string) (c credentials, err
 
 // origin returns the address and the User-Agent of a request's client.
 func origin(r *http.Request) authority.Origin {
-	return authority.Origin{IP: clientIP(r), UserAgent: shortUserAgent(r.UserAgent())}
+	return authority.Origin{IP: clientIP(r), UserAgent: authority.ShortUserAgent(r.UserAgent())}
 }
 
 // clientIP returns the address of a request's client.
@@ -73,13 +73,4 @@ func clientIP(r *http.Request) string {
 		return ip
 	}
 	return r.RemoteAddr
-}
-
-// shortUserAgent returns the beginning of a User-Agent, because a client may send any length.
-func shortUserAgent(agent string) string {
-	const maxUserAgent = 256 // bytes
-	if len(agent) > maxUserAgent {
-		agent = agent[:maxUserAgent]
-	}
-	return strings.ToValidUTF8(agent, "")
 }

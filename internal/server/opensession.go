@@ -51,7 +51,7 @@ func originOfUser(r request, body api.OpenSessionRequest) (authority.Origin, err
 		if strings.ContainsFunc(body.UserAgent, unicode.IsControl) {
 			return from, invalid("userAgent must have no control characters.")
 		}
-		from.UserAgent = shortUserAgent(body.UserAgent)
+		from.UserAgent = authority.ShortUserAgent(body.UserAgent)
 	}
 	return from, nil
 }
