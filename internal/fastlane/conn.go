@@ -32,6 +32,7 @@ type conn struct {
 func (l *Listener) serve(inner net.Conn, base context.Context) {
 	ctx, cancel := context.WithCancel(context.WithValue(base, http.LocalAddrContextKey, inner.LocalAddr()))
 	defer cancel()
+	defer l.release(inner)
 	template := &http.Request{Method: http.MethodPost, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
 	template.RemoteAddr = inner.RemoteAddr().String()
 	c := &conn{Conn: inner, listener: l, template: template.WithContext(ctx), buffer: make([]byte, maxRequest)}

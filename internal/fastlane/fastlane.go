@@ -83,10 +83,7 @@ func (l *Listener) start(inner net.Conn, base context.Context) {
 		return
 	}
 	l.conns[inner] = true
-	l.running.Go(func() {
-		l.serve(inner, base)
-		l.release(inner)
-	})
+	l.running.Go(func() { l.serve(inner, base) })
 }
 
 // release keeps stop from a connection. It comes before net/http has the connection, because net/http would answer a
@@ -106,15 +103,9 @@ func (l *Listener) Close() error {
 // Shutdown closes the listener and the idle connections, and waits for the requests in flight until ctx ends.
 func (l *Listener) Shutdown(ctx context.Context) {
 	l.stop(func(c net.Conn) { _ = c.SetReadDeadline(time.Unix(1, 0)) }) // a request in flight does not read
-	drained := make(chan struct{})
-	go func() {
-		l.running.Wait()
-		close(drained)
-	}()
-	select {
-	case <-drained:
-	case <-ctx.Done():
-	}
+	waiting, drained := context.WithCancel(ctx)
+	go func() { l.running.Wait(); drained() }()
+	<-waiting.Done()
 }
 
 // CloseAll closes the listener and all connections in the lane at once.
