@@ -300,12 +300,19 @@ func TestStopsWithoutStore(t *testing.T) {
 		t.Parallel()
 		data := t.TempDir()
 		testbin.Init(t, binary, nil, "--data", data)
-		if err := syscall.Mkfifo(filepath.Join(data, "pawl.db-wal"), 0o600); err != nil {
+		pipe := filepath.Join(data, "pawl.db-wal")
+		if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		s := &stopped{T: t, binary: binary, args: []string{"--data", data}}
 		server := s.startWithoutWait(nil)
-		time.Sleep(300 * time.Millisecond) // the server opens the pipe, which no program writes to
+		await(t, "the server to open the pipe, which no program writes to", func() bool {
+			writer, err := os.OpenFile(pipe, os.O_WRONLY|syscall.O_NONBLOCK, 0) // fails without a reader
+			if err == nil {
+				t.Cleanup(func() { writer.Close() })
+			}
+			return err == nil
+		})
 		s.checkExit(server, s.terminate(server), false)
 	})
 	t.Run("sidecar", func(t *testing.T) {
@@ -348,9 +355,12 @@ func stopWithoutDatabase(t *testing.T, binary string) {
 	server := testbin.StartServe(t, binary, env, "--password-memory", "8", "--password-passes", "1")
 	s := &stopped{T: t}
 	proxy.Stall()
-	var callers sync.WaitGroup
+	var callers, sent sync.WaitGroup
+	sent.Add(8)
 	for range 8 {
 		callers.Go(func() {
+			isSent := sync.OnceFunc(sent.Done)
+			defer isSent()
 			request := loginRequest(created)
 			w, err := dialWire(server.URL)
 			if err == nil {
@@ -361,12 +371,14 @@ func stopWithoutDatabase(t *testing.T, binary string) {
 				t.Error(err)
 				return
 			}
+			isSent()
 			if status, _, err := w.receive(); err == nil && status != 503 {
 				t.Errorf("status %d without a database, want 503", status)
 			}
 		})
 	}
-	time.Sleep(100 * time.Millisecond) // the requests are in flight by then, or are refused
+	sent.Wait()
+	time.Sleep(100 * time.Millisecond) // most requests are in flight by then; the others are refused
 	begun := s.terminate(server.Program)
 	s.checkExit(server.Program, begun, true)
 	proxy.Pass()
