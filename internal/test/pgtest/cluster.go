@@ -24,6 +24,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pawlauth/pawl/internal/test/freeaddr"
 )
 
 const startLimit = 60 * time.Second
@@ -231,15 +233,10 @@ func (c *Cluster) start(t TB) error {
 	return c.await()
 }
 
-// FreeAddr returns an address of the loopback that no process uses at present.
+// FreeAddr returns a local address for a server that the test starts later.
 func FreeAddr(t TB) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
+	return freeaddr.New(t)
 }
 
 // await waits until the server accepts connections.
@@ -249,7 +246,15 @@ func (c *Cluster) await() error {
 	for {
 		conn, err := pgx.Connect(ctx, c.anyDSN("postgres"))
 		if err == nil {
-			return conn.Close(ctx)
+			var data string // of another test's server, if that one has taken the port
+			err = conn.QueryRow(ctx, "SHOW data_directory").Scan(&data)
+			conn.Close(ctx)
+			if err == nil && data != c.data() {
+				err = fmt.Errorf("another server listens at %s", c.Addr)
+			}
+			if err == nil {
+				return nil
+			}
 		}
 		select {
 		case <-c.exited:

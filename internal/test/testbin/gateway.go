@@ -1,16 +1,15 @@
 package testbin
 
 import (
-	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/pawlauth/pawl/internal/test/freeaddr"
 )
 
 // StartGateway starts a gateway that keeps its state in a folder, and returns when the gateway listens at an address.
@@ -47,23 +46,8 @@ func StartGateway(t testing.TB, dir, addr, program string, args ...string) {
 	}
 }
 
-// given has the addresses that FreeAddr has returned.
-var given sync.Map
-
-// FreeAddr returns a local address whose port is free, and another one at each call. The system never chooses such a
-// port for a connection or for a listener on port 0, so the port stays free until a server has been built and started.
+// FreeAddr returns a local address for a server that the test starts later.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
-	for range 1000 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
-		if _, again := given.LoadOrStore(addr, true); again {
-			continue
-		}
-		if listener, err := net.Listen("tcp", addr); err == nil {
-			listener.Close()
-			return addr
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
+	return freeaddr.New(t)
 }
