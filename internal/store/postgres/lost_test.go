@@ -4,6 +4,7 @@ package postgres_test
 
 import (
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -48,11 +49,15 @@ func TestLostAnswersBesideAnotherNode(t *testing.T) {
 	id := nodes[0].newSession(nodes[0].newUser("a"), 1)
 	stop := make(chan struct{})
 	var saboteur sync.WaitGroup
-	saboteur.Go(func() { loseAnswers(proxy, stop) })
+	var answered atomic.Int64 // calls of the first node
+	saboteur.Go(func() { loseAnswers(proxy, &answered, stop) })
 	from := uint32(1)
 	var wins [2]int
 	for round := range 100 {
 		results := rotateOnBoth(t, nodes, id, from, round%2 == 0)
+		if results[0].err == nil {
+			answered.Add(1)
+		}
 		now, err := nodes[1].Session(t.Context(), id)
 		if err != nil {
 			t.Fatal(err)
@@ -81,18 +86,22 @@ func TestLostAnswersBesideAnotherNode(t *testing.T) {
 	}
 }
 
-// loseAnswers loses the answers through a proxy now and then, until stop is closed.
-func loseAnswers(proxy *pgtest.Proxy, stop <-chan struct{}) {
-	modes := []func(){proxy.Mute, proxy.Pass, proxy.Drop, proxy.Pass}
-	pauses := []time.Duration{50 * time.Millisecond, 5 * time.Millisecond}
+// loseAnswers loses the answers through a proxy now and then, until stop is closed. In between it waits for an answer,
+// because a busy machine may take longer than the pause for a new connection.
+func loseAnswers(proxy *pgtest.Proxy, answered *atomic.Int64, stop <-chan struct{}) {
 	for i := 0; ; i++ {
-		select {
-		case <-stop:
-			proxy.Pass()
-			return
-		case <-time.After(pauses[i%len(pauses)]):
+		before := answered.Load()
+		for began := time.Now(); time.Since(began) < 50*time.Millisecond || answered.Load() == before; {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Millisecond):
+			}
 		}
-		modes[i%len(modes)]()
+		lose := []func(){proxy.Mute, proxy.Drop}[i%2]
+		lose()
+		time.Sleep(5 * time.Millisecond)
+		proxy.Pass()
 	}
 }
 
