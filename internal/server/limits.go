@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,13 +49,7 @@ type limiter struct {
 type pathRules struct {
 	rate *rateTable // nil: no limit
 	cors *cors.Cors // nil: no other origin may read the responses
-	// short means that every response fits into the buffer of net/http, so that no handler waits for its client to
-	// read. It saves the allocation of a slotWriter.
-	short bool
 }
-
-// shortPaths are the paths of the hot calls.
-var shortPaths = []string{sessionPath, refreshPath, introspectPath}
 
 func newLimiter(c Config, next *server) *limiter {
 	h := &limiter{
@@ -64,7 +57,7 @@ func newLimiter(c Config, next *server) *limiter {
 	}
 	rates := map[string]int{loginPath: c.Limits.LoginRate, refreshPath: c.Limits.RefreshRate}
 	for path := range next.spellings.exact {
-		rules := pathRules{cors: h.origins.of(path), short: slices.Contains(shortPaths, path)}
+		rules := pathRules{cors: h.origins.of(path)}
 		if perMinute := rates[path]; perMinute > 0 {
 			rules.rate = &rateTable{perMinute: perMinute, young: map[string]*rate.Limiter{}}
 		}
@@ -117,7 +110,7 @@ func (h *limiter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.reject(w, r, errNeedsSetup)
 		return
 	}
-	h.admit(w, r, rules)
+	h.admit(w, r, rules.rate)
 }
 
 // answerPreflight answers a preflight with 204, and with the headers that the browser needs if its origin is allowed.
@@ -128,24 +121,22 @@ func (h *limiter) answerPreflight(w http.ResponseWriter, r *http.Request, rules 
 	rules.HandlerFunc(w, r)
 }
 
-// admit answers or rejects a request whose path has these rules. It always admits health checks, because a busy server
-// is still healthy.
-func (h *limiter) admit(w http.ResponseWriter, r *http.Request, rules pathRules) {
+// admit answers or rejects a request whose path has this rate. It always admits health checks, because a busy server is
+// still healthy.
+func (h *limiter) admit(w http.ResponseWriter, r *http.Request, table *rateTable) {
 	if h.MaxInFlight > 0 && r.URL.Path != healthPath && r.URL.Path != readyPath {
-		body := &slot{ReadCloser: r.Body, limiter: h}
-		if !body.acquire() {
+		held := &slot{ReadCloser: r.Body, ResponseWriter: w, limiter: h}
+		if !held.acquire() {
 			h.reject(w, r, errAtCapacity)
 			return
 		}
-		defer body.release()
+		defer held.release()
 		if r.Body != http.NoBody {
-			r.Body = body
+			r.Body = held
 		}
-		if !rules.short {
-			w = &slotWriter{ResponseWriter: w, slot: body}
-		}
+		w = held
 	}
-	if table := rules.rate; table != nil && r.Method == http.MethodPost {
+	if table != nil && r.Method == http.MethodPost {
 		if h.fromForeignPage(r) {
 			h.reject(w, r, errForeignPage)
 			return
@@ -177,12 +168,16 @@ func (h *limiter) reject(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // slot is a request's unit of MaxInFlight. It wraps the body of the request, and gives the unit back while the server
-// waits for the body. Otherwise a few slow clients could use up all units. Only the goroutine of the request uses a
-// slot.
+// waits for the body. Otherwise a few slow clients could use up all units. For the same reason it wraps the writer of
+// the response: another request may take the slot of a response whose client reads slowly. Only the goroutine of the
+// request uses a slot, except cutLongest.
 type slot struct {
 	io.ReadCloser
+	http.ResponseWriter
 	limiter *limiter
 	held    bool
+	cut     bool // another request has the slot, and the response fails
+	written int  // bytes of the response
 }
 
 // acquire reports whether a slot was free, or was taken from a response that waits for its client.
@@ -217,68 +212,61 @@ const slowAfter = time.Second
 
 // slowWrites has the writes of responses in progress. A write takes long if its client does not read.
 type slowWrites struct {
-	mu   sync.Mutex // guards the list, and the slots of its writers
-	list list.List  // of *slotWriter, the oldest write first
+	mu   sync.Mutex // guards the list, and held and cut of its slots
+	list list.List  // of *slot, the oldest write first
 }
 
-// cutLongest cuts off the response whose client has been slow for longest, so that another request gets its slot. It
-// returns false if no client is slow.
+// cutLongest cuts off the response whose write has taken longest, so that another request gets its slot. It returns
+// false if there is none.
 func (s *slowWrites) cutLongest() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for e := s.list.Front(); e != nil; e = e.Next() {
-		w := e.Value.(*slotWriter)
-		if time.Since(w.began) < slowAfter {
-			return false
-		}
+		w := e.Value.(*slot)
 		if !w.cut && http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Unix(1, 0)) == nil {
 			w.cut = true
-			w.slot.held = false
+			w.held = false
 			return true
 		}
 	}
 	return false
 }
 
-// slotWriter writes the response of a request with a slot.
-type slotWriter struct {
-	http.ResponseWriter
-	slot  *slot
-	began time.Time // when the current write began
-	cut   bool      // the response was cut off
-}
+// maxBuffered is how many bytes of a response net/http buffers at least, so that no write up to there waits for the
+// client.
+const maxBuffered = 2048
 
 var errResponseCut = errors.New("the server was full, and the client has not read for longest")
 
 // Write writes, or returns an error once the response is cut off.
-func (w *slotWriter) Write(b []byte) (int, error) {
+func (s *slot) Write(b []byte) (int, error) {
+	s.written += len(b)
 	switch {
-	case w.cut:
+	case s.cut:
 		return 0, errResponseCut
-	case !w.slot.held: // a stream, which no other request replaces
-		return w.ResponseWriter.Write(b)
+	case s.written <= maxBuffered, !s.held: // without a slot it is a stream, which no other request replaces
+		return s.ResponseWriter.Write(b)
 	}
-	writes := &w.slot.limiter.writes
+	writes := &s.limiter.writes
 	writes.mu.Lock()
-	w.began = time.Now()
-	e := writes.list.PushBack(w)
+	e := writes.list.PushBack(s)
 	writes.mu.Unlock()
-	n, err := w.ResponseWriter.Write(b)
+	n, err := s.ResponseWriter.Write(b)
 	writes.mu.Lock()
 	writes.list.Remove(e)
 	writes.mu.Unlock()
-	if w.cut {
+	if s.cut {
 		err = errResponseCut
 	}
 	return n, err
 }
 
 // Unwrap returns the wrapped writer, as http.ResponseController requires.
-func (w *slotWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (s *slot) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 
 // releaseSlot gives back the slot of a stream, which may take hours.
 func releaseSlot(w http.ResponseWriter) {
-	if writer, ok := w.(*slotWriter); ok {
-		writer.slot.release()
+	if held, ok := w.(*slot); ok {
+		held.release()
 	}
 }
