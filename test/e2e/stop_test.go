@@ -102,11 +102,14 @@ func testStops(t *testing.T, binary string, env []string, store ...string) {
 		s.stopUnderLoad(i)
 	}
 	s.receiver.hangs.Store(false)
-	server, err := testbin.RunServe(binary, env, s.args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Kill()
+	server := testbin.StartServe(t, binary, env, s.args...)
+	defer func() {
+		if t.Failed() {
+			c := testbin.Client(t, server.URL, client.WithAPIKey(s.created.APIKey))
+			receivers, err := c.Receivers(t.Context())
+			t.Logf("the receiver has %d tokens of %d; %+v, %v", s.receiver.count(), s.logouts, receivers, err)
+		}
+	}()
 	t.Logf("%d stops, the longest in %v; %d sign-ins, %d sign-outs", 2*rounds, s.longest, s.logins, s.logouts)
 	await(t, "the receiver to get each sign-out", func() bool { return s.receiver.count() >= s.logouts })
 }
