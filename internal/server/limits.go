@@ -176,8 +176,9 @@ type slot struct {
 	http.ResponseWriter
 	limiter *limiter
 	held    bool
-	cut     bool // another request has the slot, and the response fails
-	written int  // bytes of the response
+	cut     bool      // another request has the slot, and the response fails
+	written int       // bytes of the response
+	began   time.Time // when the current write began
 }
 
 // acquire reports whether a slot was free, or was taken from a response that waits for its client.
@@ -216,13 +217,16 @@ type slowWrites struct {
 	list list.List  // of *slot, the oldest write first
 }
 
-// cutLongest cuts off the response whose write has taken longest, so that another request gets its slot. It returns
-// false if there is none.
+// cutLongest cuts off the response whose client has been slow for longest, so that another request gets its slot. It
+// returns false if no client is slow.
 func (s *slowWrites) cutLongest() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for e := s.list.Front(); e != nil; e = e.Next() {
 		w := e.Value.(*slot)
+		if time.Since(w.began) < slowAfter {
+			return false
+		}
 		if !w.cut && http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Unix(1, 0)) == nil {
 			w.cut = true
 			w.held = false
@@ -248,6 +252,7 @@ func (s *slot) Write(b []byte) (int, error) {
 		return s.ResponseWriter.Write(b)
 	}
 	writes := &s.limiter.writes
+	s.began = time.Now()
 	writes.mu.Lock()
 	e := writes.list.PushBack(s)
 	writes.mu.Unlock()

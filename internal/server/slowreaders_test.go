@@ -144,39 +144,44 @@ func awaitSlot(t *testing.T, call func() (status string)) {
 	}
 }
 
+// beginHTTP1 requests a document over HTTP/1.1 and reads only the header of the response. isCut reads the rest.
+func beginHTTP1(t *testing.T, handler http.Handler, path string) (status string, isCut func() bool) {
+	listener := newPipes()
+	serveHTTP(t, server.HTTPConfig{Handler: handler}, listener)
+	conn := listener.dial(t)
+	if _, err := io.WriteString(conn, "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strconv.Itoa(resp.StatusCode), func() bool {
+		_, err := io.Copy(io.Discard, resp.Body)
+		return errors.Is(err, io.ErrUnexpectedEOF)
+	}
+}
+
+// beginHTTP2 is beginHTTP1 over HTTP/2.
+func beginHTTP2(t *testing.T, handler http.Handler, path string) (status string, isCut func() bool) {
+	listener, addr := listen(t)
+	serveHTTP(t, server.HTTPConfig{Handler: handler, TLS: serverTLS(t)}, listener)
+	c := newHTTP2Client(t, dial(t, addr), 0)
+	c.get(path)
+	frame := await[*http2.HeadersFrame](c)
+	fields, err := hpack.NewDecoder(4096, nil).DecodeFull(frame.HeaderBlockFragment())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fields[0].Value, func() bool { return await[*http2.RSTStreamFrame](c).StreamID == 1 }
+}
+
 // TestSlowReaders lets clients not read the rest of a long response. A full server answers others in place of the
-// response that has waited longest, which it cuts off.
+// response that has waited longest, which it cuts off, but only after it has waited for a second.
 func TestSlowReaders(t *testing.T) {
 	const path, slow = "/openapi.yaml", 2
-	for name, begin := range map[string]func(t *testing.T, handler http.Handler) (status string, isCut func() bool){
-		"HTTP/1.1": func(t *testing.T, handler http.Handler) (string, func() bool) {
-			listener := newPipes()
-			serveHTTP(t, server.HTTPConfig{Handler: handler}, listener)
-			conn := listener.dial(t)
-			if _, err := io.WriteString(conn, "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
-				t.Fatal(err)
-			}
-			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return strconv.Itoa(resp.StatusCode), func() bool {
-				_, err := io.Copy(io.Discard, resp.Body)
-				return errors.Is(err, io.ErrUnexpectedEOF)
-			}
-		},
-		"HTTP/2": func(t *testing.T, handler http.Handler) (string, func() bool) {
-			listener, addr := listen(t)
-			serveHTTP(t, server.HTTPConfig{Handler: handler, TLS: serverTLS(t)}, listener)
-			c := newHTTP2Client(t, dial(t, addr), 0)
-			c.get(path)
-			frame := await[*http2.HeadersFrame](c)
-			fields, err := hpack.NewDecoder(4096, nil).DecodeFull(frame.HeaderBlockFragment())
-			if err != nil {
-				t.Fatal(err)
-			}
-			return fields[0].Value, func() bool { return await[*http2.RSTStreamFrame](c).StreamID == 1 }
-		},
+	for name, begin := range map[string]func(*testing.T, http.Handler, string) (string, func() bool){
+		"HTTP/1.1": beginHTTP1, "HTTP/2": beginHTTP2,
 	} {
 		t.Run(name, func(t *testing.T) {
 			var handler http.Handler
@@ -184,9 +189,10 @@ func TestSlowReaders(t *testing.T) {
 				pawltest.WithConfig(func(c *app.Config) { c.Limits.MaxInFlight = 1 }),
 				pawltest.WithHandler(func(next http.Handler) http.Handler { handler = next; return next }))}
 			var cut []func() bool
+			begun := time.Now()
 			for len(cut) < slow {
 				awaitSlot(t, func() string {
-					status, isCut := begin(t, handler)
+					status, isCut := begin(t, handler, path)
 					if status == "200" {
 						cut = append(cut, isCut)
 					}
@@ -197,6 +203,9 @@ func TestSlowReaders(t *testing.T) {
 				resp, _ := b.send("GET", "/v2/auth/version", "")
 				return strconv.Itoa(resp.StatusCode)
 			})
+			if took := time.Since(begun); took < slow*time.Second {
+				t.Errorf("%d responses were cut off within %v", slow, took)
+			}
 			for i, isCut := range cut {
 				if !isCut() {
 					t.Errorf("response %d is complete", i)
