@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/internal/test/npmtest"
@@ -195,23 +196,26 @@ func axeCheck(t *testing.T) func(b tab, name string) {
 	}
 }
 
-// TestKeyboard ends a session with the keyboard alone: the dialog takes the focus, Escape closes it, and the focus
-// returns to the link.
+// TestKeyboard ends a session with the keyboard alone. The link that cancels the dialog has the focus, so that the
+// Enter that has opened the dialog does not end the session if it is held. Escape closes the dialog too, and the focus
+// returns to the link that opened it.
 func TestKeyboard(t *testing.T) {
 	pawl := newPawl(t)
 	session := signedIn(t, pawl)
 	b := asAdmin(t, pawl)
 	b.open(fmt.Sprintf("/people/%d", pawltest.UserID))
-	for _, key := range []string{"\u001b", "\r"} {
+	escape, enter := chromedp.KeyEvent(kb.Escape), chromedp.KeyEvent(kb.Enter)
+	back := chromedp.KeyEvent(kb.Tab, chromedp.KeyModifiers(chromedp.ModifierShift))
+	for _, answer := range [][]chromedp.Action[chromedp.Void]{{escape}, {enter}, {back, enter}} {
 		eval[bool](b, `document.getElementById("end-all").focus() ?? true`)
-		b.do(chromedp.KeyEvent("\r"))
-		b.until(`!!document.activeElement.closest("dialog")`)
+		b.do(enter)
+		b.until(`!!document.activeElement.closest("dialog .cancel")`)
 		if !live(t, session) {
 			t.Fatal("the session has ended before the answer")
 		}
-		b.do(chromedp.KeyEvent(key))
+		b.do(answer...)
 		b.until(`!document.querySelector("dialog") && document.readyState === "complete"`)
-		if key == "\u001b" && eval[string](b, `document.activeElement.id`) != "end-all" {
+		if len(answer) == 1 && eval[string](b, `document.activeElement.id`) != "end-all" {
 			t.Error("the focus is lost")
 		}
 	}
