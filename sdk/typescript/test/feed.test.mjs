@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import net from "node:net";
 import { test } from "node:test";
 import { createVerifier } from "../dist/server.js";
+import { recordTimeouts } from "./timeouts.mjs";
 
 const { PAWL_URL: url, PAWL_LOGIN: login, PAWL_PASSWORD: password, PAWL_VERIFY_KEY: apiKey } = process.env;
 const bound = 1_000;
@@ -178,13 +179,7 @@ test("a verifier works as soon as Pawl is reachable", async (t) => {
 
 test("close ends a subscription without another pause", async (t) => {
   const verifier = createVerifier({ url, apiKey, mode: "feed" });
-  const delays = [];
-  const real = globalThis.setTimeout;
-  t.after(() => (globalThis.setTimeout = real));
-  globalThis.setTimeout = (f, ms, ...more) => {
-    delays.push(ms);
-    return real(f, ms, ...more);
-  };
+  const { delays, real } = recordTimeouts(t);
   verifier.close();
   await new Promise((done) => real(done, 200)); // close interrupts the subscription, which has failed by then
   assert.deepEqual(delays.filter((ms) => ms > 0 && ms <= 100), []); // fetch itself sets longer ones

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createSession, memoryStorage, PawlError } from "../dist/index.js";
+import { recordTimeouts } from "./timeouts.mjs";
 
 const { PAWL_URL: url, PAWL_LOGIN: login, PAWL_PASSWORD: password } = process.env;
 const hour = 3600_000;
@@ -65,13 +66,7 @@ test("a refresh that ends after close sets no timer", async (t) => {
   grow(storage, hour - 30_000);
   const token = session.token();
   session.close();
-  const delays = [];
-  const real = globalThis.setTimeout;
-  t.after(() => (globalThis.setTimeout = real));
-  globalThis.setTimeout = (f, ms, ...more) => {
-    delays.push(ms);
-    return real(f, ms, ...more);
-  };
+  const { delays } = recordTimeouts(t);
   release();
   await token;
   assert.deepEqual(delays.filter((ms) => ms > 60_000), []); // fetch itself sets shorter ones
