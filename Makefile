@@ -11,7 +11,8 @@ TTL ?= 10
 FOR ?= 0
 STRICT =
 # The race detector makes SQLite, which is C translated into Go, several times slower, and looks at no memory of it.
-RACE_OURS = -gcflags=modernc.org/...=-race=false
+# A package that is left out must not instantiate generic functions (TestRaceDetectorSeesAll).
+RACE_OURS = -gcflags=modernc.org/sqlite/lib=-race=false
 # Most tests wait more than they compute, so 4 packages run at once. The longest packages begin first, so that none of
 # them runs alone at the end.
 PACKAGES ?= 4

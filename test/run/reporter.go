@@ -16,6 +16,7 @@ import (
 type reporter struct {
 	out    io.Writer
 	tests  map[testID]string // the output of the tests that have not ended
+	failed string            // the output of the first tests that failed
 	skips  map[string][]string
 	timing map[string]float64 // seconds by package
 }
@@ -43,8 +44,7 @@ func (r *reporter) handle(e event) {
 	case e.Test == "" && (e.Action == "pass" || e.Action == "fail"):
 		r.endPackage(e)
 	case e.Action == "fail":
-		fmt.Fprint(r.out, r.tests[id])
-		delete(r.tests, id)
+		r.fail(id)
 	case e.Action == "skip" && e.Test != "":
 		why := reason(r.tests[id])
 		r.skips[why] = append(r.skips[why], path.Base(e.Package)+"."+e.Test)
@@ -57,12 +57,22 @@ func (r *reporter) handle(e event) {
 // endPackage prints the output of the tests that a panic or a time-out has ended.
 func (r *reporter) endPackage(e event) {
 	r.timing[e.Package] = e.Elapsed
-	for id, output := range r.tests {
+	for id := range r.tests {
 		if id.pkg == e.Package {
-			fmt.Fprint(r.out, output)
-			delete(r.tests, id)
+			r.fail(id)
 		}
 	}
+}
+
+// maxRepeated bounds the output of failed tests that summarize repeats, in bytes.
+const maxRepeated = 8000
+
+// fail prints the output of a failed test.
+func (r *reporter) fail(id testID) {
+	output := r.tests[id]
+	delete(r.tests, id)
+	fmt.Fprint(r.out, output)
+	r.failed += output[:min(len(output), maxRepeated-len(r.failed))]
 }
 
 var sourceLine = regexp.MustCompile(`^\S+\.go:\d+: `)
@@ -95,12 +105,14 @@ func (r *reporter) skippedForTools() bool {
 	return false
 }
 
-// summarize prints the slowest packages, and the skipped tests by reason.
+// summarize prints the slowest packages, the skipped tests by reason, and the beginning of the failures again, because
+// the lines of hundreds of packages may stand between them and the end.
 func (r *reporter) summarize() {
 	const shown = 5
 	slowest := slices.SortedFunc(maps.Keys(r.timing), func(a, b string) int {
 		return cmp.Compare(r.timing[b], r.timing[a])
 	})
+	defer r.repeatFailures()
 	fmt.Fprintln(r.out, "\nSlowest packages:")
 	for _, pkg := range slowest[:min(shown, len(slowest))] {
 		fmt.Fprintf(r.out, "  %6.1f s  %s\n", r.timing[pkg], pkg)
@@ -112,6 +124,12 @@ func (r *reporter) summarize() {
 	fmt.Fprintln(r.out, "Skipped tests, and why:")
 	for _, why := range slices.Sorted(maps.Keys(r.skips)) {
 		fmt.Fprintf(r.out, "  %s: %s\n", why, strings.Join(shortened(r.skips[why]), ", "))
+	}
+}
+
+func (r *reporter) repeatFailures() {
+	if r.failed != "" {
+		fmt.Fprintf(r.out, "The first failures again:\n%s\n", r.failed)
 	}
 }
 

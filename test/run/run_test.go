@@ -62,6 +62,7 @@ func TestRun(t *testing.T) {
 		}},
 		"fail": {outcome: "fail", code: 1, want: []string{
 			"--- FAIL: TestFail", "sample_test.go:21: printed", "FAIL\tsample\t", "Skipped tests, and why:\n",
+			"The first failures again:\n    sample_test.go:21: printed\n--- FAIL",
 		}},
 		"panic": {outcome: "panic", code: 1, want: []string{
 			"before the panic", "panic: printed too", "FAIL\tsample\t",
