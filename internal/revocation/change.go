@@ -14,8 +14,7 @@ type Change struct {
 	// Session is the session whose tokens below Generation are superseded. If Generation is 0, the session has ended.
 	Session    token.SessionID
 	Generation uint32
-	// UserID is the user whose tokens issued before the second Before have ended. Tokens issued in that second may have
-	// ended too.
+	// UserID is the user whose tokens with an iat up to the second Before may have ended.
 	UserID int64
 	Before int64
 }

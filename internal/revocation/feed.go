@@ -130,8 +130,7 @@ func (f *Feed) Heartbeat() time.Duration {
 	return f.config.Heartbeat
 }
 
-// Second returns the second of the present time, for UserChanged. Every token issued before now has an iat of that
-// second or of an earlier one.
+// Second returns the second of the present time, for UserChanged.
 func (f *Feed) Second() int64 {
 	if f == nil {
 		return time.Now().Unix()
@@ -139,7 +138,8 @@ func (f *Feed) Second() int64 {
 	return f.config.Clock().Unix()
 }
 
-// Publish sends the changes of a commit. The commit must be visible to every question that begins after Publish.
+// Publish sends the changes of a commit, and may change their elements. The commit must be visible to every question
+// that begins after Publish.
 func (f *Feed) Publish(changes []Change) {
 	if !f.Active() || len(changes) == 0 {
 		return
@@ -149,6 +149,7 @@ func (f *Feed) Publish(changes []Change) {
 	if !f.open || f.epoch == "" {
 		return
 	}
+	f.coverIssued(changes)
 	for page := range slices.Chunk(changes, maxChanges) {
 		f.sequence++
 		id := EventID{Epoch: f.epoch, Sequence: f.sequence}
@@ -160,6 +161,17 @@ func (f *Feed) Publish(changes []Change) {
 		f.stats.Bytes += uint64(f.ring.end() - before)
 	}
 	signal(f.wanted)
+}
+
+// coverIssued raises the second of each change of a user to that of Issued. If a wall clock was set back, the user may
+// have a token with a later iat than the change, and a verifier must ask about that token too.
+func (f *Feed) coverIssued(changes []Change) {
+	issued := f.issued.Load()
+	for i := range changes {
+		if c := &changes[i]; c.UserID != 0 {
+			c.Before = max(c.Before, issued)
+		}
+	}
 }
 
 // signal sends to a channel with room for one value, unless it has one already.

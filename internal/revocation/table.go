@@ -53,7 +53,8 @@ type Table struct {
 	issuedAfter atomic.Int64  // tokens issued after this Unix second need no confirmation
 	maxLife     atomic.Int64  // seconds
 
-	mu       sync.Mutex // serialises writers
+	mu       sync.Mutex // serialises writers, and guards the fields below
+	begun    int64      // the server time of Begin: a Unix second
 	resets   atomic.Uint64
 	nextScan int // the shard for the next Sweep
 }
@@ -115,7 +116,8 @@ func (t *Table) Begin(serverTime time.Time, maxTokenLife time.Duration) {
 	defer t.mu.Unlock()
 	t.beginEpoch()
 	t.maxLife.Store(int64((maxTokenLife + time.Second - 1) / time.Second))
-	t.issuedAfter.Store(serverTime.Unix() + slackSeconds)
+	t.begun = serverTime.Unix()
+	t.issuedAfter.Store(t.begun + slackSeconds)
 }
 
 // beginEpoch removes all entries. No token passes without a confirmation until issuedAfter is set.
@@ -126,14 +128,16 @@ func (t *Table) beginEpoch() {
 	t.users.clear()
 }
 
-// Beat applies the time of a beat. It ends the exceptional state after the table was full.
+// Beat applies the time of a beat. It ends the exceptional state after the table was full. The server time of Begin may
+// be later than that of the beat, because the clock of the server was set back. Tokens of both times then need a
+// confirmation.
 func (t *Table) Beat(serverTime time.Time) {
 	if t.issuedAfter.Load() != math.MaxInt64 || t.epoch.Load() == math.MaxUint64 {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.issuedAfter.Store(serverTime.Unix() + slackSeconds)
+	t.issuedAfter.Store(max(serverTime.Unix(), t.begun) + slackSeconds)
 }
 
 // Apply applies one change of a revoked event.
@@ -166,7 +170,7 @@ func (t *Table) Reject(id token.SessionID, generation uint32) {
 	t.ApplySession(id, generation)
 }
 
-// ApplyUser applies the event that tokens of a user issued before a Unix second may have ended. Check returns Ask for
+// ApplyUser applies the event that tokens of a user issued up to a Unix second may have ended. Check returns Ask for
 // tokens issued up to slackSeconds later, until Pawl confirms them.
 func (t *Table) ApplyUser(userID, second int64) {
 	t.mu.Lock()

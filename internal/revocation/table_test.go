@@ -182,6 +182,26 @@ func TestTableBounded(t *testing.T) {
 	}
 }
 
+// TestTableFullAfterSetBack fills a table whose hello is later than its beats, because the clock of the server was set
+// back. A token from before the hello needs a confirmation after the table has forgotten it, too.
+func TestTableFullAfterSetBack(t *testing.T) {
+	now := newTableClock()
+	table := revocation.NewTable(revocation.TableConfig{MaxEntries: 1, Clock: now.read})
+	hello := now.read().Add(10 * time.Minute)
+	table.Begin(hello, tokenLife)
+	table.ApplySession(sessionID(1), 2)
+	table.ApplySession(sessionID(2), 2)
+	if got := table.Stats().Resets; got != 1 {
+		t.Fatalf("%d resets, want 1", got)
+	}
+	table.Beat(now.read())
+	issued := hello.Unix() - 1
+	k := revocation.Token{Session: sessionID(1), Generation: 1, UserID: 7, IssuedAt: issued, Expires: issued + 60}
+	if got := table.Check(k); got != revocation.Ask {
+		t.Errorf("a token from before the hello: %d, want Ask", got)
+	}
+}
+
 // TestTableForgets lets all entries expire. The sweeps must free their memory.
 func TestTableForgets(t *testing.T) {
 	now := newTableClock()

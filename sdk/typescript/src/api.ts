@@ -556,7 +556,7 @@ export interface paths {
          *     `hello` comes first, and again whenever events may have been lost: `epoch`, `serverTime`, `issuedUntil` (no
          *     token has a later `iat`), and in milliseconds `maxTokenLife` and `heartbeat`. `revoked` has an array with an entry for each change of a commit:
          *     `["sid", generation]` supersedes the session's tokens below the generation, `["sid", 0]` ends the session, and
-         *     `[userId, second]` ends the user's tokens with an earlier `iat`; ask about a token of that second. `beat` has a
+         *     `[userId, second]` may end the user's tokens with an `iat` up to that second; ask about each. `beat` has a
          *     `serverTime`: every change acknowledged before it has been sent. A line that begins with a colon is a comment;
          *     the last one states why the server ended the stream.
          */

@@ -127,6 +127,7 @@ class Table {
   private stamp = 1;
   private epoch = Infinity;
   private issuedAfter = Infinity;
+  private begun = 0; // the server time of begin, in seconds
   private life = 0; // seconds
 
   constructor(private max: number) {}
@@ -139,6 +140,7 @@ class Table {
   begin(serverSeconds: number, lifeSeconds: number): void {
     this.reset();
     this.life = lifeSeconds;
+    this.begun = serverSeconds;
     this.issuedAfter = serverSeconds + slack;
   }
 
@@ -149,9 +151,10 @@ class Table {
     this.issuedAfter = Infinity;
   }
 
+  /** A beat is earlier than begin if the clock of the server was set back. */
   beat(serverSeconds: number): void {
     if (this.issuedAfter === Infinity && this.epoch !== Infinity) {
-      this.issuedAfter = serverSeconds + slack;
+      this.issuedAfter = Math.max(serverSeconds, this.begun) + slack;
     }
   }
 
