@@ -37,7 +37,7 @@ var allowedImports = map[string][]string{
 	"internal/authority": {
 		"internal/authority/audit", "internal/authority/fault", "internal/authority/keyring",
 		"internal/authority/throttle", "internal/metrics", "internal/password", "internal/prepare",
-		"internal/token", "internal/tracing", "internal/trust",
+		"internal/redact", "internal/token", "internal/tracing", "internal/trust",
 	},
 	"internal/authority/audit":    {"internal/authority/fault", "internal/metrics", "internal/token"},
 	"internal/authority/fault":    {},
@@ -59,12 +59,13 @@ var allowedImports = map[string][]string{
 		"internal/seal", "internal/token",
 	},
 	"internal/recorder":   {},
+	"internal/redact":     {},
 	"internal/revocation": {"internal/token"},
 	"internal/seal":       {},
 	"internal/server": {
 		"api", "internal/authority", "internal/authority/audit", "internal/authority/fault",
 		"internal/authority/keyring", "internal/authority/throttle", "internal/fastlane", "internal/recorder",
-		"internal/revocation", "internal/server/docs", "internal/token",
+		"internal/redact", "internal/revocation", "internal/server/docs", "internal/token",
 	},
 	"internal/server/docs": {"api", "internal/look"},
 	"internal/sessionlog":  {"internal/authority", "internal/token"},
@@ -97,7 +98,7 @@ var allowedImports = map[string][]string{
 	"internal/test/testlog":   {},
 	"internal/test/wallclock": {},
 	"internal/token":          {},
-	"internal/tracing":        {"internal/recorder"},
+	"internal/tracing":        {"internal/recorder", "internal/redact"},
 	"internal/trust":          {},
 	"internal/userimport": {
 		"internal/authority", "internal/authority/audit", "internal/authority/fault", "internal/password",

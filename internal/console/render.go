@@ -150,7 +150,7 @@ func (c *Console) fail(w http.ResponseWriter, r *request, err error) {
 	if known, ok := errors.AsType[*fault.Error](err); ok {
 		message = known.Message
 	} else {
-		c.log.ErrorContext(r.Context(), "internal error", "path", r.URL.Path, "err", err)
+		c.log.ErrorContext(r.Context(), "internal error", "path", r.Pattern, "err", err)
 	}
 	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "1")

@@ -5,31 +5,18 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"net/http"
+
+	"github.com/pawlauth/pawl/internal/redact"
 )
 
-// setRequestID puts the request's id into the response's header: the caller's X-Request-Id if it is well-formed, or
-// else a new one.
+// setRequestID puts the request's id into the response's header: the caller's X-Request-Id if it can be nothing but an
+// id, or else a new one. The log and the audit have the id, so it must not be an API key or a token.
 func setRequestID(w http.ResponseWriter, r *http.Request) {
 	id := r.Header.Get("X-Request-Id")
-	if !wellFormedID(id) {
+	if !redact.IsID(id) {
 		id = rand.Text()
 	}
 	w.Header()["X-Request-Id"] = []string{id}
-}
-
-// wellFormedID accepts 1 to 128 letters, digits and . _ - because they are safe in a log and in a header.
-func wellFormedID(id string) bool {
-	if id == "" || len(id) > 128 {
-		return false
-	}
-	for _, ch := range []byte(id) {
-		letter := (ch|0x20) >= 'a' && (ch|0x20) <= 'z'
-		digit := ch >= '0' && ch <= '9'
-		if !letter && !digit && ch != '.' && ch != '_' && ch != '-' {
-			return false
-		}
-	}
-	return true
 }
 
 // responseID returns the request id of a response. setRequestID has put the id into the response.

