@@ -36,19 +36,20 @@ var (
 // poll is the result of one poll.
 type poll struct {
 	begun      time.Time
-	snapshot   string   // the transactions that it has seen
-	server     string   // changes with each start of the server
-	issued     int64    // the highest iat of a token
-	until      string   // commits write their changes until then
-	publishing bool     // whether commits have written their changes since the poll before
-	rows       [][]byte // of the transactions that the poll before has not seen
+	at         time.Time // by the clock of the database
+	snapshot   string    // the transactions that it has seen
+	server     string    // changes with each start of the server
+	issued     int64     // the highest iat of a token
+	until      string    // commits write their changes until then
+	publishing bool      // whether commits have written their changes since the poll before
+	rows       [][]byte  // of the transactions that the poll before has not seen
 }
 
 // pollSQL is one statement, so that everything is of one snapshot. If $1 is empty, it returns no rows. $2 is the until
 // of the poll before, or empty. If it has passed, commits may have written nothing for a moment, even if another node
 // has asked for their changes again since.
 const pollSQL = `SELECT pg_current_snapshot()::text, pg_postmaster_start_time()::text, until::text, issued,
-	least(until, nullif($2, '')::timestamptz) > clock_timestamp(),
+	clock_timestamp(), least(until, nullif($2, '')::timestamptz) > clock_timestamp(),
 	ARRAY(SELECT changes FROM pawl.revocation
 		WHERE $1 <> '' AND xid >= pg_snapshot_xmin(nullif($1, '')::pg_snapshot)
 		AND NOT pg_visible_in_snapshot(xid, nullif($1, '')::pg_snapshot) ORDER BY xid)
@@ -60,9 +61,16 @@ func (s *Store) poll(ctx context.Context, before poll) (poll, error) {
 	return withConn(ctx, s, hotTimeout, func(ctx context.Context, conn *pgx.Conn) (poll, error) {
 		p := poll{begun: begun}
 		err := conn.QueryRow(ctx, pollSQL, before.snapshot, before.until).
-			Scan(&p.snapshot, &p.server, &p.until, &p.issued, &p.publishing, &p.rows)
+			Scan(&p.snapshot, &p.server, &p.until, &p.issued, &p.at, &p.publishing, &p.rows)
 		return p, err
 	})
+}
+
+// isLate reports whether more than maxPollPause has passed since the poll before, so that its rows may be incomplete.
+// While the machine of the node was suspended, or its virtual machine paused, one or both of its clocks stood still.
+// The clock of the database did not.
+func (p *poll) isLate(before *poll) bool {
+	return elapsed(before.begun) > maxPollPause || p.at.Sub(before.at) > maxPollPause
 }
 
 // follow follows the changes of all nodes while this node needs them, until ctx ends.
@@ -117,7 +125,7 @@ func (s *Store) followEpoch(ctx context.Context) error {
 		instant := s.feed.Now()
 		next, err := s.poll(ctx, last)
 		switch {
-		case time.Since(last.begun) > maxPollPause:
+		case next.isLate(&last):
 			return errors.Join(errPollPause, err)
 		case err != nil:
 			continue // the next poll returns the same rows
