@@ -22,7 +22,7 @@ func (c *Client) RemoveReceiver(ctx context.Context, id string) error {
 	return doNoData(ctx, c, remove("/v2/receivers", api.ReceiverRequest{ReceiverID: id}))
 }
 
-// TestReceiver delivers a token of a test to a receiver, once. It returns ErrObjectNotFound if there is none.
+// TestReceiver delivers a test token to a receiver, once. It returns ErrObjectNotFound if there is none.
 func (c *Client) TestReceiver(ctx context.Context, id string) (api.ReceiverTest, error) {
 	return do[api.ReceiverTest](ctx, c, post("/v2/receivers/test", api.ReceiverRequest{ReceiverID: id}))
 }

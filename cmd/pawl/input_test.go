@@ -107,7 +107,7 @@ func TestInterruptedImport(t *testing.T) {
 	}
 	code = run(t.Context(), args, stdio{in: strings.NewReader(users), out: &stdout, err: io.Discard})
 	n, err := strconv.Atoi(durable[1])
-	want := fmt.Sprintf("Imported %d, unchanged %d, left out 0.\n", 3500-n, n)
+	want := fmt.Sprintf("Imported %d, unchanged %d, skipped 0.\n", 3500-n, n)
 	if code != exitOK || stdout.String() != want || err != nil {
 		t.Errorf("exit code %d: %s, want %s", code, &stdout, want)
 	}

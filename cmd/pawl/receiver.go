@@ -12,7 +12,7 @@ type receiverCmd struct {
 	Add    receiverAddCmd    `cmd:"" help:"Push a security event token to a URL whenever a session ends."`
 	List   receiverListCmd   `cmd:"" help:"List the receivers, with their last errors."`
 	Remove receiverRemoveCmd `cmd:"" help:"Remove a receiver."`
-	Test   receiverTestCmd   `cmd:"" help:"Push a token of a test to a receiver, once."`
+	Test   receiverTestCmd   `cmd:"" help:"Push a test token to a receiver, once."`
 }
 
 func printReceivers(std stdio, asJSON bool, receivers ...api.Receiver) error {

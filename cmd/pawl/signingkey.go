@@ -70,10 +70,12 @@ type signingKeyRetireCmd struct {
 }
 
 func (*signingKeyRetireCmd) Help() string {
-	return `Put -- before an id that begins with a hyphen. With --now, the command asks first, and a script needs --yes.
+	return `With --now, the command asks first, and a script needs --yes. An id may begin with a hyphen, so put it after -- and all
+flags.
 
 Example:
-  pawl signing-key retire oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U`
+  pawl signing-key retire -- oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U
+  pawl signing-key retire --now -- oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U`
 }
 
 func (c *signingKeyRetireCmd) Run(ctx context.Context, std stdio) error {

@@ -51,7 +51,7 @@ func (c *storeCheckCmd) Run(ctx context.Context, std stdio) error {
 			"sessions": report.Sessions, "keys": report.APIKeys, "signingKeys": report.SigningKeys,
 		})
 	case whole:
-		_, err = fmt.Fprintf(std.out, "%s is whole: %d users, %d sessions, %d keys, %d signing keys.\n",
+		_, err = fmt.Fprintf(std.out, "%s is whole: %d users, %d sessions, %d API keys, %d signing keys.\n",
 			what, report.Users, report.Sessions, report.APIKeys, report.SigningKeys)
 	default:
 		for _, problem := range report.Problems {

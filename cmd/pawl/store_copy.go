@@ -68,7 +68,7 @@ func (c *storeCopyCmd) Run(ctx context.Context, std stdio) (err error) {
 			"users": n.Users, "sessions": n.Sessions, "keys": n.APIKeys, "signingKeys": n.SigningKeys,
 		})
 	}
-	_, err = fmt.Fprintf(std.out, "Copied and counted: %d users, %d sessions, %d keys, %d signing keys.\n",
+	_, err = fmt.Fprintf(std.out, "Copied and counted: %d users, %d sessions, %d API keys, %d signing keys.\n",
 		n.Users, n.Sessions, n.APIKeys, n.SigningKeys)
 	return err
 }

@@ -44,6 +44,6 @@ func (c *storeEndSessionsCmd) Run(ctx context.Context, std stdio) (err error) {
 	case c.JSON:
 		return printJSON(std.out, map[string]int64{"ended": ended})
 	}
-	_, err = fmt.Fprintf(std.out, "Ended %d sessions.\n", ended)
+	_, err = fmt.Fprintf(std.out, "Sessions ended: %d.\n", ended)
 	return err
 }

@@ -49,7 +49,8 @@ func (c *storeRestoreCmd) Run(ctx context.Context, std stdio) error {
 			"endedSessions": restored.Ended, "previous": restored.Previous,
 		})
 	}
-	_, err = fmt.Fprintf(std.out, "Restored %s from %s: %d users, %d keys, %d signing keys; %d sessions were ended.\n",
+	_, err = fmt.Fprintf(std.out,
+		"Restored %s from %s: %d users, %d API keys, %d signing keys; %d sessions were ended.\n",
 		data, c.From, restored.Users, restored.APIKeys, restored.SigningKeys, restored.Ended)
 	if err == nil && restored.Previous != "" {
 		_, err = fmt.Fprintf(std.out, "The previous files are in %s; delete them when you no longer need them.\n",

@@ -150,7 +150,7 @@ func (c *userImportCmd) print(std stdio, s userimport.Summary) error {
 		_, err = fmt.Fprintf(std.out, "Read %d lines: %d valid, %d bad. Nothing was imported.\n",
 			s.Lines, s.Lines-s.LeftOut, s.LeftOut)
 	default:
-		_, err = fmt.Fprintf(std.out, "Imported %d, unchanged %d, left out %d.\n", s.Imported, s.Unchanged, s.LeftOut)
+		_, err = fmt.Fprintf(std.out, "Imported %d, unchanged %d, skipped %d.\n", s.Imported, s.Unchanged, s.LeftOut)
 	}
 	if err == nil && s.LeftOut > 0 {
 		err = fmt.Errorf("skipped lines: %d; correct them, and run the same command again", s.LeftOut)

@@ -51,6 +51,7 @@ var apiPhrases = strings.NewReplacer(
 	"send it as X-API-Key", "put it into PAWL_API_KEY",
 	"X-API-Key", "PAWL_API_KEY",
 	"newPassword", "the new password",
+	"send now: true", "add --now",
 	"check userId, login or externalId, or send user to create one", `"pawl user list" has the logins and ids`,
 )
 

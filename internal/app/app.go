@@ -122,7 +122,7 @@ func (c *Config) setDefaults() {
 // Validate returns an error if settings exclude each other. Open calls it, too.
 func (c *Config) Validate() error {
 	if c.Store.Kind() == Postgres && c.MasterKey == nil && c.SigningKeyFile == "" {
-		return errors.New("a store on PostgreSQL needs a master key, which seals the signing keys in it: " +
+		return errors.New("PostgreSQL needs a master key, which encrypts the signing keys in the store; " +
 			"make one with openssl rand -base64 32, and give every node the same one " +
 			"as --master-key-file or PAWL_MASTER_KEY")
 	}

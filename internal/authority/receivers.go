@@ -23,7 +23,7 @@ type Pusher interface {
 	CheckKey() error
 	// Seal seals the value of the Authorization header for the receiver with an id and a URL.
 	Seal(id, url, value string) (string, error)
-	// Test delivers a token of a test, once. The problem is empty if the receiver has accepted the token. The status is
+	// Test delivers a test token, once. The problem is empty if the receiver has accepted the token. The status is
 	// 0 without a response.
 	Test(ctx context.Context, r Receiver) (status int, problem string)
 	// Wake looks for new and removed receivers.
@@ -54,7 +54,7 @@ func (n *NewReceiver) check(p Pusher) error {
 		return fault.Invalid("authorization must be the value of a header, with at most 4096 bytes.")
 	}
 	if err := p.CheckKey(); err != nil {
-		return fault.Invalid("url cannot be a receiver yet: " + err.Error() + ".")
+		return fault.Invalid("No receiver can be added yet: " + err.Error() + ".")
 	}
 	return nil
 }
@@ -134,7 +134,7 @@ func (a *Authority) RemoveReceiver(ctx context.Context, c Caller, id string) err
 	return a.recordIfDone(ctx, err, c.event(audit.Event{Kind: audit.ReceiverRemoved, Detail: "receiver " + id}))
 }
 
-// TestReceiver delivers a token of a test to a receiver, once. The results are those of Pusher.Test. TestReceiver
+// TestReceiver delivers a test token to a receiver, once. The results are those of Pusher.Test. TestReceiver
 // requires Root.
 func (a *Authority) TestReceiver(ctx context.Context, c Caller, id string) (status int, problem string, err error) {
 	receivers, err := a.Receivers(ctx, c)

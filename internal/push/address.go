@@ -21,7 +21,7 @@ func (p *Pusher) CheckURL(text string) error {
 	case err != nil || u.Hostname() == "" || u.Opaque != "" || u.Fragment != "":
 		return errors.New("must be an address such as https://receiver.example.com/events")
 	case u.User != nil:
-		return errors.New("must have no password; send one as authorization, which is kept sealed")
+		return errors.New("must have no password; send one as authorization, which is stored encrypted")
 	case u.Scheme == "https":
 		return nil
 	case u.Scheme == "http" && p.config.AllowPrivate && isLoopback(u.Hostname()):

@@ -194,7 +194,8 @@ func sealName(id, url string) string { return "receiver " + id + " " + url }
 // name of the field.
 func (p *Pusher) Seal(id, url, value string) (string, error) {
 	if p.config.Box == nil {
-		return "", errors.New("needs a master key, which seals it in the store; start the server with master-key-file")
+		return "", errors.New("needs a master key, which encrypts it in the store; " +
+			"start the server with master-key-file")
 	}
 	return p.config.Box.Seal(sealName(id, url), value), nil
 }

@@ -76,8 +76,8 @@ func TestConfigCheck(t *testing.T) {
 	masterKey := seal.NewKey()
 	dsn := initDatabase(t, binary, cluster, masterKey)
 	for want, env := range map[string][]string{
-		"":                               {"PAWL_STORE=" + dsn, "PAWL_MASTER_KEY=" + masterKey},
-		"sealed with another master key": {"PAWL_STORE=" + dsn, "PAWL_MASTER_KEY=" + seal.NewKey()},
+		"":                                  {"PAWL_STORE=" + dsn, "PAWL_MASTER_KEY=" + masterKey},
+		"encrypted with another master key": {"PAWL_STORE=" + dsn, "PAWL_MASTER_KEY=" + seal.NewKey()},
 		"run pawl init first, or check PAWL_STORE": {
 			"PAWL_STORE=" + cluster.DSN(cluster.Database(t)), "PAWL_MASTER_KEY=" + masterKey,
 		},
@@ -141,7 +141,7 @@ func TestStartRefused(t *testing.T) {
 		"newer schema":            {store: newer, key: key, want: "has schema version 99, and this Pawl"},
 		"no right to read tables": {store: as(good, "weak"), key: key, want: "ALL on the schema pawl"},
 		"no master key":           {store: good, want: "needs a master key"},
-		"another master key":      {store: good, key: seal.NewKey(), want: "sealed with another master key"},
+		"another master key":      {store: good, key: seal.NewKey(), want: "encrypted with another master key"},
 		"invalid master key":      {store: good, key: "topsecret", want: keyHelp},
 		"invalid master key file": {store: good, args: badFile, want: keyHelp},
 		"empty master key file":   {store: good, args: noKeyInFile, want: keyHelp},

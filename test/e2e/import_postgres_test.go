@@ -45,7 +45,7 @@ func TestImportBesideNodes(t *testing.T) {
 			var errs strings.Builder
 			cmd.Stderr = &errs
 			out, err := cmd.Output()
-			const report = "Imported %d, unchanged %d, left out 0."
+			const report = "Imported %d, unchanged %d, skipped 0."
 			_, scanErr := fmt.Sscanf(string(out), report, &imported[i], &unchanged[i])
 			if err != nil || scanErr != nil {
 				t.Errorf("%v: %s%s", err, out, errs.String())

@@ -45,7 +45,7 @@ func TestImportKilled(t *testing.T) {
 	killInTheMiddle(t, command(), text.String()[:text.Len()/2])
 	out, err := command().Output()
 	var imported, unchanged int
-	_, scanErr := fmt.Sscanf(string(out), "Imported %d, unchanged %d, left out 0.", &imported, &unchanged)
+	_, scanErr := fmt.Sscanf(string(out), "Imported %d, unchanged %d, skipped 0.", &imported, &unchanged)
 	if err != nil || scanErr != nil || imported+unchanged != 5000 || unchanged < 1000 {
 		t.Errorf("the import after the kill: %v: %s", err, out)
 	}
@@ -59,7 +59,7 @@ func TestImportKilled(t *testing.T) {
 		t.Errorf("an import while a server runs: %v: %s", err, refused)
 	}
 	server.Kill()
-	whole("Imported 0, unchanged 5000, left out 0.\n")
+	whole("Imported 0, unchanged 5000, skipped 0.\n")
 	store, err := sqlite.Open(data, sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -133,7 +133,7 @@ func TestStartRefused(t *testing.T) {
 		"newer schema":               {key: key, want: "start the newer Pawl", damage: newer},
 		"another program's database": {key: key, want: otherFolder, damage: foreign},
 		"damaged signing key":        {key: key, want: damagedKey, damage: noKey},
-		"no master key":              {want: "the master key that they were sealed with"},
+		"no master key":              {want: "the master key that they were encrypted with"},
 		"another master key":         {key: seal.NewKey(), want: thatKey},
 		"missing signing key file":   {key: key, args: noFile, want: "name a file with a JWK"},
 		"invalid signing key file":   {key: key, args: badFile, want: "--signing-key-file cannot be used"},

@@ -78,5 +78,5 @@ func TestSealSigningKey(t *testing.T) {
 	}
 	alterBy(fmt.Sprintf("INSERT INTO signing_key (id, jwk, published, signs, retired) VALUES ('%s', '%s', 1, 1, 0)",
 		key.ID(), jwk))(t, s.data)
-	checkRefused(t, s.binary, s.data, "is not sealed with the master key", s.env)
+	checkRefused(t, s.binary, s.data, "is not encrypted with the master key", s.env)
 }

@@ -154,7 +154,7 @@ func TestProgressOnTerminal(t *testing.T) {
 	if err := x.Wait(); err != nil {
 		t.Error(err)
 	}
-	x.await("Imported 1, unchanged 0, left out 0.")
+	x.await("Imported 1, unchanged 0, skipped 0.")
 	if !regexp.MustCompile(`\[#{40}\] 100% 1 lines`).MatchString(x.output()) {
 		t.Errorf("there is no bar:\n%s", x.output())
 	}

@@ -11,9 +11,9 @@ import (
 
 // The errors of Open that an operator resolves with the master key.
 var (
-	ErrMasterKeyMissing = errors.New("the signing keys in the store are sealed, and no master key was given: " +
-		"set --master-key-file or PAWL_MASTER_KEY to the master key that they were sealed with")
-	ErrMasterKeyWrong = errors.New("the signing keys in the store were sealed with another master key: " +
+	ErrMasterKeyMissing = errors.New("the signing keys in the store are encrypted, and no master key was given: " +
+		"set --master-key-file or PAWL_MASTER_KEY to the master key that they were encrypted with")
+	ErrMasterKeyWrong = errors.New("the signing keys in the store were encrypted with another master key: " +
 		"set --master-key-file or PAWL_MASTER_KEY to that one")
 )
 
@@ -108,7 +108,7 @@ func RequireUniform(keys []SigningKey) error {
 }
 
 func errPlaintext(id string) error {
-	return fmt.Errorf("the signing key %q in the store is not sealed with the master key, although others are: "+
+	return fmt.Errorf("the signing key %q in the store is not encrypted with the master key, although others are: "+
 		"find out who added it, and delete its row of signing_key, which ends its tokens", id)
 }
 

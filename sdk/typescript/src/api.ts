@@ -775,7 +775,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Push a token of a test to a receiver, once.
+         * Push a test token to a receiver, once.
          * @description For `Root`. The token has a verification event, which ends no session.
          */
         post: operations["testReceiver"];
