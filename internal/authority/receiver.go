@@ -50,7 +50,8 @@ type ReceiverStore interface {
 	// Receivers returns all receivers, the oldest first.
 	Receivers(ctx context.Context) ([]Receiver, error)
 	// LeaseReceivers gives each receiver without a lease to a node, and renews the node's leases that have less than
-	// two thirds of life left. It returns all receivers, the oldest first.
+	// two thirds of life left. It shortens any lease with more than twice life left to life, because the clock of the
+	// store was set back. It returns all receivers, the oldest first.
 	LeaseReceivers(ctx context.Context, node string, life time.Duration) ([]Receiver, error)
 	// SaveDelivery replaces the Delivery of a receiver. It returns ErrNotFound if the node does not have the lease, or
 	// the receiver was removed.
@@ -75,6 +76,6 @@ func (r *Receiver) CheckNew(present []Receiver, most int) error {
 // LeaseDue reports whether LeaseReceivers has to change a lease.
 func LeaseDue(receivers []Receiver, node string, life time.Duration) bool {
 	return slices.ContainsFunc(receivers, func(r Receiver) bool {
-		return r.Left <= 0 || r.Node == node && r.Left < life*2/3
+		return r.Left <= 0 || r.Node == node && r.Left < life*2/3 || r.Left > 2*life
 	})
 }

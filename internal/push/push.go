@@ -172,7 +172,7 @@ func (p *Pusher) lease(ctx context.Context) {
 			p.workers[r.ID] = w
 			p.group.Go(func() { w.run(ctx) })
 		}
-		w.leasedUntil.Store(new(begun.Add(r.Left)))
+		w.leasedUntil.Store(new(begun.Add(min(r.Left, p.config.LeaseLife)))) // another node may shorten it to that
 	}
 	for id, w := range p.workers {
 		if !own[id] {

@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
+	"github.com/pawlauth/pawl/internal/store/postgres"
 	"github.com/pawlauth/pawl/internal/test/pgtest"
 )
 
@@ -59,4 +61,43 @@ func TestFeedOfASuspendedNode(t *testing.T) {
 	await(1)
 	step(time.Minute)
 	await(2)
+}
+
+// TestSweepAfterClockSteps sets the clock of the database a day forward during a sweep, and then back. Each time, the
+// next sweep must begin within minutes.
+func TestSweepAfterClockSteps(t *testing.T) {
+	t.Parallel()
+	cluster := pgtest.Shared(t)
+	database, step := databaseWithClock(t, cluster)
+	n := openNode(t, postgres.Config{DSN: cluster.DSN(database)})
+	user := n.newUser("a")
+	const day, perPage = 24 * time.Hour, 5
+	var number byte
+	// sweep sweeps sessions that have ended, in several pages.
+	sweep := func(afterPage func()) {
+		t.Helper()
+		for range 2 * perPage {
+			number++
+			n.newSession(user, number)
+		}
+		for removed := 0; ; {
+			ended, done, err := n.Sweep(t.Context(), math.MaxInt64, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			removed += len(ended)
+			if done {
+				if removed != 2*perPage {
+					t.Errorf("%d sessions removed, want %d", removed, 2*perPage)
+				}
+				return
+			}
+			afterPage()
+		}
+	}
+	sweep(func() { step(day) })
+	step(day + 2*time.Minute)
+	sweep(func() {})
+	step(0)
+	sweep(func() {})
 }

@@ -69,9 +69,11 @@ func (s *Store) LeaseReceivers(
 	}
 	// Another node may hold a row that it just leased. The next call sees the result.
 	const sql = `UPDATE pawl.receiver
-		SET lease_node = $1, lease_until = clock_timestamp() + $2::bigint * interval '1 ms'
+		SET lease_node = CASE WHEN lease_until <= clock_timestamp() THEN $1 ELSE lease_node END,
+			lease_until = clock_timestamp() + $2::bigint * interval '1 ms'
 		WHERE lease_until <= clock_timestamp()
-			OR lease_node = $1 AND lease_until < clock_timestamp() + $2::bigint * interval '1 ms' * 2 / 3`
+			OR lease_node = $1 AND lease_until < clock_timestamp() + $2::bigint * interval '1 ms' * 2 / 3
+			OR lease_until > clock_timestamp() + $2::bigint * interval '1 ms' * 2`
 	if _, err := s.exec(ctx, sql, node, life.Milliseconds()); err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -15,8 +16,9 @@ import (
 
 // sweep is the state of this node's sweep of the sessions.
 type sweep struct {
-	mu    sync.Mutex      // guards after, and lets one page be swept at a time
+	mu    sync.Mutex      // guards the fields below, and lets one page be swept at a time
 	after token.SessionID // the last session of the page before; zero between two sweeps
+	begun time.Time       // when this node began the sweep, with a monotonic reading
 }
 
 const (
@@ -41,6 +43,7 @@ func (s *Store) Sweep(
 		if err != nil || !claimed {
 			return nil, true, err
 		}
+		s.sweep.begun = time.Now()
 	}
 	const readPage = "SELECT s.id, " + removable + " FROM pawl.session s JOIN pawl.users u ON u.id = s.user_id" +
 		" WHERE s.id > $1 ORDER BY s.id LIMIT $3"
@@ -67,7 +70,9 @@ func (s *Store) Sweep(
 		return ended, false, nil
 	}
 	s.sweep.after = token.SessionID{}
-	_, err = s.exec(ctx, "UPDATE pawl.state SET sweep_took = extract(epoch FROM now())::bigint - sweep_begun")
+	// By the monotonic clock, because the step of a clock would delay the next sweep by a multiple of its size.
+	took := int64(time.Since(s.sweep.begun) / time.Second)
+	_, err = s.exec(ctx, "UPDATE pawl.state SET sweep_took = $1", took)
 	return ended, true, err
 }
 
@@ -125,10 +130,12 @@ const (
 // kept the session in between, the epoch of the session is the higher one.
 const removable = idle + " <= $2 OR s.epoch < u.session_epoch"
 
-// claimSweep reports whether this node may begin a sweep, because no node has begun one recently.
+// claimSweep reports whether this node may begin a sweep, because no node has begun one recently. If the last one began
+// in the future, the clock of the database was set back since.
 func (s *Store) claimSweep(ctx context.Context) (bool, error) {
 	const sql = `UPDATE pawl.state SET sweep_begun = extract(epoch FROM now())::bigint
-		WHERE sweep_begun + greatest($1, $2 * sweep_took) <= extract(epoch FROM now())::bigint`
+		WHERE sweep_begun + greatest($1, $2 * sweep_took) <= extract(epoch FROM now())::bigint
+			OR sweep_begun > extract(epoch FROM now())::bigint + $1`
 	err := requireRow(s.exec(ctx, sql, int64(minSweepPause), int64(sweepShare)))
 	if errors.Is(err, fault.ErrNotFound) {
 		return false, nil

@@ -70,8 +70,10 @@ func (s *Store) LeaseReceivers(
 		return receivers, err
 	}
 	return tx(ctx, s, normal, func(c *change) ([]authority.Receiver, error) {
-		const sql = `UPDATE receiver SET lease_node = ?1, lease_until = ` + milliNow + ` + ?2
-			WHERE lease_until <= ` + milliNow + ` OR lease_node = ?1 AND lease_until < ` + milliNow + ` + ?2 * 2 / 3`
+		const sql = `UPDATE receiver SET lease_until = ` + milliNow + ` + ?2,
+				lease_node = CASE WHEN lease_until <= ` + milliNow + ` THEN ?1 ELSE lease_node END
+			WHERE lease_until <= ` + milliNow + ` OR lease_until > ` + milliNow + ` + ?2 * 2
+				OR lease_node = ?1 AND lease_until < ` + milliNow + ` + ?2 * 2 / 3`
 		if err := execute(c.conn, sql, node, life.Milliseconds()); err != nil {
 			return nil, err
 		}

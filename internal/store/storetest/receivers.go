@@ -123,6 +123,23 @@ func testLeases(t *testing.T, s *state) {
 	s.wantError(save("one"), fault.ErrNotFound)
 }
 
+// testLeaseAfterSetBack lets a node die with a lease that lasts an hour, because the clock of the store was set back.
+// Another node must get the receiver within the life of a lease, and not before.
+func testLeaseAfterSetBack(t *testing.T, s *state) {
+	s.newReceiver("r")
+	s.lease("dead", time.Hour)
+	const life = time.Second
+	begun := time.Now()
+	for holder := ""; holder != "next"; time.Sleep(10 * time.Millisecond) {
+		if holder, _ = s.lease("next", life); holder == "next" && time.Since(begun) < life {
+			t.Error("the receiver has two nodes")
+		}
+		if time.Since(begun) > 30*time.Second {
+			t.Fatalf("after 30 s: %q has the lease", holder)
+		}
+	}
+}
+
 // testLeaseRace lets ten nodes lease a receiver at the same time. One of them gets the lease.
 func testLeaseRace(t *testing.T, s *state) {
 	s.newReceiver("r")

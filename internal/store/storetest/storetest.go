@@ -96,8 +96,9 @@ var suite = map[string]func(*testing.T, *state){
 	"AttemptsMaxAccounts":  testAttemptsMaxAccounts,
 
 	"Receivers": testReceivers, "ReceiversAtOnce": testReceiversAtOnce,
-	"Leases":    testLeases,
-	"LeaseRace": testLeaseRace,
+	"Leases":            testLeases,
+	"LeaseRace":         testLeaseRace,
+	"LeaseAfterSetBack": testLeaseAfterSetBack,
 
 	"Events":       testEvents,
 	"EventsAfter":  testEventsAfter,
