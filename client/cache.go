@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/api"
+	"github.com/pawlauth/pawl/internal/clock"
 )
 
 // cache maps credentials to their caller, for Middleware. The keys are hashes, so that a memory dump does not reveal
@@ -22,7 +23,7 @@ type entry struct {
 	maxAge time.Duration
 }
 
-func (e entry) expired(now time.Time) bool { return elapsed(e.added, now) >= e.maxAge }
+func (e entry) expired(now time.Time) bool { return clock.Elapsed(e.added, now) >= e.maxAge }
 
 func newCache(maxSize int) *cache {
 	return &cache{entries: map[[sha256.Size]byte]entry{}, maxSize: maxSize}

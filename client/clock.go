@@ -7,14 +7,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
-)
 
-// elapsed returns the time between two readings of a clock, by the monotonic clock or by the wall clock, whichever is
-// longer. Each alone can be too short: the monotonic clock of some systems stops while the machine is suspended, and
-// the wall clock can be set back.
-func elapsed(since, now time.Time) time.Duration {
-	return max(now.Sub(since), now.Round(0).Sub(since.Round(0))) // Round(0) removes the monotonic reading
-}
+	"github.com/pawlauth/pawl/internal/clock"
+)
 
 // lifeOf returns the exp − iat of a token, without verifying the token. It returns 0 if the token has no such claims.
 func lifeOf(token string) time.Duration {
@@ -49,8 +44,8 @@ func (s serverClock) at(local time.Time) time.Time {
 	if s.date.IsZero() {
 		return local
 	}
-	earliest := s.date.Add(elapsed(s.received, local))
-	latest := s.date.Add(time.Second + elapsed(s.sent, local))
+	earliest := s.date.Add(clock.Elapsed(s.received, local))
+	latest := s.date.Add(time.Second + clock.Elapsed(s.sent, local))
 	switch {
 	case local.Before(earliest):
 		return earliest

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pawlauth/pawl/internal/clock"
 	"github.com/pawlauth/pawl/internal/revocation"
 )
 
@@ -223,7 +224,7 @@ func (s *subscription) beat(serverTime time.Time) error {
 		return errFeedLate
 	case known.setBack(now):
 		return errClockSetBack
-	case elapsed(s.opened, now) >= renewFeedAfter:
+	case clock.Elapsed(s.opened, now) >= renewFeedAfter:
 		return errFeedRenewed
 	}
 	return nil

@@ -12,6 +12,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/pawlauth/pawl/internal/clock"
 )
 
 // JWKSConfig configures a JWKS. Every field is optional: the zero value suits a Pawl with the default settings.
@@ -86,12 +88,12 @@ type keySet struct {
 // get returns a key, if the set was read less than maxAge ago.
 func (s keySet) get(id string, now time.Time, maxAge time.Duration) (jose.JSONWebKey, bool) {
 	key, ok := s.byID[id]
-	return key, ok && elapsed(s.read, now) < maxAge
+	return key, ok && clock.Elapsed(s.read, now) < maxAge
 }
 
 // isDue reports whether another fetch is allowed.
 func (s keySet) isDue(now time.Time) bool {
-	return elapsed(s.tried, now) >= minFetchGap
+	return clock.Elapsed(s.tried, now) >= minFetchGap
 }
 
 func (j *JWKS) current() keySet {

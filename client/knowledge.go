@@ -1,6 +1,10 @@
 package client
 
-import "time"
+import (
+	"time"
+
+	"github.com/pawlauth/pawl/internal/clock"
+)
 
 // knowledge is what the last beat of a feed proves: every change that Pawl acknowledged before the beat's server time
 // has arrived. A value is immutable.
@@ -23,7 +27,7 @@ type helloTimes struct {
 // age returns an upper bound of the time since the beat's server time. It is the local time since local, of which the
 // server had used beat − server when it sent the beat.
 func (k *knowledge) age(now time.Time) time.Duration {
-	return elapsed(k.local, now) - k.beat.Sub(k.server)
+	return clock.Elapsed(k.local, now) - k.beat.Sub(k.server)
 }
 
 // isFresh reports whether the knowledge is younger than the bound. An age that is negative by more than two clocks may
@@ -35,7 +39,7 @@ func (k *knowledge) isFresh(now time.Time, bound time.Duration) bool {
 
 // serverTime returns the latest possible time of the server.
 func (k *knowledge) serverTime(now time.Time) time.Time {
-	return k.server.Add(elapsed(k.local, now))
+	return k.server.Add(clock.Elapsed(k.local, now))
 }
 
 // maxClockStep is the error of a clock that is tolerated without a new subscription. If the wall clock was set back, a

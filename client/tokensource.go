@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/pawlauth/pawl/api"
+	"github.com/pawlauth/pawl/internal/clock"
 )
 
 const (
@@ -109,7 +110,7 @@ func (s *TokenSource) restore(t api.Token) {
 	}
 	s.set(t, issuedAt)
 	s.unstored = false
-	if tolerance := s.life - s.renewAfter; elapsed(s.issuedAt, now) < -tolerance {
+	if tolerance := s.life - s.renewAfter; clock.Elapsed(s.issuedAt, now) < -tolerance {
 		s.issuedAt = now.Add(-s.renewAfter)
 	}
 }
@@ -157,11 +158,11 @@ func (s *TokenSource) ready(rejected string) (t api.Token, done bool, err error)
 	defer s.mu.Unlock()
 	now := s.config.Clock()
 	valid := s.valid(now)
-	accepted := s.token.Token != rejected || elapsed(s.distrustedAt, now) < renewPause
+	accepted := s.token.Token != rejected || clock.Elapsed(s.distrustedAt, now) < renewPause
 	switch {
-	case valid && accepted && elapsed(s.issuedAt, now) < s.renewAfter:
+	case valid && accepted && clock.Elapsed(s.issuedAt, now) < s.renewAfter:
 		return s.token, true, nil
-	case elapsed(s.pausedAt, now) >= renewPause:
+	case clock.Elapsed(s.pausedAt, now) >= renewPause:
 		return api.Token{}, false, nil
 	case valid:
 		return s.token, true, nil
@@ -171,7 +172,7 @@ func (s *TokenSource) ready(rejected string) (t api.Token, done bool, err error)
 
 // valid reports whether callers may get the token.
 func (s *TokenSource) valid(now time.Time) bool {
-	return s.token.Token != "" && !s.unstored && elapsed(s.issuedAt, now) < s.life
+	return s.token.Token != "" && !s.unstored && clock.Elapsed(s.issuedAt, now) < s.life
 }
 
 // renew fetches, stores and returns the next token.
@@ -210,7 +211,7 @@ func (s *TokenSource) fetch(ctx context.Context) (t api.Token, issuedAt time.Tim
 			s.refreshedAt = s.config.Clock()
 		}
 		issuedAt, now := s.refreshedAt, s.config.Clock()
-		if elapsed(issuedAt, now) > replayWindow {
+		if clock.Elapsed(issuedAt, now) > replayWindow {
 			issuedAt = now.Add(-replayWindow)
 		}
 		t, err = s.client.RefreshWithIdempotencyKey(ctx, s.token.Token, s.idempotencyKey)

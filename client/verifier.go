@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/api"
+	"github.com/pawlauth/pawl/internal/clock"
 	"github.com/pawlauth/pawl/internal/revocation"
 	"github.com/pawlauth/pawl/internal/token"
 )
@@ -157,7 +158,7 @@ func (v *Verifier) keepKeys(ctx context.Context) {
 		fetch, cancel := context.WithTimeout(ctx, fetchTimeout)
 		err := v.jwks.Fetch(fetch) // its error is returned to those who need a key
 		cancel()
-		if err != nil && elapsed(v.jwks.current().read, v.config.Clock()) >= maxStaleAge {
+		if err != nil && clock.Elapsed(v.jwks.current().read, v.config.Clock()) >= maxStaleAge {
 			v.jwks.generation.Add(1) // the signatures are verified again, as soon as there are keys
 		}
 	}

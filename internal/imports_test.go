@@ -13,7 +13,7 @@ const modulePath = "github.com/pawlauth/pawl"
 // if they import none of them.
 var allowedImports = map[string][]string{
 	"api":    {},
-	"client": {"api", "internal/revocation", "internal/token"},
+	"client": {"api", "internal/clock", "internal/revocation", "internal/token"},
 	"cmd/pawl": {
 		"api", "client", "internal/app", "internal/authority", "internal/authority/fault",
 		"internal/authority/keyring", "internal/bench", "internal/console", "internal/logqueue",
@@ -44,6 +44,7 @@ var allowedImports = map[string][]string{
 	"internal/authority/keyring":  {"internal/authority/fault", "internal/seal", "internal/token"},
 	"internal/authority/throttle": {"internal/authority/fault", "internal/prepare", "internal/tracing"},
 	"internal/bench":              {"api"},
+	"internal/clock":              {},
 	"internal/console": {
 		"internal/authority", "internal/authority/audit", "internal/authority/fault", "internal/authority/keyring",
 		"internal/look", "internal/metrics", "internal/token",
@@ -72,8 +73,9 @@ var allowedImports = map[string][]string{
 	"internal/store/batch": {},
 	"internal/store/postgres": {
 		"internal/authority", "internal/authority/audit", "internal/authority/fault", "internal/authority/keyring",
-		"internal/authority/throttle", "internal/metrics", "internal/prepare", "internal/revocation",
-		"internal/store/batch", "internal/storecopy", "internal/token", "internal/userimport",
+		"internal/authority/throttle", "internal/clock", "internal/metrics", "internal/prepare",
+		"internal/revocation", "internal/store/batch", "internal/storecopy", "internal/token",
+		"internal/userimport",
 	},
 	"internal/store/sqlite": {
 		"internal/authority", "internal/authority/audit", "internal/authority/fault", "internal/authority/keyring",
@@ -99,7 +101,7 @@ var allowedImports = map[string][]string{
 	"internal/test/wallclock": {},
 	"internal/token":          {},
 	"internal/tracing":        {"internal/recorder", "internal/redact"},
-	"internal/trust":          {},
+	"internal/trust":          {"internal/clock"},
 	"internal/userimport": {
 		"internal/authority", "internal/authority/audit", "internal/authority/fault", "internal/password",
 		"internal/prepare",

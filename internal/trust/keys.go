@@ -14,6 +14,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/pawlauth/pawl/internal/clock"
 )
 
 const (
@@ -65,8 +67,8 @@ func (s *keySource) cached(header jose.Header) (found []jose.JSONWebKey, fresh, 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.clock()
-	fresh = !s.read.IsZero() && now.Sub(s.read).Abs() < maxAge
-	due = s.tried.IsZero() || now.Sub(s.tried).Abs() >= minFetchGap
+	fresh = !s.read.IsZero() && clock.Elapsed(s.read, now).Abs() < maxAge
+	due = s.tried.IsZero() || clock.Elapsed(s.tried, now).Abs() >= minFetchGap
 	if !fresh {
 		return nil, false, due
 	}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/pawlauth/pawl/internal/test/wallclock"
 	"github.com/pawlauth/pawl/internal/trust"
 )
 
@@ -214,6 +215,19 @@ func TestKeysChange(t *testing.T) {
 	p.now = p.now.Add(5 * time.Second)
 	must(p.Verify(t.Context(), fresh()))
 	p.reject(t, old(), "not one of its issuer")
+}
+
+// TestKeysAfterSuspend withdraws a key while the machine is suspended, so that its monotonic clock stands still. The
+// key must not be used after that.
+func TestKeysAfterSuspend(t *testing.T) {
+	p := newProvider(t, published(&ecKey.PublicKey, "old", "ES256"))
+	var machine wallclock.Clock
+	p.now = machine.Now()
+	must(p.Verify(t.Context(), sign(jose.ES256, ecKey, "old", p.claims(nil))))
+	p.keys = []jose.JSONWebKey{published(&other.PublicKey, "new", "ES256")}
+	machine.Step(11 * time.Minute)
+	p.now = machine.Now()
+	p.reject(t, sign(jose.ES256, ecKey, "old", p.claims(nil)), "not one of its issuer")
 }
 
 // TestUnreachable checks that no assertion is accepted by stale keys, and that the failure is no verdict on the

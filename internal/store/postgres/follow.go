@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pawlauth/pawl/internal/clock"
 )
 
 // This file reads the rows of pawl.revocation on each node that has followers of its feed, or a memory of sessions
@@ -70,7 +72,7 @@ func (s *Store) poll(ctx context.Context, before poll) (poll, error) {
 // While the machine of the node was suspended, or its virtual machine paused, one or both of its clocks stood still.
 // The clock of the database did not.
 func (p *poll) isLate(before *poll) bool {
-	return elapsed(before.begun) > maxPollPause || p.at.Sub(before.at) > maxPollPause
+	return clock.Elapsed(before.begun, time.Now()) > maxPollPause || p.at.Sub(before.at) > maxPollPause
 }
 
 // follow follows the changes of all nodes while this node needs them, until ctx ends.

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pawlauth/pawl/internal/clock"
 )
 
 const (
@@ -20,11 +22,6 @@ const (
 
 var errNoLease = errors.New("no standby has confirmed a commit for a second: the primary may have been replaced")
 
-// elapsed returns the time since t. It counts a suspension of the machine too, which the monotonic clock does not.
-func elapsed(t time.Time) time.Duration {
-	return max(time.Since(t), time.Now().Round(0).Sub(t.Round(0)))
-}
-
 // hold returns nil once an answer of a connection may be believed: its primary has the highest timeline, and the lease
 // has not expired. hold asks for a renewal in good time, so that it rarely waits.
 func (f *fence) hold(ctx context.Context, timeline uint32) error {
@@ -36,7 +33,7 @@ func (f *fence) hold(ctx context.Context, timeline uint32) error {
 			return nil
 		}
 		f.mu.Lock()
-		age, changed := elapsed(f.confirmed), f.changed
+		age, changed := clock.Elapsed(f.confirmed, time.Now()), f.changed
 		f.mu.Unlock()
 		if age > leaseLife/2 {
 			select {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/clock"
 	"github.com/pawlauth/pawl/internal/revocation"
 	"github.com/pawlauth/pawl/internal/token"
 )
@@ -84,11 +85,10 @@ func (r *recentSessions) beat(polled time.Time) {
 	}
 }
 
-// fresh reports whether the last poll is younger than the bound. It compares both clocks, because the monotonic one may
-// stop while the machine is suspended.
+// fresh reports whether the last poll is younger than the bound.
 func (r *recentSessions) fresh(now time.Time) bool {
 	polled := r.polled.Load()
-	return polled != nil && max(now.Sub(*polled), now.Round(0).Sub(polled.Round(0))) < r.bound
+	return polled != nil && clock.Elapsed(*polled, now) < r.bound
 }
 
 func (r *recentSessions) shard(id token.SessionID) *recentShard {

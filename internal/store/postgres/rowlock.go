@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pawlauth/pawl/internal/clock"
 )
 
 // Some engines have no advisory locks, for example CockroachDB. There, rows take their place.
@@ -61,7 +63,7 @@ func (l *rowLocks) valid() error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.renewed.IsZero() && elapsed(l.renewed) > rowLife {
+	if !l.renewed.IsZero() && clock.Elapsed(l.renewed, time.Now()) > rowLife {
 		return errNodeRow
 	}
 	return nil
