@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -78,6 +81,42 @@ func wantInterrupted(t *testing.T, ctx context.Context, args []string, in io.Rea
 		}
 	case <-time.After(30 * time.Second):
 		t.Error("the command still runs 30 seconds after the interrupt")
+	}
+}
+
+// TestInterruptedStore interrupts the commands for a store at their start. None of them may take that for damage.
+func TestInterruptedStore(t *testing.T) {
+	data, other := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "other")
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	std := stdio{in: strings.NewReader(""), out: io.Discard, err: io.Discard}
+	for _, args := range [][]string{
+		{"init", "--login", "root@example.com", "--data", data},
+		{"store", "backup", "--data", data, "--to", backup},
+	} {
+		if code := run(t.Context(), args, std); code != exitOK {
+			t.Fatalf("%s: exit code %d", args, code)
+		}
+	}
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	reason := regexp.MustCompile("interrupted|context canceled")
+	for _, args := range [][]string{
+		{"check", "--data", data},
+		{"check", "--backup", backup},
+		{"backup", "--data", data, "--to", backup + "-2"},
+		{"restore", "--data", data, "--from", backup},
+		{"copy", "--from", "sqlite:" + data, "--to", "sqlite:" + other},
+		{"end-sessions", "--store", "sqlite:" + data},
+	} {
+		var stderr strings.Builder
+		code := run(ctx, append([]string{"store"}, args...), stdio{in: std.in, out: io.Discard, err: &stderr})
+		text := stderr.String()
+		if code != exitFailed || !reason.MatchString(text) || strings.Contains(text, "from a backup") {
+			t.Errorf("store %s: exit code %d: %s", args, code, text)
+		}
+	}
+	if _, err := os.Stat(backup + "-2"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the interrupted backup left a file: %v", err)
 	}
 }
 

@@ -9,7 +9,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/client"
@@ -114,6 +116,49 @@ func (s *served) refuseWhileRunning(backup string) {
 		if code, stderr := pawl(s.T, s.binary, nil, args...); code != 1 || !strings.Contains(stderr, "another Pawl") {
 			s.Errorf("%s while a server runs: exit code %d, standard error %q", args, code, stderr)
 		}
+	}
+}
+
+// TestInterruptedRestore sends SIGTERM to a restore that reads its backup from a pipe, as of a program that unpacks it.
+// The restore must end, leave the store as it was, and leave no file behind.
+func TestInterruptedRestore(t *testing.T) {
+	s := serve(t, filepath.Join(t.TempDir(), "data"))
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	s.run("store", "backup", "--data", s.data, "--to", backup)
+	s.shutDown()
+	before := checksums(t, s.data)
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(s.binary, "store", "restore", "--data", s.data, "--from", pipe)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	writer, err := os.OpenFile(pipe, os.O_WRONLY, 0) // waits until the restore has opened the pipe
+	if err == nil {
+		defer writer.Close()
+		_, err = writer.WriteString(readFile(t, backup)[:3*4096])
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the copy of the first pages", func() bool {
+		info, err := os.Stat(filepath.Join(s.data, "pawl.restoring", "pawl.db"))
+		return err == nil && info.Size() == 3*4096
+	})
+	_ = cmd.Process.Signal(syscall.SIGTERM) // if it has ended, its exit code is wrong
+	kill := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })
+	defer kill.Stop()
+	_ = cmd.Wait() // fails, because the exit code is not 0
+	const want = "interrupted: terminated signal received; the present store is unchanged"
+	if code := cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(stderr.String(), want) {
+		t.Errorf("exit code %d, standard error %q; want 1 and %q", code, stderr.String(), want)
+	}
+	if after := checksums(t, s.data); !maps.Equal(before, after) {
+		t.Errorf("the checksums were %x and are now %x", before, after)
 	}
 }
 

@@ -15,7 +15,8 @@ import (
 // Backup writes a consistent copy of the store in dir to a new file with mode 0600. A server may use the store at the
 // same time. Backup never overwrites a file. It returns storecopy.ErrMissing if dir has no store, and
 // storecopy.ErrNoAdministrator if the store has no user of level Root.
-func Backup(ctx context.Context, dir, to string) error {
+func Backup(ctx context.Context, dir, to string) (err error) {
+	defer func() { err = orInterrupted(ctx, err, "; there is no backup") }()
 	path := filepath.Join(dir, FileName)
 	// A running server has checked its log, and changes the files while they are read here.
 	if err := checkWAL(path); err != nil && !isLocked(dir) {

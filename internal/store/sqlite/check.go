@@ -37,6 +37,7 @@ func Check(ctx context.Context, dir string) (storecopy.Report, error) {
 
 // CheckFile is Check for a database file, such as a backup. It does not lock anything.
 func CheckFile(ctx context.Context, path string) (report storecopy.Report, err error) {
+	defer func() { err = orInterrupted(ctx, err, "") }()
 	conn, err := openExisting(ctx, path, path)
 	if err != nil {
 		return report, err
@@ -48,6 +49,9 @@ func CheckFile(ctx context.Context, path string) (report storecopy.Report, err e
 		err = errors.Join(c.relations(), c.sessionStates())
 	}
 	report.Problems = c.problems
+	if ctx.Err() != nil { // an interrupted read of the rotation log is no damage
+		return storecopy.Report{}, ctx.Err()
+	}
 	if err != nil || len(c.problems) > 0 {
 		return report, err
 	}

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -34,6 +35,15 @@ func (s *Store) countFailure(err error) {
 	if !regular {
 		s.metrics.StoreError()
 	}
+}
+
+// orInterrupted returns an error that names what has ended ctx, such as a signal, because SQLite would report an
+// unreadable file. If ctx has not ended, it returns err. state completes the message.
+func orInterrupted(ctx context.Context, err error, state string) error {
+	if err == nil || ctx.Err() == nil {
+		return err
+	}
+	return fmt.Errorf("interrupted: %w%s", context.Cause(ctx), state)
 }
 
 // isFull reports whether the disk is full.

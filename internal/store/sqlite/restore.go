@@ -28,9 +28,11 @@ const restoreName = "pawl.restoring"
 // Restore replaces the store in dir by a backup, and ends all its sessions, because tokens that have been superseded
 // since the backup are current in it. It moves the files of the present store aside. No other process may use dir.
 //
-// Until the backup is checked and its sessions are ended, the present store stays as it is. If a crash interrupts
-// Restore after that, dir has no database, or the restored one.
-func Restore(ctx context.Context, from, dir string, now time.Time, progress storecopy.Progress) (Restored, error) {
+// Until the backup is checked and its sessions are ended, the present store stays as it is, also if ctx ends. If a
+// crash interrupts Restore after that, dir has no database, or the restored one.
+func Restore(
+	ctx context.Context, from, dir string, now time.Time, progress storecopy.Progress,
+) (restored Restored, err error) {
 	if _, err := os.Stat(dir); err != nil {
 		return Restored{}, fmt.Errorf("cannot read the data folder: %w", err)
 	}
@@ -48,12 +50,12 @@ func Restore(ctx context.Context, from, dir string, now time.Time, progress stor
 		return Restored{}, fmt.Errorf("cannot prepare the restore: %w", err)
 	}
 	prepared := filepath.Join(work, FileName)
-	if err := copyBackup(ctx, from, prepared); err != nil {
-		return Restored{}, err
+	err = copyBackup(ctx, from, prepared)
+	if err == nil {
+		restored, err = prepareRestored(ctx, work, now, progress)
 	}
-	restored, err := prepareRestored(ctx, work, now, progress)
 	if err != nil {
-		return restored, err
+		return restored, orInterrupted(ctx, err, "; the present store is unchanged")
 	}
 	if restored.Previous, err = moveAside(dir, now); err != nil {
 		return restored, fmt.Errorf("cannot move the previous files aside: %w; "+
@@ -80,10 +82,9 @@ func copyBackup(ctx context.Context, from, to string) error {
 	if err != nil {
 		return fmt.Errorf("cannot copy the backup: %w", err)
 	}
-	_, err = io.Copy(target, source)
-	if err == nil {
-		err = target.Sync()
-	}
+	stop := context.AfterFunc(ctx, func() { source.Close() }) // ends a read of a pipe
+	defer stop()
+	err = copyInSteps(ctx, target, source)
 	if err := errors.Join(err, target.Close()); err != nil {
 		return fmt.Errorf("cannot copy the backup: %w", err)
 	}
@@ -95,6 +96,24 @@ func copyBackup(ctx context.Context, from, to string) error {
 		return fmt.Errorf("the backup %s is damaged: %s; use another backup", from, strings.Join(report.Problems, "; "))
 	}
 	return nil
+}
+
+// copyInSteps copies a file to the disk, until ctx ends. A single sync at the end could take minutes, and no signal
+// ends a sync.
+func copyInSteps(ctx context.Context, to *os.File, from io.Reader) error {
+	const step = 16 << 20
+	for {
+		_, err := io.CopyN(to, from, step)
+		if err != nil && err != io.EOF {
+			return err
+		}
+		if err := errors.Join(to.Sync(), ctx.Err()); err != nil {
+			return err
+		}
+		if err == io.EOF {
+			return nil
+		}
+	}
 }
 
 // prepareRestored ends all sessions of the store in dir, and closes it.
