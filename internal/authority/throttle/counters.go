@@ -12,6 +12,7 @@ const (
 	maxFailures         = 100              // at an account, which is then locked (NIST SP 800-63B-4, 3.2.2)
 	reopenedFailures    = 15               // the count after the owner unlocks an account; the wait is still maxWait
 	maxWait             = 15 * time.Minute // between two attempts
+	maxSkew             = time.Hour        // between the clocks of two nodes; longer than maxWait
 )
 
 // The lives of counters.
@@ -133,7 +134,8 @@ func (t Counter) succeeded(now int64, known bool) Counter {
 // wait returns how long the next attempt must wait. A reservation counts as a failure. The wait is 0 while there are
 // fewer than free, 1 s when there are free, and twice as long after each further failure, up to maxWait. From limit
 // failures on, an attempt must always wait. A limit of 0 means no limit. If the clock went back, the wait is still at
-// most maxWait.
+// most maxWait. A failure from more than maxSkew ahead is from before the clock went back, and delays no attempt.
+// Otherwise, an owner would wait for as long as the step.
 func (t Counter) wait(now, free, limit int64) time.Duration {
 	failures := t.Failures + t.Reserved
 	switch {
@@ -143,7 +145,11 @@ func (t Counter) wait(now, free, limit int64) time.Duration {
 		return 0
 	}
 	full := min(time.Second<<min(failures-free, 20), maxWait)
-	rest := max(t.LastFailure, t.LastReserved) + seconds(full) - now
+	last := t.LastReserved
+	if t.LastFailure <= now+seconds(maxSkew) {
+		last = max(last, t.LastFailure)
+	}
+	rest := last + seconds(full) - now
 	return time.Duration(min(max(rest, 0), seconds(maxWait))) * time.Second
 }
 

@@ -89,6 +89,18 @@ func testAttempts(t *testing.T, s *state) {
 	s.wantWait("ada", "c", at, 0)
 }
 
+// testAttemptsAfterSetBack sets the clock back. If it goes back by more than the clocks of two nodes may differ, one
+// attempt need not wait, and the wait continues from there.
+func testAttemptsAfterSetBack(_ *testing.T, s *state) {
+	const hour = 3600
+	for range 5 {
+		s.wantWait("ada", "a", now+hour, 0)
+	}
+	s.wantSomeWait("ada", "a", now)
+	s.wantWait("ada", "a", now-1, 0)
+	s.wantWait("ada", "a", now-1, 2*time.Second)
+}
+
 // testAttemptsKnownAddress checks that failures from other addresses do not lock out a known address. A sign-in from
 // the known address reopens the account, but does not clear the failures of the others.
 func testAttemptsKnownAddress(t *testing.T, s *state) {

@@ -89,6 +89,7 @@ var suite = map[string]func(*testing.T, *state){
 
 	"Attempts":             testAttempts,
 	"AttemptsKnownAddress": testAttemptsKnownAddress,
+	"AttemptsAfterSetBack": testAttemptsAfterSetBack,
 	"AttemptsOfAddress":    testAttemptsOfAddress,
 	"AttemptsRace":         testAttemptsRace,
 	"AttemptsInProgress":   testAttemptsInProgress,
