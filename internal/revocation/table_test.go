@@ -276,7 +276,7 @@ func TestTableMemory(t *testing.T) {
 	now := newTableClock()
 	table := revocation.NewTable(revocation.TableConfig{Clock: now.read})
 	table.Begin(now.read(), tokenLife)
-	largest := uint64(0)
+	largest := int64(0)
 	for n := range uint64(hours * million) {
 		table.ApplySession(sessionID(n), 2)
 		if n%(million/36_000) == 0 { // 10 times a second
@@ -294,12 +294,14 @@ func TestTableMemory(t *testing.T) {
 	runtime.KeepAlive(table)
 }
 
-func liveHeap() uint64 {
+// liveHeap returns the bytes in use after a garbage collection. The difference of two results is negative if an earlier
+// test has released more than was added.
+func liveHeap() int64 {
 	runtime.GC()
 	runtime.GC()
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
-	return stats.HeapAlloc
+	return int64(stats.HeapAlloc)
 }
 
 // BenchmarkTableCheck looks up known sessions among a million with 8 goroutines for each processor.
