@@ -80,8 +80,7 @@ func startStandby(t *testing.T, primary *pgtest.Cluster, round int) (*pgtest.Clu
 	name := fmt.Sprint("standby", round)
 	link := pgtest.NewProxy(t, primary.Addr)
 	standby := primary.Standby(t, name, link.Addr)
-	alter := fmt.Sprintf("ALTER SYSTEM SET synchronous_standby_names = '%s'", name)
-	primary.Exec(t, "postgres", alter, "SELECT pg_reload_conf()")
+	primary.SetStandbys(t, name)
 	awaitTrue(t, primary, "SELECT count(*) = 1 FROM pg_stat_replication WHERE sync_state = 'sync'")
 	return standby, link
 }

@@ -372,7 +372,7 @@ func TestCancelledWaitOfWorker(t *testing.T) {
 	user := n.newUser("a")
 	id := n.newSession(user, 1)
 	for _, worker := range cluster.Workers {
-		worker.Exec(t, "postgres", "ALTER SYSTEM SET synchronous_standby_names = 'missing'", "SELECT pg_reload_conf()")
+		worker.SetStandbys(t, "missing")
 	}
 	stop := make(chan struct{})
 	var canceller sync.WaitGroup

@@ -69,7 +69,7 @@ func newReplacement(t *testing.T, synchronous bool) replacement {
 	r.database = r.primary.Database(t)
 	r.standby = r.primary.Standby(t, "s", r.primary.Addr)
 	if synchronous {
-		setStandby(t, r.primary, "s")
+		r.primary.SetStandbys(t, "s")
 	}
 	return r
 }
@@ -165,10 +165,10 @@ func TestLeaseOfTwoStandbys(t *testing.T) {
 	n := openNode(t, postgres.Config{DSN: r.primary.DSN(r.database), PrimaryLog: log.logger()})
 	whole := openNode(t, postgres.Config{DSN: pgtest.DSN(r.database, r.primary.Addr, r.standby.Addr)})
 	id := n.newSession(n.newUser("a"), 1)
-	setStandby(t, r.primary, "ANY 2 (s, s2)")
+	r.primary.SetStandbys(t, "ANY 2 (s, s2)")
 	awaitLog(t, &log, "every commit waits for each standby that may be promoted")
 	n.mustRotate(id, 1)
-	setStandby(t, r.primary, "ANY 1 (s, s2)")
+	r.primary.SetStandbys(t, "ANY 1 (s, s2)")
 	awaitLog(t, &log, "a commit waits for 1 of several standbys")
 	r.standby.Promote(t)
 	moved := openNode(t, postgres.Config{DSN: r.standby.DSN(r.database)})
@@ -182,7 +182,7 @@ func TestLeaseOfTwoStandbys(t *testing.T) {
 		got, err := whole.Session(t.Context(), id)
 		return err == nil && got.Session.Generation == 3
 	})
-	setStandby(t, r.primary, "ANY 2 (s, s2)")
+	r.primary.SetStandbys(t, "ANY 2 (s, s2)")
 	awaitTrue(t, "the replaced primary to answer no more", func() bool {
 		_, err := n.Session(t.Context(), id)
 		return errors.Is(err, fault.ErrUnavailable)

@@ -15,15 +15,6 @@ import (
 	"github.com/pawlauth/pawl/internal/token"
 )
 
-// setStandby sets the name of the synchronous standby, and returns once the server uses it. With the name of a missing
-// standby, no commit is confirmed. With "", the server waits for no standby.
-func setStandby(t *testing.T, cluster *pgtest.Cluster, name string) {
-	t.Helper()
-	cluster.Exec(t, "postgres", "ALTER SYSTEM SET synchronous_standby_names = '"+name+"'", "SELECT pg_reload_conf()")
-	const length = "SELECT length(current_setting('synchronous_standby_names'))"
-	awaitNumber(t, cluster.DSN("postgres"), length, int64(len(name)))
-}
-
 // TestStandbyConfirmsChanges makes each change while no standby answers. No call succeeds, and neither does a second
 // call, although the first one has left nothing to change.
 func TestStandbyConfirmsChanges(t *testing.T) {
@@ -69,7 +60,7 @@ func TestStandbyConfirmsChanges(t *testing.T) {
 			})
 		},
 	}
-	setStandby(t, cluster, "missing")
+	cluster.SetStandbys(t, "missing")
 	for _, try := range []string{"first", "second"} {
 		var group sync.WaitGroup
 		for name, change := range changes {
@@ -81,7 +72,7 @@ func TestStandbyConfirmsChanges(t *testing.T) {
 		}
 		group.Wait()
 	}
-	setStandby(t, cluster, "")
+	cluster.SetStandbys(t, "")
 }
 
 // TestStandbyConfirmsReplays makes many identical rotations at once, with and without an Idempotency-Key, while no
@@ -92,7 +83,7 @@ func TestStandbyConfirmsReplays(t *testing.T) {
 	n := openNode(t, postgres.Config{DSN: cluster.DSN(cluster.Database(t))})
 	user := n.newUser("a")
 	sessions := map[string]token.SessionID{"": n.newSession(user, 1), "key": n.newSession(user, 2)}
-	setStandby(t, cluster, "missing")
+	cluster.SetStandbys(t, "missing")
 	var group sync.WaitGroup
 	for key, id := range sessions {
 		r := authority.Rotation{
@@ -113,7 +104,7 @@ func TestStandbyConfirmsReplays(t *testing.T) {
 	if !errors.Is(err, fault.ErrUnavailable) {
 		t.Errorf("repeated without its key: generation %d, %v; want ErrUnavailable", result.Session.Generation, err)
 	}
-	setStandby(t, cluster, "")
+	cluster.SetStandbys(t, "")
 }
 
 // TestCancelledWait cancels the wait for the standby, as an operator can. PostgreSQL then answers that the commit
@@ -124,7 +115,7 @@ func TestCancelledWait(t *testing.T) {
 	dsn := cluster.DSN(cluster.Database(t))
 	n := open(t, postgres.Config{DSN: dsn})
 	id := n.newSession(n.newUser("a"), 1)
-	setStandby(t, cluster, "missing")
+	cluster.SetStandbys(t, "missing")
 	ctx, cancel := context.WithCancel(t.Context())
 	var operator sync.WaitGroup
 	operator.Go(func() {
@@ -145,7 +136,7 @@ func TestCancelledWait(t *testing.T) {
 	copier.close()
 	cancel()
 	operator.Wait()
-	setStandby(t, cluster, "")
+	cluster.SetStandbys(t, "")
 }
 
 // TestOtherWarnings sends a warning unrelated to the standby with every change. The changes succeed.

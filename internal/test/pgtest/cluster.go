@@ -414,6 +414,37 @@ func (c *Cluster) Stop() {
 	}
 }
 
+// SetStandbys sets synchronous_standby_names, and returns once every commit follows it. With the name of a missing
+// standby, no commit is confirmed. With "", no commit waits for a standby.
+func (c *Cluster) SetStandbys(t TB, names string) {
+	t.Helper()
+	c.Exec(t, "postgres", "ALTER SYSTEM SET synchronous_standby_names = '"+names+"'", "SELECT pg_reload_conf()")
+	// The leader has signalled all processes before it starts the process of a connection with the new setting.
+	for deadline := time.Now().Add(startLimit); c.standbys(t) != names; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("synchronous_standby_names is %q, want %q", c.standbys(t), names)
+		}
+	}
+	// Commits wait only after the checkpointer has read the setting. It does so between two checkpoints.
+	c.Exec(t, "postgres", "CHECKPOINT", "CHECKPOINT")
+}
+
+// standbys returns synchronous_standby_names as a new connection has it.
+func (c *Cluster) standbys(t TB) (names string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, c.DSN("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	if err := conn.QueryRow(ctx, "SHOW synchronous_standby_names").Scan(&names); err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
 // Standby copies the cluster and starts the copy as a standby with this application_name. The standby connects to the
 // primary at the address via, which may belong to a Proxy.
 func (c *Cluster) Standby(t TB, name, via string) *Cluster {
