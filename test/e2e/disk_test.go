@@ -184,7 +184,7 @@ func load(t *testing.T, chains []*chain, enough func(unavailable int64) bool, me
 }
 
 // TestFullDisk fills the disk under load. Requests that need space must return 503 without an effect. Session checks
-// and sign-outs must succeed. Once the disk has space again, all requests must succeed.
+// and sign-outs must succeed. Once the disk has space again, all requests must succeed, and the reserve exists again.
 func TestFullDisk(t *testing.T) {
 	disk := smalldisk.Mount(t, "32m")
 	ballast := filepath.Join(disk, "ballast")
@@ -209,6 +209,11 @@ func TestFullDisk(t *testing.T) {
 	if scrape := s.scrape(); strings.Contains(scrape, "\npawl_store_errors_total 0\n") {
 		t.Errorf("on a full disk, the metrics show no store errors:\n%s", scrape)
 	}
+	if answer, err := http.Get(s.URL + "/readyz"); err != nil || answer.StatusCode != http.StatusOK {
+		t.Errorf("/readyz on a full disk: %v, %v; docs/operations.md states that it does not show one", answer, err)
+	} else {
+		answer.Body.Close()
+	}
 	load(t, chains, manyUnavailable, func() {
 		for _, token := range toEnd {
 			if err := s.logout(token); err != nil {
@@ -231,6 +236,9 @@ func TestFullDisk(t *testing.T) {
 	load(t, chains, allRefreshed, func() {})
 	check("once the disk has space again", chains)
 	s.checkToken(true, "a new session", s.mustLogin())
+	if reserve, err := os.Stat(filepath.Join(s.data, "pawl.reserve")); err != nil || reserve.Size() != 8<<20 {
+		t.Errorf("the changes have not recreated the reserve: %v, %v", reserve, err)
+	}
 }
 
 // queued returns the number of users whose ended sessions wait for the purge.
