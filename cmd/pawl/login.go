@@ -18,7 +18,7 @@ type loginCmd struct {
 
 func (*loginCmd) Help() string {
 	return `The password comes from PAWL_PASSWORD if PAWL_LOGIN is the same login or empty. Otherwise a terminal
-asks for it, and a pipe or file has it as one line.
+asks for the password, or it is one line of standard input.
 
 Example:
   pawl login ada@example.com < password.txt`

@@ -27,8 +27,8 @@ type sessionOpenCmd struct {
 }
 
 func (*sessionOpenCmd) Help() string {
-	return `Opens a session without a password, as a backend does that has authenticated the user by itself. The API
-key has the scope OpenSessions or Full. The command prints the token.
+	return `Opens a session without a password, for a user authenticated elsewhere. The API key needs the
+scope OpenSessions or Full. The command prints the token.
 
 Example:
   pawl session open ada@example.com --external-id idp-4711 --create --claims '{"plan":"gold"}'`

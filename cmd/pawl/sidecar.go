@@ -44,8 +44,9 @@ type sidecarCmd struct {
 
 func (*sidecarCmd) Help() string {
 	return `Answers /forward-auth for a gateway on the same machine. It verifies tokens in memory, and follows Pawl's feed of
-revocations, so a superseded or ended token is rejected within --bound. It asks Pawl where that is not enough. The API
-key needs no scope but Verify; its user needs the level NetOps. docs/verify.md compares the ways to check a token.
+revocations, so a superseded or ended token is rejected within --bound. It asks Pawl where that is not enough. An API
+key of the scope Verify is enough; its user must be of level NetOps or above. docs/verify.md compares the ways to
+verify a token.
 
 Example:
   PAWL_API_KEY=pawl_... pawl sidecar --upstream https://auth.example.com --issuer https://auth.example.com`

@@ -8,10 +8,10 @@ import (
 )
 
 type storeCmd struct {
-	Copy        storeCopyCmd        `cmd:"" help:"Copy everything from one store to another, with all servers stopped."`
+	Copy        storeCopyCmd        `cmd:"" help:"Copy a store to another one, with all servers stopped."`
 	Backup      storeBackupCmd      `cmd:"" help:"Copy the embedded store to a file, while the server runs."`
 	Restore     storeRestoreCmd     `cmd:"" help:"Replace the embedded store by a backup, and end all its sessions."`
-	Check       storeCheckCmd       `cmd:"" help:"Check that a store or a backup is whole, with all servers stopped."`
+	Check       storeCheckCmd       `cmd:"" help:"Check that a store or a backup is whole."`
 	Distribute  storeDistributeCmd  `cmd:"" help:"Distribute the sessions over the workers of Citus."`
 	EndSessions storeEndSessionsCmd `cmd:"" help:"End every session of a store that was restored from a backup."`
 }

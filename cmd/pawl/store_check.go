@@ -21,9 +21,10 @@ func (*storeCheckCmd) Help() string {
   pawl store check --data /var/lib/pawl
   pawl store check --backup /backup/pawl-2026-11-24.db
 
-The command reads everything and changes nothing. It checks each page of the SQLite file and each row of the rotation
-log, that each session has its state and its user, and that each API key has its user. For PostgreSQL it checks the
-rows alone, and the nodes may keep running. Exit code 0 means whole, 1 damaged, 2 that there is no store.`
+Stop the server of a data folder first. The command reads everything and changes nothing. It checks each page of the
+SQLite file and each row of the rotation log, that each session has its state and its user, and that each API key has
+its user. For PostgreSQL it checks the rows alone, and the nodes may keep running. Exit code 0 means whole, 1 damaged
+or in use, 2 that there is no store.`
 }
 
 func (c *storeCheckCmd) Run(ctx context.Context, std stdio) error {

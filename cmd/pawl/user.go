@@ -160,7 +160,7 @@ type userPasswordCmd struct {
 }
 
 func (*userPasswordCmd) Help() string {
-	return `A terminal asks for the password twice; a pipe or file has it as one line.
+	return `A terminal asks for the password twice. Otherwise the password is one line of standard input.
 
 Example:
   pawl user password ada@example.com < new-password.txt`
