@@ -29,6 +29,7 @@ type connectionLimits struct {
 type limitedListener struct {
 	net.Listener
 	limits connectionLimits
+	start  time.Time // idleSince counts from here
 
 	mu        sync.Mutex // guards the fields below
 	open      int
@@ -43,7 +44,9 @@ type idleConn struct {
 }
 
 func newLimitedListener(l net.Listener, limits connectionLimits) *limitedListener {
-	return &limitedListener{Listener: l, limits: limits, addresses: map[string]map[*limitedConn]bool{}}
+	return &limitedListener{
+		Listener: l, limits: limits, start: time.Now(), addresses: map[string]map[*limitedConn]bool{},
+	}
 }
 
 // Accept returns the next connection within the limits.
@@ -54,7 +57,7 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		c := &limitedConn{Conn: conn, listener: l, address: l.addressOf(conn)}
-		c.idleSince.Store(time.Now().UnixNano())
+		c.setIdle()
 		evicted, admitted := l.admit(c)
 		if evicted != nil {
 			_ = evicted.Conn.Close() // its own Close follows once net/http has noticed
@@ -167,8 +170,11 @@ type limitedConn struct {
 	net.Conn
 	listener  *limitedListener
 	address   string
-	idleSince atomic.Int64 // Unix nanoseconds since the last response or the start; 0 during a request
+	idleSince atomic.Int64 // nanoseconds from listener.start to the last response or the start; 0 during a request
 }
+
+// setIdle marks the connection as idle from now on. The step of a wall clock does not change the order of connections.
+func (c *limitedConn) setIdle() { c.idleSince.Store(max(1, int64(time.Since(c.listener.start)))) }
 
 // Close closes the connection and gives its slot back.
 func (c *limitedConn) Close() error {
@@ -189,6 +195,6 @@ func trackIdle(conn net.Conn, state http.ConnState) {
 	case state == http.StateActive:
 		limited.idleSince.Store(0)
 	case state == http.StateIdle:
-		limited.idleSince.Store(time.Now().UnixNano())
+		limited.setIdle()
 	}
 }
