@@ -16,7 +16,7 @@ import (
 type IssuedToken struct {
 	Token   string
 	Expires int64 // the token's exp
-	Life    int64 // seconds from now to Expires
+	Life    int64 // seconds from now to Expires; negative for the token of a late replay
 	Idle    int64 // seconds from now until the token can no longer be refreshed
 	UserID  int64
 }

@@ -53,7 +53,8 @@ func (s *server) grantToken(ctx context.Context, w http.ResponseWriter, r *http.
 		return err
 	}
 	writeOAuth(w, http.StatusOK, "no-store", api.TokenResponse{
-		AccessToken: issued.Token, TokenType: "Bearer", ExpiresIn: issued.Life, RefreshToken: issued.Token,
+		// The token of a replay may have expired, and libraries take 0 for a token that does not expire.
+		AccessToken: issued.Token, TokenType: "Bearer", ExpiresIn: max(1, issued.Life), RefreshToken: issued.Token,
 	})
 	return nil
 }

@@ -65,6 +65,19 @@ func TestGrantRefreshToken(t *testing.T) {
 	b.session(200, third)
 }
 
+// TestGrantLateReplay repeats a refresh after its successor has expired as a bearer.
+func TestGrantLateReplay(t *testing.T) {
+	b := start(t, pawltest.WithTokenLife(time.Minute), pawltest.WithIdleLife(time.Hour))
+	form := "grant_type=refresh_token&refresh_token=" + b.login()
+	for _, want := range []string{`"expires_in":60,`, `"expires_in":1,`} {
+		resp, body := b.form(grantPath, form, "Idempotency-Key: k")
+		if resp.StatusCode != 200 || !strings.Contains(body, want) {
+			t.Errorf("%d %s, want %s", resp.StatusCode, body, want)
+		}
+		b.Clock.Add(90 * time.Second)
+	}
+}
+
 // TestGrantErrors checks each rejected form, and that it changes nothing.
 func TestGrantErrors(t *testing.T) {
 	b := start(t)
