@@ -9,6 +9,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -161,6 +162,7 @@ type response struct {
 	next   string                            // a path of the console
 	stream func(w http.ResponseWriter) error // writes a file instead of a page; or nil
 	cookie string                            // the value of Set-Cookie, or ""
+	wait   time.Duration                     // for Retry-After, or 0
 }
 
 // next returns the response that leads to a page, with a notice there. The path may have a query. The notice is a key
@@ -230,24 +232,54 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.fail(w, &request{Request: r}, errForeignPage)
 		return
 	}
-	path := strings.TrimPrefix(r.URL.Path, c.path)
-	if path == "" {
-		path = "/"
+	inner := c.inner(w, r)
+	if c.setupRoute(w, inner) {
+		return
 	}
-	inner := *r // a handler must not change its request
+	if _, pattern := c.mux.Handler(inner); pattern == "" {
+		caller, _ := c.authenticate(w, inner) // so that the page has the menu; a guest gets none
+		c.fail(w, &request{Request: inner, caller: caller}, errNoPage)
+		return
+	}
+	c.mux.ServeHTTP(w, inner)
+}
+
+// Reject answers a request that the server has rejected before ServeHTTP, with the page of the error. A sign-in that
+// must wait gets its form again.
+func (c *Console) Reject(w http.ResponseWriter, r *http.Request, err error) {
+	setHeaders(w.Header())
+	inner := &request{Request: c.inner(w, r)}
+	kind := fault.KindOf(err)
+	if r.Method != http.MethodPost || kind != fault.RateLimited && kind != fault.Unavailable {
+		c.fail(w, inner, err)
+		return
+	}
+	if kind == fault.RateLimited { // a full server must not wait for the form
+		_ = inner.ParseForm() // the fields of an unreadable form are empty
+	} else {
+		inner.PostForm = url.Values{}
+	}
+	switch inner.URL.Path {
+	case "/sign-in":
+		form := signInForm{Login: inner.PostForm.Get("login"), Next: inner.PostForm.Get("next")}
+		c.render(w, inner, rejectedSignIn(form, err))
+	case "/setup":
+		form := setupForm{Code: inner.PostForm.Get("code"), Login: inner.PostForm.Get("login")}
+		c.render(w, inner, rejectedSetup(form, err))
+	default:
+		c.fail(w, inner, err)
+	}
+}
+
+// inner returns a copy of a request with its path below that of the console, because a handler must not change its
+// request.
+func (c *Console) inner(w http.ResponseWriter, r *http.Request) *http.Request {
+	inner := *r
 	inner.URL = new(url.URL)
 	*inner.URL = *r.URL
-	inner.URL.Path, inner.URL.RawPath = path, ""
+	inner.URL.Path, inner.URL.RawPath = cmp.Or(strings.TrimPrefix(r.URL.Path, c.path), "/"), ""
 	inner.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	if c.setupRoute(w, &inner) {
-		return
-	}
-	if _, pattern := c.mux.Handler(&inner); pattern == "" {
-		caller, _ := c.authenticate(w, &inner) // so that the page has the menu; a guest gets none
-		c.fail(w, &request{Request: &inner, caller: caller}, errNoPage)
-		return
-	}
-	c.mux.ServeHTTP(w, &inner)
+	return &inner
 }
 
 // policy lets a page load the console's own style and script, and send forms to the console, and nothing else.

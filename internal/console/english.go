@@ -14,6 +14,7 @@ var english = map[string]string{
 	"error.title":       "This did not work",
 	"error.internal":    "Internal error; the log of the server has the cause.",
 	"error.unreachable": "The server is unreachable; try again in a moment.",
+	"error.wait":        "Too many attempts; try again in %s.",
 	"error.home":        "To the first page",
 	"error.repeat":      "Go back and look whether the change was made. If not, correct the form and send it again.",
 

@@ -72,8 +72,10 @@ func (c *Console) form(path string, show func(context.Context, *request) (form, 
 				f.Fields[i].Value = r.PostForm.Get(f.Fields[i].Name)
 			}
 		}
-		f.Error = err.Error()
-		return page(f, statusOf(err)), nil
+		f.Error = messageOf(err)
+		result = page(f, statusOf(err))
+		result.wait = waitOf(err)
+		return result, nil
 	})
 }
 

@@ -112,6 +112,9 @@ func (c *Console) render(w http.ResponseWriter, r *request, result response) {
 		return
 	}
 	w.Header().Set("Content-Type", typeHTML)
+	if result.wait > 0 {
+		w.Header().Set("Retry-After", number(seconds(result.wait)))
+	}
 	if result.status != 0 {
 		w.WriteHeader(result.status)
 	}
@@ -146,20 +149,41 @@ func (c *Console) fail(w http.ResponseWriter, r *request, err error) {
 		w.WriteHeader(http.StatusSeeOther)
 		return
 	}
-	message := t("error.internal")
-	if known, ok := errors.AsType[*fault.Error](err); ok {
-		message = known.Message
-	} else {
+	if _, ok := errors.AsType[*fault.Error](err); !ok {
 		c.log.ErrorContext(r.Context(), "internal error", "path", r.Pattern, "err", err)
 	}
-	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
-		w.Header().Set("Retry-After", "1")
-	}
 	c.render(w, r, response{
-		page: "error", title: t("error.title"), status: status,
-		data: errorPage{Message: message, Back: r.Method == http.MethodPost},
+		page: "error", title: t("error.title"), status: status, wait: waitOf(err),
+		data: errorPage{Message: messageOf(err), Back: r.Method == http.MethodPost},
 	})
 }
+
+// messageOf returns the message of an error for a person, who does not see the header Retry-After.
+func messageOf(err error) string {
+	known, ok := errors.AsType[*fault.Error](err)
+	switch {
+	case !ok:
+		return t("error.internal")
+	case known.Kind == fault.RateLimited && known.RetryAfter > 0:
+		return t("error.wait", length(seconds(known.RetryAfter)))
+	}
+	return known.Message
+}
+
+// waitOf returns how long a person should wait before the next attempt, or 0.
+func waitOf(err error) time.Duration {
+	known, ok := errors.AsType[*fault.Error](err)
+	switch {
+	case ok && known.RetryAfter > 0:
+		return known.RetryAfter
+	case ok && (known.Kind == fault.Unavailable || known.Kind == fault.RateLimited):
+		return time.Second
+	}
+	return 0
+}
+
+// seconds returns a duration in whole seconds, rounded up.
+func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
 
 // statusOf returns the HTTP status of an error.
 func statusOf(err error) int {

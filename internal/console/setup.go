@@ -127,6 +127,14 @@ func setupResponse(status int, form setupForm) response {
 	return response{page: "setup", title: t("setup.title"), data: form, status: status}
 }
 
+// rejectedSetup returns the page of the first start with an error, and how long to wait.
+func rejectedSetup(form setupForm, err error) response {
+	form.Error = messageOf(err)
+	result := setupResponse(statusOf(err), form)
+	result.wait = waitOf(err)
+	return result
+}
+
 // createFirst creates the first administrator, and signs in. The code is used up by that, because the store accepts
 // one first administrator only.
 func (c *Console) createFirst(ctx context.Context, r *request) (response, error) {
@@ -147,8 +155,7 @@ func (c *Console) createFirst(ctx context.Context, r *request) (response, error)
 		_, err = c.authority.CreateFirstAdministrator(ctx, form.Login, password, origin(r.Request).IP)
 	}
 	if isMistake(err) {
-		form.Error = err.Error()
-		return setupResponse(statusOf(err), form), nil
+		return rejectedSetup(form, err), nil
 	}
 	if err != nil {
 		return response{}, err

@@ -25,6 +25,14 @@ func signInResponse(status int, form signInForm) response {
 	return response{page: "signin", title: t("signin.title"), data: form, status: status}
 }
 
+// rejectedSignIn returns the sign-in page with an error, and how long to wait.
+func rejectedSignIn(form signInForm, err error) response {
+	form.Error = messageOf(err)
+	result := signInResponse(statusOf(err), form)
+	result.wait = waitOf(err)
+	return result
+}
+
 // signIn opens a session. It always opens a new one, so that no cookie from before the sign-in is worth anything.
 func (c *Console) signIn(ctx context.Context, r *request) (response, error) {
 	form := signInForm{Login: r.PostFormValue("login"), Next: r.PostFormValue("next")}
@@ -34,9 +42,8 @@ func (c *Console) signIn(ctx context.Context, r *request) (response, error) {
 	}
 	issued, err := c.authority.Login(ctx, form.Login, r.PostFormValue("password"), origin(r.Request))
 	switch fault.KindOf(err) {
-	case fault.InvalidCredentials, fault.InvalidParameter, fault.RateLimited:
-		form.Error = err.Error()
-		return signInResponse(statusOf(err), form), nil
+	case fault.InvalidCredentials, fault.InvalidParameter, fault.RateLimited, fault.Unavailable:
+		return rejectedSignIn(form, err), nil
 	}
 	if err != nil {
 		return response{}, err

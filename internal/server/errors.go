@@ -69,6 +69,10 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	known := s.explain(w, r, err)
+	if s.hasPage(r.URL.Path) {
+		s.console.Reject(w, r, known)
+		return
+	}
 	s.cookies.clearIfEnded(w.Header(), err)
 	row := errorTable[known.Kind]
 	if special, ok := errors.AsType[*statusError](err); ok {

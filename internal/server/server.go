@@ -56,6 +56,8 @@ type Console interface {
 	Path() string
 	// SignInPaths returns the paths whose POST requests are sign-ins.
 	SignInPaths() []string
+	// Reject answers a request that the server rejects before the console gets it, with a page for the error.
+	Reject(w http.ResponseWriter, r *http.Request, err error)
 }
 
 // server answers the wire contract.
@@ -221,6 +223,11 @@ func (s *server) handleConsole() {
 // serveConsole answers a request for a page of the console.
 func (s *server) serveConsole(w http.ResponseWriter, r *http.Request) {
 	s.console.ServeHTTP(w, r.WithContext(s.requestContext(w, r)))
+}
+
+// hasPage reports whether a path is that of a page of the console.
+func (s *server) hasPage(path string) bool {
+	return s.console != nil && (path == s.console.Path() || strings.HasPrefix(path, s.console.Path()+"/"))
 }
 
 // methods has the endpoints of one path.
