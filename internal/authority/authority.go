@@ -115,7 +115,8 @@ func (a *Authority) Bootstrap(ctx context.Context, u User, passwd string) (user 
 }
 
 // Sweep removes sessions past their idle time, expired API keys and failure counters, and old audit events, in small
-// steps. It returns once it has visited every row, or when ctx ends.
+// steps. It returns once it has visited every row, or when ctx ends. If the clock of this machine is ahead of the
+// store's, Sweep uses the time of the store, because it removes the sessions of all nodes.
 func (a *Authority) Sweep(ctx context.Context) error {
 	const (
 		step = 500
@@ -123,27 +124,36 @@ func (a *Authority) Sweep(ctx context.Context) error {
 		// accept it.
 		clockSlack = time.Minute
 	)
+	ahead, err := a.store.Ahead(ctx)
+	if err != nil {
+		return err
+	}
+	if ahead > clockSlack {
+		a.log.WarnContext(ctx, "the clock of this machine is ahead of the database's; run an NTP client on both",
+			"ahead", ahead.Round(time.Second).String())
+	}
+	now := func() int64 { return a.now() - seconds(ahead) }
 	for removed := step; removed == step && ctx.Err() == nil; {
 		var err error
-		if removed, err = a.store.SweepAPIKeys(ctx, a.now()-seconds(clockSlack), step); err != nil {
+		if removed, err = a.store.SweepAPIKeys(ctx, now()-seconds(clockSlack), step); err != nil {
 			return err
 		}
 	}
 	for removed := step; removed == step && ctx.Err() == nil; {
 		var err error
-		if removed, err = a.throttle.Sweep(ctx, step); err != nil {
+		if removed, err = a.throttle.Sweep(ctx, now(), step); err != nil {
 			return err
 		}
 	}
 	for removed := step; removed == step && a.policy.AuditAge > 0 && ctx.Err() == nil; {
 		var err error
-		if removed, err = a.store.SweepEvents(ctx, a.now()-seconds(a.policy.AuditAge), step); err != nil {
+		if removed, err = a.store.SweepEvents(ctx, now()-seconds(a.policy.AuditAge), step); err != nil {
 			return err
 		}
 	}
 	for {
 		begun := time.Now()
-		ended, done, err := a.store.Sweep(ctx, a.now()-seconds(clockSlack), sweepPage)
+		ended, done, err := a.store.Sweep(ctx, now()-seconds(clockSlack), sweepPage)
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package authority
 
 import (
 	"context"
+	"time"
 
 	"github.com/pawlauth/pawl/internal/authority/audit"
 	"github.com/pawlauth/pawl/internal/authority/throttle"
@@ -37,6 +38,8 @@ type Store interface {
 	audit.Store
 	// Ready returns nil if the store can read and write, and fault.ErrUnavailable otherwise.
 	Ready(ctx context.Context) error
+	// Ahead returns how far the clock of this machine is ahead of the store's; 0 if it is not.
+	Ahead(ctx context.Context) (time.Duration, error)
 	// Close finishes the calls in progress, and releases the store.
 	Close() error
 }

@@ -63,9 +63,9 @@ func (t *Throttle) Begin(ctx context.Context, login, ip string) (*Pending, error
 	return &Pending{throttle: t, attempt: attempt, known: known, release: release}, nil
 }
 
-// Sweep removes expired counters, at most limit, and returns how many it removed.
-func (t *Throttle) Sweep(ctx context.Context, limit int) (removed int, err error) {
-	return t.config.Store.SweepAttempts(ctx, t.config.Clock().Unix(), maxAccounts, limit)
+// Sweep removes counters that are expired at now, at most limit, and returns how many it removed.
+func (t *Throttle) Sweep(ctx context.Context, now int64, limit int) (removed int, err error) {
+	return t.config.Store.SweepAttempts(ctx, now, maxAccounts, limit)
 }
 
 // Pending is an attempt with an unresolved outcome.

@@ -10,8 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pawlauth/pawl/api"
+	"github.com/pawlauth/pawl/client"
 	"github.com/pawlauth/pawl/internal/store/postgres"
 	"github.com/pawlauth/pawl/internal/test/pgtest"
+	"github.com/pawlauth/pawl/pawltest"
 )
 
 // databaseWithClock creates a database whose clock a test sets. step sets the clock to the real one plus a duration. A
@@ -100,4 +103,37 @@ func TestSweepAfterClockSteps(t *testing.T) {
 	sweep(func() {})
 	step(0)
 	sweep(func() {})
+}
+
+// TestSweepOfANodeAhead lets a node sweep whose clock is an hour ahead of the database's. It must not remove a session
+// that other nodes accept.
+func TestSweepOfANodeAhead(t *testing.T) {
+	t.Parallel()
+	cluster := pgtest.Shared(t)
+	database, step := databaseWithClock(t, cluster)
+	pawl := pawltest.New(t, pawltest.WithPostgres(cluster.DSN(database)))
+	if _, err := pawl.Client().Login(t.Context(), pawltest.Login, pawltest.Password); err != nil {
+		t.Fatal(err)
+	}
+	admin := pawl.Client(client.WithAPIKey(pawl.AdminAPIKey))
+	pawl.Clock.Add(90 * time.Minute) // the session ended half an hour ago, by the clock of the node
+	ended := func() bool {
+		t.Helper()
+		if err := pawl.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		events, err := admin.Audit(t.Context(), api.AuditRequest{Kind: api.EventSessionEnded})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(events) > 0
+	}
+	step(-time.Hour)
+	if ended() {
+		t.Error("a session was removed that the database's clock does not end")
+	}
+	step(0)
+	if !ended() {
+		t.Error("the session was not removed")
+	}
 }

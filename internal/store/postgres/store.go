@@ -259,3 +259,10 @@ func (s *Store) Ready(ctx context.Context) error {
 	_, err := lookUp(ctx, s.ready, struct{}{})
 	return err
 }
+
+// Ahead returns how far the clock of this machine is ahead of the database's. The duration of the query makes it less.
+func (s *Store) Ahead(ctx context.Context) (time.Duration, error) {
+	begun := time.Now()
+	at, err := queryOne(ctx, s, pgx.RowTo[time.Time], "SELECT clock_timestamp()")
+	return max(0, begun.Sub(at)), err
+}

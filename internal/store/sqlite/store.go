@@ -260,6 +260,9 @@ func (s *Store) Ready(ctx context.Context) error {
 	return err
 }
 
+// Ahead returns 0, because the store has no other clock.
+func (s *Store) Ahead(context.Context) (time.Duration, error) { return 0, nil }
+
 // Stats returns the number of sessions, and how much memory they take. Both include the remaining sessions of ended
 // epochs.
 func (s *Store) Stats() sessionlog.Stats { return s.sessions.Stats() }

@@ -26,7 +26,7 @@ var withoutRights = strings.Fields(`
 	BeginAttempt ResolveAttempt SweepAttempts
 	Receivers LeaseReceivers SaveDelivery ReleaseReceivers
 	AddEvents Events SweepEvents
-	Ready Close
+	Ready Ahead Close
 `)
 
 // rightsWrites has the other methods, with the arguments after the Rights. A call with the arguments changes the state
