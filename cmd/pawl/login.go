@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/pawlauth/pawl/api"
+	"github.com/pawlauth/pawl/client"
 )
 
 type loginCmd struct {
@@ -37,7 +38,11 @@ func (c *loginCmd) Run(ctx context.Context, std stdio) error {
 			return err
 		}
 	}
-	token, err := c.server.Login(ctx, login, password)
+	server, err := client.New(c.URL) // without the API key, because the server refuses one of another scope than Full
+	if err != nil {
+		return err
+	}
+	token, err := server.Login(ctx, login, password)
 	if err != nil {
 		return err
 	}

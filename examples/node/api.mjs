@@ -1,5 +1,6 @@
 // An API with Express that verifies tokens in memory, and rejects a superseded one within a second.
-// npm install express @pawl/client; PAWL_URL and PAWL_API_KEY (of scope Verify, of a user of level NetOps) name the Pawl.
+// It needs express and @pawl/client (sdk/typescript/README.md has the steps). PAWL_URL is the address of Pawl, and
+// PAWL_API_KEY an API key of scope Verify of a user of level NetOps or above.
 import express from "express";
 import { createVerifier, expressAuth } from "@pawl/client/server";
 
