@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"bytes"
 	"errors"
 	"flag"
 	"fmt"
@@ -355,15 +356,13 @@ func stopWithoutDatabase(t *testing.T, binary string) {
 	created := testbin.Init(t, binary, env)
 	proxy := pgtest.NewProxy(t, cluster.Addr)
 	env[0] = "PAWL_STORE=" + pgtest.DSN(database, proxy.Addr)
-	server := testbin.StartServe(t, binary, env, "--password-memory", "8", "--password-passes", "1")
+	server := testbin.StartServe(t, binary, env, "--password-memory", "8", "--password-passes", "1",
+		"--metrics-addr", "127.0.0.1:0")
 	s := &stopped{T: t}
 	proxy.Stall()
-	var callers, sent sync.WaitGroup
-	sent.Add(8)
+	var callers sync.WaitGroup
 	for range 8 {
 		callers.Go(func() {
-			isSent := sync.OnceFunc(sent.Done)
-			defer isSent()
 			request := loginRequest(created)
 			w, err := dialWire(server.URL)
 			if err == nil {
@@ -374,14 +373,20 @@ func stopWithoutDatabase(t *testing.T, binary string) {
 				t.Error(err)
 				return
 			}
-			isSent()
 			if status, _, err := w.receive(); err == nil && status != 503 {
 				t.Errorf("status %d without a database, want 503", status)
 			}
 		})
 	}
-	sent.Wait()
-	time.Sleep(100 * time.Millisecond) // most requests are in flight by then; the others are refused
+	await(t, "the sign-ins to be in flight", func() bool {
+		response, err := impatient.Get(server.Metrics)
+		if err != nil {
+			return false
+		}
+		defer response.Body.Close()
+		text, err := io.ReadAll(response.Body)
+		return err == nil && bytes.Contains(text, []byte("\npawl_http_requests_in_flight 8\n"))
+	})
 	begun := s.terminate(server.Program)
 	s.checkExit(server.Program, begun, true)
 	proxy.Pass()
