@@ -48,8 +48,10 @@ type Attempt struct {
 	At      int64
 }
 
-// Ended reports whether the reservation of an attempt has ended by its age.
-func (a Attempt) Ended(now int64) bool { return a.At+seconds(ReservationLife) <= now }
+// Ended reports whether the reservation of an attempt has ended by its age, or is from before the clock went back.
+func (a Attempt) Ended(now int64) bool {
+	return a.At+seconds(ReservationLife) <= now || a.At > now+seconds(maxSkew)
+}
 
 // AttemptID identifies an attempt. It is random.
 type AttemptID [16]byte

@@ -99,6 +99,13 @@ func testAttemptsAfterSetBack(_ *testing.T, s *state) {
 	s.wantSomeWait("ada", "a", now)
 	s.wantWait("ada", "a", now-1, 0)
 	s.wantWait("ada", "a", now-1, 2*time.Second)
+
+	for range 5 { // attempts that are never resolved
+		_, _, err := s.BeginAttempt(s.Context(), newAttempt("bob", "b", now+hour))
+		s.noError(err)
+	}
+	s.wantSomeWait("bob", "b", now)
+	s.wantWait("bob", "b", now-1, 0)
 }
 
 // testAttemptsKnownAddress checks that failures from other addresses do not lock out a known address. A sign-in from
