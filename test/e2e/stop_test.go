@@ -3,7 +3,6 @@
 package e2e_test
 
 import (
-	"bytes"
 	"errors"
 	"flag"
 	"fmt"
@@ -356,37 +355,36 @@ func stopWithoutDatabase(t *testing.T, binary string) {
 	created := testbin.Init(t, binary, env)
 	proxy := pgtest.NewProxy(t, cluster.Addr)
 	env[0] = "PAWL_STORE=" + pgtest.DSN(database, proxy.Addr)
-	server := testbin.StartServe(t, binary, env, "--password-memory", "8", "--password-passes", "1",
-		"--metrics-addr", "127.0.0.1:0")
+	server := testbin.StartServe(t, binary, env, "--password-memory", "8", "--password-passes", "1")
 	s := &stopped{T: t}
 	proxy.Stall()
-	var callers sync.WaitGroup
+	var callers, inFlight sync.WaitGroup
+	inFlight.Add(8)
 	for range 8 {
 		callers.Go(func() {
-			request := loginRequest(created)
+			isInFlight := sync.OnceFunc(inFlight.Done)
+			defer isInFlight()
+			header, body, _ := strings.Cut(loginRequest(created), "\r\n\r\n")
+			var status int
 			w, err := dialWire(server.URL)
 			if err == nil {
 				defer w.Close()
-				_, err = io.WriteString(w, request)
+				status, _, err = w.exchange(header + "\r\nExpect: 100-continue\r\n\r\n")
 			}
-			if err != nil {
-				t.Error(err)
+			if err == nil && status == 100 { // the handler reads the body
+				_, err = io.WriteString(w, body)
+			}
+			if err != nil || status != 100 {
+				t.Errorf("%v, status %d before the body", err, status)
 				return
 			}
+			isInFlight()
 			if status, _, err := w.receive(); err == nil && status != 503 {
 				t.Errorf("status %d without a database, want 503", status)
 			}
 		})
 	}
-	await(t, "the sign-ins to be in flight", func() bool {
-		response, err := impatient.Get(server.Metrics)
-		if err != nil {
-			return false
-		}
-		defer response.Body.Close()
-		text, err := io.ReadAll(response.Body)
-		return err == nil && bytes.Contains(text, []byte("\npawl_http_requests_in_flight 8\n"))
-	})
+	inFlight.Wait()
 	begun := s.terminate(server.Program)
 	s.checkExit(server.Program, begun, true)
 	proxy.Pass()
