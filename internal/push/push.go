@@ -166,13 +166,15 @@ func (p *Pusher) lease(ctx context.Context) {
 			continue
 		}
 		own[r.ID] = true
+		until := begun.Add(min(r.Left, p.config.LeaseLife)) // another node may shorten a longer lease
 		w := p.workers[r.ID]
-		if w == nil || w.ended.Err() != nil {
-			w = newWorker(p, r)
-			p.workers[r.ID] = w
-			p.group.Go(func() { w.run(ctx) })
+		if w != nil && w.ended.Err() == nil {
+			w.leasedUntil.Store(&until)
+			continue
 		}
-		w.leasedUntil.Store(new(begun.Add(min(r.Left, p.config.LeaseLife)))) // another node may shorten it to that
+		w = newWorker(p, r, until)
+		p.workers[r.ID] = w
+		p.group.Go(func() { w.run(ctx) })
 	}
 	for id, w := range p.workers {
 		if !own[id] {

@@ -39,8 +39,9 @@ type worker struct {
 	savedAt  time.Time
 }
 
-func newWorker(p *Pusher, r authority.Receiver) *worker {
+func newWorker(p *Pusher, r authority.Receiver, leasedUntil time.Time) *worker {
 	w := &worker{pusher: p, receiver: r, woken: make(chan struct{}, 1), delivery: r.Delivery, savedAt: time.Now()}
+	w.leasedUntil.Store(&leasedUntil)
 	w.ended, w.stop = context.WithCancel(context.Background())
 	return w
 }
