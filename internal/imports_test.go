@@ -47,7 +47,7 @@ var allowedImports = map[string][]string{
 	"internal/clock":              {},
 	"internal/console": {
 		"internal/authority", "internal/authority/audit", "internal/authority/fault", "internal/authority/keyring",
-		"internal/look", "internal/metrics", "internal/token",
+		"internal/clock", "internal/look", "internal/metrics", "internal/token",
 	},
 	"internal/fastlane": {},
 	"internal/logqueue": {},

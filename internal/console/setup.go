@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pawlauth/pawl/internal/authority/fault"
+	"github.com/pawlauth/pawl/internal/clock"
 )
 
 // The first start: until the store has an administrator, the console is one page that creates it. The page needs a code
@@ -27,11 +28,11 @@ const (
 type setup struct {
 	done atomic.Bool // the store has an administrator
 
-	mu      sync.Mutex // guards the fields below
-	hash    [sha256.Size]byte
-	expires time.Time
-	wrong   int
-	asked   time.Time // when the store was asked last
+	mu    sync.Mutex // guards the fields below
+	hash  [sha256.Size]byte
+	begun time.Time // when the code was made
+	wrong int
+	asked time.Time // when the store was asked last
 }
 
 // BeginSetup returns a code for the page that creates the first administrator, or "" if the store has one. Each call
@@ -46,7 +47,7 @@ func (c *Console) BeginSetup(ctx context.Context) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hash = sha256.Sum256([]byte(text))
-	s.expires, s.wrong = c.clock().Add(setupLife), 0
+	s.begun, s.wrong = c.clock(), 0
 	var parts []string
 	for i := range groups {
 		parts = append(parts, text[i*size:(i+1)*size])
@@ -83,7 +84,7 @@ func (s *setup) check(code string, now time.Time) error {
 	hash := sha256.Sum256([]byte(code))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.wrong >= setupAttempts || now.After(s.expires) {
+	if s.wrong >= setupAttempts || clock.Elapsed(s.begun, now) > setupLife {
 		return errSetupOver
 	}
 	if subtle.ConstantTimeCompare(hash[:], s.hash[:]) != 1 {

@@ -22,6 +22,7 @@ import (
 	"github.com/pawlauth/pawl/internal/seal"
 	"github.com/pawlauth/pawl/internal/test/pgtest"
 	"github.com/pawlauth/pawl/internal/test/testbin"
+	"github.com/pawlauth/pawl/internal/test/wallclock"
 	"github.com/pawlauth/pawl/pawltest"
 )
 
@@ -253,11 +254,10 @@ func TestFirstStartAtOnce(t *testing.T) {
 	}
 }
 
-// TestSetupCode checks that a code ends by its time and by wrong attempts, and is refused over a plain network and from
-// another origin. No address finds out more by it: the API stays closed.
+// TestSetupCode checks that a code ends by its time, also while the machine is suspended, and by wrong attempts. It is
+// refused over a plain network and from another origin. No address finds out more by it: the API stays closed.
 func TestSetupCode(t *testing.T) {
-	clock := &pawltest.Clock{}
-	clock.Add(time.Since(time.Time{}))
+	var clock wallclock.Clock
 	open := func() (setupNode, string) {
 		node := openSetup(t, "sqlite:"+t.TempDir(), nil, clock.Now)
 		return node, node.code
@@ -283,7 +283,7 @@ func TestSetupCode(t *testing.T) {
 	wants(response, text, http.StatusForbidden, "no encryption")
 	response, text = node.send("/setup", form, "Sec-Fetch-Site", "cross-site")
 	wants(response, text, http.StatusForbidden, "another origin")
-	clock.Add(time.Hour + time.Second)
+	clock.Step(time.Hour + time.Second)
 	response, text = node.create(firstLogin, code)
 	wants(response, text, http.StatusForbidden, over)
 	if node.status("/readyz") != http.StatusServiceUnavailable {
