@@ -7,16 +7,19 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"time"
 
 	"github.com/pawlauth/pawl/internal/authority/fault"
 )
 
-// SidecarConfig configures NewSidecar. AccessLog and Log are optional; every other field is required.
+// SidecarConfig configures NewSidecar. Timeout, AccessLog and Log are optional; every other field is required.
 type SidecarConfig struct {
 	// Upstream is the address of a Pawl.
 	Upstream *url.URL
 	// Verify returns the caller of a token. Its error is a *fault.Error.
 	Verify func(ctx context.Context, token string) (ForwardCaller, error)
+	// Timeout is how long the Pawl may take to answer. If 0, it is 10 seconds, which is more than a Pawl takes.
+	Timeout time.Duration
 	// Ready returns nil while the sidecar can verify tokens by itself.
 	Ready func() error
 	// AccessLog and Log are as in Config.
@@ -35,6 +38,7 @@ type sidecar struct {
 // Requests with an API key or a cookie go to the Pawl, because only Pawl can check those. The handler also answers
 // /healthz, and /readyz with 503 while it cannot verify tokens by itself.
 func NewSidecar(c SidecarConfig) http.Handler {
+	c.Timeout = cmp.Or(c.Timeout, requestTimeout)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -97,7 +101,9 @@ func (s *sidecar) forward(w http.ResponseWriter, r *http.Request) {
 	}
 	bearer, err := bearerToken(r)
 	if err == nil && (bearer == "" || len(r.Header["X-Api-Key"]) > 0) {
-		s.upstream.ServeHTTP(w, r.WithContext(withRequestID(r.Context(), w)))
+		ctx, cancel := context.WithTimeout(withRequestID(r.Context(), w), s.Timeout)
+		defer cancel()
+		s.upstream.ServeHTTP(w, r.WithContext(ctx))
 		return
 	}
 	var caller ForwardCaller
