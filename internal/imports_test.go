@@ -88,7 +88,10 @@ var allowedImports = map[string][]string{
 		"internal/authority/throttle", "internal/revocation", "internal/storecopy", "internal/token",
 		"internal/userimport",
 	},
-	"internal/storecopy":      {"internal/authority", "internal/authority/keyring", "internal/seal", "internal/token"},
+	"internal/storecopy": {
+		"internal/authority", "internal/authority/audit", "internal/authority/keyring", "internal/seal",
+		"internal/token",
+	},
 	"internal/test/apicheck":  {"api"},
 	"internal/test/freeaddr":  {},
 	"internal/test/npmtest":   {},

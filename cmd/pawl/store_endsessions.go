@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/storecopy"
@@ -36,7 +37,7 @@ func (c *storeEndSessionsCmd) Run(ctx context.Context, std stdio) (err error) {
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	progress := newProgress(std.err)
-	ended, err := storecopy.EndSessions(ctx, store, progress.show)
+	ended, err := storecopy.EndSessions(ctx, store, time.Now(), progress.show)
 	progress.end()
 	switch {
 	case err != nil:

@@ -2,6 +2,7 @@ package storecopy
 
 import (
 	"context"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -15,13 +16,19 @@ const concurrentEnds = 64
 // SessionStore is a store whose sessions EndSessions can end.
 type SessionStore interface {
 	Copier
+	EventStore
 	// EndSession removes a session and its API keys. Empty rights are not checked.
 	EndSession(ctx context.Context, r authority.Rights, id token.SessionID) error
 }
 
-// EndSessions ends every session of a store, and returns how many it ended. No other process may use the store
-// meanwhile.
-func EndSessions(ctx context.Context, store SessionStore, progress Progress) (ended int64, err error) {
+// EndSessions ends every session of a store, and returns how many it ended. The next server pushes the ends to the
+// receivers. No other process may use the store meanwhile.
+func EndSessions(
+	ctx context.Context, store SessionStore, now time.Time, progress Progress,
+) (ended int64, err error) {
+	if err := AnnounceEnds(ctx, store, now, "all sessions of the store", progress); err != nil {
+		return 0, err
+	}
 	counts, err := store.Count(ctx)
 	if err != nil {
 		return 0, err

@@ -14,6 +14,7 @@ import (
 
 	"github.com/pawlauth/pawl/internal/app"
 	"github.com/pawlauth/pawl/internal/authority"
+	"github.com/pawlauth/pawl/internal/authority/audit"
 	"github.com/pawlauth/pawl/internal/authority/fault"
 	"github.com/pawlauth/pawl/internal/authority/keyring"
 	"github.com/pawlauth/pawl/internal/seal"
@@ -286,7 +287,7 @@ func TestEndSessions(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, address)
 			fill(t, s)
-			if ended, err := storecopy.EndSessions(t.Context(), s, noProgress); err != nil || ended != 50 {
+			if ended, err := storecopy.EndSessions(t.Context(), s, time.Now(), noProgress); err != nil || ended != 50 {
 				t.Fatalf("ended %d sessions, want 50; %v", ended, err)
 			}
 			want := wantCounts
@@ -294,8 +295,23 @@ func TestEndSessions(t *testing.T) {
 			if counts := must(s.Count(t.Context()))(t); counts != want {
 				t.Errorf("the store has %+v, want %+v", counts, want)
 			}
+			events := must(s.Events(t.Context(), audit.Filter{Kind: audit.SessionsReset, Limit: 100}))(t)
+			if want := signInUsers(t, s); len(events) != want {
+				t.Errorf("the audit has %d events for the receiver, want %d", len(events), want)
+			}
 		})
 	}
+}
+
+// signInUsers counts the users of a store who may sign in.
+func signInUsers(t *testing.T, s app.Store) (n int) {
+	t.Helper()
+	for _, u := range must(s.ReadUsers(t.Context(), 0, 1000))(t) {
+		if u.Status.MaySignIn() {
+			n++
+		}
+	}
+	return n
 }
 
 // TestCopyWithoutEndedActor checks that a copy leaves out a session that ended with the sessions of its actor. The

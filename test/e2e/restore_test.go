@@ -15,6 +15,7 @@ import (
 
 	"github.com/pawlauth/pawl/api"
 	"github.com/pawlauth/pawl/client"
+	"github.com/pawlauth/pawl/internal/test/testbin"
 )
 
 // run runs a command, which must succeed, and returns its standard output.
@@ -159,6 +160,39 @@ func TestInterruptedRestore(t *testing.T) {
 	}
 	if after := checksums(t, s.data); !maps.Equal(before, after) {
 		t.Errorf("the checksums were %x and are now %x", before, after)
+	}
+}
+
+// TestPushedEndOfAll ends all sessions of a store that has a receiver, with each command that does so. The next server
+// pushes the end of the sessions of the one user.
+func TestPushedEndOfAll(t *testing.T) {
+	for name, command := range map[string]func(data, backup string) []string{
+		"end-sessions": func(data, _ string) []string { return []string{"end-sessions", "--store", "sqlite:" + data} },
+		"restore": func(data, backup string) []string {
+			return []string{"restore", "--data", data, "--from", backup}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &served{T: t, binary: testbin.Build(t), data: filepath.Join(t.TempDir(), "data")}
+			s.env = []string{"PAWL_ALGORITHM=ES256", "PAWL_PRIVATE_RECEIVERS=true"}
+			s.password = testbin.Init(t, s.binary, s.env, "--data", s.data).Password
+			s.start()
+			receiver := newPushReceiver(t)
+			bearer := client.WithBearer(s.mustLogin())
+			_, err := s.once(bearer).AddReceiver(t.Context(), api.AddReceiverRequest{URL: receiver.URL})
+			if err != nil {
+				t.Fatal(err)
+			}
+			backup := filepath.Join(t.TempDir(), "backup.db")
+			s.run("store", "backup", "--data", s.data, "--to", backup)
+			s.shutDown()
+			s.run(append([]string{"store"}, command(s.data, backup)...)...)
+			if n := receiver.count(); n != 0 {
+				t.Errorf("the receiver has %d tokens while the server is stopped", n)
+			}
+			s.start()
+			await(t, "the receiver to get the end", func() bool { return receiver.count() == 1 })
+		})
 	}
 }
 

@@ -125,6 +125,9 @@ func prepareRestored(
 		return r, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	if err := storecopy.AnnounceEnds(ctx, store, now, "restored from a backup", progress); err != nil {
+		return r, fmt.Errorf("cannot announce the ends of the sessions: %w", err)
+	}
 	if r.Ended, err = store.endAllSessions(ctx, progress); err != nil {
 		return r, fmt.Errorf("cannot end the sessions of the backup: %w", err)
 	}
