@@ -40,8 +40,13 @@ func TestEventPlans(t *testing.T) {
 		"event_kind":    {{Kind: audit.Login}, {Kind: audit.Theft, NetworkID: &tenant, From: 1, To: 2}},
 		"event_tenant":  {{NetworkID: &tenant}, {NetworkID: &tenant, Kind: audit.Login, From: 1}},
 		"event_mailbox": {{NetworkID: &tenant, MailboxID: &tenant, Before: &audit.Position{At: 1, ID: 1}}},
-		"event_at":      {{}, {From: 1, To: 2}},
-		"PRIMARY KEY":   {{After: new(int64)}, {After: new(int64), Kind: audit.Theft, From: 1}},
+		"event_network": {
+			{NetworkID: &tenant, After: new(int64)},
+			{NetworkID: &tenant, Kind: audit.Login, From: 1, After: new(int64)},
+			{NetworkID: &tenant, MailboxID: &tenant, To: 1, After: new(int64)},
+		},
+		"event_at":    {{}, {From: 1, To: 2}},
+		"PRIMARY KEY": {{After: new(int64)}, {After: new(int64), Kind: audit.Theft, From: 1}},
 	} {
 		for _, filter := range filters {
 			filter.HighestLevel = 7

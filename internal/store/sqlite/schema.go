@@ -45,6 +45,8 @@ var (
 	userFiltersSQL string
 	//go:embed event_filters.sql
 	eventFiltersSQL string
+	//go:embed event_network.sql
+	eventNetworkSQL string
 )
 
 // checkpointPages is after how many pages SQLite copies the write-ahead log into the database.
@@ -54,6 +56,7 @@ const checkpointPages = 1000
 var migrations = []string{
 	schemaSQL, usersSQL, walMarkSQL, sessionExtrasSQL, apiKeysSQL, eventTenantSQL, eventActorSQL,
 	usedAssertionSQL, sessionActorSQL, receiversSQL, issuedSQL, userFiltersSQL, eventFiltersSQL,
+	eventNetworkSQL,
 }
 
 // checkApplication rejects a file of another program or of a newer Pawl, before anything in the file changes.
