@@ -70,8 +70,8 @@ type signingKeyRetireCmd struct {
 }
 
 func (*signingKeyRetireCmd) Help() string {
-	return `With --now, the command asks first, and a script needs --yes. An id may begin with a hyphen, so put it after -- and all
-flags.
+	return `With --now, the command asks first, and a script needs --yes. An id may begin with a hyphen, so put it last, after
+"--".
 
 Example:
   pawl signing-key retire -- oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U

@@ -73,9 +73,7 @@ func (c *Console) form(path string, show func(context.Context, *request) (form, 
 			}
 		}
 		f.Error = messageOf(err)
-		result = page(f, statusOf(err))
-		result.wait = waitOf(err)
-		return result, nil
+		return page(f, statusOf(err)).after(err), nil
 	})
 }
 

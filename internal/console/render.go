@@ -153,9 +153,9 @@ func (c *Console) fail(w http.ResponseWriter, r *request, err error) {
 		c.log.ErrorContext(r.Context(), "internal error", "path", r.Pattern, "err", err)
 	}
 	c.render(w, r, response{
-		page: "error", title: t("error.title"), status: status, wait: waitOf(err),
+		page: "error", title: t("error.title"), status: status,
 		data: errorPage{Message: messageOf(err), Back: r.Method == http.MethodPost},
-	})
+	}.after(err))
 }
 
 // messageOf returns the message of an error for a person, who does not see the header Retry-After.
@@ -170,16 +170,16 @@ func messageOf(err error) string {
 	return known.Message
 }
 
-// waitOf returns how long a person should wait before the next attempt, or 0.
-func waitOf(err error) time.Duration {
+// after returns the response with how long a person should wait after an error.
+func (r response) after(err error) response {
 	known, ok := errors.AsType[*fault.Error](err)
 	switch {
 	case ok && known.RetryAfter > 0:
-		return known.RetryAfter
+		r.wait = known.RetryAfter
 	case ok && (known.Kind == fault.Unavailable || known.Kind == fault.RateLimited):
-		return time.Second
+		r.wait = time.Second
 	}
-	return 0
+	return r
 }
 
 // seconds returns a duration in whole seconds, rounded up.

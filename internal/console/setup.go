@@ -131,9 +131,7 @@ func setupResponse(status int, form setupForm) response {
 // rejectedSetup returns the page of the first start with an error, and how long to wait.
 func rejectedSetup(form setupForm, err error) response {
 	form.Error = messageOf(err)
-	result := setupResponse(statusOf(err), form)
-	result.wait = waitOf(err)
-	return result
+	return setupResponse(statusOf(err), form).after(err)
 }
 
 // createFirst creates the first administrator, and signs in. The code is used up by that, because the store accepts

@@ -28,9 +28,7 @@ func signInResponse(status int, form signInForm) response {
 // rejectedSignIn returns the sign-in page with an error, and how long to wait.
 func rejectedSignIn(form signInForm, err error) response {
 	form.Error = messageOf(err)
-	result := signInResponse(statusOf(err), form)
-	result.wait = waitOf(err)
-	return result
+	return signInResponse(statusOf(err), form).after(err)
 }
 
 // signIn opens a session. It always opens a new one, so that no cookie from before the sign-in is worth anything.

@@ -432,17 +432,23 @@ func (c *Cluster) SetStandbys(t TB, names string) {
 // standbys returns synchronous_standby_names as a new connection has it.
 func (c *Cluster) standbys(t TB) (names string) {
 	t.Helper()
+	c.read(t, "SHOW synchronous_standby_names", &names)
+	return names
+}
+
+// read reads the only value of a query by a new connection, also of a standby.
+func (c *Cluster) read(t TB, sql string, into any) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, c.DSN("postgres"))
+	conn, err := pgx.Connect(ctx, c.anyDSN("postgres"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close(ctx)
-	if err := conn.QueryRow(ctx, "SHOW synchronous_standby_names").Scan(&names); err != nil {
+	if err := conn.QueryRow(ctx, sql).Scan(into); err != nil {
 		t.Fatal(err)
 	}
-	return names
 }
 
 // Standby copies the cluster and starts the copy as a standby with this application_name. The standby connects to the
@@ -459,16 +465,10 @@ func (c *Cluster) Standby(t TB, name, via string) *Cluster {
 // Promote turns a standby into a primary, and returns when it accepts writes.
 func (c *Cluster) Promote(t TB) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
-	defer cancel()
-	conn, err := pgx.Connect(ctx, c.anyDSN("postgres"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(ctx)
 	var promoted bool
-	if err := conn.QueryRow(ctx, "SELECT pg_promote()").Scan(&promoted); err != nil || !promoted {
-		t.Fatalf("pg_promote returned %v, %v", promoted, err)
+	c.read(t, "SELECT pg_promote()", &promoted)
+	if !promoted {
+		t.Fatal("pg_promote has promoted nothing")
 	}
 }
 
